@@ -1,0 +1,41 @@
+# Every target is a script in scripts/ that can be run by hand. Variables that they
+# read, from the environment or after make: FUZZTIME, TEST_TIMEOUT, HEAVY_PKGS, HEAVY_TAGS,
+# STATICCHECK_VERSION, BENCH, BENCHTIME, TAGS, VERSION.
+
+.PHONY: help test lint vet race heavy fuzz bench build run clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+
+test: ## everything that has to hold: lint, race, heavy, fuzz (installs what it needs)
+	@scripts/test
+
+lint: ## gofmt, go vet, staticcheck, modules
+	@scripts/format
+	@scripts/vet
+	@scripts/staticcheck
+	@scripts/modules
+
+vet: ## go vet
+	@scripts/vet
+
+race: ## tests in random order under the race detector
+	@scripts/race
+
+heavy: ## tests that hold many connections, without the race detector
+	@scripts/heavy
+
+fuzz: ## every fuzz target for FUZZTIME (5s)
+	@scripts/fuzz
+
+bench: ## Go benchmarks that match BENCH (all)
+	@scripts/bench
+
+build: ## build bin/busbar
+	@scripts/build
+
+run: build ## build and serve with ARGS
+	@bin/busbar $(ARGS)
+
+clean: ## remove what was built
+	@rm -rf bin

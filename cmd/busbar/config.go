@@ -1,0 +1,92 @@
+package main
+
+import "time"
+
+// Config is what the daemon was told to do. It is written by parseConfig, and
+// read-only, so safe from any goroutine, after that. Each field is the flag of the
+// same name; its unit, default, range and what zero means stand in the flag's
+// declaration (flags_serve_*.go), which is also what -help prints. Sizes are in bytes.
+type Config struct {
+	// Network.
+	Listen           string
+	API              string
+	Loops            int
+	MaxConnections   int
+	MaxPerIP         int
+	HandshakeTimeout time.Duration
+	PingInterval     time.Duration
+	PongTimeout      time.Duration
+	SendBuffer       int
+	NotSentLowat     int
+	Reject           string
+	Origins          []string // in canonical form, see parseOrigins; nil = same host or none
+
+	// Messages.
+	MaxMessageIn     int
+	MaxMessageOut    int
+	QueueMessages    int
+	QueueBytes       int
+	Slow             string
+	LagTime          time.Duration
+	LagBytes         int
+	RelayRate        int
+	RelayBurst       int
+	Routing          string
+	MaxSubscriptions int
+
+	// Change log and rows.
+	LogEvents   int
+	LogBytes    int
+	RowsURL     string
+	RowsTimeout time.Duration
+	RowsMax     int
+	RowsBytes   int
+
+	// Authentication.
+	Auth           string
+	Data           string
+	SessionsDB     string
+	AdminTokenFile string
+	Guests         bool
+	GuestTTL       time.Duration
+	JWTKey         string
+	JWTJWKS        string
+	JWTIssuer      string
+	JWTAudience    string
+	JWTUserClaim   string
+	JWTTenantClaim string
+	JWTAdminClaim  string
+	AuthURL        string
+	AuthTimeout    time.Duration
+	AuthCache      time.Duration
+
+	// AdminToken comes from BUSBAR_ADMIN_TOKEN alone: anyone on the host can read a
+	// process's arguments. Never log it.
+	AdminToken string
+
+	// Process.
+	Drain     time.Duration
+	LogLevel  string
+	LogFormat string
+	Version   bool // print the version and do nothing else
+
+	// sources holds the flags that were given, by flag name, as "-loops" or "BUSBAR_LOOPS".
+	sources map[string]string
+}
+
+// Values of flags that choose between words.
+const (
+	rejectClose = "close"
+	rejectHTTP  = "http"
+
+	slowDisconnect = "disconnect"
+	slowDropOldest = "drop-oldest"
+
+	routeAll        = "all"
+	routeSubscribed = "subscribed"
+
+	authSessions = "sessions"
+	authJWT      = "jwt"
+	authHTTP     = "http"
+	authNone     = "none"
+)

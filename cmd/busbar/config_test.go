@@ -1,0 +1,205 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"maps"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// environment is a getenv over a fixed set of variables.
+func environment(variables map[string]string) func(string) string {
+	return func(name string) string { return variables[name] }
+}
+
+var noEnvironment = environment(nil)
+
+func parsed(t *testing.T, args []string, variables map[string]string) Config {
+	t.Helper()
+	cfg, err := parseConfig(args, environment(variables))
+	if err != nil {
+		t.Fatalf("parseConfig(%q): %v", args, err)
+	}
+	return cfg
+}
+
+// PROTOCOL 7: the defaults that scripts rely on.
+func TestDefaults(t *testing.T) {
+	got := parsed(t, nil, nil)
+	want := Config{
+		Listen: ":4322", API: "127.0.0.1:4321", MaxPerIP: 64,
+		HandshakeTimeout: 10 * time.Second, PingInterval: 25 * time.Second, PongTimeout: 10 * time.Second,
+		Reject:       "close",
+		MaxMessageIn: 65536, MaxMessageOut: 16 << 20, QueueMessages: 1024, QueueBytes: 64 << 20,
+		Slow: "disconnect", LagTime: 5 * time.Second, LagBytes: 1 << 20,
+		RelayRate: 20, RelayBurst: 40, Routing: "all", MaxSubscriptions: 10000,
+		LogEvents: 10000, LogBytes: 64 << 20,
+		RowsTimeout: 5 * time.Second, RowsMax: 100000, RowsBytes: 256 << 20,
+		Auth: "sessions", Data: "./busbar-data", GuestTTL: 24 * time.Hour,
+		JWTUserClaim: "sub", JWTTenantClaim: "tenant",
+		AuthTimeout: 5 * time.Second, AuthCache: 30 * time.Second,
+		Drain: 30 * time.Second, LogLevel: "info", LogFormat: "text",
+		sources: map[string]string{},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("defaults:\n got %+v\nwant %+v", got, want)
+	}
+}
+
+// everyFlag gives each flag of the daemon a value that isn't its default.
+var everyFlag = map[string]string{
+	"listen": "10.0.0.1:9002", "api": "[::1]:9001", "loops": "128", "max-connections": "1000000",
+	"max-per-ip": "0", "handshake-timeout": "3s", "ping-interval": "1m30s", "pong-timeout": "1s",
+	"send-buffer": "16KiB", "notsent-lowat": "8KB", "reject": "http", "origins": "https://a.example, *",
+	"max-message-in": "125", "max-message-out": "1GiB", "queue-messages": "1", "queue-bytes": "2GiB",
+	"slow": "drop-oldest", "lag-time": "100ms", "lag-bytes": "4KiB", "relay-rate": "0", "relay-burst": "1",
+	"routing": "subscribed", "max-subscriptions": "7", "log-events": "1", "log-bytes": "1KiB",
+	"rows-url": "http://127.0.0.1:8000/rows", "rows-timeout": "2s", "rows-max": "5", "rows-bytes": "1MB",
+	"auth": "http", "data": "/srv/busbar", "admin-token-file": "/etc/busbar/token",
+	"auth-url": "https://auth.example/check", "auth-timeout": "1s", "auth-cache": "0",
+	"drain": "0s", "log-level": "debug", "log-format": "json",
+}
+
+// sessionFlags and jwtFlags are those that everyFlag's -auth http has no place for.
+var (
+	sessionFlags = map[string]string{"sessions-db": "pylon.db", "guests": "true", "guest-ttl": "1h"}
+	jwtFlags     = map[string]string{
+		"auth": "jwt", "jwt-key": "key.pem", "jwt-issuer": "iss", "jwt-audience": "aud",
+		"jwt-user-claim": "uid", "jwt-tenant-claim": "org", "jwt-admin-claim": "adm",
+	}
+	jwksFlags = map[string]string{"auth": "jwt", "jwt-jwks": "https://keys.example/jwks.json"}
+)
+
+// PROTOCOL 7: every flag has an environment name, and means the same there.
+func TestEnvironmentMeansWhatFlagsMean(t *testing.T) {
+	covered := map[string]bool{"version": true} // has no variable
+	for _, values := range []map[string]string{everyFlag, sessionFlags, jwtFlags, jwksFlags} {
+		var args []string
+		variables := make(map[string]string)
+		for name, value := range values {
+			args = append(args, "-"+name+"="+value)
+			variables[environmentName(name)] = value
+			covered[name] = true
+		}
+		fromFlags, fromVariables := parsed(t, args, nil), parsed(t, nil, variables)
+		fromFlags.sources, fromVariables.sources = nil, nil
+		if !reflect.DeepEqual(fromFlags, fromVariables) {
+			t.Errorf("flags and environment differ:\n%+v\n%+v", fromFlags, fromVariables)
+		}
+		defaults := reflect.ValueOf(parsed(t, nil, nil))
+		if changed := changedFields(reflect.ValueOf(fromFlags), defaults); changed != len(values) {
+			t.Errorf("%d flags changed %d fields: %v", len(values), changed, values)
+		}
+	}
+	for _, s := range newServeFlags(new(Config)).settings {
+		if !covered[s.name] {
+			t.Errorf("-%s is in no table of this test", s.name)
+		}
+	}
+}
+
+func changedFields(a, b reflect.Value) (n int) {
+	for i := range a.NumField() {
+		if field := a.Type().Field(i); field.IsExported() &&
+			!reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestFlagBeatsEnvironmentBeatsDefault(t *testing.T) {
+	variables := map[string]string{"BUSBAR_LOOPS": "3", "BUSBAR_MAX_PER_IP": "9", "BUSBAR_SLOW": ""}
+	cfg := parsed(t, []string{"--loops", "5"}, variables)
+	if cfg.Loops != 5 || cfg.MaxPerIP != 9 || cfg.Slow != "disconnect" {
+		t.Errorf("got loops %d, max-per-ip %d, slow %q; want 5, 9, disconnect", cfg.Loops, cfg.MaxPerIP, cfg.Slow)
+	}
+	want := map[string]string{"loops": "-loops", "max-per-ip": "BUSBAR_MAX_PER_IP"}
+	if !maps.Equal(cfg.sources, want) {
+		t.Errorf("sources: got %v, want %v", cfg.sources, want)
+	}
+	// A variable that a flag replaces isn't even read.
+	parsed(t, []string{"-loops=5"}, map[string]string{"BUSBAR_LOOPS": "many"})
+}
+
+func TestLastOfRepeatedFlagsCounts(t *testing.T) {
+	cfg := parsed(t, []string{"-origins", "https://a.example", "-origins", "https://b.example", "-guests", "-guests=false"}, nil)
+	if got := strings.Join(cfg.Origins, " "); got != "https://b.example" || cfg.Guests {
+		t.Errorf("origins %q, guests %v; want https://b.example, false", got, cfg.Guests)
+	}
+}
+
+// Pylon reads PYLON_WS_MAX_FRAME as a number of bytes; here it is a default only.
+func TestPylonMaxFrame(t *testing.T) {
+	pylon := func(more ...string) map[string]string {
+		variables := map[string]string{"PYLON_WS_MAX_FRAME": "1048576"}
+		for i := 0; i < len(more); i += 2 {
+			variables[more[i]] = more[i+1]
+		}
+		return variables
+	}
+	for _, test := range []struct {
+		name      string
+		args      []string
+		variables map[string]string
+		want      int
+	}{
+		{"alone", nil, pylon(), 1 << 20},
+		{"empty", nil, pylon("PYLON_WS_MAX_FRAME", ""), 16 << 20},
+		{"below a flag", []string{"-max-message-out", "2MiB"}, pylon(), 2 << 20},
+		{"below our variable", nil, pylon("BUSBAR_MAX_MESSAGE_OUT", "3MiB"), 3 << 20},
+		{"bad, but replaced", []string{"-max-message-out=2MiB"}, pylon("PYLON_WS_MAX_FRAME", "x"), 2 << 20},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := parsed(t, test.args, test.variables).MaxMessageOut; got != test.want {
+				t.Errorf("max-message-out: got %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestAdminTokenComesFromTheEnvironmentAlone(t *testing.T) {
+	cfg := parsed(t, nil, map[string]string{"BUSBAR_ADMIN_TOKEN": "s3cret"})
+	if cfg.AdminToken != "s3cret" {
+		t.Errorf("admin token: got %q", cfg.AdminToken)
+	}
+	if _, err := parseConfig([]string{"-admin-token", "s3cret"}, noEnvironment); err == nil {
+		t.Error("-admin-token was taken; any user of the host could read it")
+	}
+}
+
+func TestHelpAndVersionComeBeforeChecks(t *testing.T) {
+	wrong := environment(map[string]string{"BUSBAR_LOOPS": "many", "PYLON_WS_MAX_FRAME": "x"})
+	for _, arg := range []string{"-help", "-h", "--help"} {
+		if _, err := parseConfig([]string{"-auth=jwt", arg}, wrong); !errors.Is(err, flag.ErrHelp) {
+			t.Errorf("%s: got %v, want flag.ErrHelp", arg, err)
+		}
+	}
+	if cfg, err := parseConfig([]string{"-version"}, wrong); err != nil || !cfg.Version {
+		t.Errorf("-version: got %v, %v; want true, nil", cfg.Version, err)
+	}
+}
+
+func TestParseOrigins(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                       "",
+		"*":                                      "*",
+		"HTTPS://App.Example.com/":               "https://app.example.com",
+		"https://a.example:443":                  "https://a.example",
+		"http://a.example:80":                    "http://a.example",
+		"https://a.example:80":                   "https://a.example:80",
+		"http://localhost:3000":                  "http://localhost:3000",
+		"http://[::1]:3000":                      "http://[::1]:3000",
+		"https://*.example.com:8443":             "https://*.example.com:8443",
+		"http://*.localhost":                     "http://*.localhost",
+		"capacitor://localhost":                  "capacitor://localhost",
+		" https://a.example ,,http://b.example,": "https://a.example http://b.example",
+	} {
+		if got, ok := parseOrigins(text); !ok || strings.Join(got, " ") != want {
+			t.Errorf("parseOrigins(%q) = %q, %v; want %q", text, got, ok, want)
+		}
+	}
+}

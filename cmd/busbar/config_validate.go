@@ -1,0 +1,89 @@
+package main
+
+import (
+	"net"
+	"strings"
+)
+
+// validate checks what no flag can check alone; what one can stands in its
+// declaration. The error is a usageError which names the flags as they were given.
+func (c *Config) validate() error {
+	for _, check := range []func(*Config) error{
+		(*Config).validatePorts,
+		(*Config).validateSizes,
+		(*Config).validateAdminToken,
+		(*Config).validateAuth,
+		(*Config).validateCompanions,
+	} {
+		if err := check(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// source names a flag as it was given: "-loops" or "BUSBAR_LOOPS".
+func (c *Config) source(flagName string) string {
+	if given := c.sources[flagName]; given != "" {
+		return given
+	}
+	return "-" + flagName
+}
+
+func (c *Config) validatePorts() error {
+	_, listen, _ := net.SplitHostPort(c.Listen)
+	_, api, _ := net.SplitHostPort(c.API)
+	// Port 0 is a free port of the kernel's choice, so never the same one.
+	if listen == api && strings.Trim(api, "0") != "" {
+		return usagef("%s: %q has the port of %s %q; give them different ports",
+			c.source("api"), c.API, c.source("listen"), c.Listen)
+	}
+	return nil
+}
+
+func (c *Config) validateSizes() error {
+	if c.MaxMessageIn > c.MaxMessageOut {
+		return usagef("%s: %q is more than %s %s; what a client sends is relayed to others",
+			c.source("max-message-in"), formatSize(c.MaxMessageIn),
+			c.source("max-message-out"), formatSize(c.MaxMessageOut))
+	}
+	if c.QueueBytes < c.MaxMessageOut {
+		return usagef("%s: %q is less than %s %s, so that the largest message would never fit",
+			c.source("queue-bytes"), formatSize(c.QueueBytes),
+			c.source("max-message-out"), formatSize(c.MaxMessageOut))
+	}
+	return nil
+}
+
+// validateAdminToken never puts the token into an error.
+func (c *Config) validateAdminToken() error {
+	if c.AdminToken == "" {
+		return nil
+	}
+	if c.AdminTokenFile != "" {
+		return usagef("%s: %q is given beside BUSBAR_ADMIN_TOKEN; give one of them",
+			c.source("admin-token-file"), c.AdminTokenFile)
+	}
+	// RFC 6750 section 2.1: a bearer token is made of printable ASCII without spaces.
+	notTokenByte := func(r rune) bool { return r <= ' ' || r > '~' }
+	if strings.ContainsFunc(c.AdminToken, notTokenByte) {
+		return usagef("BUSBAR_ADMIN_TOKEN: holds a space or a character that can't be in a header; " +
+			"use letters, digits and -._~+/=")
+	}
+	return nil
+}
+
+func (c *Config) validateAuth() error {
+	switch {
+	case c.Auth == authJWT && c.JWTKey == "" && c.JWTJWKS == "":
+		return usagef("%s: %q needs one of -jwt-key and -jwt-jwks", c.source("auth"), c.Auth)
+	case c.Auth == authJWT && c.JWTKey != "" && c.JWTJWKS != "":
+		return usagef("%s: %q is given beside %s; give one of them",
+			c.source("jwt-jwks"), c.JWTJWKS, c.source("jwt-key"))
+	case c.Auth == authJWT && c.JWTUserClaim == "":
+		return usagef(`%s: "" isn't the name of a claim, such as sub`, c.source("jwt-user-claim"))
+	case c.Auth == authHTTP && c.AuthURL == "":
+		return usagef("%s: %q needs -auth-url", c.source("auth"), c.Auth)
+	}
+	return nil
+}

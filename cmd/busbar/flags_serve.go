@@ -1,0 +1,24 @@
+package main
+
+const serveUsage = `Busbar hands one stream of events to every WebSocket.
+
+Usage: busbar [serve] [flags]
+       busbar session create|list|revoke, publish, tail, version, doctor (-help after any of them)
+
+A flag on the command line beats its environment variable, which beats the default. A variable is
+named BUSBAR_ and the flag's name in capitals, with _ for -; an empty one counts as not set.
+Sizes are in bytes or take a unit: 64KiB is 65536, 64KB is 64000. Durations: 500ms, 25s, 1m30s, 24h.
+BUSBAR_ADMIN_TOKEN may hold the admin token. No flag does: a process's arguments can be read by all.
+`
+
+// newServeFlags declares the daemon's flags and sets cfg to their defaults.
+func newServeFlags(cfg *Config) *flagTable {
+	t := newFlagTable("busbar", serveUsage)
+	t.environment = true
+	declareNetwork(t, cfg)
+	declareMessages(t, cfg)
+	declareLog(t, cfg)
+	declareAuth(t, cfg)
+	declareProcess(t, cfg)
+	return t
+}

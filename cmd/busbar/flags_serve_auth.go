@@ -1,0 +1,35 @@
+package main
+
+import "time"
+
+func declareAuth(t *flagTable, cfg *Config) {
+	t.Group("Authentication")
+	t.Choice(&cfg.Auth, "auth", authSessions, []string{authSessions, authJWT, authHTTP, authNone},
+		"who says what a token is worth: the session store, a signature, an HTTP service, "+
+			"or nobody (none: every client is let in)")
+	t.DataDir(&cfg.Data)
+	t.Text(&cfg.SessionsDB, "sessions-db", "", "file",
+		"Pylon's SQLite file, opened read-only; empty = busbar.db in the data directory")
+	t.AdminTokenFile(&cfg.AdminTokenFile)
+	t.Bool(&cfg.Guests, "guests", "let POST /api/auth/guest make sessions for new guests")
+	t.Duration(&cfg.GuestTTL, "guest-ttl", 24*time.Hour, time.Minute, "how long a guest's session lives")
+	declareJWT(t, cfg)
+	t.URL(&cfg.AuthURL, "auth-url", "HTTP service that -auth http asks about tokens")
+	t.Duration(&cfg.AuthTimeout, "auth-timeout", 5*time.Second, 100*time.Millisecond,
+		"how long a call of -auth-url may take")
+	t.Duration(&cfg.AuthCache, "auth-cache", 30*time.Second, 0,
+		"how long an answer about a token is believed; 0 = ask for every connection")
+}
+
+func declareJWT(t *flagTable, cfg *Config) {
+	t.Text(&cfg.JWTKey, "jwt-key", "", "file",
+		"file with the key that tokens are signed with: an HMAC secret, or a public key in PEM")
+	t.Text(&cfg.JWTJWKS, "jwt-jwks", "", "URL",
+		"JSON Web Key Set with the keys that tokens are signed with: its URL, or a file")
+	t.Text(&cfg.JWTIssuer, "jwt-issuer", "", "name", "what a token's iss has to be; empty = anything")
+	t.Text(&cfg.JWTAudience, "jwt-audience", "", "name", "what a token's aud has to hold; empty = anything")
+	t.Text(&cfg.JWTUserClaim, "jwt-user-claim", "sub", "claim", "claim that holds the user's id")
+	t.Text(&cfg.JWTTenantClaim, "jwt-tenant-claim", "tenant", "claim", "claim that holds the tenant")
+	t.Text(&cfg.JWTAdminClaim, "jwt-admin-claim", "", "claim",
+		"claim that makes an admin when it is true; empty = no token does")
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// minMessage is the longest payload of a control frame (RFC 6455 section 5.5),
+	// which every endpoint has to take.
+	minMessage = 125
+	// maxCount bounds whatever is counted in memory: 2^24.
+	maxCount = 1 << 24
+)
+
+func declareMessages(t *flagTable, cfg *Config) {
+	t.Group("Messages")
+	t.Size(&cfg.MaxMessageIn, "max-message-in", 64*kib, minMessage, gib,
+		"a larger message from a client closes its connection with 1009")
+	t.Size(&cfg.MaxMessageOut, "max-message-out", 16*mib, minMessage, gib,
+		"a larger message is an error to its publisher; PYLON_WS_MAX_FRAME (bytes), when set, is the default")
+	t.Int(&cfg.QueueMessages, "queue-messages", 1024, 1, maxCount,
+		"messages that may wait for one event loop; the oldest lossy one is dropped beyond it")
+	t.Size(&cfg.QueueBytes, "queue-bytes", 64*mib, minMessage, math.MaxInt,
+		"bytes that may wait for one event loop; at least -max-message-out")
+	t.Choice(&cfg.Slow, "slow", slowDisconnect, []string{slowDisconnect, slowDropOldest},
+		"what happens to a client that falls behind by -lag-time or -lag-bytes")
+	t.Duration(&cfg.LagTime, "lag-time", 5*time.Second, 100*time.Millisecond,
+		"how long a client may lag before -slow acts")
+	t.Size(&cfg.LagBytes, "lag-bytes", mib, 4*kib, math.MaxInt,
+		"how many bytes a client may lag before -slow acts")
+	t.Int(&cfg.RelayRate, "relay-rate", 20, 0, 1_000_000,
+		"presence and topic messages per second that one connection may have relayed; 0 = no limit")
+	t.Int(&cfg.RelayBurst, "relay-burst", 40, 1, 1_000_000,
+		"messages that a connection may have relayed at once, above -relay-rate")
+	t.Choice(&cfg.Routing, "routing", routeAll, []string{routeAll, routeSubscribed},
+		"who gets topic messages and change events: every client, or only those that subscribed")
+	t.Int(&cfg.MaxSubscriptions, "max-subscriptions", 10_000, 1, maxCount,
+		"subscriptions that one connection may hold")
+}

@@ -1,0 +1,33 @@
+package main
+
+import "time"
+
+// maxConnections is more than one Linux host has been seen to hold, and keeps sums
+// of connections far from an int32's end.
+const maxConnections = 100_000_000
+
+func declareNetwork(t *flagTable, cfg *Config) {
+	t.Group("Network")
+	t.Address(&cfg.Listen, "listen", ":4322", "address of the WebSocket listener")
+	t.API(&cfg.API)
+	t.Int(&cfg.Loops, "loops", 0, 0, 128, "event loops, one per shard; 0 = one per core")
+	t.Int(&cfg.MaxConnections, "max-connections", 0, 0, maxConnections,
+		"connections above this are refused; 0 = what descriptors allow")
+	t.Int(&cfg.MaxPerIP, "max-per-ip", 64, 0, maxConnections,
+		"concurrent connections per client address; 0 = no limit")
+	t.Duration(&cfg.HandshakeTimeout, "handshake-timeout", 10*time.Second, time.Second,
+		"how long a connection may take to be upgraded, authentication included")
+	t.Duration(&cfg.PingInterval, "ping-interval", 25*time.Second, time.Second,
+		"ping a connection that was quiet for so long")
+	t.Duration(&cfg.PongTimeout, "pong-timeout", 10*time.Second, time.Second,
+		"close a connection that doesn't answer a ping for so long")
+	t.Size(&cfg.SendBuffer, "send-buffer", 0, 0, gib,
+		"kernel's send buffer per connection (SO_SNDBUF); 0 = the kernel's default")
+	t.Size(&cfg.NotSentLowat, "notsent-lowat", 0, 0, gib,
+		"unsent bytes that the kernel holds before a socket counts as full (TCP_NOTSENT_LOWAT); 0 = off")
+	t.Choice(&cfg.Reject, "reject", rejectClose, []string{rejectClose, rejectHTTP},
+		"answer a bad token with an upgrade and close code 1008, which a page can read, or with status 401")
+	t.Origins(&cfg.Origins, "origins",
+		"origins that browsers may connect from, separated by commas: https://app.example.com, "+
+			"https://*.example.com for every host below it, * for any; empty = the same host, or no Origin header")
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The methods below declare one flag each. They set *p to the default at once, and
+// the table writes to *p when it parses.
+
+// Int declares a whole number from low to high.
+func (t *flagTable) Int(p *int, name string, initial, low, high int, meaning string) *setting {
+	*p = initial
+	return t.add(&setting{
+		name: name, unit: "N", initial: strconv.Itoa(initial), meaning: meaning,
+		accepts: fmt.Sprintf("a whole number from %d to %d", low, high),
+		store: func(text string) bool {
+			n, err := strconv.Atoi(text)
+			return err == nil && store(p, n, n >= low && n <= high)
+		},
+	})
+}
+
+// Duration declares a duration of at least low.
+func (t *flagTable) Duration(p *time.Duration, name string, initial, low time.Duration, meaning string) *setting {
+	*p = initial
+	return t.add(&setting{
+		name: name, unit: "duration", initial: formatDuration(initial), meaning: meaning,
+		accepts: fmt.Sprintf("a duration of at least %s, such as %s", formatDuration(low), formatDuration(initial)),
+		store: func(text string) bool {
+			d, err := time.ParseDuration(text)
+			return err == nil && store(p, d, d >= low)
+		},
+	})
+}
+
+// Size declares a number of bytes from low to high; high may be math.MaxInt for no limit.
+func (t *flagTable) Size(p *int, name string, initial, low, high int, meaning string) *setting {
+	*p = initial
+	bounds := fmt.Sprintf("from %s to %s", formatSize(low), formatSize(high))
+	if high == math.MaxInt {
+		bounds = "of at least " + formatSize(low)
+	}
+	return t.add(&setting{
+		name: name, unit: "size", initial: formatSize(initial), meaning: meaning,
+		accepts: fmt.Sprintf("a size %s, in bytes or with a unit, such as 64KiB", bounds),
+		store: func(text string) bool {
+			n, ok := parseSize(text)
+			return ok && store(p, n, n >= low && n <= high)
+		},
+	})
+}
+
+// Choice declares one of a few words.
+func (t *flagTable) Choice(p *string, name, initial string, words []string, meaning string) *setting {
+	*p = initial
+	return t.add(&setting{
+		name: name, unit: strings.Join(words, "|"), initial: initial, meaning: meaning,
+		accepts: "one of " + strings.Join(words, ", "),
+		store:   func(text string) bool { return store(p, text, slices.Contains(words, text)) },
+	})
+}
+
+// Text declares any text; unit says in a word what it stands for, such as "file".
+func (t *flagTable) Text(p *string, name, initial, unit, meaning string) *setting {
+	*p = initial
+	return t.add(&setting{
+		name: name, unit: unit, initial: initial, meaning: meaning, accepts: "a " + unit,
+		store: func(text string) bool { return store(p, text, true) },
+	})
+}
+
+// Bool declares a switch that is off unless it is given.
+func (t *flagTable) Bool(p *bool, name, meaning string) *setting {
+	return t.add(&setting{
+		name: name, initial: "false", meaning: meaning, accepts: "true or false",
+		store: func(text string) bool {
+			b, ok := parseBool(text)
+			return ok && store(p, b, true)
+		},
+	})
+}
+
+// Address declares a TCP address to listen on or to call.
+func (t *flagTable) Address(p *string, name, initial, meaning string) *setting {
+	*p = initial
+	return t.add(&setting{
+		name: name, unit: "address", initial: initial, meaning: meaning,
+		accepts: "an address such as :4322, 127.0.0.1:4322 or [::1]:4322",
+		store:   func(text string) bool { return store(p, text, isAddress(text)) },
+	})
+}
+
+// URL declares an http or https URL; empty by default.
+func (t *flagTable) URL(p *string, name, meaning string) *setting {
+	return t.add(&setting{
+		name: name, unit: "URL", meaning: meaning,
+		accepts: "a URL such as https://app.example.com/check",
+		store:   func(text string) bool { return store(p, text, text == "" || isHTTPURL(text)) },
+	})
+}
+
+// store puts value into *p when ok, and returns ok.
+func store[T any](p *T, value T, ok bool) bool {
+	if ok {
+		*p = value
+	}
+	return ok
+}
+
+func parseBool(text string) (value, ok bool) {
+	value, err := strconv.ParseBool(text)
+	return value, err == nil
+}
+
+func isAddress(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || strings.ContainsAny(host, " \t/@") {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+func isHTTPURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
+}

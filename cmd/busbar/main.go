@@ -1,0 +1,86 @@
+// Command busbar is a WebSocket fan-out server: one feed in, every socket out.
+//
+//	busbar [serve]            run the server
+//	busbar session …          create, list and revoke sessions
+//	busbar publish …          publish to a running server
+//	busbar tail               connect and print what arrives
+//	busbar doctor             look at what limits this host
+//	busbar version            print the version
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+)
+
+// version is set by the build (scripts/build).
+var version = "dev"
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1 // something couldn't be done
+	exitUsage   = 2 // a flag, a value or a command is wrong
+)
+
+// streams are a command's surroundings, so that tests can run one in this process.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+	getenv   func(string) string
+}
+
+// command runs with the arguments behind its name. usageErrors exit with 2, flag.ErrHelp
+// with 0, anything else with 1 and one line.
+type command func(args []string, s streams) error
+
+var commands = map[string]command{
+	"serve":   serve,
+	"session": session,
+	"publish": publish,
+	"tail":    tail,
+	"doctor":  doctor,
+	"version": printVersion,
+}
+
+func main() {
+	s := streams{os.Stdin, os.Stdout, os.Stderr, os.Getenv}
+	os.Exit(run(os.Args[1:], s))
+}
+
+// run picks the command: the first argument, or serve when that is a flag or absent.
+func run(args []string, s streams) int {
+	name := "serve"
+	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
+		name, args = args[0], args[1:]
+	}
+	c := commands[name]
+	if c == nil {
+		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, doctor and version\n", name)
+		return exitUsage
+	}
+	err := c(args, s)
+	var usage usageError
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintf(s.err, "busbar: %v\n", err)
+		return exitUsage
+	default:
+		fmt.Fprintf(s.err, "busbar: %v\n", err)
+		return exitFailure
+	}
+}
+
+func printVersion(args []string, s streams) error {
+	if len(args) > 0 {
+		return usagef("version takes no arguments")
+	}
+	fmt.Fprintf(s.out, "busbar %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return nil
+}

@@ -1,0 +1,3 @@
+package main
+
+func publish(args []string, s streams) error { return usagef("publish: not built yet") }

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/demo"
+	"github.com/busbar-ws/busbar/internal/httpapi"
+	"github.com/busbar-ws/busbar/internal/rows"
+)
+
+// server is the daemon: the hub, the HTTP API in front of it and what they stand on.
+// Everything is opened before anything is announced, and closed in the opposite order.
+type server struct {
+	cfg      Config
+	log      *slog.Logger
+	dir      dataDir
+	hub      *hub.Hub
+	sessions *auth.Sessions // nil unless -auth sessions
+	admin    adminToken
+	api      net.Listener
+	http     *http.Server
+	closers  []func() error
+}
+
+// serve is the default command.
+func serve(args []string, s streams) error {
+	cfg, err := parseConfig(args, s.getenv)
+	if errors.Is(err, flag.ErrHelp) {
+		return errors.Join(err, writeServeHelp(s.out))
+	}
+	if err != nil {
+		return err
+	}
+	if cfg.Version {
+		return printVersion(nil, s)
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+
+	srv, err := open(cfg, newLogger(cfg, s.err))
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.http.Serve(srv.api) }()
+	srv.announce(s.out)
+	select {
+	case <-signals:
+	case <-srv.hub.Failed():
+		err = errors.New("the event loops have stopped; the log says why")
+	case e := <-served:
+		err = fmt.Errorf("serving the API: %w", e)
+	}
+	return errors.Join(err, srv.shutdown(signals))
+}
+
+func newLogger(cfg Config, w interface{ Write([]byte) (int, error) }) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // one of the four that parseConfig lets through
+	o := &slog.HandlerOptions{Level: level}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// open starts everything. After an error nothing of it is left.
+func open(cfg Config, log *slog.Logger) (srv *server, err error) {
+	srv = &server{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			_ = srv.close()
+		}
+	}()
+	if err = srv.openData(); err != nil {
+		return nil, err
+	}
+	// The API's port before the hub: a port in use must not cost anybody a connection.
+	if srv.api, err = net.Listen("tcp", cfg.API); err != nil {
+		return nil, fmt.Errorf("-api %s: %w", cfg.API, listenCause(err))
+	}
+	srv.closers = append(srv.closers, srv.api.Close)
+	authenticator, err := srv.openAuth()
+	if err != nil {
+		return nil, err
+	}
+	if err = srv.openHub(authenticator); err != nil {
+		return nil, err
+	}
+	srv.openAPI()
+	return srv, nil
+}
+
+func (srv *server) openData() error {
+	dir, err := openDataDir(srv.cfg.Data)
+	if err != nil {
+		return err
+	}
+	srv.dir = dir
+	lock, err := dir.lockForServing()
+	if err != nil {
+		return err
+	}
+	srv.closers = append(srv.closers, lock.Close)
+	srv.admin, err = loadAdminToken(srv.cfg, dir)
+	if srv.admin.warning != "" {
+		srv.log.Warn(srv.admin.warning)
+	}
+	return err
+}
+
+// listenCause takes off what net says around the error number.
+func listenCause(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}
+
+// apiConnections is how many descriptors the API may use: few enough to leave a server
+// with a low limit most of them for clients.
+func apiConnections(descriptors int) int { return min(max(descriptors/16, 8), 512) }
+
+// reserve is how many descriptors everything but the clients may take: what is open
+// already, the API, the workers' connections to databases and callbacks, and some for
+// files that are open for a moment.
+func (srv *server) reserve(descriptors int) (int, error) {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0, fmt.Errorf("counting descriptors: %w", err)
+	}
+	const passing = 16
+	n := len(open) + apiConnections(descriptors) + passing
+	if srv.cfg.RowsURL != "" || srv.cfg.AuthURL != "" || srv.cfg.JWTJWKS != "" {
+		n += min(descriptors/16, 128)
+	}
+	return n, nil
+}
+
+func (srv *server) openHub(authenticator hub.Authenticator) error {
+	cfg := srv.cfg
+	descriptors, err := eventloop.DescriptorLimit()
+	if err != nil {
+		return err
+	}
+	reserve, err := srv.reserve(descriptors)
+	if err != nil {
+		return err
+	}
+	origins, err := hub.ParseOrigins(cfg.Origins)
+	if err != nil {
+		return err
+	}
+	o := hub.Options{
+		Loops: cfg.loopOptions(), Auth: authenticator, AuthTimeout: cfg.AuthTimeout,
+		Origins: origins, SnapshotTimeout: cfg.RowsTimeout, MaxRows: cfg.RowsMax, MaxRowBytes: int64(cfg.RowsBytes),
+		MaxEvents: cfg.LogEvents, MaxEventBytes: cfg.LogBytes, MaxMessageOut: cfg.MaxMessageOut,
+		MaxSubscriptions: cfg.MaxSubscriptions, RelayRate: float64(orOff(cfg.RelayRate)), RelayBurst: cfg.RelayBurst,
+		Logger: srv.log,
+	}
+	o.Loops.Reserve = reserve
+	if cfg.Reject == rejectHTTP {
+		o.Reject = hub.RejectHTTP
+	}
+	if cfg.Routing == routeSubscribed {
+		o.Routing = hub.RouteSubscribed
+	}
+	if cfg.RowsURL != "" {
+		fetcher, err := rows.NewHTTP(rows.Options{URL: cfg.RowsURL, Timeout: cfg.RowsTimeout, MaxBytes: int64(cfg.MaxMessageOut)})
+		if err != nil {
+			return fmt.Errorf("-rows-url: %w", err)
+		}
+		o.Snapshots = fetcher.Fetch
+	}
+	srv.hub, err = hub.New(o)
+	return err
+}
+
+// orOff turns the flags' zero, which means off, into what the packages call off.
+func orOff(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+func (cfg *Config) loopOptions() eventloop.Options {
+	o := eventloop.Options{
+		Listen: cfg.Listen, Loops: cfg.Loops, MaxConnections: cfg.MaxConnections, MaxPerAddress: orOff(cfg.MaxPerIP),
+		MaxMessageIn: cfg.MaxMessageIn, QueueMessages: cfg.QueueMessages, QueueBytes: cfg.QueueBytes,
+		LagTime: cfg.LagTime, LagBytes: cfg.LagBytes, HandshakeTimeout: cfg.HandshakeTimeout,
+		PingInterval: cfg.PingInterval, PongTimeout: cfg.PongTimeout,
+		SendBuffer: cfg.SendBuffer, NotSentLowat: cfg.NotSentLowat,
+	}
+	if cfg.Slow == slowDropOldest {
+		o.Slow = eventloop.DropOldest
+	}
+	return o
+}
+
+func (srv *server) openAPI() {
+	handler := httpapi.New(srv.hub, httpapi.Options{
+		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.origins(),
+		MaxBody: int64(srv.cfg.MaxMessageOut), Logger: srv.log,
+		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),
+	})
+	srv.http = httpapi.NewServer(srv.cfg.API, handler, httpapi.ServerOptions{Logger: srv.log})
+	srv.api = httpapi.LimitListener(srv.api, apiConnections(srv.hub.Capacity().Descriptors))
+}
+
+// origins are those configured and the API's own, from where the demo page connects.
+func (srv *server) origins() hub.Origins {
+	o, _ := hub.ParseOrigins(srv.cfg.Origins) // openHub has looked at the error
+	return o
+}
+
+// shutdown lets go of the clients in an orderly way, within -drain. A second signal ends
+// the wait.
+func (srv *server) shutdown(signals <-chan os.Signal) error {
+	ctx, cancel := context.WithTimeout(context.Background(), srv.cfg.Drain)
+	defer cancel()
+	go func() {
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	srv.log.Info("draining", "clients", srv.hub.ClientCount(), "within", srv.cfg.Drain)
+	if err := srv.hub.Shutdown(ctx); err != nil {
+		srv.log.Warn("not every client has gone in time", "error", err)
+	}
+	return srv.close()
+}
+
+func (srv *server) close() error {
+	var errs []error
+	if srv.http != nil {
+		// Requests that are being answered have a moment more: they need the stores.
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if srv.http.Shutdown(ctx) != nil {
+			_ = srv.http.Close()
+		}
+	}
+	if srv.hub != nil {
+		now, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = srv.hub.Shutdown(now)
+	}
+	for i := len(srv.closers) - 1; i >= 0; i-- {
+		if err := srv.closers[i](); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	srv.closers = nil
+	return errors.Join(errs...)
+}
+
+func portOf(a net.Addr) string { return strconv.Itoa(a.(*net.TCPAddr).Port) }

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"time"
+)
+
+// demoTTL is how long the session lasts that the link to the demo page signs in with.
+const demoTTL = time.Hour
+
+// announce tells whoever started the server how to use it. It goes to standard output;
+// the log goes to standard error.
+func (srv *server) announce(w io.Writer) {
+	capacity := srv.hub.Capacity()
+	api := reachable(srv.api.Addr())
+	ws := reachable(srv.hub.Addr())
+	fmt.Fprintf(w, "busbar %s\n\n", version)
+	fmt.Fprintf(w, "  WebSocket    ws://%s\n", ws)
+	fmt.Fprintf(w, "  HTTP API     http://%s\n", api)
+	fmt.Fprintf(w, "  Event loops  %d\n", srv.hub.Loops())
+	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", capacity.Connections, capacity.LimitedBy)
+	fmt.Fprintf(w, "  Data         %s\n\n", srv.dir.path)
+	if link := srv.demoLink(api); link != "" {
+		fmt.Fprintf(w, "See it: open this link (signed in for %s)\n  %s\n\n", short(demoTTL), link)
+	}
+	fmt.Fprintf(w, "Connect and print what arrives:\n  busbar tail%s\n\n", srv.tailFlags(ws))
+	fmt.Fprintf(w, "Publish:\n  curl -H \"Authorization: Bearer %s\" http://%s/v1/changes \\\n", srv.bearer(), api)
+	fmt.Fprintf(w, "    -d '{\"entity\":\"Todo\",\"row_id\":\"t_1\",\"kind\":\"insert\",\"data\":{\"title\":\"hello\"}}'\n\n")
+}
+
+// bearer is how a shell gets at the admin token; the token itself isn't printed.
+func (srv *server) bearer() string {
+	if srv.admin.file == "" {
+		return "$BUSBAR_ADMIN_TOKEN"
+	}
+	return "$(cat " + srv.admin.file + ")"
+}
+
+func (srv *server) demoLink(api string) string {
+	page := "http://" + api + "/demo"
+	if srv.sessions == nil || srv.cfg.SessionsDB != "" {
+		return page
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	token, _, err := srv.sessions.Create(ctx, "demo", "", demoTTL, "demo page")
+	if err != nil {
+		srv.log.Warn("no session for the demo page", "error", err)
+		return page
+	}
+	return page + "#token=" + token
+}
+
+// tailFlags are what "busbar tail" has to be told that isn't its default.
+func (srv *server) tailFlags(ws string) string {
+	flags := ""
+	if srv.cfg.Data != "./busbar-data" {
+		flags += " -data " + srv.cfg.Data
+	}
+	if srv.cfg.AdminTokenFile != "" {
+		flags += " -admin-token-file " + srv.cfg.AdminTokenFile
+	}
+	if ws != "127.0.0.1:4322" {
+		flags += " -url ws://" + ws
+	}
+	return flags
+}
+
+// reachable is an address that a client on this host can use.
+func reachable(a net.Addr) string {
+	tcp := a.(*net.TCPAddr)
+	if tcp.IP.IsUnspecified() {
+		return "127.0.0.1:" + portOf(a)
+	}
+	return tcp.String()
+}
+
+func short(d time.Duration) string {
+	if d%time.Hour == 0 {
+		return fmt.Sprintf("%dh", d/time.Hour)
+	}
+	return d.String()
+}

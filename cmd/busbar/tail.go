@@ -1,0 +1,3 @@
+package main
+
+func tail(args []string, s streams) error { return usagef("tail: not built yet") }

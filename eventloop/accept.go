@@ -1,0 +1,139 @@
+package eventloop
+
+import (
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// readHead waits for the whole upgrade request and hands it to the Handler. More than
+// maxHead bytes without an end are refused.
+const maxHead = 16 << 10
+
+func (l *Loop) readHead(c *Client) {
+	p, _ := c.conn.Peek(-1)
+	// The blank line may straddle what has been searched and what has come now.
+	from := max(0, int(c.pos)-3)
+	end := wsproto.HeadEnd(p[from:])
+	if end < 0 {
+		c.pos = uint64(len(p))
+		if len(p) > maxHead {
+			l.refuse(c, wsproto.RefuseHeadTooLarge, CauseBadHandshake)
+		}
+		return
+	}
+	end += from
+	if end > maxHead {
+		l.refuse(c, wsproto.RefuseHeadTooLarge, CauseBadHandshake)
+		return
+	}
+	c.pos = 0
+	request, refusal := wsproto.ParseUpgrade(p[:end])
+	_, _ = c.conn.Discard(end)
+	if refusal != nil {
+		l.refuse(c, refusal, CauseBadHandshake)
+		return
+	}
+	c.state = authorising
+	l.handler.Upgrade(c, request)
+}
+
+// waitAuthorised leaves what a client sends ahead of its acceptance with gnet, up to
+// the size of one message and its header.
+func (l *Loop) waitAuthorised(c *Client) {
+	const header = 14
+	if c.conn.InboundBuffered() > l.opts.MaxMessageIn+header {
+		l.drop(c, CauseTooBig)
+	}
+}
+
+// Acceptance is what a Handler lets a client in with.
+type Acceptance struct {
+	Answer []byte // the request's 101 response
+	Data   any    // becomes Client.Data
+	// Labels are names by which an Audience finds the client, empty for none. The
+	// strings are kept; equal names should be the same string.
+	Labels [labelKinds]string
+	// Expires ends the client with 1008 within a second of that time. Zero: never.
+	Expires time.Time
+	// Hold keeps the client apart from the feed until Release. See CatchUp.
+	Hold bool
+}
+
+// Accept completes the upgrade and opens the client. It must be called once in answer
+// to Handler.Upgrade; a client that has gone meanwhile is left alone.
+func (c *Client) Accept(a Acceptance) {
+	if c.state != authorising {
+		return
+	}
+	l := c.loop
+	c.Data = a.Data
+	if !a.Expires.IsZero() {
+		c.deadline = a.Expires.Unix()
+	}
+	for kind, name := range a.Labels {
+		l.roster.label(c, Label(kind), name)
+	}
+	// Before the client's cursor is looked at: a publisher that doesn't see it
+	// here has appended its event to the change log already.
+	l.population.Add(1)
+	c.state, c.since, c.heard = open, l.now, l.now
+	c.pos = l.feed.end
+	if a.Hold {
+		l.hold(c)
+	}
+	l.counters.accepted.Add(1)
+	l.write(c, a.Answer)
+	l.readEarly(c)
+}
+
+// readEarly reads what came between the request and the answer to it. On the way
+// through OnTraffic that is done there.
+func (l *Loop) readEarly(c *Client) {
+	if l.current == c || c.conn.InboundBuffered() == 0 {
+		return
+	}
+	before := l.current
+	l.current, l.doomed = c, false
+	l.guard(c, func() { l.readFrames(c) })
+	l.current = before
+	if l.doomed {
+		l.doomed = false
+		_ = c.conn.EventLoop().Close(c.conn)
+	}
+}
+
+// Refuse answers the request with an HTTP status and ends the connection.
+func (c *Client) Refuse(r *wsproto.Refusal) {
+	if c.state == authorising {
+		c.loop.refuse(c, r, CauseRejected)
+	}
+}
+
+func (l *Loop) refuse(c *Client, r *wsproto.Refusal, cause Cause) {
+	if c.cause == CauseUnknown {
+		c.cause = cause
+	}
+	l.counters.refusedStatus(r.Status)
+	c.state, c.since = closing, l.now
+	c.set(flagDeaf)
+	l.scratch = r.AppendResponse(l.scratch[:0])
+	l.write(c, l.scratch)
+	l.shutWrite(c)
+}
+
+// AcceptAndClose completes the upgrade and sends Close at once, so that a page in a
+// browser can tell why. The client is never open.
+func (c *Client) AcceptAndClose(answer []byte, code ws.StatusCode, reason string) {
+	if c.state != authorising {
+		return
+	}
+	l := c.loop
+	c.cause = CauseRejected
+	c.state, c.since = closing, l.now
+	l.scratch = wsproto.AppendClose(append(l.scratch[:0], answer...), code, reason)
+	l.write(c, l.scratch)
+	l.readEarly(c)
+}

@@ -1,0 +1,91 @@
+package eventloop
+
+import "math"
+
+// A client that comes back with a cursor is first given what it has missed from the
+// change log, which is read elsewhere, page by page, and is only then joined to the
+// feed. Until then it stands apart. For the last page it is held: the feed, and frames
+// of its own, are kept from the position where it was held, so that Release can join
+// it with neither gap nor repeat. Holding lasts for one read of the log, not for the
+// whole catching up, so the feed isn't kept for long.
+
+// hold keeps the feed for the client from here on.
+func (l *Loop) hold(c *Client) {
+	if !c.is(flagHeld) {
+		l.held++
+	}
+	c.set(flagApart | flagHeld)
+	c.pos = l.feed.end
+	if c.out != nil {
+		c.out.stop = 0
+	}
+}
+
+func (l *Loop) unhold(c *Client) {
+	if c.is(flagHeld) {
+		c.unset(flagHeld)
+		l.held--
+	}
+}
+
+// Hold keeps what is broadcast from here on for a client that stands apart, until
+// CatchUp or Release.
+func (c *Client) Hold() {
+	if c.state == open && c.is(flagApart) {
+		c.loop.hold(c)
+	}
+}
+
+// CatchUp sends a page of what a held client has missed, and doesn't join it yet: there
+// is more to come. Handler.Drained is called when the page is out.
+func (c *Client) CatchUp(page []*Frame) {
+	l := c.loop
+	if c.state != open || !c.is(flagHeld) {
+		return
+	}
+	l.unhold(c)
+	o := c.box()
+	// Events that came for it alone are in the log too, and will be read from there.
+	kept := o.queue[o.head:]
+	o.queue, o.head, o.bytes = nil, 0, 0
+	for _, q := range kept {
+		if q.frame.Seq == 0 {
+			o.push(q.frame, 0)
+		}
+	}
+	for _, f := range page {
+		o.push(f, 0)
+	}
+	c.set(flagDrained)
+	l.markDirty(c)
+}
+
+// Release sends the last of what a held client has missed and joins it to the feed.
+// upTo is the last sequence number that page, or an earlier one, covers.
+func (c *Client) Release(page []*Frame, upTo uint64) {
+	l := c.loop
+	if c.state != open || !c.is(flagHeld) {
+		return
+	}
+	o := c.box()
+	held := outbox{queue: o.queue, head: o.head, bytes: o.bytes, stop: math.MaxUint64}
+	o.queue, o.head, o.bytes, o.stop = nil, 0, 0, math.MaxUint64
+	for _, f := range page {
+		o.push(f, l.feed.end)
+	}
+	if c.pos < l.feed.first {
+		l.counters.lagDropped.Add(l.feed.first - c.pos)
+		c.pos = l.feed.first
+		c.set(flagOverflow)
+	}
+	for !held.drained(&l.feed, c.pos) {
+		var f *Frame
+		f, c.pos = held.advance(&l.feed, c.pos)
+		if f.Seq == 0 || f.Seq > upTo {
+			o.push(f, l.feed.end)
+		}
+	}
+	l.unhold(c)
+	c.unset(flagApart)
+	l.markDirty(c)
+}

@@ -1,0 +1,96 @@
+package eventloop
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// state is where a connection stands in its life. It only ever moves downwards.
+type state uint8
+
+const (
+	handshaking state = iota // the upgrade request isn't complete
+	authorising              // the Handler has been asked who it is
+	open                     // in broadcasts, may subscribe, is listened to
+	closing                  // our Close or refusal is out, the peer's end is awaited
+	gone
+)
+
+// Flags of a client.
+const (
+	flagDirty    uint8 = 1 << iota // stands in Loop.dirty
+	flagApart                      // not in the feed: held or catching up
+	flagHeld                       // apart, and the feed is kept for it from its position on
+	flagPinged                     // a ping went out and nothing has been heard since
+	flagDeaf                       // what still comes is read and forgotten
+	flagDrained                    // tell the Handler when the outbox has drained
+	flagOverflow                   // apart, and something it was owed is lost
+)
+
+// Client is one connection. It is owned by its loop: its methods must only be called
+// on the loop's goroutine, that is in a Handler's methods and in tasks.
+//
+// A connection that is idle costs this struct, its place in the loop's roster, what
+// gnet keeps, and nothing else: what is needed for a while only (a message that is
+// half there, bytes that the kernel didn't take) hangs from a pointer.
+type Client struct {
+	conn gnet.Conn
+	loop *Loop
+
+	// Data is the Handler's own; the package doesn't look at it.
+	Data any
+
+	id       uint64
+	pos      uint64           // next feed position to send; while handshaking: bytes searched
+	out      *outbox          // nil: everything before pos is with the kernel
+	decoder  *wsproto.Decoder // nil: at a frame boundary
+	groups   [labelKinds]*group
+	next     [labelKinds]uint32 // neighbours in the groups, by slot
+	prev     [labelKinds]uint32
+	slot     uint32
+	fd       int32
+	since    uint32 // tick of the last change of state
+	heard    uint32 // tick of the last bytes from the peer
+	deadline int64  // Unix seconds at which the client's identity expires, 0 = never
+
+	state   state
+	flags   uint8
+	cause   Cause
+	watched bool // the socket is known to the watcher
+}
+
+// ID is the client's number: below 2^53 and never used again while the engine lives.
+func (c *Client) ID() uint64 { return c.id }
+
+// Loop is the loop that owns the client.
+func (c *Client) Loop() *Loop { return c.loop }
+
+// Addr is the peer's address.
+func (c *Client) Addr() netip.Addr { return peerAddr(c.conn) }
+
+// Open is true from acceptance until a Close was sent or the connection ended.
+func (c *Client) Open() bool { return c.state == open }
+
+func (c *Client) is(flag uint8) bool { return c.flags&flag != 0 }
+func (c *Client) set(flag uint8)     { c.flags |= flag }
+func (c *Client) unset(flag uint8)   { c.flags &^= flag }
+
+// box is the client's outbox, made when there is none.
+func (c *Client) box() *outbox {
+	if c.out == nil {
+		c.out = c.loop.newOutbox()
+		if c.is(flagApart) {
+			c.out.stop = 0
+		}
+	}
+	return c.out
+}
+
+// OpenedAt is when the client was accepted, to a tick.
+func (c *Client) OpenedAt() time.Time {
+	return c.loop.engine.started.Add(time.Duration(c.since) * tick)
+}

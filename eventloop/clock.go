@@ -1,0 +1,69 @@
+package eventloop
+
+import (
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// closeWait is how long a peer has to answer our Close or refusal by ending the
+// connection.
+const closeWait = 3 * time.Second
+
+// onTick is the loop's slow wheel: lagging clients are looked at every tick, and every
+// client once in a round, a slice of them each tick.
+func (l *Loop) onTick() {
+	l.ticking.Store(false)
+	l.readClock()
+	l.checkLagging()
+	n := len(l.roster.clients)
+	from, to := n*l.phase/roundTicks, n*(l.phase+1)/roundTicks
+	l.phase = (l.phase + 1) % roundTicks
+	unix := time.Now().Unix()
+	for _, c := range l.roster.clients[from:to] {
+		if c != nil {
+			l.visit(c, unix)
+		}
+	}
+}
+
+func (l *Loop) visit(c *Client, unix int64) {
+	age := l.now - c.since
+	switch c.state {
+	case handshaking, authorising:
+		if age > ticks(l.opts.HandshakeTimeout) {
+			l.drop(c, CauseHandshakeTimeout)
+		}
+	case closing:
+		if age > ticks(closeWait) {
+			l.drop(c, c.cause)
+		}
+	case open:
+		if c.deadline != 0 && c.deadline <= unix {
+			c.Close(ws.StatusPolicyViolation, "session expired", CauseExpired)
+			return
+		}
+		l.checkAlive(c)
+	}
+}
+
+// checkAlive pings a quiet client and ends one that stays quiet. A client that lags
+// can't be reached by a ping; how long it may is LagTime's business, and with
+// drop-oldest TCP_USER_TIMEOUT's.
+func (l *Loop) checkAlive(c *Client) {
+	quiet := l.now - c.heard
+	if quiet < ticks(l.opts.PingInterval) || c.out != nil {
+		return
+	}
+	if !c.is(flagPinged) {
+		c.set(flagPinged)
+		l.scratch = wsproto.AppendFrame(l.scratch[:0], ws.OpPing, nil)
+		l.write(c, l.scratch)
+		return
+	}
+	if quiet >= ticks(l.opts.PingInterval+l.opts.PongTimeout) {
+		l.drop(c, CauseDead)
+	}
+}

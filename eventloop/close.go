@@ -1,0 +1,102 @@
+package eventloop
+
+import (
+	"errors"
+	"io"
+
+	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// Close sends Close behind all that the client is owed, takes it out of every
+// broadcast, and ends the connection when the peer has answered or closeWait is over.
+func (c *Client) Close(code ws.StatusCode, reason string, cause Cause) {
+	l := c.loop
+	switch c.state {
+	case open:
+		// All that it was sent before it goes out first.
+		l.scratch = wsproto.AppendClose(l.scratch[:0], code, reason)
+		owed := c.out != nil || (!c.is(flagApart) && c.pos < l.feed.end)
+		l.startClosing(c, cause)
+		if !owed {
+			l.write(c, l.scratch)
+			return
+		}
+		o := c.box()
+		if !c.is(flagApart) {
+			o.stop = l.feed.end
+		}
+		l.queueBytes(c, l.scratch)
+	case handshaking, authorising:
+		l.drop(c, cause)
+	}
+}
+
+func (l *Loop) startClosing(c *Client, cause Cause) {
+	if c.cause == CauseUnknown {
+		c.cause = cause
+	}
+	l.depart(c)
+	c.state = closing
+	c.since = l.now
+}
+
+// depart takes an open client out of broadcasts and subscriptions.
+func (l *Loop) depart(c *Client) {
+	if c.state != open {
+		return
+	}
+	l.population.Add(-1)
+	l.unhold(c)
+	l.leaveSubscriptions(c)
+	for kind := range c.groups {
+		l.roster.unlabel(c, Label(kind))
+	}
+	c.state = closing
+	l.guard(nil, func() { l.handler.Closed(c, c.cause) })
+}
+
+// drop ends the connection now. While its own bytes are being read the end comes right
+// after that: gnet still holds on to it.
+func (l *Loop) drop(c *Client, cause Cause) {
+	if c.state == gone {
+		return
+	}
+	if c.cause == CauseUnknown {
+		c.cause = cause
+	}
+	l.depart(c)
+	c.state = gone
+	if l.current == c {
+		l.doomed = true
+		return
+	}
+	_ = c.conn.EventLoop().Close(c.conn)
+}
+
+// ended is called by gnet's OnClose, whoever closed.
+func (l *Loop) ended(c *Client, err error) {
+	if c.cause == CauseUnknown {
+		c.cause = CausePeerGone
+		if err != nil && !errors.Is(err, io.EOF) {
+			c.cause = CauseReset
+		}
+	}
+	l.depart(c)
+	c.state = gone
+	l.freeOutbox(c)
+	if c.decoder != nil {
+		l.freeDecoder(c)
+	}
+	l.roster.remove(c)
+	l.counters.closed[c.cause].Add(1)
+}
+
+// shutWrite tells the peer that nothing more comes, and leaves it time to read.
+func (l *Loop) shutWrite(c *Client) {
+	if c.out != nil || unix.Shutdown(int(c.fd), unix.SHUT_WR) != nil {
+		l.drop(c, c.cause)
+	}
+}

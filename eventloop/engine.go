@@ -1,0 +1,240 @@
+package eventloop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"github.com/busbar-ws/busbar/subs"
+)
+
+// ErrStopped is returned by calls on an engine that has been stopped.
+var ErrStopped = errors.New("event loops have stopped")
+
+// Engine is all the loops. Its methods are safe from any goroutine.
+type Engine struct {
+	opts     Options
+	handler  Handler
+	table    *subs.Table
+	watcher  *watcher
+	capacity Capacity
+	addr     netip.AddrPort
+	started  time.Time
+
+	loops  []*Loop
+	byGnet sync.Map // gnet.EventLoop → *Loop
+	joined atomic.Int32
+
+	connections atomic.Int64 // descriptors, handshakes included
+	addresses   *addressCap
+	draining    atomic.Bool
+	panics      sync.Map // places that were logged
+
+	background context.Context
+	gnet       gnet.Engine
+	booted     chan struct{}
+	bootOnce   sync.Once
+	empty      chan struct{} // closed when draining and the last connection has gone
+	emptyOnce  sync.Once
+	done       chan struct{} // closed when gnet has returned
+	err        error         // what gnet returned; read after done
+}
+
+// New checks the options and makes an engine that isn't running yet. Too low a descriptor
+// limit is an error.
+func New(h Handler, o Options) (*Engine, error) {
+	o.defaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	capacity, err := capacityFor(&o)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		opts: o, handler: h, capacity: capacity,
+		table: subs.NewTable(o.Loops), addresses: newAddressCap(o.MaxPerAddress),
+		started: time.Now(), background: context.Background(),
+		booted: make(chan struct{}), empty: make(chan struct{}), done: make(chan struct{}),
+	}
+	for i := range o.Loops {
+		e.loops = append(e.loops, newLoop(i, e))
+	}
+	return e, nil
+}
+
+// Start opens the listeners and runs the loops; it is called once. A port that is in use
+// and a bad address are errors, and leave nothing behind.
+func (e *Engine) Start() (err error) {
+	if e.watcher, err = newWatcher(); err != nil {
+		return err
+	}
+	port, err := reservePort(e.opts.Listen)
+	if err != nil {
+		e.watcher.close()
+		return err
+	}
+	defer port.release()
+	e.addr = port.addr
+	if err := e.run(port); err != nil {
+		e.watcher.close()
+		return err
+	}
+	return nil
+}
+
+// run starts gnet and returns when its loops run or have failed to.
+func (e *Engine) run(port *reservedPort) error {
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		e.watcher.run(func(loop int, slot uint32) {
+			if l := e.loops[loop]; l.mailbox.putWritable(slot) {
+				l.wake()
+			}
+		})
+	}()
+	go func() {
+		e.err = gnet.Run((*events)(e), port.gnetAddr(), gnet.WithOptions(gnet.Options{
+			NumEventLoop: e.opts.Loops, ReusePort: true, Ticker: true,
+			SocketSendBuffer: e.opts.SendBuffer, Logger: gnetLog{e.opts.Log},
+		}))
+		e.watcher.shut()
+		<-watched
+		close(e.done)
+	}()
+	select {
+	case <-e.booted:
+		return nil
+	case <-e.done:
+		return fmt.Errorf("listening on %s: %w", e.opts.Listen, e.err)
+	}
+}
+
+// Addr is the address that the loops listen on.
+func (e *Engine) Addr() net.Addr { return net.TCPAddrFromAddrPort(e.addr) }
+
+// Capacity is how many connections the engine can hold, and why.
+func (e *Engine) Capacity() Capacity { return e.capacity }
+
+// Loops is how many loops there are.
+func (e *Engine) Loops() int { return len(e.loops) }
+
+// Connections is how many descriptors clients use right now, handshakes included.
+func (e *Engine) Connections() int { return int(e.connections.Load()) }
+
+// Clients is how many clients are open right now.
+func (e *Engine) Clients() int {
+	n := int64(0)
+	for _, l := range e.loops {
+		n += l.population.Load()
+	}
+	return int(n)
+}
+
+// Publish sends a frame to an audience; nil is everyone. It returns at once, when the
+// frame is in the mailboxes of the loops that have somebody for it, with what full
+// mailboxes let go of. Frames published one after the other arrive in that order.
+func (e *Engine) Publish(f *Frame, a *Audience) (dropped Dropped) {
+	switch {
+	case a == nil:
+		for _, l := range e.loops {
+			dropped.add(l.put(f, nil))
+		}
+	case a.Key != "":
+		key := e.table.Lookup(a.Key)
+		if key == nil {
+			return dropped
+		}
+		resolved := &Audience{Key: a.Key, key: key}
+		for i := range key.Loops {
+			dropped.add(e.loops[i].put(f, resolved))
+		}
+	case a.Clients != nil:
+		for i, ids := range byLoop(a.Clients, len(e.loops)) {
+			if len(ids) > 0 {
+				dropped.add(e.loops[i].put(f, &Audience{Clients: ids}))
+			}
+		}
+	default:
+		for _, l := range e.loops {
+			dropped.add(l.put(f, a))
+		}
+	}
+	return dropped
+}
+
+// put is a publisher's hand-over to one loop. A loop without clients isn't woken.
+func (l *Loop) put(f *Frame, a *Audience) Dropped {
+	if l.population.Load() == 0 {
+		return Dropped{}
+	}
+	dropped, wake := l.mailbox.putFrame(f, a)
+	if wake {
+		l.wake()
+	}
+	if dropped.Any() {
+		l.counters.droppedLossy.Add(uint64(dropped.Lossy))
+		l.counters.droppedReliable.Add(uint64(dropped.Reliable))
+	}
+	return dropped
+}
+
+// Wanted is true when somebody is subscribed to the key.
+func (e *Engine) Wanted(key string) bool { return e.table.Lookup(key) != nil }
+
+// Post runs f with the client of that id on its loop, in order with what is published
+// from here. When the client has gone f isn't called.
+func (e *Engine) Post(id uint64, f func(*Client)) {
+	if i := loopOf(id); i < len(e.loops) {
+		e.loops[i].post(task{client: f, id: id})
+	}
+}
+
+// Each runs f on every loop that has ever had a connection, and returns when all have
+// run it, ctx has ended, or the engine has stopped.
+func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
+	ran := make(chan struct{}, len(e.loops))
+	waiting := 0
+	for _, l := range e.loops {
+		if l.gnet.Load() == nil {
+			continue
+		}
+		waiting++
+		l.post(task{run: func(l *Loop) {
+			defer func() { ran <- struct{}{} }()
+			f(l)
+		}})
+	}
+	for ; waiting > 0; waiting-- {
+		select {
+		case <-ran:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-e.done:
+			return ErrStopped
+		}
+	}
+	return nil
+}
+
+// post leaves a task, unless the loop has never had a connection: then there's nobody to
+// wake, and nobody whom the task could be about.
+func (l *Loop) post(t task) {
+	if l.gnet.Load() != nil && l.mailbox.putTask(t) {
+		l.wake()
+	}
+}
+
+// Failed is closed when the engine has stopped, by Stop or by itself; Err tells then.
+func (e *Engine) Failed() <-chan struct{} { return e.done }
+
+// Err is why the engine stopped by itself. To be called once Failed is closed.
+func (e *Engine) Err() error { return e.err }

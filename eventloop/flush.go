@@ -1,0 +1,172 @@
+package eventloop
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// What one pump of a client that is behind may take before the others have a turn.
+const (
+	pumpPieces = 64
+	pumpBytes  = 256 << 10
+	pumpSends  = 4
+)
+
+// flush brings every client to the end of the feed, with one system call for each.
+func (l *Loop) flush() {
+	if l.flushed < l.feed.end {
+		l.flushEveryone()
+	}
+	for i := 0; i < len(l.dirty); i++ { // pumping one client may make another dirty
+		c := l.dirty[i]
+		l.dirty[i] = nil
+		c.unset(flagDirty)
+		if c.state != gone && c.out != nil && !c.out.waiting {
+			l.pump(c)
+		}
+	}
+	l.dirty = l.dirty[:0]
+	l.trim()
+}
+
+// flushEveryone walks the slab; a client whose connection breaks at its write is taken
+// out of it there and then, which leaves a hole and moves nobody.
+func (l *Loop) flushEveryone() {
+	l.batch.build(&l.feed, l.flushed, l.feed.end)
+	l.flushed = l.feed.end
+	var t tally
+	for _, c := range l.roster.clients {
+		if c != nil && c.state == open {
+			l.deliver(c, &t)
+		}
+	}
+	l.batch.forget()
+	l.counters.flushes.Add(1)
+	l.counters.add(t)
+}
+
+// deliver writes one client's share of the batch. This is the fan-out's inner loop.
+func (l *Loop) deliver(c *Client, t *tally) {
+	if c.out != nil {
+		if !c.out.waiting {
+			l.pump(c)
+		}
+		return
+	}
+	want := l.batch.rest(c.pos)
+	if want == 0 || c.is(flagApart) {
+		return
+	}
+	n, errno := l.batch.send(c.fd, c.pos)
+	t.sends++
+	t.bytes += uint64(n)
+	switch {
+	case n == want:
+		t.frames += l.batch.end - c.pos
+		c.pos = l.batch.end
+	case errno == 0 || errno == unix.EAGAIN:
+		l.fallBehind(c, n)
+	default:
+		l.drop(c, CauseReset)
+	}
+}
+
+// fallBehind notes that the kernel took only n bytes of what c is owed.
+func (l *Loop) fallBehind(c *Client, n int) {
+	o := c.box()
+	var finished int
+	c.pos, finished = o.take(&l.feed, c.pos, n)
+	l.counters.frames.Add(uint64(finished))
+	l.wait(c)
+}
+
+// pump sends to a client that has an outbox until it is owed nothing, its socket is
+// full, or it has had its share of this turn.
+func (l *Loop) pump(c *Client) {
+	if l.fellOff(c) {
+		return
+	}
+	o := c.out
+	var t tally
+	defer func() { l.counters.add(t) }()
+	for range pumpSends {
+		want := l.gather(c)
+		if want == 0 {
+			break
+		}
+		n, errno := sendv(c.fd, l.iov)
+		t.sends++
+		if errno != 0 && errno != unix.EAGAIN {
+			l.drop(c, CauseReset)
+			return
+		}
+		var finished int
+		c.pos, finished = o.take(&l.feed, c.pos, n)
+		t.bytes += uint64(n)
+		t.frames += uint64(finished)
+		if n > 0 {
+			o.progressed = l.now
+		}
+		if n < want {
+			l.wait(c)
+			return
+		}
+	}
+	if o.drained(&l.feed, c.pos) {
+		l.caughtUp(c)
+	} else {
+		l.wait(c) // the socket has room: the event comes with the next poll
+	}
+}
+
+// gather fills the loop's iovecs with what comes next for c.
+func (l *Loop) gather(c *Client) (size int) {
+	l.iov = l.iov[:0]
+	next := c.out.cursor(&l.feed, c.pos)
+	for len(l.iov) < pumpPieces && size < pumpBytes {
+		p := next.next()
+		if p == nil {
+			break
+		}
+		l.iov = append(l.iov, iovec(p))
+		size += len(p)
+	}
+	return size
+}
+
+func (l *Loop) caughtUp(c *Client) {
+	l.freeOutbox(c)
+	if c.is(flagDrained) {
+		c.unset(flagDrained)
+		l.guard(c, func() { l.handler.Drained(c) })
+	}
+}
+
+// enqueue owes f to one client alone.
+func (l *Loop) enqueue(c *Client, f *Frame) {
+	if c.state != open || (c.is(flagApart) && !c.is(flagHeld) && f.Seq > 0) {
+		return // a client that catches up is given the event from the log
+	}
+	if o := c.out; o != nil && o.bytes+len(f.wire) > l.opts.LagBytes && o.queuedLen() > 0 {
+		if !l.makeRoom(c, len(f.wire)) {
+			return
+		}
+	}
+	c.box().push(f, l.feed.end)
+	l.markDirty(c)
+}
+
+func (l *Loop) markDirty(c *Client) {
+	if !c.is(flagDirty) {
+		c.set(flagDirty)
+		l.dirty = append(l.dirty, c)
+	}
+}
+
+// trim keeps no more of the feed than those who are behind may still get.
+func (l *Loop) trim() {
+	if len(l.lagging) == 0 && l.held == 0 {
+		l.feed.forget()
+		return
+	}
+	l.feed.trim(l.opts.LagBytes)
+}

@@ -1,0 +1,31 @@
+package eventloop
+
+import (
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// Frame is one encoded WebSocket message. It is immutable from the moment it is
+// handed to the Engine, so that every socket of the process shares its bytes.
+type Frame struct {
+	wire []byte // header and payload
+
+	// Seq is the sequence number of a change event, 0 for everything else. A client
+	// that is catching up from the change log uses it to take each event once.
+	Seq uint64
+	// Version orders the frames of one row against its stored snapshot, 0 when
+	// there is no such order. See Client.ReleaseSubscription.
+	Version uint64
+	// Lossy frames are the first to go when a mailbox is full.
+	Lossy bool
+}
+
+// NewFrame encodes one whole message. payload is copied.
+func NewFrame(op ws.OpCode, payload []byte) *Frame {
+	wire := make([]byte, 0, wsproto.HeaderSize(len(payload))+len(payload))
+	return &Frame{wire: wsproto.AppendFrame(wire, op, payload)}
+}
+
+// Size is the number of bytes that the frame takes on the wire.
+func (f *Frame) Size() int { return len(f.wire) }

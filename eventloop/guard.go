@@ -1,0 +1,46 @@
+package eventloop
+
+import (
+	"runtime"
+	"runtime/debug"
+)
+
+// guard calls f, and lets a panic in it cost client c alone (nobody, when c is nil). It
+// is counted each time and logged once for each place it comes from.
+func (l *Loop) guard(c *Client, f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.panicked(c, r)
+		}
+	}()
+	f()
+}
+
+func (l *Loop) panicked(c *Client, r any) {
+	l.counters.panics.Add(1)
+	if place := panicPlace(); l.engine.firstPanicAt(place) {
+		l.opts.Log.Error("handler panicked", "panic", r, "at", place, "stack", string(debug.Stack()))
+	}
+	if c != nil {
+		l.drop(c, CausePanic)
+	}
+}
+
+// panicPlace is where the panic that is being recovered from came from: the first
+// frame below the runtime's own.
+func panicPlace() string {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	below := false
+	for {
+		f, more := frames.Next()
+		if f.Function == "runtime.gopanic" {
+			below = true
+		} else if below && (len(f.Function) < 8 || f.Function[:8] != "runtime.") {
+			return f.Function
+		}
+		if !more {
+			return "unknown"
+		}
+	}
+}

@@ -1,0 +1,33 @@
+package eventloop
+
+import (
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// Handler says what connections and messages mean. Its methods are called on the
+// client's loop and must not block: whatever may take longer than a few microseconds
+// goes to another goroutine and comes back through Engine.Post. A slice handed to a
+// Handler is valid until the method returns.
+//
+// A method that panics costs the connection it was called for, nothing else.
+type Handler interface {
+	// Upgrade is asked about a complete upgrade request. It answers, then or later,
+	// by Client.Accept, Client.Refuse or Client.AcceptAndClose.
+	Upgrade(c *Client, r *wsproto.Request)
+
+	// Message is called for each whole text or binary message of an open client.
+	Message(c *Client, op ws.OpCode, payload []byte)
+
+	// Closed is called once for each client that was accepted, when it has ended. The
+	// client's id and Data may still be used, nothing else of it.
+	Closed(c *Client, cause Cause)
+
+	// Lagged is called when an open client has lost messages (policy drop-oldest).
+	// What it returns is sent in their place; nil: nothing.
+	Lagged(c *Client) *Frame
+
+	// Drained is called once everything given to Client.CatchUp is with the kernel.
+	Drained(c *Client)
+}

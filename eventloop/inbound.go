@@ -1,0 +1,111 @@
+package eventloop
+
+import (
+	"errors"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// readFrames decodes everything that has arrived, in the buffer where it arrived. What
+// is left of a frame that isn't whole goes to the client's decoder, so nothing stays
+// with gnet.
+func (l *Loop) readFrames(c *Client) {
+	c.heard = l.now
+	c.unset(flagPinged)
+	p, _ := c.conn.Peek(-1)
+	d := c.decoder
+	if d == nil {
+		d = l.decoder()
+		c.decoder = d
+	}
+	for len(p) > 0 && (c.state == open || c.state == closing) {
+		m, n, whole, err := d.Decode(p, l.opts.MaxMessageIn)
+		if err != nil {
+			l.violation(c, err)
+			break
+		}
+		p = p[n:]
+		if whole {
+			l.received(c, m)
+		}
+	}
+	if d.Idle() || c.state == gone || c.is(flagDeaf) {
+		l.freeDecoder(c)
+	}
+	_, _ = c.conn.Discard(-1)
+}
+
+// received acts on one whole message. A closing client is waited for and not listened to.
+func (l *Loop) received(c *Client, m wsproto.Message) {
+	switch m.Opcode {
+	case ws.OpClose:
+		l.peerClosed(c, m.Payload)
+	case ws.OpPing:
+		l.counters.pings.Add(1)
+		if c.state == open {
+			l.scratch = wsproto.AppendFrame(l.scratch[:0], ws.OpPong, m.Payload)
+			l.write(c, l.scratch)
+		}
+	case ws.OpPong:
+		l.counters.pongs.Add(1)
+	default:
+		l.counters.messagesIn.Add(1)
+		l.counters.bytesIn.Add(uint64(len(m.Payload)))
+		if c.state == open {
+			l.handler.Message(c, m.Opcode, m.Payload)
+		}
+	}
+}
+
+// peerClosed answers a Close with the same code (RFC 6455 5.5.1) and ends the
+// connection, which is the server's part (7.1.1).
+func (l *Loop) peerClosed(c *Client, payload []byte) {
+	if c.state == open && c.out == nil {
+		code, _, err := wsproto.ParseClose(payload)
+		switch {
+		case err != nil:
+			code = ws.StatusProtocolError
+		case code == ws.StatusNoStatusRcvd:
+			code = ws.StatusNormalClosure
+		}
+		l.scratch = wsproto.AppendClose(l.scratch[:0], code, "")
+		l.write(c, l.scratch)
+	}
+	l.drop(c, CausePeerClosed)
+}
+
+// violation ends a connection whose peer broke the protocol, with the code that says so.
+func (l *Loop) violation(c *Client, err error) {
+	if c.state != open {
+		l.drop(c, CauseProtocolError)
+		return
+	}
+	code, reason, cause := ws.StatusProtocolError, "", CauseProtocolError
+	var violated *wsproto.ProtocolError
+	if errors.As(err, &violated) {
+		code, reason = violated.Code, violated.Reason
+	}
+	if code == ws.StatusMessageTooBig {
+		cause = CauseTooBig
+	}
+	c.Close(code, reason, cause)
+	// What follows a violation has no frames in it; it is read and forgotten, so
+	// that the peer gets to see the Close and not a reset.
+	c.set(flagDeaf)
+}
+
+func (l *Loop) decoder() *wsproto.Decoder {
+	if l.spare == nil {
+		return new(wsproto.Decoder)
+	}
+	d := l.spare
+	l.spare = nil
+	return d
+}
+
+func (l *Loop) freeDecoder(c *Client) {
+	c.decoder.Release()
+	l.spare, c.decoder = c.decoder, nil
+}

@@ -1,0 +1,116 @@
+package eventloop
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/netip"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrDescriptors: the descriptor limit leaves no room for clients.
+var ErrDescriptors = errors.New("descriptor limit too low")
+
+// Capacity says how many connections there can be.
+type Capacity struct {
+	Connections int
+	Descriptors int    // RLIMIT_NOFILE as it is now
+	LimitedBy   string // what would have to change for more, in words
+}
+
+// Each loop has a listener, an epoll set and an eventfd, and may have accepted one
+// connection that OnOpen hasn't refused yet. The watcher has two.
+const (
+	descriptorsPerLoop = 4
+	descriptorsShared  = 2
+)
+
+func capacityFor(o *Options) (Capacity, error) {
+	limit, err := DescriptorLimit()
+	if err != nil {
+		return Capacity{}, err
+	}
+	own := o.Reserve + descriptorsPerLoop*o.Loops + descriptorsShared
+	room := limit - own
+	if room < 1 {
+		return Capacity{}, fmt.Errorf("%w: %d descriptors, of which the server needs %d for itself; raise it (ulimit -n)",
+			ErrDescriptors, limit, own)
+	}
+	c := Capacity{Connections: room, Descriptors: limit,
+		LimitedBy: fmt.Sprintf("the descriptor limit of %d (ulimit -n), %d of them reserved", limit, own)}
+	if o.MaxConnections > 0 && o.MaxConnections < room {
+		c.Connections, c.LimitedBy = o.MaxConnections, "-max-connections"
+	}
+	return c, nil
+}
+
+// DescriptorLimit lifts the soft limit to the hard one and returns it.
+func DescriptorLimit() (int, error) {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
+		return 0, fmt.Errorf("reading the descriptor limit: %w", err)
+	}
+	if r.Cur < r.Max {
+		raised := unix.Rlimit{Cur: r.Max, Max: r.Max}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &raised); err == nil {
+			r = raised
+		}
+	}
+	const most = 1 << 30
+	return int(min(r.Cur, most)), nil
+}
+
+// addressCap counts connections by address. Safe from any goroutine; loops meet here
+// once when a connection opens and once when it closes.
+type addressCap struct {
+	most   int // negative: no cap, nothing is counted
+	seed   maphash.Seed
+	shards [64]addressShard
+}
+
+type addressShard struct {
+	mu    sync.Mutex
+	count map[netip.Addr]int32
+	_     [48]byte // a cache line for each
+}
+
+func newAddressCap(most int) *addressCap {
+	a := &addressCap{most: most, seed: maphash.MakeSeed()}
+	for i := range a.shards {
+		a.shards[i].count = make(map[netip.Addr]int32)
+	}
+	return a
+}
+
+func (a *addressCap) shard(addr netip.Addr) *addressShard {
+	return &a.shards[maphash.Comparable(a.seed, addr)%uint64(len(a.shards))]
+}
+
+// acquire takes a place for the address, false when it has all of its own.
+func (a *addressCap) acquire(addr netip.Addr) bool {
+	if a.most < 0 {
+		return true
+	}
+	s := a.shard(addr)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if int(s.count[addr]) >= a.most {
+		return false
+	}
+	s.count[addr]++
+	return true
+}
+
+func (a *addressCap) release(addr netip.Addr) {
+	if a.most < 0 {
+		return
+	}
+	s := a.shard(addr)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.count[addr]--; s.count[addr] <= 0 {
+		delete(s.count, addr)
+	}
+}

@@ -1,0 +1,192 @@
+package eventloop
+
+import (
+	"iter"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/subs"
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// tick is the resolution of all timeouts; a round of ticks visits every client once.
+const (
+	tick       = 100 * time.Millisecond
+	roundTicks = 10
+)
+
+// Loop is one shard: the clients of one gnet event loop and all that belongs to them.
+// It is owned by that loop's goroutine; mailbox, population and counters alone are
+// safe from any.
+type Loop struct {
+	index   int
+	engine  *Engine
+	handler Handler
+	opts    *Options
+
+	mailbox    mailbox
+	gnet       atomic.Pointer[gnet.EventLoop] // nil until the first connection
+	population atomic.Int64                   // open clients
+	ticking    atomic.Bool                    // a tick waits in the mailbox
+	counters   counters
+
+	roster  roster
+	subs    *subs.Index
+	pending map[pendingKey]*pendingSubscription
+	tickets uint64
+
+	feed    feed
+	flushed uint64 // every client that isn't apart or behind stands here between flushes
+	batch   batch
+	iov     []unix.Iovec
+
+	entries  []entry  // taken from the mailbox, reused
+	writable []uint32 // the same
+	dirty    []*Client
+	lagging  []*Client
+	held     int // clients for which the feed is kept though they aren't lagging
+	boxes    []*outbox
+
+	current *Client          // whose bytes are being read; it isn't closed before that is over
+	doomed  bool             // current is to be closed
+	now     uint32           // in ticks since the engine started
+	phase   int              // of the round
+	scratch []byte           // for control frames
+	spare   *wsproto.Decoder // for clients that are at a frame boundary
+}
+
+func newLoop(index int, e *Engine) *Loop {
+	return &Loop{
+		index: index, engine: e, handler: e.handler, opts: &e.opts,
+		mailbox: mailbox{maxFrames: e.opts.QueueMessages, maxBytes: e.opts.QueueBytes},
+		roster:  newRoster(index),
+		subs:    subs.NewIndex(e.table, index),
+		pending: make(map[pendingKey]*pendingSubscription),
+		iov:     make([]unix.Iovec, 0, pumpPieces),
+	}
+}
+
+// Index is the loop's number, from 0.
+func (l *Loop) Index() int { return l.index }
+
+// Clients yields the open clients in no particular order.
+func (l *Loop) Clients() iter.Seq[*Client] {
+	return func(yield func(*Client) bool) {
+		for _, c := range l.roster.clients {
+			if c != nil && c.state == open && !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// wake has gnet run drain when the loop gets round to it.
+func (l *Loop) wake() {
+	if el := l.gnet.Load(); el != nil {
+		_ = (*el).Execute(l.engine.background, wakeUp{l})
+	}
+}
+
+// drain takes everything that has piled up in the mailbox and then lets every client
+// have, with one system call each, what it is owed.
+func (l *Loop) drain() {
+	l.readClock()
+	entries, writable := l.mailbox.take(l.entries, l.writable)
+	for i := range entries {
+		l.handle(&entries[i])
+		entries[i] = entry{}
+	}
+	for _, slot := range writable {
+		l.resume(slot)
+	}
+	l.entries, l.writable = shrink(entries), shrink(writable)
+	l.flush()
+}
+
+// shrink lets a slice that a burst has made large go.
+func shrink[T any](s []T) []T {
+	const keep = 4096
+	if cap(s) > keep {
+		return nil
+	}
+	return s
+}
+
+func (l *Loop) readClock() {
+	l.now = uint32(time.Since(l.engine.started) / tick)
+}
+
+func (l *Loop) handle(e *entry) {
+	switch {
+	case e.frame != nil && e.audience == nil:
+		l.feed.append(e.frame)
+	case e.frame != nil:
+		l.address(e.frame, e.audience)
+	case e.task.run != nil:
+		l.guard(nil, func() { e.task.run(l) })
+	case e.task.client != nil:
+		if c := l.roster.find(e.task.id); c != nil && c.state != gone {
+			l.guard(c, func() { e.task.client(c) })
+		}
+	}
+}
+
+// address queues a frame for those that it is for.
+func (l *Loop) address(f *Frame, a *Audience) {
+	switch {
+	case a.key != nil:
+		for slot := range l.subs.Subscribers(a.key) {
+			c := l.roster.clients[slot]
+			if !l.buffer(c, a.key, f) {
+				l.enqueue(c, f)
+			}
+		}
+	case a.Clients != nil:
+		for _, id := range a.Clients {
+			if c := l.roster.find(id); c != nil {
+				l.enqueue(c, f)
+			}
+		}
+	default:
+		for _, name := range a.Names {
+			l.roster.labelled(a.Label, name, func(c *Client) { l.enqueue(c, f) })
+		}
+	}
+}
+
+func (l *Loop) newOutbox() *outbox {
+	if n := len(l.boxes); n > 0 {
+		o := l.boxes[n-1]
+		l.boxes = l.boxes[:n-1]
+		return o
+	}
+	o := &outbox{}
+	o.reset()
+	return o
+}
+
+// freeOutbox is called when a client is owed nothing any more, or has gone.
+func (l *Loop) freeOutbox(c *Client) {
+	o := c.out
+	if o == nil {
+		return
+	}
+	l.stopWaiting(o)
+	c.out = nil
+	o.reset()
+	const keep = 1024
+	if len(l.boxes) < keep {
+		l.boxes = append(l.boxes, o)
+	}
+}
+
+// Find is the client of that id, nil when it isn't this loop's or has gone.
+func (l *Loop) Find(id uint64) *Client {
+	if loopOf(id) != l.index {
+		return nil
+	}
+	return l.roster.find(id)
+}

@@ -1,0 +1,164 @@
+package eventloop
+
+import "sync"
+
+// task is work for a loop: run on the loop, or client with the client of that id when
+// it is still there.
+type task struct {
+	run    func(*Loop)
+	client func(*Client)
+	id     uint64
+}
+
+// entry is one thing in a mailbox: a frame for an audience, or a task.
+type entry struct {
+	frame    *Frame
+	audience *Audience // nil: everyone
+	task     task
+}
+
+// mailbox is the only way into a loop. Any goroutine may put, only its loop takes.
+//
+// Frames are bounded in count and bytes; tasks are not counted, because each of
+// them belongs to a connection that is itself bounded. Order among frames and tasks
+// is the order in which they were put.
+type mailbox struct {
+	mu       sync.Mutex
+	entries  []entry
+	writable []uint32 // slots of lagging clients whose sockets have room again
+
+	maxFrames, maxBytes int
+	frames, bytes       int
+	dead                int // entries that were dropped and still hold a place
+
+	// Invariant: no live lossy frame stands before entries[lossyFrom]. Without it
+	// each put into a full mailbox of 1,024 change events would search all of them.
+	lossyFrom int
+}
+
+// Dropped says what a full mailbox let go of, by what it was.
+type Dropped struct {
+	Lossy    int // presence and relays
+	Reliable int // change events, row frames and binary messages
+}
+
+func (d *Dropped) add(o Dropped) { d.Lossy += o.Lossy; d.Reliable += o.Reliable }
+
+// Any is true when something was dropped.
+func (d Dropped) Any() bool { return d.Lossy+d.Reliable > 0 }
+
+func (d *Dropped) count(f *Frame) {
+	if f.Lossy {
+		d.Lossy++
+	} else {
+		d.Reliable++
+	}
+}
+
+// putFrame never blocks. When the box is full the oldest lossy frame goes first, the
+// incoming one included, then the oldest of all. wake is true when the loop has to
+// be told: the box was empty.
+func (m *mailbox) putFrame(f *Frame, a *Audience) (dropped Dropped, wake bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for m.frames+1 > m.maxFrames || m.bytes+len(f.wire) > m.maxBytes {
+		victim := m.victim(f.Lossy)
+		if victim < 0 {
+			dropped.count(f)
+			return dropped, false
+		}
+		dropped.count(m.entries[victim].frame)
+		m.bury(victim)
+	}
+	wake = m.empty()
+	m.frames++
+	m.bytes += len(f.wire)
+	m.push(entry{frame: f, audience: a})
+	return dropped, wake
+}
+
+// putTask adds a task, which is never dropped.
+func (m *mailbox) putTask(t task) (wake bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wake = m.empty()
+	m.push(entry{task: t})
+	return wake
+}
+
+// putWritable notes that the socket of the client in that slot has room again.
+func (m *mailbox) putWritable(slot uint32) (wake bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	wake = m.empty()
+	m.writable = append(m.writable, slot)
+	return wake
+}
+
+func (m *mailbox) empty() bool { return len(m.entries) == m.dead && len(m.writable) == 0 }
+
+func (m *mailbox) push(e entry) {
+	if m.dead > 64 && m.dead > len(m.entries)/2 {
+		m.compact()
+	}
+	m.entries = append(m.entries, e)
+}
+
+// victim is the index of the frame that has to go, or -1: the incoming one.
+func (m *mailbox) victim(incomingLossy bool) int {
+	first := -1
+	for i := range m.entries {
+		if m.entries[i].frame != nil {
+			first = i
+			break
+		}
+	}
+	for i := max(m.lossyFrom, 0); i < len(m.entries); i++ {
+		if f := m.entries[i].frame; f != nil && f.Lossy {
+			m.lossyFrom = i
+			return i
+		}
+	}
+	m.lossyFrom = len(m.entries)
+	if incomingLossy {
+		return -1
+	}
+	return first
+}
+
+func (m *mailbox) bury(i int) {
+	m.frames--
+	m.bytes -= len(m.entries[i].frame.wire)
+	m.entries[i] = entry{}
+	m.dead++
+}
+
+func (m *mailbox) compact() {
+	live := m.entries[:0]
+	for _, e := range m.entries {
+		if e.frame != nil || e.task.run != nil || e.task.client != nil {
+			live = append(live, e)
+		}
+	}
+	clear(m.entries[len(live):])
+	m.entries, m.dead, m.lossyFrom = live, 0, 0
+}
+
+// take hands over everything that has piled up, in order, and leaves the box empty.
+// The two slices are what an earlier take returned, emptied: they are swapped in, so
+// that a busy loop allocates nothing. Entries without frame and task were dropped.
+func (m *mailbox) take(entries []entry, writable []uint32) ([]entry, []uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, w := m.entries, m.writable
+	m.entries, m.writable = entries[:0], writable[:0]
+	m.frames, m.bytes, m.dead, m.lossyFrom = 0, 0, 0, 0
+	return e, w
+}
+
+// depth is how many frames and bytes wait right now.
+func (m *mailbox) depth() (frames, bytes int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.frames, m.bytes
+}

@@ -1,0 +1,97 @@
+package eventloop
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/busbar-ws/busbar/subs"
+)
+
+// SlowPolicy is what happens to a client that has fallen too far behind.
+type SlowPolicy uint8
+
+// The policies. Disconnect is the default.
+const (
+	Disconnect SlowPolicy = iota // the connection ends
+	DropOldest                   // the oldest messages are lost, the client is told
+)
+
+// Options configure an Engine. Zero fields take the defaults named beside them; "off"
+// is written as a negative number where zero is a default.
+type Options struct {
+	Listen string // host:port; port 0 takes any free one. Default ":4322"
+	Loops  int    // event loops; default runtime.GOMAXPROCS, at most subs.MaxLoops
+
+	// MaxConnections bounds open descriptors of clients; default and upper bound is
+	// what RLIMIT_NOFILE allows less Reserve.
+	MaxConnections int
+	// Reserve is how many descriptors are kept for everything else in the process.
+	// Default 64. Too small a reserve lets accept fail, which ends the engine.
+	Reserve int
+	// MaxPerAddress bounds concurrent connections from one address; default 64, negative: off.
+	MaxPerAddress int
+
+	MaxMessageIn int // bytes of a client's message; default 64 KiB
+
+	QueueMessages int // frames in a loop's mailbox; default 1024
+	QueueBytes    int // bytes in a loop's mailbox; default 64 MiB
+
+	Slow     SlowPolicy
+	LagTime  time.Duration // without taking anything that waits; default 5 s
+	LagBytes int           // that wait behind the message in progress; default 1 MiB
+
+	HandshakeTimeout time.Duration // default 10 s
+	PingInterval     time.Duration // of silence before a ping; default 25 s
+	PongTimeout      time.Duration // after it; default 10 s
+
+	SendBuffer   int // SO_SNDBUF of each socket in bytes; 0 leaves it to the kernel
+	NotSentLowat int // TCP_NOTSENT_LOWAT of each socket in bytes; 0 leaves it off
+
+	Log *slog.Logger // default slog.Default
+}
+
+func orDefault[T ~int | ~int64](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+func (o *Options) defaults() {
+	if o.Listen == "" {
+		o.Listen = ":4322"
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	orDefault(&o.Loops, min(runtime.GOMAXPROCS(0), subs.MaxLoops))
+	orDefault(&o.Reserve, 64)
+	orDefault(&o.MaxPerAddress, 64)
+	orDefault(&o.MaxMessageIn, 64<<10)
+	orDefault(&o.QueueMessages, 1024)
+	orDefault(&o.QueueBytes, 64<<20)
+	orDefault(&o.LagTime, 5*time.Second)
+	orDefault(&o.LagBytes, 1<<20)
+	orDefault(&o.HandshakeTimeout, 10*time.Second)
+	orDefault(&o.PingInterval, 25*time.Second)
+	orDefault(&o.PongTimeout, 10*time.Second)
+}
+
+func (o *Options) validate() error {
+	switch {
+	case o.Loops < 1 || o.Loops > subs.MaxLoops:
+		return fmt.Errorf("loops: %d isn't between 1 and %d", o.Loops, subs.MaxLoops)
+	case o.MaxConnections < 0:
+		return fmt.Errorf("max connections: %d is negative", o.MaxConnections)
+	case o.MaxMessageIn < 125:
+		return fmt.Errorf("max message in: %d bytes is less than a control frame may carry, 125", o.MaxMessageIn)
+	case o.QueueMessages < 1 || o.QueueBytes < 1:
+		return fmt.Errorf("queue: %d messages, %d bytes: both must be at least 1", o.QueueMessages, o.QueueBytes)
+	case o.LagBytes < 1 || o.LagTime < tick:
+		return fmt.Errorf("lag: %d bytes, %v: at least 1 and %v", o.LagBytes, o.LagTime, tick)
+	case o.PingInterval < tick || o.PongTimeout < tick || o.HandshakeTimeout < tick:
+		return fmt.Errorf("ping interval, pong timeout and handshake timeout must be at least %v", tick)
+	}
+	return nil
+}

@@ -1,0 +1,144 @@
+package eventloop
+
+import "math"
+
+// outbox is what a client is owed beyond the loop's feed. A client that has taken
+// everything has none; it is made when something is queued for that client alone or
+// when a send came up short, and goes back to the loop's pool when it is empty.
+// Owned by the client's loop.
+type outbox struct {
+	// part[sent:] is the rest of a frame that the kernel took only in part. It
+	// goes before anything else, wherever the frame came from, and keeps its frame
+	// alive when the feed has moved on.
+	part *Frame
+	sent int
+
+	queue []queued // frames for this client alone, oldest at head
+	head  int
+	bytes int // in queue from head on
+
+	// stop is the feed position that a closing client gets no further than.
+	stop uint64
+
+	lagIndex   int    // place in Loop.lagging while waiting
+	waiting    bool   // for the socket to be writable: the client lags
+	progressed uint32 // tick of the last send that took something
+}
+
+// queued is a frame for one client; it goes out before the feed's frame at the position.
+type queued struct {
+	frame *Frame
+	at    uint64
+}
+
+func (o *outbox) reset() {
+	clear(o.queue)
+	const keep = 64
+	q := o.queue[:0]
+	if cap(q) > keep {
+		q = nil
+	}
+	*o = outbox{queue: q, stop: math.MaxUint64}
+}
+
+func (o *outbox) push(f *Frame, at uint64) {
+	if o.head > 32 && o.head > len(o.queue)/2 {
+		n := copy(o.queue, o.queue[o.head:])
+		clear(o.queue[n:])
+		o.queue, o.head = o.queue[:n], 0
+	}
+	o.queue = append(o.queue, queued{f, at})
+	o.bytes += len(f.wire)
+}
+
+// pushFront puts a frame before everything that isn't in progress.
+func (o *outbox) pushFront(f *Frame, at uint64) {
+	if o.head == 0 {
+		o.queue = append(o.queue, queued{})
+		copy(o.queue[1:], o.queue)
+	} else {
+		o.head--
+	}
+	o.queue[o.head] = queued{f, at}
+	o.bytes += len(f.wire)
+}
+
+func (o *outbox) queuedLen() int { return len(o.queue) - o.head }
+
+func (o *outbox) pop() *Frame {
+	f := o.queue[o.head].frame
+	o.queue[o.head] = queued{}
+	o.head++
+	o.bytes -= len(f.wire)
+	if o.head == len(o.queue) {
+		o.queue, o.head = o.queue[:0], 0
+	}
+	return f
+}
+
+// cursor walks what a client is owed, in order, without changing anything.
+type cursor struct {
+	o    *outbox
+	feed *feed
+	pos  uint64 // in the feed
+	head int    // in the queue
+	part bool   // the part is still to come
+}
+
+func (o *outbox) cursor(f *feed, pos uint64) cursor {
+	return cursor{o: o, feed: f, pos: pos, head: o.head, part: o.part != nil}
+}
+
+// next is the next piece of bytes, nil at the end. Order: the part, then the queue's
+// frames behind whose position the client stands, then the feed.
+func (c *cursor) next() []byte {
+	if c.part {
+		c.part = false
+		return c.o.part.wire[c.o.sent:]
+	}
+	if c.head < len(c.o.queue) && c.o.queue[c.head].at <= c.pos {
+		c.head++
+		return c.o.queue[c.head-1].frame.wire
+	}
+	if c.pos < c.feed.end && c.pos < c.o.stop {
+		c.pos++
+		return c.feed.at(c.pos - 1).wire
+	}
+	if c.head < len(c.o.queue) {
+		c.head++
+		return c.o.queue[c.head-1].frame.wire
+	}
+	return nil
+}
+
+// take accounts for n bytes that the kernel took and returns the client's new
+// position and how many frames were finished.
+func (o *outbox) take(f *feed, pos uint64, n int) (newPos uint64, finished int) {
+	for n > 0 {
+		if o.part == nil {
+			o.part, pos = o.advance(f, pos)
+			o.sent = 0
+		}
+		rest := len(o.part.wire) - o.sent
+		if n < rest {
+			o.sent += n
+			return pos, finished
+		}
+		n -= rest
+		o.part = nil
+		finished++
+	}
+	return pos, finished
+}
+
+func (o *outbox) advance(f *feed, pos uint64) (*Frame, uint64) {
+	if o.queuedLen() > 0 && (o.queue[o.head].at <= pos || pos >= f.end || pos >= o.stop) {
+		return o.pop(), pos
+	}
+	return f.at(pos), pos + 1
+}
+
+// drained is true when nothing is owed to a client that stands at pos.
+func (o *outbox) drained(f *feed, pos uint64) bool {
+	return o.part == nil && o.queuedLen() == 0 && (pos >= f.end || pos >= o.stop)
+}

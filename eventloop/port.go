@@ -1,0 +1,86 @@
+package eventloop
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// reservedPort holds a port for the loops' listeners while they are being opened.
+//
+// With SO_REUSEPORT a second server on a port that is taken starts without an error and
+// gets half of the connections. So the port is asked for once without it.
+type reservedPort struct {
+	fd   int // bound and not listening
+	addr netip.AddrPort
+	host string // as configured
+}
+
+func reservePort(listen string) (*reservedPort, error) {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen address %q: %w", listen, err)
+	}
+	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", listen, plain(err))
+	}
+	addr := ln.Addr().(*net.TCPAddr).AddrPort()
+	ln.Close()
+	p := &reservedPort{fd: -1, addr: addr, host: host}
+	return p, p.hold()
+}
+
+// hold binds the port with SO_REUSEPORT, so that nobody else gets it meanwhile.
+func (p *reservedPort) hold() error {
+	family, sa := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(p.addr.Port()), Addr: p.addr.Addr().As16()})
+	if p.addr.Addr().Is4() {
+		family, sa = unix.AF_INET, &unix.SockaddrInet4{Port: int(p.addr.Port()), Addr: p.addr.Addr().As4()}
+	}
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("reserving %s: %w", p.addr, err)
+	}
+	p.fd = fd
+	if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err == nil {
+		err = unix.Bind(fd, sa)
+	}
+	if err != nil {
+		p.release()
+		return fmt.Errorf("reserving %s: %w", p.addr, err)
+	}
+	return nil
+}
+
+func (p *reservedPort) release() {
+	if p.fd >= 0 {
+		unix.Close(p.fd)
+		p.fd = -1
+	}
+}
+
+func (p *reservedPort) gnetAddr() string {
+	return fmt.Sprintf("tcp://%s", net.JoinHostPort(p.host, fmt.Sprint(p.addr.Port())))
+}
+
+// plain takes the wrapping "listen tcp …: bind:" off a net error.
+func plain(err error) error {
+	for {
+		switch e := err.(type) {
+		case *net.OpError:
+			err = e.Err
+		case interface{ Unwrap() error }:
+			inner := e.Unwrap()
+			if _, ok := inner.(syscall.Errno); !ok {
+				return err
+			}
+			err = inner
+		default:
+			return err
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package eventloop
+
+import "time"
+
+// wait marks a client as lagging: its socket is full, and until the watcher says that
+// there's room again flushes pass it by.
+func (l *Loop) wait(c *Client) {
+	o := c.out
+	if !o.waiting {
+		o.waiting = true
+		o.progressed = l.now
+		o.lagIndex = len(l.lagging)
+		l.lagging = append(l.lagging, c)
+		l.counters.lagging.Add(1)
+	}
+	if err := l.engine.watcher.arm(c.fd, l.index, c.slot, c.watched); err != nil {
+		l.drop(c, CauseReset)
+		return
+	}
+	c.watched = true
+}
+
+func (l *Loop) stopWaiting(o *outbox) {
+	if !o.waiting {
+		return
+	}
+	o.waiting = false
+	last := len(l.lagging) - 1
+	moved := l.lagging[last]
+	l.lagging[o.lagIndex] = moved
+	moved.out.lagIndex = o.lagIndex
+	l.lagging[last] = nil
+	l.lagging = l.lagging[:last]
+	l.counters.lagging.Add(-1)
+}
+
+// resume goes on with a lagging client whose socket has room. The slot may have
+// another owner by now, who then has no reason to be resumed or is glad of it.
+func (l *Loop) resume(slot uint32) {
+	if int(slot) >= len(l.roster.clients) {
+		return
+	}
+	c := l.roster.clients[slot]
+	if c == nil || c.out == nil || !c.out.waiting {
+		return
+	}
+	l.pump(c)
+}
+
+// fellOff deals with a client that the feed has left behind, or that has lost frames of
+// its own. It returns true when that ended the connection.
+func (l *Loop) fellOff(c *Client) bool {
+	o := c.out
+	if c.state == open && !c.is(flagApart) && c.pos < l.feed.first {
+		if l.opts.Slow == Disconnect {
+			l.drop(c, CauseSlow)
+			return true
+		}
+		l.counters.lagDropped.Add(l.feed.first - c.pos)
+		c.pos = l.feed.first
+		c.set(flagOverflow)
+	}
+	if c.is(flagOverflow) && !c.is(flagApart) {
+		c.unset(flagOverflow)
+		l.guard(c, func() {
+			if f := l.handler.Lagged(c); f != nil {
+				o.pushFront(f, c.pos)
+			}
+		})
+	}
+	return c.state == gone
+}
+
+// makeRoom is asked when a client's own queue would grow over LagBytes. False: the
+// frame isn't to be queued.
+func (l *Loop) makeRoom(c *Client, size int) bool {
+	if !c.out.waiting && !c.is(flagHeld) {
+		l.pump(c)
+		if c.state == gone || c.out == nil || c.out.bytes+size <= l.opts.LagBytes {
+			return c.state == open
+		}
+	}
+	if l.opts.Slow == Disconnect {
+		l.drop(c, CauseSlow)
+		return false
+	}
+	for c.out.queuedLen() > 0 && c.out.bytes+size > l.opts.LagBytes {
+		c.out.pop()
+		l.counters.lagDropped.Add(1)
+	}
+	c.set(flagOverflow)
+	return true
+}
+
+// checkLagging ends or shortens those that have fallen too far behind. It walks
+// backwards, because a client that goes is replaced by the last one.
+func (l *Loop) checkLagging() {
+	limit := uint32(l.opts.LagTime / tick)
+	for i := len(l.lagging) - 1; i >= 0; i-- {
+		if i >= len(l.lagging) {
+			continue
+		}
+		c := l.lagging[i]
+		stuck := l.now-c.out.progressed > limit
+		if stuck && (l.opts.Slow == Disconnect || c.state == closing) {
+			l.drop(c, CauseSlow)
+			continue
+		}
+		l.fellOff(c)
+	}
+}
+
+func ticks(d time.Duration) uint32 { return uint32((d + tick - 1) / tick) }

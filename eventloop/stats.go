@@ -1,0 +1,89 @@
+package eventloop
+
+import "sync/atomic"
+
+// counters are written by one loop and may be read from anywhere.
+type counters struct {
+	accepted, messagesIn, bytesIn, pings, pongs atomic.Uint64
+	flushes, sends, bytes, frames, lagDropped   atomic.Uint64
+	panics                                      atomic.Uint64
+	lagging, subscriptions                      atomic.Int64
+	closed                                      [causeCount]atomic.Uint64
+	droppedLossy, droppedReliable               atomic.Uint64
+	refused                                     [6]atomic.Uint64 // by the status' first digit
+}
+
+// tally is what one walk over the clients adds up before it touches the counters.
+type tally struct{ sends, bytes, frames uint64 }
+
+func (c *counters) add(t tally) {
+	c.sends.Add(t.sends)
+	c.bytes.Add(t.bytes)
+	c.frames.Add(t.frames)
+}
+
+func (c *counters) refusedStatus(status int) { c.refused[min(max(status/100, 0), 5)].Add(1) }
+
+// LoopStats are one loop's counters: totals since the start unless said otherwise.
+type LoopStats struct {
+	Clients       int // open, now
+	Lagging       int // open and behind, now
+	Subscriptions int // pairs of client and key, now
+	QueueFrames   int // in the mailbox, now
+	QueueBytes    int // the same
+	Accepted      uint64
+	MessagesIn    uint64
+	BytesIn       uint64 // of messages' payloads
+	Pings, Pongs  uint64 // received
+	Flushes       uint64 // that had something for everyone
+	Sends         uint64 // system calls that wrote
+	BytesOut      uint64
+	FramesOut     uint64 // messages that went to the kernel whole
+	LagDropped    uint64 // messages that slow clients lost
+	Panics        uint64
+	DroppedLossy  uint64 // by a full mailbox
+	DroppedOthers uint64 // by a full mailbox: neither presence nor relay
+}
+
+// Stats are an engine's counters.
+type Stats struct {
+	Connections int // descriptors in use by clients, handshakes included, now
+	Capacity    int // the most there may be
+	Loops       []LoopStats
+	Closed      map[string]uint64 // connections that ended or were refused, by cause
+	Refused     map[string]uint64 // upgrade requests answered otherwise, by class of HTTP status
+}
+
+func (l *Loop) stats() LoopStats {
+	c := &l.counters
+	frames, bytes := l.mailbox.depth()
+	return LoopStats{
+		Clients: int(l.population.Load()), Lagging: int(c.lagging.Load()),
+		Subscriptions: int(c.subscriptions.Load()), QueueFrames: frames, QueueBytes: bytes,
+		Accepted: c.accepted.Load(), MessagesIn: c.messagesIn.Load(), BytesIn: c.bytesIn.Load(),
+		Pings: c.pings.Load(), Pongs: c.pongs.Load(),
+		Flushes: c.flushes.Load(), Sends: c.sends.Load(), BytesOut: c.bytes.Load(),
+		FramesOut: c.frames.Load(), LagDropped: c.lagDropped.Load(), Panics: c.panics.Load(),
+		DroppedLossy: c.droppedLossy.Load(), DroppedOthers: c.droppedReliable.Load(),
+	}
+}
+
+// Stats reads all counters; they are not of one instant.
+func (e *Engine) Stats() Stats {
+	s := Stats{
+		Connections: int(e.connections.Load()), Capacity: e.capacity.Connections,
+		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
+	}
+	for _, l := range e.loops {
+		s.Loops = append(s.Loops, l.stats())
+		for cause := range l.counters.closed {
+			s.Closed[Cause(cause).String()] += l.counters.closed[cause].Load()
+		}
+		for class := range l.counters.refused {
+			if n := l.counters.refused[class].Load(); n > 0 {
+				s.Refused[string(rune('0'+class))+"xx"] += n
+			}
+		}
+	}
+	return s
+}

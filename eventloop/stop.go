@@ -1,0 +1,48 @@
+package eventloop
+
+import (
+	"context"
+
+	"github.com/gobwas/ws"
+)
+
+// Drain refuses new connections from here on, sends Close with the code and reason to
+// every client, behind all that it is owed, and returns when every connection has ended
+// or ctx has.
+func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) error {
+	e.draining.Store(true)
+	e.checkEmpty()
+	err := e.Each(ctx, func(l *Loop) {
+		for _, c := range l.roster.clients {
+			if c != nil && c.state != closing {
+				c.Close(code, reason, CauseDraining)
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-e.empty:
+		return nil
+	case <-e.done:
+		return ErrStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (e *Engine) checkEmpty() {
+	if e.draining.Load() && e.connections.Load() == 0 {
+		e.emptyOnce.Do(func() { close(e.empty) })
+	}
+}
+
+// Stop ends all connections without a word, closes the listeners, and returns when
+// nothing of the engine runs any more.
+func (e *Engine) Stop() {
+	e.draining.Store(true)
+	_ = e.gnet.Stop(context.Background())
+	<-e.done
+	e.watcher.close()
+}

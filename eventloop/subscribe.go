@@ -1,0 +1,127 @@
+package eventloop
+
+import "github.com/busbar-ws/busbar/subs"
+
+// A subscription whose authorisation is under way is in the index already, so that no
+// update can be missed, but what arrives for it is kept here until the snapshot is there.
+type pendingSubscription struct {
+	ticket uint64
+	frames []*Frame
+	bytes  int
+	lost   bool // more came than LagBytes; what is kept is of no use
+}
+
+type pendingKey struct {
+	slot uint32
+	name string
+}
+
+// Subscribe adds the client to a key's subscribers. It returns false when it was there.
+func (c *Client) Subscribe(name string) bool {
+	return c.state == open && c.loop.subscribe(c, name)
+}
+
+func (l *Loop) subscribe(c *Client, name string) bool {
+	added := l.subs.Subscribe(c.slot, name)
+	l.counters.subscriptions.Store(int64(l.subs.Count()))
+	return added
+}
+
+// SubscribePending subscribes and holds back what arrives for the key until
+// ReleaseSubscription is called with the ticket. A client that was subscribed stays so,
+// and is given a fresh snapshot in its place among the updates.
+func (c *Client) SubscribePending(name string) (ticket uint64, ok bool) {
+	if c.state != open {
+		return 0, false
+	}
+	l := c.loop
+	key := pendingKey{c.slot, name}
+	if l.pending[key] != nil {
+		return 0, false // the answer that is on its way will do
+	}
+	l.subscribe(c, name)
+	l.tickets++
+	l.pending[key] = &pendingSubscription{ticket: l.tickets}
+	return l.tickets, true
+}
+
+// Released says what became of a pending subscription.
+type Released uint8
+
+// ReleaseSubscription's results.
+const (
+	ReleasedNone  Released = iota // unsubscribed meanwhile, or gone
+	ReleasedLive                  // snapshot sent, live from here on
+	ReleasedRetry                 // too much came meanwhile: fetch a newer snapshot
+)
+
+// ReleaseSubscription sends the snapshot and then what was held back. Frames whose
+// Version is known and not above the snapshot's are in it already and are left out;
+// a snapshot version of 0 leaves none out. With ReleasedRetry the subscription stays pending.
+func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame, version uint64) Released {
+	l := c.loop
+	key := pendingKey{c.slot, name}
+	p := l.pending[key]
+	if c.state != open || p == nil || p.ticket != ticket {
+		return ReleasedNone
+	}
+	if p.lost {
+		*p = pendingSubscription{ticket: p.ticket}
+		return ReleasedRetry
+	}
+	delete(l.pending, key)
+	l.enqueue(c, snapshot)
+	for _, f := range p.frames {
+		if c.state == open && (f.Version == 0 || f.Version > version) {
+			l.enqueue(c, f)
+		}
+	}
+	return ReleasedLive
+}
+
+// Unsubscribe ends a subscription, pending or not.
+func (c *Client) Unsubscribe(name string) bool {
+	delete(c.loop.pending, pendingKey{c.slot, name})
+	removed := c.loop.subs.Unsubscribe(c.slot, name)
+	c.loop.counters.subscriptions.Store(int64(c.loop.subs.Count()))
+	return removed
+}
+
+// CancelSubscription ends a pending subscription that was denied. With another ticket it
+// does nothing: the client has unsubscribed and asked again since.
+func (c *Client) CancelSubscription(name string, ticket uint64) {
+	if p := c.loop.pending[pendingKey{c.slot, name}]; p != nil && p.ticket == ticket {
+		c.Unsubscribe(name)
+	}
+}
+
+// Subscriptions is how many keys the client is subscribed to.
+func (c *Client) Subscriptions() int { return c.loop.subs.CountOf(c.slot) }
+
+// buffer keeps f for a pending subscription; false when there is none.
+func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
+	if len(l.pending) == 0 {
+		return false
+	}
+	p := l.pending[pendingKey{c.slot, k.Name()}]
+	if p == nil {
+		return false
+	}
+	if p.lost || p.bytes+len(f.wire) > l.opts.LagBytes && len(p.frames) > 0 {
+		p.frames, p.bytes, p.lost = nil, 0, true
+		return true
+	}
+	p.frames = append(p.frames, f)
+	p.bytes += len(f.wire)
+	return true
+}
+
+func (l *Loop) leaveSubscriptions(c *Client) {
+	if len(l.pending) > 0 {
+		for name := range l.subs.Names(c.slot) {
+			delete(l.pending, pendingKey{c.slot, name})
+		}
+	}
+	l.subs.Leave(c.slot)
+	l.counters.subscriptions.Store(int64(l.subs.Count()))
+}

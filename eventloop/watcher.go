@@ -1,0 +1,79 @@
+package eventloop
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// watcher says when the socket of a lagging client has room again. gnet has no such
+// callback: it would copy what the kernel didn't take into a buffer for each
+// connection. Here the bytes stay where they are, shared, and an epoll set of our own
+// holds just the sockets that ran full, each armed for one event.
+//
+// arm is safe from any goroutine, run is for one.
+type watcher struct {
+	epoll int
+	stop  int // an eventfd
+}
+
+func newWatcher() (*watcher, error) {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("creating the epoll set for lagging clients: %w", err)
+	}
+	stop, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(epoll)
+		return nil, fmt.Errorf("creating an eventfd: %w", err)
+	}
+	w := &watcher{epoll: epoll, stop: stop}
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: -1}
+	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, stop, &ev); err != nil {
+		w.close()
+		return nil, fmt.Errorf("watching an eventfd: %w", err)
+	}
+	return w, nil
+}
+
+// arm asks for one event for the socket. Closing the socket takes it out of the set
+// (epoll(7)), so nothing has to be undone. known is whether it was armed before.
+func (w *watcher) arm(fd int32, loop int, slot uint32, known bool) error {
+	ev := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLONESHOT, Fd: int32(slot), Pad: int32(loop)}
+	op := unix.EPOLL_CTL_ADD
+	if known {
+		op = unix.EPOLL_CTL_MOD
+	}
+	return unix.EpollCtl(w.epoll, op, int(fd), &ev)
+}
+
+// run calls writable for each event until shut is called. An event may come late, for
+// a client that has gone and a slot that somebody else has: whoever is told looks.
+func (w *watcher) run(writable func(loop int, slot uint32)) {
+	events := make([]unix.EpollEvent, 256)
+	for {
+		n, err := unix.EpollWait(w.epoll, events, -1)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return
+		}
+		for _, ev := range events[:n] {
+			if ev.Fd == -1 {
+				return
+			}
+			writable(int(ev.Pad), uint32(ev.Fd))
+		}
+	}
+}
+
+func (w *watcher) shut() {
+	one := [8]byte{1}
+	_, _ = unix.Write(w.stop, one[:])
+}
+
+func (w *watcher) close() {
+	unix.Close(w.epoll)
+	unix.Close(w.stop)
+}

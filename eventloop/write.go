@@ -1,0 +1,55 @@
+package eventloop
+
+import (
+	"bytes"
+
+	"golang.org/x/sys/unix"
+)
+
+// write sends bytes for this client alone: answers to upgrades, pongs, pings and
+// Close. They go at once, unless something is owed already. p stays the caller's.
+func (l *Loop) write(c *Client, p []byte) {
+	if c.out != nil {
+		l.queueBytes(c, p)
+		return
+	}
+	n, errno := send(c.fd, p)
+	l.counters.add(tally{sends: 1, bytes: uint64(n)})
+	switch {
+	case n == len(p):
+	case errno == 0 || errno == unix.EAGAIN:
+		o := c.box()
+		o.part, o.sent = &Frame{wire: bytes.Clone(p)}, n
+		l.wait(c)
+	default:
+		l.drop(c, CauseReset)
+	}
+}
+
+func (l *Loop) queueBytes(c *Client, p []byte) {
+	o := c.out
+	if o.bytes+len(p) > l.opts.LagBytes && o.queuedLen() > 0 {
+		l.drop(c, CauseSlow) // a peer that pings and doesn't read
+		return
+	}
+	o.push(&Frame{wire: bytes.Clone(p)}, l.feed.end)
+	if !o.waiting {
+		l.markDirty(c)
+		l.wakeSelf()
+	}
+}
+
+// wakeSelf makes sure that a drain comes after what is going on: what was queued while
+// bytes were read would otherwise wait for the next message.
+func (l *Loop) wakeSelf() {
+	if l.current != nil && l.mailbox.putTask(task{run: func(*Loop) {}}) {
+		l.wake()
+	}
+}
+
+// Send owes the client one frame of its own, behind everything that it was sent before.
+// The client must be open; otherwise nothing happens.
+func (c *Client) Send(f *Frame) {
+	c.loop.enqueue(c, f)
+	c.loop.wakeSelf()
+}

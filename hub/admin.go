@@ -1,0 +1,128 @@
+package hub
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+// ClientCount is how many clients are connected and authenticated.
+func (h *Hub) ClientCount() int { return h.engine.Clients() }
+
+// SubscriptionCount is how many pairs of a client and what it subscribed to there are.
+func (h *Hub) SubscriptionCount() int {
+	n := 0
+	for _, l := range h.engine.Stats().Loops {
+		n += l.Subscriptions
+	}
+	return n
+}
+
+// Clients lists clients with an id above after, in the order of ids, at most limit.
+func (h *Hub) Clients(ctx context.Context, after uint64, limit int) ([]ClientInfo, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	var mu sync.Mutex
+	var all []ClientInfo
+	err := h.engine.Each(ctx, func(l *eventloop.Loop) {
+		some := lowest(l, after, limit)
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, some...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	slices.SortFunc(all, func(a, b ClientInfo) int { return int(a.ID) - int(b.ID) })
+	return all[:min(limit, len(all))], nil
+}
+
+// lowest describes the loop's clients with the lowest ids above after.
+func lowest(l *eventloop.Loop, after uint64, limit int) []ClientInfo {
+	var some []*eventloop.Client // ascending
+	for c := range l.Clients() {
+		if c.ID() <= after || len(some) == limit && c.ID() > some[limit-1].ID() {
+			continue
+		}
+		at, _ := slices.BinarySearchFunc(some, c, func(a, b *eventloop.Client) int { return int(a.ID()) - int(b.ID()) })
+		if len(some) == limit {
+			some = some[:limit-1]
+		}
+		some = slices.Insert(some, at, c)
+	}
+	infos := make([]ClientInfo, len(some))
+	for i, c := range some {
+		infos[i] = infoOf(c)
+	}
+	return infos
+}
+
+func infoOf(c *eventloop.Client) ClientInfo {
+	id := identityOf(c)
+	return ClientInfo{
+		ID: c.ID(), UserID: id.UserID, Tenant: id.Tenant, Admin: id.Admin,
+		Address: c.Addr().String(), ConnectedAt: c.OpenedAt(), Subscriptions: c.Subscriptions(),
+	}
+}
+
+// Disconnect ends one connection with close code 1008; false when there is none of that id.
+func (h *Hub) Disconnect(ctx context.Context, id uint64) bool {
+	found := make(chan bool, 1)
+	err := h.engine.Each(ctx, func(l *eventloop.Loop) {
+		if c := l.Find(id); c != nil && c.Open() {
+			c.Close(ws.StatusPolicyViolation, "disconnected by an administrator", eventloop.CauseServerClosed)
+			found <- true
+		}
+	})
+	return err == nil && len(found) == 1
+}
+
+// CloseIdentity ends every connection whose identity matches, with close code 1008 and
+// the reason. Identities that are being looked up for a connection right now are
+// matched when they arrive. match is called on the event loops.
+func (h *Hub) CloseIdentity(match func(*Identity) bool, reason string) {
+	h.revoked.add(match)
+	_ = h.engine.Each(h.background, func(l *eventloop.Loop) {
+		for c := range l.Clients() {
+			if match(identityOf(c)) {
+				c.Close(ws.StatusPolicyViolation, reason, eventloop.CauseServerClosed)
+			}
+		}
+	})
+}
+
+// revocations remembers what was revoked for as long as a lookup may be on its way.
+// Safe from any goroutine.
+type revocations struct {
+	mu    sync.Mutex
+	items []revocation
+}
+
+type revocation struct {
+	match func(*Identity) bool
+	at    time.Time
+}
+
+const revocationsKept = time.Minute
+
+func (r *revocations) add(match func(*Identity) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	r.items = slices.DeleteFunc(r.items, func(i revocation) bool { return now.Sub(i.at) > revocationsKept })
+	r.items = append(r.items, revocation{match, now})
+}
+
+func (r *revocations) hit(id *Identity) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.items, func(i revocation) bool { return i.match(id) })
+}

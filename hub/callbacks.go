@@ -1,0 +1,80 @@
+package hub
+
+import (
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+// callbacks is the hub as the event loops see it: everything here runs on a loop.
+type callbacks Hub
+
+// A client's Data is its *Identity, which the connections of one session share, or a
+// *state once there is more to remember about it.
+type state struct {
+	identity *Identity
+	relays   bucket
+	cursor   uint64 // seq that catching up has come to
+}
+
+func identityOf(c *eventloop.Client) *Identity {
+	switch d := c.Data.(type) {
+	case *Identity:
+		return d
+	case *state:
+		return d.identity
+	}
+	return nil
+}
+
+func stateOf(c *eventloop.Client) *state {
+	if m, ok := c.Data.(*state); ok {
+		return m
+	}
+	m := &state{identity: identityOf(c)}
+	c.Data = m
+	return m
+}
+
+// Message acts on what a client sent (PROTOCOL section 2). What isn't a known message is
+// ignored and counted.
+func (cb *callbacks) Message(c *eventloop.Client, op ws.OpCode, payload []byte) {
+	h := (*Hub)(cb)
+	if op != ws.OpText {
+		h.counters.ignored[ignoredBinary].Add(1)
+		return
+	}
+	m, ok := parseClient(payload)
+	if !ok {
+		h.counters.ignored[ignoredMalformed].Add(1)
+		return
+	}
+	switch string(m.kind) {
+	case "presence", "topic":
+		h.relay(c, m, payload)
+	case "crdt-subscribe":
+		h.subscribeRow(c, m)
+	case "crdt-unsubscribe":
+		h.unsubscribeRow(c, m)
+	case "subscribe", "unsubscribe":
+		h.subscribeTo(c, m)
+	default:
+		h.counters.ignored[ignoredType].Add(1)
+	}
+}
+
+// Closed tells the others that somebody has left.
+func (cb *callbacks) Closed(c *eventloop.Client, _ eventloop.Cause) {
+	cb.leaves.add(c.ID())
+}
+
+// Lagged tells a client that has lost messages to pull what it missed.
+func (cb *callbacks) Lagged(*eventloop.Client) *eventloop.Frame {
+	return resyncFrame(cb.log.Oldest(), cb.log.Last())
+}
+
+// Drained goes on with a client that catches up page by page.
+func (cb *callbacks) Drained(c *eventloop.Client) {
+	c.Hold()
+	(*Hub)(cb).readLog(c.ID(), stateOf(c))
+}

@@ -1,0 +1,107 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+// pageEvents is how many events a returning client is sent before the log is read again:
+// what it has taken needs no memory here.
+const pageEvents = 512
+
+// readLog reads the next page for a client that is held, and lets it go live with the
+// last one (PROTOCOL section 1, since).
+func (h *Hub) readLog(client uint64, s *state) {
+	since, id := s.cursor, s.identity
+	queued := h.reads.do(func() {
+		page, err := h.log.Range(h.background, since, pageEvents)
+		frames := h.catchUpFrames(id, page.Entries)
+		h.engine.Post(client, func(c *eventloop.Client) { h.gotPage(c, s, page, frames, err) })
+	})
+	if !queued {
+		h.engine.Post(client, func(c *eventloop.Client) {
+			c.Close(statusTryAgainLater, "too many clients are catching up, try again later", eventloop.CauseServerClosed)
+		})
+	}
+}
+
+func (h *Hub) catchUpFrames(id *Identity, entries []Entry) []*eventloop.Frame {
+	frames := make([]*eventloop.Frame, 0, len(entries))
+	for _, e := range entries {
+		if e.Audience.includes(id) {
+			frames = append(frames, eventFrame(e))
+		}
+	}
+	return frames
+}
+
+// gotPage runs on the client's loop, behind every event that was appended before the
+// page was read.
+func (h *Hub) gotPage(c *eventloop.Client, s *state, page Page, frames []*eventloop.Frame, err error) {
+	var resync *ResyncError
+	switch {
+	case errors.As(err, &resync):
+		c.Release([]*eventloop.Frame{resyncFrame(resync.OldestSeq, resync.Seq)}, resync.Seq)
+	case err != nil:
+		h.opts.Logger.Warn("reading the change log failed", "error", err)
+		c.Close(statusTryAgainLater, "the change log is unavailable, try again later", eventloop.CauseServerClosed)
+	case len(page.Entries) == pageEvents:
+		s.cursor = page.Entries[len(page.Entries)-1].Seq
+		c.CatchUp(frames)
+	default:
+		c.Release(frames, page.Last)
+	}
+}
+
+// includes is whether a client that was away may be given the event. Who was subscribed
+// to a topic then isn't known, so topic audiences leave out everyone but admins.
+func (a *Audience) includes(id *Identity) bool {
+	switch {
+	case id.Admin:
+		return true
+	case len(a.Users) > 0:
+		return slices.Contains(a.Users, id.UserID)
+	case a.Tenant != "":
+		return a.Tenant == id.Tenant
+	}
+	return a.Topic == ""
+}
+
+func resyncFrame(oldest, last uint64) *eventloop.Frame {
+	return eventloop.NewFrame(ws.OpText, fmt.Appendf(nil, `{"type":"resync","oldest_seq":%d,"seq":%d}`, oldest, last))
+}
+
+// The bounds of Pull's limit.
+const (
+	defaultPull = 100
+	maxPull     = 1000
+)
+
+// Pull reads a page of the change log as id may see it: events above since, oldest first,
+// at most limit (0: 100; at most 1,000). A *ResyncError says that the cursor is newer
+// than the newest event, or that events after it are gone.
+func (h *Hub) Pull(ctx context.Context, id *Identity, since uint64, limit int) (Pulled, error) {
+	if limit <= 0 {
+		limit = defaultPull
+	}
+	page, err := h.log.Range(ctx, since, min(limit, maxPull))
+	if err != nil {
+		return Pulled{}, fmt.Errorf("reading the change log: %w", err)
+	}
+	p := Pulled{Changes: []json.RawMessage{}, LastSeq: max(since, page.Last)}
+	for _, e := range page.Entries {
+		p.LastSeq = e.Seq
+		if e.Audience.includes(id) {
+			p.Changes = append(p.Changes, e.JSON)
+		}
+	}
+	p.HasMore = p.LastSeq < page.Last
+	return p, nil
+}

@@ -1,0 +1,57 @@
+package hub
+
+import (
+	"encoding/json"
+	"strconv"
+	"unicode/utf8"
+)
+
+// EncodeEvent is the event as clients get it: the keys of PROTOCOL 3 in their order,
+// data byte for byte as given, and no data on a delete or when there is none. A
+// *FieldError says that data isn't valid JSON in UTF-8.
+func EncodeEvent(e Event) ([]byte, error) {
+	if e.Kind == Delete {
+		e.Data = nil
+	}
+	if err := checkData(e.Data); err != nil {
+		return nil, err
+	}
+	return appendEvent(nil, &e), nil
+}
+
+// checkData also asks for UTF-8, which json.Valid doesn't: a text message that isn't
+// costs every client that gets it its connection (RFC 6455, section 8.1).
+func checkData(data json.RawMessage) error {
+	if len(data) == 0 {
+		return nil
+	}
+	if !json.Valid(data) {
+		return &FieldError{"data", "not valid JSON"}
+	}
+	if !utf8.Valid(data) {
+		return &FieldError{"data", "not UTF-8"}
+	}
+	return nil
+}
+
+// appendEvent encodes an event whose data was checked before.
+func appendEvent(dst []byte, e *Event) []byte {
+	if dst == nil {
+		dst = make([]byte, 0, 128+len(e.Entity)+len(e.RowID)+len(e.Data)+len(e.Timestamp))
+	}
+	dst = append(dst, `{"seq":`...)
+	dst = strconv.AppendUint(dst, e.Seq, 10)
+	dst = append(dst, `,"entity":`...)
+	dst = appendJSONString(dst, e.Entity)
+	dst = append(dst, `,"row_id":`...)
+	dst = appendJSONString(dst, e.RowID)
+	dst = append(dst, `,"kind":`...)
+	dst = appendJSONString(dst, string(e.Kind))
+	if len(e.Data) > 0 && e.Kind != Delete {
+		dst = append(dst, `,"data":`...)
+		dst = append(dst, e.Data...)
+	}
+	dst = append(dst, `,"timestamp":`...)
+	dst = appendJSONString(dst, e.Timestamp)
+	return append(dst, '}')
+}

@@ -1,0 +1,174 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"go.uber.org/goleak"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+// TestMain fails when goroutines are left. Those that are there before the tests belong to
+// the worker pool that gnet starts when it is imported.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
+
+// patience bounds every wait of a test: nothing waits for time to pass, so it is only
+// reached by a test that fails.
+const patience = 20 * time.Second
+
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// namesAre is an Authenticator that takes "user", "user@tenant" and "ADMIN" as tokens.
+var namesAre = AuthenticatorFunc(func(_ context.Context, token string) (*Identity, error) {
+	user, tenant, _ := strings.Cut(token, "@")
+	switch {
+	case user == "" || strings.HasPrefix(user, "nobody"):
+		return nil, ErrUnauthorized
+	case user == "ADMIN":
+		return &Identity{Admin: true}, nil
+	}
+	return &Identity{UserID: user, Tenant: tenant}, nil
+})
+
+// start runs a hub on a free port until the test ends.
+func start(t *testing.T, change func(*Options)) *Hub {
+	t.Helper()
+	o := Options{Auth: namesAre, Loops: eventloop.Options{Listen: "127.0.0.1:0", Loops: 2}}
+	if change != nil {
+		change(&o)
+	}
+	h, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_ = h.Shutdown(ctx)
+	})
+	return h
+}
+
+// client is a connection made by a library that isn't ours.
+type client struct {
+	*websocket.Conn
+	t *testing.T
+}
+
+func dial(t *testing.T, h *Hub, token, query string) (*client, *http.Response, error) {
+	t.Helper()
+	header := http.Header{}
+	if token != "" {
+		header.Set("Authorization", "Bearer "+token)
+	}
+	conn, resp, err := websocket.Dial(within(t), "ws://"+h.Addr().String()+"/"+query,
+		&websocket.DialOptions{HTTPHeader: header, CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		return nil, resp, err
+	}
+	conn.SetReadLimit(64 << 20)
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	return &client{conn, t}, resp, nil
+}
+
+// connect dials and waits until the client is in broadcasts.
+func connect(t *testing.T, h *Hub, token string) *client {
+	t.Helper()
+	return connectQuery(t, h, token, "")
+}
+
+func connectQuery(t *testing.T, h *Hub, token, query string) *client {
+	t.Helper()
+	c, _, err := dial(t, h, token, query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (c *client) read() (websocket.MessageType, []byte) {
+	c.t.Helper()
+	kind, b, err := c.Read(within(c.t))
+	if err != nil {
+		c.t.Fatalf("reading: %v", err)
+	}
+	return kind, b
+}
+
+// text reads one message, which must be text.
+func (c *client) text() string {
+	c.t.Helper()
+	kind, b := c.read()
+	if kind != websocket.MessageText {
+		c.t.Fatalf("got a binary message of %d bytes where text was expected", len(b))
+	}
+	return string(b)
+}
+
+// object reads one text message and decodes it.
+func (c *client) object() map[string]any {
+	c.t.Helper()
+	var o map[string]any
+	if text := c.text(); json.Unmarshal([]byte(text), &o) != nil {
+		c.t.Fatalf("not a JSON object: %s", text)
+	}
+	return o
+}
+
+func (c *client) send(text string) {
+	c.t.Helper()
+	if err := c.Write(within(c.t), websocket.MessageText, []byte(text)); err != nil {
+		c.t.Fatalf("sending %s: %v", text, err)
+	}
+}
+
+// closed reads until the server's Close and returns its code and reason.
+func (c *client) closed() (websocket.StatusCode, string) {
+	c.t.Helper()
+	for {
+		_, _, err := c.Read(within(c.t))
+		if err == nil {
+			continue
+		}
+		var closed websocket.CloseError
+		if !errors.As(err, &closed) {
+			c.t.Fatalf("ended without Close: %v", err)
+		}
+		return closed.Code, closed.Reason
+	}
+}
+
+// settle waits until the hub has acted on all that the client has sent so far.
+func (c *client) settle() {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ctx = c.CloseRead(ctx)
+	if err := c.Ping(ctx); err != nil {
+		c.t.Fatalf("ping: %v", err)
+	}
+}
+
+// eventually waits for a condition that has no event to wait for.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}

@@ -1,0 +1,122 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+// Hub is a running server. Safe from any goroutine.
+type Hub struct {
+	opts   Options
+	engine *eventloop.Engine
+	log    ChangeLog
+	rows   *rowStore
+	leaves *leaves
+
+	auth, fetches, reads *workers
+
+	// publishing is held from taking a seq until the event is in the mailboxes, so
+	// that every client gets events in the order of their seqs.
+	publishing sync.Mutex
+	opIDs      *opIDs // guarded by publishing
+
+	draining atomic.Bool
+	revoked  revocations
+	counters counters
+
+	background context.Context
+	cancel     context.CancelFunc
+	stop       sync.Once
+}
+
+// New starts a hub: when it returns, clients can connect.
+func New(o Options) (*Hub, error) {
+	o.defaults()
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	h := &Hub{opts: o, log: o.Log, opIDs: newOpIDs(rememberedOps)}
+	if h.log == nil {
+		h.log = NewMemoryLog(o.MaxEvents, o.MaxEventBytes)
+	}
+	if o.Snapshots == nil {
+		h.rows = newRowStore(o.MaxRows, o.MaxRowBytes)
+	}
+	h.background, h.cancel = context.WithCancel(context.Background())
+	h.auth = newWorkers(o.Workers, o.WorkerQueue)
+	h.fetches = newWorkers(o.Workers, o.WorkerQueue)
+	h.reads = newWorkers(o.Workers, o.WorkerQueue)
+	h.leaves = newLeaves(h)
+	var err error
+	if h.engine, err = eventloop.New((*callbacks)(h), o.Loops); err == nil {
+		err = h.engine.Start()
+	}
+	if err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// rememberedOps is how many op ids are remembered (PROTOCOL section 5).
+const rememberedOps = 10_000
+
+// Addr is the WebSocket listener's address.
+func (h *Hub) Addr() net.Addr { return h.engine.Addr() }
+
+// Capacity is how many connections the process can hold and what limits that.
+func (h *Hub) Capacity() eventloop.Capacity { return h.engine.Capacity() }
+
+// Loops is how many event loops there are.
+func (h *Hub) Loops() int { return h.engine.Loops() }
+
+// Failed is closed when the event loops have stopped, by Shutdown or by themselves.
+func (h *Hub) Failed() <-chan struct{} { return h.engine.Failed() }
+
+// Draining is true from the moment Shutdown was called.
+func (h *Hub) Draining() bool { return h.draining.Load() }
+
+// Authenticate resolves a token as for a connection, from memory where that will do.
+func (h *Hub) Authenticate(ctx context.Context, token string) (*Identity, error) {
+	id, known := h.opts.Auth.Cached(token)
+	if !known {
+		var err error
+		if id, err = h.opts.Auth.Authenticate(ctx, token); err != nil {
+			return nil, err
+		}
+	}
+	if id == nil || id.expired() {
+		return nil, ErrUnauthorized
+	}
+	return id, nil
+}
+
+// Shutdown refuses new connections, sends Close 1001 to everyone behind all that they are
+// owed, and returns when all are gone or ctx has ended. Nothing of the hub runs then.
+func (h *Hub) Shutdown(ctx context.Context) error {
+	h.draining.Store(true)
+	err := h.engine.Drain(ctx, ws.StatusGoingAway, "server is shutting down")
+	h.stop.Do(func() {
+		h.engine.Stop()
+		h.close()
+	})
+	if err != nil {
+		return fmt.Errorf("draining: %w", err)
+	}
+	return nil
+}
+
+func (h *Hub) close() {
+	h.cancel()
+	h.leaves.close()
+	for _, w := range []*workers{h.auth, h.fetches, h.reads} {
+		w.close()
+	}
+}

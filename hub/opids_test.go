@@ -1,0 +1,44 @@
+package hub
+
+import (
+	"fmt"
+	"testing"
+)
+
+// PROTOCOL 5: a repeated op id answers the first seq; the last so many are remembered.
+func TestOpIDs(t *testing.T) {
+	o := newOpIDs(3)
+	for seq := range uint64(10) {
+		id := fmt.Sprint("op", seq)
+		if _, ok := o.seen(id); ok {
+			t.Errorf("%s was seen before it was added", id)
+		}
+		o.add(id, seq)
+		o.add(id, seq+100)
+		for back := range uint64(5) {
+			if back > seq {
+				break
+			}
+			got, ok := o.seen(fmt.Sprint("op", seq-back))
+			if ok != (back < 3) || (ok && got != seq-back) {
+				t.Errorf("op%d after op%d: got %d, %v", seq-back, seq, got, ok)
+			}
+		}
+	}
+	if len(o.seqs) != 3 || len(o.ring) != 3 {
+		t.Errorf("%d and %d ids kept, want 3", len(o.seqs), len(o.ring))
+	}
+}
+
+func TestOpIDsWithoutID(t *testing.T) {
+	o := newOpIDs(10)
+	o.add("", 1)
+	if _, ok := o.seen(""); ok {
+		t.Error("no op id was taken for a repeated one")
+	}
+	none := newOpIDs(0)
+	none.add("op", 1)
+	if _, ok := none.seen("op"); ok {
+		t.Error("a memory of none remembers")
+	}
+}

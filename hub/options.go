@@ -1,0 +1,121 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+// SnapshotFetcher decides whether id may read a row and supplies the row's current
+// payload (without a row frame's header) in one call. ok is false when it may not, or
+// when there is no such row: clients can't tell which. It may take its time, never runs
+// on an event loop, and is called from several goroutines at once. payload becomes the
+// hub's.
+type SnapshotFetcher func(ctx context.Context, id *Identity, entity, rowID string) (payload []byte, ok bool, err error)
+
+// Rejection is how a client without a valid token is told.
+type Rejection uint8
+
+// The ways of rejecting. A page in a browser can read a close code, and not a status.
+const (
+	RejectClose Rejection = iota // complete the upgrade, then Close 1008
+	RejectHTTP                   // answer 401 to the upgrade
+)
+
+// Routing is who gets topic messages and change events that name no audience.
+type Routing uint8
+
+// The routings. RouteAll is what Pylon's clients expect.
+const (
+	RouteAll        Routing = iota // every client
+	RouteSubscribed                // who subscribed to the topic, or to the entity
+)
+
+// Options configure a Hub. Zero fields take the defaults named beside them.
+type Options struct {
+	Loops eventloop.Options // sockets, queues, slow clients, heartbeats
+
+	// Auth turns tokens into identities. Required.
+	Auth Authenticator
+	// AuthTimeout bounds one lookup; default 5 s.
+	AuthTimeout time.Duration
+	Reject      Rejection
+	// Origins that a browser may connect from; the zero value is the same host only.
+	Origins Origins
+
+	// Snapshots decides about and supplies rows. Nil: the last snapshot published to
+	// the hub, readable by every client of the row's tenant.
+	Snapshots       SnapshotFetcher
+	SnapshotTimeout time.Duration // of one fetch; default 5 s
+	MaxRows         int           // stored snapshots when Snapshots is nil; default 100,000
+	MaxRowBytes     int64         // of stored snapshots; default 256 MiB
+
+	// Log retains change events. Nil: in memory, MaxEvents and MaxEventBytes.
+	Log           ChangeLog
+	MaxEvents     int // default 10,000
+	MaxEventBytes int // default 64 MiB
+
+	MaxMessageOut    int // bytes of a publisher's message; default 16 MiB
+	MaxSubscriptions int // of one connection; default 10,000
+	Routing          Routing
+
+	// RelayRate is how many presence and topic messages a second one connection may
+	// have relayed, RelayBurst how many at once. Default 20 and 40; a negative rate:
+	// no limit. Admin connections have none.
+	RelayRate  float64
+	RelayBurst int
+
+	// Workers is how many lookups, fetches and reads of the log may run at once, each
+	// kind apart; default 64. WorkerQueue is how many may wait; default 100,000.
+	Workers     int
+	WorkerQueue int
+
+	Logger *slog.Logger // default slog.Default
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+func (o *Options) defaults() {
+	setDefault(&o.AuthTimeout, 5*time.Second)
+	setDefault(&o.SnapshotTimeout, 5*time.Second)
+	setDefault(&o.MaxRows, 100_000)
+	setDefault(&o.MaxRowBytes, 256<<20)
+	setDefault(&o.MaxEvents, 10_000)
+	setDefault(&o.MaxEventBytes, 64<<20)
+	setDefault(&o.MaxMessageOut, 16<<20)
+	setDefault(&o.MaxSubscriptions, 10_000)
+	setDefault(&o.RelayRate, 20)
+	setDefault(&o.RelayBurst, 40)
+	setDefault(&o.Workers, 64)
+	setDefault(&o.WorkerQueue, 100_000)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	setDefault(&o.Loops.Log, o.Logger)
+	setDefault(&o.Loops.QueueBytes, max(64<<20, 2*o.MaxMessageOut))
+}
+
+func (o *Options) validate() error {
+	switch {
+	case o.Auth == nil:
+		return fmt.Errorf("options: an Authenticator is required")
+	case o.MaxMessageOut < 1 || o.MaxMessageOut > o.Loops.QueueBytes-frameOverhead:
+		return fmt.Errorf("max message out: %d bytes don't fit a queue of %d", o.MaxMessageOut, o.Loops.QueueBytes)
+	case o.RelayBurst < 1 && o.RelayRate > 0:
+		return fmt.Errorf("relay burst: %d lets nothing through; at least 1", o.RelayBurst)
+	case o.Workers < 1 || o.WorkerQueue < 1 || o.MaxSubscriptions < 1:
+		return fmt.Errorf("workers, their queue and subscriptions must be at least 1")
+	}
+	return nil
+}
+
+// frameOverhead is the most that a frame's header takes.
+const frameOverhead = 10

@@ -1,0 +1,183 @@
+package hub
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+// PublishChange gives the change a seq, appends it to the change log and sends it to its
+// audience. A repeated OpID returns the first seq and sends nothing. The change is
+// checked first; what is wrong with it is a *FieldError, or ErrTooLarge. Its slices
+// become the hub's.
+func (h *Hub) PublishChange(c Change) (seq uint64, err error) {
+	if err := validateChange(&c, h.opts.MaxMessageOut); err != nil {
+		return 0, err
+	}
+	e := Event{Entity: c.Entity, RowID: c.RowID, Kind: c.Kind, Data: c.Data, Timestamp: c.Timestamp}
+	if e.Timestamp == "" {
+		e.Timestamp = strconv.FormatInt(time.Now().Unix(), 10) + "Z"
+	}
+	h.publishing.Lock()
+	defer h.publishing.Unlock()
+	if c.OpID != "" {
+		if seq, seen := h.opIDs.seen(c.OpID); seen {
+			h.counters.repeated.Add(1)
+			return seq, nil
+		}
+	}
+	entry, err := h.log.Append(e, c.Audience)
+	if err != nil {
+		return 0, fmt.Errorf("appending to the change log: %w", err)
+	}
+	if c.OpID != "" {
+		h.opIDs.add(c.OpID, entry.Seq)
+	}
+	h.counters.changes.Add(1)
+	h.engine.Publish(eventFrame(entry), h.audienceOf(&c))
+	return entry.Seq, nil
+}
+
+// CheckChange says what PublishChange would find wrong with a change, without
+// publishing it.
+func (h *Hub) CheckChange(c *Change) error { return validateChange(c, h.opts.MaxMessageOut) }
+
+func eventFrame(e Entry) *eventloop.Frame {
+	f := eventloop.NewFrame(ws.OpText, e.JSON)
+	f.Seq = e.Seq
+	return f
+}
+
+func (h *Hub) audienceOf(c *Change) *eventloop.Audience {
+	switch a := c.Audience; {
+	case len(a.Users) > 0:
+		return &eventloop.Audience{Label: eventloop.LabelUser, Names: a.Users}
+	case a.Tenant != "":
+		return &eventloop.Audience{Label: eventloop.LabelTenant, Names: []string{a.Tenant}}
+	case a.Topic != "":
+		return &eventloop.Audience{Key: keyOfTopic(a.Topic)}
+	case h.opts.Routing == RouteSubscribed:
+		return &eventloop.Audience{Key: keyOfEntity(c.Entity)}
+	}
+	return nil
+}
+
+// PublishPresence sends a JSON object to every client, as it is.
+func (h *Hub) PublishPresence(object json.RawMessage) error {
+	if !isObject(object) {
+		return &FieldError{Field: "body", Message: "presence must be a JSON object"}
+	}
+	if len(object) > h.opts.MaxMessageOut {
+		return ErrTooLarge
+	}
+	f := eventloop.NewFrame(ws.OpText, object)
+	f.Lossy = true
+	h.counters.presence.Add(1)
+	h.engine.Publish(f, nil)
+	return nil
+}
+
+func isObject(text []byte) bool {
+	for _, b := range text {
+		switch b {
+		case ' ', '\t', '\r', '\n':
+		case '{':
+			return json.Valid(text)
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// PublishTopic sends {"type":"topic","topic":…,"data":…} to every client, or to those
+// subscribed to the topic (Options.Routing). data is any JSON value.
+func (h *Hub) PublishTopic(topic string, data json.RawMessage) error {
+	if topic == "" {
+		return &FieldError{Field: "topic", Message: "must not be empty"}
+	}
+	if !json.Valid(data) {
+		return &FieldError{Field: "data", Message: "must be JSON"}
+	}
+	message := appendJSONString([]byte(`{"type":"topic","topic":`), topic)
+	message = append(message, `,"data":`...)
+	message = append(append(message, data...), '}')
+	if len(message) > h.opts.MaxMessageOut {
+		return ErrTooLarge
+	}
+	f := eventloop.NewFrame(ws.OpText, message)
+	f.Lossy = true
+	h.counters.topics.Add(1)
+	var to *eventloop.Audience
+	if h.opts.Routing == RouteSubscribed {
+		to = &eventloop.Audience{Key: keyOfTopic(topic)}
+	}
+	h.engine.Publish(f, to)
+	return nil
+}
+
+// PublishRow sends a row frame to the row's subscribers. A Snapshot also becomes what new
+// subscribers are sent, unless Options.Snapshots supplies that. tenant is whose row it
+// is; a row of nobody's ("") can be read by every client. With Options.Snapshots, which
+// decides who may read, the tenant has no meaning. The payload becomes the hub's.
+func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []byte) error {
+	if err := checkRow(kind, entity, rowID); err != nil {
+		return err
+	}
+	if len(payload)+len(entity)+len(rowID)+rowHeader > h.opts.MaxMessageOut {
+		return ErrTooLarge
+	}
+	f, err := rowFrame(kind, entity, rowID, payload)
+	if err != nil {
+		return err
+	}
+	if h.rows == nil {
+		tenant = ""
+	} else if kind == Snapshot {
+		f.Version = h.rows.put(tenant, entity, rowID, payload)
+	}
+	h.counters.rows.Add(1)
+	h.engine.Publish(f, &eventloop.Audience{Key: keyOfRow(tenant, entity, rowID)})
+	return nil
+}
+
+// rowHeader is what a row frame takes besides its names and payload.
+const rowHeader = 5
+
+func checkRow(kind RowKind, entity, rowID string) error {
+	switch {
+	case kind != Snapshot && kind != Incremental:
+		return &FieldError{Field: "kind", Message: "must be a snapshot (0x10) or an update (0x11)"}
+	case entity == "":
+		return &FieldError{Field: "entity", Message: "must not be empty"}
+	case rowID == "":
+		return &FieldError{Field: "row", Message: "must not be empty"}
+	}
+	return nil
+}
+
+// BroadcastBinary sends one binary message to every client.
+func (h *Hub) BroadcastBinary(b []byte) error { return h.binary(b, nil) }
+
+// SendBinary sends one binary message to the named clients; ids that are nobody's, or
+// nobody's any more, are passed over.
+func (h *Hub) SendBinary(b []byte, ids ...uint64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	return h.binary(b, &eventloop.Audience{Clients: ids})
+}
+
+func (h *Hub) binary(b []byte, to *eventloop.Audience) error {
+	if len(b) > h.opts.MaxMessageOut {
+		return ErrTooLarge
+	}
+	h.counters.binary.Add(1)
+	h.engine.Publish(eventloop.NewFrame(ws.OpBinary, b), to)
+	return nil
+}

@@ -1,0 +1,108 @@
+package hub
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+)
+
+// ErrNotObject is what StampFrom returns for a message that isn't a JSON object.
+var ErrNotObject = errors.New("stamping a message: not a JSON object")
+
+// clientMessage is the fields of a client's message that the hub acts on. They are
+// decoded, nil when absent, empty or not strings, and views of the message unless they
+// had escapes in them.
+type clientMessage struct {
+	kind   []byte // "type"; the only one that may be empty
+	topic  []byte
+	entity []byte
+	rowID  []byte // "rowId", or "row_id" when there is no rowId of any type
+}
+
+// parseClient reads a client's message in one pass; false for anything but a valid JSON
+// object with a string type (PROTOCOL 2). Objects and arrays nested deeper than 10,000
+// are not valid for encoding/json, and so are ignored like other junk.
+//
+// Of a repeated key the last counts, as for JSON.parse in a browser: the hub must not
+// act on another type than the clients that the message is relayed to will see.
+func parseClient(message []byte) (clientMessage, bool) {
+	if !json.Valid(message) {
+		return clientMessage{}, false
+	}
+	return readFields(message)
+}
+
+// readFields is parseClient for a message that is known to be valid JSON.
+func readFields(message []byte) (clientMessage, bool) {
+	var parsed clientMessage
+	var typed, camel bool
+	object := walkMembers(message)
+	for m, more := object.next(); more; m, more = object.next() {
+		switch string(unquote(m.key)) {
+		case "type":
+			parsed.kind, typed = stringValue(m.value)
+		case "topic":
+			parsed.topic = nonEmpty(m.value)
+		case "entity":
+			parsed.entity = nonEmpty(m.value)
+		case "rowId":
+			parsed.rowID, camel = nonEmpty(m.value), true
+		case "row_id":
+			if !camel {
+				parsed.rowID = nonEmpty(m.value)
+			}
+		}
+	}
+	if !object.ok || !typed {
+		return clientMessage{}, false
+	}
+	return parsed, true
+}
+
+func stringValue(value []byte) (decoded []byte, ok bool) {
+	if value[0] != '"' {
+		return nil, false
+	}
+	return unquote(value), true
+}
+
+func nonEmpty(value []byte) []byte {
+	if decoded, _ := stringValue(value); len(decoded) > 0 {
+		return decoded
+	}
+	return nil
+}
+
+// StampFrom appends message to dst, with every top-level key that decodes to "from"
+// taken out, however it is spelled, and "from" put in as the last one (PROTOCOL 2). All
+// else, numbers, order, repeated keys and space within the object included, stays byte
+// for byte.
+//
+// It is the last key, because many decoders take the last of keys that differ only in
+// case (encoding/json does): a "From" that the client sent loses to it.
+//
+// The message must be valid JSON; StampFrom checks no more of it than it needs to find
+// the top-level keys, and returns dst and ErrNotObject when it can't. It keeps neither
+// slice; they must not overlap.
+func StampFrom(dst, message []byte, from string) ([]byte, error) {
+	out := append(dst, '{')
+	empty := true
+	object := walkMembers(message)
+	for m, more := object.next(); more; m, more = object.next() {
+		if m.is("from") {
+			continue
+		}
+		if !empty {
+			out = append(out, ',')
+		}
+		out, empty = append(out, m.span...), false
+	}
+	if !object.ok || len(bytes.TrimLeft(message[object.end+1:], " \t\r\n")) > 0 {
+		return dst, ErrNotObject
+	}
+	if !empty {
+		out = append(out, ',')
+	}
+	out = append(out, `"from":`...)
+	return append(appendJSONString(out, from), '}'), nil
+}

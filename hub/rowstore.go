@@ -1,0 +1,112 @@
+package hub
+
+import "sync"
+
+// rowOverhead is what a row takes besides its strings: itself and its place in the map.
+const rowOverhead = 192
+
+// rowStore keeps the last snapshot of each row. It is safe from any goroutine. It is
+// bounded in rows and bytes: when it is full, the row that wasn't read or written for
+// longest goes first, which is counted.
+type rowStore struct {
+	maxRows  int
+	maxBytes int64
+
+	mu      sync.Mutex
+	rows    map[rowKey]*storedRow
+	recent  storedRow // root of a ring: next was used last, prev is the first to go
+	bytes   int64
+	version uint64
+	evicted uint64
+}
+
+// rowKey is a struct rather than a joined string: no separator is safe, as any of the
+// three may contain any character.
+type rowKey struct{ tenant, entity, row string }
+
+type storedRow struct {
+	key        rowKey
+	payload    []byte
+	version    uint64
+	prev, next *storedRow
+}
+
+// newRowStore makes an empty store. Where a limit isn't positive, nothing is kept.
+func newRowStore(maxRows int, maxBytes int64) *rowStore {
+	s := &rowStore{maxRows: maxRows, maxBytes: maxBytes, rows: make(map[rowKey]*storedRow)}
+	s.recent.prev, s.recent.next = &s.recent, &s.recent
+	return s
+}
+
+// put makes payload the row's snapshot and returns its version. Versions rise over all
+// rows, so a row that was evicted never comes back with one it had before. The payload
+// belongs to the store from here on and must not change.
+//
+// A row that is larger than the store isn't kept, and neither is its outdated snapshot.
+func (s *rowStore) put(tenant, entity, row string, payload []byte) (version uint64) {
+	fresh := &storedRow{key: rowKey{tenant, entity, row}, payload: payload}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version++
+	fresh.version = s.version
+	if old := s.rows[fresh.key]; old != nil {
+		s.remove(old)
+	}
+	if fresh.size() > s.maxBytes || s.maxRows <= 0 {
+		s.evicted++ // without evicting everyone else first
+		return fresh.version
+	}
+	s.rows[fresh.key] = fresh
+	s.bytes += fresh.size()
+	s.use(fresh)
+	for len(s.rows) > s.maxRows || s.bytes > s.maxBytes {
+		s.remove(s.recent.prev)
+		s.evicted++
+	}
+	return fresh.version
+}
+
+// get returns the row's snapshot, which must not be changed, and its version.
+func (s *rowStore) get(tenant, entity, row string) (payload []byte, version uint64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.rows[rowKey{tenant, entity, row}]
+	if found == nil {
+		return nil, 0, false
+	}
+	found.unlink()
+	s.use(found)
+	return found.payload, found.version, true
+}
+
+// rowStoreStats is how full the store is, and how many rows it has given up so far.
+type rowStoreStats struct {
+	rows    int
+	bytes   int64 // what storing the rows costs, payloads included
+	evicted uint64
+}
+
+func (s *rowStore) stats() rowStoreStats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return rowStoreStats{rows: len(s.rows), bytes: s.bytes, evicted: s.evicted}
+}
+
+func (s *rowStore) remove(r *storedRow) {
+	delete(s.rows, r.key)
+	s.bytes -= r.size()
+	r.unlink()
+}
+
+// use makes an unlinked row the last used one.
+func (s *rowStore) use(r *storedRow) {
+	r.prev, r.next = &s.recent, s.recent.next
+	r.prev.next, r.next.prev = r, r
+}
+
+func (r *storedRow) unlink() { r.prev.next, r.next.prev = r.next, r.prev }
+
+// size counts the payload's capacity, because that is what it keeps from being freed.
+func (r *storedRow) size() int64 {
+	return int64(rowOverhead + cap(r.payload) + len(r.key.tenant) + len(r.key.entity) + len(r.key.row))
+}

@@ -1,0 +1,122 @@
+package hub
+
+import (
+	"sync/atomic"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+// Why a client's message was ignored.
+const (
+	ignoredBinary = iota
+	ignoredMalformed
+	ignoredType
+	ignoredSubscriptions
+	ignoredReasons
+)
+
+var ignoredNames = [ignoredReasons]string{"binary", "malformed", "unknown_type", "too_many_subscriptions"}
+
+// How a token was decided about.
+const (
+	authCached = iota
+	authLookedUp
+	authRejected
+	authFailed
+	authResults
+)
+
+var authNames = [authResults]string{"cached", "looked_up", "rejected", "failed"}
+
+type counters struct {
+	ignored                                           [ignoredReasons]atomic.Uint64
+	auth                                              [authResults]atomic.Uint64
+	changes, repeated, presence, topics, rows, binary atomic.Uint64
+	relayed, rateLimited, denied, snapshotErrors      atomic.Uint64
+}
+
+// Stats is a snapshot of the counters: totals since the start unless said otherwise.
+type Stats struct {
+	Connections   int    `json:"connections"`   // descriptors in use by clients, handshakes included, now
+	Capacity      int    `json:"capacity"`      // the most there may be
+	Clients       int    `json:"clients"`       // connected and authenticated, now
+	Lagging       int    `json:"lagging"`       // of them, behind, now
+	Subscriptions int    `json:"subscriptions"` // pairs of client and key, now
+	LastSeq       uint64 `json:"last_seq"`
+	OldestSeq     uint64 `json:"oldest_seq"`
+	StoredRows    int    `json:"stored_rows"`      // snapshots, now
+	StoredBytes   int64  `json:"stored_row_bytes"` // of them, now
+
+	Published       map[string]uint64 `json:"published"`        // messages, by kind
+	Relayed         uint64            `json:"relayed"`          // presence and topic messages of clients
+	RateLimited     uint64            `json:"rate_limited"`     // the same, not relayed
+	Ignored         map[string]uint64 `json:"ignored"`          // messages of clients, by reason
+	Auth            map[string]uint64 `json:"auth"`             // upgrades, by how the token was decided about
+	RowsDenied      uint64            `json:"rows_denied"`      // subscriptions to rows, or there was no such row
+	SnapshotErrors  uint64            `json:"snapshot_errors"`  // fetches that failed
+	RowsEvicted     uint64            `json:"rows_evicted"`     // snapshots let go of for newer ones
+	OpsRepeated     uint64            `json:"ops_repeated"`     // changes with an op_id that was there before
+	WorkersRefused  uint64            `json:"workers_refused"`  // lookups and fetches for which there was no room
+	FramesDelivered uint64            `json:"frames_delivered"` // messages that went to the kernel whole
+	BytesOut        uint64            `json:"bytes_out"`
+	Sends           uint64            `json:"sends"`   // system calls that wrote
+	Flushes         uint64            `json:"flushes"` // that had something for everyone
+	MessagesIn      uint64            `json:"messages_in"`
+	BytesIn         uint64            `json:"bytes_in"`
+	Dropped         map[string]uint64 `json:"dropped"` // messages, by cause
+	Closed          map[string]uint64 `json:"closed"`  // connections ended or refused, by cause
+	Refused         map[string]uint64 `json:"refused"` // upgrade requests, by class of HTTP status
+	Panics          uint64            `json:"panics"`  // in handlers
+
+	Loops []eventloop.LoopStats `json:"loops"`
+}
+
+// Stats reads all counters; they are not of one instant.
+func (h *Hub) Stats() Stats {
+	e := h.engine.Stats()
+	c := &h.counters
+	s := Stats{
+		Connections: e.Connections, Capacity: e.Capacity, Clients: h.engine.Clients(),
+		LastSeq: h.log.Last(), OldestSeq: h.log.Oldest(),
+		Published: map[string]uint64{
+			"change": c.changes.Load(), "presence": c.presence.Load(), "topic": c.topics.Load(),
+			"row": c.rows.Load(), "binary": c.binary.Load(),
+		},
+		Relayed: c.relayed.Load(), RateLimited: c.rateLimited.Load(),
+		Ignored: named(ignoredNames[:], c.ignored[:]), Auth: named(authNames[:], c.auth[:]),
+		RowsDenied: c.denied.Load(), SnapshotErrors: c.snapshotErrors.Load(), OpsRepeated: c.repeated.Load(),
+		WorkersRefused: h.auth.refused.Load() + h.fetches.refused.Load() + h.reads.refused.Load(),
+		Dropped:        map[string]uint64{}, Closed: e.Closed, Refused: e.Refused, Loops: e.Loops,
+	}
+	if h.rows != nil {
+		r := h.rows.stats()
+		s.StoredRows, s.StoredBytes, s.RowsEvicted = r.rows, r.bytes, r.evicted
+	}
+	s.addLoops(e.Loops)
+	return s
+}
+
+func (s *Stats) addLoops(loops []eventloop.LoopStats) {
+	for _, l := range loops {
+		s.Lagging += l.Lagging
+		s.Subscriptions += l.Subscriptions
+		s.FramesDelivered += l.FramesOut
+		s.BytesOut += l.BytesOut
+		s.Sends += l.Sends
+		s.Flushes += l.Flushes
+		s.MessagesIn += l.MessagesIn
+		s.BytesIn += l.BytesIn
+		s.Panics += l.Panics
+		s.Dropped["queue_lossy"] += l.DroppedLossy
+		s.Dropped["queue_other"] += l.DroppedOthers
+		s.Dropped["slow_client"] += l.LagDropped
+	}
+}
+
+func named(names []string, counts []atomic.Uint64) map[string]uint64 {
+	m := make(map[string]uint64, len(names))
+	for i, name := range names {
+		m[name] = counts[i].Load()
+	}
+	return m
+}

@@ -1,0 +1,160 @@
+package hub
+
+import (
+	"context"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+// rowAsked is one subscription to a row that is being decided about. The built-in store
+// has rows of the client's tenant and rows of nobody's; which of the two it will be isn't
+// known before the answer, so both keys are pending until then.
+type rowAsked struct {
+	identity      *Identity
+	entity, rowID string
+	keys          []string
+	tenants       []string // of the keys
+	tickets       []uint64
+}
+
+func (h *Hub) rowTenants(id *Identity) []string {
+	if h.rows == nil || id.Tenant == "" {
+		return []string{""}
+	}
+	return []string{id.Tenant, ""}
+}
+
+// subscribeRow marks the subscription pending, so that no update is missed, and then has
+// a worker ask whether it is allowed and what the row is now.
+func (h *Hub) subscribeRow(c *eventloop.Client, m clientMessage) {
+	if m.entity == nil || m.rowID == nil {
+		h.counters.ignored[ignoredMalformed].Add(1)
+		return
+	}
+	id := identityOf(c)
+	asked := rowAsked{identity: id, entity: string(m.entity), rowID: string(m.rowID), tenants: h.rowTenants(id)}
+	if !h.roomFor(c, len(asked.tenants)) {
+		return
+	}
+	for _, tenant := range asked.tenants {
+		key := keyOfRow(tenant, asked.entity, asked.rowID)
+		ticket, ok := c.SubscribePending(key)
+		if !ok {
+			return // asked already, and the answer is on its way
+		}
+		asked.keys, asked.tickets = append(asked.keys, key), append(asked.tickets, ticket)
+	}
+	h.fetch(c.ID(), asked)
+}
+
+// roomFor is false when the client has as many subscriptions as one may have.
+func (h *Hub) roomFor(c *eventloop.Client, more int) bool {
+	if c.Subscriptions()+more > h.opts.MaxSubscriptions {
+		h.counters.ignored[ignoredSubscriptions].Add(1)
+		return false
+	}
+	return true
+}
+
+func (h *Hub) fetch(client uint64, asked rowAsked) {
+	queued := h.fetches.do(func() {
+		which, frame, version := h.fetchSnapshot(asked)
+		h.engine.Post(client, func(c *eventloop.Client) { h.fetched(c, asked, which, frame, version) })
+	})
+	if !queued {
+		h.engine.Post(client, func(c *eventloop.Client) {
+			c.Close(statusTryAgainLater, "too many subscriptions at once, try again later", eventloop.CauseServerClosed)
+		})
+	}
+}
+
+// fetchSnapshot runs on a worker. which is the index of the key that the row has, -1 for
+// a row that isn't there or not for this client.
+func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, version uint64) {
+	if h.rows != nil {
+		for i, tenant := range asked.tenants {
+			if payload, version, ok := h.rows.get(tenant, asked.entity, asked.rowID); ok {
+				return h.snapshotFrame(i, asked, payload, version)
+			}
+		}
+		return -1, nil, 0
+	}
+	ctx, cancel := context.WithTimeout(h.background, h.opts.SnapshotTimeout)
+	defer cancel()
+	payload, ok, err := h.opts.Snapshots(ctx, asked.identity, asked.entity, asked.rowID)
+	if err != nil {
+		h.counters.snapshotErrors.Add(1)
+		h.opts.Logger.Warn("fetching a snapshot failed", "entity", asked.entity, "error", err)
+		return -1, nil, 0
+	}
+	if !ok {
+		return -1, nil, 0
+	}
+	return h.snapshotFrame(0, asked, payload, 0)
+}
+
+func (h *Hub) snapshotFrame(which int, asked rowAsked, payload []byte, version uint64) (int, *eventloop.Frame, uint64) {
+	frame, err := rowFrame(Snapshot, asked.entity, asked.rowID, payload)
+	if err != nil {
+		return -1, nil, 0
+	}
+	return which, frame, version
+}
+
+// fetched runs on the client's loop, in order with what is published.
+func (h *Hub) fetched(c *eventloop.Client, asked rowAsked, which int, frame *eventloop.Frame, version uint64) {
+	for i, key := range asked.keys {
+		if i != which {
+			c.CancelSubscription(key, asked.tickets[i])
+		}
+	}
+	if which < 0 {
+		h.counters.denied.Add(1)
+		return
+	}
+	released := c.ReleaseSubscription(asked.keys[which], asked.tickets[which], frame, version)
+	if released == eventloop.ReleasedRetry {
+		asked.keys, asked.tickets, asked.tenants = asked.keys[which:which+1], asked.tickets[which:which+1], asked.tenants[which:which+1]
+		h.fetch(c.ID(), asked)
+	}
+}
+
+func (h *Hub) unsubscribeRow(c *eventloop.Client, m clientMessage) {
+	if m.entity == nil || m.rowID == nil {
+		h.counters.ignored[ignoredMalformed].Add(1)
+		return
+	}
+	for _, tenant := range h.rowTenants(identityOf(c)) {
+		c.Unsubscribe(keyOfRow(tenant, string(m.entity), string(m.rowID)))
+	}
+}
+
+// subscribeTo is about a topic, or about the change events of one entity.
+func (h *Hub) subscribeTo(c *eventloop.Client, m clientMessage) {
+	var key string
+	switch {
+	case m.topic != nil:
+		key = keyOfTopic(string(m.topic))
+	case m.entity != nil:
+		key = keyOfEntity(string(m.entity))
+	default:
+		h.counters.ignored[ignoredMalformed].Add(1)
+		return
+	}
+	if string(m.kind) == "unsubscribe" {
+		c.Unsubscribe(key)
+	} else if h.roomFor(c, 1) {
+		c.Subscribe(key)
+	}
+}
+
+// rowFrame encodes a row frame and the WebSocket frame around it.
+func rowFrame(kind RowKind, entity, rowID string, payload []byte) (*eventloop.Frame, error) {
+	b, err := AppendRowFrame(nil, kind, entity, rowID, payload)
+	if err != nil {
+		return nil, err
+	}
+	return eventloop.NewFrame(ws.OpBinary, b), nil
+}

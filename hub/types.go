@@ -1,0 +1,95 @@
+package hub
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ChangeKind is what happened to a row.
+type ChangeKind string
+
+// The kinds of a change event.
+const (
+	Insert ChangeKind = "insert"
+	Update ChangeKind = "update"
+	Delete ChangeKind = "delete"
+)
+
+// Audience narrows who gets a change event. The zero value is everyone; at most one
+// field may be set.
+type Audience struct {
+	Users  []string `json:"users,omitempty"`  // user ids
+	Tenant string   `json:"tenant,omitempty"` // every client of that tenant
+	Topic  string   `json:"topic,omitempty"`  // every client subscribed to that topic
+}
+
+// Change is a change event as a publisher gives it.
+type Change struct {
+	Entity string          `json:"entity"`
+	RowID  string          `json:"row_id"`
+	Kind   ChangeKind      `json:"kind"`
+	Data   json.RawMessage `json:"data,omitempty"` // dropped for a delete
+	// Timestamp is passed on as it is; when empty, the server's clock in Unix
+	// seconds with a Z behind it.
+	Timestamp string `json:"timestamp,omitempty"`
+	// OpID makes publishing repeatable: the last 10,000 are remembered, and a change
+	// with one of them isn't applied again. At most 256 bytes.
+	OpID     string   `json:"op_id,omitempty"`
+	Audience Audience `json:"audience"`
+}
+
+// Event is a change event as clients see it (PROTOCOL section 3).
+type Event struct {
+	Seq       uint64          `json:"seq"`
+	Entity    string          `json:"entity"`
+	RowID     string          `json:"row_id"`
+	Kind      ChangeKind      `json:"kind"`
+	Data      json.RawMessage `json:"data,omitempty"`
+	Timestamp string          `json:"timestamp"`
+}
+
+// RowKind is the first byte of a row frame.
+type RowKind byte
+
+// The kinds of row frames.
+const (
+	Snapshot    RowKind = 0x10 // the row's whole state
+	Incremental RowKind = 0x11 // an update on top of it
+)
+
+// FieldError names the field of a request that is wrong. Errors returned for bad input
+// are or wrap a *FieldError.
+type FieldError struct{ Field, Message string }
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
+
+// ErrTooLarge is returned for a message over Options.MaxMessageOut.
+var ErrTooLarge = errors.New("message too large")
+
+// ResyncError says that a cursor can't be served from the log: it is older than
+// OldestSeq, the oldest event that is retained, or newer than Seq, the newest.
+type ResyncError struct{ OldestSeq, Seq uint64 }
+
+func (e *ResyncError) Error() string {
+	return fmt.Sprintf("resync required: the log holds %d to %d", e.OldestSeq, e.Seq)
+}
+
+// Pulled is one page of the change log.
+type Pulled struct {
+	Changes []json.RawMessage // encoded Events, oldest first
+	LastSeq uint64            // the cursor for the next call
+	HasMore bool
+}
+
+// ClientInfo describes one open connection.
+type ClientInfo struct {
+	ID            uint64    `json:"id"`
+	UserID        string    `json:"user_id"`
+	Tenant        string    `json:"tenant,omitempty"`
+	Admin         bool      `json:"is_admin"`
+	Address       string    `json:"address"`
+	ConnectedAt   time.Time `json:"connected_at"` // to a tenth of a second
+	Subscriptions int       `json:"subscriptions"`
+}

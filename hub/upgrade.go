@@ -1,0 +1,123 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// arrival is an upgrade request that is being decided about.
+type arrival struct {
+	request *wsproto.Request
+	since   uint64
+	catchUp bool // since was given
+}
+
+// Upgrade decides whether a connection is let in, here when the answer is in memory and
+// on a worker when it isn't (PROTOCOL section 1).
+func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
+	h := (*Hub)(cb)
+	if !h.opts.Origins.Allow(r.Origin, r.Host) {
+		c.Refuse(wsproto.RefuseForbiddenOrigin)
+		return
+	}
+	a := arrival{request: r}
+	var err error
+	if a.since, a.catchUp, err = sinceOf(r.Query); err != nil {
+		c.Refuse(badSince)
+		return
+	}
+	if id, known := h.opts.Auth.Cached(r.Token); known {
+		h.counters.auth[authCached].Add(1)
+		h.decide(c, a, id, nil)
+		return
+	}
+	client := c.ID()
+	queued := h.auth.do(func() {
+		ctx, cancel := context.WithTimeout(h.background, h.opts.AuthTimeout)
+		defer cancel()
+		id, err := h.opts.Auth.Authenticate(ctx, r.Token)
+		h.engine.Post(client, func(c *eventloop.Client) { h.decideLate(c, a, id, err) })
+	})
+	if !queued {
+		c.Refuse(wsproto.RefuseOverloaded)
+	}
+}
+
+var badSince = &wsproto.Refusal{Status: 400, Reason: "since isn't a sequence number"}
+
+// sinceOf reads the cursor from the upgrade's query.
+func sinceOf(query string) (since uint64, given bool, err error) {
+	if query == "" {
+		return 0, false, nil
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil || !values.Has("since") {
+		return 0, false, nil //nolint:nilerr // a query that is no query has no cursor
+	}
+	since, err = strconv.ParseUint(values.Get("since"), 10, 64)
+	return since, true, err
+}
+
+// decideLate is decide for an answer that took time: the identity may have been revoked
+// while it was on its way.
+func (h *Hub) decideLate(c *eventloop.Client, a arrival, id *Identity, err error) {
+	switch {
+	case err == nil && id != nil && h.revoked.hit(id):
+		id, err = nil, ErrUnauthorized
+	case err == nil && id != nil:
+		h.counters.auth[authLookedUp].Add(1)
+	}
+	h.decide(c, a, id, err)
+}
+
+func (h *Hub) decide(c *eventloop.Client, a arrival, id *Identity, err error) {
+	if err == nil && (id == nil || id.expired()) {
+		err = ErrUnauthorized
+	}
+	if err != nil {
+		h.reject(c, a, err)
+		return
+	}
+	acceptance := eventloop.Acceptance{Answer: a.request.Answer, Data: id, Expires: id.Expires, Hold: a.catchUp}
+	acceptance.Labels[eventloop.LabelUser] = id.UserID
+	acceptance.Labels[eventloop.LabelTenant] = id.Tenant
+	if a.catchUp {
+		m := &state{identity: id, cursor: a.since}
+		acceptance.Data = m
+		c.Accept(acceptance)
+		h.readLog(c.ID(), m)
+		return
+	}
+	c.Accept(acceptance)
+}
+
+func (h *Hub) reject(c *eventloop.Client, a arrival, err error) {
+	code, reason, refusal := ws.StatusPolicyViolation, ErrUnauthorized.Error(), wsproto.RefuseUnauthorized
+	if errors.Is(err, ErrUnauthorized) {
+		h.counters.auth[authRejected].Add(1)
+	} else {
+		h.counters.auth[authFailed].Add(1)
+		h.opts.Logger.Warn("looking up a token failed", "error", err)
+		code, reason, refusal = statusTryAgainLater, "authentication is unavailable, try again later", wsproto.RefuseOverloaded
+	}
+	if h.opts.Reject == RejectHTTP {
+		c.Refuse(refusal)
+		return
+	}
+	c.AcceptAndClose(a.request.Answer, code, reason)
+}
+
+// statusTryAgainLater is 1013 of the close code registry; gobwas/ws has no name for it.
+const statusTryAgainLater ws.StatusCode = 1013
+
+func (id *Identity) expired() bool {
+	return !id.Expires.IsZero() && !time.Now().Before(id.Expires)
+}

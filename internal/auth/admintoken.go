@@ -1,0 +1,113 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// ErrAdminToken is wrapped by AdminToken's errors about a token itself.
+var ErrAdminToken = errors.New("bad admin token")
+
+const (
+	adminTokenName = "admin-token"
+	minAdminToken  = 16
+	maxAdminToken  = 4096
+)
+
+// AdminToken returns the admin token: the line in tokenFile when that is named, else
+// env when that isn't empty, else the line in the file admin-token of dataDir, which is
+// made when absent (PROTOCOL 7). warning isn't empty when others than the owner may read
+// the file, or when a token is so short that it could be guessed. An error names the
+// file and never the token.
+func AdminToken(dataDir, tokenFile, env string) (token, warning string, err error) {
+	switch {
+	case tokenFile != "":
+		return readAdminToken(tokenFile)
+	case env != "":
+		token, err = checkAdminToken(env)
+		if err != nil {
+			return "", "", fmt.Errorf("admin token from the environment: %w", err)
+		}
+		return token, weakness("the admin token from the environment", token), nil
+	}
+	path := filepath.Join(dataDir, adminTokenName)
+	token, warning, err = readAdminToken(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return token, warning, err
+	}
+	if err := writeAdminToken(dataDir, path); err != nil {
+		return "", "", fmt.Errorf("make admin token file %s: %w", path, err)
+	}
+	// Read back: of two processes that start together both use the token that won.
+	return readAdminToken(path)
+}
+
+func readAdminToken(path string) (token, warning string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", "", fmt.Errorf("admin token file: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", "", fmt.Errorf("admin token file: %w", err)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxAdminToken+2))
+	if err != nil {
+		return "", "", fmt.Errorf("admin token file: %w", err)
+	}
+	if token, err = checkAdminToken(string(b)); err != nil {
+		return "", "", fmt.Errorf("admin token file %s: %w", path, err)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return token, fmt.Sprintf("admin token file %s has mode %04o: others than its owner can use it; chmod 600 it", path, mode), nil
+	}
+	return token, weakness("the admin token in "+path, token), nil
+}
+
+// checkAdminToken trims the line and refuses what no HTTP header could carry.
+func checkAdminToken(s string) (string, error) {
+	s = strings.TrimSpace(s)
+	switch {
+	case s == "":
+		return "", fmt.Errorf("%w: it is empty", ErrAdminToken)
+	case len(s) > maxAdminToken:
+		return "", fmt.Errorf("%w: it is over %d bytes", ErrAdminToken, maxAdminToken)
+	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "", fmt.Errorf("%w: it has to be one line of visible ASCII", ErrAdminToken)
+	}
+	return s, nil
+}
+
+func weakness(what, token string) string {
+	if len(token) >= minAdminToken {
+		return ""
+	}
+	return fmt.Sprintf("%s has %d characters and could be guessed; use %d or more", what, len(token), minAdminToken)
+}
+
+// writeAdminToken makes the file in one step: a link to a finished file appears under
+// the name, and fails if another process's has appeared before.
+func writeAdminToken(dir, path string) error {
+	f, err := os.CreateTemp(dir, "."+adminTokenName+"-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(newToken() + "\n")
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,135 @@
+package auth
+
+import (
+	"hash/maphash"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+const (
+	shardCount = 64
+
+	badTTL     = time.Second // so that a session made a moment later is found
+	badEntries = 10_000
+	badBytes   = 8 << 20
+
+	defaultCacheEntries = 1_000_000
+	defaultCacheBytes   = 1 << 30
+)
+
+// cache remembers what tokens stand for. It is safe from any goroutine; two readers
+// only meet at one shard's read lock. It knows no clock: every call is told the time.
+//
+// Good and bad tokens live in separate tables, so that a flood of invented tokens
+// pushes no session out.
+type cache struct {
+	seed maphash.Seed
+	good []shard
+	bad  []shard
+}
+
+// newCache makes a cache for about entries good tokens (0 = 1,000,000).
+func newCache(entries int) *cache {
+	if entries <= 0 {
+		entries = defaultCacheEntries
+	}
+	return &cache{
+		seed: maphash.MakeSeed(),
+		good: newShards(entries, defaultCacheBytes),
+		bad:  newShards(badEntries, badBytes),
+	}
+}
+
+// newShards splits the bounds. Few entries are not split: a shard of one or two would
+// evict while its neighbours stand empty.
+func newShards(entries, bytes int) []shard {
+	n := shardCount
+	if entries < 16*shardCount {
+		n = 1
+	}
+	shards := make([]shard, n)
+	for i := range shards {
+		shards[i].init(entries/n, bytes/n)
+	}
+	return shards
+}
+
+// get answers a token that is remembered and hasn't expired. A nil identity with ok
+// true is a token known to be bad.
+func (c *cache) get(token string, now time.Time) (id *hub.Identity, ok bool) {
+	sum := maphash.String(c.seed, token)
+	if id, ok = shardOf(c.good, sum).get(token, now); ok {
+		return id, true
+	}
+	return shardOf(c.bad, sum).get(token, now)
+}
+
+// put remembers a good token until its identity expires or ttl has passed, whichever is
+// first (ttl 0 = no limit but the identity's). It returns the identity to use: the one
+// remembered already when it says the same, so that one session has one pointer.
+func (c *cache) put(token string, id *hub.Identity, ttl time.Duration, now time.Time) *hub.Identity {
+	sum := maphash.String(c.seed, token)
+	shardOf(c.bad, sum).drop(token)
+	return shardOf(c.good, sum).put(token, id, until(id, ttl, now), now)
+}
+
+// putBad remembers for a second that a token is bad.
+func (c *cache) putBad(token string, now time.Time) {
+	sum := maphash.String(c.seed, token)
+	shardOf(c.bad, sum).put(token, nil, now.Add(badTTL).UnixNano(), now)
+}
+
+// drop forgets a good token and returns the identity it had, or nil.
+func (c *cache) drop(token string) *hub.Identity {
+	return shardOf(c.good, maphash.String(c.seed, token)).drop(token)
+}
+
+// known is one good token as the cache holds it.
+type known struct {
+	token string
+	id    *hub.Identity
+}
+
+// chunks hands out every good token in slices of at most size, until f returns false.
+// Tokens that come or go meanwhile may be missed or be gone.
+func (c *cache) chunks(size int, f func([]known) bool) {
+	for i := range c.good {
+		rest := c.good[i].all()
+		for len(rest) > 0 {
+			n := min(size, len(rest))
+			if !f(rest[:n]) {
+				return
+			}
+			rest = rest[n:]
+		}
+	}
+}
+
+// len counts the good tokens, expired ones included.
+func (c *cache) len() int {
+	n := 0
+	for i := range c.good {
+		n += c.good[i].len()
+	}
+	return n
+}
+
+func shardOf(shards []shard, sum uint64) *shard {
+	return &shards[sum%uint64(len(shards))]
+}
+
+// until is when an answer stops being one, in Unix nanoseconds; 0 = never.
+func until(id *hub.Identity, ttl time.Duration, now time.Time) int64 {
+	switch {
+	case ttl > 0 && (id.Expires.IsZero() || now.Add(ttl).Before(id.Expires)):
+		return now.Add(ttl).UnixNano()
+	case id.Expires.IsZero() || id.Expires.After(farFuture):
+		return 0
+	default:
+		return id.Expires.UnixNano()
+	}
+}
+
+// farFuture is the last time that UnixNano can be trusted with.
+var farFuture = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -1,0 +1,61 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrBadSession is wrapped by Create's errors about its arguments.
+var ErrBadSession = errors.New("bad session")
+
+// Create adds a session and returns its token, which is shown nowhere else. ttl is
+// rounded up to whole seconds; 0 = never expires, and expires is the zero time then.
+// user is required; tenant and device may be empty. Each may have 1,024 bytes.
+func (s *Sessions) Create(ctx context.Context, user, tenant string, ttl time.Duration, device string) (token string, expires time.Time, err error) {
+	switch {
+	case s.opts.ReadOnly:
+		return "", expires, ErrReadOnly
+	case user == "":
+		return "", expires, fmt.Errorf("%w: user is empty", ErrBadSession)
+	case ttl < 0:
+		return "", expires, fmt.Errorf("%w: ttl %v is negative", ErrBadSession, ttl)
+	case !validName(user) || !validName(tenant) || !validName(device):
+		return "", expires, fmt.Errorf("%w: user, tenant and device may have %d bytes of UTF-8 each", ErrBadSession, maxName)
+	}
+	db, err := s.ready()
+	if err != nil {
+		return "", expires, err
+	}
+	now := time.Now()
+	var end int64
+	if ttl > 0 {
+		expires = time.Unix(now.Add(ttl+time.Second-1).Unix(), 0)
+		end = expires.Unix()
+	}
+	token = newToken()
+	_, err = db.pool.ExecContext(ctx,
+		`INSERT INTO _pylon_sessions (token, user_id, expires_at, created_at, device, tenant_id) VALUES (?, ?, ?, ?, ?, ?)`,
+		token, user, end, now.Unix(), orNull(device), orNull(tenant))
+	if err != nil {
+		return "", time.Time{}, explain("add session to", s.path, err)
+	}
+	return token, expires, nil
+}
+
+// CreateGuest adds a session for a new user id, guest_ and 128 random bits in hex. It
+// lasts for SessionOptions.GuestTTL. How many guests there may be is the caller's to
+// limit; sessions that have ended are removed by and by.
+func (s *Sessions) CreateGuest(ctx context.Context) (token, user string, err error) {
+	var b [16]byte
+	rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	user = "guest_" + hex.EncodeToString(b[:])
+	token, _, err = s.Create(ctx, user, "", s.opts.GuestTTL, "")
+	return token, user, err
+}
+
+func orNull(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }

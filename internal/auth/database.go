@@ -1,0 +1,200 @@
+package auth
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// database is one opening of the session file. It is immutable but for version and unchecked, which
+// belong to the watcher; safe from any goroutine otherwise.
+type database struct {
+	path string
+	pool *sql.DB
+	one  *sql.Stmt // a session by its token
+	many *sql.Stmt // sessions by a JSON array of tokens
+
+	conn    *sql.Conn // the watcher's: data_version only means something on one connection
+	version int64
+	// unchecked is true until the cached sessions were compared with this opening.
+	unchecked bool
+
+	opened    state
+	immutable bool
+}
+
+// openDatabase opens and checks the file. A file replaced while it was being opened is
+// an error: another attempt will do.
+func openDatabase(ctx context.Context, path string, opts *SessionOptions) (*database, error) {
+	if err := inspect(path, opts.ReadOnly); err != nil {
+		return nil, err
+	}
+	if !opts.ReadOnly {
+		if err := createFile(path); err != nil {
+			return nil, err
+		}
+	}
+	before := stateOf(path)
+	db, err := connect(ctx, path, opts, before)
+	if err != nil {
+		return nil, explain("open", path, err)
+	}
+	// The state is taken before the first read, so that a later change is always seen
+	// as one. A -wal and -shm that this very opening made are the exception.
+	if !opts.ReadOnly {
+		before.live = stateOf(path).live
+	}
+	db.opened = before
+	if !db.opened.sameFile(stateOf(path)) {
+		db.close()
+		return nil, fmt.Errorf("open sessions database %s: replaced meanwhile: %w", path, ErrLocked)
+	}
+	return db, nil
+}
+
+// createFile makes the file with narrow permissions before SQLite would make it with
+// wide ones; its -wal and -shm get the same. An existing file is never opened here:
+// closing any descriptor of it drops every POSIX lock that this process holds on it
+// (fcntl(2)), SQLite's included.
+func createFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create sessions database: %w", err)
+	}
+	return f.Close()
+}
+
+// connect opens a foreign file in the way that makes no file beside it. In WAL mode that
+// is through its -wal and -shm while there are both. Without them nobody has it open and
+// all of it is in the main file: then it is read as immutable, because the usual way
+// would make a -wal and a -shm that the file's owner perhaps could not write.
+func connect(ctx context.Context, path string, opts *SessionOptions, s state) (*database, error) {
+	if !opts.ReadOnly {
+		return dial(ctx, path, opts, "mode=rw")
+	}
+	if s.live {
+		return dial(ctx, path, opts, "mode=ro")
+	}
+	db, err := dial(ctx, path, opts, "mode=ro&immutable=1")
+	if err != nil {
+		return nil, err
+	}
+	wal, err := db.walMode(ctx)
+	switch {
+	case err == nil && wal && s.wal:
+		err = fmt.Errorf("%w: it has a -wal file without a -shm file; open it once with the program that owns it", ErrDamaged)
+	case err == nil && wal:
+		db.immutable = true
+		return db, nil
+	}
+	db.close()
+	if err != nil {
+		return nil, err
+	}
+	return dial(ctx, path, opts, "mode=ro")
+}
+
+// walMode reads the file format version, 2 for WAL: byte 18 of the database header
+// (https://www.sqlite.org/fileformat.html). It goes through SQLite for the reason given
+// at createFile.
+func (db *database) walMode(ctx context.Context) (bool, error) {
+	var header []byte
+	err := db.conn.QueryRowContext(ctx, `SELECT substr(data, 1, 20) FROM sqlite_dbpage WHERE pgno = 1`).Scan(&header)
+	return len(header) == 20 && header[18] == 2, err
+}
+
+func dial(ctx context.Context, path string, opts *SessionOptions, mode string) (*database, error) {
+	query := fmt.Sprintf("%s&_error_rc=1&_busy_timeout=%d&_pragma=trusted_schema(0)", mode, opts.BusyTimeout.Milliseconds())
+	pool, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: query}).String())
+	if err != nil {
+		return nil, err
+	}
+	pool.SetMaxOpenConns(opts.Connections + 2) // and the watcher's, and one for writing
+	pool.SetMaxIdleConns(opts.Connections + 2)
+	db := &database{path: path, pool: pool}
+	if err := db.prepare(ctx, opts); err != nil {
+		db.close()
+		return nil, err
+	}
+	return db, nil
+}
+
+func (db *database) prepare(ctx context.Context, opts *SessionOptions) (err error) {
+	if err = prepareSchema(ctx, db.pool, opts); err != nil {
+		return err
+	}
+	const columns = `SELECT token, user_id, tenant_id, expires_at FROM _pylon_sessions WHERE token `
+	if db.one, err = db.pool.PrepareContext(ctx, columns+`= ?`); err != nil {
+		return err
+	}
+	if db.many, err = db.pool.PrepareContext(ctx, columns+`IN (SELECT value FROM json_each(?))`); err != nil {
+		return err
+	}
+	if db.conn, err = db.pool.Conn(ctx); err != nil {
+		return err
+	}
+	db.version, err = db.dataVersion(ctx)
+	return err
+}
+
+func (db *database) close() error {
+	if db.conn != nil {
+		db.conn.Close()
+	}
+	return db.pool.Close()
+}
+
+// dataVersion is a number that differs from the last one when another connection, of
+// any process, has changed the file.
+func (db *database) dataVersion(ctx context.Context) (v int64, err error) {
+	err = db.conn.QueryRowContext(ctx, "PRAGMA data_version").Scan(&v)
+	return v, err
+}
+
+// find reads one session; hub.ErrUnauthorized when there is none or it has ended.
+func (db *database) find(ctx context.Context, token string) (*hub.Identity, error) {
+	_, id, err := scanSession(db.one.QueryRowContext(ctx, token))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, hub.ErrUnauthorized
+	case err != nil:
+		return nil, explain("read session from", db.path, err)
+	}
+	return id, nil
+}
+
+func scanSession(row interface{ Scan(...any) error }) (token string, id *hub.Identity, err error) {
+	var tenant sql.NullString
+	var expires any
+	id = new(hub.Identity)
+	if err = row.Scan(&token, &id.UserID, &tenant, &expires); err != nil {
+		return "", nil, err
+	}
+	id.Tenant, id.Expires = tenant.String, expiry(expires)
+	return token, id, nil
+}
+
+// expiry turns the column into a time: Unix seconds, 0 = never (PROTOCOL 4). SQLite
+// enforces no column types; what isn't an integer is a session that ended long ago.
+func expiry(column any) time.Time {
+	sec, ok := column.(int64)
+	switch {
+	case !ok:
+		return time.Unix(1, 0)
+	case sec == 0:
+		return time.Time{}
+	default:
+		return time.Unix(sec, 0)
+	}
+}

@@ -1,0 +1,135 @@
+package auth
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// key is a verification key and the algorithms made for its type. The two belong
+// together: were the algorithm the token's choice, a public key could be used as an
+// HMAC secret (RFC 8725 section 2.1).
+type key struct {
+	key  any
+	algs []string
+}
+
+var (
+	rsaAlgs   = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
+	ecAlgs    = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+	hmacAlgs  = []string{"HS256", "HS384", "HS512"}
+	knownAlgs = slices.Concat(hmacAlgs, rsaAlgs, []string{"ES256", "ES384", "ES512", "EdDSA"})
+)
+
+const (
+	minSecret  = 32 // bytes, RFC 7518 section 3.2
+	minRSA     = 2048
+	maxKeyFile = 64 << 10
+)
+
+func checkAlgorithms(algs []string) error {
+	for _, a := range algs {
+		if !slices.Contains(knownAlgs, a) {
+			return fmt.Errorf("JWT algorithm %q is not one of %s", a, strings.Join(knownAlgs, ", "))
+		}
+	}
+	return nil
+}
+
+func both(a, b []string) []string {
+	return slices.DeleteFunc(slices.Clone(a), func(s string) bool { return !slices.Contains(b, s) })
+}
+
+func readKey(path string) (key, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return key{}, errno(err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	switch {
+	case err != nil:
+		return key{}, errno(err)
+	case len(b) > maxKeyFile:
+		return key{}, fmt.Errorf("it is over %d bytes", maxKeyFile)
+	case bytes.Contains(b, []byte("-----BEGIN")):
+		return readPEM(b)
+	}
+	return readSecret(b)
+}
+
+// readSecret refuses public keys in other clothes: as an HMAC secret, a thing that
+// everyone may know would let everyone sign.
+func readSecret(b []byte) (key, error) {
+	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
+	_, notDER := x509.ParsePKIXPublicKey(b)
+	_, notCert := x509.ParseCertificate(b)
+	switch {
+	case bytes.HasPrefix(b, []byte("ssh-")), bytes.HasPrefix(b, []byte("ecdsa-")):
+		return key{}, errors.New("it is an SSH key; a PEM public key or a secret is needed")
+	case bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")):
+		return key{}, errors.New("it is JSON; serve a key set at a URL, or use a PEM public key or a secret")
+	case notDER == nil || notCert == nil:
+		return key{}, errors.New("it is a binary (DER) public key; convert it to PEM")
+	case len(b) < minSecret:
+		return key{}, fmt.Errorf("the secret has %d bytes; HS256 needs %d or more (RFC 7518 section 3.2)", len(b), minSecret)
+	}
+	return key{b, hmacAlgs}, nil
+}
+
+func readPEM(b []byte) (key, error) {
+	block, rest := pem.Decode(b)
+	if block == nil {
+		return key{}, errors.New("it is damaged PEM")
+	}
+	if more, _ := pem.Decode(rest); more != nil {
+		return key{}, errors.New("it holds more than one PEM block; one public key is needed")
+	}
+	switch block.Type {
+	case "PUBLIC KEY":
+		return publicKey(x509.ParsePKIXPublicKey(block.Bytes))
+	case "RSA PUBLIC KEY":
+		return publicKey(x509.ParsePKCS1PublicKey(block.Bytes))
+	case "CERTIFICATE":
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return key{}, errors.New("the certificate can't be read")
+		}
+		return publicKey(c.PublicKey, nil)
+	}
+	if strings.Contains(block.Type, "PRIVATE KEY") {
+		return key{}, errors.New("it is a private key; only the public one belongs here")
+	}
+	return key{}, fmt.Errorf("it is a PEM %q; a PUBLIC KEY is needed", block.Type)
+}
+
+func publicKey(k any, err error) (key, error) {
+	if err != nil {
+		return key{}, errors.New("the public key can't be read")
+	}
+	switch k := k.(type) {
+	case *rsa.PublicKey:
+		if k.N.BitLen() < minRSA {
+			return key{}, fmt.Errorf("the RSA key has %d bits; %d or more are needed (RFC 7518 section 3.3)", k.N.BitLen(), minRSA)
+		}
+		return key{k, rsaAlgs}, nil
+	case *ecdsa.PublicKey:
+		alg, ok := ecAlgs[k.Curve.Params().Name]
+		if !ok {
+			return key{}, fmt.Errorf("JWT has no algorithm for the curve %s", k.Curve.Params().Name)
+		}
+		return key{k, []string{alg}}, nil
+	case ed25519.PublicKey:
+		return key{k, []string{"EdDSA"}}, nil
+	}
+	return key{}, fmt.Errorf("a key of type %T is of no use here", k)
+}

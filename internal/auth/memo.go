@@ -1,0 +1,94 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// memo is the part that all authenticators share: a cache, filled by one lookup per
+// token. Safe from any goroutine.
+type memo struct {
+	cache    *cache
+	flights  *flights
+	ttl      time.Duration // how long a good answer is trusted; 0 = until it expires
+	maxToken int           // longer tokens are bad without asking, in bytes
+	ended    func([]*hub.Identity)
+
+	// epoch counts the moments at which something was revoked. Invariant: a lookup that
+	// began in an earlier epoch leaves nothing in the cache. Otherwise a row read just
+	// before its deletion could be remembered just after the deletion was dealt with,
+	// and stay.
+	epoch atomic.Uint64
+}
+
+// maxEpochs is how often a lookup is repeated because of revocations beside it.
+const maxEpochs = 5
+
+func (m *memo) cached(token string) (*hub.Identity, bool) {
+	if m.absurd(token) {
+		return nil, true
+	}
+	return m.cache.get(token, time.Now())
+}
+
+func (m *memo) absurd(token string) bool { return token == "" || len(token) > m.maxToken }
+
+// authenticate answers from the cache, else asks. ask returns ErrUnauthorized for a bad token.
+func (m *memo) authenticate(ctx context.Context, token string, ask func(context.Context) (*hub.Identity, error)) (*hub.Identity, error) {
+	if id, ok := m.cached(token); ok {
+		return orUnauthorized(id)
+	}
+	return m.flights.do(ctx, token, func(ctx context.Context) (*hub.Identity, error) {
+		// The flight before this one may have landed since the caller looked.
+		if id, ok := m.cached(token); ok {
+			return orUnauthorized(id)
+		}
+		return m.fill(ctx, token, ask)
+	})
+}
+
+func (m *memo) fill(ctx context.Context, token string, ask func(context.Context) (*hub.Identity, error)) (*hub.Identity, error) {
+	for range maxEpochs {
+		epoch := m.epoch.Load()
+		id, err := ask(ctx)
+		if err == nil && (!usable(id) || expired(id, time.Now())) {
+			err = hub.ErrUnauthorized
+		}
+		if err != nil {
+			m.forget(token, err)
+			return nil, err
+		}
+		id = m.cache.put(token, id, m.ttl, time.Now())
+		if m.epoch.Load() == epoch {
+			return id, nil
+		}
+	}
+	m.forget(token, ErrBusy)
+	return nil, ErrBusy
+}
+
+// forget notes that a lookup failed. What an earlier round of it left in the cache may
+// have been handed out since, so its connections have to end.
+func (m *memo) forget(token string, err error) {
+	if id := m.cache.drop(token); id != nil && m.ended != nil {
+		m.ended([]*hub.Identity{id})
+	}
+	if errors.Is(err, hub.ErrUnauthorized) {
+		m.cache.putBad(token, time.Now())
+	}
+}
+
+func expired(id *hub.Identity, now time.Time) bool {
+	return !id.Expires.IsZero() && !now.Before(id.Expires)
+}
+
+func orUnauthorized(id *hub.Identity) (*hub.Identity, error) {
+	if id == nil {
+		return nil, hub.ErrUnauthorized
+	}
+	return id, nil
+}

@@ -1,0 +1,63 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+var errReopening = errors.New("it is being opened anew")
+
+// reopen replaces old, unless someone else has done so already. It reports whether
+// there is a usable database now.
+func (s *Sessions) reopen(ctx context.Context, old *database) bool {
+	s.opening.Lock()
+	defer s.opening.Unlock()
+	if now, _ := s.current(); now != old {
+		return now != nil
+	}
+	if old != nil {
+		s.set(nil, fmt.Errorf("sessions database %s: %w", s.path, errReopening))
+		// Closed first: one SQLite database must not be open under different modes.
+		// Statements under way still finish.
+		old.close()
+	}
+	db, err := openDatabase(ctx, s.path, &s.opts)
+	if err != nil {
+		s.set(nil, err)
+	} else {
+		db.unchecked = true
+		s.set(db, nil)
+	}
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && old != nil:
+		s.opts.Log.Warn("session lookups fail until the file is back", "error", err)
+	case err == nil && old == nil:
+		s.opts.Log.Info("session lookups work again", "file", s.path)
+	}
+	return err == nil
+}
+
+func (s *Sessions) current() (*database, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.db, s.err
+}
+
+// ready is current, but for a file that is just being opened anew: that is waited for.
+func (s *Sessions) ready() (*database, error) {
+	db, err := s.current()
+	if errors.Is(err, errReopening) {
+		s.opening.Lock()
+		defer s.opening.Unlock()
+		return s.current()
+	}
+	return db, err
+}
+
+func (s *Sessions) set(db *database, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.db, s.err = db, err
+}

@@ -1,0 +1,82 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// checkChunk is how many cached sessions are compared with the table by one statement.
+const checkChunk = 1000
+
+// revalidate compares every cached session with the table.
+func (s *Sessions) revalidate(ctx context.Context, db *database) (err error) {
+	s.memo.cache.chunks(checkChunk, func(chunk []known) bool {
+		var found map[string]*hub.Identity
+		if found, err = db.findMany(ctx, chunk); err == nil {
+			s.settle(chunk, found)
+		}
+		return err == nil
+	})
+	return err
+}
+
+// settle drops the sessions of chunk that have ended. One that was only prolonged gets
+// a new identity for connections to come; those it has keep the end they know.
+func (s *Sessions) settle(chunk []known, found map[string]*hub.Identity) {
+	var ended []*hub.Identity
+	now := time.Now()
+	for _, k := range chunk {
+		id := found[k.token]
+		switch {
+		case id != nil && sameIdentity(id, k.id):
+		case id != nil && prolonged(k.id, id) && !expired(k.id, now):
+			s.memo.cache.put(k.token, id, 0, now)
+		default:
+			// It may have been replaced since the chunk was taken: whichever identity
+			// went out, its connections end.
+			ended = append(ended, k.id)
+			if last := s.memo.cache.drop(k.token); last != nil && last != k.id {
+				ended = append(ended, last)
+			}
+		}
+	}
+	if len(ended) > 0 {
+		s.opts.OnRevoked(ended)
+	}
+}
+
+// prolonged reports whether only the expiry differs, and is later.
+func prolonged(old, now *hub.Identity) bool {
+	if old.UserID != now.UserID || old.Tenant != now.Tenant || old.Expires.IsZero() {
+		return false
+	}
+	return now.Expires.IsZero() || now.Expires.After(old.Expires)
+}
+
+func (db *database) findMany(ctx context.Context, chunk []known) (map[string]*hub.Identity, error) {
+	tokens := make([]string, len(chunk))
+	for i := range chunk {
+		tokens[i] = chunk[i].token
+	}
+	list, err := json.Marshal(tokens)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := db.many.QueryContext(ctx, string(list))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := make(map[string]*hub.Identity, len(chunk))
+	for rows.Next() {
+		token, id, err := scanSession(rows)
+		if err != nil {
+			return nil, err
+		}
+		found[token] = id
+	}
+	return found, rows.Err()
+}

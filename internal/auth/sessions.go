@@ -1,0 +1,148 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// SessionOptions says how a session store is opened. The zero value is Busbar's own
+// store with defaults.
+type SessionOptions struct {
+	// ReadOnly is for a file that belongs to someone else (Pylon): it is neither
+	// written nor created, and no file is made beside it.
+	ReadOnly bool
+	// CacheEntries bounds the sessions kept in memory, about (default 1,000,000). Keep
+	// it above the number of sessions that have connections: the connections of a
+	// session that was pushed out are not noticed when it is revoked.
+	CacheEntries int
+	// Connections bounds the database connections used for lookups (default 4).
+	Connections int
+	// BusyTimeout is how long a statement waits for a lock (default 2 s).
+	BusyTimeout time.Duration
+	// PollInterval is how often the file is looked at for changes (default 1 s).
+	PollInterval time.Duration
+	// GuestTTL is how long a guest's session lasts (default 24 h).
+	GuestTTL time.Duration
+	// OnRevoked is told which identities are sessions no more: revoked, gone, given to
+	// another user or tenant, or cut short. It is called from any goroutine, without
+	// locks, and should return soon. The slice is the callee's.
+	OnRevoked func(ids []*hub.Identity)
+	// Log takes a line when the file becomes unusable and when it is back (default
+	// slog.Default()).
+	Log *slog.Logger
+}
+
+func (o *SessionOptions) setDefaults() {
+	setDefault(&o.Connections, 4)
+	setDefault(&o.BusyTimeout, 2*time.Second)
+	setDefault(&o.PollInterval, time.Second)
+	setDefault(&o.GuestTTL, 24*time.Hour)
+	if o.OnRevoked == nil {
+		o.OnRevoked = func([]*hub.Identity) {}
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+}
+
+func setDefault[T int | int64 | time.Duration](v *T, def T) {
+	if *v <= 0 {
+		*v = def
+	}
+}
+
+// lookupTimeout ends a lookup that nobody waits for any more.
+const lookupTimeout = 10 * time.Second
+
+// Sessions is the session table in SQLite (PROTOCOL 4) with a cache in front. Safe from
+// any goroutine; several processes may use the file at the same time.
+type Sessions struct {
+	path string
+	opts SessionOptions
+	memo memo
+
+	opening sync.Mutex // held while the file is opened anew
+
+	mu  sync.RWMutex // guards db and err, never held while something blocks
+	db  *database    // nil while the file can't be used
+	err error        // why db is nil
+
+	stop    context.CancelFunc
+	watched chan struct{} // closed when the watcher has ended
+}
+
+var _ hub.Authenticator = (*Sessions)(nil)
+
+// OpenSessions opens the session store at path, and creates it when absent unless
+// opts.ReadOnly is set. Errors are one line that names the file and what is wrong with
+// it; they wrap fs.ErrNotExist, fs.ErrPermission, ErrLocked, ErrNotDatabase or
+// ErrSchema where that is the cause. The caller closes the store.
+func OpenSessions(path string, opts SessionOptions) (*Sessions, error) {
+	opts.setDefaults()
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("sessions database: %w", err)
+	}
+	db, err := openDatabase(context.Background(), path, &opts)
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Sessions{path: path, opts: opts, db: db, stop: stop, watched: make(chan struct{})}
+	s.memo = memo{
+		cache:    newCache(opts.CacheEntries),
+		flights:  newFlights(opts.Connections, lookupTimeout),
+		maxToken: maxSessionToken,
+		ended:    opts.OnRevoked,
+	}
+	go s.watch(ctx)
+	return s, nil
+}
+
+// Close ends the watcher, waits for lookups under way and closes the file. Sessions
+// that are cached can still be asked for.
+func (s *Sessions) Close() error {
+	s.stop()
+	<-s.watched
+	s.memo.flights.close()
+	db, _ := s.current()
+	s.set(nil, ErrClosed)
+	if db == nil {
+		return nil
+	}
+	return db.close()
+}
+
+// Cached answers from memory.
+func (s *Sessions) Cached(token string) (*hub.Identity, bool) { return s.memo.cached(token) }
+
+// Authenticate asks the database about a token that isn't cached. While the file can't
+// be used, its error isn't hub.ErrUnauthorized.
+func (s *Sessions) Authenticate(ctx context.Context, token string) (*hub.Identity, error) {
+	return s.memo.authenticate(ctx, token, func(ctx context.Context) (*hub.Identity, error) {
+		return s.find(ctx, token)
+	})
+}
+
+// find reads one session. A file that is read as immutable may have got a writer in
+// the meantime; then what was read counts for nothing.
+func (s *Sessions) find(ctx context.Context, token string) (*hub.Identity, error) {
+	for range 3 {
+		db, err := s.ready()
+		if err != nil {
+			return nil, err
+		}
+		id, err := db.find(ctx, token)
+		if !db.immutable || !db.moved() {
+			return id, err
+		}
+		s.reopen(ctx, db)
+	}
+	return nil, fmt.Errorf("read session from %s: file keeps changing: %w", s.path, ErrLocked)
+}

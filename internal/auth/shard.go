@@ -1,0 +1,135 @@
+package auth
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+const (
+	// entryBytes is about what an entry costs besides its token: map slot, entry, identity.
+	entryBytes = 192
+	// evictSample is how many entries are looked at to find one to evict. Five to ten
+	// come close to a true least-recently-used order without keeping one.
+	evictSample = 8
+)
+
+// shard is a part of a cache: a map bounded in entries and bytes. Safe from any goroutine.
+type shard struct {
+	mu         sync.RWMutex
+	entries    map[string]*entry
+	bytes      int
+	maxEntries int
+	maxBytes   int
+}
+
+// entry is immutable but for used.
+type entry struct {
+	id    *hub.Identity // nil in the table of bad tokens
+	until int64         // Unix nanoseconds; 0 = never
+	used  atomic.Int64  // Unix seconds of the last hit, for eviction
+}
+
+func (s *shard) init(maxEntries, maxBytes int) {
+	s.entries = make(map[string]*entry)
+	s.maxEntries, s.maxBytes = max(maxEntries, 1), maxBytes
+}
+
+func (s *shard) get(token string, now time.Time) (*hub.Identity, bool) {
+	s.mu.RLock()
+	e := s.entries[token]
+	s.mu.RUnlock()
+	if e == nil || e.over(now) {
+		return nil, false
+	}
+	// Stored only when it changes: a write for every hit would bounce the cache line.
+	if sec := now.Unix(); e.used.Load() != sec {
+		e.used.Store(sec)
+	}
+	return e.id, true
+}
+
+func (s *shard) put(token string, id *hub.Identity, until int64, now time.Time) *hub.Identity {
+	e := &entry{id: id, until: until}
+	e.used.Store(now.Unix())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.entries[token]; old != nil {
+		if sameIdentity(old.id, id) {
+			e.id = old.id
+		}
+		s.entries[token] = e
+		return e.id
+	}
+	cost := len(token) + entryBytes
+	if cost > s.maxBytes {
+		return id
+	}
+	for len(s.entries) > 0 && (len(s.entries) >= s.maxEntries || s.bytes+cost > s.maxBytes) {
+		s.evict(now)
+	}
+	s.entries[token] = e
+	s.bytes += cost
+	return id
+}
+
+// evict removes an expired entry if the sample has one, else its least recently used.
+func (s *shard) evict(now time.Time) {
+	victim, oldest, seen := "", int64(0), 0
+	for token, e := range s.entries {
+		if e.over(now) {
+			victim = token
+			break
+		}
+		if used := e.used.Load(); seen == 0 || used < oldest {
+			victim, oldest = token, used
+		}
+		if seen++; seen == evictSample {
+			break
+		}
+	}
+	s.remove(victim)
+}
+
+func (s *shard) drop(token string) *hub.Identity {
+	s.mu.RLock()
+	e := s.entries[token]
+	s.mu.RUnlock()
+	if e == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e = s.entries[token]; e == nil {
+		return nil
+	}
+	s.remove(token)
+	return e.id
+}
+
+func (s *shard) remove(token string) {
+	delete(s.entries, token)
+	s.bytes -= len(token) + entryBytes
+}
+
+func (s *shard) all() []known {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	list := make([]known, 0, len(s.entries))
+	for token, e := range s.entries {
+		list = append(list, known{token, e.id})
+	}
+	return list
+}
+
+func (s *shard) len() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.entries)
+}
+
+func (e *entry) over(now time.Time) bool {
+	return e.until != 0 && now.UnixNano() >= e.until
+}

@@ -1,0 +1,88 @@
+package auth
+
+import (
+	"context"
+	"time"
+)
+
+// purgeInterval is how often sessions that ended are removed from Busbar's own store.
+const purgeInterval = 10 * time.Minute
+
+// watch notices what other processes do to the file, until ctx ends.
+func (s *Sessions) watch(ctx context.Context) {
+	defer close(s.watched)
+	timer := time.NewTimer(s.opts.PollInterval)
+	defer timer.Stop()
+	purged := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		start := time.Now()
+		s.poll(ctx)
+		if !s.opts.ReadOnly && start.Sub(purged) > purgeInterval {
+			purged = start
+			s.purge(ctx, start)
+		}
+		// With a million sessions cached, going through them takes seconds. A file that
+		// changes all the time may then cost a third of a core and no more.
+		timer.Reset(max(s.opts.PollInterval, 2*time.Since(start)))
+	}
+}
+
+// poll looks at the file once.
+func (s *Sessions) poll(ctx context.Context) {
+	db, _ := s.current()
+	if db == nil || db.moved() {
+		if !s.reopen(ctx, db) {
+			return
+		}
+		if db, _ = s.current(); db == nil {
+			return
+		}
+	}
+	version, err := db.version, error(nil)
+	if !db.immutable {
+		version, err = db.dataVersion(ctx)
+	}
+	switch {
+	case ctx.Err() != nil:
+	case code(err) == codeBusy:
+		// A writer holds it for itself. The next poll will see what it did.
+	case err != nil:
+		s.reopen(ctx, db)
+	case version != db.version || db.unchecked:
+		s.catchUp(ctx, db, version)
+	}
+}
+
+// catchUp deals with a change. It counts as dealt with only when it was: after an
+// error the next poll tries again.
+func (s *Sessions) catchUp(ctx context.Context, db *database, version int64) {
+	s.memo.epoch.Add(1) // before the cache is looked at, see memo.epoch
+	if err := s.revalidate(ctx, db); err != nil {
+		if ctx.Err() == nil {
+			s.opts.Log.Warn("check for revoked sessions", "error", explain("read", s.path, err))
+		}
+		return
+	}
+	db.version, db.unchecked = version, false
+}
+
+// purge removes some of the sessions that ended over an hour ago, so that guests don't
+// fill the disk. The hour is for clocks that differ. What fails is tried again next time.
+func (s *Sessions) purge(ctx context.Context, now time.Time) {
+	db, err := s.current()
+	if err != nil {
+		return
+	}
+	const limit = 10_000 // keeps the write lock short
+	_, err = db.pool.ExecContext(ctx, `DELETE FROM _pylon_sessions WHERE rowid IN (
+		SELECT rowid FROM _pylon_sessions WHERE expires_at > 0 AND expires_at < ? LIMIT ?)`,
+		now.Add(-time.Hour).Unix(), limit)
+	if err != nil && ctx.Err() == nil {
+		s.opts.Log.Warn("remove ended sessions", "error", explain("write", s.path, err))
+	}
+}

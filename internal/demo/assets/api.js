@@ -1,0 +1,52 @@
+// The HTTP calls of PROTOCOL 5 that this page makes. All go to the page's own origin.
+import { ResyncRequired } from "./changes.js";
+
+const timeout = 10_000;
+const pageSize = 1000;
+
+// websocketPort asks the server on which port its WebSocket is.
+export async function websocketPort() {
+  const answer = await call("GET", "/demo/config.json");
+  return answer.ws_port;
+}
+
+// pullChanges gets the page of changes that follows since: {changes, last, more}.
+// It throws ResyncRequired when the server doesn't know that cursor.
+export async function pullChanges(token, since) {
+  const answer = await call("GET", `/api/sync/pull?since=${since}&limit=${pageSize}`, token);
+  return { changes: answer.changes, last: answer.cursor.last_seq, more: answer.has_more };
+}
+
+// publishChange gives the new event's seq.
+export async function publishChange(adminToken, change) {
+  const answer = await call("POST", "/v1/changes", adminToken, JSON.stringify(change), "application/json");
+  return answer.seq;
+}
+
+// publishRow publishes payload, a string, as the row's snapshot, or as an update that isn't stored.
+export async function publishRow(adminToken, { entity, rowId, payload, update }) {
+  const path = `/v1/rows/${encodeURIComponent(entity)}/${encodeURIComponent(rowId)}${update ? "?update=1" : ""}`;
+  await call("PUT", path, adminToken, payload, "application/octet-stream");
+}
+
+async function call(method, path, token, body, contentType) {
+  const headers = {};
+  if (token) headers.Authorization = `Bearer ${token}`;
+  if (contentType) headers["Content-Type"] = contentType;
+  const signal = AbortSignal.timeout(timeout);
+  const response = await fetch(path, { method, headers, body, signal, credentials: "omit", cache: "no-store" });
+  const answer = parse(await response.text());
+  if (response.ok) return answer;
+  const message = answer.error?.message ?? response.statusText;
+  if (answer.error?.code === "RESYNC_REQUIRED") throw new ResyncRequired(message);
+  throw new Error(`${method} ${path.split("?")[0]}: ${response.status} ${message}`);
+}
+
+// Some successes have no body, and a proxy in front may answer in HTML.
+function parse(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,12 @@
+// How long to wait before the next try: twice as long each time, with jitter, so that the clients of a
+// server that went away don't all come back in the same instant.
+
+const firstDelay = 500;
+const maxDelay = 30_000;
+
+// retryDelay gives milliseconds for the try that follows `failures` failures in a row (0 = the first).
+// random is a number in [0, 1); the result lies in the upper half of the doubled interval.
+export function retryDelay(failures, random) {
+  const ceiling = Math.min(maxDelay, firstDelay * 2 ** failures);
+  return Math.round(ceiling / 2 + random * ceiling / 2);
+}

@@ -1,0 +1,149 @@
+// Package httpapi is Busbar's HTTP side: publishing, pulling, sessions, numbers and
+// probes. It turns requests into calls of a hub.Hub and their results into JSON,
+// and holds no state of its own besides counters.
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/time/rate"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/metrics"
+)
+
+// Options says what the API offers besides the hub. New copies it.
+type Options struct {
+	// Sessions creates and revokes sessions. Nil when tokens aren't sessions (-auth
+	// other than "sessions"): the calls about sessions then answer 409 SESSIONS_DISABLED.
+	Sessions *auth.Sessions
+
+	// Guests lets anybody create a session for a new guest id. How long it lasts is the
+	// session store's option.
+	Guests bool
+	// GuestRate is how many guests a second are created at most, all callers together,
+	// since each is a row in the session store. Zero: 100. A burst may be ten times that.
+	GuestRate float64
+
+	// Origins are the web pages whose requests browsers may let through.
+	Origins hub.Origins
+
+	// MaxBody is the largest request body in bytes (-max-message-out). Zero: 16 MiB.
+	// A request holds up to about three times that while it is served.
+	MaxBody int64
+
+	// Ready adds a condition to /readyz, which answers 503 while it is false and
+	// while the hub drains. Nil: no other condition. It is called from many goroutines.
+	Ready func() bool
+
+	// Demo is served at /demo and below; nil: not found. It checks no token.
+	Demo http.Handler
+
+	// MetricsOpen serves /metrics without the admin token, for scrapers in a closed network.
+	MetricsOpen bool
+	// Registry is what /metrics shows; New adds the API's own counters to it. Nil: a
+	// new metrics.NewRegistry for the hub.
+	Registry *prometheus.Registry
+
+	// Logger gets panics of handlers and answers of status 500. Nil: slog.Default().
+	Logger *slog.Logger
+}
+
+const (
+	defaultMaxBody   = 16 << 20
+	defaultGuestRate = 100
+)
+
+func (o *Options) setDefaults(h *hub.Hub) {
+	if o.MaxBody <= 0 {
+		o.MaxBody = defaultMaxBody
+	}
+	if o.GuestRate <= 0 {
+		o.GuestRate = defaultGuestRate
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Registry == nil {
+		o.Registry = metrics.NewRegistry(h.Stats)
+	}
+}
+
+// api is what the handlers share. It is immutable after New, so they may use it from
+// any goroutine.
+type api struct {
+	Options
+	hub    *hub.Hub
+	mux    *http.ServeMux
+	guests *rate.Limiter
+	counts counts
+}
+
+// New returns the handler of every call in PROTOCOL section 5. The hub stays the
+// caller's; the handler must not be served any more once the hub was shut down.
+func New(h *hub.Hub, o Options) http.Handler {
+	o.setDefaults(h)
+	a := &api{
+		Options: o,
+		hub:     h,
+		mux:     http.NewServeMux(),
+		guests:  rate.NewLimiter(rate.Limit(o.GuestRate), int(10*o.GuestRate)+1),
+		counts:  newCounts(o.Registry),
+	}
+	a.route()
+	return a
+}
+
+// route is the table of all calls. Path wildcards arrive decoded, so they may contain
+// slashes that were sent as %2F.
+func (a *api) route() {
+	a.mux.Handle("POST /v1/changes", a.admin(a.postChanges))
+	a.mux.Handle("POST /v1/presence", a.admin(a.postPresence))
+	a.mux.Handle("POST /v1/topics/{topic}", a.admin(a.postTopic))
+	a.mux.Handle("PUT /v1/rows/{entity}/{row}", a.admin(a.putRow))
+	a.mux.Handle("POST /v1/broadcast", a.admin(a.postBroadcast))
+
+	a.mux.Handle("GET /api/sync/pull", a.open(a.pull))
+	a.mux.Handle("GET /api/auth/me", a.open(a.me))
+	a.mux.Handle("POST /api/auth/guest", a.open(a.createGuest))
+	a.mux.Handle("POST /v1/sessions", a.admin(a.createSession))
+	a.mux.Handle("DELETE /v1/sessions/{token}", a.admin(a.revokeSession))
+
+	a.mux.Handle("GET /v1/clients", a.admin(a.listClients))
+	a.mux.Handle("DELETE /v1/clients/{id}", a.admin(a.disconnectClient))
+	a.mux.Handle("GET /v1/stats", a.admin(a.stats))
+	a.mux.Handle("GET /metrics", a.scrape())
+	a.mux.Handle("GET /healthz", a.open(a.healthz))
+	a.mux.Handle("GET /readyz", a.open(a.readyz))
+	if a.Demo != nil {
+		a.mux.HandleFunc("/demo", a.demo)
+		a.mux.HandleFunc("/demo/", a.demo)
+	}
+}
+
+// demo gives the pages a request of their own: a ServeMux in there would overwrite the
+// pattern by which this one is counted.
+func (a *api) demo(w http.ResponseWriter, r *http.Request) {
+	a.Demo.ServeHTTP(w, r.WithContext(r.Context()))
+}
+
+// scrape bounds the scrapes at one time, because each asks every loop for its numbers.
+func (a *api) scrape() http.Handler {
+	h := promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{
+		MaxRequestsInFlight: 4,
+		ErrorHandling:       promhttp.ContinueOnError,
+		ErrorLog:            slog.NewLogLogger(a.Logger.Handler(), slog.LevelWarn),
+	})
+	serve := func(w http.ResponseWriter, r *http.Request) error {
+		h.ServeHTTP(w, r)
+		return nil
+	}
+	if a.MetricsOpen {
+		return a.open(serve)
+	}
+	return a.admin(serve)
+}

@@ -1,0 +1,86 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// authTimeout bounds one question to the session store or auth service.
+const authTimeout = 5 * time.Second
+
+// bearerRejected is how Pylon's client learns that a token it keeps is worthless
+// where the answer is 200 all the same.
+const bearerRejected = "X-Pylon-Bearer-Rejected"
+
+// call is a handler that returns what went wrong instead of writing it.
+type call func(w http.ResponseWriter, r *http.Request) error
+
+// open makes a handler of c without asking who calls.
+func (a *api) open(c call) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := c(w, r); err != nil {
+			f := failureOf(err)
+			if f.status == http.StatusInternalServerError {
+				a.Logger.Error("API call failed", "route", r.Pattern, "error", err)
+			}
+			writeFailure(w, f)
+		}
+	})
+}
+
+// admin makes a handler of c that only an admin gets to.
+func (a *api) admin(c call) http.Handler {
+	return a.open(func(w http.ResponseWriter, r *http.Request) error {
+		token := bearer(r)
+		// Without this line -auth none, where the empty token is somebody, would answer 403.
+		if token == "" {
+			return unauthorized()
+		}
+		id, err := a.identify(w, r, token)
+		if err != nil {
+			return err
+		}
+		if !id.Admin {
+			return newFailure(http.StatusForbidden, "FORBIDDEN", "this call needs the admin token")
+		}
+		return c(w, r)
+	})
+}
+
+// identify resolves a token, which may be empty. Its errors are failures: 401 for
+// a bad token, 503 when there was no way to tell.
+func (a *api) identify(w http.ResponseWriter, r *http.Request, token string) (*hub.Identity, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), authTimeout)
+	defer cancel()
+	id, err := a.hub.Authenticate(ctx, token)
+	switch {
+	case err == nil && id != nil:
+		return id, nil
+	case err == nil || errors.Is(err, hub.ErrUnauthorized):
+		if token != "" {
+			w.Header().Set(bearerRejected, "1")
+		}
+		return nil, unauthorized()
+	}
+	a.Logger.Warn("API call could not be authorised", "route", r.Pattern, "error", err)
+	return nil, newFailure(http.StatusServiceUnavailable, "AUTH_UNAVAILABLE", "the token could not be checked, try again")
+}
+
+func unauthorized() *failure {
+	return newFailure(http.StatusUnauthorized, "UNAUTHORIZED", "a valid bearer token is required")
+}
+
+// bearer is the token of "Authorization: Bearer <token>", or empty. The scheme's name is
+// case-insensitive (RFC 9110 section 11.1).
+func bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}

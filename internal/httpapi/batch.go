@@ -1,0 +1,96 @@
+package httpapi
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// maxBatch bounds the changes of one NDJSON body, which can be short but many: parsed,
+// a line of 40 bytes is 200.
+const maxBatch = 100_000
+
+// published is the answer to an NDJSON body. A repeated op_id's seq lies before
+// the others', so FirstSeq and LastSeq are the least and the greatest.
+type published struct {
+	FirstSeq uint64 `json:"first_seq"`
+	LastSeq  uint64 `json:"last_seq"`
+	Count    int    `json:"count"`
+}
+
+// numbered is a change and the line that it came from.
+type numbered struct {
+	line   int
+	change hub.Change
+}
+
+// postBatch publishes one change per line. All lines are read and checked before the
+// first is published, so that a bad line leaves nothing behind. A change log that fails
+// can still stop it half-way; the answer then says at which line, and how many changes
+// before it stand.
+func (a *api) postBatch(w http.ResponseWriter, r *http.Request) error {
+	body, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	batch, err := parseBatch(body, a.hub.CheckChange)
+	if err != nil {
+		return err
+	}
+	var done published
+	for _, n := range batch {
+		seq, err := a.hub.PublishChange(n.change)
+		if err != nil {
+			return atLine(err, n.line, done.Count)
+		}
+		done.add(seq)
+	}
+	return writeJSON(w, done)
+}
+
+func (p *published) add(seq uint64) {
+	if p.Count == 0 {
+		p.FirstSeq = seq
+	}
+	p.FirstSeq = min(p.FirstSeq, seq)
+	p.LastSeq = max(p.LastSeq, seq)
+	p.Count++
+}
+
+// parseBatch reads and checks all lines; blank ones are skipped but counted.
+func parseBatch(body []byte, check func(*hub.Change) error) ([]numbered, error) {
+	var batch []numbered
+	line := 0
+	for text := range bytes.Lines(body) {
+		line++
+		if len(bytes.TrimSpace(text)) == 0 {
+			continue
+		}
+		if len(batch) == maxBatch {
+			return nil, atLine(newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE",
+				fmt.Sprintf("a body may have at most %d changes", maxBatch)), line, 0)
+		}
+		c, err := parseChange(text)
+		if err == nil {
+			err = check(&c)
+		}
+		if err != nil {
+			return nil, atLine(err, line, 0)
+		}
+		batch = append(batch, numbered{line, c})
+	}
+	if len(batch) == 0 {
+		return nil, newFailure(http.StatusBadRequest, "INVALID_JSON", "the body has no changes")
+	}
+	return batch, nil
+}
+
+// atLine adds to an error where in the batch it came up and what was done before it.
+func atLine(err error, line, applied int) *failure {
+	f := *failureOf(err)
+	f.Message = fmt.Sprintf("line %d: %s (%d changes of this body were published)", line, f.Message, applied)
+	f.Line, f.Applied = line, &applied
+	return &f
+}

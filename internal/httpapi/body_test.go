@@ -1,0 +1,54 @@
+package httpapi
+
+import (
+	"errors"
+	"testing"
+)
+
+// PROTOCOL 5: a body that can't be understood is an error that says where.
+func TestDecodeStrictSaysWhere(t *testing.T) {
+	tests := []struct {
+		name, body, code, field string
+		offset                  int64 // -1: none
+	}{
+		{"misspelled key", `{"entity":"Todo","rowid":"1"}`, "INVALID_FIELD", "rowid", -1},
+		{"misspelled nested key", `{"audience":{"user":["u"]}}`, "INVALID_FIELD", "user", -1},
+		{"wrong type", `{"entity":7}`, "INVALID_FIELD", "entity", 11},
+		{"wrong nested type", `{"audience":{"users":"u"}}`, "INVALID_FIELD", "audience.users", 24},
+		{"not an object", `[1]`, "INVALID_JSON", "", 1},
+		{"empty", ``, "INVALID_JSON", "", 0},
+		{"cut off", `{"entity":`, "INVALID_JSON", "", 10},
+		{"syntax", `{"entity" "Todo"}`, "INVALID_JSON", "", 11},
+		{"two values", `{} {}`, "INVALID_JSON", "", 2},
+		{"rubbish behind", `{}x`, "INVALID_JSON", "", 2},
+		{"invalid UTF-8 in data", "{\"data\":\"ab\xff\"}", "INVALID_JSON", "", 11},
+		{"truncated UTF-8", "{\"data\":\"\xe2\x82", "INVALID_JSON", "", 9},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var c change
+			err := decodeStrict([]byte(tt.body), &c)
+			var f *failure
+			if !errors.As(err, &f) {
+				t.Fatalf("got %v, want a failure", err)
+			}
+			if f.status != 400 || f.Code != tt.code || f.Field != tt.field {
+				t.Errorf("got %d %s field %q (%s), want 400 %s field %q", f.status, f.Code, f.Field, f.Message, tt.code, tt.field)
+			}
+			offset := int64(-1)
+			if f.Offset != nil {
+				offset = *f.Offset
+			}
+			if offset != tt.offset {
+				t.Errorf("offset %d, want %d", offset, tt.offset)
+			}
+		})
+	}
+}
+
+func TestDecodeStrictTakesWhitespaceAround(t *testing.T) {
+	var c change
+	if err := decodeStrict([]byte(" {\"entity\":\"Todo\"} \r\n"), &c); err != nil || c.Entity != "Todo" {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}

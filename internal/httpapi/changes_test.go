@@ -1,0 +1,112 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// PROTOCOL 5: the body of POST /v1/changes, audiences included.
+func TestParseChange(t *testing.T) {
+	base := hub.Change{Entity: "Todo", RowID: "t_1", Kind: hub.Update}
+	with := func(f func(*hub.Change)) hub.Change { c := base; f(&c); return c }
+	tests := []struct {
+		name, keys string
+		want       hub.Change
+	}{
+		{"the least", ``, base},
+		{"everything", `,"data":{"a":1},"timestamp":"1767225600Z","op_id":"o"`, with(func(c *hub.Change) {
+			c.Data, c.Timestamp, c.OpID = json.RawMessage(`{"a":1}`), "1767225600Z", "o"
+		})},
+		{"users", `,"audience":{"users":["u","v"]}`, with(func(c *hub.Change) { c.Audience.Users = []string{"u", "v"} })},
+		{"tenant", `,"audience":{"tenant":"t"}`, with(func(c *hub.Change) { c.Audience.Tenant = "t" })},
+		{"topic", `,"audience":{"topic":"x"}`, with(func(c *hub.Change) { c.Audience.Topic = "x" })},
+		{"null audience is everyone", `,"audience":null`, base},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := parseChange([]byte(`{"entity":"Todo","row_id":"t_1","kind":"update"` + tt.keys + `}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// PROTOCOL 5: errors name the field. An audience that names nobody must not become everyone.
+func TestParseChangeNamesTheField(t *testing.T) {
+	const rest = `"row_id":"t_1","kind":"update"`
+	tests := []struct{ field, body string }{
+		{"row", `{"entity":"Todo","row":"t_1",` + rest + `}`},
+		{"op_id", `{"entity":"Todo",` + rest + `,"op_id":1}`},
+		{"audience", `{"entity":"Todo",` + rest + `,"audience":{}}`},
+		{"audience", `{"entity":"Todo",` + rest + `,"audience":{"tenant":"a","topic":"b"}}`},
+		{"audience.users", `{"entity":"Todo",` + rest + `,"audience":{"users":[]}}`},
+		{"audience.tenant", `{"entity":"Todo",` + rest + `,"audience":{"tenant":""}}`},
+		{"audience.topic", `{"entity":"Todo",` + rest + `,"audience":{"topic":""}}`},
+	}
+	for _, tt := range tests {
+		_, err := parseChange([]byte(tt.body))
+		var f *failure
+		if !errors.As(err, &f) || f.Field != tt.field || f.status != 400 {
+			t.Errorf("%s: got %v, want 400 for the field %s", tt.body, err, tt.field)
+		}
+	}
+}
+
+// needsRow stands in for the hub's check.
+func needsRow(c *hub.Change) error {
+	if c.RowID == "" {
+		return &hub.FieldError{Field: "row_id", Message: "missing"}
+	}
+	return nil
+}
+
+func TestParseBatchCountsLines(t *testing.T) {
+	const good = `{"entity":"Todo","row_id":"1","kind":"delete"}`
+	batch, err := parseBatch([]byte(good+"\r\n\n  \n"+good), needsRow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(batch) != 2 || batch[0].line != 1 || batch[1].line != 4 {
+		t.Errorf("got %+v, want changes of the lines 1 and 4", batch)
+	}
+
+	_, err = parseBatch([]byte(good+"\n\n{\"entity\":\"Todo\"}\n"+good), needsRow)
+	var f *failure
+	if !errors.As(err, &f) || f.Line != 3 || f.Applied == nil || *f.Applied != 0 || f.Field != "row_id" {
+		t.Errorf("got %v, want row_id of line 3 with nothing applied", err)
+	}
+}
+
+func TestParseBatchIsBounded(t *testing.T) {
+	const good = `{"entity":"T","row_id":"1","kind":"delete"}` + "\n"
+	if _, err := parseBatch([]byte(strings.Repeat(good, maxBatch)), needsRow); err != nil {
+		t.Fatalf("%d lines: %v", maxBatch, err)
+	}
+	_, err := parseBatch([]byte(strings.Repeat(good, maxBatch+1)), needsRow)
+	var f *failure
+	if !errors.As(err, &f) || f.status != 413 || f.Line != maxBatch+1 {
+		t.Errorf("got %v, want 413 at line %d", err, maxBatch+1)
+	}
+	for _, body := range []string{"", "\n \n"} {
+		if _, err := parseBatch([]byte(body), needsRow); err == nil {
+			t.Errorf("%q: no error for a body without changes", body)
+		}
+	}
+}
+
+func TestAtLineKeepsTheCause(t *testing.T) {
+	f := atLine(fmt.Errorf("publish: %w", hub.ErrTooLarge), 7, 6)
+	if f.status != 413 || f.Line != 7 || *f.Applied != 6 {
+		t.Errorf("got %+v, want 413 at line 7 with 6 applied", f)
+	}
+}

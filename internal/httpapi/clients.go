@@ -1,0 +1,58 @@
+package httpapi
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+const (
+	defaultClients = 100
+	maxClients     = 1000
+)
+
+// clientPage is one page of connections. Next is the "after" of the following page, and
+// null on the last.
+type clientPage struct {
+	Clients []hub.ClientInfo `json:"clients"`
+	Next    *uint64          `json:"next"`
+}
+
+// listClients is GET /v1/clients.
+func (a *api) listClients(w http.ResponseWriter, r *http.Request) error {
+	after, err := queryUint(r, "after", 0)
+	if err != nil {
+		return err
+	}
+	asked, err := queryUint(r, "limit", defaultClients)
+	if err != nil {
+		return err
+	}
+	limit := int(min(max(asked, 1), maxClients))
+	found, err := a.hub.Clients(r.Context(), after, limit+1) // one more tells whether a page follows
+	if err != nil {
+		return err
+	}
+	page := clientPage{Clients: found}
+	if len(found) > limit {
+		page.Clients = found[:limit]
+		page.Next = &found[limit-1].ID
+	}
+	if page.Clients == nil {
+		page.Clients = []hub.ClientInfo{}
+	}
+	return writeJSON(w, page)
+}
+
+// disconnectClient is DELETE /v1/clients/{id}.
+func (a *api) disconnectClient(w http.ResponseWriter, r *http.Request) error {
+	id, err := strconv.ParseUint(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return invalidField("id", "must be a client's number")
+	}
+	if !a.hub.Disconnect(r.Context(), id) {
+		return newFailure(http.StatusNotFound, "NOT_FOUND", "there is no such client")
+	}
+	return noContent(w)
+}

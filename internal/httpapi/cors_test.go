@@ -1,0 +1,83 @@
+package httpapi
+
+import (
+	"testing"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// PROTOCOL 5: browsers on other origins are answered (CORS) by the WebSocket's allowlist.
+func TestCORS(t *testing.T) {
+	listed, err := hub.ParseOrigins([]string{"https://app.example.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name      string
+		origins   hub.Origins
+		origin    string
+		preflight bool
+		status    int
+		allowed   bool
+	}{
+		{"no origin", listed, "", false, 200, false},
+		{"listed", listed, "https://app.example.com", false, 200, true},
+		{"foreign", listed, "https://evil.example", false, 200, false},
+		{"listed, preflight", listed, "https://app.example.com", true, 204, true},
+		{"foreign, preflight", listed, "https://evil.example", true, 403, false},
+		{"null, preflight", listed, "null", true, 403, false},
+		{"same host by default", hub.Origins{}, "http://example.com:3000", true, 204, true},
+		{"foreign by default", hub.Origins{}, "http://evil.example", true, 403, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			method, headers := "GET", []string{}
+			if tt.origin != "" {
+				headers = append(headers, "Origin", tt.origin)
+			}
+			if tt.preflight {
+				method = "OPTIONS"
+				headers = append(headers, "Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "authorization")
+			}
+			w := ask(deaf(t, Options{Origins: tt.origins}), method, "http://example.com/healthz", "", headers...)
+			if w.Code != tt.status {
+				t.Errorf("status %d, want %d", w.Code, tt.status)
+			}
+			h := w.Header()
+			want := map[string]string{"Vary": "Origin"}
+			if tt.allowed {
+				want["Access-Control-Allow-Origin"] = tt.origin
+				want["Access-Control-Allow-Credentials"] = "true"
+			}
+			if tt.allowed && tt.preflight {
+				want["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE"
+				want["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
+				want["Access-Control-Max-Age"] = "600"
+			}
+			for _, key := range []string{
+				"Vary", "Access-Control-Allow-Origin", "Access-Control-Allow-Credentials",
+				"Access-Control-Allow-Methods", "Access-Control-Allow-Headers", "Access-Control-Max-Age",
+			} {
+				if h.Get(key) != want[key] {
+					t.Errorf("%s: %q, want %q", key, h.Get(key), want[key])
+				}
+			}
+			if w.Code == 403 {
+				if e := errorOf(t, w); e.Code != "ORIGIN_NOT_ALLOWED" {
+					t.Errorf("code %s, want ORIGIN_NOT_ALLOWED", e.Code)
+				}
+			}
+		})
+	}
+}
+
+// A page can only show an error that CORS lets it read.
+func TestErrorsCarryCORSHeaders(t *testing.T) {
+	a := deaf(t, Options{})
+	for _, target := range []string{"/nothing", "/v1/stats", "/v1//stats"} {
+		w := ask(a, "GET", "http://example.com"+target, "", "Origin", "http://example.com")
+		if w.Code < 400 || w.Header().Get("Access-Control-Allow-Origin") != "http://example.com" {
+			t.Errorf("%s: status %d with headers %v", target, w.Code, w.Header())
+		}
+	}
+}

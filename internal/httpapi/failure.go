@@ -1,0 +1,93 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// failure is an answer other than success, and an error inside this package. Its
+// JSON is the object under "error"; the keys after message stand there when they mean
+// something for the code.
+type failure struct {
+	status int
+
+	Code    string `json:"code"`
+	Message string `json:"message"`
+
+	Field     string  `json:"field,omitempty"`      // of the body, the path or the query
+	Offset    *int64  `json:"offset,omitempty"`     // bytes into the body, or into its line
+	Line      int     `json:"line,omitempty"`       // of an NDJSON body, from 1
+	Applied   *int    `json:"applied,omitempty"`    // changes of the body that were published
+	OldestSeq *uint64 `json:"oldest_seq,omitempty"` // with RESYNC_REQUIRED
+}
+
+func (f *failure) Error() string { return f.Code + ": " + f.Message }
+
+func newFailure(status int, code, message string) *failure {
+	return &failure{status: status, Code: code, Message: message}
+}
+
+func invalidField(field, message string) *failure {
+	f := newFailure(http.StatusBadRequest, "INVALID_FIELD", field+": "+message)
+	f.Field = field
+	return f
+}
+
+// failureOf turns what a handler returned into its answer. What it doesn't know is
+// a 500 whose text stays in the log: it may name files and addresses.
+func failureOf(err error) *failure {
+	var known *failure
+	var field *hub.FieldError
+	var resync *hub.ResyncError
+	var tooLong *http.MaxBytesError
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.As(err, &field):
+		return invalidField(field.Field, field.Message)
+	case errors.As(err, &resync):
+		f := newFailure(http.StatusGone, "RESYNC_REQUIRED", "the change log doesn't reach back to that cursor, or never got to it: fetch a full copy")
+		f.OldestSeq = &resync.OldestSeq
+		return f
+	case errors.As(err, &tooLong):
+		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE", "the body is over the bound (-max-message-out)")
+	case errors.Is(err, hub.ErrTooLarge):
+		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE", "the message is over the bound (-max-message-out)")
+	}
+	return newFailure(http.StatusInternalServerError, "INTERNAL", "internal error; the server's log has more")
+}
+
+// writeFailure answers with f. RFC 9110 sections 10.2.3 and 11.6.1 ask for the two headers.
+func writeFailure(w http.ResponseWriter, f *failure) {
+	switch f.status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "1")
+	}
+	body, _ := json.Marshal(map[string]*failure{"error": f}) // strings and numbers alone: can't fail
+	writeBody(w, f.status, body)
+}
+
+// writeJSON answers 200 with v.
+func writeJSON(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	writeBody(w, http.StatusOK, body)
+	return nil
+}
+
+// writeBody sends encoded JSON. Answers are about now and about one caller, so no cache may keep
+// them. A failed write is the client's going away, which nobody is left to hear of.
+func writeBody(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}

@@ -1,0 +1,161 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// patience bounds waits for something that must happen.
+const patience = 10 * time.Second
+
+func listen(t *testing.T, n int) net.Listener {
+	t.Helper()
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := LimitListener(inner, n)
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// accepts runs Accept until the test ends.
+func accepts(t *testing.T, l net.Listener) <-chan net.Conn {
+	t.Helper()
+	conns := make(chan net.Conn)
+	t.Cleanup(func() {
+		l.Close()
+		for c := range conns {
+			c.Close()
+		}
+	})
+	go func() {
+		defer close(conns)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns <- c
+		}
+	}()
+	return conns
+}
+
+func dial(t *testing.T, l net.Listener) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func next(t *testing.T, conns <-chan net.Conn) net.Conn {
+	t.Helper()
+	select {
+	case c := <-conns:
+		return c
+	case <-time.After(patience):
+		t.Fatal("no connection was accepted")
+		return nil
+	}
+}
+
+func TestLimitListenerMakesTheNextWait(t *testing.T) {
+	l := listen(t, 2)
+	conns := accepts(t, l)
+	for range 3 {
+		dial(t, l)
+	}
+	first, second := next(t, conns), next(t, conns)
+	defer second.Close()
+	select {
+	case <-conns:
+		t.Fatal("a third connection was accepted at a limit of two")
+	case <-time.After(50 * time.Millisecond):
+	}
+	first.Close()
+	first.Close() // a second close must not free a second slot
+	third := next(t, conns)
+	defer third.Close()
+
+	dial(t, l)
+	select {
+	case <-conns:
+		t.Fatal("closing a connection twice freed two slots")
+	case <-time.After(50 * time.Millisecond):
+	}
+}
+
+func TestLimitListenerCloseEndsAWaitingAccept(t *testing.T) {
+	l := listen(t, 1)
+	dial(t, l)
+	held, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	done := make(chan error, 1)
+	go func() {
+		_, err := l.Accept()
+		done <- err
+	}()
+	l.Close()
+	select {
+	case err := <-done:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %v, want net.ErrClosed", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("Accept still waits for a slot of a closed listener")
+	}
+}
+
+func serve(t *testing.T, h http.Handler, o ServerOptions) net.Listener {
+	t.Helper()
+	l := listen(t, 10)
+	srv := NewServer("", h, o)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = srv.Serve(l)
+	}()
+	t.Cleanup(func() { srv.Close(); <-done })
+	return l
+}
+
+func TestServerCutsASilentCaller(t *testing.T) {
+	l := serve(t, http.NotFoundHandler(), ServerOptions{ReadHeaderTimeout: 50 * time.Millisecond})
+	c := dial(t, l)
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.ReadAll(c); err != nil {
+		t.Errorf("the connection wasn't closed: %v", err)
+	}
+}
+
+func TestServerRefusesALongHeader(t *testing.T) {
+	for _, tt := range []struct{ size, status int }{{14 << 10, 404}, {18 << 10, 431}} {
+		l := serve(t, http.NotFoundHandler(), ServerOptions{})
+		req, _ := http.NewRequest("GET", "http://"+l.Addr().String()+"/", nil)
+		req.Header.Set("X", strings.Repeat("a", tt.size))
+		req.Close = true
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != tt.status {
+			t.Errorf("a header of %d bytes: got %d, want %d", tt.size, resp.StatusCode, tt.status)
+		}
+	}
+}

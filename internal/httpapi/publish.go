@@ -1,0 +1,103 @@
+package httpapi
+
+import (
+	"bytes"
+	"net/http"
+	"unicode/utf8"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// postPresence is POST /v1/presence.
+func (a *api) postPresence(w http.ResponseWriter, r *http.Request) error {
+	body, err := a.readJSON(w, r)
+	if err != nil {
+		return err
+	}
+	if err := checkJSON(body); err != nil {
+		return err
+	}
+	body = bytes.TrimSpace(body)
+	if body[0] != '{' {
+		return invalidJSON("a presence message is a JSON object", 0)
+	}
+	if err := a.hub.PublishPresence(body); err != nil {
+		return err
+	}
+	return noContent(w)
+}
+
+// postTopic is POST /v1/topics/{topic}.
+func (a *api) postTopic(w http.ResponseWriter, r *http.Request) error {
+	topic, err := pathText(r, "topic")
+	if err != nil {
+		return err
+	}
+	body, err := a.readJSON(w, r)
+	if err != nil {
+		return err
+	}
+	if err := checkJSON(body); err != nil {
+		return err
+	}
+	if err := a.hub.PublishTopic(topic, bytes.TrimSpace(body)); err != nil {
+		return err
+	}
+	return noContent(w)
+}
+
+// putRow is PUT /v1/rows/{entity}/{row}.
+func (a *api) putRow(w http.ResponseWriter, r *http.Request) error {
+	entity, err := pathText(r, "entity")
+	if err != nil {
+		return err
+	}
+	row, err := pathText(r, "row")
+	if err != nil {
+		return err
+	}
+	query := r.URL.Query()
+	kind := hub.Snapshot
+	switch query.Get("update") {
+	case "", "0":
+	case "1":
+		kind = hub.Incremental
+	default:
+		return invalidField("update", "must be 0 or 1")
+	}
+	body, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	if err := a.hub.PublishRow(kind, query.Get("tenant"), entity, row, body); err != nil {
+		return err
+	}
+	return noContent(w)
+}
+
+// postBroadcast is POST /v1/broadcast.
+func (a *api) postBroadcast(w http.ResponseWriter, r *http.Request) error {
+	body, err := a.readBody(w, r)
+	if err != nil {
+		return err
+	}
+	if err := a.hub.BroadcastBinary(body); err != nil {
+		return err
+	}
+	return noContent(w)
+}
+
+// pathText is a decoded path segment. Percent-encoding can say any bytes; names go into
+// JSON and into frames that promise UTF-8.
+func pathText(r *http.Request, name string) (string, error) {
+	text := r.PathValue(name)
+	if !utf8.ValidString(text) {
+		return "", invalidField(name, "is not valid UTF-8")
+	}
+	return text, nil
+}
+
+func noContent(w http.ResponseWriter) error {
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,188 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// deaf is an API for what is answered before any hub is asked.
+func deaf(t *testing.T, o Options) *api {
+	t.Helper()
+	o.Registry = prometheus.NewRegistry()
+	o.Logger = slog.New(slog.DiscardHandler)
+	return New(&hub.Hub{}, o).(*api)
+}
+
+// ask sends one request; headers are pairs.
+func ask(h http.Handler, method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// errorOf is the error object of an answer.
+func errorOf(t *testing.T, w *httptest.ResponseRecorder) failure {
+	t.Helper()
+	var answer struct{ Error *failure }
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.Error == nil {
+		t.Fatalf("status %d with the body %q is not an error object (%v)", w.Code, w.Body, err)
+	}
+	if ct := w.Header().Get("Content-Type"); ct != "application/json" {
+		t.Errorf("Content-Type %q, want application/json", ct)
+	}
+	if answer.Error.Code == "" || answer.Error.Message == "" {
+		t.Errorf("error without code or message: %s", w.Body)
+	}
+	return *answer.Error
+}
+
+// PROTOCOL 5: JSON errors with the right status, for everything.
+func TestNoSuchCall(t *testing.T) {
+	a := deaf(t, Options{})
+	tests := []struct {
+		method, target string
+		status         int
+		code, allow    string
+	}{
+		{"GET", "/", 404, "NOT_FOUND", ""},
+		{"GET", "/v2/changes", 404, "NOT_FOUND", ""},
+		{"GET", "/demo", 404, "NOT_FOUND", ""},
+		{"POST", "/v1//changes", 404, "NOT_FOUND", ""},
+		{"PUT", "/v1/rows/Todo/../x", 404, "NOT_FOUND", ""},
+		{"PUT", "/v1/rows/Todo/", 404, "NOT_FOUND", ""},
+		{"POST", "/v1/topics/a/b", 404, "NOT_FOUND", ""},
+		{"GET", "/v1/changes", 405, "METHOD_NOT_ALLOWED", "POST"},
+		{"DELETE", "/healthz", 405, "METHOD_NOT_ALLOWED", "GET, HEAD"},
+		{"OPTIONS", "/v1/changes", 405, "METHOD_NOT_ALLOWED", "POST"},
+	}
+	for _, tt := range tests {
+		w := ask(a, tt.method, tt.target, "")
+		e := errorOf(t, w)
+		if w.Code != tt.status || e.Code != tt.code {
+			t.Errorf("%s %s: got %d %s, want %d %s", tt.method, tt.target, w.Code, e.Code, tt.status, tt.code)
+		}
+		if got := w.Header().Get("Allow"); got != tt.allow {
+			t.Errorf("%s %s: Allow %q, want %q", tt.method, tt.target, got, tt.allow)
+		}
+	}
+}
+
+// PROTOCOL 5: every call except health and pull needs the admin token.
+func TestCallsWithoutAToken(t *testing.T) {
+	a := deaf(t, Options{})
+	for _, call := range []string{
+		"POST /v1/changes", "POST /v1/presence", "POST /v1/topics/x", "PUT /v1/rows/a/b", "POST /v1/broadcast",
+		"POST /v1/sessions", "DELETE /v1/sessions/x", "GET /v1/clients", "DELETE /v1/clients/1", "GET /v1/stats", "GET /metrics",
+	} {
+		method, target, _ := strings.Cut(call, " ")
+		for _, header := range []string{"", "Basic YTpi", "Bearer", "Bearer  "} {
+			w := ask(a, method, target, "", "Authorization", header)
+			if e := errorOf(t, w); w.Code != 401 || e.Code != "UNAUTHORIZED" || w.Header().Get("WWW-Authenticate") != "Bearer" {
+				t.Errorf("%s with Authorization %q: got %d %s, want 401 with WWW-Authenticate", call, header, w.Code, e.Code)
+			}
+		}
+	}
+}
+
+func TestFailureOf(t *testing.T) {
+	tests := []struct {
+		err    error
+		status int
+		code   string
+	}{
+		{&hub.FieldError{Field: "kind", Message: "no"}, 400, "INVALID_FIELD"},
+		{&hub.ResyncError{OldestSeq: 5}, 410, "RESYNC_REQUIRED"},
+		{hub.ErrTooLarge, 413, "TOO_LARGE"},
+		{&http.MaxBytesError{Limit: 1}, 413, "TOO_LARGE"},
+		{errors.New("open /secret/path: denied"), 500, "INTERNAL"},
+	}
+	for _, tt := range tests {
+		f := failureOf(tt.err)
+		if f.status != tt.status || f.Code != tt.code {
+			t.Errorf("%v: got %d %s, want %d %s", tt.err, f.status, f.Code, tt.status, tt.code)
+		}
+		if strings.Contains(f.Message, "secret") {
+			t.Errorf("%v: the answer tells what only the log may: %s", tt.err, f.Message)
+		}
+	}
+}
+
+func TestPanicsCostOneRequest(t *testing.T) {
+	demo := http.NewServeMux()
+	demo.HandleFunc("/demo/early", func(http.ResponseWriter, *http.Request) { panic("early") })
+	demo.HandleFunc("/demo/late", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(200)
+		panic("late")
+	})
+	a := deaf(t, Options{Demo: demo})
+
+	w := ask(a, "GET", "/demo/early", "")
+	if e := errorOf(t, w); w.Code != 500 || e.Code != "INTERNAL" {
+		t.Errorf("got %d %s, want 500 INTERNAL", w.Code, e.Code)
+	}
+	func() {
+		defer func() {
+			if recover() != http.ErrAbortHandler {
+				t.Error("an answer that was cut off must end its connection")
+			}
+		}()
+		ask(a, "GET", "/demo/late", "")
+	}()
+	if n := testutil.ToFloat64(a.counts.panics); n != 2 {
+		t.Errorf("%v panics counted, want 2", n)
+	}
+	if n := testutil.ToFloat64(a.counts.requests.WithLabelValues("/demo/", "5xx")); n != 2 {
+		t.Errorf("%v requests of class 5xx counted, want 2", n)
+	}
+}
+
+func TestRequestsAreCountedByRoute(t *testing.T) {
+	a := deaf(t, Options{Demo: http.NotFoundHandler()})
+	for _, target := range []string{"/v1/topics/a", "/v1/topics/b"} {
+		ask(a, "POST", target, "{}")
+	}
+	ask(a, "GET", "/made/up", "")
+	ask(a, "GET", "/made/up/too", "")
+	ask(a, "GET", "/demo/nothing", "")
+	ask(a, "GET", "/healthz", "")
+	ask(a, "OPTIONS", "/healthz", "", "Origin", "http://example.com", "Access-Control-Request-Method", "GET")
+	want := []struct {
+		route, class string
+		n            float64
+	}{
+		{"POST /v1/topics/{topic}", "4xx", 2}, {"unmatched", "4xx", 2}, {"/demo/", "4xx", 1},
+		{"GET /healthz", "2xx", 1}, {"preflight", "2xx", 1},
+	}
+	for _, tt := range want {
+		if n := testutil.ToFloat64(a.counts.requests.WithLabelValues(tt.route, tt.class)); n != tt.n {
+			t.Errorf("%v requests of %s %s, want %v", n, tt.route, tt.class, tt.n)
+		}
+	}
+	if n := testutil.CollectAndCount(a.counts.requests); n != len(want) {
+		t.Errorf("%d series, want %d", n, len(want))
+	}
+}
+
+func TestTwoAPIsShareARegistry(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	for range 2 {
+		ask(New(&hub.Hub{}, Options{Registry: reg}), "GET", "/healthz", "")
+	}
+	if n := testutil.ToFloat64(newCounts(reg).requests.WithLabelValues("GET /healthz", "2xx")); n != 2 {
+		t.Errorf("%v requests counted, want 2", n)
+	}
+}

@@ -1,0 +1,51 @@
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// ServerOptions bound what one caller can hold on to. Zero means the value in brackets.
+type ServerOptions struct {
+	ReadHeaderTimeout time.Duration // for a request's header (10 s)
+	ReadTimeout       time.Duration // for header and body (60 s)
+	WriteTimeout      time.Duration // from the header's end to the answer's (90 s)
+	IdleTimeout       time.Duration // between two requests of a connection (30 s)
+	MaxHeaderBytes    int           // (16 KiB)
+	Logger            *slog.Logger  // gets what net/http has to say (slog.Default())
+}
+
+func (o *ServerOptions) setDefaults() {
+	setDefault(&o.ReadHeaderTimeout, 10*time.Second)
+	setDefault(&o.ReadTimeout, 60*time.Second)
+	setDefault(&o.WriteTimeout, 90*time.Second)
+	setDefault(&o.IdleTimeout, 30*time.Second)
+	setDefault(&o.MaxHeaderBytes, 16<<10)
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+}
+
+func setDefault[T time.Duration | int](v *T, def T) {
+	if *v <= 0 {
+		*v = def
+	}
+}
+
+// NewServer is an HTTP server for h that no slow or silent caller can hold up. Give its
+// Serve a listener from LimitListener, so that they can't hold its descriptors either.
+func NewServer(addr string, h http.Handler, o ServerOptions) *http.Server {
+	o.setDefaults()
+	return &http.Server{
+		Addr:              addr,
+		Handler:           h,
+		ReadHeaderTimeout: o.ReadHeaderTimeout,
+		ReadTimeout:       o.ReadTimeout,
+		WriteTimeout:      o.WriteTimeout,
+		IdleTimeout:       o.IdleTimeout,
+		// net/http reads 4 KiB beyond what it is told.
+		MaxHeaderBytes: max(o.MaxHeaderBytes-4<<10, 1<<10),
+		ErrorLog:       slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+	}
+}

@@ -1,0 +1,100 @@
+package metrics
+
+import (
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// Every figure of hub.Stats has a name below. Dashboards and alerts use the names, so they only
+// ever get more. They end in their base unit, and totals in _total.
+var families = slices.Concat(levels, traffic, losses, loops)
+
+// levels are figures of this moment.
+var levels = []family{
+	gauge("busbar_connections", "Descriptors in use by clients, handshakes included.",
+		func(s *hub.Stats) int { return s.Connections }),
+	gauge("busbar_connections_max", "The most connections that this process can hold.",
+		func(s *hub.Stats) int { return s.Capacity }),
+	gauge("busbar_clients", "Clients that are connected and authenticated.",
+		func(s *hub.Stats) int { return s.Clients }),
+	gauge("busbar_clients_lagging", "Clients that haven't taken all that was sent to them.",
+		func(s *hub.Stats) int { return s.Lagging }),
+	gauge("busbar_subscriptions", "Pairs of a client and a topic, entity or row that it subscribed to.",
+		func(s *hub.Stats) int { return s.Subscriptions }),
+	gauge("busbar_change_log_last_seq", "Seq of the newest change event.",
+		func(s *hub.Stats) uint64 { return s.LastSeq }),
+	gauge("busbar_change_log_oldest_seq", "Seq of the oldest change event that can be pulled.",
+		func(s *hub.Stats) uint64 { return s.OldestSeq }),
+	gauge("busbar_rows_stored", "Row snapshots in memory.",
+		func(s *hub.Stats) int { return s.StoredRows }),
+	gauge("busbar_rows_stored_bytes", "Size of the row snapshots in memory.",
+		func(s *hub.Stats) int64 { return s.StoredBytes }),
+}
+
+// traffic is what went in and out as it should.
+var traffic = []family{
+	counters("busbar_messages_published_total", "Messages from publishers, by kind.", "kind",
+		func(s *hub.Stats) map[string]uint64 { return s.Published }),
+	counter("busbar_messages_relayed_total", "Presence and topic messages of clients that were relayed.",
+		func(s *hub.Stats) uint64 { return s.Relayed }),
+	counter("busbar_messages_received_total", "Messages from clients.",
+		func(s *hub.Stats) uint64 { return s.MessagesIn }),
+	counter("busbar_received_bytes_total", "Payload of the messages from clients.",
+		func(s *hub.Stats) uint64 { return s.BytesIn }),
+	counter("busbar_frames_delivered_total", "Messages that went to the kernel whole, counted per client.",
+		func(s *hub.Stats) uint64 { return s.FramesDelivered }),
+	counter("busbar_sent_bytes_total", "Bytes written to clients.",
+		func(s *hub.Stats) uint64 { return s.BytesOut }),
+	counter("busbar_sends_total", "System calls that wrote to a client.",
+		func(s *hub.Stats) uint64 { return s.Sends }),
+	counter("busbar_flushes_total", "Flushes of a loop that had something for everyone.",
+		func(s *hub.Stats) uint64 { return s.Flushes }),
+	counter("busbar_changes_repeated_total", "Changes that weren't applied because of an op_id that was there before.",
+		func(s *hub.Stats) uint64 { return s.OpsRepeated }),
+	counters("busbar_auth_decisions_total", "Upgrades by how their token was decided about.", "result",
+		func(s *hub.Stats) map[string]uint64 { return s.Auth }),
+}
+
+// losses are what was refused, dropped or ended, and errors.
+var losses = []family{
+	counters("busbar_messages_dropped_total", "Messages that didn't reach a loop's clients, or one client, by cause.", "cause",
+		func(s *hub.Stats) map[string]uint64 { return s.Dropped }),
+	counters("busbar_messages_ignored_total", "Messages of clients that weren't acted on, by reason.", "reason",
+		func(s *hub.Stats) map[string]uint64 { return s.Ignored }),
+	counter("busbar_messages_rate_limited_total", "Presence and topic messages of clients that weren't relayed because of their rate.",
+		func(s *hub.Stats) uint64 { return s.RateLimited }),
+	counters("busbar_connections_closed_total", "Connections that ended or were refused, by cause.", "cause",
+		func(s *hub.Stats) map[string]uint64 { return s.Closed }),
+	counters("busbar_upgrades_refused_total", "Upgrade requests that were answered otherwise, by class of HTTP status.", "class",
+		func(s *hub.Stats) map[string]uint64 { return s.Refused }),
+	counter("busbar_row_subscriptions_denied_total", "Subscriptions to rows that may not be read or don't exist.",
+		func(s *hub.Stats) uint64 { return s.RowsDenied }),
+	counter("busbar_rows_evicted_total", "Row snapshots that made room for newer ones.",
+		func(s *hub.Stats) uint64 { return s.RowsEvicted }),
+	counter("busbar_snapshot_errors_total", "Fetches of a row's snapshot that failed.",
+		func(s *hub.Stats) uint64 { return s.SnapshotErrors }),
+	counter("busbar_workers_refused_total", "Lookups, fetches and reads of the change log for which no worker had room.",
+		func(s *hub.Stats) uint64 { return s.WorkersRefused }),
+	counter("busbar_handler_panics_total", "Panics on event loops; each ended one connection.",
+		func(s *hub.Stats) uint64 { return s.Panics }),
+}
+
+// loops are figures whose spread over the event loops matters.
+var loops = []family{
+	perLoop("busbar_loop_clients", "Open clients of an event loop.", prometheus.GaugeValue,
+		func(l *eventloop.LoopStats) int { return l.Clients }),
+	perLoop("busbar_loop_queue_frames", "Messages waiting in a loop's mailbox.", prometheus.GaugeValue,
+		func(l *eventloop.LoopStats) int { return l.QueueFrames }),
+	perLoop("busbar_loop_queue_bytes", "Size of the messages waiting in a loop's mailbox.", prometheus.GaugeValue,
+		func(l *eventloop.LoopStats) int { return l.QueueBytes }),
+	perLoop("busbar_loop_accepted_total", "Connections that a loop accepted.", prometheus.CounterValue,
+		func(l *eventloop.LoopStats) uint64 { return l.Accepted }),
+	perLoop("busbar_loop_pings_received_total", "Pings from a loop's clients.", prometheus.CounterValue,
+		func(l *eventloop.LoopStats) uint64 { return l.Pings }),
+	perLoop("busbar_loop_pongs_received_total", "Pongs from a loop's clients.", prometheus.CounterValue,
+		func(l *eventloop.LoopStats) uint64 { return l.Pongs }),
+}

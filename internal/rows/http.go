@@ -1,0 +1,73 @@
+// Package rows fetches row snapshots from a service that the operator runs.
+package rows
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/auth/ask"
+)
+
+// Options says which service has the rows.
+type Options struct {
+	// URL takes POST {"user_id","tenant_id","is_admin","entity","row_id"} and answers
+	// 200 with the row's payload, or 403 or 404 when that caller may not read it or
+	// there is no such row.
+	URL string
+	// Timeout bounds a fetch, waiting for its turn included (default 5 s).
+	Timeout time.Duration
+	// MaxBytes bounds a payload (default 16 MiB). A larger one is an error.
+	MaxBytes int64
+	// MaxConcurrent bounds the fetches under way (default 64), and with MaxBytes the
+	// memory they take.
+	MaxConcurrent int
+}
+
+// HTTP fetches snapshots over HTTP. Safe from any goroutine.
+type HTTP struct{ service *ask.Service }
+
+// NewHTTP checks the options; it fetches nothing yet. The caller closes it.
+func NewHTTP(o Options) (*HTTP, error) {
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = 16 << 20
+	}
+	service, err := ask.New(ask.Options{URL: o.URL, Timeout: o.Timeout, MaxBytes: o.MaxBytes, MaxConcurrent: o.MaxConcurrent})
+	if err != nil {
+		return nil, fmt.Errorf("row service: %w", err)
+	}
+	return &HTTP{service}, nil
+}
+
+// Close closes idle connections. Fetches under way still finish.
+func (h *HTTP) Close() error {
+	h.service.Close()
+	return nil
+}
+
+type question struct {
+	UserID   string `json:"user_id"`
+	TenantID string `json:"tenant_id"`
+	IsAdmin  bool   `json:"is_admin"`
+	Entity   string `json:"entity"`
+	RowID    string `json:"row_id"`
+}
+
+// Fetch returns the row's snapshot, which is the caller's, as id may read it. ok is
+// false when id may not, or there is no such row; the two can't be told apart
+// (PROTOCOL 2). It blocks until the answer, the timeout or the end of ctx.
+func (h *HTTP) Fetch(ctx context.Context, id *hub.Identity, entity, rowID string) (payload []byte, ok bool, err error) {
+	status, body, err := h.service.Post(ctx, question{id.UserID, id.Tenant, id.Admin, entity, rowID})
+	if err != nil {
+		return nil, false, err
+	}
+	switch status {
+	case http.StatusOK:
+		return body, true, nil
+	case http.StatusForbidden, http.StatusNotFound:
+		return nil, false, nil
+	}
+	return nil, false, fmt.Errorf("ask %s for a row: unexpected status %d", h.service.Name(), status)
+}

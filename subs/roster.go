@@ -1,0 +1,106 @@
+package subs
+
+// slot finds the roster of a key on this loop. A dead key stands for its name: a
+// message that was addressed before the last subscriber left and another came still
+// finds the new one.
+func (x *Index) slot(k *Key) (uint32, bool) {
+	if k == nil {
+		return 0, false
+	}
+	if slot, ok := x.slots[k]; ok || k.holders.Load() != dead {
+		return slot, ok
+	}
+	slot, ok := x.slots[x.table.Lookup(k.name)]
+	return slot, ok
+}
+
+// open gives a key that this loop just acquired an empty roster.
+func (x *Index) open(k *Key) uint32 {
+	var slot uint32
+	if n := len(x.free); n > 0 {
+		slot, x.free = x.free[n-1], x.free[:n-1]
+		x.rosters[slot].key = k
+	} else {
+		slot = uint32(len(x.rosters))
+		x.rosters = append(x.rosters, roster{key: k})
+	}
+	x.slots[k] = slot
+	return slot
+}
+
+// find is the position of the client in a roster. It looks through the shorter of the
+// two lists: either may have a hundred thousand entries, hardly ever both.
+func (x *Index) find(client, slot uint32) (at uint32, ok bool) {
+	holdings, subscribers := x.clients[client], x.rosters[slot].subscribers
+	if len(holdings) <= len(subscribers) {
+		for _, h := range holdings {
+			if h.slot == slot {
+				return h.at, true
+			}
+		}
+		return 0, false
+	}
+	for i := range subscribers {
+		if subscribers[i].client == client {
+			return uint32(i), true
+		}
+	}
+	return 0, false
+}
+
+// dropHolding removes an entry from the client's list, and the list with its last one.
+func (x *Index) dropHolding(client, own uint32) {
+	holdings := x.clients[client]
+	last := len(holdings) - 1
+	if last == 0 {
+		delete(x.clients, client)
+		return
+	}
+	moved := holdings[last]
+	holdings[own] = moved
+	x.rosters[moved.slot].subscribers[moved.at].own = own
+	x.clients[client] = shrink(holdings[:last])
+}
+
+// dropSubscriber removes an entry from a roster, and the roster with its last one. The
+// removed client's own list must be put right first, or be gone.
+func (x *Index) dropSubscriber(slot, at uint32) {
+	r := &x.rosters[slot]
+	x.count--
+	last := len(r.subscribers) - 1
+	if last == 0 {
+		x.closeRoster(slot)
+		return
+	}
+	if moved := r.subscribers[last]; int(at) != last {
+		r.subscribers[at] = moved
+		x.clients[moved.client][moved.own].at = at
+	}
+	r.subscribers = shrink(r.subscribers[:last])
+}
+
+func (x *Index) closeRoster(slot uint32) {
+	key := x.rosters[slot].key
+	x.rosters[slot] = roster{}
+	x.free = append(x.free, slot)
+	delete(x.slots, key)
+	x.table.release(key, x.loop)
+}
+
+// settle gives everything back once nobody is subscribed. Leave calls it only at its
+// end: in between, the slab that it works on must stay.
+func (x *Index) settle() {
+	if x.count == 0 && len(x.rosters) > 0 {
+		x.reset()
+	}
+}
+
+// shrink halves a list's capacity when three quarters of it are unused. Between two
+// shrinkings lie at least a quarter as many removals as entries are copied, so the
+// cost per removal stays constant.
+func shrink[E any](list []E) []E {
+	if cap(list) < 16 || len(list) > cap(list)/4 {
+		return list
+	}
+	return append(make([]E, 0, cap(list)/2), list...)
+}

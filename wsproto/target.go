@@ -1,0 +1,92 @@
+package wsproto
+
+import "bytes"
+
+const (
+	maxTarget  = 8 << 10 // bytes; RFC 9112 3 asks for at least 8000
+	healthPath = "/healthz"
+)
+
+// requestLine is the first line of an HTTP request, taken apart. It is
+// owned by one run of ParseUpgrade; its slices alias the head.
+type requestLine struct {
+	target []byte // as sent
+	host   []byte // nil unless the target is in absolute form
+	path   []byte // not percent-decoded
+	query  []byte // without the question mark
+	http10 bool   // only ever for a health check
+}
+
+// parseRequestLine reads "GET <target> HTTP/1.1". A load balancer's health check
+// is the one request that may be HTTP/1.0, as it is never upgraded.
+func parseRequestLine(line []byte) (r requestLine, refusal *Refusal) {
+	method, rest, ok := bytes.Cut(line, []byte(" "))
+	target, version, ok2 := bytes.Cut(rest, []byte(" "))
+	if !ok || !ok2 || !isToken(method) || !isHTTPVersion(version) {
+		return r, refuseNotHTTP
+	}
+	if len(target) > maxTarget {
+		return r, refuseTargetLength
+	}
+	r.target = target
+	if !r.splitTarget() {
+		return r, refuseTarget
+	}
+	r.http10 = string(version) == "HTTP/1.0"
+	switch {
+	// RFC 6455 4.1: at least 1.1; RFC 9110 7.8: Upgrade in 1.0 is ignored.
+	case r.http10 && string(r.path) != healthPath,
+		!r.http10 && string(version) != "HTTP/1.1":
+		return r, refuseHTTPVersion
+	case string(method) != "GET": // RFC 6455 4.1
+		return r, refuseMethod
+	}
+	return r, nil
+}
+
+// splitTarget takes the target apart: RFC 9112 3.2.1 (origin form) and 3.2.2
+// (absolute form). The other two forms aren't for GET on a server.
+func (r *requestLine) splitTarget() bool {
+	rest := r.target
+	for _, c := range rest {
+		if c <= ' ' || c == 0x7f || c == '#' {
+			return false
+		}
+	}
+	if len(rest) == 0 {
+		return false
+	}
+	if rest[0] != '/' {
+		scheme, after, ok := bytes.Cut(rest, []byte("://"))
+		if !ok || !isScheme(scheme) {
+			return false
+		}
+		end := bytes.IndexAny(after, "/?")
+		if end < 0 {
+			end = len(after)
+		}
+		r.host, rest = after[:end], after[end:]
+		if !isHost(r.host) {
+			return false
+		}
+	}
+	r.path, r.query, _ = bytes.Cut(rest, []byte("?"))
+	if len(r.path) == 0 {
+		r.path = []byte("/")
+	}
+	return true
+}
+
+func isScheme(p []byte) bool {
+	for _, scheme := range [...]string{"ws", "wss", "http", "https"} {
+		if foldEqual(p, scheme) {
+			return true
+		}
+	}
+	return false
+}
+
+// isHTTPVersion is RFC 9112 2.3: HTTP/ DIGIT . DIGIT
+func isHTTPVersion(p []byte) bool {
+	return len(p) == 8 && string(p[:5]) == "HTTP/" && isDigit(p[5]) && p[6] == '.' && isDigit(p[7])
+}
