@@ -9,9 +9,7 @@ import (
 )
 
 // readHead waits for the whole upgrade request and hands it to the Handler. More than
-// maxHead bytes without an end are refused.
-const maxHead = 16 << 10
-
+// wsproto.MaxHead bytes without an end are refused.
 func (l *Loop) readHead(c *Client) {
 	p, _ := c.conn.Peek(-1)
 	// The blank line may straddle what has been searched and what has come now.
@@ -19,19 +17,23 @@ func (l *Loop) readHead(c *Client) {
 	end := wsproto.HeadEnd(p[from:])
 	if end < 0 {
 		c.pos = uint64(len(p))
-		if len(p) > maxHead {
+		if len(p) > wsproto.MaxHead {
 			l.refuse(c, wsproto.RefuseHeadTooLarge, CauseBadHandshake)
 		}
 		return
 	}
 	end += from
-	if end > maxHead {
+	if end > wsproto.MaxHead {
 		l.refuse(c, wsproto.RefuseHeadTooLarge, CauseBadHandshake)
 		return
 	}
 	c.pos = 0
 	request, refusal := wsproto.ParseUpgrade(p[:end])
 	_, _ = c.conn.Discard(end)
+	if refusal == wsproto.RefusalHealthy {
+		l.refuse(c, refusal, CauseProbe)
+		return
+	}
 	if refusal != nil {
 		l.refuse(c, refusal, CauseBadHandshake)
 		return
@@ -92,7 +94,7 @@ func (c *Client) Accept(a Acceptance) {
 // readEarly reads what came between the request and the answer to it. On the way
 // through OnTraffic that is done there.
 func (l *Loop) readEarly(c *Client) {
-	if l.current == c || c.conn.InboundBuffered() == 0 {
+	if l.current == c || c.state == gone || c.conn.InboundBuffered() == 0 {
 		return
 	}
 	before := l.current
@@ -121,7 +123,9 @@ func (l *Loop) refuse(c *Client, r *wsproto.Refusal, cause Cause) {
 	c.set(flagDeaf)
 	l.scratch = r.AppendResponse(l.scratch[:0])
 	l.write(c, l.scratch)
-	l.shutWrite(c)
+	if c.state == closing {
+		l.shutWrite(c)
+	}
 }
 
 // AcceptAndClose completes the upgrade and sends Close at once, so that a page in a

@@ -17,7 +17,7 @@ func (l *Loop) hold(c *Client) {
 	c.set(flagApart | flagHeld)
 	c.pos = l.feed.end
 	if c.out != nil {
-		c.out.stop = 0
+		c.out.stop, c.out.sealed = 0, true
 	}
 }
 
@@ -25,6 +25,9 @@ func (l *Loop) unhold(c *Client) {
 	if c.is(flagHeld) {
 		c.unset(flagHeld)
 		l.held--
+		if c.out != nil {
+			c.out.sealed = false
+		}
 	}
 }
 
@@ -45,19 +48,24 @@ func (c *Client) CatchUp(page []*Frame) {
 	}
 	l.unhold(c)
 	o := c.box()
-	// Events that came for it alone are in the log too, and will be read from there.
-	kept := o.queue[o.head:]
-	o.queue, o.head, o.bytes = nil, 0, 0
-	for _, q := range kept {
-		if q.frame.Seq == 0 {
-			o.push(q.frame, 0)
-		}
-	}
+	o.leaveOutEvents()
 	for _, f := range page {
-		o.push(f, 0)
+		o.pushAsked(f, 0)
 	}
 	c.set(flagDrained)
 	l.markDirty(c)
+}
+
+// leaveOutEvents takes out of a held client's queue what the log has too: the client is
+// given it from there, behind what it has missed.
+func (o *outbox) leaveOutEvents() {
+	kept := o.queue[o.head:]
+	o.queue, o.head, o.bytes, o.asked = nil, 0, 0, 0
+	for _, q := range kept {
+		if q.frame.Seq == 0 {
+			o.add(queued{q.frame, 0, q.asked})
+		}
+	}
 }
 
 // Release sends the last of what a held client has missed and joins it to the feed.
@@ -68,10 +76,10 @@ func (c *Client) Release(page []*Frame, upTo uint64) {
 		return
 	}
 	o := c.box()
-	held := outbox{queue: o.queue, head: o.head, bytes: o.bytes, stop: math.MaxUint64}
-	o.queue, o.head, o.bytes, o.stop = nil, 0, 0, math.MaxUint64
+	held := outbox{queue: o.queue, head: o.head, stop: math.MaxUint64}
+	o.queue, o.head, o.bytes, o.asked, o.stop = nil, 0, 0, 0, math.MaxUint64
 	for _, f := range page {
-		o.push(f, l.feed.end)
+		o.pushAsked(f, l.feed.end)
 	}
 	if c.pos < l.feed.first {
 		l.counters.lagDropped.Add(l.feed.first - c.pos)

@@ -11,6 +11,7 @@ const (
 	CauseReset                  // the connection broke while reading or writing
 	CauseHandshakeTimeout       // no complete upgrade request, or no answer who it is, in time
 	CauseBadHandshake           // refused with an HTTP status
+	CauseProbe                  // a load balancer asked whether the server is healthy
 	CauseRejected               // not let in by the Handler
 	CauseProtocolError          // 1002, 1007
 	CauseTooBig                 // 1009
@@ -26,7 +27,7 @@ const (
 )
 
 var causeNames = [causeCount]string{
-	"unknown", "peer_closed", "peer_gone", "reset", "handshake_timeout", "bad_handshake", "rejected",
+	"unknown", "peer_closed", "peer_gone", "reset", "handshake_timeout", "bad_handshake", "probe", "rejected",
 	"protocol_error", "too_big", "slow", "dead", "expired", "server_closed", "draining", "panic",
 	"address_cap", "capacity",
 }

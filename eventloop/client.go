@@ -84,7 +84,7 @@ func (c *Client) box() *outbox {
 	if c.out == nil {
 		c.out = c.loop.newOutbox()
 		if c.is(flagApart) {
-			c.out.stop = 0
+			c.out.stop, c.out.sealed = 0, c.is(flagHeld)
 		}
 	}
 	return c.out

@@ -17,9 +17,12 @@ func (c *Client) Close(code ws.StatusCode, reason string, cause Cause) {
 	switch c.state {
 	case open:
 		// All that it was sent before it goes out first.
-		l.scratch = wsproto.AppendClose(l.scratch[:0], code, reason)
 		owed := c.out != nil || (!c.is(flagApart) && c.pos < l.feed.end)
+		if c.is(flagHeld) && c.out != nil {
+			c.out.leaveOutEvents()
+		}
 		l.startClosing(c, cause)
+		l.scratch = wsproto.AppendClose(l.scratch[:0], code, reason)
 		if !owed {
 			l.write(c, l.scratch)
 			return

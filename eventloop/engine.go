@@ -43,6 +43,7 @@ type Engine struct {
 	bootOnce   sync.Once
 	empty      chan struct{} // closed when draining and the last connection has gone
 	emptyOnce  sync.Once
+	stopOnce   sync.Once
 	done       chan struct{} // closed when gnet has returned
 	err        error         // what gnet returned; read after done
 }
@@ -103,7 +104,7 @@ func (e *Engine) run(port *reservedPort) error {
 	}()
 	go func() {
 		e.err = gnet.Run((*events)(e), port.gnetAddr(), gnet.WithOptions(gnet.Options{
-			NumEventLoop: e.opts.Loops, ReusePort: true, Ticker: true,
+			NumEventLoop: e.opts.Loops, ReusePort: true, ReuseAddr: true, Ticker: true,
 			SocketSendBuffer: e.opts.SendBuffer, Logger: gnetLog{e.opts.Log},
 		}))
 		e.watcher.shut()

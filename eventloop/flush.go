@@ -52,8 +52,11 @@ func (l *Loop) deliver(c *Client, t *tally) {
 		}
 		return
 	}
+	if c.is(flagApart) { // it may stand before the batch
+		return
+	}
 	want := l.batch.rest(c.pos)
-	if want == 0 || c.is(flagApart) {
+	if want == 0 {
 		return
 	}
 	n, errno := l.batch.send(c.fd, c.pos)
@@ -111,9 +114,12 @@ func (l *Loop) pump(c *Client) {
 			return
 		}
 	}
-	if o.drained(&l.feed, c.pos) {
+	switch {
+	case o.drained(&l.feed, c.pos):
 		l.caughtUp(c)
-	} else {
+	case o.sealed && o.part == nil:
+		l.stopWaiting(o) // what is left waits for CatchUp or Release
+	default:
 		l.wait(c) // the socket has room: the event comes with the next poll
 	}
 }
@@ -155,10 +161,27 @@ func (l *Loop) enqueue(c *Client, f *Frame) {
 	l.markDirty(c)
 }
 
+// enqueueAsked is enqueue for what the client has asked for. A client that asks for more
+// and more and doesn't read is slow at AskedBytes.
+func (l *Loop) enqueueAsked(c *Client, f *Frame) {
+	if c.state != open {
+		return
+	}
+	if o := c.out; o != nil && o.asked > 0 && o.asked+len(f.wire) > l.opts.AskedBytes {
+		l.tooSlow(c)
+		return
+	}
+	c.box().pushAsked(f, l.feed.end)
+	l.markDirty(c)
+}
+
 func (l *Loop) markDirty(c *Client) {
 	if !c.is(flagDirty) {
 		c.set(flagDirty)
 		l.dirty = append(l.dirty, c)
+		if len(l.dirty) == 1 {
+			l.wakeSelf()
+		}
 	}
 }
 

@@ -27,5 +27,11 @@ func NewFrame(op ws.OpCode, payload []byte) *Frame {
 	return &Frame{wire: wsproto.AppendFrame(wire, op, payload)}
 }
 
+// FrameOf is a frame made of bytes that Wire returned, which it shares.
+func FrameOf(wire []byte) *Frame { return &Frame{wire: wire} }
+
+// Wire is the frame's bytes, header included. They must not be changed.
+func (f *Frame) Wire() []byte { return f.wire }
+
 // Size is the number of bytes that the frame takes on the wire.
 func (f *Frame) Size() int { return len(f.wire) }

@@ -94,6 +94,9 @@ func (l *Loop) violation(c *Client, err error) {
 	// What follows a violation has no frames in it; it is read and forgotten, so
 	// that the peer gets to see the Close and not a reset.
 	c.set(flagDeaf)
+	if c.state == closing && c.out == nil {
+		l.shutWrite(c)
+	}
 }
 
 func (l *Loop) decoder() *wsproto.Decoder {

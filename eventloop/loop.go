@@ -50,12 +50,13 @@ type Loop struct {
 	held     int // clients for which the feed is kept though they aren't lagging
 	boxes    []*outbox
 
-	current *Client          // whose bytes are being read; it isn't closed before that is over
-	doomed  bool             // current is to be closed
-	now     uint32           // in ticks since the engine started
-	phase   int              // of the round
-	scratch []byte           // for control frames
-	spare   *wsproto.Decoder // for clients that are at a frame boundary
+	draining bool             // a flush is coming
+	current  *Client          // whose bytes are being read; it isn't closed before that is over
+	doomed   bool             // current is to be closed
+	now      uint32           // in ticks since the engine started
+	phase    int              // of the round
+	scratch  []byte           // for control frames
+	spare    *wsproto.Decoder // for clients that are at a frame boundary
 }
 
 func newLoop(index int, e *Engine) *Loop {
@@ -93,6 +94,8 @@ func (l *Loop) wake() {
 // drain takes everything that has piled up in the mailbox and then lets every client
 // have, with one system call each, what it is owed.
 func (l *Loop) drain() {
+	l.draining = true
+	defer func() { l.draining = false }()
 	l.readClock()
 	entries, writable := l.mailbox.take(l.entries, l.writable)
 	for i := range entries {

@@ -56,11 +56,16 @@ func (d *Dropped) count(f *Frame) {
 }
 
 // putFrame never blocks. When the box is full the oldest lossy frame goes first, the
-// incoming one included, then the oldest of all. wake is true when the loop has to
-// be told: the box was empty.
+// incoming one included, then the oldest of all. A frame that would not fit into an
+// empty box pushes nothing out. wake is true when the loop has to be told: the box was
+// empty.
 func (m *mailbox) putFrame(f *Frame, a *Audience) (dropped Dropped, wake bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if len(f.wire) > m.maxBytes {
+		dropped.count(f)
+		return dropped, false
+	}
 	for m.frames+1 > m.maxFrames || m.bytes+len(f.wire) > m.maxBytes {
 		victim := m.victim(f.Lossy)
 		if victim < 0 {

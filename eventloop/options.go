@@ -41,6 +41,9 @@ type Options struct {
 	Slow     SlowPolicy
 	LagTime  time.Duration // without taking anything that waits; default 5 s
 	LagBytes int           // that wait behind the message in progress; default 1 MiB
+	// AskedBytes bounds what a client has asked for and hasn't taken: snapshots of rows.
+	// They don't count as lagging. Default 32 MiB.
+	AskedBytes int
 
 	HandshakeTimeout time.Duration // default 10 s
 	PingInterval     time.Duration // of silence before a ping; default 25 s
@@ -73,6 +76,7 @@ func (o *Options) defaults() {
 	orDefault(&o.QueueBytes, 64<<20)
 	orDefault(&o.LagTime, 5*time.Second)
 	orDefault(&o.LagBytes, 1<<20)
+	orDefault(&o.AskedBytes, 32<<20)
 	orDefault(&o.HandshakeTimeout, 10*time.Second)
 	orDefault(&o.PingInterval, 25*time.Second)
 	orDefault(&o.PongTimeout, 10*time.Second)

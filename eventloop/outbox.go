@@ -15,10 +15,13 @@ type outbox struct {
 
 	queue []queued // frames for this client alone, oldest at head
 	head  int
-	bytes int // in queue from head on
+	bytes int // in queue from head on, without
+	asked int // those that the client asked for: snapshots and events that it missed
 
 	// stop is the feed position that a closing client gets no further than.
 	stop uint64
+	// sealed: nothing behind the part goes out, the client is held.
+	sealed bool
 
 	lagIndex   int    // place in Loop.lagging while waiting
 	waiting    bool   // for the socket to be writable: the client lags
@@ -29,6 +32,7 @@ type outbox struct {
 type queued struct {
 	frame *Frame
 	at    uint64
+	asked bool
 }
 
 func (o *outbox) reset() {
@@ -47,8 +51,23 @@ func (o *outbox) push(f *Frame, at uint64) {
 		clear(o.queue[n:])
 		o.queue, o.head = o.queue[:n], 0
 	}
-	o.queue = append(o.queue, queued{f, at})
-	o.bytes += len(f.wire)
+	o.add(queued{f, at, false})
+}
+
+// pushAsked is push for what the client has asked for, which isn't held against it as
+// falling behind.
+func (o *outbox) pushAsked(f *Frame, at uint64) { o.add(queued{f, at, true}) }
+
+func (o *outbox) add(q queued) {
+	o.queue = append(o.queue, q)
+	*o.account(q) += len(q.frame.wire)
+}
+
+func (o *outbox) account(q queued) *int {
+	if q.asked {
+		return &o.asked
+	}
+	return &o.bytes
 }
 
 // pushFront puts a frame before everything that isn't in progress.
@@ -59,21 +78,21 @@ func (o *outbox) pushFront(f *Frame, at uint64) {
 	} else {
 		o.head--
 	}
-	o.queue[o.head] = queued{f, at}
+	o.queue[o.head] = queued{f, at, false}
 	o.bytes += len(f.wire)
 }
 
 func (o *outbox) queuedLen() int { return len(o.queue) - o.head }
 
 func (o *outbox) pop() *Frame {
-	f := o.queue[o.head].frame
+	q := o.queue[o.head]
 	o.queue[o.head] = queued{}
 	o.head++
-	o.bytes -= len(f.wire)
+	*o.account(q) -= len(q.frame.wire)
 	if o.head == len(o.queue) {
 		o.queue, o.head = o.queue[:0], 0
 	}
-	return f
+	return q.frame
 }
 
 // cursor walks what a client is owed, in order, without changing anything.
@@ -95,6 +114,9 @@ func (c *cursor) next() []byte {
 	if c.part {
 		c.part = false
 		return c.o.part.wire[c.o.sent:]
+	}
+	if c.o.sealed {
+		return nil
 	}
 	if c.head < len(c.o.queue) && c.o.queue[c.head].at <= c.pos {
 		c.head++
@@ -136,6 +158,12 @@ func (o *outbox) advance(f *feed, pos uint64) (*Frame, uint64) {
 		return o.pop(), pos
 	}
 	return f.at(pos), pos + 1
+}
+
+// forget empties the queue; a frame in progress stays.
+func (o *outbox) forget() {
+	clear(o.queue)
+	o.queue, o.head, o.bytes, o.asked = o.queue[:0], 0, 0, 0
 }
 
 // drained is true when nothing is owed to a client that stands at pos.

@@ -46,7 +46,13 @@ func (p *reservedPort) hold() error {
 		return fmt.Errorf("reserving %s: %w", p.addr, err)
 	}
 	p.fd = fd
-	if err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err == nil {
+	// SO_REUSEADDR: connections that an earlier process closed are still in TIME_WAIT.
+	for _, option := range []int{unix.SO_REUSEPORT, unix.SO_REUSEADDR} {
+		if err == nil {
+			err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, 1)
+		}
+	}
+	if err == nil {
 		err = unix.Bind(fd, sa)
 	}
 	if err != nil {

@@ -1,6 +1,10 @@
 package eventloop
 
-import "time"
+import (
+	"time"
+
+	"github.com/busbar-ws/busbar/wsproto"
+)
 
 // wait marks a client as lagging: its socket is full, and until the watcher says that
 // there's room again flushes pass it by.
@@ -53,14 +57,18 @@ func (l *Loop) fellOff(c *Client) bool {
 	o := c.out
 	if c.state == open && !c.is(flagApart) && c.pos < l.feed.first {
 		if l.opts.Slow == Disconnect {
-			l.drop(c, CauseSlow)
-			return true
+			l.tooSlow(c)
+			return false
 		}
 		l.counters.lagDropped.Add(l.feed.first - c.pos)
 		c.pos = l.feed.first
 		c.set(flagOverflow)
 	}
-	if c.is(flagOverflow) && !c.is(flagApart) {
+	if c.state == closing && c.pos < l.feed.first && c.pos < o.stop {
+		l.drop(c, CauseSlow) // what it was owed before its Close isn't there any more
+		return true
+	}
+	if c.is(flagOverflow) && c.state == open && !c.is(flagApart) {
 		c.unset(flagOverflow)
 		l.guard(c, func() {
 			if f := l.handler.Lagged(c); f != nil {
@@ -69,6 +77,20 @@ func (l *Loop) fellOff(c *Client) bool {
 		})
 	}
 	return c.state == gone
+}
+
+// tooSlow gives up on an open client: what it is owed is forgotten, but for the rest of the
+// message in progress, and a Close that says why goes out behind that if its socket has
+// room before closeWait is over.
+func (l *Loop) tooSlow(c *Client) {
+	o := c.box()
+	l.startClosing(c, CauseSlow)
+	o.forget()
+	o.stop = 0
+	o.push(&Frame{wire: wsproto.AppendClose(nil, wsproto.StatusTryAgainLater, "too slow")}, 0)
+	if !o.waiting {
+		l.markDirty(c)
+	}
 }
 
 // makeRoom is asked when a client's own queue would grow over LagBytes. False: the
@@ -81,7 +103,7 @@ func (l *Loop) makeRoom(c *Client, size int) bool {
 		}
 	}
 	if l.opts.Slow == Disconnect {
-		l.drop(c, CauseSlow)
+		l.tooSlow(c)
 		return false
 	}
 	for c.out.queuedLen() > 0 && c.out.bytes+size > l.opts.LagBytes {
@@ -102,8 +124,8 @@ func (l *Loop) checkLagging() {
 		}
 		c := l.lagging[i]
 		stuck := l.now-c.out.progressed > limit
-		if stuck && (l.opts.Slow == Disconnect || c.state == closing) {
-			l.drop(c, CauseSlow)
+		if stuck && c.state == open && l.opts.Slow == Disconnect {
+			l.tooSlow(c)
 			continue
 		}
 		l.fellOff(c)

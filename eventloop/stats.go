@@ -26,23 +26,24 @@ func (c *counters) refusedStatus(status int) { c.refused[min(max(status/100, 0),
 
 // LoopStats are one loop's counters: totals since the start unless said otherwise.
 type LoopStats struct {
-	Clients       int // open, now
-	Lagging       int // open and behind, now
-	Subscriptions int // pairs of client and key, now
-	QueueFrames   int // in the mailbox, now
-	QueueBytes    int // the same
-	Accepted      uint64
-	MessagesIn    uint64
-	BytesIn       uint64 // of messages' payloads
-	Pings, Pongs  uint64 // received
-	Flushes       uint64 // that had something for everyone
-	Sends         uint64 // system calls that wrote
-	BytesOut      uint64
-	FramesOut     uint64 // messages that went to the kernel whole
-	LagDropped    uint64 // messages that slow clients lost
-	Panics        uint64
-	DroppedLossy  uint64 // by a full mailbox
-	DroppedOthers uint64 // by a full mailbox: neither presence nor relay
+	Clients       int    `json:"clients"`       // open, now
+	Lagging       int    `json:"lagging"`       // open and behind, now
+	Subscriptions int    `json:"subscriptions"` // pairs of client and key, now
+	QueueFrames   int    `json:"queue_frames"`  // in the mailbox, now
+	QueueBytes    int    `json:"queue_bytes"`   // the same
+	Accepted      uint64 `json:"accepted"`
+	MessagesIn    uint64 `json:"messages_in"`
+	BytesIn       uint64 `json:"bytes_in"` // of messages' payloads
+	Pings         uint64 `json:"pings"`    // received
+	Pongs         uint64 `json:"pongs"`    // received
+	Flushes       uint64 `json:"flushes"`  // that had something for everyone
+	Sends         uint64 `json:"sends"`    // system calls that wrote
+	BytesOut      uint64 `json:"bytes_out"`
+	FramesOut     uint64 `json:"frames_out"`  // messages that went to the kernel whole
+	LagDropped    uint64 `json:"lag_dropped"` // messages that slow clients lost
+	Panics        uint64 `json:"panics"`
+	DroppedLossy  uint64 `json:"dropped_lossy"`  // by a full mailbox
+	DroppedOthers uint64 `json:"dropped_others"` // by a full mailbox: neither presence nor relay
 }
 
 // Stats are an engine's counters.

@@ -42,7 +42,9 @@ func (e *Engine) checkEmpty() {
 // nothing of the engine runs any more.
 func (e *Engine) Stop() {
 	e.draining.Store(true)
-	_ = e.gnet.Stop(context.Background())
-	<-e.done
-	e.watcher.close()
+	e.stopOnce.Do(func() {
+		_ = e.gnet.Stop(context.Background())
+		<-e.done
+		e.watcher.close()
+	})
 }

@@ -70,7 +70,7 @@ func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame
 		return ReleasedRetry
 	}
 	delete(l.pending, key)
-	l.enqueue(c, snapshot)
+	l.enqueueAsked(c, snapshot)
 	for _, f := range p.frames {
 		if c.state == open && (f.Version == 0 || f.Version > version) {
 			l.enqueue(c, f)

@@ -20,6 +20,9 @@ func (l *Loop) write(c *Client, p []byte) {
 	case errno == 0 || errno == unix.EAGAIN:
 		o := c.box()
 		o.part, o.sent = &Frame{wire: bytes.Clone(p)}, n
+		if c.state == closing {
+			o.stop = 0 // a Close or a refusal: no broadcast may follow it
+		}
 		l.wait(c)
 	default:
 		l.drop(c, CauseReset)
@@ -29,27 +32,27 @@ func (l *Loop) write(c *Client, p []byte) {
 func (l *Loop) queueBytes(c *Client, p []byte) {
 	o := c.out
 	if o.bytes+len(p) > l.opts.LagBytes && o.queuedLen() > 0 {
-		l.drop(c, CauseSlow) // a peer that pings and doesn't read
+		if c.state == open { // a peer that pings and doesn't read
+			l.tooSlow(c)
+		} else {
+			l.drop(c, CauseSlow)
+		}
 		return
 	}
 	o.push(&Frame{wire: bytes.Clone(p)}, l.feed.end)
 	if !o.waiting {
 		l.markDirty(c)
-		l.wakeSelf()
 	}
 }
 
-// wakeSelf makes sure that a drain comes after what is going on: what was queued while
-// bytes were read would otherwise wait for the next message.
+// wakeSelf makes sure that a drain comes after what is going on: what is queued while
+// bytes are read or a connection ends would otherwise wait for the next message.
 func (l *Loop) wakeSelf() {
-	if l.current != nil && l.mailbox.putTask(task{run: func(*Loop) {}}) {
+	if !l.draining && l.mailbox.putTask(task{run: func(*Loop) {}}) {
 		l.wake()
 	}
 }
 
 // Send owes the client one frame of its own, behind everything that it was sent before.
 // The client must be open; otherwise nothing happens.
-func (c *Client) Send(f *Frame) {
-	c.loop.enqueue(c, f)
-	c.loop.wakeSelf()
-}
+func (c *Client) Send(f *Frame) { c.loop.enqueue(c, f) }

@@ -10,11 +10,15 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/wsproto"
 )
 
-// pageEvents is how many events a returning client is sent before the log is read again:
-// what it has taken needs no memory here.
-const pageEvents = 512
+// A returning client is sent a page of so many events, and about so many bytes, before the
+// log is read again: what it has taken needs no memory here.
+const (
+	pageEvents = 512
+	pageBytes  = 1 << 20
+)
 
 // readLog reads the next page for a client that is held, and lets it go live with the
 // last one (PROTOCOL section 1, since).
@@ -22,12 +26,18 @@ func (h *Hub) readLog(client uint64, s *state) {
 	since, id := s.cursor, s.identity
 	queued := h.reads.do(func() {
 		page, err := h.log.Range(h.background, since, pageEvents)
-		frames := h.catchUpFrames(id, page.Entries)
-		h.engine.Post(client, func(c *eventloop.Client) { h.gotPage(c, s, page, frames, err) })
+		entries, more := firstBytes(page.Entries)
+		frames := h.catchUpFrames(id, entries)
+		if more || len(entries) == pageEvents {
+			last := entries[len(entries)-1].Seq
+			h.engine.Post(client, func(c *eventloop.Client) { h.gotPage(c, s, last, frames) })
+			return
+		}
+		h.engine.Post(client, func(c *eventloop.Client) { h.gotLast(c, page.Last, frames, err) })
 	})
 	if !queued {
 		h.engine.Post(client, func(c *eventloop.Client) {
-			c.Close(statusTryAgainLater, "too many clients are catching up, try again later", eventloop.CauseServerClosed)
+			c.Close(wsproto.StatusTryAgainLater, "too many clients are catching up, try again later", eventloop.CauseServerClosed)
 		})
 	}
 }
@@ -42,21 +52,35 @@ func (h *Hub) catchUpFrames(id *Identity, entries []Entry) []*eventloop.Frame {
 	return frames
 }
 
-// gotPage runs on the client's loop, behind every event that was appended before the
-// page was read.
-func (h *Hub) gotPage(c *eventloop.Client, s *state, page Page, frames []*eventloop.Frame, err error) {
+// firstBytes cuts a page at pageBytes; more is whether something was cut off.
+func firstBytes(entries []Entry) (first []Entry, more bool) {
+	size := 0
+	for i, e := range entries {
+		if size += len(e.JSON); size > pageBytes && i > 0 {
+			return entries[:i], true
+		}
+	}
+	return entries, false
+}
+
+// gotPage runs on the client's loop: more is to come, behind seq last.
+func (h *Hub) gotPage(c *eventloop.Client, s *state, last uint64, frames []*eventloop.Frame) {
+	s.cursor = last
+	c.CatchUp(frames)
+}
+
+// gotLast runs on the client's loop, behind every event that was appended before the
+// page was read: upTo is the last of those.
+func (h *Hub) gotLast(c *eventloop.Client, upTo uint64, frames []*eventloop.Frame, err error) {
 	var resync *ResyncError
 	switch {
 	case errors.As(err, &resync):
 		c.Release([]*eventloop.Frame{resyncFrame(resync.OldestSeq, resync.Seq)}, resync.Seq)
 	case err != nil:
 		h.opts.Logger.Warn("reading the change log failed", "error", err)
-		c.Close(statusTryAgainLater, "the change log is unavailable, try again later", eventloop.CauseServerClosed)
-	case len(page.Entries) == pageEvents:
-		s.cursor = page.Entries[len(page.Entries)-1].Seq
-		c.CatchUp(frames)
+		c.Close(wsproto.StatusTryAgainLater, "the change log is unavailable, try again later", eventloop.CauseServerClosed)
 	default:
-		c.Release(frames, page.Last)
+		c.Release(frames, upTo)
 	}
 }
 

@@ -17,8 +17,8 @@ const entryOverhead = 128
 
 // MemoryLog is a ChangeLog that ends with the process. It is safe from any goroutine.
 //
-// Its next life starts at seq 1 again. A cursor above the new last seq is answered with
-// a ResyncError; one from the old life that lies below it can't be told from a new one.
+// Its next life starts at seq 1 again, unless it is told by Resume where the one before
+// ended: then a cursor from that life that has missed something gets a ResyncError.
 type MemoryLog struct {
 	maxEvents int
 	maxBytes  int
@@ -48,6 +48,16 @@ func NewMemoryLog(maxEvents, maxBytes int) *MemoryLog {
 		maxBytes = DefaultLogBytes
 	}
 	return &MemoryLog{maxEvents: maxEvents, maxBytes: maxBytes}
+}
+
+// Resume lets an empty log go on behind seq last, as the successor of a log that has given
+// out seqs up to there. It does nothing once something was appended.
+func (l *MemoryLog) Resume(last uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.last == 0 {
+		l.last = last
+	}
 }
 
 // Append never fails. An event larger than the whole log is returned and not kept.

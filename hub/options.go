@@ -100,6 +100,7 @@ func (o *Options) defaults() {
 		o.Logger = slog.Default()
 	}
 	setDefault(&o.Loops.Log, o.Logger)
+	setDefault(&o.Loops.AskedBytes, 2*o.MaxMessageOut)
 	setDefault(&o.Loops.QueueBytes, max(64<<20, 2*o.MaxMessageOut))
 }
 

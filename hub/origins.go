@@ -45,12 +45,16 @@ func (l *Origins) add(entry string) error {
 		l.any = true
 		return nil
 	}
-	o, ok := parseOrigin(entry)
+	o, ok := parseOrigin(strings.TrimSuffix(entry, "/")) // as people copy it
 	if !ok {
 		return fmt.Errorf("-origins: %q is not an origin: write it as a browser sends it, such as "+
 			"https://app.example.com, https://*.example.com or http://localhost:3000 (no path), or * for all", entry)
 	}
-	if rest, isWildcard := strings.CutPrefix(o.host, "*."); isWildcard {
+	rest, isWildcard := strings.CutPrefix(o.host, "*.")
+	if isWildcard && !strings.Contains(rest, ".") && rest != "localhost" {
+		return fmt.Errorf("-origins: %q stands for a whole top-level domain: name the domain below it, as in https://*.example.com", entry)
+	}
+	if isWildcard {
 		o.host = "." + rest
 		l.wildcards = append(l.wildcards, o)
 	} else {

@@ -139,7 +139,7 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 	if h.rows == nil {
 		tenant = ""
 	} else if kind == Snapshot {
-		f.Version = h.rows.put(tenant, entity, rowID, payload)
+		f.Version = h.rows.put(tenant, entity, rowID, f.Wire())
 	}
 	h.counters.rows.Add(1)
 	h.engine.Publish(f, &eventloop.Audience{Key: keyOfRow(tenant, entity, rowID)})

@@ -6,6 +6,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/wsproto"
 )
 
 // rowAsked is one subscription to a row that is being decided about. The built-in store
@@ -65,7 +66,7 @@ func (h *Hub) fetch(client uint64, asked rowAsked) {
 	})
 	if !queued {
 		h.engine.Post(client, func(c *eventloop.Client) {
-			c.Close(statusTryAgainLater, "too many subscriptions at once, try again later", eventloop.CauseServerClosed)
+			c.Close(wsproto.StatusTryAgainLater, "too many subscriptions at once, try again later", eventloop.CauseServerClosed)
 		})
 	}
 }
@@ -75,8 +76,8 @@ func (h *Hub) fetch(client uint64, asked rowAsked) {
 func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, version uint64) {
 	if h.rows != nil {
 		for i, tenant := range asked.tenants {
-			if payload, version, ok := h.rows.get(tenant, asked.entity, asked.rowID); ok {
-				return h.snapshotFrame(i, asked, payload, version)
+			if wire, version, ok := h.rows.get(tenant, asked.entity, asked.rowID); ok {
+				return i, eventloop.FrameOf(wire), version
 			}
 		}
 		return -1, nil, 0
@@ -92,15 +93,11 @@ func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, 
 	if !ok {
 		return -1, nil, 0
 	}
-	return h.snapshotFrame(0, asked, payload, 0)
-}
-
-func (h *Hub) snapshotFrame(which int, asked rowAsked, payload []byte, version uint64) (int, *eventloop.Frame, uint64) {
-	frame, err := rowFrame(Snapshot, asked.entity, asked.rowID, payload)
+	frame, err = rowFrame(Snapshot, asked.entity, asked.rowID, payload)
 	if err != nil {
 		return -1, nil, 0
 	}
-	return which, frame, version
+	return 0, frame, 0
 }
 
 // fetched runs on the client's loop, in order with what is published.

@@ -106,7 +106,7 @@ func (h *Hub) reject(c *eventloop.Client, a arrival, err error) {
 	} else {
 		h.counters.auth[authFailed].Add(1)
 		h.opts.Logger.Warn("looking up a token failed", "error", err)
-		code, reason, refusal = statusTryAgainLater, "authentication is unavailable, try again later", wsproto.RefuseOverloaded
+		code, reason, refusal = wsproto.StatusTryAgainLater, "authentication is unavailable, try again later", wsproto.RefuseOverloaded
 	}
 	if h.opts.Reject == RejectHTTP {
 		c.Refuse(refusal)
@@ -114,9 +114,6 @@ func (h *Hub) reject(c *eventloop.Client, a arrival, err error) {
 	}
 	c.AcceptAndClose(a.request.Answer, code, reason)
 }
-
-// statusTryAgainLater is 1013 of the close code registry; gobwas/ws has no name for it.
-const statusTryAgainLater ws.StatusCode = 1013
 
 func (id *Identity) expired() bool {
 	return !id.Expires.IsZero() && !time.Now().Before(id.Expires)

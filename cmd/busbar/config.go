@@ -1,6 +1,10 @@
 package main
 
-import "time"
+import (
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+)
 
 // Config is what the daemon was told to do. It is written by parseConfig, and
 // read-only, so safe from any goroutine, after that. Each field is the flag of the
@@ -19,7 +23,7 @@ type Config struct {
 	SendBuffer       int
 	NotSentLowat     int
 	Reject           string
-	Origins          []string // in canonical form, see parseOrigins; nil = same host or none
+	Origins          hub.Origins
 
 	// Messages.
 	MaxMessageIn     int

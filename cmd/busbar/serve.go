@@ -80,30 +80,34 @@ func newLogger(cfg Config, w interface{ Write([]byte) (int, error) }) *slog.Logg
 }
 
 // open starts everything. After an error nothing of it is left.
-func open(cfg Config, log *slog.Logger) (srv *server, err error) {
-	srv = &server{cfg: cfg, log: log}
-	defer func() {
-		if err != nil {
-			_ = srv.close()
-		}
-	}()
-	if err = srv.openData(); err != nil {
+func open(cfg Config, log *slog.Logger) (*server, error) {
+	srv := &server{cfg: cfg, log: log}
+	if err := srv.open(); err != nil {
+		_ = srv.close()
 		return nil, err
 	}
+	return srv, nil
+}
+
+func (srv *server) open() error {
+	if err := srv.openData(); err != nil {
+		return err
+	}
 	// The API's port before the hub: a port in use must not cost anybody a connection.
-	if srv.api, err = net.Listen("tcp", cfg.API); err != nil {
-		return nil, fmt.Errorf("-api %s: %w", cfg.API, listenCause(err))
+	var err error
+	if srv.api, err = net.Listen("tcp", srv.cfg.API); err != nil {
+		return fmt.Errorf("-api %s: %w", srv.cfg.API, listenCause(err))
 	}
 	srv.closers = append(srv.closers, srv.api.Close)
 	authenticator, err := srv.openAuth()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err = srv.openHub(authenticator); err != nil {
-		return nil, err
+	if err := srv.openHub(authenticator); err != nil {
+		return err
 	}
 	srv.openAPI()
-	return srv, nil
+	return nil
 }
 
 func (srv *server) openData() error {
@@ -163,14 +167,10 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	if err != nil {
 		return err
 	}
-	origins, err := hub.ParseOrigins(cfg.Origins)
-	if err != nil {
-		return err
-	}
 	o := hub.Options{
 		Loops: cfg.loopOptions(), Auth: authenticator, AuthTimeout: cfg.AuthTimeout,
-		Origins: origins, SnapshotTimeout: cfg.RowsTimeout, MaxRows: cfg.RowsMax, MaxRowBytes: int64(cfg.RowsBytes),
-		MaxEvents: cfg.LogEvents, MaxEventBytes: cfg.LogBytes, MaxMessageOut: cfg.MaxMessageOut,
+		Origins: cfg.Origins, SnapshotTimeout: cfg.RowsTimeout, MaxRows: cfg.RowsMax, MaxRowBytes: int64(cfg.RowsBytes),
+		MaxMessageOut:    cfg.MaxMessageOut,
 		MaxSubscriptions: cfg.MaxSubscriptions, RelayRate: float64(orOff(cfg.RelayRate)), RelayBurst: cfg.RelayBurst,
 		Logger: srv.log,
 	}
@@ -188,6 +188,12 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 		}
 		o.Snapshots = fetcher.Fetch
 	}
+	seqs, err := openSeqLog(srv.dir, hub.NewMemoryLog(cfg.LogEvents, cfg.LogBytes), srv.log)
+	if err != nil {
+		return err
+	}
+	o.Log = seqs
+	srv.closers = append(srv.closers, seqs.Close)
 	srv.hub, err = hub.New(o)
 	return err
 }
@@ -216,18 +222,12 @@ func (cfg *Config) loopOptions() eventloop.Options {
 
 func (srv *server) openAPI() {
 	handler := httpapi.New(srv.hub, httpapi.Options{
-		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.origins(),
+		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Origins,
 		MaxBody: int64(srv.cfg.MaxMessageOut), Logger: srv.log,
 		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),
 	})
 	srv.http = httpapi.NewServer(srv.cfg.API, handler, httpapi.ServerOptions{Logger: srv.log})
 	srv.api = httpapi.LimitListener(srv.api, apiConnections(srv.hub.Capacity().Descriptors))
-}
-
-// origins are those configured and the API's own, from where the demo page connects.
-func (srv *server) origins() hub.Origins {
-	o, _ := hub.ParseOrigins(srv.cfg.Origins) // openHub has looked at the error
-	return o
 }
 
 // shutdown lets go of the clients in an orderly way, within -drain. A second signal ends

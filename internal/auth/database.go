@@ -5,11 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"time"
-
-	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/busbar-ws/busbar/hub"
 )
@@ -73,61 +70,6 @@ func createFile(path string) error {
 		return fmt.Errorf("create sessions database: %w", err)
 	}
 	return f.Close()
-}
-
-// connect opens a foreign file in the way that makes no file beside it. In WAL mode that
-// is through its -wal and -shm while there are both. Without them nobody has it open and
-// all of it is in the main file: then it is read as immutable, because the usual way
-// would make a -wal and a -shm that the file's owner perhaps could not write.
-func connect(ctx context.Context, path string, opts *SessionOptions, s state) (*database, error) {
-	if !opts.ReadOnly {
-		return dial(ctx, path, opts, "mode=rw")
-	}
-	if s.live {
-		return dial(ctx, path, opts, "mode=ro")
-	}
-	db, err := dial(ctx, path, opts, "mode=ro&immutable=1")
-	if err != nil {
-		return nil, err
-	}
-	wal, err := db.walMode(ctx)
-	switch {
-	case err == nil && wal && s.wal:
-		err = fmt.Errorf("%w: it has a -wal file without a -shm file; open it once with the program that owns it", ErrDamaged)
-	case err == nil && wal:
-		db.immutable = true
-		return db, nil
-	}
-	db.close()
-	if err != nil {
-		return nil, err
-	}
-	return dial(ctx, path, opts, "mode=ro")
-}
-
-// walMode reads the file format version, 2 for WAL: byte 18 of the database header
-// (https://www.sqlite.org/fileformat.html). It goes through SQLite for the reason given
-// at createFile.
-func (db *database) walMode(ctx context.Context) (bool, error) {
-	var header []byte
-	err := db.conn.QueryRowContext(ctx, `SELECT substr(data, 1, 20) FROM sqlite_dbpage WHERE pgno = 1`).Scan(&header)
-	return len(header) == 20 && header[18] == 2, err
-}
-
-func dial(ctx context.Context, path string, opts *SessionOptions, mode string) (*database, error) {
-	query := fmt.Sprintf("%s&_error_rc=1&_busy_timeout=%d&_pragma=trusted_schema(0)", mode, opts.BusyTimeout.Milliseconds())
-	pool, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path, RawQuery: query}).String())
-	if err != nil {
-		return nil, err
-	}
-	pool.SetMaxOpenConns(opts.Connections + 2) // and the watcher's, and one for writing
-	pool.SetMaxIdleConns(opts.Connections + 2)
-	db := &database{path: path, pool: pool}
-	if err := db.prepare(ctx, opts); err != nil {
-		db.close()
-		return nil, err
-	}
-	return db, nil
 }
 
 func (db *database) prepare(ctx context.Context, opts *SessionOptions) (err error) {

@@ -31,11 +31,17 @@ const (
 	codeNotADB   = 26
 )
 
+// codeRollback is SQLITE_READONLY_ROLLBACK: a journal is left over, and reading would
+// have to begin with writing.
+const codeRollback = codeReadOnly | 3<<8
+
 // code is an error's primary result code, or 0 if it isn't SQLite's.
-func code(err error) int {
+func code(err error) int { return extended(err) & 0xff }
+
+func extended(err error) int {
 	var e *sqlite.Error
 	if errors.As(err, &e) {
-		return e.Code() & 0xff // the upper bits extend it
+		return e.Code()
 	}
 	return 0
 }
@@ -43,6 +49,9 @@ func code(err error) int {
 // explain turns what SQLite says into one line that names the file and the cause.
 func explain(doing, path string, err error) error {
 	cause := err
+	if extended(err) == codeRollback {
+		return fmt.Errorf("%s sessions database %s: its last writer died; open it once with the program that owns it: %w", doing, path, ErrDamaged)
+	}
 	switch code(err) {
 	case codeBusy, codeLocked:
 		cause = ErrLocked

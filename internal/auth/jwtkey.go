@@ -70,20 +70,26 @@ func readKey(path string) (key, error) {
 // readSecret refuses public keys in other clothes: as an HMAC secret, a thing that
 // everyone may know would let everyone sign.
 func readSecret(b []byte) (key, error) {
+	whole := b
 	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
-	_, notDER := x509.ParsePKIXPublicKey(b)
-	_, notCert := x509.ParseCertificate(b)
 	switch {
+	case isDER(whole) || isDER(b): // a key's last byte may look like a line end
+		return key{}, errors.New("it is a binary (DER) public key; convert it to PEM")
 	case bytes.HasPrefix(b, []byte("ssh-")), bytes.HasPrefix(b, []byte("ecdsa-")):
 		return key{}, errors.New("it is an SSH key; a PEM public key or a secret is needed")
 	case bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")):
 		return key{}, errors.New("it is JSON; serve a key set at a URL, or use a PEM public key or a secret")
-	case notDER == nil || notCert == nil:
-		return key{}, errors.New("it is a binary (DER) public key; convert it to PEM")
 	case len(b) < minSecret:
 		return key{}, fmt.Errorf("the secret has %d bytes; HS256 needs %d or more (RFC 7518 section 3.2)", len(b), minSecret)
 	}
 	return key{b, hmacAlgs}, nil
+}
+
+func isDER(b []byte) bool {
+	_, notKey := x509.ParsePKIXPublicKey(b)
+	_, notRSA := x509.ParsePKCS1PublicKey(b)
+	_, notCert := x509.ParseCertificate(b)
+	return notKey == nil || notRSA == nil || notCert == nil
 }
 
 func readPEM(b []byte) (key, error) {

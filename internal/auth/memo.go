@@ -16,7 +16,9 @@ type memo struct {
 	flights  *flights
 	ttl      time.Duration // how long a good answer is trusted; 0 = until it expires
 	maxToken int           // longer tokens are bad without asking, in bytes
-	ended    func([]*hub.Identity)
+
+	// ended is told about identities that were given out for a session that is none; nil = nobody.
+	ended func([]*hub.Identity)
 
 	// epoch counts the moments at which something was revoked. Invariant: a lookup that
 	// began in an earlier epoch leaves nothing in the cache. Otherwise a row read just

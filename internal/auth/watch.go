@@ -62,13 +62,12 @@ func (s *Sessions) poll(ctx context.Context) {
 // error the next poll tries again.
 func (s *Sessions) catchUp(ctx context.Context, db *database, version int64) {
 	s.memo.epoch.Add(1) // before the cache is looked at, see memo.epoch
-	if err := s.revalidate(ctx, db); err != nil {
-		if ctx.Err() == nil {
-			s.opts.Log.Warn("check for revoked sessions", "error", explain("read", s.path, err))
-		}
-		return
+	switch err := s.revalidate(ctx, db); {
+	case err == nil:
+		db.version, db.unchecked = version, false
+	case ctx.Err() == nil && code(err) != codeBusy:
+		s.reopen(ctx, db)
 	}
-	db.version, db.unchecked = version, false
 }
 
 // purge removes some of the sessions that ended over an hour ago, so that guests don't

@@ -67,7 +67,8 @@ func (a *api) identify(w http.ResponseWriter, r *http.Request, token string) (*h
 		}
 		return nil, unauthorized()
 	}
-	a.Logger.Warn("API call could not be authorised", "route", r.Pattern, "error", err)
+	// Not louder: with the store down this is every request, and the store says so itself.
+	a.Logger.Debug("API call could not be authorised", "route", r.Pattern, "error", err)
 	return nil, newFailure(http.StatusServiceUnavailable, "AUTH_UNAVAILABLE", "the token could not be checked, try again")
 }
 

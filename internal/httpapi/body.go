@@ -15,6 +15,7 @@ import (
 const (
 	typeJSON   = "application/json"
 	typeNDJSON = "application/x-ndjson"
+	typeForm   = "application/x-www-form-urlencoded" // what curl -d says of everything
 )
 
 // readBody reads the whole body, at most MaxBody bytes. The caller owns the result.
@@ -31,8 +32,8 @@ func (a *api) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body, err
 }
 
-// readJSON reads a body of the type application/json, which a missing Content-Type stands for
-// too. The result is UTF-8 but isn't parsed yet.
+// readJSON reads a body of the type application/json, which a missing Content-Type and curl's
+// stand for too. The result is UTF-8 but isn't parsed yet.
 func (a *api) readJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if t, err := mediaType(r); err != nil || t != typeJSON {
 		return nil, unsupportedType(typeJSON)
@@ -46,6 +47,9 @@ func mediaType(r *http.Request) (string, error) {
 		return typeJSON, nil
 	}
 	t, _, err := mime.ParseMediaType(header)
+	if t == typeForm {
+		t = typeJSON
+	}
 	return t, err
 }
 

@@ -1,10 +1,12 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 
+	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 )
 
@@ -56,6 +58,10 @@ func failureOf(err error) *failure {
 		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE", "the body is over the bound (-max-message-out)")
 	case errors.Is(err, hub.ErrTooLarge):
 		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE", "the message is over the bound (-max-message-out)")
+	case errors.Is(err, eventloop.ErrStopped):
+		return newFailure(http.StatusServiceUnavailable, "DRAINING", "the server is shutting down")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return newFailure(http.StatusServiceUnavailable, "UNAVAILABLE", "the call took too long, try again")
 	}
 	return newFailure(http.StatusInternalServerError, "INTERNAL", "internal error; the server's log has more")
 }

@@ -32,9 +32,10 @@ type server struct {
 	sessions *auth.Sessions
 }
 
-// start runs a server until the test ends. change may be nil.
+// start runs a server until the test ends, beside other tests. change may be nil.
 func start(t *testing.T, change func(*hub.Options, *Options)) *server {
 	t.Helper()
+	t.Parallel()
 	s := &server{T: t}
 	var err error
 	s.sessions, err = auth.OpenSessions(filepath.Join(t.TempDir(), "busbar.db"), auth.SessionOptions{

@@ -1,8 +1,10 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 )
 
@@ -108,6 +111,8 @@ func TestFailureOf(t *testing.T) {
 		{&hub.ResyncError{OldestSeq: 5}, 410, "RESYNC_REQUIRED"},
 		{hub.ErrTooLarge, 413, "TOO_LARGE"},
 		{&http.MaxBytesError{Limit: 1}, 413, "TOO_LARGE"},
+		{fmt.Errorf("listing clients: %w", context.Canceled), 503, "UNAVAILABLE"},
+		{fmt.Errorf("listing clients: %w", eventloop.ErrStopped), 503, "DRAINING"},
 		{errors.New("open /secret/path: denied"), 500, "INTERNAL"},
 	}
 	for _, tt := range tests {

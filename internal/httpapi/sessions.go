@@ -153,7 +153,7 @@ func (a *api) sessionFailure(err error) error {
 	case errors.Is(err, auth.ErrReadOnly):
 		return newFailure(http.StatusConflict, "SESSIONS_READ_ONLY", "the session store belongs to another program, which creates and revokes its sessions")
 	}
-	a.Logger.Error("session store failed", "error", err)
+	a.Logger.Warn("session store failed", "error", err)
 	return newFailure(http.StatusServiceUnavailable, "SESSIONS_UNAVAILABLE", "the session store can't be used now, try again")
 }
 

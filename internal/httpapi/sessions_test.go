@@ -54,8 +54,11 @@ func TestGuest(t *testing.T) {
 	}
 	w := ask(s, "POST", "http://example.com/api/auth/guest", "", "Origin", "https://evil.example")
 	s.wantError(w, 403, "ORIGIN_NOT_ALLOWED")
+}
 
-	s = start(t, func(_ *hub.Options, o *Options) { o.Guests = false })
+// PROTOCOL 5: no guests without -guests.
+func TestGuestsDisabled(t *testing.T) {
+	s := start(t, func(_ *hub.Options, o *Options) { o.Guests = false })
 	s.wantError(ask(s, "POST", "/api/auth/guest", ""), 403, "GUESTS_DISABLED")
 }
 

@@ -1,0 +1,56 @@
+package main
+
+const publishPresenceUsage = `Sends a JSON object to every client, as it is.
+
+Usage: busbar publish presence JSON|- [flags]
+`
+
+const publishTopicUsage = `Sends a JSON value to a topic: to every client, or to its subscribers (-routing of the server).
+
+Usage: busbar publish topic NAME JSON|- [flags]
+`
+
+func publishPresence(args []string, s streams) error {
+	var f apiFlags
+	t := newFlagTable("busbar publish presence", publishPresenceUsage)
+	operands, err := f.operands(t, 1, "a JSON object, or - for standard input", args, s)
+	if err != nil {
+		return err
+	}
+	return f.postJSON([]string{"v1", "presence"}, operands[0], s)
+}
+
+func publishTopic(args []string, s streams) error {
+	var f apiFlags
+	t := newFlagTable("busbar publish topic", publishTopicUsage)
+	operands, err := f.operands(t, 2, "a topic and a JSON value, or - for standard input", args, s)
+	if err != nil {
+		return err
+	}
+	return f.postJSON([]string{"v1", "topics", operands[0]}, operands[1], s)
+}
+
+// operands declares the server's flags behind those that t has, and reads exactly n
+// operands; what says which they are.
+func (f *apiFlags) operands(t *flagTable, n int, what string, args []string, s streams) ([]string, error) {
+	f.declare(t)
+	t.maxOperands = n
+	operands, err := t.parseOrHelp(args, s)
+	if err == nil && len(operands) < n {
+		err = usagef("%s takes %s", t.command, what)
+	}
+	return operands, err
+}
+
+// postJSON sends text, or what standard input holds. Whether it is JSON, and of the right
+// kind, the server says better than we could.
+func (f *apiFlags) postJSON(path []string, text string, s streams) error {
+	body := []byte(text)
+	if text == "-" {
+		var err error
+		if body, err = readBounded(s.in); err != nil {
+			return err
+		}
+	}
+	return f.post(path, "application/json", body, s)
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// seqBlock is how many sequence numbers are reserved with one write of the file. A crash
+// leaves a gap of at most that many; an orderly end leaves none.
+const seqBlock = 10_000
+
+// seqLog is the change log in memory, and a file that remembers which sequence numbers
+// were given out. Without it a restarted server would start at 1 again, and a client
+// that comes back with an old cursor would take other events for those that it has had.
+//
+// Safe from any goroutine but Append, which the hub calls under its own lock.
+type seqLog struct {
+	*hub.MemoryLog
+	path     string
+	reserved uint64 // numbers up to this one may have been given out, says the file
+	log      *slog.Logger
+	failing  bool // the last write failed, and has been logged
+}
+
+// openSeqLog reads the file in the directory, which may be absent.
+func openSeqLog(dir dataDir, memory *hub.MemoryLog, log *slog.Logger) (*seqLog, error) {
+	l := &seqLog{MemoryLog: memory, path: filepath.Join(dir.path, "last-seq"), log: log}
+	b, err := os.ReadFile(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("last sequence number: %w", err)
+	}
+	if l.reserved, err = strconv.ParseUint(strings.TrimSpace(string(b)), 10, 53); err != nil {
+		return nil, fmt.Errorf("last sequence number: %s holds no number; remove it to start at 1 (clients that reconnect may then miss events)", l.path)
+	}
+	memory.Resume(l.reserved)
+	return l, nil
+}
+
+// Append reserves numbers before they run out. A disk that can't be written to doesn't
+// stop events: it is logged once, and tried again with each event.
+func (l *seqLog) Append(e hub.Event, a hub.Audience) (hub.Entry, error) {
+	if next := l.Last() + 1; next > l.reserved {
+		l.reserve(next + seqBlock - 1)
+	}
+	return l.MemoryLog.Append(e, a)
+}
+
+func (l *seqLog) reserve(upTo uint64) {
+	if err := l.write(upTo); err != nil {
+		if !l.failing {
+			l.log.Error("sequence numbers can't be reserved; after a crash clients may miss events", "error", err)
+		}
+		l.failing = true
+		return
+	}
+	l.failing, l.reserved = false, upTo
+}
+
+// write replaces the file, so that a crash leaves the old number or the new one.
+func (l *seqLog) write(n uint64) error {
+	f, err := os.CreateTemp(filepath.Dir(l.path), ".last-seq-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = fmt.Fprintln(f, n)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), l.path)
+}
+
+// Close gives back what was reserved and not used.
+func (l *seqLog) Close() error {
+	if l.Last() == 0 || l.Last() == l.reserved {
+		return nil
+	}
+	if err := l.write(l.Last()); err != nil {
+		return fmt.Errorf("last sequence number: %w", err)
+	}
+	return nil
+}

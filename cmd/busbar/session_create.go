@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/busbar-ws/busbar/internal/auth"
+)
+
+const sessionCreateUsage = `Creates a session and prints its token, alone, on standard output.
+
+Usage: busbar session create -user U [flags]
+
+The data directory and the database in it are made when absent. The token is shown nowhere else.
+`
+
+func sessionCreate(args []string, s streams) error {
+	var data, user, tenant, device string
+	var ttl time.Duration
+	t := newFlagTable("busbar session create", sessionCreateUsage)
+	t.Group("Flags")
+	t.Text(&user, "user", "", "id", "user that the session is for; required")
+	t.Text(&tenant, "tenant", "", "name", "tenant that the session belongs to")
+	t.Text(&device, "device", "", "name", "what to call the session in the list")
+	t.Duration(&ttl, "ttl", 720*time.Hour, 0, "how long the session lives; 0 = for ever")
+	t.DataDir(&data)
+	if _, err := t.parseOrHelp(args, s); err != nil {
+		return err
+	}
+	if user == "" {
+		return usagef("-user: say whose session it is to be, such as -user alice")
+	}
+	token, err := createSession(data, user, tenant, ttl, device, s)
+	if errors.Is(err, auth.ErrBadSession) {
+		return usagef("session create: %v", err)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(s.out, token)
+	return err
+}
+
+func createSession(data, user, tenant string, ttl time.Duration, device string, s streams) (token string, err error) {
+	dir, err := openDataDir(data)
+	if err != nil {
+		return "", err
+	}
+	store, err := auth.OpenSessions(dir.database(), auth.SessionOptions{Log: commandLog(s)})
+	if err != nil {
+		return "", err
+	}
+	token, _, err = store.Create(context.Background(), user, tenant, ttl, device)
+	return token, errors.Join(err, store.Close())
+}

@@ -1,0 +1,157 @@
+package auth
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+var epoch0 = time.Unix(1_800_000_000, 0)
+
+func TestCacheAnswers(t *testing.T) {
+	c := newCache(0)
+	id := &hub.Identity{UserID: "u", Expires: epoch0.Add(time.Minute)}
+	c.put("good", id, 0, epoch0)
+	c.put("short", &hub.Identity{UserID: "s"}, time.Second, epoch0)
+	c.put("never", &hub.Identity{UserID: "n", Expires: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, 0, epoch0)
+	c.putBad("bad", epoch0)
+	for _, k := range []struct {
+		token string
+		after time.Duration
+		user  string // "-" = known to be bad, "" = not known
+	}{
+		{"good", 0, "u"}, {"good", time.Minute - 1, "u"}, {"good", time.Minute, ""},
+		{"short", time.Second - 1, "s"}, {"short", time.Second, ""},
+		{"never", 1e6 * time.Hour, "n"},
+		{"bad", time.Second - 1, "-"}, {"bad", time.Second, ""},
+		{"other", 0, ""},
+	} {
+		id, ok := c.get(k.token, epoch0.Add(k.after))
+		got := ""
+		if ok && id == nil {
+			got = "-"
+		} else if ok {
+			got = id.UserID
+		}
+		if got != k.user {
+			t.Errorf("%s after %v: %q, want %q", k.token, k.after, got, k.user)
+		}
+	}
+}
+
+func TestCacheKeepsThePointer(t *testing.T) {
+	c := newCache(0)
+	first := c.put("tok", &hub.Identity{UserID: "u"}, time.Second, epoch0)
+	later := epoch0.Add(time.Hour)
+	if again := c.put("tok", &hub.Identity{UserID: "u"}, time.Second, later); again != first {
+		t.Error("the same answer got another pointer")
+	}
+	if other := c.put("tok", &hub.Identity{UserID: "u", Admin: true}, time.Second, later); other == first || !other.Admin {
+		t.Error("another answer got the old pointer")
+	}
+}
+
+func TestGoodTokenIsNotBadAnyMore(t *testing.T) {
+	c := newCache(0)
+	c.putBad("tok", epoch0)
+	c.put("tok", &hub.Identity{UserID: "u"}, 0, epoch0)
+	c.drop("tok")
+	if _, ok := c.get("tok", epoch0); ok {
+		t.Error("dropped and still answered")
+	}
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	for _, limit := range []int{1, 10, 5000} {
+		c := newCache(limit)
+		for i := range 3 * limit {
+			c.put(fmt.Sprint("tok", i), &hub.Identity{UserID: "u"}, 0, epoch0)
+		}
+		if n := c.len(); n > limit || n < limit*9/10 {
+			t.Errorf("%d entries with a limit of %d", n, limit)
+		}
+	}
+}
+
+func TestBadTokensPushNothingOut(t *testing.T) {
+	c := newCache(100)
+	c.put("good", &hub.Identity{UserID: "u"}, 0, epoch0)
+	for i := range 3 * badEntries {
+		c.putBad(fmt.Sprint("bad", i), epoch0)
+	}
+	if _, ok := c.get("good", epoch0); !ok {
+		t.Error("a good token was pushed out")
+	}
+	n := 0
+	for i := range c.bad {
+		n += c.bad[i].len()
+	}
+	if n > badEntries {
+		t.Errorf("%d bad tokens are remembered", n)
+	}
+}
+
+func TestShardIsBoundedInBytes(t *testing.T) {
+	var s shard
+	s.init(1000, 10_000)
+	long := strings.Repeat("x", 1000)
+	for i := range 100 {
+		s.put(fmt.Sprint(long, i), nil, 0, epoch0)
+	}
+	if n := s.len(); n == 0 || n > 10 {
+		t.Errorf("%d entries of 1,000 bytes in 10,000", n)
+	}
+	s.put(strings.Repeat("y", 20_000), nil, 0, epoch0)
+	if s.len() == 0 {
+		t.Error("a token that can't fit pushed others out")
+	}
+	for i := range 100 {
+		s.drop(fmt.Sprint(long, i))
+	}
+	if s.bytes != 0 || s.len() != 0 {
+		t.Errorf("%d bytes, %d entries left", s.bytes, s.len())
+	}
+}
+
+// An eviction takes what expired, or what has not been used for long.
+func TestEviction(t *testing.T) {
+	var s shard
+	s.init(evictSample, 1<<20)
+	used := &hub.Identity{UserID: "used"}
+	s.put("used", used, 0, epoch0)
+	for i := range evictSample - 1 {
+		s.put(fmt.Sprint("idle", i), nil, 0, epoch0)
+	}
+	now := epoch0.Add(time.Minute)
+	for i := range evictSample - 1 {
+		s.get("used", now)
+		s.put(fmt.Sprint("new", i), nil, 0, now)
+		if _, ok := s.get("used", now); !ok {
+			t.Fatalf("eviction %d took the entry that is in use", i)
+		}
+	}
+	if _, ok := s.get("idle0", now); ok {
+		t.Error("an idle entry outlived its turn")
+	}
+}
+
+func BenchmarkCacheGet(b *testing.B) {
+	c := newCache(0)
+	tokens := make([]string, 100_000)
+	now := time.Now()
+	for i := range tokens {
+		tokens[i] = newToken()
+		c.put(tokens[i], &hub.Identity{UserID: "u"}, 0, now)
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			if _, ok := c.get(tokens[i%len(tokens)], now); !ok {
+				b.Error("lost")
+			}
+		}
+	})
+}

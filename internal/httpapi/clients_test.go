@@ -1,0 +1,134 @@
+package httpapi
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// PROTOCOL 5: GET /v1/clients lists connections in pages.
+func TestListClients(t *testing.T) {
+	s := start(t, nil)
+	var page clientPage
+	s.want(s.admin("GET", "/v1/clients", ""), 200, &page)
+	if page.Clients == nil || len(page.Clients) != 0 || page.Next != nil {
+		t.Errorf("without clients: got %+v, want an empty list and no next", page)
+	}
+	for i := range 5 {
+		s.connect(s.session(fmt.Sprint("u", i), "acme"))
+	}
+	users := make(map[string]int)
+	after := uint64(0)
+	for pages := 1; ; pages++ {
+		var page clientPage
+		s.want(s.admin("GET", fmt.Sprintf("/v1/clients?after=%d&limit=2", after), ""), 200, &page)
+		for _, c := range page.Clients {
+			users[c.UserID]++
+			if c.ID <= after {
+				t.Errorf("client %d comes after %d", c.ID, after)
+			}
+			after = c.ID
+			if c.Tenant != "acme" || c.Address == "" || c.ConnectedAt.IsZero() {
+				t.Errorf("got %+v, want tenant, address and time", c)
+			}
+		}
+		if page.Next == nil {
+			if pages != 3 {
+				t.Errorf("%d pages, want 3", pages)
+			}
+			break
+		}
+		if *page.Next != after {
+			t.Errorf("next is %d, want the page's last, %d", *page.Next, after)
+		}
+	}
+	if got := fmt.Sprint(users); got != "map[u0:1 u1:1 u2:1 u3:1 u4:1]" {
+		t.Errorf("got %s, want everybody once", got)
+	}
+}
+
+// PROTOCOL 5: DELETE /v1/clients/{id} disconnects; PROTOCOL 3: with close code 1008.
+func TestDisconnectClient(t *testing.T) {
+	s := start(t, nil)
+	c := s.connect(s.session("u", ""))
+	var page clientPage
+	s.want(s.admin("GET", "/v1/clients", ""), 200, &page)
+	target := fmt.Sprintf("/v1/clients/%d", page.Clients[0].ID)
+	s.want(s.admin("DELETE", target, ""), 204, nil)
+	c.expectClose(websocket.StatusPolicyViolation)
+	s.wantError(s.admin("DELETE", "/v1/clients/999999", ""), 404, "NOT_FOUND")
+	for _, id := range []string{"x", "-1", "1.5"} {
+		s.wantError(s.admin("DELETE", "/v1/clients/"+id, ""), 400, "INVALID_FIELD")
+	}
+}
+
+// PROTOCOL 5: the admin token, and no other, opens what isn't for clients.
+func TestAdminCalls(t *testing.T) {
+	s := start(t, nil)
+	user := s.session("u", "")
+	for _, call := range []string{"POST /v1/changes", "PUT /v1/rows/a/b", "GET /v1/clients", "GET /v1/stats", "GET /metrics"} {
+		method, target, _ := strings.Cut(call, " ")
+		s.wantError(s.as(user, method, target, ""), 403, "FORBIDDEN")
+		s.wantError(s.as("unknown", method, target, ""), 401, "UNAUTHORIZED")
+		s.wantError(s.as("down", method, target, ""), 503, "AUTH_UNAVAILABLE")
+	}
+	s.want(ask(s, "GET", "/v1/stats", "", "Authorization", "bearer "+adminToken), 200, nil)
+}
+
+// PROTOCOL 5: /v1/stats and /metrics have numbers for people and for Prometheus.
+func TestNumbers(t *testing.T) {
+	s := start(t, func(_ *hub.Options, o *Options) { o.Registry = nil })
+	s.connect(s.session("u", ""))
+	s.publish(3)
+	var stats struct {
+		Connections int
+		LastSeq     uint64 `json:"last_seq"`
+	}
+	s.want(s.admin("GET", "/v1/stats", ""), 200, &stats)
+	if stats.Connections != 1 || stats.LastSeq != 3 {
+		t.Errorf("got %+v, want 1 connection and seq 3", stats)
+	}
+
+	w := s.admin("GET", "/metrics", "")
+	s.want(w, 200, nil)
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(w.Body.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range families {
+		if f.GetHelp() == "" || f.GetType() == dto.MetricType_UNTYPED {
+			t.Errorf("%s has no HELP or no TYPE", name)
+		}
+	}
+	for _, name := range []string{"busbar_connections", "busbar_http_requests_total", "busbar_http_panics_total", "go_goroutines"} {
+		if families[name] == nil {
+			t.Errorf("%s is missing", name)
+		}
+	}
+}
+
+func TestOpenMetrics(t *testing.T) {
+	s := start(t, func(_ *hub.Options, o *Options) { o.MetricsOpen = true })
+	s.want(ask(s, "GET", "/metrics", ""), 200, nil)
+}
+
+// PROTOCOL 5: probes need no token; /readyz is 503 while the server drains.
+func TestProbes(t *testing.T) {
+	ready := false
+	s := start(t, func(_ *hub.Options, o *Options) { o.Ready = func() bool { return ready } })
+	s.want(ask(s, "GET", "/healthz", ""), 200, nil)
+	s.wantError(ask(s, "GET", "/readyz", ""), 503, "NOT_READY")
+	ready = true
+	s.want(ask(s, "GET", "/readyz", ""), 200, nil)
+	s.shutdown()
+	s.wantError(ask(s, "GET", "/readyz", ""), 503, "DRAINING")
+	s.want(ask(s, "GET", "/healthz", ""), 200, nil)
+}
