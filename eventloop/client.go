@@ -83,7 +83,7 @@ func (c *Client) unset(flag uint8)   { c.flags &^= flag }
 func (c *Client) box() *outbox {
 	if c.out == nil {
 		c.out = c.loop.newOutbox()
-		if c.is(flagApart) {
+		if c.is(flagApart) || c.state != open {
 			c.out.stop, c.out.sealed = 0, c.is(flagHeld)
 		}
 	}

@@ -99,6 +99,9 @@ func (l *Loop) ended(c *Client, err error) {
 
 // shutWrite tells the peer that nothing more comes, and leaves it time to read.
 func (l *Loop) shutWrite(c *Client) {
+	if c.state == gone {
+		return // its descriptor may be somebody else's by now
+	}
 	if c.out != nil || unix.Shutdown(int(c.fd), unix.SHUT_WR) != nil {
 		l.drop(c, c.cause)
 	}

@@ -18,6 +18,8 @@ import (
 // ErrStopped is returned by calls on an engine that has been stopped.
 var ErrStopped = errors.New("event loops have stopped")
 
+var errEnded = errors.New("the event loops have ended by themselves")
+
 // Engine is all the loops. Its methods are safe from any goroutine.
 type Engine struct {
 	opts     Options
@@ -35,7 +37,9 @@ type Engine struct {
 	connections atomic.Int64 // descriptors, handshakes included
 	addresses   *addressCap
 	draining    atomic.Bool
-	panics      sync.Map // places that were logged
+	asked       atomic.Bool // to stop
+	stopping    atomic.Bool // gnet is closing its pollers, or has
+	panics      sync.Map    // places that were logged
 
 	background context.Context
 	gnet       gnet.Engine
@@ -107,6 +111,10 @@ func (e *Engine) run(port *reservedPort) error {
 			NumEventLoop: e.opts.Loops, ReusePort: true, ReuseAddr: true, Ticker: true,
 			SocketSendBuffer: e.opts.SendBuffer, Logger: gnetLog{e.opts.Log},
 		}))
+		if e.err == nil && !e.asked.Load() {
+			e.err = errEnded
+		}
+		e.stopping.Store(true)
 		e.watcher.shut()
 		<-watched
 		close(e.done)
@@ -186,6 +194,23 @@ func (l *Loop) put(f *Frame, a *Audience) Dropped {
 		l.counters.droppedReliable.Add(uint64(dropped.Reliable))
 	}
 	return dropped
+}
+
+// AwaitRoom waits until no loop's mailbox is more than half full. A publisher that can wait
+// calls it before it publishes, and so goes no faster than its messages can be sent.
+func (e *Engine) AwaitRoom(ctx context.Context) error {
+	for _, l := range e.loops {
+		for room := l.mailbox.room(); room != nil; room = l.mailbox.room() {
+			select {
+			case <-room:
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-e.done:
+				return ErrStopped
+			}
+		}
+	}
+	return nil
 }
 
 // Wanted is true when somebody is subscribed to the key.

@@ -19,8 +19,9 @@ func (ev *events) OnBoot(g gnet.Engine) gnet.Action {
 	return gnet.None
 }
 
-// OnShutdown has nothing to do: connections end by OnClose.
-func (*events) OnShutdown(gnet.Engine) {}
+// OnShutdown is called before gnet closes its pollers, whose descriptors must not be
+// written to from there on. Connections end by OnClose.
+func (ev *events) OnShutdown(gnet.Engine) { ev.stopping.Store(true) }
 
 // OnTick is called first when all loops run, and then every tick.
 func (ev *events) OnTick() (time.Duration, gnet.Action) {

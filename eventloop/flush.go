@@ -16,16 +16,20 @@ func (l *Loop) flush() {
 	if l.flushed < l.feed.end {
 		l.flushEveryone()
 	}
-	for i := 0; i < len(l.dirty); i++ { // pumping one client may make another dirty
-		c := l.dirty[i]
-		l.dirty[i] = nil
-		c.unset(flagDirty)
-		if c.state != gone && c.out != nil && !c.out.waiting {
-			l.pump(c)
-		}
+	for at := 0; at < len(l.dirty); { // pumping one client may make another dirty
+		at = l.each(at, len(l.dirty), l.pumpDirty, func(i int) *Client { return l.dirty[i] })
 	}
-	l.dirty = l.dirty[:0]
+	clear(l.dirty)
+	l.dirty = shrink(l.dirty)[:0]
 	l.trim()
+}
+
+func (l *Loop) pumpDirty(i int) {
+	c := l.dirty[i]
+	c.unset(flagDirty)
+	if c.state != gone && c.out != nil && !c.out.waiting {
+		l.pump(c)
+	}
 }
 
 // flushEveryone walks the slab; a client whose connection breaks at its write is taken
@@ -34,10 +38,12 @@ func (l *Loop) flushEveryone() {
 	l.batch.build(&l.feed, l.flushed, l.feed.end)
 	l.flushed = l.feed.end
 	var t tally
-	for _, c := range l.roster.clients {
-		if c != nil && c.state == open {
-			l.deliver(c, &t)
-		}
+	for at := 0; at < len(l.roster.clients); {
+		at = l.each(at, len(l.roster.clients), func(i int) {
+			if c := l.roster.clients[i]; c != nil && c.state == open {
+				l.deliver(c, &t)
+			}
+		}, func(i int) *Client { return l.roster.clients[i] })
 	}
 	l.batch.forget()
 	l.counters.flushes.Add(1)

@@ -33,5 +33,18 @@ func FrameOf(wire []byte) *Frame { return &Frame{wire: wire} }
 // Wire is the frame's bytes, header included. They must not be changed.
 func (f *Frame) Wire() []byte { return f.wire }
 
+// Payload is the message in the frame. It must not be changed.
+func (f *Frame) Payload() []byte {
+	// A server's frame has two bytes of header, and the longer forms of the length
+	// behind them (RFC 6455 5.2).
+	switch f.wire[1] {
+	case 126:
+		return f.wire[4:]
+	case 127:
+		return f.wire[10:]
+	}
+	return f.wire[2:]
+}
+
 // Size is the number of bytes that the frame takes on the wire.
 func (f *Frame) Size() int { return len(f.wire) }

@@ -16,6 +16,24 @@ func (l *Loop) guard(c *Client, f func()) {
 	f()
 }
 
+// each calls f for the indexes from at up to end and returns end. A panic in one call is
+// that index's alone, and costs the client whose it is: each returns the next index, and
+// is called again from there. One deferred function for a whole walk costs a fan-out
+// nothing.
+func (l *Loop) each(at, end int, f func(i int), whose func(i int) *Client) (next int) {
+	i := at
+	defer func() {
+		if r := recover(); r != nil {
+			l.panicked(whose(i), r)
+			next = i + 1
+		}
+	}()
+	for ; i < end; i++ {
+		f(i)
+	}
+	return end
+}
+
 func (l *Loop) panicked(c *Client, r any) {
 	l.counters.panics.Add(1)
 	if place := panicPlace(); l.engine.firstPanicAt(place) {

@@ -86,7 +86,7 @@ func (l *Loop) Clients() iter.Seq[*Client] {
 
 // wake has gnet run drain when the loop gets round to it.
 func (l *Loop) wake() {
-	if el := l.gnet.Load(); el != nil {
+	if el := l.gnet.Load(); el != nil && !l.engine.stopping.Load() {
 		_ = (*el).Execute(l.engine.background, wakeUp{l})
 	}
 }
@@ -98,15 +98,32 @@ func (l *Loop) drain() {
 	defer func() { l.draining = false }()
 	l.readClock()
 	entries, writable := l.mailbox.take(l.entries, l.writable)
-	for i := range entries {
-		l.handle(&entries[i])
-		entries[i] = entry{}
+	l.entries, l.writable = nil, nil // they are the mailbox's now
+	if l.mailbox.takeLost() {
+		l.tellOfLoss()
 	}
-	for _, slot := range writable {
-		l.resume(slot)
+	for at := 0; at < len(entries); {
+		at = l.each(at, len(entries), func(i int) {
+			l.handle(&entries[i])
+			entries[i] = entry{}
+		}, nobody)
+	}
+	for at := 0; at < len(writable); {
+		at = l.each(at, len(writable), func(i int) { l.resume(writable[i]) }, nobody)
 	}
 	l.entries, l.writable = shrink(entries), shrink(writable)
 	l.flush()
+}
+
+func nobody(int) *Client { return nil }
+
+// tellOfLoss tells every client that change events were lost before they were anybody's.
+func (l *Loop) tellOfLoss() {
+	l.guard(nil, func() {
+		if f := l.handler.Lagged(nil); f != nil {
+			l.feed.append(f)
+		}
+	})
 }
 
 // shrink lets a slice that a burst has made large go.

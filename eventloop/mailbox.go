@@ -31,6 +31,9 @@ type mailbox struct {
 	frames, bytes       int
 	dead                int // entries that were dropped and still hold a place
 
+	lost    bool          // a change event was dropped
+	emptied chan struct{} // closed at the next take; nil when nobody waits for that
+
 	// Invariant: no live lossy frame stands before entries[lossyFrom]. Without it
 	// each put into a full mailbox of 1,024 change events would search all of them.
 	lossyFrom int
@@ -70,9 +73,10 @@ func (m *mailbox) putFrame(f *Frame, a *Audience) (dropped Dropped, wake bool) {
 		victim := m.victim(f.Lossy)
 		if victim < 0 {
 			dropped.count(f)
-			return dropped, false
+			return dropped, false // a lossy one
 		}
 		dropped.count(m.entries[victim].frame)
+		m.lost = m.lost || m.entries[victim].frame.Seq > 0
 		m.bury(victim)
 	}
 	wake = m.empty()
@@ -158,7 +162,33 @@ func (m *mailbox) take(entries []entry, writable []uint32) ([]entry, []uint32) {
 	e, w := m.entries, m.writable
 	m.entries, m.writable = entries[:0], writable[:0]
 	m.frames, m.bytes, m.dead, m.lossyFrom = 0, 0, 0, 0
+	if m.emptied != nil {
+		close(m.emptied)
+		m.emptied = nil
+	}
 	return e, w
+}
+
+// takeLost is whether a change event has been dropped since it was last asked.
+func (m *mailbox) takeLost() (lost bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	lost, m.lost = m.lost, false
+	return lost
+}
+
+// room is nil when the box is at most half full, and otherwise closed when it has been
+// emptied.
+func (m *mailbox) room() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if 2*m.frames <= m.maxFrames && 2*m.bytes <= m.maxBytes {
+		return nil
+	}
+	if m.emptied == nil {
+		m.emptied = make(chan struct{})
+	}
+	return m.emptied
 }
 
 // depth is how many frames and bytes wait right now.

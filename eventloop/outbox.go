@@ -23,6 +23,8 @@ type outbox struct {
 	// sealed: nothing behind the part goes out, the client is held.
 	sealed bool
 
+	told *Frame // the last frame that told of a loss; it may stand in the queue still
+
 	lagIndex   int    // place in Loop.lagging while waiting
 	waiting    bool   // for the socket to be writable: the client lags
 	progressed uint32 // tick of the last send that took something

@@ -52,31 +52,38 @@ func (l *Loop) resume(slot uint32) {
 }
 
 // fellOff deals with a client that the feed has left behind, or that has lost frames of
-// its own. It returns true when that ended the connection.
+// its own, before it is sent more. It returns true when that ended the connection.
 func (l *Loop) fellOff(c *Client) bool {
-	o := c.out
+	l.overtaken(c)
+	if o := c.out; c.is(flagOverflow) && c.state == open && !c.is(flagApart) {
+		c.unset(flagOverflow)
+		if o.queuedLen() > 0 && o.queue[o.head].frame == o.told {
+			return false // more is lost where it is about to be told of a loss
+		}
+		l.guard(c, func() {
+			if f := l.handler.Lagged(c); f != nil && c.out == o {
+				o.pushFront(f, c.pos)
+				o.told = f
+			}
+		})
+	}
+	return c.state == gone
+}
+
+// overtaken deals with a client that the feed has left behind.
+func (l *Loop) overtaken(c *Client) {
 	if c.state == open && !c.is(flagApart) && c.pos < l.feed.first {
 		if l.opts.Slow == Disconnect {
 			l.tooSlow(c)
-			return false
+			return
 		}
 		l.counters.lagDropped.Add(l.feed.first - c.pos)
 		c.pos = l.feed.first
 		c.set(flagOverflow)
 	}
-	if c.state == closing && c.pos < l.feed.first && c.pos < o.stop {
+	if c.state == closing && c.pos < l.feed.first && c.pos < c.out.stop {
 		l.drop(c, CauseSlow) // what it was owed before its Close isn't there any more
-		return true
 	}
-	if c.is(flagOverflow) && c.state == open && !c.is(flagApart) {
-		c.unset(flagOverflow)
-		l.guard(c, func() {
-			if f := l.handler.Lagged(c); f != nil {
-				o.pushFront(f, c.pos)
-			}
-		})
-	}
-	return c.state == gone
 }
 
 // tooSlow gives up on an open client: what it is owed is forgotten, but for the rest of the
@@ -128,7 +135,7 @@ func (l *Loop) checkLagging() {
 			l.tooSlow(c)
 			continue
 		}
-		l.fellOff(c)
+		l.overtaken(c)
 	}
 }
 

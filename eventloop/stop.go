@@ -43,6 +43,7 @@ func (e *Engine) checkEmpty() {
 func (e *Engine) Stop() {
 	e.draining.Store(true)
 	e.stopOnce.Do(func() {
+		e.asked.Store(true)
 		_ = e.gnet.Stop(context.Background())
 		<-e.done
 		e.watcher.close()

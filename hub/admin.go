@@ -121,8 +121,10 @@ func (r *revocations) add(match func(*Identity) bool) {
 	r.items = append(r.items, revocation{match, now})
 }
 
-func (r *revocations) hit(id *Identity) bool {
+// hit is whether id was revoked after its lookup began. What was looked up later knows of
+// the revocation: the user may have signed in again.
+func (r *revocations) hit(id *Identity, began time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.items, func(i revocation) bool { return i.match(id) })
+	return slices.ContainsFunc(r.items, func(i revocation) bool { return !i.at.Before(began) && i.match(id) })
 }

@@ -68,13 +68,16 @@ func (cb *callbacks) Closed(c *eventloop.Client, _ eventloop.Cause) {
 	cb.leaves.add(c.ID())
 }
 
-// Lagged tells a client that has lost messages to pull what it missed.
+// Lagged tells clients that have lost messages to pull what they missed.
 func (cb *callbacks) Lagged(*eventloop.Client) *eventloop.Frame {
 	return resyncFrame(cb.log.Oldest(), cb.log.Last())
 }
 
 // Drained goes on with a client that catches up page by page.
 func (cb *callbacks) Drained(c *eventloop.Client) {
+	if !c.Open() {
+		return
+	}
 	c.Hold()
 	(*Hub)(cb).readLog(c.ID(), stateOf(c))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -25,10 +26,10 @@ const (
 func (h *Hub) readLog(client uint64, s *state) {
 	since, id := s.cursor, s.identity
 	queued := h.reads.do(func() {
-		page, err := h.log.Range(h.background, since, pageEvents)
-		entries, more := firstBytes(page.Entries)
+		page, err := h.readPage(since)
+		entries := firstBytes(page.Entries)
 		frames := h.catchUpFrames(id, entries)
-		if more || len(entries) == pageEvents {
+		if len(entries) > 0 && entries[len(entries)-1].Seq < page.Last {
 			last := entries[len(entries)-1].Seq
 			h.engine.Post(client, func(c *eventloop.Client) { h.gotPage(c, s, last, frames) })
 			return
@@ -42,6 +43,24 @@ func (h *Hub) readLog(client uint64, s *state) {
 	}
 }
 
+// readPage reads the log, and returns when every event up to the page's Last is in the
+// mailboxes: an event can be read before it is, and would come again behind what is
+// posted now.
+func (h *Hub) readPage(since uint64) (page Page, err error) {
+	defer h.recovered("reading the change log", &err)
+	ctx, cancel := context.WithTimeout(h.background, logTimeout)
+	defer cancel()
+	if page, err = h.log.Range(ctx, since, pageEvents); err != nil {
+		return Page{}, err
+	}
+	h.publishing.Lock()
+	defer h.publishing.Unlock()
+	return page, nil
+}
+
+// logTimeout bounds one read of the change log.
+const logTimeout = 10 * time.Second
+
 func (h *Hub) catchUpFrames(id *Identity, entries []Entry) []*eventloop.Frame {
 	frames := make([]*eventloop.Frame, 0, len(entries))
 	for _, e := range entries {
@@ -52,15 +71,15 @@ func (h *Hub) catchUpFrames(id *Identity, entries []Entry) []*eventloop.Frame {
 	return frames
 }
 
-// firstBytes cuts a page at pageBytes; more is whether something was cut off.
-func firstBytes(entries []Entry) (first []Entry, more bool) {
+// firstBytes cuts a page at pageBytes.
+func firstBytes(entries []Entry) []Entry {
 	size := 0
 	for i, e := range entries {
 		if size += len(e.JSON); size > pageBytes && i > 0 {
-			return entries[:i], true
+			return entries[:i]
 		}
 	}
-	return entries, false
+	return entries
 }
 
 // gotPage runs on the client's loop: more is to come, behind seq last.
@@ -85,17 +104,17 @@ func (h *Hub) gotLast(c *eventloop.Client, upTo uint64, frames []*eventloop.Fram
 }
 
 // includes is whether a client that was away may be given the event. Who was subscribed
-// to a topic then isn't known, so topic audiences leave out everyone but admins.
+// to a topic then isn't known, so events for topics are live only.
 func (a *Audience) includes(id *Identity) bool {
 	switch {
+	case a.Topic != "":
+		return false
 	case id.Admin:
 		return true
 	case len(a.Users) > 0:
 		return slices.Contains(a.Users, id.UserID)
-	case a.Tenant != "":
-		return a.Tenant == id.Tenant
 	}
-	return a.Topic == ""
+	return a.Tenant == "" || a.Tenant == id.Tenant
 }
 
 func resyncFrame(oldest, last uint64) *eventloop.Frame {

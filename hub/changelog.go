@@ -1,6 +1,10 @@
 package hub
 
-import "context"
+import (
+	"context"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
 
 // ChangeLog remembers change events, so that a client that was away can pull what it
 // missed. An implementation is safe from any goroutine.
@@ -32,6 +36,10 @@ type Entry struct {
 	Seq      uint64
 	JSON     []byte // the Event, as EncodeEvent gives it
 	Audience Audience
+
+	// frame is JSON as it goes out, when the log keeps it so. An event for a topic's
+	// subscribers has no Seq there: it isn't caught up on, so it is never a repeat.
+	frame *eventloop.Frame
 }
 
 // Page is a part of the log, with the log's bounds at the moment it was read.

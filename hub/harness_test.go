@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -23,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
 // reached by a test that fails.
 const patience = 20 * time.Second
 
-func within(t *testing.T) context.Context {
+func within(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
@@ -43,7 +42,7 @@ var namesAre = AuthenticatorFunc(func(_ context.Context, token string) (*Identit
 })
 
 // start runs a hub on a free port until the test ends.
-func start(t *testing.T, change func(*Options)) *Hub {
+func start(t testing.TB, change func(*Options)) *Hub {
 	t.Helper()
 	o := Options{Auth: namesAre, Loops: eventloop.Options{Listen: "127.0.0.1:0", Loops: 2}}
 	if change != nil {
@@ -64,17 +63,21 @@ func start(t *testing.T, change func(*Options)) *Hub {
 // client is a connection made by a library that isn't ours.
 type client struct {
 	*websocket.Conn
-	t *testing.T
+	t testing.TB
 }
 
-func dial(t *testing.T, h *Hub, token, query string) (*client, *http.Response, error) {
+func dial(t testing.TB, h *Hub, token, query string) (*client, *http.Response, error) {
 	t.Helper()
 	header := http.Header{}
 	if token != "" {
 		header.Set("Authorization", "Bearer "+token)
 	}
-	conn, resp, err := websocket.Dial(within(t), "ws://"+h.Addr().String()+"/"+query,
-		&websocket.DialOptions{HTTPHeader: header, CompressionMode: websocket.CompressionDisabled})
+	return dialWith(t, h, query, &websocket.DialOptions{HTTPHeader: header})
+}
+
+func dialWith(t testing.TB, h *Hub, query string, o *websocket.DialOptions) (*client, *http.Response, error) {
+	t.Helper()
+	conn, resp, err := websocket.Dial(within(t), "ws://"+h.Addr().String()+"/"+query, o)
 	if err != nil {
 		return nil, resp, err
 	}
@@ -84,12 +87,12 @@ func dial(t *testing.T, h *Hub, token, query string) (*client, *http.Response, e
 }
 
 // connect dials and waits until the client is in broadcasts.
-func connect(t *testing.T, h *Hub, token string) *client {
+func connect(t testing.TB, h *Hub, token string) *client {
 	t.Helper()
 	return connectQuery(t, h, token, "")
 }
 
-func connectQuery(t *testing.T, h *Hub, token, query string) *client {
+func connectQuery(t testing.TB, h *Hub, token, query string) *client {
 	t.Helper()
 	c, _, err := dial(t, h, token, query)
 	if err != nil {
@@ -117,16 +120,6 @@ func (c *client) text() string {
 	return string(b)
 }
 
-// object reads one text message and decodes it.
-func (c *client) object() map[string]any {
-	c.t.Helper()
-	var o map[string]any
-	if text := c.text(); json.Unmarshal([]byte(text), &o) != nil {
-		c.t.Fatalf("not a JSON object: %s", text)
-	}
-	return o
-}
-
 func (c *client) send(text string) {
 	c.t.Helper()
 	if err := c.Write(within(c.t), websocket.MessageText, []byte(text)); err != nil {
@@ -150,19 +143,8 @@ func (c *client) closed() (websocket.StatusCode, string) {
 	}
 }
 
-// settle waits until the hub has acted on all that the client has sent so far.
-func (c *client) settle() {
-	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	ctx = c.CloseRead(ctx)
-	if err := c.Ping(ctx); err != nil {
-		c.t.Fatalf("ping: %v", err)
-	}
-}
-
 // eventually waits for a condition that has no event to wait for.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for !ok() {

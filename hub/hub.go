@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -26,6 +27,15 @@ type Hub struct {
 	// that every client gets events in the order of their seqs.
 	publishing sync.Mutex
 	opIDs      *opIDs // guarded by publishing
+
+	// rowOrder is held from storing a snapshot until it is in the mailboxes: the last
+	// one that subscribers get is the one that is stored.
+	rowOrder sync.Mutex
+
+	// storing is held from storing a row's snapshot until its frame is in the
+	// mailboxes, and while one is read: what was stored last is also sent last, and
+	// what a snapshot has that was read isn't sent behind it.
+	storing sync.Mutex
 
 	draining atomic.Bool
 	revoked  revocations
@@ -59,11 +69,14 @@ func New(o Options) (*Hub, error) {
 		err = h.engine.Start()
 	}
 	if err != nil {
-		h.close()
+		h.close(h.background)
 		return nil, err
 	}
 	return h, nil
 }
+
+// workersGrace is how long Shutdown waits for lookups and fetches that were told to end.
+const workersGrace = time.Second
 
 // rememberedOps is how many op ids are remembered (PROTOCOL section 5).
 const rememberedOps = 10_000
@@ -104,8 +117,11 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	h.draining.Store(true)
 	err := h.engine.Drain(ctx, ws.StatusGoingAway, "server is shutting down")
 	h.stop.Do(func() {
+		h.cancel() // what runs on workers has nobody left to answer
 		h.engine.Stop()
-		h.close()
+		grace, cancel := context.WithTimeout(context.Background(), workersGrace)
+		defer cancel()
+		h.close(grace)
 	})
 	if err != nil {
 		return fmt.Errorf("draining: %w", err)
@@ -113,10 +129,17 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-func (h *Hub) close() {
+// close ends what runs beside the loops. What an embedder's function does beyond ctx, which
+// it ought to look at, isn't waited for.
+func (h *Hub) close(ctx context.Context) {
 	h.cancel()
 	h.leaves.close()
 	for _, w := range []*workers{h.auth, h.fetches, h.reads} {
-		w.close()
+		w.close(ctx)
 	}
 }
+
+// AwaitRoom waits until the loops' queues are at most half full. A publisher that can wait
+// calls it before it publishes, and then goes no faster than its messages can be sent;
+// one that doesn't may fill a queue, which lets go of the oldest messages.
+func (h *Hub) AwaitRoom(ctx context.Context) error { return h.engine.AwaitRoom(ctx) }

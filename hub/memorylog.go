@@ -67,6 +67,8 @@ func (l *MemoryLog) Append(e Event, a Audience) (Entry, error) {
 	l.last++
 	e.Seq = l.last
 	entry := Entry{Seq: e.Seq, JSON: appendEvent(nil, &e), Audience: a}
+	entry.frame = eventFrame(entry)
+	entry.JSON = entry.frame.Payload() // the same bytes
 	if l.count == l.maxEvents {
 		l.dropOldest()
 	}

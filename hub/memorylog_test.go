@@ -133,6 +133,22 @@ func TestMemoryLogKeepsTheAudience(t *testing.T) {
 	}
 }
 
+// PROTOCOL 3: a delete has no data, also when it comes to the log with some.
+func TestMemoryLogEncodesLikeEncodeEvent(t *testing.T) {
+	l := NewMemoryLog(0, 0)
+	for _, kind := range []ChangeKind{Insert, Update, Delete} {
+		e := Event{Seq: 99, Entity: "Todo", RowID: "1", Kind: kind, Data: []byte(`{"a":1}`), Timestamp: "1Z"}
+		entry, err := l.Append(e, Audience{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Seq = entry.Seq
+		if want, err := EncodeEvent(e); err != nil || string(entry.JSON) != string(want) {
+			t.Errorf("the log has %s, want %s, %v", entry.JSON, want, err)
+		}
+	}
+}
+
 // Events of all sizes against a plain slice.
 func TestMemoryLogRandomly(t *testing.T) {
 	for seed := range uint64(10) {

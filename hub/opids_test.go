@@ -3,6 +3,7 @@ package hub
 import (
 	"fmt"
 	"testing"
+	"unsafe"
 )
 
 // PROTOCOL 5: a repeated op id answers the first seq; the last so many are remembered.
@@ -40,5 +41,15 @@ func TestOpIDsWithoutID(t *testing.T) {
 	none.add("op", 1)
 	if _, ok := none.seen("op"); ok {
 		t.Error("a memory of none remembers")
+	}
+}
+
+func TestOpIDsAreCopied(t *testing.T) {
+	o := newOpIDs(10)
+	body := []byte("op1")
+	o.add(unsafe.String(unsafe.SliceData(body), len(body)), 1)
+	copy(body, "xxx")
+	if seq, ok := o.seen("op1"); !ok || seq != 1 {
+		t.Error("the request's body was kept")
 	}
 }

@@ -29,6 +29,8 @@ func TestOriginsAllow(t *testing.T) {
 		{"with a path", nil, "https://example.com/", "example.com", false},
 
 		{"listed", []string{"https://app.example.com"}, "https://app.example.com", "x", true},
+		{"listed with a slash behind", []string{"https://app.example.com/"}, "https://app.example.com", "x", true},
+		{"wildcard of localhost", []string{"http://*.localhost:3000"}, "http://app.localhost:3000", "x", true},
 		{"listed second", []string{"https://a.example", " https://b.example "}, "https://b.example", "x", true},
 		{"listed, default port spelled out", []string{"https://app.example.com:443"}, "https://app.example.com", "x", true},
 		{"listed, other port", []string{"http://localhost:3000"}, "http://localhost:3001", "localhost", false},
@@ -62,7 +64,7 @@ func TestOriginsAllow(t *testing.T) {
 func TestParseOriginsNamesTheEntry(t *testing.T) {
 	for _, entry := range []string{
 		"", "null", "app.example.com", "*.example.com", "https://", "https://a.example/path",
-		"https://a.example/", "https://a.example?x", "https://u@a.example", "https://a.*.example",
+		"https://a.example//", "https://*.com", "https://*.", "https://a.example?x", "https://u@a.example", "https://a.*.example",
 		"https://*.*.example", "https://*", "https://a.example:", "https://a example",
 	} {
 		_, err := ParseOrigins([]string{"https://fine.example", entry})

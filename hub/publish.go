@@ -1,10 +1,13 @@
 package hub
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 
@@ -19,6 +22,7 @@ func (h *Hub) PublishChange(c Change) (seq uint64, err error) {
 	if err := validateChange(&c, h.opts.MaxMessageOut); err != nil {
 		return 0, err
 	}
+	c.Audience.Users = distinct(c.Audience.Users)
 	e := Event{Entity: c.Entity, RowID: c.RowID, Kind: c.Kind, Data: c.Data, Timestamp: c.Timestamp}
 	if e.Timestamp == "" {
 		e.Timestamp = strconv.FormatInt(time.Now().Unix(), 10) + "Z"
@@ -43,13 +47,27 @@ func (h *Hub) PublishChange(c Change) (seq uint64, err error) {
 	return entry.Seq, nil
 }
 
+// distinct sorts names in place and leaves each of them once: whoever is named twice is
+// still sent one message.
+func distinct[T cmp.Ordered](names []T) []T {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // CheckChange says what PublishChange would find wrong with a change, without
 // publishing it.
 func (h *Hub) CheckChange(c *Change) error { return validateChange(c, h.opts.MaxMessageOut) }
 
+// eventFrame is the entry's frame: the log's own, which all share, or one that is made now
+// when the log keeps none.
 func eventFrame(e Entry) *eventloop.Frame {
+	if e.frame != nil {
+		return e.frame
+	}
 	f := eventloop.NewFrame(ws.OpText, e.JSON)
-	f.Seq = e.Seq
+	if e.Audience.Topic == "" {
+		f.Seq = e.Seq
+	}
 	return f
 }
 
@@ -70,7 +88,7 @@ func (h *Hub) audienceOf(c *Change) *eventloop.Audience {
 // PublishPresence sends a JSON object to every client, as it is.
 func (h *Hub) PublishPresence(object json.RawMessage) error {
 	if !isObject(object) {
-		return &FieldError{Field: "body", Message: "presence must be a JSON object"}
+		return &FieldError{Field: "body", Message: "presence must be a JSON object in UTF-8"}
 	}
 	if len(object) > h.opts.MaxMessageOut {
 		return ErrTooLarge
@@ -87,7 +105,7 @@ func isObject(text []byte) bool {
 		switch b {
 		case ' ', '\t', '\r', '\n':
 		case '{':
-			return json.Valid(text)
+			return json.Valid(text) && utf8.Valid(text)
 		default:
 			return false
 		}
@@ -101,8 +119,14 @@ func (h *Hub) PublishTopic(topic string, data json.RawMessage) error {
 	if topic == "" {
 		return &FieldError{Field: "topic", Message: "must not be empty"}
 	}
-	if !json.Valid(data) {
+	if err := checkName("topic", topic); err != nil {
+		return err
+	}
+	if len(data) == 0 {
 		return &FieldError{Field: "data", Message: "must be JSON"}
+	}
+	if err := checkData(data); err != nil {
+		return err
 	}
 	message := appendJSONString([]byte(`{"type":"topic","topic":`), topic)
 	message = append(message, `,"data":`...)
@@ -136,12 +160,16 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 	if err != nil {
 		return err
 	}
+	h.counters.rows.Add(1)
+	h.rowOrder.Lock()
+	defer h.rowOrder.Unlock()
 	if h.rows == nil {
 		tenant = ""
 	} else if kind == Snapshot {
+		h.storing.Lock()
+		defer h.storing.Unlock()
 		f.Version = h.rows.put(tenant, entity, rowID, f.Wire())
 	}
-	h.counters.rows.Add(1)
 	h.engine.Publish(f, &eventloop.Audience{Key: keyOfRow(tenant, entity, rowID)})
 	return nil
 }
@@ -170,7 +198,7 @@ func (h *Hub) SendBinary(b []byte, ids ...uint64) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	return h.binary(b, &eventloop.Audience{Clients: ids})
+	return h.binary(b, &eventloop.Audience{Clients: distinct(slices.Clone(ids))})
 }
 
 func (h *Hub) binary(b []byte, to *eventloop.Audience) error {

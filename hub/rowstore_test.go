@@ -80,6 +80,10 @@ func TestRowStoreTooLarge(t *testing.T) {
 	if got := s.stats(); got.rows != 1 || got.evicted != 1 {
 		t.Errorf("got %+v", got)
 	}
+	s.put("", "Todo", "spare", make([]byte, 10, 1000))
+	if _, _, ok := s.get("", "Todo", "spare"); ok {
+		t.Error("a payload's unused capacity wasn't counted")
+	}
 	none := newRowStore(0, 1000)
 	none.put("", "Todo", "1", nil)
 	if got := none.stats(); got.rows != 0 || got.bytes != 0 {

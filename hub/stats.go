@@ -29,10 +29,10 @@ const (
 var authNames = [authResults]string{"cached", "looked_up", "rejected", "failed"}
 
 type counters struct {
-	ignored                                           [ignoredReasons]atomic.Uint64
-	auth                                              [authResults]atomic.Uint64
-	changes, repeated, presence, topics, rows, binary atomic.Uint64
-	relayed, rateLimited, denied, snapshotErrors      atomic.Uint64
+	ignored                                              [ignoredReasons]atomic.Uint64
+	auth                                                 [authResults]atomic.Uint64
+	changes, repeated, presence, topics, rows, binary    atomic.Uint64
+	relayed, rateLimited, denied, snapshotErrors, panics atomic.Uint64
 }
 
 // Stats is a snapshot of the counters: totals since the start unless said otherwise.
@@ -92,6 +92,7 @@ func (h *Hub) Stats() Stats {
 		r := h.rows.stats()
 		s.StoredRows, s.StoredBytes, s.RowsEvicted = r.rows, r.bytes, r.evicted
 	}
+	s.Panics = c.panics.Load()
 	s.addLoops(e.Loops)
 	return s
 }

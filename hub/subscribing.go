@@ -20,6 +20,13 @@ type rowAsked struct {
 	tickets       []uint64
 }
 
+// cancel ends what was begun.
+func (a *rowAsked) cancel(c *eventloop.Client) {
+	for i, key := range a.keys {
+		c.CancelSubscription(key, a.tickets[i])
+	}
+}
+
 func (h *Hub) rowTenants(id *Identity) []string {
 	if h.rows == nil || id.Tenant == "" {
 		return []string{""}
@@ -36,13 +43,14 @@ func (h *Hub) subscribeRow(c *eventloop.Client, m clientMessage) {
 	}
 	id := identityOf(c)
 	asked := rowAsked{identity: id, entity: string(m.entity), rowID: string(m.rowID), tenants: h.rowTenants(id)}
-	if !h.roomFor(c, len(asked.tenants)) {
+	if !h.roomFor(c) { // of the two keys one goes with the answer
 		return
 	}
 	for _, tenant := range asked.tenants {
 		key := keyOfRow(tenant, asked.entity, asked.rowID)
 		ticket, ok := c.SubscribePending(key)
 		if !ok {
+			asked.cancel(c)
 			return // asked already, and the answer is on its way
 		}
 		asked.keys, asked.tickets = append(asked.keys, key), append(asked.tickets, ticket)
@@ -51,8 +59,8 @@ func (h *Hub) subscribeRow(c *eventloop.Client, m clientMessage) {
 }
 
 // roomFor is false when the client has as many subscriptions as one may have.
-func (h *Hub) roomFor(c *eventloop.Client, more int) bool {
-	if c.Subscriptions()+more > h.opts.MaxSubscriptions {
+func (h *Hub) roomFor(c *eventloop.Client) bool {
+	if c.Subscriptions() >= h.opts.MaxSubscriptions {
 		h.counters.ignored[ignoredSubscriptions].Add(1)
 		return false
 	}
@@ -76,7 +84,7 @@ func (h *Hub) fetch(client uint64, asked rowAsked) {
 func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, version uint64) {
 	if h.rows != nil {
 		for i, tenant := range asked.tenants {
-			if wire, version, ok := h.rows.get(tenant, asked.entity, asked.rowID); ok {
+			if wire, version, ok := h.stored(tenant, asked.entity, asked.rowID); ok {
 				return i, eventloop.FrameOf(wire), version
 			}
 		}
@@ -84,7 +92,7 @@ func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, 
 	}
 	ctx, cancel := context.WithTimeout(h.background, h.opts.SnapshotTimeout)
 	defer cancel()
-	payload, ok, err := h.opts.Snapshots(ctx, asked.identity, asked.entity, asked.rowID)
+	payload, ok, err := h.callSnapshots(ctx, asked)
 	if err != nil {
 		h.counters.snapshotErrors.Add(1)
 		h.opts.Logger.Warn("fetching a snapshot failed", "entity", asked.entity, "error", err)
@@ -98,6 +106,18 @@ func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, 
 		return -1, nil, 0
 	}
 	return 0, frame, 0
+}
+
+// stored reads a row's snapshot, behind whoever is publishing it.
+func (h *Hub) stored(tenant, entity, rowID string) (wire []byte, version uint64, ok bool) {
+	h.storing.Lock()
+	defer h.storing.Unlock()
+	return h.rows.get(tenant, entity, rowID)
+}
+
+func (h *Hub) callSnapshots(ctx context.Context, asked rowAsked) (payload []byte, ok bool, err error) {
+	defer h.recovered("fetching a snapshot", &err)
+	return h.opts.Snapshots(ctx, asked.identity, asked.entity, asked.rowID)
 }
 
 // fetched runs on the client's loop, in order with what is published.
@@ -142,7 +162,7 @@ func (h *Hub) subscribeTo(c *eventloop.Client, m clientMessage) {
 	}
 	if string(m.kind) == "unsubscribe" {
 		c.Unsubscribe(key)
-	} else if h.roomFor(c, 1) {
+	} else if h.roomFor(c) {
 		c.Subscribe(key)
 	}
 }

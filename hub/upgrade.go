@@ -18,6 +18,7 @@ type arrival struct {
 	request *wsproto.Request
 	since   uint64
 	catchUp bool // since was given
+	began   time.Time
 }
 
 // Upgrade decides whether a connection is let in, here when the answer is in memory and
@@ -28,7 +29,7 @@ func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
 		c.Refuse(wsproto.RefuseForbiddenOrigin)
 		return
 	}
-	a := arrival{request: r}
+	a := arrival{request: r, began: time.Now()}
 	var err error
 	if a.since, a.catchUp, err = sinceOf(r.Query); err != nil {
 		c.Refuse(badSince)
@@ -43,12 +44,17 @@ func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
 	queued := h.auth.do(func() {
 		ctx, cancel := context.WithTimeout(h.background, h.opts.AuthTimeout)
 		defer cancel()
-		id, err := h.opts.Auth.Authenticate(ctx, r.Token)
+		id, err := h.lookUp(ctx, r.Token)
 		h.engine.Post(client, func(c *eventloop.Client) { h.decideLate(c, a, id, err) })
 	})
 	if !queued {
 		c.Refuse(wsproto.RefuseOverloaded)
 	}
+}
+
+func (h *Hub) lookUp(ctx context.Context, token string) (id *Identity, err error) {
+	defer h.recovered("looking up a token", &err)
+	return h.opts.Auth.Authenticate(ctx, token)
 }
 
 var badSince = &wsproto.Refusal{Status: 400, Reason: "since isn't a sequence number"}
@@ -70,7 +76,7 @@ func sinceOf(query string) (since uint64, given bool, err error) {
 // while it was on its way.
 func (h *Hub) decideLate(c *eventloop.Client, a arrival, id *Identity, err error) {
 	switch {
-	case err == nil && id != nil && h.revoked.hit(id):
+	case err == nil && id != nil && h.revoked.hit(id, a.began):
 		id, err = nil, ErrUnauthorized
 	case err == nil && id != nil:
 		h.counters.auth[authLookedUp].Add(1)

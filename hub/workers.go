@@ -1,6 +1,9 @@
 package hub
 
 import (
+	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -68,10 +71,28 @@ func (w *workers) next() func() {
 	return f
 }
 
-// close forgets what waits and returns when what runs has ended.
-func (w *workers) close() {
+// recovered is deferred around an embedder's function on a worker: a panic in it is an
+// error of that call, counted and logged, and not the end of the process.
+func (h *Hub) recovered(doing string, err *error) {
+	if r := recover(); r != nil {
+		h.counters.panics.Add(1)
+		h.opts.Logger.Error("panic while "+doing, "panic", r, "stack", string(debug.Stack()))
+		*err = fmt.Errorf("%s: panic: %v", doing, r)
+	}
+}
+
+// close forgets what waits and returns when what runs has ended, or ctx has.
+func (w *workers) close(ctx context.Context) {
 	w.mu.Lock()
 	w.closed = true
 	w.mu.Unlock()
-	w.done.Wait()
+	ended := make(chan struct{})
+	go func() {
+		w.done.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 )
 
@@ -36,7 +37,7 @@ func (srv *server) bearer() string {
 	if srv.admin.file == "" {
 		return "$BUSBAR_ADMIN_TOKEN"
 	}
-	return "$(cat " + srv.admin.file + ")"
+	return "$(cat " + shellWord(srv.admin.file) + ")"
 }
 
 func (srv *server) demoLink(api string) string {
@@ -58,15 +59,26 @@ func (srv *server) demoLink(api string) string {
 func (srv *server) tailFlags(ws string) string {
 	flags := ""
 	if srv.cfg.Data != "./busbar-data" {
-		flags += " -data " + srv.cfg.Data
+		flags += " -data " + shellWord(srv.cfg.Data)
 	}
 	if srv.cfg.AdminTokenFile != "" {
-		flags += " -admin-token-file " + srv.cfg.AdminTokenFile
+		flags += " -admin-token-file " + shellWord(srv.cfg.AdminTokenFile)
 	}
 	if ws != "127.0.0.1:4322" {
 		flags += " -url ws://" + ws
 	}
 	return flags
+}
+
+// shellWord is text as one word on a shell's command line.
+func shellWord(text string) string {
+	plain := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("-_./", r)
+	}
+	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !plain(r) }) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // reachable is an address that a client on this host can use.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
@@ -50,7 +51,10 @@ func (srv *server) openTokens() (hub.Authenticator, error) {
 		srv.closers = append(srv.closers, a.Close)
 		return a, nil
 	case authHTTP:
-		a, err := auth.NewHTTP(auth.HTTPOptions{URL: cfg.AuthURL, Timeout: cfg.AuthTimeout, CacheTTL: cfg.AuthCache})
+		a, err := auth.NewHTTP(auth.HTTPOptions{
+			URL: cfg.AuthURL, Timeout: cfg.AuthTimeout,
+			CacheTTL: max(cfg.AuthCache, time.Nanosecond), // zero would be the default
+		})
 		if err != nil {
 			return nil, fmt.Errorf("-auth http: %w", err)
 		}

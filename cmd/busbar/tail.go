@@ -47,7 +47,11 @@ func tail(args []string, s streams) error {
 	if _, err := t.parseOrHelp(args, s); err != nil {
 		return err
 	}
-	token, err := tailToken(tokenFile, data, adminTokenFile, s)
+	env := s.getenv("BUSBAR_TOKEN")
+	if t.given()["admin-token-file"] == "-admin-token-file" {
+		env = "" // a flag beats a variable
+	}
+	token, err := tailToken(tokenFile, env, data, adminTokenFile, s)
 	if err != nil {
 		return err
 	}
@@ -67,8 +71,7 @@ func declareTailMessages(t *flagTable, cfg *tailConfig) {
 	t.Bool(&cfg.json, "json", "print binary messages as JSON too, with the bytes in base64")
 }
 
-func tailToken(file, data, adminTokenFile string, s streams) (string, error) {
-	env := s.getenv("BUSBAR_TOKEN")
+func tailToken(file, env, data, adminTokenFile string, s streams) (string, error) {
 	switch {
 	case file == "-":
 		token, err := readLine(s.in)

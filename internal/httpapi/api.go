@@ -101,11 +101,11 @@ func New(h *hub.Hub, o Options) http.Handler {
 // route is the table of all calls. Path wildcards arrive decoded, so they may contain
 // slashes that were sent as %2F.
 func (a *api) route() {
-	a.mux.Handle("POST /v1/changes", a.admin(a.postChanges))
-	a.mux.Handle("POST /v1/presence", a.admin(a.postPresence))
-	a.mux.Handle("POST /v1/topics/{topic}", a.admin(a.postTopic))
-	a.mux.Handle("PUT /v1/rows/{entity}/{row}", a.admin(a.putRow))
-	a.mux.Handle("POST /v1/broadcast", a.admin(a.postBroadcast))
+	a.mux.Handle("POST /v1/changes", a.publisher(a.postChanges))
+	a.mux.Handle("POST /v1/presence", a.publisher(a.postPresence))
+	a.mux.Handle("POST /v1/topics/{topic}", a.publisher(a.postTopic))
+	a.mux.Handle("PUT /v1/rows/{entity}/{row}", a.publisher(a.putRow))
+	a.mux.Handle("POST /v1/broadcast", a.publisher(a.postBroadcast))
 
 	a.mux.Handle("GET /api/sync/pull", a.open(a.pull))
 	a.mux.Handle("GET /api/auth/me", a.open(a.me))

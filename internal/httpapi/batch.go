@@ -41,6 +41,7 @@ func (a *api) postBatch(w http.ResponseWriter, r *http.Request) error {
 	}
 	var done published
 	for _, n := range batch {
+		a.awaitRoom(r)
 		seq, err := a.hub.PublishChange(n.change)
 		if err != nil {
 			return atLine(err, n.line, done.Count)

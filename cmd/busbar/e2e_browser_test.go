@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image/color"
+	"image/png"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// browser is Chromium without a window. It is owned by its test.
+type browser struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+// startBrowser starts Chromium with a profile of its own, and nothing that talks to anyone else.
+func startBrowser(t *testing.T) *browser {
+	t.Helper()
+	profile, err := os.MkdirTemp("", "busbar-chromium-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(func() {
+		_ = chromedp.Cancel(ctx) // closes the browser and waits for it
+		cancel()
+		stop()
+		// Chromium's helpers may write for a moment after it has gone.
+		eventually(t, "the browser's profile removed", func() bool { return os.RemoveAll(profile) == nil })
+	})
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("starting Chromium: %v", err)
+	}
+	return &browser{t, ctx}
+}
+
+// tab is one page.
+type tab struct {
+	t   *testing.T
+	ctx context.Context
+}
+
+// open opens an address in a new tab.
+func (b *browser) open(t *testing.T, address string) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(b.ctx)
+	t.Cleanup(cancel)
+	p := &tab{t, ctx}
+	// The tab lasts as long as the context of the first call, which must not be one with a deadline.
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("opening a tab: %v", err)
+	}
+	p.do("opening "+strings.Split(address, "#")[0], chromedp.Navigate(address))
+	return p
+}
+
+func (p *tab) do(what string, action chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	runOn(p, what, action)
+}
+
+// runOn runs an action on a tab and returns what it gives.
+func runOn[T any](p *tab, what string, action chromedp.Action[T]) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, soon)
+	defer cancel()
+	result, err := chromedp.Run(ctx, action)
+	if err != nil {
+		p.t.Fatalf("%s: %v\n%s", what, err, p.text())
+	}
+	return result
+}
+
+// evaluate is the value of a JavaScript expression, which may be a promise.
+func evaluate[T any](p *tab, expression string) T {
+	p.t.Helper()
+	return runOn(p, "evaluating "+expression, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+}
+
+// text is what the page shows, for messages of failed tests.
+func (p *tab) text() string {
+	ctx, cancel := context.WithTimeout(p.ctx, soon)
+	defer cancel()
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](`document.body.innerText`))
+	if err != nil {
+		return "and the page can't be read: " + err.Error()
+	}
+	return text
+}
+
+// waitFor waits until a JavaScript condition holds.
+func (p *tab) waitFor(condition string) {
+	p.t.Helper()
+	p.do("waiting for "+condition, chromedp.Poll[chromedp.Void](condition, chromedp.WithPollingInterval(20*time.Millisecond)))
+}
+
+// waitState waits for the connection's state, as the page calls it.
+func (p *tab) waitState(state string) {
+	p.t.Helper()
+	p.waitFor(fmt.Sprintf(`document.getElementById("state").dataset.state === %q`, state))
+}
+
+// waitSeqs waits until the page lists exactly the changes from 1 to last, newest first.
+func (p *tab) waitSeqs(last uint64) {
+	p.t.Helper()
+	var want []string
+	for seq := last; seq >= 1; seq-- {
+		want = append(want, fmt.Sprint(seq))
+	}
+	p.waitFor(fmt.Sprintf(`[...document.querySelectorAll("#events li")].map((row) => row.dataset.seq).join() === %q`,
+		strings.Join(want, ",")))
+}
+
+// fill types into fields: pairs of an id and a text.
+func (p *tab) fill(pairs ...string) {
+	p.t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		p.do("filling in "+pairs[i], chromedp.SetValue(chromedp.ID(pairs[i]), pairs[i+1]))
+	}
+}
+
+func (p *tab) click(id string) {
+	p.t.Helper()
+	p.do("clicking "+id, chromedp.Click(chromedp.ID(id)))
+}
+
+// colours is how many a picture of the page has.
+func (p *tab) colours() int {
+	p.t.Helper()
+	picture := runOn(p, "taking a picture", chromedp.FullScreenshot(100))
+	image, err := png.Decode(bytes.NewReader(picture))
+	if err != nil {
+		p.t.Fatalf("the picture: %v", err)
+	}
+	seen := make(map[color.Color]bool)
+	bounds := image.Bounds()
+	for y := bounds.Min.Y; y < bounds.Max.Y; y += 3 {
+		for x := bounds.Min.X; x < bounds.Max.X; x += 3 {
+			seen[image.At(x, y)] = true
+		}
+	}
+	return len(seen)
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const fanOutEvents = 300
+
+// fanOutClients is how many there are; 1 in 10 leaves, and as many come.
+func fanOutClients() int {
+	if raceEnabled {
+		return 300
+	}
+	return 2000
+}
+
+// follower reads change events until it has seen the last one, or for a while.
+type follower struct {
+	rawPeer
+	first, last uint64 // what it has to see, from and to; first 0: wherever it starts
+	leave       uint64 // it leaves after this one; 0: it stays
+	err         error
+}
+
+// follow checks that each event comes once and in order, with none left out.
+func (f *follower) follow() {
+	defer f.Close()
+	want := f.first
+	for want <= f.last {
+		text, err := f.next()
+		if err != nil {
+			f.err = fmt.Errorf("waiting for seq %d: %w", want, err)
+			return
+		}
+		seq, ok := seqOf(text)
+		if !ok {
+			continue // somebody has left
+		}
+		if want == 0 {
+			want = seq
+		}
+		if seq != want {
+			f.err = fmt.Errorf("got seq %d, want %d", seq, want)
+			return
+		}
+		if seq == f.leave {
+			return
+		}
+		want++
+	}
+}
+
+func seqOf(text string) (seq uint64, ok bool) {
+	rest, ok := strings.CutPrefix(text, `{"seq":`)
+	if !ok {
+		return 0, false
+	}
+	number, _, _ := strings.Cut(rest, ",")
+	seq, err := strconv.ParseUint(number, 10, 64)
+	return seq, err == nil
+}
+
+// PROTOCOL 3: every client gets every event, once and in order, while others come and go.
+func TestFanOutWhileClientsComeAndGo(t *testing.T) {
+	d := startDaemon(t, "-max-per-ip", "0")
+	token := d.session("alice")
+	var done sync.WaitGroup
+	var all []*follower
+	join := func(n int, query string, f follower) {
+		for range n {
+			g := f
+			// Several addresses, as many clients have.
+			conn, r := d.rawClient(fmt.Sprintf("127.0.1.%d", 1+len(all)%20), token, query)
+			g.rawPeer = rawPeer{conn, r}
+			all = append(all, &g)
+			done.Go(g.follow)
+		}
+	}
+	n := fanOutClients()
+	join(n-n/10, "", follower{first: 1, last: fanOutEvents})
+	for i := range n / 10 { // each of these leaves at a moment of its own
+		join(1, "", follower{first: 1, last: fanOutEvents, leave: uint64(1 + i%(fanOutEvents-1))})
+	}
+	const rounds = 20
+	for range rounds {
+		join(n/10/rounds/2, "", follower{last: fanOutEvents})
+		join(n/10/rounds-n/10/rounds/2, "?since=0", follower{first: 1, last: fanOutEvents})
+		d.publishMany(fanOutEvents / rounds * 2 / 3)
+		for range fanOutEvents / rounds / 3 {
+			d.publish("t_1")
+		}
+	}
+	done.Wait()
+	for i, f := range all {
+		if f.err != nil {
+			t.Errorf("client %d (from %d, leaving after %d): %v", i, f.first, f.leave, f.err)
+		}
+	}
+	if len(all) != n+n/10/rounds*rounds {
+		t.Errorf("%d clients took part", len(all))
+	}
+}

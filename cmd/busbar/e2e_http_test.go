@@ -1,0 +1,237 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// reply is the API's answer to one call.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// call is one request to the API. An empty token means none, an empty body no Content-Type.
+func (d *daemon) call(method, path, token, body string, headers ...string) reply {
+	d.t.Helper()
+	r, err := http.NewRequest(method, "http://"+d.api+path, strings.NewReader(body))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	transport := new(http.Transport)
+	defer transport.CloseIdleConnections() // or they would be goroutines left behind
+	client := http.Client{Transport: transport, Timeout: soon}
+	answer, err := client.Do(r)
+	if err != nil {
+		d.t.Fatalf("%s %s: %v\n%s", method, path, err, d.transcript())
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		d.t.Fatalf("%s %s: reading the answer: %v", method, path, err)
+	}
+	return reply{answer.StatusCode, answer.Header, string(text)}
+}
+
+// adminCall is a call that has to succeed, with the admin token. The answer goes to into unless that is nil.
+func (d *daemon) adminCall(method, path, body string, into any) {
+	d.t.Helper()
+	r := d.call(method, path, d.admin, body)
+	if r.status/100 != 2 {
+		d.t.Fatalf("%s %s %s: %d %s", method, path, body, r.status, r.body)
+	}
+	if into == nil {
+		return
+	}
+	if err := json.Unmarshal([]byte(r.body), into); err != nil {
+		d.t.Fatalf("%s %s: answer %q: %v", method, path, r.body, err)
+	}
+}
+
+// publish publishes a change of row and returns its seq.
+func (d *daemon) publish(row string) uint64 {
+	d.t.Helper()
+	var answer struct{ Seq uint64 }
+	d.adminCall("POST", "/v1/changes", `{"entity":"Todo","row_id":"`+row+`","kind":"insert","data":{"title":"milk"}}`, &answer)
+	return answer.Seq
+}
+
+// session makes a session for a user and returns its token.
+func (d *daemon) session(user string) string {
+	d.t.Helper()
+	return d.shortSession(user, 3600)
+}
+
+func (d *daemon) shortSession(user string, seconds int) string {
+	d.t.Helper()
+	var answer struct{ Token string }
+	d.adminCall("POST", "/v1/sessions", fmt.Sprintf(`{"user_id":%q,"ttl_seconds":%d}`, user, seconds), &answer)
+	d.secret = append(d.secret, answer.Token)
+	return answer.Token
+}
+
+// metric is a figure from /metrics, 0 when it isn't there.
+func (d *daemon) metric(name string) (value float64) {
+	d.t.Helper()
+	for line := range strings.Lines(d.call("GET", "/metrics", d.admin, "").body) {
+		if rest, ok := strings.CutPrefix(line, name+" "); ok {
+			if _, err := fmt.Sscan(rest, &value); err != nil {
+				d.t.Fatalf("metric %q: %v", line, err)
+			}
+		}
+	}
+	return value
+}
+
+// PROTOCOL 5: a mistake in a body is a 400 that names the field.
+func TestAPIErrorsNameTheField(t *testing.T) {
+	d := startDaemon(t)
+	for _, test := range []struct{ method, path, body, field string }{
+		{"POST", "/v1/changes", `{"row_id":"1","kind":"insert"}`, "entity"},
+		{"POST", "/v1/changes", `{"entity":7,"row_id":"1","kind":"insert"}`, "entity"},
+		{"POST", "/v1/changes", `{"entity":"T","kind":"insert"}`, "row_id"},
+		{"POST", "/v1/changes", `{"entity":"T","row_id":"1","kind":"upsert"}`, "kind"},
+		{"POST", "/v1/changes", `{"entity":"T","row_id":"1","kind":"insert","dta":{}}`, "dta"},
+		{"POST", "/v1/changes", `{"entity":"T","row_id":"1","kind":"insert","audience":{"users":[]}}`, "audience.users"},
+		{"POST", "/v1/sessions", `{}`, "user_id"},
+		{"POST", "/v1/sessions", `{"user_id":"u","ttl_seconds":-1}`, "ttl_seconds"},
+		{"GET", "/api/sync/pull?since=x", "", "since"},
+	} {
+		r := d.call(test.method, test.path, d.admin, test.body)
+		var answer struct {
+			Error struct{ Code, Message, Field string }
+		}
+		if err := json.Unmarshal([]byte(r.body), &answer); err != nil {
+			t.Errorf("%s %s: answer %q: %v", test.path, test.body, r.body, err)
+		}
+		if r.status != 400 || answer.Error.Field != test.field || !strings.Contains(answer.Error.Message, test.field) {
+			t.Errorf("%s %s: %d %s; want 400 and field %s", test.path, test.body, r.status, r.body, test.field)
+		}
+	}
+	if seq := d.publish("t_1"); seq != 1 {
+		t.Errorf("after refused changes the first one has seq %d, want 1", seq)
+	}
+}
+
+// PROTOCOL 5: browsers on other origins are answered by the allowlist, and PROTOCOL 1: so is the WebSocket.
+func TestOriginsOverHTTPAndWebSocket(t *testing.T) {
+	d := startDaemon(t, "-origins", "https://app.example.com")
+	token := d.session("alice")
+	for origin, allowed := range map[string]bool{"https://app.example.com": true, "https://evil.example": false} {
+		preflight := d.call("OPTIONS", "/v1/changes", "", "", "Origin", origin,
+			"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization")
+		granted := preflight.header.Get("Access-Control-Allow-Origin")
+		if allowed != (granted == origin) || allowed != (preflight.status == http.StatusNoContent) {
+			t.Errorf("preflight from %s: %d, allows %q", origin, preflight.status, granted)
+		}
+		me := d.call("GET", "/api/auth/me", token, "", "Origin", origin)
+		if granted := me.header.Get("Access-Control-Allow-Origin"); allowed != (granted == origin) {
+			t.Errorf("call from %s: allows %q", origin, granted)
+		}
+		upgrade := http.StatusSwitchingProtocols
+		if !allowed {
+			upgrade = http.StatusForbidden
+		}
+		if status := d.upgradeFrom(origin, token); status != upgrade {
+			t.Errorf("upgrade from %s: status %d, want %d", origin, status, upgrade)
+		}
+	}
+}
+
+// PROTOCOL 1: the WebSocket port tells plain HTTP to upgrade, and load balancers that it lives. PROTOCOL 5: the API
+// has probes, too.
+func TestProbes(t *testing.T) {
+	d := startDaemon(t)
+	for url, want := range map[string]int{
+		"http://" + d.ws + "/": 426, "http://" + d.ws + "/healthz": 200,
+		"http://" + d.api + "/healthz": 200, "http://" + d.api + "/readyz": 200, "http://" + d.api + "/v1/stats": 401,
+	} {
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: soon}
+		answer, err := client.Get(url)
+		if err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Errorf("%s: %d, want %d", url, answer.StatusCode, want)
+		}
+	}
+}
+
+// upgradeFrom is the status of an upgrade by a page of that origin.
+func (d *daemon) upgradeFrom(origin, token string) int {
+	d.t.Helper()
+	r, err := http.NewRequest("GET", "http://"+d.ws+"/", nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"Origin": origin, "Connection": "Upgrade", "Upgrade": "websocket", "Authorization": "Bearer " + token,
+		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+	} {
+		r.Header.Set(name, value)
+	}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: soon}
+	answer, err := client.Do(r)
+	if err != nil {
+		d.t.Fatalf("upgrade: %v", err)
+	}
+	answer.Body.Close()
+	return answer.StatusCode
+}
+
+// PROTOCOL 5: /metrics shows what happened.
+func TestMetricsMove(t *testing.T) {
+	d := startDaemon(t)
+	c := d.connect(d.session("alice"))
+	before := d.metric(`busbar_messages_published_total{kind="change"}`)
+	if clients := d.metric("busbar_clients"); clients != 1 {
+		t.Errorf("busbar_clients is %v with one client", clients)
+	}
+	for range 3 {
+		d.publish("t_1")
+		waitChange(c)
+	}
+	c.send(`{"type":"presence"}`)
+	waitType(c, "presence")
+	c.send(`{"type":"nothing known"}`)
+	c.send(`{"type":"presence"}`)
+	waitType(c, "presence")
+	for name, want := range map[string]float64{
+		`busbar_messages_published_total{kind="change"}`:       before + 3,
+		`busbar_messages_relayed_total`:                        2,
+		`busbar_messages_ignored_total{reason="unknown_type"}`: 1,
+		`busbar_change_log_last_seq`:                           3,
+	} {
+		if got := d.metric(name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	c.terminate()
+	eventually(t, "busbar_clients at 0", func() bool { return d.metric("busbar_clients") == 0 })
+}
+
+// The original's variable for the largest message is the default of -max-message-out.
+func TestPylonMaxFrameIsHonoured(t *testing.T) {
+	d := launch{env: []string{"PYLON_WS_MAX_FRAME=100000"}}.start(t)
+	c := d.connect(d.session("alice"))
+	for size, want := range map[int]int{90_000: http.StatusNoContent, 110_000: http.StatusRequestEntityTooLarge} {
+		if got := d.call("PUT", "/v1/rows/Doc/1", d.admin, strings.Repeat("x", size)).status; got/100 != want/100 {
+			t.Errorf("a row of %d bytes: status %d, want %d", size, got, want)
+		}
+	}
+	c.send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"1"}`)
+	wantFrame(t, c, 0x10, "Doc", "1", strings.Repeat("x", 90_000))
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// PROTOCOL 7: who starts the server is told how to use it.
+func TestStartSaysWhatRuns(t *testing.T) {
+	d := startDaemon(t, "-loops", "3", "-max-connections", "77")
+	text := d.out.String()
+	for _, want := range []string{
+		`WebSocket +ws://127\.0\.0\.1:\d+\n`, `HTTP API +http://127\.0\.0\.1:\d+\n`, `Event loops +3\n`,
+		`Connections +up to 77: limited by -max-connections\n`, `Data +` + regexp.QuoteMeta(d.dir) + `\n`,
+		`http://` + regexp.QuoteMeta(d.api) + `/demo#token=\S+\n`,
+	} {
+		if !regexp.MustCompile(want).MatchString(text) {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+	if text := d.log.String(); text != "" {
+		t.Errorf("a start without trouble logged %s", text)
+	}
+}
+
+// PROTOCOL 7: busbar alone is busbar serve, on the addresses and with the loops that are its defaults.
+func TestServeIsTheDefaultCommand(t *testing.T) {
+	for _, command := range [][]string{nil, {"serve"}} {
+		d := &daemon{t: t, dir: t.TempDir(), exited: make(chan struct{}), out: newOutput(), log: newOutput()}
+		d.cmd = launch{args: command, env: []string{
+			"BUSBAR_DATA=" + d.dir, "BUSBAR_LISTEN=127.0.0.1:0", "BUSBAR_API=127.0.0.1:0",
+		}}.command()
+		d.run()
+		if loops := regexp.MustCompile(`Event loops +(\d+)`).FindStringSubmatch(d.out.String()); loops == nil ||
+			loops[1] != strconv.Itoa(runtime.NumCPU()) {
+			t.Errorf("loops %v, want one for each of %d cores", loops, runtime.NumCPU())
+		}
+		if status := d.call("GET", "/readyz", "", "").status; status != 200 {
+			t.Errorf("/readyz: %d", status)
+		}
+		d.stop()
+	}
+}
+
+// The commands that the server prints work as they are, in a shell, wherever the data is.
+func TestPrintedCommandsWork(t *testing.T) {
+	for _, name := range []string{"data", "Bob's $HOME data"} {
+		t.Run(name, func(t *testing.T) {
+			printedCommandsWork(t, startDaemon(t, "-data", filepath.Join(t.TempDir(), name)))
+		})
+	}
+}
+
+func printedCommandsWork(t *testing.T, d *daemon) {
+	text := d.out.String()
+	tail := d.shell(regexp.MustCompile(`busbar tail.*`).FindString(text))
+	lines := newOutput()
+	tail.Stdout, tail.Stderr = lines, lines
+	if err := tail.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = tail.Process.Signal(syscall.SIGTERM)
+		_ = tail.Wait()
+		if strings.Contains(lines.String(), d.admin) {
+			t.Error("busbar tail printed the admin token")
+		}
+	})
+	eventually(t, "busbar tail connected", func() bool { return d.metric("busbar_clients") == 1 })
+
+	curl := d.shell(regexp.MustCompile(`(?s)curl .*? -d '\{[^']*'`).FindString(text))
+	answer, err := curl.Output()
+	if err != nil || strings.TrimSpace(string(answer)) != `{"seq":1}` {
+		t.Fatalf("%s: %v, answer %s", curl, err, answer)
+	}
+	d.waitOutput(lines, "change event in busbar tail's output", func(text string) bool {
+		return strings.Contains(text, `"title":"hello"`)
+	})
+}
+
+// shell is a command line as somebody would paste it. exec lets it be stopped by the shell's process id.
+func (d *daemon) shell(line string) *exec.Cmd {
+	cmd := exec.Command("sh", "-c", "exec "+line)
+	cmd.Env = []string{"PATH=" + built + ":" + os.Getenv("PATH"), "HOME=" + built}
+	cmd.Dir = built
+	return cmd
+}
+
+// PROTOCOL 5: a publisher may be curl -d, whatever Content-Type that makes up.
+func TestPublishingByCurl(t *testing.T) {
+	d := startDaemon(t)
+	c := d.connect(d.session("alice"))
+	for i, command := range []string{
+		`curl -sf -d '{"entity":"Todo","row_id":"1","kind":"delete"}' $API/v1/changes`,
+		`curl -sf --json '{"entity":"Todo","row_id":"1","kind":"delete"}' $API/v1/changes`,
+		`printf '%s\n' '{"entity":"Todo","row_id":"1","kind":"delete"}' | ` +
+			`curl -sf -H 'Content-Type: application/x-ndjson' --data-binary @- $API/v1/changes`,
+	} {
+		cmd := exec.Command("sh", "-c", strings.Replace(command, "curl", `curl -H "Authorization: Bearer $TOKEN"`, 1))
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "API=http://" + d.api, "TOKEN=" + d.admin}
+		answer, err := cmd.Output()
+		if err != nil {
+			t.Errorf("%s: %v, answer %s", command, err, answer)
+			continue
+		}
+		if m := waitChange(c); m.Kind != "delete" || m.Data != nil {
+			t.Errorf("%d: received %+v", i, m)
+		}
+	}
+	presence := exec.Command("curl", "-sf", "-H", "Authorization: Bearer "+d.admin,
+		"-d", `{"type":"presence","event":"deploy"}`, "http://"+d.api+"/v1/presence")
+	if out, err := presence.CombinedOutput(); err != nil {
+		t.Fatalf("presence by curl -d: %v %s", err, out)
+	}
+	if m := waitType(c, "presence"); m.Event != "deploy" {
+		t.Errorf("received %+v", m)
+	}
+}
+
+// PROTOCOL 7: the admin token is made with mode 0600, is one line, and is what the API wants.
+// That neither it nor a session's token is printed is looked at when any server of these tests ends.
+func TestAdminTokenIsMadeAndKept(t *testing.T) {
+	d := startDaemon(t, "-log-level", "debug")
+	path := filepath.Join(d.dir, "admin-token")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mode := info.Mode().Perm(); mode != 0o600 {
+		t.Errorf("admin-token has mode %o", mode)
+	}
+	if len(d.admin) < 32 {
+		t.Errorf("the admin token has %d characters", len(d.admin))
+	}
+	c := d.connect(d.admin)
+	c.send(`{"type":"presence"}`)
+	if m := waitType(c, "presence"); m.From != "admin" {
+		t.Errorf("an admin's presence is from %q", m.From)
+	}
+	c.terminate()
+	for _, token := range []string{"", "wrong", d.session("alice")} {
+		if status := d.call("POST", "/v1/changes", token, "{}").status; status != 401 && status != 403 {
+			t.Errorf("publishing with token %q: status %d", token, status)
+		}
+	}
+	before := d.admin
+	d.stop()
+	if again := d.restart(); again.admin != before {
+		t.Error("a restart made another admin token")
+	}
+}
+
+// The admin token of the environment is printed nowhere and kept in no file.
+func TestAdminTokenOfTheEnvironment(t *testing.T) {
+	const token = "environment-token-0123456789"
+	d := launch{env: []string{"BUSBAR_ADMIN_TOKEN=" + token}}.start(t)
+	d.admin, d.secret = token, append(d.secret, token)
+	d.publish("t_1")
+	if _, err := os.Stat(filepath.Join(d.dir, "admin-token")); err == nil {
+		t.Error("there is an admin-token file too")
+	}
+	if !strings.Contains(d.out.String(), "Bearer $BUSBAR_ADMIN_TOKEN") {
+		t.Errorf("the printed command doesn't use the variable:\n%s", d.out.String())
+	}
+}
+
+// -auth none is a decision that nobody should make by accident.
+func TestWithoutAuthenticationItSaysSo(t *testing.T) {
+	d := startDaemon(t, "-auth", "none", "-log-format", "json")
+	var line struct{ Level, Msg string }
+	if err := json.Unmarshal([]byte(d.log.String()), &line); err != nil {
+		t.Fatalf("the log isn't one line of JSON: %v\n%s", err, d.log.String())
+	}
+	if line.Level != "WARN" || !strings.Contains(line.Msg, "AUTHENTICATION IS OFF") {
+		t.Errorf("logged %+v", line)
+	}
+	c := d.connect("")
+	if seq := d.publish("t_1"); waitChange(c).Seq != seq {
+		t.Error("the client got another event than the one published")
+	}
+	if status := d.call("POST", "/v1/changes", "", "{}").status; status != 401 {
+		t.Errorf("publishing without the admin token: status %d", status)
+	}
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// slack is what a stop may take besides -drain. A client that doesn't answer is let go of after 3 s in any
+// case, so more than that would show nothing.
+const slack = 2 * time.Second
+
+// PROTOCOL 3: a server that ends tells its clients 1001, behind all that it owes them, and exits with 0.
+func TestStopTellsTheClients(t *testing.T) {
+	d := startDaemon(t, "-drain", "20s")
+	token := d.session("alice")
+	var clients []peer
+	for _, start := range peers {
+		c := start(t, d.url(""), token, "header")
+		c.waitEvent(soon, "open")
+		clients = append(clients, c)
+	}
+	d.publishMany(200)
+	took := d.stop()
+	for _, c := range clients {
+		for want := uint64(1); want <= 200; want++ {
+			if got := waitChange(c).Seq; got != want {
+				t.Fatalf("before the end: seq %d, want %d", got, want)
+			}
+		}
+		if reason := waitClose(t, c, 1001); reason != "server is shutting down" {
+			t.Errorf("reason %q", reason)
+		}
+	}
+	if took > slack {
+		t.Errorf("with clients that answer, the stop took %v", took)
+	}
+}
+
+// -drain bounds the stop, whatever clients do.
+func TestStopWithClientsThatDoNotAnswer(t *testing.T) {
+	for _, drain := range []time.Duration{0, 500 * time.Millisecond} {
+		t.Run(drain.String(), func(t *testing.T) {
+			d := startDaemon(t, "-drain", drain.String())
+			d.silentClient(d.session("alice"))
+			halfOpen, err := net.Dial("tcp", d.ws) // and one that never asks for an upgrade
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer halfOpen.Close()
+			if took := d.stop(); took > drain+slack {
+				t.Errorf("with -drain %v the stop took %v", drain, took)
+			}
+		})
+	}
+}
+
+// A second signal ends the wait.
+func TestSecondSignalEndsTheWait(t *testing.T) {
+	d := startDaemon(t, "-drain", "10m", "-pong-timeout", "10m")
+	d.silentClient(d.session("alice"))
+	start := time.Now()
+	_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	d.waitOutput(d.log, "line about draining", func(text string) bool { return text != "" })
+	_ = d.cmd.Process.Signal(syscall.SIGINT)
+	d.waitExit()
+	if code, took := d.cmd.ProcessState.ExitCode(), time.Since(start); code != 0 || took > slack {
+		t.Errorf("exit code %d after %v", code, took)
+	}
+}
+
+// silentClient connects, and neither reads nor answers anything from then on.
+func (d *daemon) silentClient(token string) {
+	d.t.Helper()
+	conn, _ := d.rawClient("127.0.0.1", token, "")
+	d.t.Cleanup(func() { conn.Close() })
+}
+
+// rawClient is a connection from source, upgraded and not read from yet. r holds what came with the answer.
+func (d *daemon) rawClient(source, token, query string) (conn net.Conn, r *bufio.Reader) {
+	d.t.Helper()
+	conn, r, err := d.dialFrom(source, token, query)
+	if err != nil {
+		d.t.Fatalf("connecting from %s: %v\n%s", source, err, d.transcript())
+	}
+	return conn, r
+}
+
+func (d *daemon) dialFrom(source, token, query string) (net.Conn, *bufio.Reader, error) {
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+	dialer := ws.Dialer{
+		Timeout: soon,
+		Header:  ws.HandshakeHeaderString(fmt.Sprintf("Authorization: Bearer %s\r\n", token)),
+		NetDial: from.DialContext,
+	}
+	conn, r, _, err := dialer.Dial(context.Background(), d.url(query))
+	if err != nil {
+		return nil, nil, err
+	}
+	if r == nil {
+		r = bufio.NewReader(conn)
+	}
+	return conn, r, nil
+}
+
+// PROTOCOL 3: seq goes on after a restart, and PROTOCOL 1: a cursor from before it that has missed something,
+// or that is from the future, is told to start over.
+func TestSequenceGoesOnAfterARestart(t *testing.T) {
+	d := startDaemon(t)
+	token := d.session("alice")
+	d.publishMany(3)
+	d.stop()
+	d = d.restart()
+	for since, oldest := range map[int]uint64{1: 4, 9: 4} {
+		c := startGoClient(t, d.url(fmt.Sprintf("?since=%d", since)), token, "header")
+		if m := waitType(c, "resync"); m.OldestSeq != oldest || m.Seq != 3 {
+			t.Errorf("since=%d: resync %+v, want oldest %d and seq 3", since, m, oldest)
+		}
+		pulled := d.call("GET", fmt.Sprintf("/api/sync/pull?since=%d", since), token, "")
+		if pulled.status != 410 {
+			t.Errorf("pull since=%d: %d %s", since, pulled.status, pulled.body)
+		}
+	}
+	current := startGoClient(t, d.url("?since=3"), token, "header")
+	current.waitEvent(soon, "open")
+	if seq := d.publish("t_1"); seq != 4 {
+		t.Errorf("after a restart the first seq is %d, want 4", seq)
+	}
+	e := current.wait(soon, "message", func(e clientEvent) bool { return e.Event == "text" })
+	if m := parse(e); m.Seq != 4 || m.Type != "" {
+		t.Errorf("a client that had everything got %s", e.Data)
+	}
+}
+
+// PROTOCOL 3: not even a crash makes the server give a sequence number twice.
+func TestSequenceIsNotReusedAfterACrash(t *testing.T) {
+	d := startDaemon(t)
+	token := d.session("alice")
+	d.publishMany(5)
+	d.crash()
+	d = d.restart()
+	c := startGoClient(t, d.url("?since=5"), token, "header")
+	waitType(c, "resync")
+	if seq := d.publish("t_1"); seq <= 5 {
+		t.Errorf("seq %d was given out before the crash", seq)
+	}
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The end-to-end tests (e2e_*_test.go) start the daemon as a process, as users do, and look at it
+// from outside. This file starts and stops it; e2e_api_test.go and e2e_client_test.go talk to it.
+
+// launch says how busbar is started. The zero value is "busbar" without arguments.
+type launch struct {
+	args        []string
+	env         []string // besides PATH and HOME
+	stdin       string
+	descriptors int                 // hard and soft RLIMIT_NOFILE; 0: as this process's
+	user        *syscall.Credential // nil: as this process's
+}
+
+// command has nothing of this process's environment: a BUSBAR_ variable there isn't meant for it.
+func (l launch) command() *exec.Cmd {
+	program, args := filepath.Join(built, "busbar"), l.args
+	if l.descriptors > 0 { // prlimit replaces itself by the program, so the process id stays
+		limit := fmt.Sprintf("--nofile=%d:%d", l.descriptors, l.descriptors)
+		program, args = "prlimit", append([]string{limit, "--", program}, args...)
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Env = append([]string{
+		"PATH=" + built + ":" + os.Getenv("PATH"), "HOME=" + built,
+		"GORACE=atexit_sleep_ms=0", // the race detector would sleep for a second at each end
+	}, l.env...)
+	cmd.Dir = built
+	cmd.Stdin = strings.NewReader(l.stdin)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: l.user, Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// run waits for a command that ends by itself.
+func (l launch) run(t *testing.T) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, err bytes.Buffer
+	cmd := l.command()
+	cmd.Stdout, cmd.Stderr = &out, &err
+	if e := cmd.Start(); e != nil {
+		t.Fatalf("starting busbar %q: %v", l.args, e)
+	}
+	kill := time.AfterFunc(soon, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	var exit *exec.ExitError
+	if e := cmd.Wait(); e != nil && !errors.As(e, &exit) {
+		t.Fatalf("running busbar %q: %v", l.args, e)
+	}
+	return out.String(), err.String(), cmd.ProcessState.ExitCode()
+}
+
+// daemon is a running server. It is owned by the test that started it.
+type daemon struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	dir    string // the data directory
+	ws     string // host:port of the WebSocket
+	api    string // host:port of the HTTP API
+	link   string // to the demo page
+	out    *output
+	log    *output
+	exited chan struct{} // closed when it has ended
+	admin  string        // the admin token
+	secret []string      // what must never be printed, besides the demo link
+}
+
+// startDaemon starts a server with a data directory of its own on free ports. args may say otherwise:
+// the last of a repeated flag counts.
+func startDaemon(t *testing.T, args ...string) *daemon {
+	t.Helper()
+	return launch{args: args}.start(t)
+}
+
+func (l launch) start(t *testing.T) *daemon {
+	t.Helper()
+	d := &daemon{t: t, dir: filepath.Join(t.TempDir(), "data"), exited: make(chan struct{})}
+	d.out, d.log = newOutput(), newOutput()
+	for i, arg := range l.args {
+		if arg == "-data" {
+			d.dir = l.args[i+1]
+		}
+	}
+	l.args = append([]string{"-data", d.dir, "-listen", "127.0.0.1:0", "-api", "127.0.0.1:0", "-drain", "5s"}, l.args...)
+	d.cmd = l.command()
+	d.run()
+	return d
+}
+
+// run starts d.cmd and waits until the server says where it listens.
+func (d *daemon) run() {
+	d.t.Helper()
+	d.cmd.Stdout, d.cmd.Stderr = d.out, d.log
+	if err := d.cmd.Start(); err != nil {
+		d.t.Fatalf("starting busbar: %v", err)
+	}
+	go func() {
+		_ = d.cmd.Wait() // cmd.ProcessState says the rest
+		close(d.exited)
+	}()
+	d.t.Cleanup(d.cleanUp)
+	d.readAnnouncement()
+}
+
+var (
+	announced = regexp.MustCompile(`(?s)WebSocket +ws://(\S+)\n.*HTTP API +http://(\S+)\n.*-d '\{.*\}'\n\n`)
+	demoLink  = regexp.MustCompile(`http://\S+/demo\S*`)
+)
+
+func (d *daemon) readAnnouncement() {
+	d.t.Helper()
+	var found []string
+	d.waitOutput(d.out, "announcement", func(text string) bool {
+		found = announced.FindStringSubmatch(text)
+		return found != nil
+	})
+	d.ws, d.api, d.link = found[1], found[2], demoLink.FindString(d.out.String())
+	if token, err := os.ReadFile(filepath.Join(d.dir, "admin-token")); err == nil {
+		d.admin = strings.TrimSpace(string(token))
+		d.secret = append(d.secret, d.admin)
+	}
+}
+
+// waitOutput waits until what was printed fulfils a condition.
+func (d *daemon) waitOutput(o *output, what string, ok func(string) bool) {
+	d.t.Helper()
+	deadline := time.After(soon)
+	for {
+		grown := o.changed()
+		if ok(o.String()) {
+			return
+		}
+		select {
+		case <-grown:
+		case <-d.exited:
+			if ok(o.String()) {
+				return
+			}
+			d.t.Fatalf("busbar ended (%v) before its %s\n%s", d.cmd.ProcessState, what, d.transcript())
+		case <-deadline:
+			d.t.Fatalf("no %s within %v\n%s", what, soon, d.transcript())
+		}
+	}
+}
+
+func (d *daemon) transcript() string {
+	return "standard output:\n" + d.out.String() + "standard error:\n" + d.log.String()
+}
+
+// stop asks the server to end, as systemd does, and wants exit code 0. It returns how long that took.
+func (d *daemon) stop() time.Duration {
+	d.t.Helper()
+	start := time.Now()
+	_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	d.waitExit()
+	if code := d.cmd.ProcessState.ExitCode(); code != 0 {
+		d.t.Errorf("exit code %d after SIGTERM\n%s", code, d.transcript())
+	}
+	return time.Since(start)
+}
+
+// crash ends the server as a power cut would.
+func (d *daemon) crash() {
+	d.t.Helper()
+	_ = d.cmd.Process.Kill()
+	d.waitExit()
+}
+
+func (d *daemon) waitExit() {
+	d.t.Helper()
+	select {
+	case <-d.exited:
+	case <-time.After(soon):
+		_ = d.cmd.Process.Kill()
+		<-d.exited
+		d.t.Fatalf("busbar didn't end within %v\n%s", soon, d.transcript())
+	}
+}
+
+// cleanUp stops the server unless the test has, and looks at all that it has printed.
+func (d *daemon) cleanUp() {
+	select {
+	case <-d.exited:
+	default:
+		d.stop()
+	}
+	text := d.transcript()
+	for _, trouble := range []string{"DATA RACE", "panic", "goroutine "} {
+		if strings.Contains(text, trouble) {
+			d.t.Errorf("busbar printed %q\n%s", trouble, text)
+		}
+	}
+	if _, token, printed := strings.Cut(d.link, "#token="); printed && strings.Count(text, token) != 1 {
+		d.t.Errorf("busbar printed the demo page's token more than once\n%s", text)
+	}
+	for _, secret := range d.secret {
+		if secret != "" && strings.Contains(text, secret) {
+			d.t.Errorf("busbar printed the token %q\n%s", secret, text)
+		}
+	}
+	if d.t.Failed() {
+		d.t.Logf("%s", text)
+	}
+}
+
+// restart starts another server where this one, which has ended, was.
+func (d *daemon) restart(args ...string) *daemon {
+	d.t.Helper()
+	return startDaemon(d.t, append([]string{"-data", d.dir, "-listen", d.ws, "-api", d.api}, args...)...)
+}
+
+// output is what a child prints. Safe from any goroutine.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	grew chan struct{} // closed with the next write
+}
+
+var _ io.Writer = (*output)(nil)
+
+func newOutput() *output { return &output{grew: make(chan struct{})} }
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	close(o.grew)
+	o.grew = make(chan struct{})
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// changed is closed with the next write.
+func (o *output) changed() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.grew
+}
+
+// eventually waits until ok says yes. It is for what can only be asked for, not waited for.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(soon); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v", what, soon)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+)
+
+// built is the directory with the daemon as users run it. Any user may enter it.
+var built string
+
+// TestMain builds the daemon once, and fails when the tests leave a goroutine or a process behind.
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	// Whatever a child leaves behind becomes this process's child, and can be found.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return failed("becoming a subreaper", err)
+	}
+	dir, err := os.MkdirTemp("", "busbar-e2e-")
+	if err != nil {
+		return failed("making a directory", err)
+	}
+	defer os.RemoveAll(dir)
+	built = dir
+	if err := build(); err != nil {
+		return failed("building busbar", err)
+	}
+	before := goleak.IgnoreCurrent()
+	code := m.Run()
+	if err := waitChildless(10 * time.Second); err != nil {
+		return failed("looking for processes left behind", err)
+	}
+	if err := goleak.Find(before); err != nil {
+		return failed("looking for goroutines left behind", err)
+	}
+	return code
+}
+
+func failed(doing string, err error) int {
+	fmt.Fprintf(os.Stderr, "%s: %v\n", doing, err)
+	return 1
+}
+
+// build makes the daemon, with the race detector when the tests run with it.
+func build() error {
+	if err := os.Chmod(built, 0o755); err != nil {
+		return err
+	}
+	args := []string{"build", "-o", filepath.Join(built, "busbar")}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
+}
+
+// waitChildless waits until no process is left of those that the tests started. Ended ones that
+// nobody waited for are collected: their parent ended first.
+func waitChildless(within time.Duration) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(within); ; {
+		pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
+		if err == syscall.ECHILD {
+			return nil
+		}
+		if pid > 0 || err == syscall.EINTR {
+			continue
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("still running: %s", children())
+		}
+		<-tick.C
+	}
+}
+
+// children names this process's children by their command lines.
+func children() string {
+	lists, _ := filepath.Glob("/proc/self/task/*/children")
+	var names []string
+	for _, list := range lists {
+		pids, _ := os.ReadFile(list)
+		for _, pid := range strings.Fields(string(pids)) {
+			line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+			names = append(names, pid+" "+strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return strings.Join(names, "; ")
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/busbar-ws/busbar/internal/auth"
+)
+
+// PROTOCOL 7: create prints the token alone, and makes the data directory without a server.
+func TestSessionCreateWithoutAServer(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "new", "data")
+	token := newSessionIn(t, data, "-user", "alice", "-tenant", "acme", "-ttl", "1h", "-device", "phone")
+	store, err := auth.OpenSessions(dataDir{data}.database(), auth.SessionOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	id, err := store.Authenticate(context.Background(), token)
+	if err != nil || id.UserID != "alice" || id.Tenant != "acme" || id.Expires.IsZero() {
+		t.Errorf("the token stands for %+v, %v", id, err)
+	}
+}
+
+func TestSessionListShowsNoToken(t *testing.T) {
+	data := t.TempDir()
+	forever := newSessionIn(t, data, "-user", "alice", "-ttl", "0", "-device", "a phone")
+	escape := newSessionIn(t, data, "-user", "b\x1b[2Jb", "-tenant", "acme")
+	for _, format := range []string{"-json=false", "-json"} {
+		o := runCommand("", nil, "session", "list", "-data", data, format)
+		o.want(t, exitOK)
+		for _, token := range []string{forever, escape} {
+			if strings.Contains(o.out, token) {
+				t.Errorf("%s shows a token", format)
+			}
+			if !strings.Contains(o.out, auth.SessionID(token)) {
+				t.Errorf("%s lacks id %s:\n%s", format, auth.SessionID(token), o.out)
+			}
+		}
+		if strings.Contains(o.out, "\x1b") {
+			t.Errorf("%s lets a user's name write to the terminal: %q", format, o.out)
+		}
+	}
+	table := runCommand("", nil, "session", "list", "-data", data).out
+	for _, want := range []string{"ID  ", "USER", "TENANT", "CREATED", "EXPIRES", "DEVICE", "alice", "never", "a phone", "acme"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("the table lacks %q:\n%s", want, table)
+		}
+	}
+}
+
+func TestSessionListAsJSON(t *testing.T) {
+	data := t.TempDir()
+	token := newSessionIn(t, data, "-user", "alice", "-ttl", "0")
+	var got map[string]any
+	if err := json.Unmarshal([]byte(runCommand("", nil, "session", "list", "-json", "-data", data).out), &got); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]any{
+		"id": auth.SessionID(token), "user_id": "alice", "tenant_id": nil, "device": nil, "expires_at": 0.0,
+	} {
+		if value, ok := got[key]; !ok || value != want {
+			t.Errorf("%s is %v, want %v", key, value, want)
+		}
+	}
+}
+
+func TestSessionRevoke(t *testing.T) {
+	for name, arguments := range map[string]func(token string) (in string, args []string){
+		"token":          func(token string) (string, []string) { return "", []string{"--", token} },
+		"id":             func(token string) (string, []string) { return "", []string{auth.SessionID(token)} },
+		"start of id":    func(token string) (string, []string) { return "", []string{auth.SessionID(token)[:8]} },
+		"standard input": func(token string) (string, []string) { return token + "\n", []string{"-"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			data := t.TempDir()
+			token, other := newSessionIn(t, data, "-user", "alice"), newSessionIn(t, data, "-user", "bob")
+			in, args := arguments(token)
+			runCommand(in, nil, append([]string{"session", "revoke", "-data", data}, args...)...).want(t, exitOK)
+			list := runCommand("", nil, "session", "list", "-data", data).out
+			if strings.Contains(list, auth.SessionID(token)) || !strings.Contains(list, auth.SessionID(other)) {
+				t.Errorf("left after revoking alice's:\n%s", list)
+			}
+			runCommand(in, nil, append([]string{"session", "revoke", "-data", data}, args...)...).want(t, exitFailure, "no such session")
+		})
+	}
+}
+
+func TestSessionMistakes(t *testing.T) {
+	empty := t.TempDir()
+	for _, c := range []struct {
+		in    string
+		args  []string
+		code  int
+		words []string
+	}{
+		{"", []string{}, exitUsage, []string{"create, list, revoke"}},
+		{"", []string{"make"}, exitUsage, []string{`"make"`, "create, list, revoke"}},
+		{"", []string{"create"}, exitUsage, []string{"-user"}},
+		{"", []string{"create", "-user", "a", "-ttl", "-1h"}, exitUsage, []string{"-ttl"}},
+		{"", []string{"create", "-user", "a", "-tennant", "x"}, exitUsage, []string{"-tenant"}},
+		{"", []string{"create", "-user", strings.Repeat("a", 2000), "-data", empty}, exitUsage, []string{"1024 bytes"}},
+		{"", []string{"list", "-data", filepath.Join(empty, "none")}, exitFailure, []string{"doesn't exist", "-data"}},
+		{"", []string{"revoke", "-data", filepath.Join(empty, "none"), "0123456789abcdef"}, exitFailure, []string{"doesn't exist", "-data"}},
+		{"", []string{"revoke"}, exitUsage, []string{"standard input"}},
+		{"", []string{"revoke", "-"}, exitFailure, []string{"standard input", "empty"}},
+		{"two\nlines", []string{"revoke", "-"}, exitFailure, []string{"one line"}},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			o := runCommand(c.in, nil, append([]string{"session"}, c.args...)...)
+			o.want(t, c.code, c.words...)
+			if o.out != "" {
+				t.Errorf("standard output: %s", o.out)
+			}
+		})
+	}
+	if _, err := os.Stat(filepath.Join(empty, "none")); err == nil {
+		t.Error("list or revoke made the data directory")
+	}
+}
+
+// PROTOCOL 7: while a server runs on the data directory these commands still work.
+func TestSessionBesideAServer(t *testing.T) {
+	srv := startInProcess(t, t.TempDir())
+	token := newSessionIn(t, srv.data, "-user", "alice")
+	if id, err := srv.hub.Authenticate(context.Background(), token); err != nil || id.UserID != "alice" {
+		t.Fatalf("the server says about a new session: %+v, %v", id, err)
+	}
+	list := runCommand("", nil, "session", "list", "-data", srv.data)
+	list.want(t, exitOK)
+	if !strings.Contains(list.out, "alice") {
+		t.Errorf("not in the list:\n%s", list.out)
+	}
+}
+
+// The golden files are written by go test -update.
+func TestCommandHelpIsGolden(t *testing.T) {
+	for _, name := range []string{
+		"session", "session create", "session list", "session revoke",
+		"publish", "publish change", "publish changes", "publish presence", "publish topic", "publish row", "publish binary",
+		"tail", "doctor",
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := runCommand("", nil, append(strings.Fields(name), "-help")...)
+			o.want(t, exitOK)
+			golden := filepath.Join("testdata", "help_"+strings.ReplaceAll(name, " ", "_")+".golden")
+			if *update {
+				if err := os.WriteFile(golden, []byte(o.out), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o.out != string(want) {
+				t.Errorf("help differs from %s; if it should, run go test ./cmd/busbar -update. It is now:\n%s", golden, o.out)
+			}
+			for line := range strings.Lines(o.out) {
+				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > helpWidth {
+					t.Errorf("%d columns: %s", n, line)
+				}
+			}
+		})
+	}
+}

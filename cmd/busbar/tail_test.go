@@ -1,0 +1,240 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/busbar-ws/busbar/internal/auth"
+)
+
+// tailPatience bounds waits for something that must happen.
+const tailPatience = 20 * time.Second
+
+// liveOutput is what a command that still runs has written. Safe from any goroutine.
+type liveOutput struct {
+	mu      sync.Mutex
+	text    bytes.Buffer
+	changed chan struct{} // closed and made anew by each write
+}
+
+func newLiveOutput() *liveOutput { return &liveOutput{changed: make(chan struct{})} }
+
+func (o *liveOutput) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	close(o.changed)
+	o.changed = make(chan struct{})
+	return o.text.Write(b)
+}
+
+func (o *liveOutput) String() string {
+	text, _ := o.state()
+	return text
+}
+
+func (o *liveOutput) state() (text string, changed <-chan struct{}) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String(), o.changed
+}
+
+// waitFor returns when the output holds text.
+func (o *liveOutput) waitFor(t *testing.T, text string) {
+	t.Helper()
+	deadline := time.After(tailPatience)
+	for {
+		got, changed := o.state()
+		if strings.Contains(got, text) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-deadline:
+			t.Fatalf("%q never came; there was %q", text, got)
+		}
+	}
+}
+
+// runningTail is busbar tail in this process.
+type runningTail struct {
+	out, err *liveOutput
+	code     chan int
+}
+
+func startTail(t *testing.T, env []string, args ...string) *runningTail {
+	t.Helper()
+	r := &runningTail{newLiveOutput(), newLiveOutput(), make(chan int, 1)}
+	s := streams{strings.NewReader(""), r.out, r.err, getenvOf(env)}
+	go func() { r.code <- run(append([]string{"tail"}, args...), s) }()
+	return r
+}
+
+// want waits for the end.
+func (r *runningTail) want(t *testing.T, code int, words ...string) {
+	t.Helper()
+	select {
+	case got := <-r.code:
+		if got != code {
+			t.Fatalf("exit code %d, want %d; standard error: %s", got, code, r.err)
+		}
+	case <-time.After(tailPatience):
+		t.Fatalf("tail still runs; standard error: %s", r.err)
+	}
+	for _, word := range words {
+		if !strings.Contains(r.err.String(), word) {
+			t.Errorf("standard error lacks %q: %s", word, r.err)
+		}
+	}
+}
+
+// interruptTails is Ctrl-C, for all that run in this process: each of them has to have connected.
+func interruptTails(t *testing.T, tails ...*runningTail) {
+	t.Helper()
+	if err := syscall.Kill(syscall.Getpid(), syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	for _, tail := range tails {
+		tail.want(t, exitOK)
+	}
+}
+
+// PROTOCOL 1: ?since= sends every retained change event with a higher seq.
+func TestTailSince(t *testing.T) {
+	srv := startInProcess(t, t.TempDir())
+	for _, row := range []string{"1", "2", "3"} {
+		srv.publish("", "change", "-entity", "T", "-row", row, "-kind", "delete").want(t, exitOK)
+	}
+	tail := startTail(t, nil, "-url", srv.url, "-data", srv.data, "-since", "1", "-count", "2")
+	tail.want(t, exitOK)
+	out := tail.out.String()
+	if strings.Count(out, "\n") != 2 || !strings.Contains(out, `"seq":2`) || !strings.Contains(out, `"seq":3`) {
+		t.Errorf("got\n%swant seqs 2 and 3", out)
+	}
+}
+
+// PROTOCOL 2: a row's snapshot, topics and an entity's change events by subscription.
+func TestTailSubscribes(t *testing.T) {
+	srv := startInProcess(t, t.TempDir(), "-routing", "subscribed")
+	srv.publish("now", "row", "Todo", "a/b", "-").want(t, exitOK)
+	// A snapshot says that the subscriptions before it have been made.
+	tail := startTail(t, nil, "-url", srv.url, "-data", srv.data, "-json", "-count", "3",
+		"-topic", "news", "-topic", "weather", "-entity", "User", "-row", "Todo/a/b")
+	tail.out.waitFor(t, `{"type":"row","entity":"Todo","row_id":"a/b","kind":"snapshot","payload":"bm93"}`)
+	srv.publish("", "topic", "sports", "0").want(t, exitOK)
+	srv.publish("", "change", "-entity", "Todo", "-row", "1", "-kind", "delete").want(t, exitOK)
+	srv.publish("", "topic", "weather", "1").want(t, exitOK)
+	srv.publish("", "change", "-entity", "User", "-row", "1", "-kind", "delete").want(t, exitOK)
+	tail.want(t, exitOK)
+	out := tail.out.String()
+	if strings.Count(out, "\n") != 3 || !strings.Contains(out, `"weather"`) || !strings.Contains(out, `"User"`) {
+		t.Errorf("got\n%s", out)
+	}
+}
+
+// PROTOCOL 1: an unknown token is told by Close 1008, or by 401.
+func TestTailUnauthorised(t *testing.T) {
+	for reject, word := range map[string]string{"close": "unauthorized: bearer token required", "http": "401"} {
+		t.Run(reject, func(t *testing.T) {
+			srv := startInProcess(t, t.TempDir(), "-reject", reject)
+			tail := startTail(t, []string{"BUSBAR_TOKEN=nobody's"}, "-url", srv.url)
+			tail.want(t, exitFailure, "1008", word)
+		})
+	}
+}
+
+// PROTOCOL 5: revoking a session closes its connections with 1008, here by another
+// process's doing; tail doesn't come back.
+func TestTailOfARevokedSession(t *testing.T) {
+	srv := startInProcess(t, t.TempDir())
+	token := newSessionIn(t, srv.data, "-user", "alice")
+	tail := startTail(t, nil, "-url", srv.url, "-token-file", temporaryFile(t, token+"\n"))
+	tail.err.waitFor(t, "connected")
+	runCommand("", nil, "session", "revoke", "-data", srv.data, auth.SessionID(token)).want(t, exitOK)
+	tail.want(t, exitFailure, "1008")
+	if n := strings.Count(tail.err.String(), "connected"); n != 1 {
+		t.Errorf("connected %d times", n)
+	}
+}
+
+// PROTOCOL 3: 1001 while the server drains. The next server at that address has tail back.
+func TestTailComesBackAfterADrain(t *testing.T) {
+	data := t.TempDir()
+	srv := startInProcess(t, data)
+	tail := startTail(t, nil, "-url", srv.url, "-data", data, "-count", "1")
+	tail.err.waitFor(t, "connected")
+	if err := srv.hub.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := srv.close(); err != nil {
+		t.Fatal(err)
+	}
+	tail.err.waitFor(t, "1001")
+	again := startInProcess(t, data, "-listen", strings.TrimPrefix(srv.url, "ws://"))
+	for {
+		// The first may be sent before tail is back.
+		again.publish("", "presence", `{"type":"presence"}`).want(t, exitOK)
+		select {
+		case code := <-tail.code:
+			tail.code <- code
+			tail.want(t, exitOK, "connecting again in")
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func TestTailOnceEndsWithTheServer(t *testing.T) {
+	srv := startInProcess(t, t.TempDir())
+	tail := startTail(t, nil, "-url", srv.url, "-data", srv.data, "-once")
+	tail.err.waitFor(t, "connected")
+	if err := srv.hub.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	tail.want(t, exitOK)
+}
+
+func TestTailInterrupted(t *testing.T) {
+	srv := startInProcess(t, t.TempDir())
+	tail := startTail(t, nil, "-url", srv.url, "-data", srv.data)
+	tail.err.waitFor(t, "connected")
+	interruptTails(t, tail)
+}
+
+// A flag beats a variable, as for the daemon.
+func TestTailAdminTokenFileBeatsTheVariable(t *testing.T) {
+	srv := startInProcess(t, t.TempDir())
+	tail := startTail(t, []string{"BUSBAR_TOKEN=nobody's"}, "-url", srv.url, "-admin-token-file", srv.dir.adminToken())
+	tail.err.waitFor(t, "connected")
+	srv.publish("", "presence", `{"type":"presence"}`).want(t, exitOK)
+	tail.out.waitFor(t, "presence")
+	interruptTails(t, tail)
+}
+
+func TestTailMistakes(t *testing.T) {
+	nobody := "ws://" + idleAddress(t)
+	env := []string{"BUSBAR_TOKEN=x"}
+	for _, c := range []struct {
+		env   []string
+		args  []string
+		code  int
+		words []string
+	}{
+		{env, []string{"-url", nobody}, exitFailure, []string{"nothing listens at " + nobody, "-url"}},
+		{env, []string{"-url", "http://127.0.0.1"}, exitUsage, []string{"-url", "ws://"}},
+		{env, []string{"-row", "Todo"}, exitUsage, []string{"-row", "Todo/t_1"}},
+		{env, []string{"-since", "x"}, exitUsage, []string{"-since"}},
+		{env, []string{"-token", "secret"}, exitUsage, []string{"-token"}},
+		{env, []string{"-token-file", "-"}, exitFailure, []string{"standard input"}},
+		{env, []string{"-token-file", "/no/such/file"}, exitFailure, []string{"/no/such/file"}},
+		{[]string{"BUSBAR_TOKEN=a\r\nb: c"}, nil, exitUsage, []string{"BUSBAR_TOKEN"}},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			runCommand("", c.env, append([]string{"tail"}, c.args...)...).want(t, c.code, c.words...)
+		})
+	}
+}

@@ -1,0 +1,157 @@
+package eventloop
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// meter adds up what clients have read, and says when it is enough, without allocating.
+type meter struct {
+	bytes, want atomic.Int64
+	enough      chan struct{}
+	patience    *time.Timer
+}
+
+func (m *meter) add(n int) {
+	if now, want := m.bytes.Add(int64(n)), m.want.Load(); now >= want && now-int64(n) < want {
+		m.signal()
+	}
+}
+
+func (m *meter) signal() {
+	select {
+	case m.enough <- struct{}{}:
+	default:
+	}
+}
+
+// expect returns when so many more bytes than the last time have been read.
+func (m *meter) expect(t testing.TB, more int) {
+	want := m.want.Add(int64(more))
+	m.patience.Reset(patience)
+	for m.bytes.Load() < want {
+		select {
+		case <-m.enough:
+		case <-m.patience.C:
+			t.Fatalf("%d bytes of %d came", m.bytes.Load(), want)
+		}
+	}
+}
+
+// metered has clients that read into one buffer each and allocate nothing.
+func metered(t testing.TB, e *Engine, clients int) *meter {
+	t.Helper()
+	m := &meter{enough: make(chan struct{}, 1), patience: time.NewTimer(patience)}
+	for i := range clients {
+		p, err := tryConnect(t, e, sourceAddr(i))
+		must(t, err)
+		must(t, p.SetDeadline(time.Now().Add(5*time.Minute)))
+		p.write(request(fmt.Sprint("name=", i)))
+		p.upgraded()
+		done := make(chan struct{})
+		t.Cleanup(func() { p.Close(); <-done })
+		go func() {
+			defer close(done)
+			buf := make([]byte, 4096)
+			for {
+				n, err := p.r.Read(buf)
+				if err != nil {
+					return
+				}
+				m.add(n)
+			}
+		}()
+	}
+	return m
+}
+
+// mallocs is how many allocations the whole process makes while f runs.
+func mallocs(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.Mallocs - before.Mallocs
+}
+
+// A delivery allocates nothing: what a publication allocates (its frame, a wake-up for
+// each loop) is the same for one client and for a million. Two for the frame and two for
+// each wake-up make 0.006 here; one for each delivery would make 1.
+func TestDeliveryAllocatesNothing(t *testing.T) {
+	const clients, messages, limit = 1000, 200, 0.01
+	for name, a := range map[string]*Audience{
+		"to everyone": nil,
+		"to a topic":  {Key: "topic"},
+		"to a user":   {Label: LabelUser, Names: []string{"u"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := start(t, &host{})
+			m := metered(t, e, clients)
+			everyLoop(t, e, func(l *Loop) {
+				for c := range l.Clients() {
+					c.Subscribe("topic")
+					l.roster.label(c, LabelUser, "u")
+				}
+			})
+			payload := make([]byte, 100)
+			publish := func(n int) {
+				for range n {
+					f := NewFrame(ws.OpBinary, payload)
+					e.Publish(f, a)
+					m.expect(t, clients*f.Size())
+				}
+			}
+			publish(20) // outboxes and slices that are reused
+			spent := mallocs(func() { publish(messages) })
+			each := float64(spent) / (messages * clients)
+			t.Logf("%d allocations for %d deliveries", spent, messages*clients)
+			if each >= limit {
+				t.Errorf("%.4f allocations for a delivery, want less than %v", each, limit)
+			}
+		})
+	}
+}
+
+// Nor does a control frame that is received, and answered.
+func TestControlFramesAllocateNothing(t *testing.T) {
+	const rounds, each = 40, 250
+	for name, c := range map[string]struct {
+		op     ws.OpCode
+		answer int64
+	}{
+		"ping": {ws.OpPing, 2 + 8},
+		"pong": {ws.OpPong, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := start(t, &host{})
+			p := dial(t, e, "name=x")
+			frames := []byte(strings.Repeat(clientFrame(c.op, "payload8"), each))
+			last := []byte(clientFrame(ws.OpPing, "lastping"))
+			answer := make([]byte, each*c.answer+2+8)
+			send := func(n int) {
+				for range n {
+					_, err := p.Write(frames)
+					must(t, err)
+					_, err = p.Write(last)
+					must(t, err)
+					_, err = io.ReadFull(p.r, answer)
+					must(t, err)
+				}
+			}
+			send(2)
+			spent := mallocs(func() { send(rounds) })
+			t.Logf("%d allocations for %d frames", spent, rounds*each)
+			if got := float64(spent) / (rounds * each); got >= 0.01 {
+				t.Errorf("%.4f allocations for a frame, want none", got)
+			}
+		})
+	}
+}

@@ -1,0 +1,78 @@
+package eventloop
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/gobwas/ws"
+)
+
+// BenchmarkPublish is one message to all clients, until all have it. The clients are in
+// the same process: what they cost is in the time.
+func BenchmarkPublish(b *testing.B) {
+	for _, clients := range []int{100, 1000} {
+		for _, burst := range []int{1, 16} {
+			b.Run(fmt.Sprintf("clients=%d/burst=%d", clients, burst), func(b *testing.B) {
+				e := start(b, &host{})
+				m := metered(b, e, clients)
+				frame := NewFrame(ws.OpText, make([]byte, 200))
+				b.ReportAllocs()
+				sends := sent(e)
+				for b.Loop() {
+					for range burst {
+						e.Publish(frame, nil)
+					}
+					m.expect(b, burst*clients*frame.Size())
+				}
+				deliveries := float64(b.N * burst * clients)
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/deliveries, "ns/delivery")
+				b.ReportMetric(float64(sent(e)-sends)/deliveries, "sends/delivery")
+			})
+		}
+	}
+}
+
+func sent(e *Engine) (n uint64) {
+	for _, l := range e.Stats().Loops {
+		n += l.Sends
+	}
+	return n
+}
+
+// BenchmarkPing is a control frame in and its answer out, a hundred at a time.
+func BenchmarkPing(b *testing.B) {
+	const each = 100
+	e := start(b, &host{})
+	p := dial(b, e, "name=x")
+	frames := []byte(strings.Repeat(clientFrame(ws.OpPing, "payload8"), each))
+	answer := make([]byte, each*(2+8))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.Write(frames); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(p.r, answer); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*each), "ns/frame")
+}
+
+// BenchmarkMailbox is a publisher's part: one frame into a box, full or not.
+func BenchmarkMailbox(b *testing.B) {
+	for name, lossy := range map[string]bool{"lossy": true, "reliable": false} {
+		b.Run("full/"+name, func(b *testing.B) {
+			box := mailbox{maxFrames: 1024, maxBytes: 64 << 20}
+			frame := &Frame{wire: make([]byte, 200), Lossy: lossy}
+			for range 1024 {
+				box.putFrame(frame, nil)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				box.putFrame(frame, nil)
+			}
+		})
+	}
+}

@@ -1,0 +1,72 @@
+package eventloop
+
+import (
+	"fmt"
+	"net"
+	"testing"
+
+	"github.com/gobwas/ws"
+)
+
+// At the limit newcomers are refused, nobody who is in loses anything, and places that
+// become free are given again.
+func TestMaxConnections(t *testing.T) {
+	t.Parallel()
+	const most = 6
+	e := start(t, &host{}, func(o *Options) { o.MaxConnections = most })
+	if c := e.Capacity(); c.Connections != most || e.Stats().Capacity != most {
+		t.Errorf("capacity is %+v", c)
+	}
+	expectPlaces(t, e, most, net.IPv4(127, 0, 0, 1), CauseCapacity)
+}
+
+// PROTOCOL 1: the cap for each address is checked before anything is parsed, and the
+// connection is closed without an answer.
+func TestMaxPerAddress(t *testing.T) {
+	t.Parallel()
+	const most = 3
+	e := start(t, &host{}, func(o *Options) { o.MaxPerAddress = most })
+	other, ok := admitted(t, e, net.IPv4(127, 0, 1, 2))
+	if !ok {
+		t.Fatal("the first from another address is refused")
+	}
+	expectPlaces(t, e, most, net.IPv4(127, 0, 1, 1), CauseAddressCap)
+	for i := range 4 {
+		other.expect(ws.OpText, fmt.Sprint("message ", i))
+	}
+}
+
+// expectPlaces fills all places, and checks that there is one for each that leaves.
+func expectPlaces(t *testing.T, e *Engine, most int, from net.IP, cause Cause) {
+	t.Helper()
+	var in []*peer
+	for range most {
+		p, ok := admitted(t, e, from)
+		if !ok {
+			t.Fatalf("refused with %d of %d places taken", len(in), most)
+		}
+		in = append(in, p)
+	}
+	for i := range 4 {
+		if _, ok := admitted(t, e, from); ok {
+			t.Fatalf("one more than %d is let in", most)
+		}
+		e.Publish(text("message %d", i), nil)
+		for _, p := range in {
+			p.expect(ws.OpText, fmt.Sprint("message ", i))
+		}
+	}
+	if n := closedBy(e, cause); n != 4 {
+		t.Errorf("%d refusals are counted, want 4", n)
+	}
+	for range 3 {
+		before := e.Connections()
+		in[0].Close()
+		eventually(t, "it has gone", func() bool { return e.Connections() < before })
+		p, ok := admitted(t, e, from)
+		if !ok {
+			t.Fatal("a free place isn't given again")
+		}
+		in = append(in[1:], p)
+	}
+}

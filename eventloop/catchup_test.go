@@ -1,0 +1,263 @@
+package eventloop
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/gobwas/ws"
+)
+
+// changeLog is what a hub keeps: events by number, appended before they are published.
+type changeLog struct {
+	mu     sync.Mutex
+	events []*Frame
+}
+
+// publish appends the next event and publishes it, to all or to some.
+func (g *changeLog) publish(e *Engine, a *Audience) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := numbered(len(g.events)+1, 0)
+	f.Seq = uint64(len(g.events) + 1)
+	g.events = append(g.events, f)
+	e.Publish(f, a)
+}
+
+// after is at most most events behind seq since, and whether those are all.
+func (g *changeLog) after(since uint64, most int) (page []*Frame, all bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	rest := g.events[min(int(since), len(g.events)):]
+	if len(rest) > most {
+		return append(page, rest[:most]...), false
+	}
+	return append(page, rest...), true
+}
+
+func (g *changeLog) len() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.events)
+}
+
+// readers gives returning clients what they have missed, as a hub does: page by page,
+// read off the loop, the last of them with a hold.
+type readers struct {
+	log    changeLog
+	e      *Engine
+	random *rand.Rand
+	mu     sync.Mutex
+	wg     sync.WaitGroup
+
+	last   int          // event that will be published
+	midway atomic.Int32 // clients that were released before that
+}
+
+func (r *readers) pageSize() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return 1 + r.random.IntN(40)
+}
+
+// next reads a page for a held client, which has everything up to since.
+func (r *readers) next(id, since uint64) {
+	most := r.pageSize()
+	r.wg.Go(func() {
+		page, all := r.log.after(since, most)
+		upTo := since + uint64(len(page))
+		r.e.Post(id, func(c *Client) {
+			c.Data = upTo
+			if all {
+				if r.log.len() < r.last {
+					r.midway.Add(1)
+				}
+				c.Release(page, upTo)
+			} else {
+				c.CatchUp(page)
+			}
+		})
+	})
+}
+
+// asked is called when a client says from where on it wants events.
+func (r *readers) asked(c *Client, _ ws.OpCode, _ []byte) {
+	c.Data = uint64(0)
+	c.Hold()
+	r.next(c.ID(), 0)
+}
+
+func (r *readers) drained(c *Client) {
+	c.Hold()
+	r.next(c.ID(), c.Data.(uint64))
+}
+
+// PROTOCOL 1, since: neither gap nor repeat, whatever the pages and the timing.
+func TestCatchUpIsGapless(t *testing.T) {
+	t.Parallel()
+	rounds := 25
+	if raceEnabled {
+		rounds = 10
+	}
+	for round := range rounds {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			t.Parallel()
+			catchUpRound(t, round)
+		})
+	}
+}
+
+// catchUpRound: eight clients come back one after the other while events are published.
+func catchUpRound(t *testing.T, round int) {
+	const clients, events = 8, 400
+	before := 50 * (round % 4)
+	r := &readers{random: rand.New(rand.NewPCG(uint64(round), 10)), last: before + events}
+	e := start(t, &host{onDrained: r.drained, onMessage: r.asked}, lagFar, func(o *Options) {
+		o.SendBuffer = 4096 * (1 + round%3)
+	})
+	r.e = e
+	live := dial(t, e, "user=u&name=live")
+	var wg sync.WaitGroup
+	var back []*peer
+	for i := range clients {
+		p := dial(t, e, fmt.Sprint("hold=1&user=u&name=", i))
+		back = append(back, p)
+		wg.Go(func() { expectSequence(t, p, 1, r.last) })
+	}
+	wg.Go(func() { expectSequence(t, live, 1, r.last) })
+	for n := range r.last {
+		if n%5 < round%5 {
+			r.log.publish(e, &Audience{Label: LabelUser, Names: []string{"u"}}) // all of them
+		} else {
+			r.log.publish(e, nil)
+		}
+		if n >= before && (n-before)%40 == 0 && len(back) > 0 {
+			back[0].send(ws.OpText, "since 0")
+			back = back[1:]
+		}
+		if n%(1+round%3) == 0 {
+			everyLoop(t, e, func(*Loop) {})
+		}
+	}
+	wg.Wait()
+	r.wg.Wait()
+	if s := e.Stats(); s.Loops[0].Panics+s.Loops[1].Panics > 0 {
+		t.Errorf("panics: %+v", s.Loops)
+	}
+	if r.midway.Load() == 0 {
+		t.Error("nobody was released while events were published: nothing is shown")
+	}
+}
+
+// expectSequence reads frames numbered from first to last, each once and in order.
+func expectSequence(t *testing.T, p *peer, first, last int) {
+	for want := first; want <= last; want++ {
+		f, err := p.read()
+		if err != nil || number(f.Payload) != want {
+			t.Errorf("got %q, %v; want event %d", brief(string(f.Payload)), err, want)
+			return
+		}
+	}
+}
+
+// What is broadcast while some stand apart reaches all others, flush after flush.
+func TestOthersAreServedWhileSomeAreHeld(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, func(o *Options) { o.Loops = 1 })
+	for i := range 5 {
+		dial(t, e, fmt.Sprint("hold=1&name=held", i))
+	}
+	live := dial(t, e, "name=live")
+	for i := range 50 {
+		e.Publish(numbered(i, 0), nil)
+		live.expect(ws.OpText, string(numbered(i, 0).wire[2:]))
+	}
+	if n := e.Stats().Loops[0].Panics; n > 0 {
+		t.Errorf("%d panics", n)
+	}
+	for i := range 5 {
+		on(t, e, h.id(fmt.Sprint("held", i)), func(c *Client) { c.Release(nil, 0) })
+	}
+	everyLoop(t, e, func(l *Loop) {
+		if l.held != 0 {
+			t.Errorf("%d are held still", l.held)
+		}
+	})
+}
+
+// Events for the client alone wait for the page that may have them too; those that the
+// page has are left out.
+func TestOwnEventsWaitWhileHeld(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h)
+	p := dial(t, e, "hold=1&name=x")
+	id := h.id("x")
+	event := func(n int) *Frame {
+		f := numbered(n, 0)
+		f.Seq = uint64(n)
+		return f
+	}
+	for n := 3; n <= 6; n++ {
+		if n%2 == 0 {
+			e.Publish(event(n), nil)
+		} else {
+			e.Publish(event(n), &Audience{Clients: []uint64{id}})
+		}
+	}
+	everyLoop(t, e, func(*Loop) {}) // all that is flushed now would be out of order
+	everyLoop(t, e, func(*Loop) {})
+	on(t, e, id, func(c *Client) { c.Release([]*Frame{event(1), event(2), event(3), event(4)}, 4) })
+	e.Publish(event(7), nil)
+	expectSequence(t, p, 1, 7)
+}
+
+// A held client that is closed gets nothing that would make it believe that it has all
+// before: it comes back with the number of the last event that it was given.
+func TestCloseWhileHeldSendsNoLiveEvents(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h)
+	p := dial(t, e, "hold=1&name=x")
+	id := h.id("x")
+	live := numbered(100, 0)
+	live.Seq = 100
+	e.Publish(live, &Audience{Clients: []uint64{id}})
+	e.Publish(text("for it alone"), &Audience{Clients: []uint64{id}})
+	on(t, e, id, func(c *Client) { c.Close(1001, "", CauseDraining) })
+	for {
+		f, err := p.read()
+		must(t, err)
+		if f.Header.OpCode == ws.OpClose {
+			break
+		}
+		if number(f.Payload) == 100 {
+			t.Fatal("event 100 was sent, what is before it wasn't")
+		}
+	}
+}
+
+// A client that leaves in the middle of catching up leaves nothing behind.
+func TestLeavingWhileHeld(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h)
+	for i := range 20 {
+		p := dial(t, e, fmt.Sprint("hold=1&name=", i))
+		if i%2 == 0 {
+			on(t, e, h.id(fmt.Sprint(i)), func(c *Client) { c.CatchUp([]*Frame{numbered(1, 0)}) })
+		}
+		e.Publish(text("x"), nil)
+		p.Close()
+	}
+	eventually(t, "all have gone", func() bool { return e.Connections() == 0 })
+	everyLoop(t, e, func(*Loop) {}) // what was kept goes with the next flush
+	everyLoop(t, e, func(l *Loop) {
+		if l.held != 0 || l.feed.len() != 0 || len(l.lagging) != 0 {
+			t.Errorf("held %d, %d frames kept, %d lagging", l.held, l.feed.len(), len(l.lagging))
+		}
+	})
+}

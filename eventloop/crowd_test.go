@@ -1,0 +1,206 @@
+package eventloop
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// Events of the crowd's test are binary messages of one number: 10 bytes on the wire.
+const eventWire = 2 + 8
+
+func event(n uint64) *Frame {
+	f := NewFrame(ws.OpBinary, binary.BigEndian.AppendUint64(nil, n))
+	f.Seq = n
+	return f
+}
+
+// member is one of many clients: a connection, a goroutine, and two numbers.
+type member struct {
+	conn        net.Conn
+	first, next uint64 // events that it got: from first, all before next
+	wrong       string
+	until       atomic.Uint64 // it leaves when it has got this one
+	done        chan struct{}
+}
+
+func join(e *Engine, i int, until uint64) (*member, error) {
+	d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: sourceAddr(i)}}
+	conn, err := d.Dial("tcp", e.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	m := &member{conn: conn, done: make(chan struct{})}
+	m.until.Store(until)
+	if err = conn.SetDeadline(time.Now().Add(2 * time.Minute)); err == nil {
+		_, err = io.WriteString(conn, request(""))
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// run reads until the member leaves by itself or the connection ends.
+func (m *member) run() {
+	defer close(m.done)
+	defer m.conn.Close()
+	var buf [512]byte
+	have, upgraded := 0, false
+	for m.wrong == "" && (m.next == 0 || m.next <= m.until.Load()) {
+		n, err := m.conn.Read(buf[have:])
+		if err != nil {
+			m.wrong = fmt.Sprintf("behind event %d: %v", m.next, err)
+			return
+		}
+		have += n
+		used := 0
+		if !upgraded {
+			end := bytes.Index(buf[:have], []byte("\r\n\r\n"))
+			if end < 0 {
+				continue
+			}
+			upgraded, used = true, end+4
+		}
+		for ; have-used >= eventWire && m.wrong == ""; used += eventWire {
+			m.take(buf[used : used+eventWire])
+		}
+		have = copy(buf[:], buf[used:have])
+	}
+}
+
+func (m *member) take(wire []byte) {
+	n := binary.BigEndian.Uint64(wire[2:])
+	if m.next == 0 {
+		m.first, m.next = n, n
+	}
+	if wire[0] != 0x82 || wire[1] != 8 || n != m.next {
+		m.wrong = fmt.Sprintf("got % x, want event %d", wire, m.next)
+	}
+	m.next++
+}
+
+// crowdTest: members stay, leave and come while events are published.
+type crowdTest struct {
+	e               *Engine
+	random          *rand.Rand
+	staying, moving []*member
+}
+
+func (x *crowdTest) join(t *testing.T, i int, until uint64) *member {
+	m, err := join(x.e, i, until)
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	go m.run()
+	return m
+}
+
+// Thousands of clients, hundreds of which leave and hundreds come while events are
+// published: everyone gets every event once and in order from its first one on.
+func TestCrowd(t *testing.T) {
+	clients, events := 5000, uint64(1000)
+	if raceEnabled {
+		clients, events = 500, 300
+	}
+	x := &crowdTest{random: rand.New(rand.NewPCG(12, 13))}
+	x.e = start(t, &host{}, lagFar, func(o *Options) { o.PingInterval, o.HandshakeTimeout = time.Hour, time.Minute })
+	for i := range clients {
+		if i%10 == 0 {
+			x.moving = append(x.moving, x.join(t, i, 1+x.random.Uint64N(events)))
+		} else {
+			x.staying = append(x.staying, x.join(t, i, events))
+		}
+	}
+	if t.Failed() {
+		return
+	}
+	eventually(t, "all are in", func() bool { return x.e.Clients() == clients })
+	coming := x.publish(t, events)
+	for _, m := range append(append(x.staying, x.moving...), coming...) {
+		<-m.done
+		if m.wrong != "" {
+			t.Fatal(m.wrong)
+		}
+	}
+	x.check(t, events, coming)
+	eventually(t, "all have gone", func() bool { return x.e.Connections() == 0 })
+	everyLoop(t, x.e, func(*Loop) {})
+	everyLoop(t, x.e, func(l *Loop) {
+		if l.roster.count != 0 || l.feed.len() != 0 || len(l.lagging) != 0 || len(l.dirty) != 0 {
+			t.Errorf("clients %d, feed %d, lagging %d, dirty %d are left", l.roster.count, l.feed.len(), len(l.lagging), len(l.dirty))
+		}
+	})
+}
+
+// publish publishes all events in bursts, while as many come as were moving. The last
+// event waits until all of them are in, so that each has a first one.
+func (x *crowdTest) publish(t *testing.T, events uint64) (coming []*member) {
+	arrived := make(chan []*member)
+	go func() {
+		var in []*member
+		for i := range x.moving {
+			if m := x.join(t, i, events); m != nil {
+				in = append(in, m)
+			}
+		}
+		arrived <- in
+	}()
+	for n := uint64(1); n < events; n++ {
+		if d := x.e.Publish(event(n), nil); d.Any() {
+			t.Errorf("dropped %+v", d)
+		}
+		if x.random.IntN(4) == 0 { // a burst is over when the loops have it
+			everyLoop(t, x.e, func(*Loop) {})
+		}
+	}
+	coming = <-arrived
+	total := func() (n uint64) {
+		for _, l := range x.e.Stats().Loops {
+			n += l.Accepted
+		}
+		return n
+	}
+	eventually(t, "all that come are in", func() bool {
+		return total() == uint64(len(x.staying)+len(x.moving)+len(coming))
+	})
+	x.e.Publish(event(events), nil)
+	return coming
+}
+
+func (x *crowdTest) check(t *testing.T, events uint64, coming []*member) {
+	t.Helper()
+	for _, m := range x.staying {
+		if m.first != 1 || m.next != events+1 {
+			t.Fatalf("one that stayed got events %d to %d", m.first, m.next-1)
+		}
+	}
+	for _, m := range x.moving {
+		if m.first != 1 || m.next <= m.until.Load() {
+			t.Fatalf("one that left got events %d to %d, it stayed for %d", m.first, m.next-1, m.until.Load())
+		}
+	}
+	midway := 0
+	for _, m := range coming {
+		if m.next != events+1 {
+			t.Fatalf("one that came got events %d to %d", m.first, m.next-1)
+		}
+		if m.first < events {
+			midway++
+		}
+	}
+	if midway == 0 {
+		t.Error("nobody came while events were published: nothing is shown")
+	}
+	t.Logf("%d came while events were published", midway)
+}

@@ -1,0 +1,144 @@
+package eventloop
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// PROTOCOL 3, keepalive: a client's ping is answered with its payload.
+func TestPingIsEchoed(t *testing.T) {
+	t.Parallel()
+	e := start(t, &host{})
+	p := dial(t, e, "name=x")
+	for _, size := range []int{0, 1, 125} {
+		payload := string(bytes.Repeat([]byte{'p'}, size))
+		p.send(ws.OpPing, payload)
+		p.expect(ws.OpPong, payload)
+	}
+	p.send(ws.OpPong, "unasked for") // RFC 6455 5.5.3: no answer
+	p.send(ws.OpPing, "last")
+	p.expect(ws.OpPong, "last")
+	pings, pongs := uint64(0), uint64(0)
+	for _, l := range e.Stats().Loops {
+		pings, pongs = pings+l.Pings, pongs+l.Pongs
+	}
+	if pings != 4 || pongs != 1 {
+		t.Errorf("counted %d pings and %d pongs, want 4 and 1", pings, pongs)
+	}
+}
+
+// PROTOCOL 3, keepalive: quiet clients are pinged; who answers stays, who doesn't is dead.
+func TestQuietClients(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, func(o *Options) {
+		o.PingInterval, o.PongTimeout = 300*time.Millisecond, 500*time.Millisecond
+	})
+	dead, alive := dial(t, e, "name=dead"), dial(t, e, "name=alive")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		dead.expect(ws.OpPing, "")
+		dead.expectEnd()
+	}()
+	pings := 0
+	for done := false; !done || pings < 3; pings++ {
+		alive.expect(ws.OpPing, "")
+		alive.send(ws.OpPong, "")
+		select {
+		case <-ended:
+			done = true
+		default:
+		}
+	}
+	if n := closedBy(e, CauseDead); n != 1 {
+		t.Errorf("%d are counted as dead, want 1", n)
+	}
+	alive.send(ws.OpPing, "still here")
+	for {
+		f, err := alive.read()
+		must(t, err)
+		if f.Header.OpCode == ws.OpPong && string(f.Payload) == "still here" {
+			return
+		}
+	}
+}
+
+// A session that expires ends its connection with 1008 (PROTOCOL 3, close codes).
+func TestExpiry(t *testing.T) {
+	t.Parallel()
+	h := newPendingHost()
+	e := start(t, h)
+	p := connect(t, e)
+	p.write(request(""))
+	on(t, e, (<-h.asked).ID(), func(c *Client) {
+		c.Accept(Acceptance{Answer: c.Data.([]byte), Expires: time.Now().Add(time.Second)})
+	})
+	p.upgraded()
+	p.expectClose(1008)
+	p.write(wsClose(1008))
+	eventually(t, "it is counted", func() bool { return closedBy(e, CauseExpired) == 1 })
+}
+
+// What a Handler sends when somebody else's connection ends goes out at once, and not
+// with whatever happens next on the loop.
+func TestSendFromClosedIsNotDelayed(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	var e *Engine
+	h.onClosed = func(c *Client, _ Cause) {
+		if watching := c.Loop().Find(h.id("watching")); watching != nil && watching != c {
+			watching.Send(text("left"))
+		}
+	}
+	e = start(t, h, func(o *Options) { o.Loops = 1 })
+	watching := dial(t, e, "name=watching")
+	quick := 0
+	for i := range 20 {
+		p := dial(t, e, fmt.Sprint("name=", i))
+		began := time.Now()
+		p.Close()
+		watching.expect(ws.OpText, "left")
+		if time.Since(began) < tick/5 {
+			quick++
+		}
+	}
+	if quick < 10 {
+		t.Errorf("%d of 20 messages took less than a fifth of a tick", quick)
+	}
+}
+
+// Snapshots and pages that are given while bytes are read go out at once too.
+func TestReleaseFromMessageIsNotDelayed(t *testing.T) {
+	t.Parallel()
+	h := &host{onMessage: func(c *Client, _ ws.OpCode, p []byte) {
+		name := string(p)
+		if name == "log" {
+			c.Release([]*Frame{text("page")}, 1)
+			return
+		}
+		if ticket, ok := c.SubscribePending(name); ok {
+			c.ReleaseSubscription(name, ticket, text("snapshot"), 0)
+		}
+	}}
+	e := start(t, h)
+	quick := 0
+	for i := range 10 {
+		p := dial(t, e, fmt.Sprintf("hold=1&name=%d", i))
+		began := time.Now()
+		p.send(ws.OpText, "log")
+		p.expect(ws.OpText, "page")
+		p.send(ws.OpText, "row")
+		p.expect(ws.OpText, "snapshot")
+		if time.Since(began) < tick/2 {
+			quick++
+		}
+	}
+	if quick < 5 {
+		t.Errorf("%d of 10 took less than half a tick", quick)
+	}
+}

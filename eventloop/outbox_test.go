@@ -1,0 +1,210 @@
+package eventloop
+
+import (
+	"bytes"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+)
+
+// owed is a frame that a client is still to get, as the model sees it: what was
+// appended and queued first goes first.
+type owed struct {
+	wire []byte
+	feed bool // else it was for this client alone
+}
+
+// outboxTest is a loop, one client of it, and what that client is owed.
+type outboxTest struct {
+	t      *testing.T
+	l      *Loop
+	c      *Client
+	owed   []owed
+	sent   int  // bytes of owed[0] that are out
+	apart  bool // what is broadcast isn't owed
+	held   bool // nothing goes out but the rest of owed[0]
+	serial byte
+}
+
+func newOutboxTest(t *testing.T) *outboxTest {
+	o := &outbox{}
+	o.reset()
+	return &outboxTest{t: t, l: &Loop{}, c: &Client{out: o}}
+}
+
+func (x *outboxTest) frame(size int) *Frame {
+	x.serial++
+	wire := bytes.Repeat([]byte{x.serial}, 1+size)
+	return &Frame{wire: wire}
+}
+
+func (x *outboxTest) broadcast(size int) {
+	f := x.frame(size)
+	x.l.feed.append(f)
+	if !x.apart {
+		x.owed = append(x.owed, owed{f.wire, true})
+	}
+}
+
+func (x *outboxTest) queue(size int, asked bool) {
+	f := x.frame(size)
+	if asked {
+		x.c.out.pushAsked(f, x.l.feed.end)
+	} else {
+		x.c.out.push(f, x.l.feed.end)
+	}
+	x.owed = append(x.owed, owed{f.wire, false})
+}
+
+func (x *outboxTest) queueFront(size int) {
+	f := x.frame(size)
+	x.c.out.pushFront(f, x.c.pos)
+	at := 0
+	if x.sent > 0 {
+		at = 1
+	}
+	x.owed = append(x.owed[:at:at], append([]owed{{f.wire, false}}, x.owed[at:]...)...)
+}
+
+// stop closes the client: it gets what has been broadcast so far and no more.
+func (x *outboxTest) stop() {
+	if !x.apart {
+		x.c.out.stop = x.l.feed.end
+	}
+	x.apart = true
+}
+
+// hold has everything out and then keeps what is queued, until rejoin.
+func (x *outboxTest) hold() {
+	x.take(math.MaxInt)
+	x.apart, x.held, x.c.out.stop, x.c.out.sealed = true, true, 0, true
+}
+
+// rejoin has everything out, and lets the client follow the feed again.
+func (x *outboxTest) rejoin() {
+	x.held, x.c.out.sealed = false, false
+	x.take(math.MaxInt)
+	x.apart, x.c.out.stop, x.c.pos = false, math.MaxUint64, x.l.feed.end
+}
+
+// trim loses the oldest broadcasts of a client that follows; the frame in progress isn't
+// lost. A closing client is never trimmed past: Loop.fellOff deals with that.
+func (x *outboxTest) trim(keep int) {
+	if x.apart {
+		return
+	}
+	x.l.feed.trim(keep)
+	for x.c.pos < x.l.feed.first {
+		at := 0
+		for at == 0 && x.sent > 0 || !x.owed[at].feed {
+			at++
+		}
+		x.owed = append(x.owed[:at:at], x.owed[at+1:]...)
+		x.c.pos++
+	}
+}
+
+func (x *outboxTest) bytes() []byte {
+	var all []byte
+	for _, f := range x.owed {
+		all = append(all, f.wire...)
+	}
+	return all[x.sent:]
+}
+
+// next is what may go out of what is owed.
+func (x *outboxTest) next() []byte {
+	all := x.bytes()
+	switch {
+	case !x.held:
+		return all
+	case x.sent > 0:
+		return all[:len(x.owed[0].wire)-x.sent]
+	}
+	return nil
+}
+
+func (x *outboxTest) take(n int) {
+	want := x.next()
+	n = min(n, len(want))
+	x.c.pos, _ = x.c.out.take(&x.l.feed, x.c.pos, n)
+	for x.sent += n; len(x.owed) > 0 && x.sent >= len(x.owed[0].wire); {
+		x.sent -= len(x.owed[0].wire)
+		x.owed = x.owed[1:]
+	}
+}
+
+// check compares the bytes that would be sent next with what is owed.
+func (x *outboxTest) check() {
+	x.t.Helper()
+	size := x.l.gather(x.c)
+	var got []byte
+	for _, v := range x.l.iov {
+		got = append(got, unsafe.Slice(v.Base, v.Len)...)
+	}
+	want := x.next()
+	if size != len(got) || !bytes.HasPrefix(want, got) {
+		x.t.Fatalf("gathered %d bytes %.40x…; owed are %d: %.40x…", size, got, len(want), want)
+	}
+	if len(got) < len(want) && len(x.l.iov) < pumpPieces && size < pumpBytes {
+		x.t.Fatalf("gathered %d of %d bytes in %d pieces, without need", len(got), len(want), len(x.l.iov))
+	}
+	if drained := x.c.out.drained(&x.l.feed, x.c.pos); drained != (len(x.bytes()) == 0) {
+		x.t.Fatalf("drained is %v, %d bytes are owed", drained, len(x.bytes()))
+	}
+	x.checkCounts()
+}
+
+func (x *outboxTest) checkCounts() {
+	x.t.Helper()
+	queued := map[bool]int{}
+	for _, q := range x.c.out.queue[x.c.out.head:] {
+		queued[q.asked] += len(q.frame.wire)
+	}
+	if o := x.c.out; o.bytes != queued[false] || o.asked != queued[true] {
+		x.t.Fatalf("%v bytes are queued (true: asked for), counted as %d and %d", queued, o.bytes, o.asked)
+	}
+}
+
+// FuzzOutbox: whatever is broadcast, queued, sent in pieces, trimmed and stopped in
+// whatever order, the bytes that come next are exactly those that are owed.
+func FuzzOutbox(f *testing.F) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 300 {
+		ops := make([]byte, random.IntN(1200))
+		for i := range ops {
+			ops[i] = byte(random.Uint32())
+		}
+		f.Add(ops)
+	}
+	f.Fuzz(func(t *testing.T, ops []byte) {
+		x := newOutboxTest(t)
+		for i := 0; i+1 < len(ops); i += 2 {
+			size := int(ops[i+1])
+			switch ops[i] & 15 {
+			case 0, 1, 2, 3, 4:
+				x.broadcast(size)
+			case 5, 6, 7:
+				x.queue(size, size%3 == 0)
+			case 8, 9, 10, 11:
+				x.take(size * 3)
+			case 12:
+				x.trim(size * 4)
+			case 13:
+				x.queueFront(size)
+			case 14:
+				if size > 200 {
+					x.stop()
+				} else if size < 40 {
+					x.hold()
+				}
+			case 15:
+				if size > 128 {
+					x.rejoin()
+				}
+			}
+			x.check()
+		}
+	})
+}

@@ -1,0 +1,80 @@
+package eventloop
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// readMost reads what has come, without waiting for more.
+func readMost(t *testing.T, r *os.File, most int) []byte {
+	t.Helper()
+	p := make([]byte, most)
+	must(t, r.SetReadDeadline(time.Now().Add(patience)))
+	n, err := r.Read(p)
+	must(t, err)
+	return p[:n]
+}
+
+// With a socket that takes little at a time, whatever pieces it takes, all arrives once.
+func TestSendTakesWhatFits(t *testing.T) {
+	random := rand.New(rand.NewPCG(6, 7))
+	fd, reader := sockets(t, 2048)
+	want := make([]byte, 400_000)
+	for i := range want {
+		want[i] = byte(random.Uint32())
+	}
+	var got []byte
+	full, short := 0, 0
+	for left := want; len(left) > 0; {
+		piece := left[:min(len(left), 1+random.IntN(8000))]
+		var n int
+		var errno error = unix.Errno(0)
+		if random.IntN(2) == 0 {
+			taken, e := send(int32(fd), piece)
+			n, errno = taken, e
+		} else {
+			cut := random.IntN(len(piece))
+			iov := []unix.Iovec{iovec(piece[:cut]), iovec(piece[cut:])}
+			taken, e := sendv(int32(fd), iov)
+			n, errno = taken, e
+		}
+		switch {
+		case errno == unix.EAGAIN:
+			full++
+			got = append(got, readMost(t, reader, 1+random.IntN(3000))...)
+		case errno != unix.Errno(0):
+			t.Fatal(errno)
+		case n < len(piece):
+			short++
+		}
+		left = left[n:]
+	}
+	must(t, unix.Shutdown(fd, unix.SHUT_WR))
+	rest, err := io.ReadAll(reader)
+	must(t, err)
+	if got = append(got, rest...); !bytes.Equal(got, want) {
+		t.Error("what was read isn't what was sent")
+	}
+	if full == 0 {
+		t.Error("the socket never ran full: nothing was shown")
+	}
+	t.Logf("ran full %d times, took a part %d times", full, short)
+}
+
+// A peer that has gone is an error and no SIGPIPE.
+func TestSendToAPeerThatHasGone(t *testing.T) {
+	fd, reader := sockets(t, 0)
+	reader.Close()
+	if n, errno := send(int32(fd), []byte("x")); n != 0 || errno != unix.EPIPE {
+		t.Errorf("send: %d, %v", n, errno)
+	}
+	if n, errno := sendv(int32(fd), []unix.Iovec{iovec([]byte("x"))}); n != 0 || errno != unix.EPIPE {
+		t.Errorf("sendv: %d, %v", n, errno)
+	}
+}

@@ -1,0 +1,178 @@
+package eventloop
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// stall publishes numbered messages, which a healthy client reads, until the one that
+// doesn't read lags, and returns how many there were.
+func stall(t *testing.T, e *Engine, healthy *peer, a *Audience) (published int) {
+	t.Helper()
+	for e.Stats().Loops[0].Lagging == 0 {
+		published++
+		e.Publish(numbered(published, 5000), a)
+		healthy.expect(ws.OpText, string(numbered(published, 5000).wire[4:]))
+	}
+	return published
+}
+
+func oneSmallLoop(o *Options) {
+	o.Loops, o.SendBuffer, o.LagTime = 1, 4096, time.Minute
+}
+
+// PROTOCOL 3, close codes: a client that takes nothing for LagTime is closed with 1013.
+func TestTooSlowByTime(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.LagTime, o.LagBytes = 300*time.Millisecond, 1<<28 })
+	stuck, ignorant := dial(t, e, "name=stuck", smallReceive), dial(t, e, "name=ignorant", smallReceive)
+	healthy := dial(t, e, "name=healthy")
+	stall(t, e, healthy, nil)
+	e.Publish(text("more"), nil)
+	eventually(t, "only the healthy one is left", func() bool { return e.Clients() == 1 })
+	last := 0
+	for {
+		f, err := stuck.read()
+		must(t, err)
+		if f.Header.OpCode == ws.OpClose {
+			if code, _ := ws.ParseCloseFrameData(f.Payload); code != 1013 {
+				t.Errorf("got Close %d, want 1013", code)
+			}
+			break
+		}
+		if n := number(f.Payload); n != last+1 {
+			t.Fatalf("message %d behind %d", n, last)
+		}
+		last++
+	}
+	stuck.write(wsClose(1013))
+	stuck.expectEnd()
+	eventually(t, "both are counted, also the one that never reads", func() bool { return closedBy(e, CauseSlow) == 2 })
+	ignorant.Close()
+	e.Publish(text("on"), nil)
+	healthy.expect(ws.OpText, "more")
+	healthy.expect(ws.OpText, "on")
+}
+
+// More than LagBytes behind is too far at once, with what was broadcast and with what
+// was for the client alone.
+func TestTooSlowByBytes(t *testing.T) {
+	t.Parallel()
+	for _, alone := range []bool{false, true} {
+		h := &host{}
+		e := start(t, h, oneSmallLoop, func(o *Options) { o.LagBytes = 50_000 })
+		dial(t, e, "name=stuck", smallReceive)
+		healthy := dial(t, e, "name=healthy")
+		var a *Audience
+		if alone {
+			a = &Audience{Clients: []uint64{h.id("stuck"), h.id("healthy")}}
+		}
+		n := stall(t, e, healthy, a)
+		for i := range 8 { // 40,000 bytes at most are behind the message in progress
+			f := numbered(n+1+i, 5000)
+			e.Publish(f, a)
+			healthy.expect(ws.OpText, string(f.wire[4:]))
+		}
+		if e.Clients() != 2 {
+			t.Errorf("alone %v: closed before it was %d bytes behind", alone, 50_000)
+		}
+		for range 4 {
+			f := numbered(0, 5000)
+			e.Publish(f, a)
+			healthy.expect(ws.OpText, string(f.wire[4:]))
+		}
+		eventually(t, "only the healthy one is left", func() bool { return e.Clients() == 1 })
+		eventually(t, "it is counted", func() bool { return closedBy(e, CauseSlow) == 1 })
+	}
+}
+
+// PROTOCOL 7, -slow drop-oldest: what was lost is told once, in its place, and what
+// comes behind it comes in order.
+func TestDropOldest(t *testing.T) {
+	t.Parallel()
+	for _, alone := range []bool{false, true} {
+		t.Run(fmt.Sprintf("alone=%v", alone), func(t *testing.T) {
+			t.Parallel()
+			h := &host{onLagged: func(*Client) *Frame { return text("lagged") }}
+			e := start(t, h, oneSmallLoop, func(o *Options) { o.LagBytes, o.Slow = 30_000, DropOldest })
+			slow, healthy := dial(t, e, "name=slow", smallReceive), dial(t, e, "name=healthy")
+			var a *Audience
+			if alone {
+				a = &Audience{Clients: []uint64{h.id("slow"), h.id("healthy")}}
+			}
+			n := stall(t, e, healthy, a)
+			for round := range 4 {
+				began := e.loops[0].counters.lagDropped.Load()
+				n = publishOverTicks(e, healthy, n, 5, a)
+				if e.loops[0].counters.lagDropped.Load() == began {
+					t.Fatal("nothing was lost: nothing is shown")
+				}
+				expectGapTold(t, slow, n, round)
+			}
+		})
+	}
+}
+
+// publishOverTicks publishes more than any client may lag, spread over so many ticks.
+func publishOverTicks(e *Engine, healthy *peer, n, ticks int, a *Audience) int {
+	for range ticks {
+		for range 20 {
+			n++
+			f := numbered(n, 5000)
+			e.Publish(f, a)
+			healthy.expect(ws.OpText, string(f.wire[4:]))
+		}
+		ran := make(chan struct{})
+		time.AfterFunc(tick, func() { close(ran) })
+		<-ran
+	}
+	return n
+}
+
+// expectGapTold reads up to message last: numbers rise, and "lagged" stands where, and
+// only where, some are missing.
+func expectGapTold(t *testing.T, p *peer, last, round int) {
+	t.Helper()
+	previous, told, gaps := -1, false, 0
+	for previous < last {
+		f, err := p.read()
+		must(t, err)
+		if string(f.Payload) == "lagged" {
+			if told {
+				t.Fatalf("round %d: told twice of one gap, behind message %d", round, previous)
+			}
+			told = true
+			continue
+		}
+		n := number(f.Payload)
+		if gap := n != previous+1; previous >= 0 && gap != told || n <= previous {
+			t.Fatalf("round %d: message %d behind %d, told of a loss: %v", round, n, previous, told)
+		}
+		if told {
+			gaps++
+		}
+		previous, told = n, false
+	}
+	if gaps == 0 {
+		t.Fatalf("round %d: up to %d without a gap", round, last)
+	}
+}
+
+// A peer that pings and doesn't read is slow too: pongs don't pile up without a bound.
+func TestPongsForAClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	e := start(t, &host{}, oneSmallLoop, func(o *Options) { o.LagBytes = 20_000 })
+	p := dial(t, e, "name=x", smallReceive)
+	flood := strings.Repeat(clientFrame(ws.OpPing, strings.Repeat("p", 125)), 500)
+	for e.Clients() > 0 {
+		if _, err := p.Write([]byte(flood)); err != nil {
+			break
+		}
+	}
+	eventually(t, "it is counted", func() bool { return closedBy(e, CauseSlow) == 1 })
+}

@@ -1,0 +1,199 @@
+package eventloop
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// subscriber is an engine with one client, and what tests do with its subscriptions.
+type subscriber struct {
+	*peer
+	e  *Engine
+	id uint64
+}
+
+func newSubscriber(t *testing.T, tune ...func(*Options)) *subscriber {
+	h := &host{}
+	e := start(t, h, tune...)
+	p := dial(t, e, "name=x")
+	return &subscriber{p, e, h.id("x")}
+}
+
+func (s *subscriber) pending(name string) (ticket uint64, ok bool) {
+	s.t.Helper()
+	on(s.t, s.e, s.id, func(c *Client) { ticket, ok = c.SubscribePending(name) })
+	return ticket, ok
+}
+
+func (s *subscriber) release(name string, ticket uint64, snapshot string, version uint64) (r Released) {
+	s.t.Helper()
+	on(s.t, s.e, s.id, func(c *Client) { r = c.ReleaseSubscription(name, ticket, text("%s", snapshot), version) })
+	return r
+}
+
+func (s *subscriber) update(name string, version uint64) {
+	f := text("%s %d", name, version)
+	f.Version = version
+	s.e.Publish(f, &Audience{Key: name})
+}
+
+// empty checks that nothing of a subscription is kept.
+func (s *subscriber) empty() {
+	s.t.Helper()
+	everyLoop(s.t, s.e, func(l *Loop) {
+		if n, m := len(l.pending), l.subs.Count(); n != 0 || m != 0 {
+			s.t.Errorf("%d pending, %d subscriptions are left", n, m)
+		}
+	})
+	if s.e.Wanted("row") || s.e.table.Keys() != 0 {
+		s.t.Errorf("%d names are wanted still", s.e.table.Keys())
+	}
+}
+
+// PROTOCOL 2: no update may fall between the snapshot and the first live update, and
+// none that the snapshot has comes again.
+func TestPendingSubscription(t *testing.T) {
+	t.Parallel()
+	s := newSubscriber(t)
+	ticket, ok := s.pending("row")
+	if !ok || ticket == 0 {
+		t.Fatalf("pending: %d, %v", ticket, ok)
+	}
+	if _, again := s.pending("row"); again {
+		t.Error("asked for twice, fetched twice")
+	}
+	for v := uint64(1); v <= 5; v++ {
+		s.update("row", v)
+	}
+	s.e.Publish(text("for all"), nil)
+	s.expect(ws.OpText, "for all") // nothing of the row so far
+	if got := s.release("row", ticket, "snapshot 3", 3); got != ReleasedLive {
+		t.Fatalf("released: %v", got)
+	}
+	s.update("row", 6)
+	for _, want := range []string{"snapshot 3", "row 4", "row 5", "row 6"} {
+		s.expect(ws.OpText, want)
+	}
+	if got := s.release("row", ticket, "again", 9); got != ReleasedNone {
+		t.Errorf("released twice: %v", got)
+	}
+	on(t, s.e, s.id, func(c *Client) { c.Unsubscribe("row") })
+	s.empty()
+}
+
+// A version of 0 is unknown: nothing is left out.
+func TestPendingWithoutVersions(t *testing.T) {
+	t.Parallel()
+	s := newSubscriber(t)
+	ticket, _ := s.pending("row")
+	s.update("row", 1)
+	s.update("row", 0)
+	s.release("row", ticket, "snapshot", 0)
+	for _, want := range []string{"snapshot", "row 1", "row 0"} {
+		s.expect(ws.OpText, want)
+	}
+}
+
+// PROTOCOL 2: denied: nothing at all, and what was held back is dropped.
+func TestDeniedSubscription(t *testing.T) {
+	t.Parallel()
+	s := newSubscriber(t)
+	ticket, _ := s.pending("row")
+	s.update("row", 1)
+	on(t, s.e, s.id, func(c *Client) { c.CancelSubscription("row", ticket) })
+	s.update("row", 2)
+	s.e.Publish(text("for all"), nil)
+	s.expect(ws.OpText, "for all")
+	s.empty()
+}
+
+// The answer to an earlier question doesn't answer a later one.
+func TestResubscribeWhilePending(t *testing.T) {
+	t.Parallel()
+	s := newSubscriber(t)
+	old, _ := s.pending("row")
+	on(t, s.e, s.id, func(c *Client) { c.Unsubscribe("row") })
+	s.empty()
+	if got := s.release("row", old, "late", 1); got != ReleasedNone {
+		t.Errorf("released after unsubscribing: %v", got)
+	}
+	fresh, ok := s.pending("row")
+	if !ok || fresh == old {
+		t.Fatalf("ticket %d again, %v", fresh, ok)
+	}
+	s.update("row", 7)
+	if got := s.release("row", old, "late", 1); got != ReleasedNone {
+		t.Errorf("released by an old ticket: %v", got)
+	}
+	on(t, s.e, s.id, func(c *Client) { c.CancelSubscription("row", old) })
+	if got := s.release("row", fresh, "snapshot", 6); got != ReleasedLive {
+		t.Errorf("released: %v", got)
+	}
+	s.expect(ws.OpText, "snapshot")
+	s.expect(ws.OpText, "row 7")
+}
+
+// More than LagBytes while the snapshot is fetched: a newer snapshot is needed.
+func TestPendingOverflow(t *testing.T) {
+	t.Parallel()
+	s := newSubscriber(t, func(o *Options) { o.LagBytes = 1000 })
+	ticket, _ := s.pending("row")
+	for range 10 {
+		s.e.Publish(text("%s", strings.Repeat("x", 300)), &Audience{Key: "row"})
+	}
+	if got := s.release("row", ticket, "too old", 0); got != ReleasedRetry {
+		t.Fatalf("released: %v", got)
+	}
+	s.update("row", 11)
+	if got := s.release("row", ticket, "newer", 0); got != ReleasedLive {
+		t.Fatalf("released: %v", got)
+	}
+	s.expect(ws.OpText, "newer")
+	s.expect(ws.OpText, "row 11")
+}
+
+// PROTOCOL 2: subscriptions end with the connection, pending ones too.
+func TestSubscriptionsEndWithTheConnection(t *testing.T) {
+	t.Parallel()
+	s := newSubscriber(t)
+	for i := range 10 {
+		s.pending(fmt.Sprint("row", i))
+		on(t, s.e, s.id, func(c *Client) {
+			c.Subscribe(fmt.Sprint("topic", i))
+			if c.Subscribe(fmt.Sprint("topic", i)) || c.Subscriptions() != 2*(i+1) {
+				t.Errorf("twice isn't the same as once: %d subscriptions", c.Subscriptions())
+			}
+		})
+	}
+	s.Close()
+	eventually(t, "it has gone", func() bool { return s.e.Connections() == 0 })
+	s.empty()
+	if d := s.e.Publish(text("x"), &Audience{Key: "topic1"}); d.Any() {
+		t.Errorf("dropped %+v", d)
+	}
+}
+
+// A server's Close ends them at once, not when the peer has answered.
+func TestSubscriptionsEndWithClose(t *testing.T) {
+	t.Parallel()
+	s := newSubscriber(t)
+	ticket, _ := s.pending("row")
+	on(t, s.e, s.id, func(c *Client) {
+		c.Close(1000, "", CauseServerClosed)
+		if _, ok := c.SubscribePending("row"); ok || c.Subscribe("topic") {
+			t.Error("subscribed behind its Close")
+		}
+		if got := c.ReleaseSubscription("row", ticket, text("x"), 0); got != ReleasedNone {
+			t.Errorf("released behind its Close: %v", got)
+		}
+	})
+	s.empty()
+	s.expectClose(1000)
+	must(t, s.SetReadDeadline(time.Now().Add(patience)))
+	s.write(wsClose(1000))
+	s.expectEnd()
+}

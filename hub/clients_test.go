@@ -1,0 +1,149 @@
+package hub
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// PROTOCOL 3: ids are below 2^53 and never used again, and a crowd that leaves is told of
+// in few messages that name each of them once.
+func TestCrowdLeaves(t *testing.T) {
+	const crowd = 1000
+	h := start(t, roomy)
+	stays := listen(t, h, "stays", "")
+	known := map[uint64]bool{}
+	for round := range 2 {
+		var clients []*client
+		for range crowd / (1 + 9*round) {
+			clients = append(clients, connect(t, h, "crowd"))
+		}
+		ids := map[uint64]bool{}
+		for _, info := range allClients(t, h) {
+			if info.UserID == "crowd" {
+				ids[info.ID] = true
+				if info.ID >= 1<<53 || known[info.ID] {
+					t.Errorf("id %d is too large, or was somebody's before", info.ID)
+				}
+				known[info.ID] = true
+			}
+		}
+		if len(ids) != len(clients) {
+			t.Fatalf("%d ids for %d clients", len(ids), len(clients))
+		}
+		h.CloseIdentity(isUser("crowd"), "away with you")
+		messages := 0
+		for len(ids) > 0 {
+			left, err := leavesOf(stays.next().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			messages++
+			for _, id := range left {
+				if !ids[id] {
+					t.Fatalf("%d has left twice, or was never there", id)
+				}
+				delete(ids, id)
+			}
+		}
+		if messages > len(clients)/10 {
+			t.Errorf("%d messages about %d clients", messages, len(clients))
+		}
+		nothingMore(t, h, stays)
+		for _, c := range clients {
+			_ = c.CloseNow()
+		}
+	}
+}
+
+// PROTOCOL 3: the form of the message.
+func TestDisconnectMessage(t *testing.T) {
+	for want, ids := range map[string][]uint64{
+		`{"type":"presence","event":"disconnect","clientId":17}`:                        {17},
+		`{"type":"presence","event":"disconnect","clientId":17,"clientIds":[17,3,256]}`: {17, 3, 256},
+	} {
+		if got := string(disconnectMessage(ids)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func allClients(t *testing.T, h *Hub) []ClientInfo {
+	t.Helper()
+	all, err := h.Clients(within(t), 0, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// PROTOCOL 5, GET /v1/clients: pages are in the order of ids, and everyone is on one of them.
+func TestClientsInPages(t *testing.T) {
+	h := start(t, roomy)
+	const clients = 25
+	for i := range clients {
+		connect(t, h, fmt.Sprintf("user%d@acme", i))
+	}
+	connect(t, h, "ADMIN")
+	for _, limit := range []int{1, 7, 26, 100} {
+		var users []string
+		after := uint64(0)
+		for {
+			page, err := h.Clients(within(t), after, limit)
+			if err != nil || len(page) > limit {
+				t.Fatalf("%d clients, %v", len(page), err)
+			}
+			if len(page) == 0 {
+				break
+			}
+			for _, info := range page {
+				if info.ID <= after || info.Address != "127.0.0.1" || info.Admin == (info.Tenant == "acme") || info.ConnectedAt.IsZero() {
+					t.Errorf("after %d: %+v", after, info)
+				}
+				after = info.ID
+				users = append(users, info.UserID)
+			}
+		}
+		slices.Sort(users)
+		if len(users) != clients+1 || len(slices.Compact(users)) != clients+1 {
+			t.Errorf("pages of %d: %q", limit, users)
+		}
+	}
+	for _, limit := range []int{0, -1} {
+		if page, err := h.Clients(within(t), 0, limit); err != nil || len(page) != 0 {
+			t.Errorf("limit %d: %d clients, %v", limit, len(page), err)
+		}
+	}
+}
+
+// PROTOCOL 5, DELETE /v1/clients/{id}
+func TestDisconnect(t *testing.T) {
+	h := start(t, nil)
+	alice, bob := listen(t, h, "alice", ""), listen(t, h, "bob", "")
+	alice.sendAndSettle(`{"type":"subscribe","topic":"t"}`)
+	var id uint64
+	for _, info := range allClients(t, h) {
+		if info.UserID == "alice" {
+			id = info.ID
+			if info.Subscriptions != 1 {
+				t.Errorf("%+v", info)
+			}
+		}
+	}
+	if !h.Disconnect(within(t), id) {
+		t.Error("alice wasn't found")
+	}
+	if code, _ := alice.ended(); code != websocket.StatusPolicyViolation {
+		t.Errorf("close code %d", code)
+	}
+	for _, nobody := range []uint64{id, 0, 1, 1 << 60} {
+		if h.Disconnect(within(t), nobody) {
+			t.Errorf("%d was disconnected", nobody)
+		}
+	}
+	if err := bob.settle(); err != nil || h.ClientCount() != 1 || h.SubscriptionCount() != 0 {
+		t.Errorf("bob: %v; %d clients, %d subscriptions", err, h.ClientCount(), h.SubscriptionCount())
+	}
+}

@@ -1,0 +1,149 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+)
+
+var errDisk = errors.New("disk is full")
+
+// brokenLog is a memory log that can be made to fail, to stop in the middle of an Append,
+// and to answer with short pages.
+type brokenLog struct {
+	*MemoryLog
+	appendFails, rangeFails atomic.Bool
+	most                    int           // entries of a page, 0: as many as are asked for
+	appended, goOn          chan struct{} // not nil: Append waits before it returns
+	read                    chan struct{} // not nil: Range tells
+}
+
+func (l *brokenLog) Append(e Event, a Audience) (Entry, error) {
+	if l.appendFails.Load() {
+		return Entry{}, errDisk
+	}
+	entry, err := l.MemoryLog.Append(e, a)
+	if l.appended != nil {
+		l.appended <- struct{}{}
+		<-l.goOn
+	}
+	return entry, err
+}
+
+func (l *brokenLog) Range(ctx context.Context, since uint64, limit int) (Page, error) {
+	if l.rangeFails.Load() {
+		return Page{}, errDisk
+	}
+	if l.most > 0 {
+		limit = min(limit, l.most)
+	}
+	page, err := l.MemoryLog.Range(ctx, since, limit)
+	if l.read != nil {
+		l.read <- struct{}{}
+	}
+	return page, err
+}
+
+func startOn(t *testing.T, log *brokenLog) *Hub {
+	log.MemoryLog = NewMemoryLog(0, 0)
+	return start(t, func(o *Options) { o.Log, o.Logger = log, slog.New(slog.DiscardHandler) })
+}
+
+var someChange = Change{Entity: "E", RowID: "r", Kind: Update, Timestamp: "1Z"}
+
+func mustPublish(t *testing.T, h *Hub, c Change) (seq uint64) {
+	t.Helper()
+	seq, err := h.PublishChange(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seq
+}
+
+// A change that the log doesn't take is an error to its publisher, reaches nobody, and can
+// be published again with the same op id.
+func TestLogThatTakesNothing(t *testing.T) {
+	var log brokenLog
+	h := startOn(t, &log)
+	alice := listen(t, h, "alice", "")
+	log.appendFails.Store(true)
+	c := someChange
+	c.OpID = "once"
+	if seq, err := h.PublishChange(c); !errors.Is(err, errDisk) || seq != 0 {
+		t.Errorf("seq %d, %v", seq, err)
+	}
+	log.appendFails.Store(false)
+	if seq := mustPublish(t, h, c); seq != 1 {
+		t.Errorf("seq %d", seq)
+	}
+	if got := nextSeq(t, alice); got != 1 {
+		t.Errorf("got %d", got)
+	}
+	nothingMore(t, h, alice)
+}
+
+// PROTOCOL 3: a client whose log can't be read is told to try again later; others lose nothing.
+func TestLogThatCannotBeRead(t *testing.T) {
+	var log brokenLog
+	h := startOn(t, &log)
+	alice := listen(t, h, "alice", "")
+	mustPublish(t, h, someChange)
+	log.rangeFails.Store(true)
+	bob := listen(t, h, "bob", "?since=0")
+	if code, _ := bob.ended(); code != 1013 {
+		t.Errorf("close code %d", code)
+	}
+	if _, err := h.Pull(within(t), &Identity{UserID: "u"}, 0, 0); !errors.Is(err, errDisk) {
+		t.Errorf("Pull: %v", err)
+	}
+	mustPublish(t, h, someChange)
+	for want := uint64(1); want <= 2; want++ {
+		if got := nextSeq(t, alice); got != want {
+			t.Errorf("got %d, want %d", got, want)
+		}
+	}
+}
+
+// PROTOCOL 1: a log may answer with less than it was asked for; that isn't the end of it.
+func TestLogWithShortPages(t *testing.T) {
+	log := brokenLog{most: 3}
+	h := startOn(t, &log)
+	for range 20 {
+		mustPublish(t, h, someChange)
+	}
+	alice := listen(t, h, "alice", "?since=2")
+	for want := uint64(3); want <= 20; want++ {
+		if got := nextSeq(t, alice); got != want {
+			t.Fatalf("got %d, want %d", got, want)
+		}
+	}
+	nothingMore(t, h, alice)
+}
+
+// PROTOCOL 1, neither gap nor repeat: an event that a page has, because it was appended,
+// while its publisher hasn't got round to sending it.
+func TestSinceWhileAnEventIsBetweenLogAndLoops(t *testing.T) {
+	log := brokenLog{appended: make(chan struct{}), goOn: make(chan struct{}), read: make(chan struct{})}
+	h := startOn(t, &log)
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		_, _ = h.PublishChange(someChange)
+	}()
+	<-log.appended
+	alice := listen(t, h, "alice", "?since=0")
+	<-log.read
+	for range 20 { // in which what is wrong would happen
+		if err := alice.settle(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(log.goOn)
+	<-published
+	if got := nextSeq(t, alice); got != 1 {
+		t.Errorf("got %d", got)
+	}
+	nothingMore(t, h, alice)
+}

@@ -1,0 +1,94 @@
+package hub
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func pulledSeqs(p Pulled) (seqs []uint64) {
+	for _, c := range p.Changes {
+		var seq uint64
+		_, _ = fmt.Sscanf(string(c), `{"seq":%d,`, &seq)
+		seqs = append(seqs, seq)
+	}
+	return seqs
+}
+
+// PROTOCOL 5, pull: limits, cursor and has_more.
+func TestPullLimits(t *testing.T) {
+	h := start(t, roomy)
+	if p, err := h.Pull(within(t), &Identity{UserID: "u"}, 0, 0); err != nil || len(p.Changes) != 0 || p.Changes == nil || p.HasMore || p.LastSeq != 0 {
+		t.Errorf("an empty log: %+v, %v", p, err)
+	}
+	for range 1500 {
+		mustPublish(t, h, someChange)
+	}
+	for _, c := range []struct {
+		since         uint64
+		limit, events int
+		more          bool
+	}{
+		{0, 0, 100, true}, {0, -5, 100, true}, {0, 1, 1, true}, {0, 1000, 1000, true}, {0, 5000, 1000, true},
+		{500, 1000, 1000, false}, {501, 1000, 999, false}, {1499, 100, 1, false}, {1500, 100, 0, false}, {1400, 100, 100, false}, {1399, 100, 100, true},
+	} {
+		p, err := h.Pull(within(t), &Identity{UserID: "u"}, c.since, c.limit)
+		seqs := pulledSeqs(p)
+		if err != nil || len(seqs) != c.events || p.HasMore != c.more || p.LastSeq != c.since+uint64(c.events) {
+			t.Errorf("since %d, limit %d: %d events up to %d, more %v, %v", c.since, c.limit, len(seqs), p.LastSeq, p.HasMore, err)
+		}
+		for i, seq := range seqs {
+			if seq != c.since+1+uint64(i) {
+				t.Fatalf("since %d: got %d at %d", c.since, seq, i)
+			}
+		}
+	}
+}
+
+// PROTOCOL 5, pull: 410 for a cursor that is too old or from the future, zero excepted.
+func TestPullResync(t *testing.T) {
+	h := start(t, func(o *Options) { o.MaxEvents = 10 })
+	for range 25 {
+		mustPublish(t, h, someChange)
+	}
+	for _, since := range []uint64{1, 14, 26, 1<<64 - 1} {
+		var resync *ResyncError
+		if _, err := h.Pull(within(t), &Identity{UserID: "u"}, since, 10); !errors.As(err, &resync) || resync.OldestSeq != 16 || resync.Seq != 25 {
+			t.Errorf("since %d: %v", since, err)
+		}
+	}
+	for _, since := range []uint64{0, 15} {
+		if p, err := h.Pull(within(t), &Identity{UserID: "u"}, since, 10); err != nil || len(p.Changes) != 10 {
+			t.Errorf("since %d: %d events, %v", since, len(p.Changes), err)
+		}
+	}
+}
+
+// PROTOCOL 5: who pulls gets what is for it; the cursor passes over the rest, so that a page
+// of events for others doesn't hold it up.
+func TestPullLeavesOutOtherAudiences(t *testing.T) {
+	h := start(t, nil)
+	for _, a := range []Audience{{}, {Users: []string{"bob"}}, {Tenant: "acme"}, {Topic: "t"}, {Users: []string{"alice"}}, {Tenant: "other"}} {
+		c := someChange
+		c.Audience = a
+		mustPublish(t, h, c)
+	}
+	for _, c := range []struct {
+		id   Identity
+		want string
+	}{
+		{Identity{UserID: "alice", Tenant: "acme"}, "1 3 5"},
+		{Identity{UserID: "bob"}, "1 2"},
+		{Identity{UserID: "carol", Tenant: "other"}, "1 6"},
+		{Identity{Admin: true}, "1 2 3 5 6"}, // a topic's events are live only,
+	} {
+		p, err := h.Pull(within(t), &c.id, 0, 0)
+		if got := strings.Trim(fmt.Sprint(pulledSeqs(p)), "[]"); err != nil || got != c.want || p.LastSeq != 6 {
+			t.Errorf("%+v got %s up to %d, %v", c.id, got, p.LastSeq, err)
+		}
+	}
+	if p, err := h.Pull(within(t), &Identity{UserID: "carol"}, 1, 2); err != nil || len(p.Changes) != 0 || p.LastSeq != 3 || !p.HasMore {
+		t.Errorf("a page for others: %+v, %v", p, err)
+	}
+}

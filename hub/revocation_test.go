@@ -1,0 +1,119 @@
+package hub
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+func isUser(name string) func(*Identity) bool {
+	return func(id *Identity) bool { return id.UserID == name }
+}
+
+// PROTOCOL 1: a session that expires while it is connected loses the connection.
+func TestExpiry(t *testing.T) {
+	auth := AuthenticatorFunc(func(_ context.Context, token string) (*Identity, error) {
+		switch token {
+		case "long ago":
+			return &Identity{UserID: "u", Expires: time.Now().Add(-time.Second)}, nil
+		case "soon":
+			return &Identity{UserID: "u", Expires: time.Now().Add(time.Second)}, nil
+		}
+		return &Identity{UserID: "u", Expires: time.Now().Add(time.Hour)}, nil
+	})
+	h := start(t, func(o *Options) { o.Auth = auth })
+	stays := listen(t, h, "later", "")
+	soon := listen(t, h, "soon", "")
+	if code, reason := listen(t, h, "long ago", "").ended(); code != 1008 || reason != ErrUnauthorized.Error() {
+		t.Errorf("expired before: %d %q", code, reason)
+	}
+	if code, _ := soon.ended(); code != 1008 {
+		t.Errorf("expired while connected: %d", code)
+	}
+	stays.sendAndSettle(`{"type":"presence"}`)
+	if n := h.ClientCount(); n != 1 {
+		t.Errorf("%d clients", n)
+	}
+}
+
+// PROTOCOL 5: revoking a session closes its connections, and no others.
+func TestRevocation(t *testing.T) {
+	h := start(t, nil)
+	first, second, other := listen(t, h, "alice", ""), listen(t, h, "alice", ""), listen(t, h, "bob", "")
+	h.CloseIdentity(isUser("alice"), "session revoked")
+	for _, c := range []*listener{first, second} {
+		if code, reason := c.ended(); code != 1008 || reason != "session revoked" {
+			t.Errorf("closed with %d %q", code, reason)
+		}
+	}
+	if err := other.settle(); err != nil {
+		t.Errorf("bob: %v", err)
+	}
+}
+
+// PROTOCOL 5: a lookup that was on its way when its session was revoked is worth nothing;
+// one that was begun afterwards is.
+func TestRevocationDuringLookup(t *testing.T) {
+	lookups := make(chan asked, 8)
+	h := start(t, func(o *Options) { o.Auth, o.AuthTimeout = asking(lookups), patience })
+	early, bystander := connecting(t, h, "alice"), connecting(t, h, "bob")
+	begun := map[string]asked{}
+	for range 2 {
+		a := <-lookups
+		begun[a.token] = a
+	}
+	h.CloseIdentity(isUser("alice"), "session revoked")
+	begun["alice"].answer <- &Identity{UserID: "alice"}
+	begun["bob"].answer <- &Identity{UserID: "bob"}
+	if code, _ := (<-early).closed(); code != 1008 {
+		t.Errorf("close code %d", code)
+	}
+	if err := listenOn(t, <-bystander).settle(); err != nil {
+		t.Errorf("bob: %v", err)
+	}
+	again := connecting(t, h, "alice")
+	(<-lookups).answer <- &Identity{UserID: "alice"}
+	if err := listenOn(t, <-again).settle(); err != nil {
+		t.Errorf("a session made after the revocation: %v", err)
+	}
+}
+
+// However lookups and a revocation interleave, nobody who was revoked stays.
+func TestRevocationRace(t *testing.T) {
+	revoked := make(chan struct{})
+	auth := AuthenticatorFunc(func(context.Context, string) (*Identity, error) {
+		return &Identity{UserID: "alice"}, nil
+	})
+	h := start(t, func(o *Options) { o.Auth = auth })
+	const clients = 40
+	ended := make(chan error, clients)
+	for range clients {
+		c := connecting(t, h, "alice")
+		go func() {
+			conn := <-c
+			<-revoked
+			if conn != nil {
+				_, _, err := conn.Read(within(t))
+				ended <- err
+			}
+		}()
+	}
+	eventually(t, "some are connected", func() bool { return h.ClientCount() > clients/4 })
+	h.CloseIdentity(isUser("alice"), "session revoked")
+	before := h.Stats().Auth["looked_up"]
+	close(revoked)
+	// Those whose lookup began later may stay, and are sent away now.
+	eventually(t, "all are decided about", func() bool {
+		s := h.Stats()
+		return s.Auth["looked_up"]+s.Auth["rejected"] == clients
+	})
+	h.CloseIdentity(isUser("alice"), "session revoked")
+	for range clients {
+		if err := <-ended; err == nil {
+			t.Error("somebody who was revoked got a message")
+		}
+	}
+	if before == 0 || h.ClientCount() != 0 {
+		t.Errorf("%d looked up before, %d clients left", before, h.ClientCount())
+	}
+}

@@ -1,0 +1,162 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// counted is the number in a row frame's payload.
+func counted(t *testing.T, m message) (kind RowKind, n int) {
+	t.Helper()
+	f, err := ParseRowFrame(m.data)
+	if err != nil {
+		t.Fatalf("%v: %s", err, m)
+	}
+	n, err = strconv.Atoi(string(f.Payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f.Kind, n
+}
+
+const subscribeRow = `{"type":"crdt-subscribe","entity":"E","rowId":"r"}`
+
+// followers subscribe to the row at different times while publish is called with 1, 2, 3…
+// at full speed, and are given to check when it has ended.
+func followers(t *testing.T, h *Hub, publish func(n int), check func(c *listener, last int)) {
+	const clients = 12
+	var most atomic.Int64
+	var done atomic.Bool
+	var publisher sync.WaitGroup
+	publisher.Go(func() {
+		for n := 1; n <= 20_000 && !done.Load(); n++ {
+			publish(n)
+			most.Store(int64(n))
+		}
+	})
+	var all []*listener
+	for i := range clients {
+		c := listen(t, h, fmt.Sprintf("user%d", i), "")
+		c.sendAndSettle(subscribeRow)
+		all = append(all, c)
+	}
+	eventually(t, "everyone is subscribed", func() bool { return h.SubscriptionCount() == clients })
+	done.Store(true)
+	publisher.Wait()
+	for _, c := range all {
+		check(c, int(most.Load()))
+	}
+}
+
+// PROTOCOL 2, built-in store: the snapshot, and then every update, each of them once, and
+// never an older one behind a newer.
+func TestCounterFromTheStore(t *testing.T) {
+	h := start(t, roomy)
+	publish := func(n int) {
+		if err := h.PublishRow(Snapshot, "", "E", "r", []byte(strconv.Itoa(n))); err != nil {
+			t.Error(err)
+		}
+	}
+	publish(0)
+	followers(t, h, publish, func(c *listener, last int) {
+		_, at := counted(t, c.next())
+		for at < last {
+			if _, n := counted(t, c.next()); n != at+1 {
+				t.Fatalf("behind %d came %d", at, n)
+			}
+			at++
+		}
+	})
+}
+
+// PROTOCOL 2 and 6: the same with a SnapshotFetcher that takes its time. It knows nothing of
+// versions, so updates that the snapshot has already may come behind it; none is missing.
+func TestCounterFromASlowFetcher(t *testing.T) {
+	var current atomic.Int64
+	h := start(t, func(o *Options) {
+		roomy(o)
+		o.Snapshots = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
+			before := current.Load()
+			for n := 0; n < 1000 && current.Load() < before+50 && ctx.Err() == nil; n++ {
+				runtime.Gosched()
+			}
+			return []byte(strconv.FormatInt(before, 10)), true, nil
+		}
+	})
+	publish := func(n int) {
+		current.Store(int64(n))
+		if err := h.PublishRow(Incremental, "", "E", "r", []byte(strconv.Itoa(n))); err != nil {
+			t.Error(err)
+		}
+	}
+	followers(t, h, publish, func(c *listener, last int) {
+		kind, at := counted(t, c.next())
+		if kind != Snapshot {
+			t.Fatalf("an update came first: %d", at)
+		}
+		newest := at
+		for at < last {
+			kind, n := counted(t, c.next())
+			if kind != Incremental || n > at+1 || (n != at+1 && at != newest) {
+				t.Fatalf("behind %d (snapshot %d) came %d of kind %x", at, newest, n, kind)
+			}
+			at, newest = n, min(newest, n-1)
+		}
+	})
+}
+
+// nextBinary passes over what tells that others have left.
+func nextBinary(l *listener) message {
+	l.t.Helper()
+	m := l.next()
+	for m.kind == websocket.MessageText {
+		m = l.next()
+	}
+	return m
+}
+
+// Publishers of one row that run at the same time agree about which of their snapshots
+// is the newest: what subscribers get last is what the store has.
+func TestConcurrentSnapshotsNeverGoBack(t *testing.T) {
+	h := start(t, roomy)
+	if err := h.PublishRow(Snapshot, "", "E", "r", []byte("0 0")); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 30 {
+		early := listen(t, h, "early", "")
+		early.sendAndSettle(subscribeRow)
+		nextBinary(early)
+		var publishers sync.WaitGroup
+		for p := range 4 {
+			publishers.Go(func() {
+				for n := range 25 {
+					_ = h.PublishRow(Snapshot, "", "E", "r", fmt.Appendf(nil, "%d %d", p, n))
+				}
+			})
+		}
+		publishers.Wait()
+		nothingIsLeft := fmt.Sprintf("end of round %d", round)
+		if err := h.BroadcastBinary([]byte(nothingIsLeft)); err != nil {
+			t.Fatal(err)
+		}
+		last := ""
+		for m := nextBinary(early); !strings.Contains(m.String(), nothingIsLeft); m = nextBinary(early) {
+			last = m.String()
+		}
+		late := listen(t, h, "late", "")
+		late.sendAndSettle(subscribeRow)
+		if got := nextBinary(late).String(); got != last {
+			t.Fatalf("the store has %s, and what was sent last is %s", got, last)
+		}
+		_, _ = early.CloseNow(), late.CloseNow()
+		eventually(t, "both have left", func() bool { return h.ClientCount() == 0 })
+	}
+}

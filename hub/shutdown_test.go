@@ -1,0 +1,76 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// PROTOCOL 3, 1001: draining tells everyone behind all that they are owed, and refuses
+// whoever comes. That no goroutine is left, TestMain checks.
+func TestShutdown(t *testing.T) {
+	h := start(t, roomy)
+	var clients []*listener
+	for i := range 20 {
+		clients = append(clients, listen(t, h, fmt.Sprintf("user%d", i), ""))
+	}
+	const events = 300
+	for range events {
+		mustPublish(t, h, someChange)
+	}
+	down := make(chan error, 1)
+	ctx := within(t)
+	go func() { down <- h.Shutdown(ctx) }()
+	for _, c := range clients {
+		for want := uint64(1); want <= events; want++ {
+			if got := nextSeq(t, c); got != want {
+				t.Fatalf("got %d, want %d", got, want)
+			}
+		}
+		_, err := c.receive()
+		var closed websocket.CloseError
+		if !errors.As(err, &closed) || closed.Code != websocket.StatusGoingAway {
+			t.Errorf("ended with %v", err)
+		}
+		_ = c.CloseNow()
+	}
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+	if !h.Draining() || h.ClientCount() != 0 {
+		t.Errorf("draining %v, %d clients", h.Draining(), h.ClientCount())
+	}
+	if _, _, err := dial(t, h, "late", ""); err == nil {
+		t.Error("somebody could connect afterwards")
+	}
+	select {
+	case <-h.Failed():
+	case <-time.After(patience):
+		t.Error("the loops still run")
+	}
+}
+
+// A client that won't go is left behind when the context ends, and while the hub drains
+// nobody is let in.
+func TestShutdownDoesNotWaitForever(t *testing.T) {
+	lookups := make(chan asked, 8)
+	h := start(t, func(o *Options) { o.Auth, o.AuthTimeout = asking(lookups), patience })
+	raw := rawUpgrade(t, h, "mute", "")
+	(<-lookups).answer <- &Identity{UserID: "mute"}
+	readRaw(t, raw, "\r\n\r\n")
+	ctx, cancel := context.WithCancel(context.Background())
+	down := make(chan error, 1)
+	go func() { down <- h.Shutdown(ctx) }()
+	readRaw(t, raw, "server is shutting down")
+	if _, _, err := dial(t, h, "late", ""); err == nil {
+		t.Error("somebody could connect while draining")
+	}
+	cancel()
+	if err := <-down; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
