@@ -37,6 +37,7 @@ type Engine struct {
 	connections atomic.Int64 // descriptors, handshakes included
 	addresses   *addressCap
 	draining    atomic.Bool
+	running     atomic.Bool // Start has succeeded
 	asked       atomic.Bool // to stop
 	stopping    atomic.Bool // gnet is closing its pollers, or has
 	panics      sync.Map    // places that were logged
@@ -92,6 +93,7 @@ func (e *Engine) Start() (err error) {
 		e.watcher.close()
 		return err
 	}
+	e.running.Store(true)
 	return nil
 }
 

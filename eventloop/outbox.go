@@ -162,6 +162,26 @@ func (o *outbox) advance(f *feed, pos uint64) (*Frame, uint64) {
 	return f.at(pos), pos + 1
 }
 
+// dropOldest takes the oldest frames out of the queue until at most keep bytes are left,
+// and returns how many went. What the client asked for stays.
+func (o *outbox) dropOldest(keep int) (dropped int) {
+	kept := o.queue[:o.head]
+	for _, q := range o.queue[o.head:] {
+		if !q.asked && o.bytes > keep {
+			o.bytes -= len(q.frame.wire)
+			dropped++
+			continue
+		}
+		kept = append(kept, q)
+	}
+	clear(o.queue[len(kept):])
+	o.queue = kept
+	if o.head == len(o.queue) {
+		o.queue, o.head = o.queue[:0], 0
+	}
+	return dropped
+}
+
 // forget empties the queue; a frame in progress stays.
 func (o *outbox) forget() {
 	clear(o.queue)

@@ -42,6 +42,9 @@ func (e *Engine) checkEmpty() {
 // nothing of the engine runs any more.
 func (e *Engine) Stop() {
 	e.draining.Store(true)
+	if !e.running.Load() {
+		return
+	}
 	e.stopOnce.Do(func() {
 		e.asked.Store(true)
 		_ = e.gnet.Stop(context.Background())

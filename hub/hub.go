@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -27,10 +28,6 @@ type Hub struct {
 	// that every client gets events in the order of their seqs.
 	publishing sync.Mutex
 	opIDs      *opIDs // guarded by publishing
-
-	// rowOrder is held from storing a snapshot until it is in the mailboxes: the last
-	// one that subscribers get is the one that is stored.
-	rowOrder sync.Mutex
 
 	// storing is held from storing a row's snapshot until its frame is in the
 	// mailboxes, and while one is read: what was stored last is also sent last, and
@@ -123,7 +120,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 		defer cancel()
 		h.close(grace)
 	})
-	if err != nil {
+	if err != nil && !(errors.Is(err, eventloop.ErrStopped) && h.engine.Err() == nil) { // shut down before
 		return fmt.Errorf("draining: %w", err)
 	}
 	return nil

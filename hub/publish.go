@@ -161,13 +161,11 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 		return err
 	}
 	h.counters.rows.Add(1)
-	h.rowOrder.Lock()
-	defer h.rowOrder.Unlock()
+	h.storing.Lock()
+	defer h.storing.Unlock()
 	if h.rows == nil {
 		tenant = ""
 	} else if kind == Snapshot {
-		h.storing.Lock()
-		defer h.storing.Unlock()
 		f.Version = h.rows.put(tenant, entity, rowID, f.Wire())
 	}
 	h.engine.Publish(f, &eventloop.Audience{Key: keyOfRow(tenant, entity, rowID)})

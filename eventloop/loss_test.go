@@ -1,0 +1,166 @@
+package eventloop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/gobwas/ws"
+)
+
+// hold keeps a loop busy until release is called.
+func holdLoop(e *Engine, id uint64) (release func()) {
+	held, free := make(chan struct{}), make(chan struct{})
+	e.Post(id, func(*Client) { close(held); <-free })
+	<-held
+	return func() { close(free) }
+}
+
+// When a full mailbox has let go of change events, every client of the loop is told, ahead
+// of what is left.
+func TestFullMailboxTellsOfLostEvents(t *testing.T) {
+	t.Parallel()
+	h := &host{onLagged: func(c *Client) *Frame {
+		if c != nil {
+			return nil
+		}
+		return text("lost")
+	}}
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.QueueMessages = 10 })
+	a, b := dial(t, e, "name=a"), dial(t, e, "name=b")
+	release := holdLoop(e, h.id("a"))
+	for i := range 15 {
+		f := text("%d", i)
+		f.Seq = uint64(i + 1)
+		if got := e.Publish(f, nil); got.Reliable != min(1, i/10) || got.Lossy != 0 {
+			t.Errorf("message %d: dropped %+v", i, got)
+		}
+	}
+	release()
+	for _, p := range []*peer{a, b} {
+		p.expect(ws.OpText, "lost")
+		for i := 5; i < 15; i++ {
+			p.expect(ws.OpText, fmt.Sprint(i))
+		}
+	}
+	if got := e.Stats().Loops[0].DroppedOthers; got != 5 {
+		t.Errorf("%d counted, want 5", got)
+	}
+}
+
+// Losing presence is told to nobody.
+func TestFullMailboxIsSilentAboutLossyFrames(t *testing.T) {
+	t.Parallel()
+	h := &host{onLagged: func(*Client) *Frame { return text("lost") }}
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.QueueMessages = 10 })
+	p := dial(t, e, "name=a")
+	release := holdLoop(e, h.id("a"))
+	for i := range 12 {
+		f := text("%d", i)
+		f.Lossy = i < 11
+		f.Seq = uint64(i / 11)
+		e.Publish(f, nil)
+	}
+	release()
+	// The first went for the eleventh, the second for the event.
+	for i := 2; i < 12; i++ {
+		p.expect(ws.OpText, fmt.Sprint(i))
+	}
+}
+
+// A publisher that waits for room loses nothing, however small the mailbox.
+func TestAwaitRoom(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.QueueMessages = 4 })
+	p := dial(t, e, "name=a")
+	release := holdLoop(e, h.id("a"))
+	for i := range 3 {
+		e.Publish(text("%d", i), nil)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := e.AwaitRoom(ended); !errors.Is(err, context.Canceled) {
+		t.Fatalf("there is no room, but %v", err)
+	}
+	go release()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for i := 3; i < 500; i++ {
+		must(t, e.AwaitRoom(ctx))
+		if got := e.Publish(text("%d", i), nil); got.Any() {
+			t.Fatalf("message %d pushed something out: %+v", i, got)
+		}
+	}
+	for i := range 500 {
+		p.expect(ws.OpText, fmt.Sprint(i))
+	}
+}
+
+// What a client asks for isn't held against it up to AskedBytes; beyond, it is too slow.
+func TestAskedBytes(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.LagBytes, o.AskedBytes = 10_000, 1_000_000 })
+	healthy := dial(t, e, "name=healthy")
+	dial(t, e, "name=stuck", smallReceive)
+	stall(t, e, healthy, &Audience{Clients: []uint64{h.id("stuck"), h.id("healthy")}})
+	ask := func() {
+		on(t, e, h.id("stuck"), func(c *Client) {
+			ticket, ok := c.SubscribePending("row")
+			if !ok {
+				t.Error("still pending")
+			}
+			c.ReleaseSubscription("row", ticket, NewFrame(ws.OpBinary, []byte(strings.Repeat("x", 100_000))), 0)
+		})
+	}
+	for range 9 {
+		ask()
+	}
+	if e.Clients() != 2 {
+		t.Fatal("gave up on a client for what it asked for")
+	}
+	ask()
+	eventually(t, "it is given up on", func() bool { return e.Clients() == 1 })
+}
+
+// Dropping the oldest spares what the client asked for.
+func TestDropOldestSparesWhatWasAskedFor(t *testing.T) {
+	var o outbox
+	o.reset()
+	for i := range 10 {
+		f := NewFrame(ws.OpText, []byte(fmt.Sprint(i)))
+		if i%2 == 0 {
+			o.pushAsked(f, 0)
+		} else {
+			o.push(f, 0)
+		}
+	}
+	if got := o.dropOldest(2 * 3); got != 3 || o.bytes != 2*3 || o.asked != 5*3 {
+		t.Fatalf("%d dropped, %d bytes and %d asked for left", got, o.bytes, o.asked)
+	}
+	var left strings.Builder
+	for o.queuedLen() > 0 {
+		left.Write(o.pop().Payload())
+	}
+	if left.String() != "0246789" {
+		t.Fatalf("left: %s", left.String())
+	}
+}
+
+// An engine that couldn't start can be stopped.
+func TestStopAfterFailedStart(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer taken.Close()
+	e, err := New(&host{}, Options{Listen: taken.Addr().String()})
+	must(t, err)
+	if err := e.Start(); err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Fatal(err)
+	}
+	e.Stop()
+}
