@@ -20,6 +20,10 @@ func parseConfig(args []string, getenv func(string) string) (Config, error) {
 	if err := applyPylonMaxFrame(t, getenv("PYLON_WS_MAX_FRAME")); err != nil {
 		return cfg, err
 	}
+	if t.setting("max-message-in").given == "" {
+		// Nobody has asked for more to come in than may go out.
+		cfg.MaxMessageIn = min(cfg.MaxMessageIn, cfg.MaxMessageOut)
+	}
 	cfg.AdminToken = getenv("BUSBAR_ADMIN_TOKEN")
 	cfg.sources = t.given()
 	return cfg, cfg.validate()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 )
@@ -23,13 +24,36 @@ func (srv *server) announce(w io.Writer) {
 	fmt.Fprintf(w, "  HTTP API     http://%s\n", api)
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.hub.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", capacity.Connections, capacity.LimitedBy)
-	fmt.Fprintf(w, "  Data         %s\n\n", srv.dir.path)
-	if link := srv.demoLink(api); link != "" {
-		fmt.Fprintf(w, "See it: open this link (signed in for %s)\n  %s\n\n", short(demoTTL), link)
+	fmt.Fprintf(w, "  Data         %s\n", srv.dir.path)
+	if srv.cfg.Auth == authNone {
+		fmt.Fprintf(w, "  AUTHENTICATION IS OFF (-auth none): everyone who can reach the WebSocket is let in\n")
 	}
-	fmt.Fprintf(w, "Connect and print what arrives:\n  busbar tail%s\n\n", srv.tailFlags(ws))
+	fmt.Fprintln(w)
+	if link := srv.demoLink(api); link != "" {
+		fmt.Fprintf(w, "See it: open this link%s\n  %s\n\n", srv.demoNote(api, ws, link), link)
+	}
+	fmt.Fprintf(w, "Connect and print what arrives:\n  %s tail%s\n\n", invocation(os.Args[0]), srv.tailFlags(ws))
 	fmt.Fprintf(w, "Publish:\n  curl -H \"Authorization: Bearer %s\" http://%s/v1/changes \\\n", srv.bearer(), api)
 	fmt.Fprintf(w, "    -d '{\"entity\":\"Todo\",\"row_id\":\"t_1\",\"kind\":\"insert\",\"data\":{\"title\":\"hello\"}}'\n\n")
+}
+
+// invocation is how whoever started this process can start another one.
+func invocation(program string) string {
+	if strings.Contains(program, "/go-build") {
+		return "go run ./cmd/busbar"
+	}
+	return shellWord(program)
+}
+
+// demoNote says what is to be known about the link to the demo page.
+func (srv *server) demoNote(api, ws, link string) string {
+	if !srv.cfg.Origins.Allow("http://"+api, ws) {
+		return " (the page can connect once -origins names http://" + api + ")"
+	}
+	if strings.Contains(link, "#token=") {
+		return " (signed in for " + short(demoTTL) + ")"
+	}
+	return ""
 }
 
 // bearer is how a shell gets at the admin token; the token itself isn't printed.

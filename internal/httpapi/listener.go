@@ -51,6 +51,15 @@ type limitedConn struct {
 	release func()
 }
 
+// CloseWrite is what net/http asks of a connection that it ends while a request may still
+// be coming in.
+func (c *limitedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 func (c *limitedConn) Close() error {
 	err := c.Conn.Close()
 	c.release()
