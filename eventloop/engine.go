@@ -44,6 +44,7 @@ type Engine struct {
 
 	background context.Context
 	gnet       gnet.Engine
+	turns      chan *Loop // loops that want to be woken once they have looked at their sockets
 	booted     chan struct{}
 	bootOnce   sync.Once
 	empty      chan struct{} // closed when draining and the last connection has gone
@@ -68,6 +69,7 @@ func New(h Handler, o Options) (*Engine, error) {
 		opts: o, handler: h, capacity: capacity,
 		table: subs.NewTable(o.Loops), addresses: newAddressCap(o.MaxPerAddress),
 		started: time.Now(), background: context.Background(),
+		turns:  make(chan *Loop, o.Loops),
 		booted: make(chan struct{}), empty: make(chan struct{}), done: make(chan struct{}),
 	}
 	for i := range o.Loops {
@@ -108,6 +110,7 @@ func (e *Engine) run(port *reservedPort) error {
 			}
 		})
 	}()
+	go e.giveTurns()
 	go func() {
 		e.err = gnet.Run((*events)(e), port.gnetAddr(), gnet.WithOptions(gnet.Options{
 			NumEventLoop: e.opts.Loops, ReusePort: true, ReuseAddr: true, Ticker: true,

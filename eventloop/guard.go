@@ -16,11 +16,11 @@ func (l *Loop) guard(c *Client, f func()) {
 	f()
 }
 
-// each calls f for the indexes from at up to end and returns end. A panic in one call is
-// that index's alone, and costs the client whose it is: each returns the next index, and
-// is called again from there. One deferred function for a whole walk costs a fan-out
+// each calls f for the indexes from at up to end, or until f returns false, and returns the
+// index behind the last. A panic in one call is that index's alone, and costs the client
+// whose it is: each returns the next index, and is called again from there. One deferred function for a whole walk costs a fan-out
 // nothing.
-func (l *Loop) each(at, end int, f func(i int), whose func(i int) *Client) (next int) {
+func (l *Loop) each(at, end int, f func(i int) (more bool), whose func(i int) *Client) (next int) {
 	i := at
 	defer func() {
 		if r := recover(); r != nil {
@@ -29,7 +29,9 @@ func (l *Loop) each(at, end int, f func(i int), whose func(i int) *Client) (next
 		}
 	}()
 	for ; i < end; i++ {
-		f(i)
+		if !f(i) {
+			return i + 1
+		}
 	}
 	return end
 }

@@ -31,6 +31,8 @@ type Loop struct {
 	gnet       atomic.Pointer[gnet.EventLoop] // nil until the first connection
 	population atomic.Int64                   // open clients
 	ticking    atomic.Bool                    // a tick waits in the mailbox
+	busy       atomic.Bool                    // in drain
+	turnAsked  atomic.Bool                    // the loop stands in Engine.turns
 	counters   counters
 
 	roster  roster
@@ -41,6 +43,9 @@ type Loop struct {
 	feed    feed
 	flushed uint64 // every client that isn't apart or behind stands here between flushes
 	batch   batch
+	walking bool // a walk that writes the batch to everyone is under way
+	walkAt  int  // the slot that it goes on with
+	slice   int  // flushSlice, less in tests
 	iov     []unix.Iovec
 
 	entries  []entry  // taken from the mailbox, reused
@@ -50,18 +55,17 @@ type Loop struct {
 	held     int // clients for which the feed is kept though they aren't lagging
 	boxes    []*outbox
 
-	draining bool             // a flush is coming
-	current  *Client          // whose bytes are being read; it isn't closed before that is over
-	doomed   bool             // current is to be closed
-	now      uint32           // in ticks since the engine started
-	phase    int              // of the round
-	scratch  []byte           // for control frames
-	spare    *wsproto.Decoder // for clients that are at a frame boundary
+	current *Client          // whose bytes are being read; it isn't closed before that is over
+	doomed  bool             // current is to be closed
+	now     uint32           // in ticks since the engine started
+	phase   int              // of the round
+	scratch []byte           // for control frames
+	spare   *wsproto.Decoder // for clients that are at a frame boundary
 }
 
 func newLoop(index int, e *Engine) *Loop {
 	return &Loop{
-		index: index, engine: e, handler: e.handler, opts: &e.opts,
+		index: index, slice: flushSlice, engine: e, handler: e.handler, opts: &e.opts,
 		mailbox: mailbox{maxFrames: e.opts.QueueMessages, maxBytes: e.opts.QueueBytes},
 		roster:  newRoster(index),
 		subs:    subs.NewIndex(e.table, index),
@@ -84,35 +88,38 @@ func (l *Loop) Clients() iter.Seq[*Client] {
 	}
 }
 
-// wake has gnet run drain when the loop gets round to it.
-func (l *Loop) wake() {
-	if el := l.gnet.Load(); el != nil && !l.engine.stopping.Load() {
-		_ = (*el).Execute(l.engine.background, wakeUp{l})
-	}
-}
-
 // drain takes everything that has piled up in the mailbox and then lets every client
 // have, with one system call each, what it is owed.
 func (l *Loop) drain() {
-	l.draining = true
-	defer func() { l.draining = false }()
+	l.busy.Store(true)
+	defer l.rest()
 	l.readClock()
+	if l.walking && l.feed.bytes > l.opts.LagBytes {
+		l.flush() // what waits in the mailbox stays bounded there
+		return
+	}
+	l.empty()
+	l.flush()
+}
+
+// empty handles all that is in the mailbox.
+func (l *Loop) empty() {
 	entries, writable := l.mailbox.take(l.entries, l.writable)
 	l.entries, l.writable = nil, nil // they are the mailbox's now
 	if l.mailbox.takeLost() {
 		l.tellOfLoss()
 	}
 	for at := 0; at < len(entries); {
-		at = l.each(at, len(entries), func(i int) {
+		at = l.each(at, len(entries), func(i int) bool {
 			l.handle(&entries[i])
 			entries[i] = entry{}
+			return true
 		}, nobody)
 	}
 	for at := 0; at < len(writable); {
-		at = l.each(at, len(writable), func(i int) { l.resume(writable[i]) }, nobody)
+		at = l.each(at, len(writable), func(i int) bool { l.resume(writable[i]); return true }, nobody)
 	}
 	l.entries, l.writable = shrink(entries), shrink(writable)
-	l.flush()
 }
 
 func nobody(int) *Client { return nil }

@@ -104,6 +104,12 @@ func (m *mailbox) putWritable(slot uint32) (wake bool) {
 	return wake
 }
 
+func (m *mailbox) isEmpty() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.empty()
+}
+
 func (m *mailbox) empty() bool { return len(m.entries) == m.dead && len(m.writable) == 0 }
 
 func (m *mailbox) push(e entry) {

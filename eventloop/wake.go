@@ -12,6 +12,51 @@ func (w wakeUp) Run(context.Context) error {
 	return nil
 }
 
+// wake has gnet run drain when the loop gets round to it. To be called by whoever put
+// something into an empty mailbox. A loop that is in drain looks for itself at its end.
+func (l *Loop) wake() {
+	if !l.busy.Load() {
+		l.trigger()
+	}
+}
+
+func (l *Loop) trigger() {
+	if el := l.gnet.Load(); el != nil && !l.engine.stopping.Load() {
+		_ = (*el).Execute(l.engine.background, wakeUp{l})
+	}
+}
+
+// rest ends a drain. What has come while it ran has a turn of its own.
+func (l *Loop) rest() {
+	l.busy.Store(false)
+	if !l.mailbox.isEmpty() {
+		l.askForTurn()
+	}
+}
+
+// askForTurn has drain run again after the loop has looked at its sockets. A task that is
+// added while tasks run is run in the same round, before that: gnet goes on until its
+// queue is empty, so that a loop whose mailbox never is would read nothing any more. So
+// this wake-up takes the way over another goroutine.
+func (l *Loop) askForTurn() {
+	if l.turnAsked.CompareAndSwap(false, true) {
+		l.engine.turns <- l // room for every loop, once
+	}
+}
+
+// giveTurns wakes loops that have asked for it, until the engine has stopped.
+func (e *Engine) giveTurns() {
+	for {
+		select {
+		case l := <-e.turns:
+			l.turnAsked.Store(false)
+			l.trigger()
+		case <-e.done:
+			return
+		}
+	}
+}
+
 // firstPanicAt is true once for each place.
 func (e *Engine) firstPanicAt(place string) bool {
 	_, seen := e.panics.LoadOrStore(place, true)
