@@ -117,7 +117,7 @@ func (d *daemon) run() {
 }
 
 var (
-	announced = regexp.MustCompile(`(?s)WebSocket +ws://(\S+)\n.*HTTP API +http://(\S+)\n.*-d '\{.*\}'\n\n`)
+	announced = regexp.MustCompile(`(?s)WebSocket +ws://(\S+).*HTTP API +http://(\S+).*-d '\{.*\}'\n\n`)
 	demoLink  = regexp.MustCompile(`http://\S+/demo\S*`)
 )
 

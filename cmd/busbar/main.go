@@ -58,9 +58,12 @@ func run(args []string, s streams) int {
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		name, args = args[0], args[1:]
 	}
+	if name == "help" {
+		name, args = "serve", []string{"-help"}
+	}
 	c := commands[name]
 	if c == nil {
-		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, doctor and version\n", name)
+		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, doctor and version; -help says more\n", name)
 		return exitUsage
 	}
 	err := c(args, s)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 )
 
 const publishChangeUsage = `Publishes one change event and prints its seq.
@@ -45,6 +46,9 @@ func publishChange(args []string, s streams) error {
 	f.declare(t)
 	if _, err := t.parseOrHelp(args, s); err != nil {
 		return err
+	}
+	if strings.HasPrefix(f.data, "{") {
+		return usagef("-data: %q looks like JSON; -data is the data directory, the event's data is -data-json", f.data)
 	}
 	if err := c.complete(); err != nil {
 		return err

@@ -194,8 +194,14 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	}
 	o.Log = seqs
 	srv.closers = append(srv.closers, seqs.Close)
-	srv.hub, err = hub.New(o)
-	return err
+	if srv.hub, err = hub.New(o); err != nil {
+		var errno syscall.Errno
+		if errors.As(err, &errno) {
+			return fmt.Errorf("-listen: %w", err)
+		}
+		return err
+	}
+	return nil
 }
 
 // orOff turns the flags' zero, which means off, into what the packages call off.
@@ -246,7 +252,9 @@ func (srv *server) shutdown(signals <-chan os.Signal) error {
 	if err := srv.hub.Shutdown(ctx); err != nil {
 		srv.log.Warn("not every client has gone in time", "error", err)
 	}
-	return srv.close()
+	err := srv.close()
+	srv.log.Info("stopped")
+	return err
 }
 
 func (srv *server) close() error {

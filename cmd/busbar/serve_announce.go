@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -20,8 +21,8 @@ func (srv *server) announce(w io.Writer) {
 	api := reachable(srv.api.Addr())
 	ws := reachable(srv.hub.Addr())
 	fmt.Fprintf(w, "busbar %s\n\n", version)
-	fmt.Fprintf(w, "  WebSocket    ws://%s\n", ws)
-	fmt.Fprintf(w, "  HTTP API     http://%s\n", api)
+	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", ws, everywhere(srv.hub.Addr()))
+	fmt.Fprintf(w, "  HTTP API     http://%s%s\n", api, everywhere(srv.api.Addr()))
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.hub.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", capacity.Connections, capacity.LimitedBy)
 	fmt.Fprintf(w, "  Data         %s\n", srv.dir.path)
@@ -61,7 +62,11 @@ func (srv *server) bearer() string {
 	if srv.admin.file == "" {
 		return "$BUSBAR_ADMIN_TOKEN"
 	}
-	return "$(cat " + shellWord(srv.admin.file) + ")"
+	file := srv.admin.file
+	if absolute, err := filepath.Abs(file); err == nil {
+		file = absolute // the command works from any folder
+	}
+	return "$(cat " + shellWord(file) + ")"
 }
 
 func (srv *server) demoLink(api string) string {
@@ -112,6 +117,14 @@ func reachable(a net.Addr) string {
 		return "127.0.0.1:" + portOf(a)
 	}
 	return tcp.String()
+}
+
+// everywhere says so when an address is every interface's.
+func everywhere(a net.Addr) string {
+	if a.(*net.TCPAddr).IP.IsUnspecified() {
+		return "  (listening on every interface)"
+	}
+	return ""
 }
 
 func short(d time.Duration) string {

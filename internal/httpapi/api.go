@@ -120,6 +120,7 @@ func (a *api) route() {
 	a.mux.Handle("GET /healthz", a.open(a.healthz))
 	a.mux.Handle("GET /readyz", a.open(a.readyz))
 	if a.Demo != nil {
+		a.mux.Handle("GET /{$}", http.RedirectHandler("/demo", http.StatusFound))
 		a.mux.HandleFunc("/demo", a.demo)
 		a.mux.HandleFunc("/demo/", a.demo)
 	}

@@ -64,7 +64,10 @@ function onText(text) {
 function onBinary(buffer) {
   const frame = decodeRowFrame(buffer);
   if (frame === null) view.showBinary(buffer.byteLength);
-  else view.showRowFrame(frame);
+  else {
+    view.showRowFrame(frame);
+    row.took(frame);
+  }
 }
 
 async function resync(message) {
@@ -137,7 +140,7 @@ on("row-unsubscribe", "click", () => row.unwatch());
 on("topic-form", "submit", () => {
   send({ type: "topic", topic: element("topic").value, data: topicData(element("topic-data").value) });
 });
-wirePublishing();
+wirePublishing((entity, rowId) => row.published(entity, rowId));
 addEventListener("hashchange", signInFromPage);
 addEventListener("pagehide", () => presence.leave());
 

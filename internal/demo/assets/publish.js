@@ -4,10 +4,10 @@ import { element, showResult } from "./view.js";
 
 const value = (id) => element(id).value.trim();
 
-// wirePublishing connects the two forms that publish.
-export function wirePublishing() {
+// wirePublishing connects the two forms that publish. onRow is told of rows that were published.
+export function wirePublishing(onRow) {
   onSubmit("change-form", sendChange);
-  onSubmit("put-form", sendRow);
+  onSubmit("put-form", (adminToken) => sendRow(adminToken, onRow));
   element("admin-form").addEventListener("submit", (event) => event.preventDefault());
 }
 
@@ -31,7 +31,7 @@ async function sendChange(adminToken) {
   return `Published change ${seq}.`;
 }
 
-async function sendRow(adminToken) {
+async function sendRow(adminToken, onRow) {
   const row = {
     entity: value("put-entity"),
     rowId: value("put-row-id"),
@@ -39,6 +39,7 @@ async function sendRow(adminToken) {
     update: value("put-mode") === "update",
   };
   await publishRow(adminToken, row);
+  if (!row.update) onRow(row.entity, row.rowId);
   return `Published ${row.update ? "an update of" : "a snapshot of"} ${row.entity}/${row.rowId}.`;
 }
 

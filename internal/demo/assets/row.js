@@ -6,6 +6,7 @@ import { element } from "./view.js";
 export class Row {
   #send;
   #wanted = null;
+  #seen = false; // a frame of it has come: the subscription is there
 
   constructor(send) {
     this.#send = send;
@@ -18,6 +19,22 @@ export class Row {
     element("row-unsubscribe").disabled = false;
     element("row-frame").hidden = true;
     this.resume();
+  }
+
+  // took notes that a row frame has come.
+  took({ entity, rowId }) {
+    if (!this.#is(entity, rowId)) return;
+    this.#seen = true;
+    this.#tell(`Subscribed to ${entity}/${rowId}.`);
+  }
+
+  // published asks again for a row that may not have been there when it was asked for.
+  published(entity, rowId) {
+    if (this.#is(entity, rowId) && !this.#seen) this.resume();
+  }
+
+  #is(entity, rowId) {
+    return this.#wanted !== null && this.#wanted.entity === entity && this.#wanted.rowId === rowId;
   }
 
   // unwatch drops the subscription.
@@ -33,9 +50,10 @@ export class Row {
   resume() {
     if (this.#wanted === null) return;
     const { entity, rowId } = this.#wanted;
+    this.#seen = false;
     const sent = this.#send({ type: "crdt-subscribe", entity, rowId });
     // The server says nothing about a row that isn't there or isn't this user's (PROTOCOL 2).
-    this.#tell(sent ? `Subscribed to ${entity}/${rowId}; its snapshot comes if there is one you may read.`
+    this.#tell(sent ? `Asked for ${entity}/${rowId}. Its snapshot comes if the row was published and you may read it; if not, nothing comes, and you can ask again.`
       : `Will subscribe to ${entity}/${rowId} once connected.`);
   }
 

@@ -71,7 +71,7 @@ export function showPeople(people) {
 
 // showTopic adds one topic message.
 export function showTopic(message) {
-  addMessage(short(message.topic), short(message.data), `from ${short(message.from)}`);
+  addMessage(short(message.topic), short(message.data), message.from === undefined ? "from the API" : `from ${short(message.from)}`);
 }
 
 // showBinary adds a binary message that is no row frame.
