@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"math"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -73,7 +74,7 @@ func (c *Client) Accept(a Acceptance) {
 	l := c.loop
 	c.Data = a.Data
 	if !a.Expires.IsZero() {
-		c.deadline = a.Expires.Unix()
+		c.deadline = deadline(a.Expires)
 	}
 	for kind, name := range a.Labels {
 		l.roster.label(c, Label(kind), name)
@@ -89,6 +90,15 @@ func (c *Client) Accept(a Acceptance) {
 	l.counters.accepted.Add(1)
 	l.write(c, a.Answer)
 	l.readEarly(c)
+}
+
+// deadline is a time in Unix seconds; one that 32 bits can't hold (2106) is never.
+func deadline(t time.Time) uint32 {
+	seconds := t.Unix()
+	if seconds > math.MaxUint32 {
+		return 0
+	}
+	return uint32(max(seconds, 1))
 }
 
 // readEarly reads what came between the request and the answer to it. On the way

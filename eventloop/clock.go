@@ -41,7 +41,7 @@ func (l *Loop) visit(c *Client, unix int64) {
 			l.drop(c, c.cause)
 		}
 	case open:
-		if c.deadline != 0 && c.deadline <= unix {
+		if c.deadline != 0 && int64(c.deadline) <= unix {
 			c.Close(ws.StatusPolicyViolation, "session expired", CauseExpired)
 			return
 		}
