@@ -20,6 +20,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/demo"
 	"github.com/busbar-ws/busbar/internal/httpapi"
 	"github.com/busbar-ws/busbar/internal/rows"
+	"github.com/busbar-ws/busbar/subs"
 )
 
 // server is the daemon: the hub, the HTTP API in front of it and what they stand on.
@@ -81,6 +82,7 @@ func newLogger(cfg Config, w interface{ Write([]byte) (int, error) }) *slog.Logg
 
 // open starts everything. After an error nothing of it is left.
 func open(cfg Config, log *slog.Logger) (*server, error) {
+	cfg.Loops = min(eventloop.RaiseProcs(cfg.Loops), subs.MaxLoops)
 	srv := &server{cfg: cfg, log: log}
 	if err := srv.open(); err != nil {
 		_ = srv.close()
