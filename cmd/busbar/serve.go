@@ -82,6 +82,7 @@ func newLogger(cfg Config, w interface{ Write([]byte) (int, error) }) *slog.Logg
 
 // open starts everything. After an error nothing of it is left.
 func open(cfg Config, log *slog.Logger) (*server, error) {
+	eventloop.SaveMemory()
 	cfg.Loops = min(eventloop.RaiseProcs(cfg.Loops), subs.MaxLoops)
 	srv := &server{cfg: cfg, log: log}
 	if err := srv.open(); err != nil {

@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"runtime"
+	"runtime/debug"
 	"testing"
 )
 
@@ -18,5 +19,20 @@ func TestRaiseProcs(t *testing.T) {
 	}
 	if loops := RaiseProcs(1); loops != 1 || runtime.GOMAXPROCS(0) != 2+spareProcs {
 		t.Errorf("%d loops, GOMAXPROCS %d: it is never lowered", loops, runtime.GOMAXPROCS(0))
+	}
+}
+
+func TestSaveMemory(t *testing.T) {
+	before := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(before)
+	t.Setenv("GOGC", "100")
+	SaveMemory()
+	if got := debug.SetGCPercent(100); got != 100 {
+		t.Errorf("set by the environment, and now %d", got)
+	}
+	t.Setenv("GOGC", "")
+	SaveMemory()
+	if got := debug.SetGCPercent(100); got != gcPercent {
+		t.Errorf("GOGC is %d", got)
 	}
 }

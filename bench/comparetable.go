@@ -1,0 +1,60 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"text/tabwriter"
+)
+
+// WriteTable writes the comparison for people: medians, and the range of the ratio.
+func (c *Comparison) WriteTable(w io.Writer) error {
+	m := c.Machine
+	fmt.Fprintf(w, "%s, Linux %s, %d × %s, %.0f GiB, %s\n", m.Date.Format("2006-01-02 15:04 MST"), m.Kernel, m.Cores, m.CPU,
+		float64(m.Memory)/(1<<30), m.Go)
+	ratio := "ratio"
+	if c.Base != "" {
+		ratio = "to " + c.Base
+	}
+	var t rows
+	t.add("target", ratio, "min–max", "CPU/delivery", "sends/delivery", "deliveries/s", "p50", "p99", "rounds", "failed")
+	for _, s := range c.Summary {
+		t.add(s.Target, s.Ratio.figure(ratioText), s.Ratio.limits(), s.CPU.figure(span[float64]), s.Sends.figure(sends),
+			s.Deliveries.figure(func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }),
+			s.P50.figure(span[float64]), s.P99.figure(span[float64]), strconv.Itoa(s.CPU.Rounds), strconv.Itoa(s.Failures))
+	}
+	if err := t.write(w, tabwriter.AlignRight); err != nil {
+		return err
+	}
+	for i, round := range c.Rounds {
+		for target, text := range round.Errors {
+			fmt.Fprintf(w, "round %d, %s: %s\n", i+1, target, text)
+		}
+		for _, r := range round.Results {
+			if r.Failed != "" {
+				fmt.Fprintf(w, "round %d, %s: FAILED: %s\n", i+1, r.Target, r.Failed)
+			}
+		}
+	}
+	if c.Interrupted {
+		fmt.Fprintln(w, "interrupted: not every round is there")
+	}
+	return nil
+}
+
+func ratioText(v float64) string { return fmt.Sprintf("%.2f", v) }
+
+// figure is the median, or a dash when no round counted.
+func (s Spread) figure(text func(float64) string) string {
+	if s.Rounds == 0 {
+		return "–"
+	}
+	return text(s.Median)
+}
+
+func (s Spread) limits() string {
+	if s.Rounds == 0 {
+		return "–"
+	}
+	return ratioText(s.Min) + "–" + ratioText(s.Max)
+}

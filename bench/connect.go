@@ -1,0 +1,162 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// clientsPerSource is how many connections to one server an address is good for: each
+// takes a port of it, and the usual range has 28,000.
+const clientsPerSource = 25_000
+
+// connectPlan is what a swarm is to connect.
+type connectPlan struct {
+	Server  string `json:"server"`          // address and port
+	Clients int    `json:"clients"`         // of this swarm
+	First   int    `json:"first"`           // clients of the swarms before: says whose source addresses are taken
+	Pace    int    `json:"pace"`            // connections that may be under way at once
+	Token   string `json:"token,omitempty"` // bearer token of every client
+
+	address netip.AddrPort
+	request []byte
+}
+
+func (p *connectPlan) prepare() error {
+	var err error
+	if p.address, err = netip.ParseAddrPort(p.Server); err != nil {
+		return fmt.Errorf("server address %q: %w", p.Server, err)
+	}
+	if !p.address.Addr().Is4() {
+		return fmt.Errorf("server address %s: only IPv4 is supported", p.Server)
+	}
+	if p.Clients < 1 || p.Pace < 1 {
+		return fmt.Errorf("clients %d, pace %d: at least 1", p.Clients, p.Pace)
+	}
+	if most := 254 * clientsPerSource; p.address.Addr().IsLoopback() && p.First+p.Clients > most {
+		return fmt.Errorf("%d clients: 127.0.1.x is good for %d", p.First+p.Clients, most)
+	}
+	p.request = upgradeRequest(p.Server, p.Token)
+	return nil
+}
+
+// source is the address that a client of this plan connects from; ok is false when it
+// is the kernel's choice, because the server isn't on this machine.
+func (p *connectPlan) source(index int) (addr [4]byte, ok bool) {
+	n := 1 + (p.First+index)/clientsPerSource
+	return [4]byte{127, 0, 1, byte(n)}, p.address.Addr().IsLoopback()
+}
+
+// connectStall ends connecting when nothing has happened for so long.
+const connectStall = 10 * time.Second
+
+var errStall = errors.New("nothing happened any more")
+
+// connect carries out a plan; told is called with the number of members that are open.
+// Members that couldn't connect are counted in failed.
+func (s *swarm) connect(plan connectPlan, told func(int)) error {
+	if err := plan.prepare(); err != nil {
+		return err
+	}
+	s.plan = plan
+	s.members = make([]member, plan.Clients)
+	last := now()
+	for s.started < plan.Clients || s.pending > 0 {
+		for s.started < plan.Clients && s.pending < plan.Pace {
+			s.start(int32(s.started))
+			s.started++
+		}
+		if err := s.poll(100); err != nil {
+			return err
+		}
+		if s.moved {
+			s.moved = false
+			last = now()
+			told(s.connected)
+		}
+		if now()-last > int64(connectStall) {
+			return fmt.Errorf("connecting %d clients: %w after %d for %v", plan.Clients, errStall, s.connected, connectStall)
+		}
+	}
+	return nil
+}
+
+func (s *swarm) start(index int32) {
+	m := &s.members[index]
+	s.pending++
+	m.began = now()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	m.fd, m.state = int32(fd), connecting
+	if err == nil {
+		err = s.dial(fd, int(index))
+	}
+	if err == nil {
+		err = s.watch(unix.EPOLL_CTL_ADD, fd, index, unix.EPOLLOUT)
+	}
+	if err != nil {
+		s.end(index, m, fmt.Errorf("connecting: %w", err))
+	}
+}
+
+func (s *swarm) dial(fd, index int) error {
+	if source, ok := s.plan.source(index); ok {
+		// Without it bind picks the port, and then each port serves one server only.
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
+			return fmt.Errorf("IP_BIND_ADDRESS_NO_PORT: %w", err)
+		}
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: source}); err != nil {
+			return fmt.Errorf("bind to %v: %w", source, err)
+		}
+	}
+	to := &unix.SockaddrInet4{Port: int(s.plan.address.Port()), Addr: s.plan.address.Addr().As4()}
+	if err := unix.Connect(fd, to); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		return err
+	}
+	return nil
+}
+
+// established asks for the upgrade when the kernel has connected.
+func (s *swarm) established(index int32, m *member) {
+	code, err := unix.GetsockoptInt(int(m.fd), unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && code != 0 {
+		err = unix.Errno(code)
+	}
+	if err == nil {
+		// The send buffer is empty, so that it takes all or the connection is gone.
+		err = unix.Send(int(m.fd), s.plan.request, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+	}
+	if err == nil {
+		m.state = upgrading
+		err = s.watch(unix.EPOLL_CTL_MOD, int(m.fd), index, unix.EPOLLIN)
+	}
+	if err != nil {
+		s.end(index, m, fmt.Errorf("connecting: %w", err))
+	}
+}
+
+// upgraded reads the answer to the upgrade and returns what came behind it.
+func (s *swarm) upgraded(index int32, m *member, b []byte) []byte {
+	if before := s.answers[index]; before != nil {
+		b = append(before, b...)
+	}
+	size, err := checkUpgrade(b)
+	switch {
+	case err != nil:
+		s.end(index, m, err)
+		return nil
+	case size == 0:
+		s.answers[index] = append([]byte(nil), b...)
+		return nil
+	}
+	delete(s.answers, index)
+	m.state, m.position = open, newPosition(0)
+	record(s.upgrades, now()-m.began)
+	s.pending--
+	s.connected++
+	s.tally.clients++
+	s.moved = true
+	return b[size:]
+}

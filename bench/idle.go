@@ -1,0 +1,118 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// IdleOptions say how long idle connections are left alone before memory is looked at.
+type IdleOptions struct {
+	Options
+	// Settle is the time between connecting and measuring. Default 3 s: what a server
+	// gives back by itself, it should have given back.
+	Settle time.Duration
+}
+
+// IdleResult is what connections cost while nothing is sent; bytes.
+type IdleResult struct {
+	Target   string  `json:"target"`
+	Clients  int     `json:"clients"`
+	Workers  int     `json:"workers"`
+	Before   Memory  `json:"before"`                        // the server alone
+	Idle     Memory  `json:"idle"`                          // with all connections
+	Sent     Memory  `json:"broadcast"`                     // after a message to all of them
+	User     float64 `json:"user_per_connection"`           // growth of Resident
+	UserSent float64 `json:"user_per_connection_broadcast"` // the same after the message
+	Slab     float64 `json:"kernel_slab_per_connection"`    // of both ends
+	Buffers  float64 `json:"kernel_buffers_per_connection"` // of both ends
+
+	Report Report `json:"report"`
+	Failed string `json:"failed,omitempty"`
+
+	Interrupted bool `json:"interrupted,omitempty"` // before it had settled
+}
+
+// Idle measures the memory of connections that do nothing, and whether a message reaches
+// all of them.
+func Idle(ctx context.Context, o IdleOptions) (*IdleResult, error) {
+	o.defaults()
+	if o.Settle == 0 {
+		o.Settle = 3 * time.Second
+	}
+	s, err := startSession(ctx, o.Options)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.idle(ctx, &o)
+	if closing := s.close(); closing != nil && err == nil && r.Failed == "" {
+		r.Failed = closing.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("idle, %s: %w%s", o.Target.Name, err, s.server.errors.suffix())
+	}
+	return r, nil
+}
+
+func (s *session) idle(ctx context.Context, o *IdleOptions) (*IdleResult, error) {
+	r := &IdleResult{Target: o.Target.Name, Clients: o.Load.Clients, Workers: s.load.Workers()}
+	var err error
+	if r.Before, err = readMemory(s.server.pid()); err != nil {
+		return nil, err
+	}
+	if err = s.connectAll(ctx); err != nil {
+		return nil, err
+	}
+	o.Progress("settling", 0, 0)
+	// Ctrl-C ends the wait: what there is then is looked at.
+	r.Interrupted = pause(ctx, now()+int64(o.Settle)) != nil
+	if r.Idle, err = readMemory(s.server.pid()); err != nil {
+		return nil, err
+	}
+	return r, s.idleBroadcast(context.WithoutCancel(ctx), o, r)
+}
+
+// idleBroadcast sends one message to all and completes the result.
+func (s *session) idleBroadcast(ctx context.Context, o *IdleOptions, r *IdleResult) error {
+	o.Progress("one message to all", 0, 0)
+	p := s.publisher(128)
+	if err := s.load.Run(ctx, p.size, 0); err != nil {
+		return err
+	}
+	trouble := p.publishWindow(ctx, 1, limit{messages: 1})
+	var err error
+	if r.Sent, err = readMemory(s.server.pid()); err != nil {
+		return err
+	}
+	var deliveries uint64
+	r.Report, deliveries, err = s.books(p.next)
+	if err != nil {
+		return err
+	}
+	n := float64(r.Clients)
+	r.User = float64(r.Idle.minus(r.Before).Resident) / n
+	r.UserSent = float64(r.Sent.minus(r.Before).Resident) / n
+	r.Slab = float64(r.Idle.minus(r.Before).Slab) / n
+	r.Buffers = float64(r.Idle.minus(r.Before).SocketBuffers) / n
+	switch {
+	case r.Report.Any():
+		r.Failed = fmt.Sprintf("of %d clients: %s; %s", r.Clients, r.Report.Faults, r.Report.Error)
+	case trouble != nil:
+		r.Failed = trouble.Error()
+	case deliveries != uint64(r.Clients):
+		r.Failed = fmt.Sprintf("%d of %d clients got the message", deliveries, r.Clients)
+	}
+	return nil
+}
+
+// books closes a run whose latencies don't matter.
+func (s *session) books(end uint64) (Report, uint64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), controlPatience)
+	defer cancel()
+	report, latency, _, err := s.load.Finish(ctx, end)
+	if err != nil {
+		return Report{}, 0, err
+	}
+	report.Latency, report.Upgrades = nil, nil
+	return report, uint64(latency.TotalCount()), nil
+}

@@ -1,0 +1,55 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// longest is the longest latency that is told apart; longer ones count as this long.
+const longest = int64(time.Hour)
+
+// newHistogram is a histogram of nanoseconds with three digits.
+func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(100, longest, 3) }
+
+func record(h *hdrhistogram.Histogram, ns int64) {
+	_ = h.RecordValue(min(max(ns, 0), longest)) // an error is a value out of the range
+}
+
+// merge adds a histogram that another process encoded.
+func merge(into *hdrhistogram.Histogram, encoded []byte) error {
+	if len(encoded) == 0 {
+		return nil
+	}
+	h, err := hdrhistogram.Decode(encoded)
+	if err != nil {
+		return fmt.Errorf("decoding a worker's histogram: %w", err)
+	}
+	if dropped := into.Merge(h); dropped > 0 {
+		return fmt.Errorf("merging a worker's histogram: %d values out of range", dropped)
+	}
+	return nil
+}
+
+// Latency sums up a histogram; all in nanoseconds.
+type Latency struct {
+	Count uint64  `json:"count"`
+	Mean  float64 `json:"mean_ns"`
+	P50   int64   `json:"p50_ns"`
+	P90   int64   `json:"p90_ns"`
+	P99   int64   `json:"p99_ns"`
+	P999  int64   `json:"p999_ns"`
+	Max   int64   `json:"max_ns"`
+}
+
+func latencyOf(h *hdrhistogram.Histogram) Latency {
+	if h.TotalCount() == 0 {
+		return Latency{}
+	}
+	return Latency{
+		Count: uint64(h.TotalCount()), Mean: h.Mean(), Max: h.Max(),
+		P50: h.ValueAtQuantile(50), P90: h.ValueAtQuantile(90),
+		P99: h.ValueAtQuantile(99), P999: h.ValueAtQuantile(99.9),
+	}
+}

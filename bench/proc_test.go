@@ -1,0 +1,105 @@
+package bench
+
+import (
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestProcessStat(t *testing.T) {
+	line := "12 (a) b ((c) S 1 12 12 0 -1 4194560 100 0 0 0 250 75 0 0 20 0 1 0 100 1000 10"
+	user, system, err := parseProcessStat([]byte(line))
+	if err != nil || user != int64(2500*time.Millisecond) || system != int64(750*time.Millisecond) {
+		t.Errorf("user %d, system %d, %v", user, system, err)
+	}
+	if _, _, err := parseProcessStat([]byte("12 (x) S 1")); err == nil {
+		t.Error("half a line was taken")
+	}
+}
+
+func TestMachineStat(t *testing.T) {
+	const stat = "cpu  10 20 30 999 5 1 44 3 0 0\ncpu0 4 0 0 0 0 0 40 0 0 0\ncpu1 6 0 0 0 0 0 4 0 0 0\nintr 5\n"
+	for _, test := range []struct {
+		cores   []int
+		softirq int64
+	}{{nil, 44}, {[]int{0}, 40}, {[]int{1}, 4}, {[]int{0, 1}, 44}} {
+		softirq, busy, err := parseStat([]byte(stat), test.cores)
+		if err != nil || softirq != test.softirq*tickNs || busy != 105*tickNs {
+			t.Errorf("cores %v: softirq %d, busy %d, %v", test.cores, softirq, busy, err)
+		}
+	}
+}
+
+// This process' own clock goes on while it works, and at least as fast as its user time.
+func TestProcessTimeOfThisProcess(t *testing.T) {
+	m := newCPUMeter(os.Getpid(), nil)
+	before, err := m.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	after := before
+	for after.Process-before.Process < int64(5*time.Millisecond) {
+		if after, err = m.read(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := after.minus(before); d.Process <= 0 || d.Server() < d.Process {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestMemoryOfThisProcess(t *testing.T) {
+	m, err := readMemory(os.Getpid())
+	if err != nil || m.Resident < 1<<20 || m.Source == "" || m.Slab <= 0 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if pages := parseSockstat("sockets: used 9\nTCP: inuse 5 orphan 0 tw 0 alloc 6 mem 7\nUDP: inuse 1 mem 3\n"); pages != 7 {
+		t.Errorf("%d pages, want 7", pages)
+	}
+}
+
+func TestParseCores(t *testing.T) {
+	for list, want := range map[string][]int{"": nil, "0": {0}, "0,2-4": {0, 2, 3, 4}} {
+		if got, err := ParseCores(list); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %v, %v", list, got, err)
+		}
+	}
+	for _, list := range []string{"x", "-1", "3-2", "1-", "0-99999"} {
+		if got, err := ParseCores(list); err == nil {
+			t.Errorf("%q: %v", list, got)
+		}
+	}
+}
+
+func TestWorkersForDescriptors(t *testing.T) {
+	for _, test := range []struct{ clients, limit, want int }{
+		{1, 1064, 1}, {1000, 1064, 1}, {1001, 1064, 2}, {100_000, 20_000, 6},
+	} {
+		if got, err := workersFor(test.clients, test.limit); err != nil || got != test.want {
+			t.Errorf("%d clients, %d descriptors: %d workers, %v; want %d", test.clients, test.limit, got, err, test.want)
+		}
+	}
+	if _, err := workersFor(1, reservedDescriptors); err == nil {
+		t.Error("no descriptor for clients, and no error")
+	}
+}
+
+func TestSourceAddresses(t *testing.T) {
+	p := connectPlan{Server: "127.0.0.1:1", Clients: 60_000, First: 10_000, Pace: 1}
+	if err := p.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	for index, want := range map[int]byte{0: 1, 14_999: 1, 15_000: 2, 59_999: 3} {
+		if got, ok := p.source(index); !ok || got != [4]byte{127, 0, 1, want} {
+			t.Errorf("client %d: %v, %v", index, got, ok)
+		}
+	}
+	p.Server = "192.0.2.1:1"
+	if err := p.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := p.source(0); ok {
+		t.Error("a server elsewhere is connected to from a loopback address")
+	}
+}

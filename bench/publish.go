@@ -1,0 +1,162 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// ErrStalled: messages were published, and for a while no client got any further.
+var ErrStalled = errors.New("deliveries have stalled")
+
+// publisher publishes stamped messages to a server and follows where the clients are.
+// Owned by one goroutine.
+type publisher struct {
+	control  *Control
+	load     *Load
+	size     int
+	stall    time.Duration
+	next     uint64       // the number of the next message
+	last     uint64       // Done when it last changed
+	moved    int64        // and when that was
+	progress func(uint64) // called with the number of messages that are done
+	late     *hdrhistogram.Histogram
+}
+
+// limit says when a phase ends: after so many messages, or so much time; zero is no limit,
+// and with neither nothing is published.
+type limit struct {
+	messages uint64
+	duration time.Duration
+}
+
+func (l limit) reached(published uint64, began int64) bool {
+	switch {
+	case l.messages > 0 && published >= l.messages:
+		return true
+	case l.duration > 0 && now()-began >= int64(l.duration):
+		return true
+	}
+	return l.messages == 0 && l.duration == 0
+}
+
+func (p *publisher) stamp(published int64) {
+	putStamp(p.control.add(p.size), p.next, published)
+	p.next++
+}
+
+// publishWindow keeps so many messages in flight: a message makes room for another when
+// every client has it. It returns when the limit is reached, without waiting for the rest.
+func (p *publisher) publishWindow(ctx context.Context, window int, until limit) error {
+	first, began := p.next, now()
+	p.moved = began
+	for !until.reached(p.next-first, began) {
+		for p.next-p.load.Done() < uint64(window) && !until.reached(p.next-first, began) {
+			p.stamp(now())
+		}
+		if err := p.control.flush(); err != nil {
+			return err
+		}
+		if err := p.await(ctx, p.next-uint64(window)+1); err != nil {
+			return err
+		}
+	}
+	return p.control.flush()
+}
+
+// publishRate publishes so many messages a second. Each is stamped with the time at which
+// it is due: when the publisher or the server's control connection is late, the latency
+// has it (no coordinated omission).
+func (p *publisher) publishRate(ctx context.Context, rate float64, until limit) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	exactTimers()
+	first, began := p.next, now()
+	p.moved = began
+	for !until.reached(p.next-first, began) {
+		due := began + int64(float64(p.next-first)/rate*1e9)
+		if err := p.awaitDue(ctx, due); err != nil {
+			return err
+		}
+		record(p.late, now()-due)
+		p.stamp(due)
+	}
+	return p.control.flush()
+}
+
+// flushAt bounds what is put together while messages are due faster than they are sent,
+// in bytes.
+const flushAt = 256 << 10
+
+// awaitDue waits until a message is due and until there is room for it. What was stamped
+// before goes out first when there is time.
+func (p *publisher) awaitDue(ctx context.Context, due int64) error {
+	p.look()
+	full := p.next-p.load.Done() >= maxOutstanding/2
+	if due <= now() && !full && len(p.control.buffer) < flushAt {
+		return ctx.Err()
+	}
+	if err := p.control.flush(); err != nil {
+		return err
+	}
+	if full {
+		return p.await(ctx, p.next-maxOutstanding/2+1)
+	}
+	return pause(ctx, due)
+}
+
+// pause waits for a time of now. It looks at ctx ten times a second.
+func pause(ctx context.Context, until int64) error {
+	for at := now(); at < until; at = now() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		sleepUntil(min(until, at+int64(100*time.Millisecond)))
+	}
+	return ctx.Err()
+}
+
+// look asks how many messages every client has, and passes it on when that has changed.
+func (p *publisher) look() uint64 {
+	have := p.load.Done()
+	if have != p.last {
+		p.last, p.moved = have, now()
+		p.progress(have)
+	}
+	return have
+}
+
+// await waits until every client has come past the first done messages.
+func (p *publisher) await(ctx context.Context, done uint64) error {
+	timer := time.NewTicker(100 * time.Millisecond)
+	defer timer.Stop()
+	for {
+		have := p.look()
+		if int64(have-done) >= 0 { // done may be below zero when less than a window was published
+			return nil
+		}
+		if now()-p.moved > int64(p.stall) {
+			return fmt.Errorf("%w: %d of %d messages are at every client, and nothing came for %v",
+				ErrStalled, have, p.next, p.stall)
+		}
+		select {
+		case <-p.load.changed:
+			if err := p.load.alive(); err != nil {
+				return err
+			}
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// drain waits for everything that was published.
+func (p *publisher) drain(ctx context.Context) error {
+	p.moved = now()
+	return p.await(ctx, p.next)
+}

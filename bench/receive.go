@@ -1,0 +1,74 @@
+package bench
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// take goes through what a member has read. An error ends the connection.
+func (s *swarm) take(m *member, b []byte, at int64) error {
+	for len(b) > 0 {
+		f, rest, ok, err := s.pieces.nextFrame(&m.kept, b)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return nil
+		}
+		if f.op == opBinary {
+			s.deliver(m, f, at)
+		} else if err := s.control(m, f); err != nil {
+			return err
+		}
+		b = rest
+	}
+	return nil
+}
+
+// deliver checks a message that has arrived to its last byte, and records how long that
+// took.
+func (s *swarm) deliver(m *member, f frame, at int64) {
+	if f.size != s.size || f.size < MinSize {
+		s.report.Faults.Foreign++
+		return
+	}
+	seq, published := readStamp(f.head)
+	if !s.tally.room(seq) {
+		s.report.Faults.Foreign++
+		return
+	}
+	from := m.position.next
+	if !m.position.take(seq, &s.report.Faults) {
+		return
+	}
+	s.tally.pass(from, m.position.next)
+	s.report.Deliveries++
+	if seq >= s.recordFrom {
+		record(s.latency, at-published)
+	}
+}
+
+// control deals with everything but binary messages. Text is what some servers tell
+// clients about each other; it is counted and is no fault.
+func (s *swarm) control(m *member, f frame) error {
+	switch f.op {
+	case opPing:
+		s.report.Pings++
+		// A socket that hasn't room for a pong hasn't been read by the server for a
+		// while: it will miss the pong, and say so by closing.
+		pong := appendPong(make([]byte, 0, 6+headSize), f.head)
+		_ = unix.Send(int(m.fd), pong, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+	case opClose:
+		code := 1005 // RFC 6455 7.1.5: no code was given
+		if len(f.head) >= 2 {
+			code = int(binary.BigEndian.Uint16(f.head))
+		}
+		s.report.Closes[code]++
+		return fmt.Errorf("%w: close code %d", errPeer, code)
+	case opText:
+		s.report.Texts++
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package bench_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/busbar-ws/busbar/bench"
+)
+
+func TestIdle(t *testing.T) {
+	o := bench.IdleOptions{Options: options(t, 400), Settle: time.Millisecond}
+	o.Load.Workers = 2
+	r, err := bench.Idle(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Failed != "" || r.Report.Deliveries != 400 {
+		t.Errorf("failed: %q, %d deliveries", r.Failed, r.Report.Deliveries)
+	}
+	if r.Before.Resident <= 0 || r.User <= 0 || r.Idle.Slab <= 0 {
+		t.Errorf("memory before %+v, idle %+v, per connection %v", r.Before, r.Idle, r.User)
+	}
+}
+
+func TestStorm(t *testing.T) {
+	o := options(t, 400)
+	o.Load.Pace = 32
+	r, err := bench.Storm(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Failed != "" || r.Latency.Count != 400 || r.PerHandshake <= 0 || r.PerSecond <= 0 {
+		t.Errorf("failed: %q, %d connections, %v ns each, %v a second", r.Failed, r.Latency.Count, r.PerHandshake, r.PerSecond)
+	}
+}
+
+func TestCompare(t *testing.T) {
+	o := bench.CompareOptions{
+		FanoutOptions: bench.FanoutOptions{Options: options(t, 5), Window: 4, Messages: 20},
+		Rounds:        2, Base: "busbar",
+	}
+	o.Targets = []bench.Target{
+		o.Target,
+		{Name: "other", Command: process(t, "faulty", "-fault", "none")},
+		{Name: "lossy", Command: process(t, "faulty", "-fault", "lose")},
+		{Name: "absent", Command: []string{"false"}},
+	}
+	c, err := bench.Compare(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Failed() || len(c.Rounds) != 2 || len(c.Summary) != 4 {
+		t.Fatalf("failed: %v, %d rounds, %d summaries", c.Failed(), len(c.Rounds), len(c.Summary))
+	}
+	one := bench.Spread{Median: 1, Min: 1, Max: 1, Rounds: 2}
+	if s := c.Summary[0]; s.Ratio != one || s.Failures != 0 {
+		t.Errorf("the base: %+v", s)
+	}
+	if s := c.Summary[1]; s.Ratio.Rounds != 2 || s.Ratio.Median <= 0 || s.Failures != 0 || s.Sends.Rounds != 0 {
+		t.Errorf("the other: %+v", s)
+	}
+	for _, s := range c.Summary[2:] {
+		if s.Ratio.Rounds != 0 || s.CPU.Rounds != 0 || s.Failures != 2 {
+			t.Errorf("%s, which fails: %+v", s.Target, s)
+		}
+	}
+	var table strings.Builder
+	if err := c.WriteTable(&table); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"to busbar", "round 2, absent: ", "round 1, lossy: FAILED: "} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("%q isn't in\n%s", want, table.String())
+		}
+	}
+}

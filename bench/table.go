@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// rows are lines of cells.
+type rows [][]string
+
+func (r *rows) add(cells ...string) { *r = append(*r, cells) }
+
+// write aligns the cells; flags are of package tabwriter.
+func (r rows) write(w io.Writer, flags uint) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', flags)
+	end := "\n"
+	if flags&tabwriter.AlignRight != 0 {
+		end = "\t\n" // a last cell without it is no part of a column
+	}
+	for _, cells := range r {
+		fmt.Fprint(t, strings.Join(cells, "\t"), end)
+	}
+	return t.Flush()
+}
+
+// span is a time in nanoseconds with three digits or so.
+func span[T int64 | float64](ns T) string {
+	d := time.Duration(ns)
+	switch {
+	case d < 10*time.Microsecond:
+		return d.String()
+	case d < 10*time.Millisecond:
+		return d.Round(100 * time.Nanosecond).String()
+	}
+	return d.Round(100 * time.Microsecond).String()
+}
+
+func size(bytes float64) string {
+	switch {
+	case bytes >= 10<<20 || bytes <= -10<<20:
+		return fmt.Sprintf("%.1f MiB", bytes/(1<<20))
+	case bytes >= 10<<10 || bytes <= -10<<10:
+		return fmt.Sprintf("%.1f KiB", bytes/(1<<10))
+	}
+	return fmt.Sprintf("%.0f B", bytes)
+}
+
+func sends(perDelivery float64) string {
+	if perDelivery < 0 {
+		return "not counted"
+	}
+	return fmt.Sprintf("%.3f", perDelivery)
+}
+
+func outcome(failed string, interrupted bool) string {
+	switch {
+	case failed != "":
+		return "FAILED: " + failed
+	case interrupted:
+		return "interrupted"
+	}
+	return "every message at every client, once, in order"
+}
+
+// WriteTable writes the result for people.
+func (r *FanoutResult) WriteTable(w io.Writer) error {
+	load := fmt.Sprintf("window of %d", r.Window)
+	if r.Rate > 0 {
+		load = fmt.Sprintf("%g messages a second", r.Rate)
+	}
+	seconds := max(r.Seconds, 1e-9)
+	var t rows
+	t.add("target", fmt.Sprintf("%s, cores %v; load: %d workers, cores %v", r.Target, r.Cores.Server, r.Workers, r.Cores.Load))
+	t.add("load", fmt.Sprintf("%d clients, %d bytes, %s", r.Clients, r.Size, load))
+	t.add("outcome", outcome(r.Failed, r.Interrupted))
+	t.add("messages", fmt.Sprintf("%d in %.2f s", r.Messages, r.Seconds))
+	t.add("deliveries", fmt.Sprintf("%d, %.0f a second", r.Deliveries, float64(r.Deliveries)/seconds))
+	t.add("CPU per delivery", fmt.Sprintf("%s (process %s, ksoftirqd %s)", span(r.PerDelivery), span(r.CPU.Process), span(r.CPU.Ksoftirqd)))
+	t.add("CPU of the process", fmt.Sprintf("user %s, system %s", span(r.CPU.User), span(r.CPU.System)))
+	t.add("CPU of the machine", fmt.Sprintf("%s, load included", span(r.CPU.Machine)))
+	t.add("sends per delivery", sends(r.Sends))
+	t.latency("delivery", r.Latency)
+	if r.Rate > 0 {
+		t.latency("publisher late", r.Late)
+	}
+	t.add("resident", fmt.Sprintf("%s (%s)", size(float64(r.Memory.Resident)), r.Memory.Source))
+	return t.write(w, 0)
+}
+
+func (r *rows) latency(name string, l Latency) {
+	r.add(name, fmt.Sprintf("p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", span(l.P50), span(l.P90), span(l.P99), span(l.P999), span(l.Max)))
+}
+
+// WriteTable writes the result for people.
+func (r *IdleResult) WriteTable(w io.Writer) error {
+	var t rows
+	t.add("target", r.Target)
+	t.add("clients", fmt.Sprint(r.Clients))
+	t.add("outcome", outcome(r.Failed, r.Interrupted))
+	t.add("resident before", fmt.Sprintf("%s (%s)", size(float64(r.Before.Resident)), r.Before.Source))
+	t.add("resident idle", size(float64(r.Idle.Resident)))
+	t.add("after a broadcast", size(float64(r.Sent.Resident)))
+	t.add("user, per connection", fmt.Sprintf("%s; after a broadcast %s", size(r.User), size(r.UserSent)))
+	t.add("kernel, per connection", fmt.Sprintf("slab %s, buffers %s (both ends)", size(r.Slab), size(r.Buffers)))
+	return t.write(w, 0)
+}
+
+// WriteTable writes the result for people.
+func (r *StormResult) WriteTable(w io.Writer) error {
+	var t rows
+	t.add("target", fmt.Sprintf("%s, cores %v; load: %d workers, cores %v", r.Target, r.Cores.Server, r.Workers, r.Cores.Load))
+	t.add("outcome", outcome(r.Failed, false))
+	t.add("connections", fmt.Sprintf("%d in %.2f s, %.0f a second, %d under way per worker", r.Clients, r.Seconds, r.PerSecond, r.Pace))
+	t.add("CPU per handshake", fmt.Sprintf("%s (process %s, ksoftirqd %s)", span(r.PerHandshake), span(r.CPU.Process), span(r.CPU.Ksoftirqd)))
+	t.latency("connect", r.Latency)
+	return t.write(w, 0)
+}

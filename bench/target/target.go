@@ -1,0 +1,85 @@
+// Package target is Busbar as the bench measures it: package hub with its defaults, which
+// lets everyone in and publishes what comes over the control connection.
+package target
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// everyone lets all clients in as one guest, from memory: a token that was asked for
+// before costs the same.
+type everyone struct{ hub.Identity }
+
+// Cached always knows.
+func (e *everyone) Cached(string) (*hub.Identity, bool) { return &e.Identity, true }
+
+// Authenticate is never needed.
+func (e *everyone) Authenticate(context.Context, string) (*hub.Identity, error) {
+	return &e.Identity, nil
+}
+
+// Main runs the target with the arguments -listen, -control and -loops until SIGTERM. It
+// writes "ready" to out when both addresses are listened on.
+func Main(args []string, out, errs io.Writer) error {
+	flags := flag.NewFlagSet("target", flag.ContinueOnError)
+	flags.SetOutput(errs)
+	listen := flags.String("listen", "127.0.0.1:4322", "address for WebSocket clients")
+	control := flags.String("control", "127.0.0.1:4323", "address for the bench")
+	loops := flags.Int("loops", 0, "event loops; 0: one for each core that the process may use")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	eventloop.SaveMemory()
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	return serve(ctx, *listen, *control, eventloop.RaiseProcs(*loops), func() { fmt.Fprintln(out, "ready") })
+}
+
+// drain is how long clients have to leave at the end.
+const drain = 5 * time.Second
+
+func serve(ctx context.Context, listen, control string, loops int, ready func()) error {
+	h, err := hub.New(hub.Options{
+		Auth:   &everyone{hub.Identity{UserID: "guest"}},
+		Loops:  eventloop.Options{Listen: listen, Loops: loops, MaxPerAddress: -1},
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return fmt.Errorf("starting the hub: %w", err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), drain)
+		defer cancel()
+		_ = h.Shutdown(ctx) // who hasn't left is cut off
+	}()
+	l, err := net.Listen("tcp", control)
+	if err != nil {
+		return fmt.Errorf("listening for the bench: %w", err)
+	}
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	ready()
+	for {
+		conn, err := l.Accept()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("waiting for the bench: %w", err)
+		}
+		if err := obey(ctx, h, conn); err != nil && ctx.Err() == nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/sys/unix"
+)
+
+// bar shows progress on a terminal, and nothing anywhere else. Owned by one goroutine.
+type bar struct {
+	out   io.Writer // nil: not a terminal
+	shown *progressbar.ProgressBar
+	phase string
+	last  time.Time
+}
+
+func newBar(w io.Writer) *bar {
+	if f, ok := w.(*os.File); ok {
+		if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err == nil {
+			return &bar{out: w}
+		}
+	}
+	return &bar{}
+}
+
+// pause between two pictures: the bar must not be what is measured.
+const pause = 200 * time.Millisecond
+
+// show draws how far a phase is; of is 0 when nobody knows.
+func (b *bar) show(phase string, done, of int64) {
+	if b.out == nil || phase == b.phase && time.Since(b.last) < pause {
+		return
+	}
+	b.last = time.Now()
+	if phase != b.phase {
+		b.clear()
+		if of == 0 {
+			of = -1 // a spinner
+		}
+		b.phase = phase
+		b.shown = progressbar.NewOptions64(of, progressbar.OptionSetWriter(b.out), progressbar.OptionSetDescription(phase),
+			progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(of > 0),
+			progressbar.OptionSetElapsedTime(false))
+	}
+	_ = b.shown.Set64(done)
+}
+
+// clear takes the bar off the screen.
+func (b *bar) clear() {
+	if b.shown != nil {
+		_ = b.shown.Clear()
+		b.shown, b.phase = nil, ""
+	}
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/busbar-ws/busbar/bench"
+)
+
+func compare(ctx context.Context, args []string, s streams) error {
+	f := newFlags("compare", s)
+	load := f.fanout()
+	targets := f.set.String("targets", "busbar,raw,raw-batch", "`names` of the servers, as for -target of fanout")
+	rounds := f.set.Int("rounds", 5, "how often each server is measured")
+	base := f.set.String("base", "", "the `name` that the others are divided by; default raw, or raw-batch with -window above 1")
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	if *rounds < 1 {
+		return usagef("-rounds %d: at least 1", *rounds)
+	}
+	var resolved []bench.Target
+	for name := range strings.SplitSeq(*targets, ",") {
+		t, err := f.resolve(strings.TrimSpace(name))
+		if err != nil {
+			return err
+		}
+		resolved = append(resolved, t)
+	}
+	b := newBar(s.err)
+	o, err := f.options(b)
+	if err != nil {
+		return err
+	}
+	c, err := bench.Compare(ctx, bench.CompareOptions{
+		FanoutOptions: load.options(o), Targets: resolved, Rounds: *rounds, Base: *base,
+	})
+	b.clear()
+	if err != nil {
+		return err
+	}
+	failed := ""
+	if c.Failed() {
+		failed = "some rounds failed"
+	}
+	return f.publish(s, c, failed)
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/busbar-ws/busbar/bench"
+)
+
+// usageError is a mistake on the command line. The process exits with 2.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+func usagef(format string, args ...any) error { return usageError(fmt.Sprintf(format, args...)) }
+
+// shared are the flags that all scenarios have.
+type shared struct {
+	set         *flag.FlagSet
+	target      string
+	peers       string
+	loops       int
+	clients     int
+	workers     int
+	pace        int
+	serverCores string
+	loadCores   string
+	json        string
+}
+
+func newFlags(name string, s streams) *shared {
+	f := &shared{set: flag.NewFlagSet("busbar-bench "+name, flag.ContinueOnError)}
+	f.set.SetOutput(s.out)
+	f.set.StringVar(&f.peers, "peers", "peers", "`program` that has the other servers in it (bench/peers)")
+	f.set.IntVar(&f.loops, "loops", 0, "event loops of Busbar; 0: one for each of its cores")
+	f.set.IntVar(&f.clients, "clients", 1000, "connections")
+	f.set.IntVar(&f.workers, "workers", 0, "processes that hold them; 0: as many as descriptors and cores ask for")
+	f.set.IntVar(&f.pace, "pace", 128, "connections that a worker may have under way at once")
+	f.set.StringVar(&f.serverCores, "server-cores", "auto", "`cores` of the server, such as 0 or 0-1; auto: the first; none: not pinned")
+	f.set.StringVar(&f.loadCores, "load-cores", "auto", "`cores` of the load; auto: all but the first; none: not pinned")
+	f.set.StringVar(&f.json, "json", "", "write the result to a `file`")
+	return f
+}
+
+func (f *shared) oneTarget() {
+	f.set.StringVar(&f.target, "target", "busbar", "busbar, a `name` that the program of -peers knows, or NAME=COMMAND")
+}
+
+func (f *shared) parse(args []string) error {
+	if len(args) > 0 && (args[0] == "-help" || args[0] == "--help" || args[0] == "-h") {
+		f.set.Usage()
+		return flag.ErrHelp
+	}
+	f.set.SetOutput(io.Discard) // mistakes are told in one line
+	if err := f.set.Parse(args); err != nil {
+		return usagef("%v", err)
+	}
+	if f.set.NArg() > 0 {
+		return usagef("%q: unexpected argument", f.set.Arg(0))
+	}
+	if f.clients < 1 || f.workers < 0 || f.pace < 1 || f.loops < 0 {
+		return usagef("-clients and -pace must be at least 1, -workers and -loops at least 0")
+	}
+	return nil
+}
+
+// self is this program, which is also Busbar's target and the workers.
+func self(args ...string) ([]string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program: %w", err)
+	}
+	return append([]string{path}, args...), nil
+}
+
+// resolve turns a target's name into a command.
+func (f *shared) resolve(name string) (bench.Target, error) {
+	if label, program, ok := strings.Cut(name, "="); ok {
+		if label == "" || len(strings.Fields(program)) == 0 {
+			return bench.Target{}, usagef("-target %q: NAME=COMMAND needs both", name)
+		}
+		return bench.Target{Name: label, Command: strings.Fields(program)}, nil
+	}
+	if name == "" {
+		return bench.Target{}, usagef("a target without a name")
+	}
+	if name != "busbar" {
+		return bench.Target{Name: name, Command: []string{f.peers, name}}, nil
+	}
+	c, err := self("target", fmt.Sprintf("-loops=%d", f.loops))
+	return bench.Target{Name: name, Command: c}, err
+}
+
+// cores reads the two core flags and pins this process.
+func (f *shared) cores() (bench.Cores, error) {
+	c := bench.DefaultCores()
+	for _, v := range []struct {
+		name, list string
+		cores      *[]int
+	}{{"server-cores", f.serverCores, &c.Server}, {"load-cores", f.loadCores, &c.Load}} {
+		switch v.list {
+		case "auto":
+			continue
+		case "none":
+			*v.cores = nil
+			continue
+		}
+		var err error
+		if *v.cores, err = bench.ParseCores(v.list); err != nil {
+			return c, usagef("-%s: %v", v.name, err)
+		}
+	}
+	return c, c.Pin()
+}
+
+// options turns the flags into what the scenarios take, with the progress shown on s.err.
+func (f *shared) options(b *bar) (bench.Options, error) {
+	cores, err := f.cores()
+	if err != nil {
+		return bench.Options{}, err
+	}
+	worker, err := self("worker")
+	if err != nil {
+		return bench.Options{}, err
+	}
+	o := bench.Options{
+		Server: cores.Server, Progress: b.show,
+		Load: bench.LoadOptions{Worker: worker, Workers: f.workers, Clients: f.clients, Pace: f.pace, Cores: cores.Load},
+	}
+	if f.target != "" {
+		o.Target, err = f.resolve(f.target)
+	}
+	return o, err
+}
+
+// fanoutFlags are what a fan-out is like.
+type fanoutFlags struct {
+	size, window, messages int
+	rate                   float64
+	duration, warmUp       time.Duration
+}
+
+func (f *shared) fanout() *fanoutFlags {
+	o := new(fanoutFlags)
+	f.set.IntVar(&o.size, "size", 128, "bytes of a message, at least 32")
+	f.set.IntVar(&o.window, "window", 1, "messages in flight")
+	f.set.Float64Var(&o.rate, "rate", 0, "messages a second, whether or not the server keeps up; 0: as the window allows")
+	f.set.IntVar(&o.messages, "messages", 0, "end after so many messages; 0: after -duration")
+	f.set.DurationVar(&o.duration, "duration", 5*time.Second, "end after this time, when -messages isn't given")
+	f.set.DurationVar(&o.warmUp, "warm-up", time.Second, "before measuring; 0: one window of messages")
+	return o
+}
+
+func (o *fanoutFlags) options(shared bench.Options) bench.FanoutOptions {
+	f := bench.FanoutOptions{
+		Options: shared, Size: o.size, Window: o.window, Rate: o.rate,
+		Messages: o.messages, Duration: o.duration, WarmUp: o.warmUp,
+	}
+	if o.messages > 0 {
+		f.Duration = 0
+	}
+	return f
+}

@@ -1,0 +1,87 @@
+// Command busbar-bench measures Busbar and other WebSocket fan-out servers.
+//
+//	busbar-bench fanout …     messages to all clients: CPU per delivery, latency
+//	busbar-bench idle …       memory per connection
+//	busbar-bench storm …      connections per second, CPU per handshake
+//	busbar-bench compare …    several servers in turn, and their ratios
+//	busbar-bench target …     Busbar as it is measured; the other commands start it
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/target"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1 // a run failed, or couldn't be made
+	exitUsage   = 2 // a flag, a value or a command is wrong
+)
+
+// streams are a command's surroundings, so that tests can run one in this process.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// command runs until its work is done or ctx ends; then it prints what there is.
+type command func(ctx context.Context, args []string, s streams) error
+
+var commands = map[string]command{
+	"fanout":  fanout,
+	"idle":    idle,
+	"storm":   storm,
+	"compare": compare,
+	"target":  func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
+	"worker":  func(_ context.Context, _ []string, s streams) error { return bench.RunWorker(s.in, s.out) },
+}
+
+const usage = `usage: busbar-bench COMMAND [flags]
+
+  fanout    messages to all clients: CPU per delivery, latency
+  idle      memory per connection
+  storm     connections per second, CPU per handshake
+  compare   several servers in turn, and their ratios
+  target    Busbar as it is measured; the other commands start it
+
+busbar-bench COMMAND -help lists a command's flags.
+`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
+	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+func run(ctx context.Context, args []string, s streams) int {
+	if len(args) == 0 || args[0] == "-h" || args[0] == "-help" || args[0] == "--help" || args[0] == "help" {
+		fmt.Fprint(s.out, usage)
+		return exitOK
+	}
+	c := commands[args[0]]
+	if c == nil {
+		fmt.Fprintf(s.err, "busbar-bench: %q isn't a command; there are fanout, idle, storm, compare and target\n", args[0])
+		return exitUsage
+	}
+	err := c(ctx, args[1:], s)
+	var wrong usageError
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.As(err, &wrong) || errors.Is(err, bench.ErrOptions):
+		fmt.Fprintf(s.err, "busbar-bench: %v\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(s.err, "busbar-bench: %v\n", err)
+	return exitFailure
+}

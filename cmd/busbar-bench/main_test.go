@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain is also the processes that the commands start: this program is its own target
+// and worker.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && commands[os.Args[1]] != nil {
+		os.Exit(run(context.Background(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	}
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
+}
+
+// try runs a command in this process.
+func try(t *testing.T, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(t.Context(), args, streams{strings.NewReader(""), &o, &e})
+	return code, o.String(), e.String()
+}
+
+func TestCommandsPrintATableAndWriteJSON(t *testing.T) {
+	few := []string{"-clients", "20", "-workers", "2"}
+	messages := []string{"-messages", "20", "-warm-up", "0"}
+	tests := []struct {
+		name string
+		args []string
+		want []string // in the table
+		keys []string // of the JSON
+	}{
+		{"fanout", append(append([]string{"fanout"}, few...), messages...), []string{"20 clients, 128 bytes, window of 1", "CPU per delivery"}, []string{"machine", "result"}},
+		{"idle", append([]string{"idle", "-settle", "1ms"}, few...), []string{"user, per connection"}, []string{"machine", "result"}},
+		{"storm", append([]string{"storm"}, few...), []string{"CPU per handshake"}, []string{"machine", "result"}},
+		{
+			"compare", append(append([]string{"compare", "-rounds", "2", "-targets", "busbar", "-base", "busbar"}, few...), messages...),
+			[]string{"to busbar", "1.00–1.00"}, []string{"machine", "rounds", "summary"},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "result.json")
+			code, out, errs := try(t, append(test.args, "-json", path)...)
+			if code != exitOK || errs != "" {
+				t.Fatalf("exit %d, %s", code, errs)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(out, want) {
+					t.Errorf("%q isn't in\n%s", want, out)
+				}
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var document map[string]any
+			if err := json.Unmarshal(text, &document); err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range test.keys {
+				if document[key] == nil {
+					t.Errorf("the JSON has no %s", key)
+				}
+			}
+		})
+	}
+}
+
+func TestMistakesOnTheCommandLine(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"fan"}, `"fan" isn't a command`},
+		{[]string{"fanout", "-clints", "3"}, "-clints"},
+		{[]string{"fanout", "3"}, `"3": unexpected argument`},
+		{[]string{"storm", "-clients", "0"}, "-clients"},
+		{[]string{"idle", "-server-cores", "x"}, "-server-cores"},
+		{[]string{"fanout", "-target", "="}, "NAME=COMMAND"},
+		{[]string{"fanout", "-size", "8"}, "size: 8 bytes"},
+		{[]string{"compare", "-base", "other"}, "the base other"},
+		{[]string{"compare", "-rounds", "0"}, "-rounds 0"},
+		{[]string{"compare", "-targets", "busbar,"}, "a target without a name"},
+	} {
+		code, out, errs := try(t, test.args...)
+		if code != exitUsage || !strings.Contains(errs, test.want) || strings.Count(errs, "\n") != 1 || out != "" {
+			t.Errorf("%q: exit %d, %q, printed %q; want a line with %q", test.args, code, errs, out, test.want)
+		}
+	}
+}
+
+func TestTargetThatEndsIsAFailure(t *testing.T) {
+	code, _, errs := try(t, "fanout", "-target", "mine=false", "-clients", "1", "-messages", "1")
+	if code != exitFailure || !strings.Contains(errs, "starting mine") {
+		t.Errorf("exit %d, %q", code, errs)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{{}, {"-help"}, {"fanout", "-help"}, {"idle", "-h"}, {"compare", "--help"}} {
+		if code, out, errs := try(t, args...); code != exitOK || out == "" || errs != "" {
+			t.Errorf("%q: exit %d, %d bytes of help, %q", args, code, len(out), errs)
+		}
+	}
+}

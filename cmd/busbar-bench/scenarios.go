@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/busbar-ws/busbar/bench"
+)
+
+func fanout(ctx context.Context, args []string, s streams) error {
+	f := newFlags("fanout", s)
+	f.oneTarget()
+	load := f.fanout()
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	b := newBar(s.err)
+	o, err := f.options(b)
+	if err != nil {
+		return err
+	}
+	r, err := bench.Fanout(ctx, load.options(o))
+	b.clear()
+	if err != nil {
+		return err
+	}
+	return f.publish(s, r, r.Failed)
+}
+
+func idle(ctx context.Context, args []string, s streams) error {
+	f := newFlags("idle", s)
+	f.oneTarget()
+	settle := f.set.Duration("settle", 3*time.Second, "between connecting and measuring")
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	b := newBar(s.err)
+	o, err := f.options(b)
+	if err != nil {
+		return err
+	}
+	r, err := bench.Idle(ctx, bench.IdleOptions{Options: o, Settle: *settle})
+	b.clear()
+	if err != nil {
+		return err
+	}
+	return f.publish(s, r, r.Failed)
+}
+
+func storm(ctx context.Context, args []string, s streams) error {
+	f := newFlags("storm", s)
+	f.oneTarget()
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	b := newBar(s.err)
+	o, err := f.options(b)
+	if err != nil {
+		return err
+	}
+	r, err := bench.Storm(ctx, o)
+	b.clear()
+	if err != nil {
+		return err
+	}
+	return f.publish(s, r, r.Failed)
+}
