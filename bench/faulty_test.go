@@ -99,7 +99,7 @@ func (s *faultyServer) broadcast(payload []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fault == "delay" {
-		time.Sleep(faultyDelay)
+		time.Sleep(faultyDelay) // this is the fault: the histogram has to show it
 	}
 	for i, conn := range s.conns {
 		if i == faultyClient {

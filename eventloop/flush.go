@@ -50,7 +50,7 @@ func (l *Loop) pumpDirty(i int) bool {
 func (l *Loop) startWalk() {
 	l.batch.build(&l.feed, l.flushed, l.feed.end)
 	l.flushed = l.feed.end
-	l.walking, l.walkAt = true, 0
+	l.walking, l.walkAt, l.walkBytes = true, 0, l.feed.bytes
 	l.counters.flushes.Add(1)
 }
 

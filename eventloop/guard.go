@@ -3,6 +3,10 @@ package eventloop
 import (
 	"runtime"
 	"runtime/debug"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/wsproto"
 )
 
 // guard calls f, and lets a panic in it cost client c alone (nobody, when c is nil). It
@@ -41,9 +45,14 @@ func (l *Loop) panicked(c *Client, r any) {
 	if place := panicPlace(); l.engine.firstPanicAt(place) {
 		l.opts.Log.Error("handler panicked", "panic", r, "at", place, "stack", string(debug.Stack()))
 	}
-	if c != nil {
-		l.drop(c, CausePanic)
+	if c == nil {
+		return
 	}
+	if c.state == open && c.out == nil {
+		// Nothing but one send: whatever else the loop does may be what panicked.
+		_, _ = send(c.fd, wsproto.AppendClose(nil, ws.StatusInternalServerError, "internal error"))
+	}
+	l.drop(c, CausePanic)
 }
 
 // panicPlace is where the panic that is being recovered from came from: the first

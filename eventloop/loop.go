@@ -45,8 +45,10 @@ type Loop struct {
 	batch   batch
 	walking bool // a walk that writes the batch to everyone is under way
 	walkAt  int  // the slot that it goes on with
-	slice   int  // flushSlice, less in tests
-	iov     []unix.Iovec
+	// walkBytes is feed.bytes as it was when the walk began; nothing is trimmed meanwhile.
+	walkBytes int
+	slice     int // flushSlice, less in tests
+	iov       []unix.Iovec
 
 	entries  []entry  // taken from the mailbox, reused
 	writable []uint32 // the same
@@ -94,8 +96,8 @@ func (l *Loop) drain() {
 	l.busy.Store(true)
 	defer l.rest()
 	l.readClock()
-	if l.walking && l.feed.bytes > l.opts.LagBytes {
-		l.flush() // what waits in the mailbox stays bounded there
+	if l.walking && l.feed.bytes-l.walkBytes > l.opts.LagBytes {
+		l.flush() // what has come since the walk began is enough; the rest stays bounded in the mailbox
 		return
 	}
 	l.empty()

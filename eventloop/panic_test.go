@@ -131,6 +131,7 @@ func TestPanickingTasks(t *testing.T) {
 	e := start(t, h, func(o *Options) { o.Loops = 1 })
 	victim, other := dial(t, e, "name=victim"), dial(t, e, "name=other")
 	e.Post(h.id("victim"), func(*Client) { panic("posted") })
+	victim.expectClose(ws.StatusInternalServerError) // PROTOCOL 3, close codes
 	victim.expectEnd()
 	everyLoop(t, e, func(*Loop) { panic("for a loop") })
 	e.Publish(text("on"), nil)
@@ -158,5 +159,24 @@ func TestPanicDoesNotStopAFlush(t *testing.T) {
 	everyLoop(t, e, func(*Loop) {}) // a flush is counted when it is over
 	if n := flushes() - before; n != 1 {
 		t.Errorf("took %d flushes", n)
+	}
+}
+
+// A panic in the loop's own code, which nobody's handler is to blame for, costs the step it
+// came in: what else was to be done is done.
+func TestPanicInTheLoopItself(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, oneSmallLoop)
+	p := dial(t, e, "name=a")
+	on(t, e, h.id("a"), func(c *Client) {
+		c.Send(text("before"))
+		c.loop.dirty = append([]*Client{nil}, c.loop.dirty...) // pumping nobody panics
+	})
+	p.expect(ws.OpText, "before")
+	e.Publish(text("after"), nil)
+	p.expect(ws.OpText, "after")
+	if got := e.Stats().Loops[0].Panics; got != 1 {
+		t.Errorf("%d panics counted", got)
 	}
 }

@@ -146,11 +146,21 @@ func (c *client) closed() (websocket.StatusCode, string) {
 // eventually waits for a condition that has no event to wait for.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-		time.Sleep(time.Millisecond)
+	if !comesTrue(ok) {
+		t.Fatalf("not within %v: %s", patience, what)
 	}
+}
+
+// comesTrue looks at a condition again and again, until it holds or patience is over.
+func comesTrue(ok func() bool) bool {
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for over := time.After(patience); !ok(); {
+		select {
+		case <-again.C:
+		case <-over:
+			return false
+		}
+	}
+	return true
 }

@@ -147,10 +147,8 @@ func (s *scenario) count(want string, have func() int) error {
 	if err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(patience); have() != n; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("there are %d, not %d", have(), n)
-		}
+	if !comesTrue(func() bool { return have() == n }) {
+		return fmt.Errorf("there are %d, not %d", have(), n)
 	}
 	return nil
 }

@@ -88,6 +88,7 @@ func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, 
 				return i, eventloop.FrameOf(wire), version
 			}
 		}
+		h.counters.denied.Add(1)
 		return -1, nil, 0
 	}
 	ctx, cancel := context.WithTimeout(h.background, h.opts.SnapshotTimeout)
@@ -99,6 +100,7 @@ func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, 
 		return -1, nil, 0
 	}
 	if !ok {
+		h.counters.denied.Add(1)
 		return -1, nil, 0
 	}
 	frame, err = rowFrame(Snapshot, asked.entity, asked.rowID, payload)
@@ -128,7 +130,6 @@ func (h *Hub) fetched(c *eventloop.Client, asked rowAsked, which int, frame *eve
 		}
 	}
 	if which < 0 {
-		h.counters.denied.Add(1)
 		return
 	}
 	released := c.ReleaseSubscription(asked.keys[which], asked.tickets[which], frame, version)
