@@ -79,8 +79,13 @@ func (h *Hub) fetch(client uint64, asked rowAsked) {
 	}
 }
 
-// fetchSnapshot runs on a worker. which is the index of the key that the row has, -1 for
-// a row that isn't there or not for this client.
+// What fetchSnapshot returns in place of an index.
+const (
+	rowDenied = -1 // the row isn't there, or isn't for this client
+	rowFailed = -2 // nobody knows
+)
+
+// fetchSnapshot runs on a worker. which is the index of the key that the row has.
 func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, version uint64) {
 	if h.rows != nil {
 		for i, tenant := range asked.tenants {
@@ -88,8 +93,7 @@ func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, 
 				return i, eventloop.FrameOf(wire), version
 			}
 		}
-		h.counters.denied.Add(1)
-		return -1, nil, 0
+		return rowDenied, nil, 0
 	}
 	ctx, cancel := context.WithTimeout(h.background, h.opts.SnapshotTimeout)
 	defer cancel()
@@ -97,15 +101,14 @@ func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, 
 	if err != nil {
 		h.counters.snapshotErrors.Add(1)
 		h.opts.Logger.Warn("fetching a snapshot failed", "entity", asked.entity, "error", err)
-		return -1, nil, 0
+		return rowFailed, nil, 0
 	}
 	if !ok {
-		h.counters.denied.Add(1)
-		return -1, nil, 0
+		return rowDenied, nil, 0
 	}
 	frame, err = rowFrame(Snapshot, asked.entity, asked.rowID, payload)
 	if err != nil {
-		return -1, nil, 0
+		return rowFailed, nil, 0
 	}
 	return 0, frame, 0
 }
@@ -128,6 +131,9 @@ func (h *Hub) fetched(c *eventloop.Client, asked rowAsked, which int, frame *eve
 		if i != which {
 			c.CancelSubscription(key, asked.tickets[i])
 		}
+	}
+	if which == rowDenied {
+		h.counters.denied.Add(1)
 	}
 	if which < 0 {
 		return
