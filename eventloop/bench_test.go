@@ -67,11 +67,11 @@ func BenchmarkMailbox(b *testing.B) {
 			box := mailbox{maxFrames: 1024, maxBytes: 64 << 20}
 			frame := &Frame{wire: make([]byte, 200), Lossy: lossy}
 			for range 1024 {
-				box.putFrame(frame, nil)
+				box.putFrame(frame, nil, false)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				box.putFrame(frame, nil)
+				box.putFrame(frame, nil, false)
 			}
 		})
 	}

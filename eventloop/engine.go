@@ -156,11 +156,27 @@ func (e *Engine) Clients() int {
 // Publish sends a frame to an audience; nil is everyone. It returns at once, when the
 // frame is in the mailboxes of the loops that have somebody for it, with what full
 // mailboxes let go of. Frames published one after the other arrive in that order.
-func (e *Engine) Publish(f *Frame, a *Audience) (dropped Dropped) {
+func (e *Engine) Publish(f *Frame, a *Audience) (dropped Dropped) { return e.route(f, a, false) }
+
+// Queue is Publish for a publisher that has more to come: the loops aren't woken for it,
+// unless a mailbox is more than half full, so that all goes out together. Flush must be
+// called at the end. Other publishers aren't held up.
+func (e *Engine) Queue(f *Frame, a *Audience) (dropped Dropped) { return e.route(f, a, true) }
+
+// Flush wakes the loops that have something queued.
+func (e *Engine) Flush() {
+	for _, l := range e.loops {
+		if l.mailbox.tell() {
+			l.wake()
+		}
+	}
+}
+
+func (e *Engine) route(f *Frame, a *Audience, more bool) (dropped Dropped) {
 	switch {
 	case a == nil:
 		for _, l := range e.loops {
-			dropped.add(l.put(f, nil))
+			dropped.add(l.put(f, nil, more))
 		}
 	case a.Key != "":
 		key := e.table.Lookup(a.Key)
@@ -169,28 +185,28 @@ func (e *Engine) Publish(f *Frame, a *Audience) (dropped Dropped) {
 		}
 		resolved := &Audience{Key: a.Key, key: key}
 		for i := range key.Loops {
-			dropped.add(e.loops[i].put(f, resolved))
+			dropped.add(e.loops[i].put(f, resolved, more))
 		}
 	case a.Clients != nil:
 		for i, ids := range byLoop(a.Clients, len(e.loops)) {
 			if len(ids) > 0 {
-				dropped.add(e.loops[i].put(f, &Audience{Clients: ids}))
+				dropped.add(e.loops[i].put(f, &Audience{Clients: ids}, more))
 			}
 		}
 	default:
 		for _, l := range e.loops {
-			dropped.add(l.put(f, a))
+			dropped.add(l.put(f, a, more))
 		}
 	}
 	return dropped
 }
 
 // put is a publisher's hand-over to one loop. A loop without clients isn't woken.
-func (l *Loop) put(f *Frame, a *Audience) Dropped {
+func (l *Loop) put(f *Frame, a *Audience, more bool) Dropped {
 	if l.population.Load() == 0 {
 		return Dropped{}
 	}
-	dropped, wake := l.mailbox.putFrame(f, a)
+	dropped, wake := l.mailbox.putFrame(f, a, more)
 	if wake {
 		l.wake()
 	}
@@ -217,6 +233,9 @@ func (e *Engine) AwaitRoom(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Room is how many frames AwaitRoom waits to have room for: half a mailbox.
+func (e *Engine) Room() int { return max(e.opts.QueueMessages/2, 1) }
 
 // Wanted is true when somebody is subscribed to the key.
 func (e *Engine) Wanted(key string) bool { return e.table.Lookup(key) != nil }

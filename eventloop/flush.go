@@ -20,6 +20,7 @@ const flushSlice = 2048
 // for each. What is appended while a walk over many clients is under way goes out with the
 // next walk, which starts when this one is over.
 func (l *Loop) flush() {
+	l.flushBegins()
 	if !l.walking && l.flushed < l.feed.end {
 		l.startWalk()
 	}
@@ -190,6 +191,7 @@ func (l *Loop) enqueue(c *Client, f *Frame) {
 		}
 	}
 	c.box().push(f, l.feed.end)
+	l.delay.unsent += len(f.wire)
 	l.markDirty(c)
 }
 

@@ -49,6 +49,7 @@ type Loop struct {
 	walkBytes int
 	slice     int // flushSlice, less in tests
 	iov       []unix.Iovec
+	delay     delay
 
 	entries  []entry  // taken from the mailbox, reused
 	writable []uint32 // the same
@@ -101,7 +102,9 @@ func (l *Loop) drain() {
 		return
 	}
 	l.empty()
-	l.flush()
+	if !l.tooSoon() {
+		l.flush()
+	}
 }
 
 // empty handles all that is in the mailbox.
@@ -131,6 +134,7 @@ func (l *Loop) tellOfLoss() {
 	l.guard(nil, func() {
 		if f := l.handler.Lagged(nil); f != nil {
 			l.feed.append(f)
+			l.delay.unsent += f.Size()
 		}
 	})
 }
@@ -152,6 +156,7 @@ func (l *Loop) handle(e *entry) {
 	switch {
 	case e.frame != nil && e.audience == nil:
 		l.feed.append(e.frame)
+		l.delay.unsent += e.frame.Size()
 	case e.frame != nil:
 		l.address(e.frame, e.audience)
 	case e.task.run != nil:

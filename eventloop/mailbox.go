@@ -31,6 +31,11 @@ type mailbox struct {
 	frames, bytes       int
 	dead                int // entries that were dropped and still hold a place
 
+	told bool // the loop knows that there's something to take, or is about to
+	// quiet: the loop comes by itself in a while, and needn't be told of frames before
+	// the box is half full.
+	quiet bool
+
 	lost    bool          // a change event was dropped
 	emptied chan struct{} // closed at the next take; nil when nobody waits for that
 
@@ -60,9 +65,10 @@ func (d *Dropped) count(f *Frame) {
 
 // putFrame never blocks. When the box is full the oldest lossy frame goes first, the
 // incoming one included, then the oldest of all. A frame that would not fit into an
-// empty box pushes nothing out. wake is true when the loop has to be told: the box was
-// empty.
-func (m *mailbox) putFrame(f *Frame, a *Audience) (dropped Dropped, wake bool) {
+// empty box pushes nothing out. wake is true when the loop has to be told, once between
+// two takes. With more to come it isn't told before the box is more than half full: the
+// publisher calls tell at the end.
+func (m *mailbox) putFrame(f *Frame, a *Audience, more bool) (dropped Dropped, wake bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(f.wire) > m.maxBytes {
@@ -79,35 +85,56 @@ func (m *mailbox) putFrame(f *Frame, a *Audience) (dropped Dropped, wake bool) {
 		m.lost = m.lost || m.entries[victim].frame.Seq > 0
 		m.bury(victim)
 	}
-	wake = m.empty()
 	m.frames++
 	m.bytes += len(f.wire)
 	m.push(entry{frame: f, audience: a})
-	return dropped, wake
+	return dropped, (!more && !m.quiet || m.halfFull()) && m.mustTell()
+}
+
+// setQuiet is called by the loop.
+func (m *mailbox) setQuiet(quiet bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.quiet && !quiet && !m.empty() {
+		m.told = true // what came meanwhile: the loop looks at its end
+	}
+	m.quiet = quiet
+}
+
+// tell is whether the loop has to be told of what was put with more to come.
+func (m *mailbox) tell() (wake bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return !m.empty() && !m.quiet && m.mustTell()
+}
+
+func (m *mailbox) mustTell() bool {
+	untold := !m.told
+	m.told = true
+	return untold
 }
 
 // putTask adds a task, which is never dropped.
 func (m *mailbox) putTask(t task) (wake bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	wake = m.empty()
 	m.push(entry{task: t})
-	return wake
+	return m.mustTell()
 }
 
 // putWritable notes that the socket of the client in that slot has room again.
 func (m *mailbox) putWritable(slot uint32) (wake bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	wake = m.empty()
 	m.writable = append(m.writable, slot)
-	return wake
+	return m.mustTell()
 }
 
-func (m *mailbox) isEmpty() bool {
+// isTold is whether something was put that the loop hasn't taken and must not leave.
+func (m *mailbox) isTold() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.empty()
+	return m.told
 }
 
 func (m *mailbox) empty() bool { return len(m.entries) == m.dead && len(m.writable) == 0 }
@@ -167,7 +194,7 @@ func (m *mailbox) take(entries []entry, writable []uint32) ([]entry, []uint32) {
 	defer m.mu.Unlock()
 	e, w := m.entries, m.writable
 	m.entries, m.writable = entries[:0], writable[:0]
-	m.frames, m.bytes, m.dead, m.lossyFrom = 0, 0, 0, 0
+	m.frames, m.bytes, m.dead, m.lossyFrom, m.told = 0, 0, 0, 0, false
 	if m.emptied != nil {
 		close(m.emptied)
 		m.emptied = nil
@@ -188,7 +215,7 @@ func (m *mailbox) takeLost() (lost bool) {
 func (m *mailbox) room() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if 2*m.frames <= m.maxFrames && 2*m.bytes <= m.maxBytes {
+	if !m.halfFull() {
 		return nil
 	}
 	if m.emptied == nil {
@@ -196,6 +223,9 @@ func (m *mailbox) room() <-chan struct{} {
 	}
 	return m.emptied
 }
+
+// halfFull is when whoever can wait does.
+func (m *mailbox) halfFull() bool { return 2*m.frames > m.maxFrames || 2*m.bytes > m.maxBytes }
 
 // depth is how many frames and bytes wait right now.
 func (m *mailbox) depth() (frames, bytes int) {

@@ -11,6 +11,7 @@ type naiveBox struct {
 	items               []any // *Frame or a task's number
 	writable            []uint32
 	maxFrames, maxBytes int
+	told                bool // since the last take
 }
 
 func (n *naiveBox) size() (frames, bytes int) {
@@ -23,7 +24,11 @@ func (n *naiveBox) size() (frames, bytes int) {
 	return frames, bytes
 }
 
-func (n *naiveBox) empty() bool { return len(n.items) == 0 && len(n.writable) == 0 }
+func (n *naiveBox) tell() bool {
+	wake := !n.told
+	n.told = true
+	return wake
+}
 
 func (n *naiveBox) oldest(lossy bool) int {
 	return slices.IndexFunc(n.items, func(item any) bool {
@@ -32,7 +37,7 @@ func (n *naiveBox) oldest(lossy bool) int {
 	})
 }
 
-func (n *naiveBox) put(f *Frame) (d Dropped, wake bool) {
+func (n *naiveBox) put(f *Frame, more bool) (d Dropped, wake bool) {
 	if f.Size() > n.maxBytes {
 		d.count(f)
 		return d, false
@@ -52,9 +57,12 @@ func (n *naiveBox) put(f *Frame) (d Dropped, wake bool) {
 		d.count(n.items[i].(*Frame))
 		n.items = slices.Delete(n.items, i, i+1)
 	}
-	wake = n.empty()
 	n.items = append(n.items, f)
-	return d, wake
+	frames, bytes := n.size()
+	if more && frames <= n.maxFrames/2 && bytes <= n.maxBytes/2 {
+		return d, false
+	}
+	return d, n.tell()
 }
 
 // mailboxTest drives a mailbox and its model alike.
@@ -67,18 +75,26 @@ type mailboxTest struct {
 	writable []uint32
 }
 
-func (m *mailboxTest) put(size int, lossy bool) {
+func (m *mailboxTest) put(size int, lossy, more bool) {
 	f := &Frame{wire: make([]byte, size), Lossy: lossy}
-	dropped, wake := m.box.putFrame(f, nil)
-	wantDropped, wantWake := m.naive.put(f)
+	dropped, wake := m.box.putFrame(f, nil, more)
+	wantDropped, wantWake := m.naive.put(f, more)
 	if dropped != wantDropped || wake != wantWake {
-		m.t.Fatalf("put of %d bytes, lossy %v: dropped %+v, wake %v; want %+v, %v", size, lossy, dropped, wake, wantDropped, wantWake)
+		m.t.Fatalf("put of %d bytes, lossy %v, more %v: dropped %+v, wake %v; want %+v, %v",
+			size, lossy, more, dropped, wake, wantDropped, wantWake)
+	}
+}
+
+func (m *mailboxTest) tell() {
+	want := len(m.naive.items)+len(m.naive.writable) > 0 && m.naive.tell()
+	if wake := m.box.tell(); wake != want {
+		m.t.Fatalf("tell: wake %v, want %v", wake, want)
 	}
 }
 
 func (m *mailboxTest) task() {
 	m.tasks++
-	want := m.naive.empty()
+	want := m.naive.tell()
 	m.naive.items = append(m.naive.items, m.tasks)
 	if wake := m.box.putTask(task{client: func(*Client) {}, id: m.tasks}); wake != want {
 		m.t.Fatalf("task: wake %v, want %v", wake, want)
@@ -86,7 +102,7 @@ func (m *mailboxTest) task() {
 }
 
 func (m *mailboxTest) writableSlot(slot uint32) {
-	want := m.naive.empty()
+	want := m.naive.tell()
 	m.naive.writable = append(m.naive.writable, slot)
 	if wake := m.box.putWritable(slot); wake != want {
 		m.t.Fatalf("writable: wake %v, want %v", wake, want)
@@ -109,7 +125,7 @@ func (m *mailboxTest) take() {
 	if !slices.Equal(got, m.naive.items) || !slices.Equal(m.writable, m.naive.writable) {
 		m.t.Fatalf("took %d things and %v, want %d and %v", len(got), m.writable, len(m.naive.items), m.naive.writable)
 	}
-	m.naive.items, m.naive.writable = nil, nil
+	m.naive.items, m.naive.writable, m.naive.told = nil, nil, false
 }
 
 func (m *mailboxTest) depth() {
@@ -124,7 +140,8 @@ func (m *mailboxTest) depth() {
 }
 
 // FuzzMailbox: oldest lossy first, the incoming one included, then the oldest of all;
-// order kept, tasks never dropped, woken on the way from empty only.
+// order kept, tasks never dropped, woken once between two takes, and with more to come not
+// before the box is half full.
 func FuzzMailbox(f *testing.F) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
@@ -152,11 +169,16 @@ func FuzzMailbox(f *testing.F) {
 					m.take()
 				}
 			case 3:
-				m.put(size*(1+i%200), false)
+				m.put(size*(1+i%200), false, false)
 			case 4, 5:
-				m.put(size, true)
+				m.put(size, true, size&1 == 0)
+			case 6:
+				m.put(size, false, false)
 			default:
-				m.put(size, false)
+				m.put(size, false, size&3 != 0)
+				if size&8 != 0 {
+					m.tell()
+				}
 			}
 			m.depth()
 		}
@@ -168,8 +190,8 @@ func FuzzMailbox(f *testing.F) {
 func TestMailboxKeepsWhatFitsWhenAFrameIsTooLarge(t *testing.T) {
 	box := mailbox{maxFrames: 10, maxBytes: 100}
 	small := &Frame{wire: make([]byte, 10)}
-	box.putFrame(small, nil)
-	dropped, wake := box.putFrame(&Frame{wire: make([]byte, 101)}, nil)
+	box.putFrame(small, nil, false)
+	dropped, wake := box.putFrame(&Frame{wire: make([]byte, 101)}, nil, false)
 	if dropped != (Dropped{Reliable: 1}) || wake {
 		t.Errorf("dropped %+v, wake %v; want the large one alone, no wake", dropped, wake)
 	}
@@ -183,7 +205,7 @@ func TestMailboxKeepsWhatFitsWhenAFrameIsTooLarge(t *testing.T) {
 func TestMailboxStaysBoundedWithoutALoop(t *testing.T) {
 	box := mailbox{maxFrames: 64, maxBytes: 1 << 20}
 	for range 100_000 {
-		box.putFrame(&Frame{wire: make([]byte, 4), Lossy: true}, nil)
+		box.putFrame(&Frame{wire: make([]byte, 4), Lossy: true}, nil, false)
 	}
 	if places := cap(box.entries); places > 1024 {
 		t.Errorf("64 frames take %d places", places)

@@ -49,6 +49,11 @@ type Options struct {
 	PingInterval     time.Duration // of silence before a ping; default 25 s
 	PongTimeout      time.Duration // after it; default 10 s
 
+	// FlushDelay keeps a loop's flushes so far apart: a message that comes sooner after the
+	// one before it waits, and goes out with what else comes meanwhile. It saves CPU at high
+	// rates. Default 0, at most 1 s.
+	FlushDelay time.Duration
+
 	SendBuffer   int // SO_SNDBUF of each socket in bytes; 0 leaves it to the kernel
 	NotSentLowat int // TCP_NOTSENT_LOWAT of each socket in bytes; 0 leaves it off
 
@@ -94,6 +99,8 @@ func (o *Options) validate() error {
 		return fmt.Errorf("queue: %d messages, %d bytes: both must be at least 1", o.QueueMessages, o.QueueBytes)
 	case o.LagBytes < 1 || o.LagTime < tick:
 		return fmt.Errorf("lag: %d bytes, %v: at least 1 and %v", o.LagBytes, o.LagTime, tick)
+	case o.FlushDelay < 0 || o.FlushDelay > time.Second:
+		return fmt.Errorf("flush delay: %v isn't between 0 and 1s", o.FlushDelay)
 	case o.PingInterval < tick || o.PongTimeout < tick || o.HandshakeTimeout < tick:
 		return fmt.Errorf("ping interval, pong timeout and handshake timeout must be at least %v", tick)
 	}

@@ -140,3 +140,7 @@ func (h *Hub) close(ctx context.Context) {
 // calls it before it publishes, and then goes no faster than its messages can be sent;
 // one that doesn't may fill a queue, which lets go of the oldest messages.
 func (h *Hub) AwaitRoom(ctx context.Context) error { return h.engine.AwaitRoom(ctx) }
+
+// Room is how many messages fit into the queues once AwaitRoom has returned: half of
+// Loops.QueueMessages, which is also the most to publish in one call.
+func (h *Hub) Room() int { return h.engine.Room() }

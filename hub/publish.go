@@ -19,16 +19,45 @@ import (
 // checked first; what is wrong with it is a *FieldError, or ErrTooLarge. Its slices
 // become the hub's.
 func (h *Hub) PublishChange(c Change) (seq uint64, err error) {
-	if err := validateChange(&c, h.opts.MaxMessageOut); err != nil {
+	seqs, err := h.PublishChanges(c)
+	if err != nil {
 		return 0, err
 	}
+	return seqs[0], nil
+}
+
+// PublishChanges is PublishChange for several: they go out together, in order and in as few
+// writes as possible, with nothing of other publishers between them in the change log. All
+// are checked before the first is published. seqs has those that were published; it is
+// shorter than changes when the change log fails on the way. More than Room can push each
+// other out of a loop's queue.
+func (h *Hub) PublishChanges(changes ...Change) (seqs []uint64, err error) {
+	for i := range changes {
+		if err := validateChange(&changes[i], h.opts.MaxMessageOut); err != nil {
+			return nil, err
+		}
+	}
+	seqs = make([]uint64, 0, len(changes))
+	defer h.engine.Flush()
+	h.publishing.Lock()
+	defer h.publishing.Unlock()
+	for i := range changes {
+		seq, err := h.publish(&changes[i])
+		if err != nil {
+			return seqs, err
+		}
+		seqs = append(seqs, seq)
+	}
+	return seqs, nil
+}
+
+// publish queues a change. The caller holds publishing, and flushes the engine.
+func (h *Hub) publish(c *Change) (seq uint64, err error) {
 	c.Audience.Users = distinct(c.Audience.Users)
 	e := Event{Entity: c.Entity, RowID: c.RowID, Kind: c.Kind, Data: c.Data, Timestamp: c.Timestamp}
 	if e.Timestamp == "" {
 		e.Timestamp = strconv.FormatInt(time.Now().Unix(), 10) + "Z"
 	}
-	h.publishing.Lock()
-	defer h.publishing.Unlock()
 	if c.OpID != "" {
 		if seq, seen := h.opIDs.seen(c.OpID); seen {
 			h.counters.repeated.Add(1)
@@ -43,7 +72,7 @@ func (h *Hub) PublishChange(c Change) (seq uint64, err error) {
 		h.opIDs.add(c.OpID, entry.Seq)
 	}
 	h.counters.changes.Add(1)
-	h.engine.Publish(eventFrame(entry), h.audienceOf(&c))
+	h.engine.Queue(eventFrame(entry), h.audienceOf(c))
 	return entry.Seq, nil
 }
 
@@ -187,8 +216,23 @@ func checkRow(kind RowKind, entity, rowID string) error {
 	return nil
 }
 
-// BroadcastBinary sends one binary message to every client.
-func (h *Hub) BroadcastBinary(b []byte) error { return h.binary(b, nil) }
+// BroadcastBinary sends binary messages to every client, in order and in as few writes as
+// possible. One that is too large is ErrTooLarge, and none is sent. A feed that has several
+// at once should hand them over in one call. More than Room can push each other out of a
+// loop's queue.
+func (h *Hub) BroadcastBinary(messages ...[]byte) error {
+	for _, b := range messages {
+		if len(b) > h.opts.MaxMessageOut {
+			return ErrTooLarge
+		}
+	}
+	for _, b := range messages {
+		h.counters.binary.Add(1)
+		h.engine.Queue(eventloop.NewFrame(ws.OpBinary, b), nil)
+	}
+	h.engine.Flush()
+	return nil
+}
 
 // SendBinary sends one binary message to the named clients; ids that are nobody's, or
 // nobody's any more, are passed over.
@@ -196,14 +240,10 @@ func (h *Hub) SendBinary(b []byte, ids ...uint64) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	return h.binary(b, &eventloop.Audience{Clients: distinct(slices.Clone(ids))})
-}
-
-func (h *Hub) binary(b []byte, to *eventloop.Audience) error {
 	if len(b) > h.opts.MaxMessageOut {
 		return ErrTooLarge
 	}
 	h.counters.binary.Add(1)
-	h.engine.Publish(eventloop.NewFrame(ws.OpBinary, b), to)
+	h.engine.Publish(eventloop.NewFrame(ws.OpBinary, b), &eventloop.Audience{Clients: distinct(slices.Clone(ids))})
 	return nil
 }

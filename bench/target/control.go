@@ -16,49 +16,92 @@ import (
 // maxRecord bounds a message of the bench, in bytes; it is the hub's own bound.
 const maxRecord = 16 << 20
 
+// control is the connection that the bench publishes over. Owned by one goroutine.
+type control struct {
+	conn net.Conn
+	in   *bufio.Reader
+	hub  *hub.Hub
+	// What has been read and not published: messages, and the bytes that they are in. A full
+	// buffer is replaced, so that the messages in the old one stay.
+	messages [][]byte
+	buffer   []byte
+}
+
+// readAhead is how many bytes of records are published in one go at most, and one record.
+const readAhead = 256 << 10
+
 // obey publishes what comes over the control connection until it ends, which is io.EOF.
+// Records that have come together are published together.
 func obey(ctx context.Context, h *hub.Hub, conn net.Conn) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	in := bufio.NewReaderSize(conn, 64<<10)
-	var head [4]byte
-	var payload []byte
+	c := &control{conn: conn, in: bufio.NewReaderSize(conn, readAhead), hub: h}
 	for {
-		if _, err := io.ReadFull(in, head[:]); err != nil {
-			return fmt.Errorf("reading a record: %w", err)
+		size, err := c.head()
+		if err != nil {
+			return err
 		}
-		size := binary.BigEndian.Uint32(head[:])
 		if size == bench.ControlStats {
-			if err := answer(h, conn); err != nil {
-				return err
+			if err = c.publish(ctx); err == nil {
+				err = answer(h, conn)
 			}
-			continue
+		} else if err = c.read(size); err == nil && (!c.more() || len(c.messages) == h.Room()) {
+			err = c.publish(ctx)
 		}
-		if size > maxRecord {
-			return fmt.Errorf("a record of %d bytes: at most %d", size, maxRecord)
-		}
-		if cap(payload) < int(size) {
-			payload = make([]byte, size)
-		}
-		payload = payload[:size]
-		if _, err := io.ReadFull(in, payload); err != nil {
-			return fmt.Errorf("reading a record: %w", err)
-		}
-		if err := publish(ctx, h, payload); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 }
 
+func (c *control) head() (uint32, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(c.in, head[:]); err != nil {
+		return 0, fmt.Errorf("reading a record: %w", err)
+	}
+	return binary.BigEndian.Uint32(head[:]), nil
+}
+
+// more is whether another record, or a question, has come whole.
+func (c *control) more() bool {
+	head, err := c.in.Peek(min(4, c.in.Buffered()))
+	if err != nil || len(head) < 4 {
+		return false
+	}
+	size := binary.BigEndian.Uint32(head)
+	return size == bench.ControlStats || uint64(size)+4 <= uint64(c.in.Buffered())
+}
+
+func (c *control) read(size uint32) error {
+	if size > maxRecord {
+		return fmt.Errorf("a record of %d bytes: at most %d", size, maxRecord)
+	}
+	if cap(c.buffer)-len(c.buffer) < int(size) {
+		c.buffer = make([]byte, 0, max(readAhead, int(size)))
+	}
+	from := len(c.buffer)
+	c.buffer = c.buffer[:from+int(size)]
+	if _, err := io.ReadFull(c.in, c.buffer[from:]); err != nil {
+		return fmt.Errorf("reading a record: %w", err)
+	}
+	c.messages = append(c.messages, c.buffer[from:])
+	return nil
+}
+
 // publish waits for room first: a message that pushed another one out of a full queue
 // would be a loss that the bench asked for.
-func publish(ctx context.Context, h *hub.Hub, payload []byte) error {
-	if err := h.AwaitRoom(ctx); err != nil {
+func (c *control) publish(ctx context.Context) error {
+	if len(c.messages) == 0 {
+		return nil
+	}
+	if err := c.hub.AwaitRoom(ctx); err != nil {
 		return fmt.Errorf("waiting for room: %w", err)
 	}
-	if err := h.BroadcastBinary(payload); err != nil {
+	if err := c.hub.BroadcastBinary(c.messages...); err != nil {
 		return fmt.Errorf("publishing: %w", err)
 	}
+	clear(c.messages)
+	c.messages, c.buffer = c.messages[:0], c.buffer[:0] // the hub has copied them
 	return nil
 }
 

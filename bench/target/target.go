@@ -37,6 +37,7 @@ func Main(args []string, out, errs io.Writer) error {
 	flags.SetOutput(errs)
 	listen := flags.String("listen", "127.0.0.1:4322", "address for WebSocket clients")
 	control := flags.String("control", "127.0.0.1:4323", "address for the bench")
+	delay := flags.Duration("flush-delay", 0, "eventloop.Options.FlushDelay")
 	loops := flags.Int("loops", 0, "event loops; 0: one for each core that the process may use")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -44,16 +45,17 @@ func Main(args []string, out, errs io.Writer) error {
 	eventloop.SaveMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	return serve(ctx, *listen, *control, eventloop.RaiseProcs(*loops), func() { fmt.Fprintln(out, "ready") })
+	o := eventloop.Options{Listen: *listen, Loops: eventloop.RaiseProcs(*loops), MaxPerAddress: -1, FlushDelay: *delay}
+	return serve(ctx, *control, o, func() { fmt.Fprintln(out, "ready") })
 }
 
 // drain is how long clients have to leave at the end.
 const drain = 5 * time.Second
 
-func serve(ctx context.Context, listen, control string, loops int, ready func()) error {
+func serve(ctx context.Context, control string, o eventloop.Options, ready func()) error {
 	h, err := hub.New(hub.Options{
 		Auth:   &everyone{hub.Identity{UserID: "guest"}},
-		Loops:  eventloop.Options{Listen: listen, Loops: loops, MaxPerAddress: -1},
+		Loops:  o,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -21,6 +21,7 @@ type Config struct {
 	PingInterval     time.Duration
 	PongTimeout      time.Duration
 	SendBuffer       int
+	FlushDelay       time.Duration
 	NotSentLowat     int
 	Reject           string
 	Origins          hub.Origins

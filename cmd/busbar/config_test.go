@@ -52,7 +52,7 @@ func TestDefaults(t *testing.T) {
 var everyFlag = map[string]string{
 	"listen": "10.0.0.1:9002", "api": "[::1]:9001", "loops": "128", "max-connections": "1000000",
 	"max-per-ip": "0", "handshake-timeout": "3s", "ping-interval": "1m30s", "pong-timeout": "1s",
-	"send-buffer": "16KiB", "notsent-lowat": "8KB", "reject": "http", "origins": "https://a.example, *",
+	"flush-delay": "2ms", "send-buffer": "16KiB", "notsent-lowat": "8KB", "reject": "http", "origins": "https://a.example, *",
 	"max-message-in": "125", "max-message-out": "1GiB", "queue-messages": "1", "queue-bytes": "2GiB",
 	"slow": "drop-oldest", "lag-time": "100ms", "lag-bytes": "4KiB", "relay-rate": "0", "relay-burst": "1",
 	"routing": "subscribed", "max-subscriptions": "7", "log-events": "1", "log-bytes": "1KiB",

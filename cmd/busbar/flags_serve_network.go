@@ -21,6 +21,8 @@ func declareNetwork(t *flagTable, cfg *Config) {
 		"ping a connection that was quiet for so long")
 	t.Duration(&cfg.PongTimeout, "pong-timeout", 10*time.Second, time.Second,
 		"close a connection that doesn't answer a ping for so long")
+	t.DurationUpTo(&cfg.FlushDelay, "flush-delay", time.Second,
+		"least time between two flushes: messages that come sooner go out together, which saves CPU at high rates; 0 = none")
 	t.Size(&cfg.SendBuffer, "send-buffer", 0, 0, gib,
 		"kernel's send buffer per connection (SO_SNDBUF); 0 = the kernel's default")
 	t.Size(&cfg.NotSentLowat, "notsent-lowat", 0, 0, gib,

@@ -40,6 +40,17 @@ func (t *flagTable) Duration(p *time.Duration, name string, initial, low time.Du
 	})
 }
 
+// DurationUpTo declares a duration from 0 to high, by default 0.
+func (t *flagTable) DurationUpTo(p *time.Duration, name string, high time.Duration, meaning string) *setting {
+	s := t.Duration(p, name, 0, 0, meaning)
+	s.accepts = fmt.Sprintf("a duration from 0s to %s, such as %s", formatDuration(high), formatDuration(high/100))
+	s.store = func(text string) bool {
+		d, err := time.ParseDuration(text)
+		return err == nil && store(p, d, d >= 0 && d <= high)
+	}
+	return s
+}
+
 // Size declares a number of bytes from low to high; high may be math.MaxInt for no limit.
 func (t *flagTable) Size(p *int, name string, initial, low, high int, meaning string) *setting {
 	*p = initial

@@ -222,6 +222,7 @@ func (cfg *Config) loopOptions() eventloop.Options {
 		LagTime: cfg.LagTime, LagBytes: cfg.LagBytes, HandshakeTimeout: cfg.HandshakeTimeout,
 		PingInterval: cfg.PingInterval, PongTimeout: cfg.PongTimeout,
 		SendBuffer: cfg.SendBuffer, NotSentLowat: cfg.NotSentLowat,
+		FlushDelay: cfg.FlushDelay,
 	}
 	if cfg.Slow == slowDropOldest {
 		o.Slow = eventloop.DropOldest

@@ -26,6 +26,12 @@ type numbered struct {
 	change hub.Change
 }
 
+// What is published in one go at most, if there's room for it.
+const (
+	together      = 128     // changes
+	togetherBytes = 1 << 20 // of their data; the change that reaches it is the last
+)
+
 // postBatch publishes one change per line. All lines are read and checked before the
 // first is published, so that a bad line leaves nothing behind. A change log that fails
 // can still stop it half-way; the answer then says at which line, and how many changes
@@ -40,15 +46,38 @@ func (a *api) postBatch(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var done published
-	for _, n := range batch {
+	for len(batch) > 0 {
 		a.awaitRoom(r)
-		seq, err := a.hub.PublishChange(n.change)
-		if err != nil {
-			return atLine(err, n.line, done.Count)
+		part := batch[:cut(batch, min(together, a.hub.Room()))]
+		batch = batch[len(part):]
+		seqs, err := a.hub.PublishChanges(changesOf(part)...)
+		for _, seq := range seqs {
+			done.add(seq)
 		}
-		done.add(seq)
+		if err != nil {
+			return atLine(err, part[len(seqs)].line, done.Count)
+		}
 	}
 	return writeJSON(w, done)
+}
+
+// cut is how many of the batch, which isn't empty, go out next.
+func cut(batch []numbered, most int) int {
+	bytes := 0
+	for i := range batch {
+		if bytes += len(batch[i].change.Data); bytes >= togetherBytes || i+1 == most {
+			return i + 1
+		}
+	}
+	return len(batch)
+}
+
+func changesOf(batch []numbered) []hub.Change {
+	changes := make([]hub.Change, len(batch))
+	for i, n := range batch {
+		changes[i] = n.change
+	}
+	return changes
 }
 
 func (p *published) add(seq uint64) {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -98,6 +99,25 @@ func TestPostBatch(t *testing.T) {
 	}
 	if seq := s.hub.Stats().LastSeq; seq != 4 {
 		t.Errorf("a batch with a bad line left something behind: seq %d, want 4", seq)
+	}
+}
+
+// A body with many more changes than a loop's queue takes at once loses none of them.
+func TestPostBatchWaitsForRoom(t *testing.T) {
+	s := start(t, func(ho *hub.Options, _ *Options) { ho.Loops.QueueMessages = 3 })
+	c := s.connect(s.session("u", ""))
+	const changes = 500
+	var body strings.Builder
+	for i := range changes {
+		fmt.Fprintf(&body, `{"entity":"T","row_id":"%d","kind":"delete","timestamp":"1Z"}`+"\n", i)
+	}
+	var answer published
+	s.want(s.admin("POST", "/v1/changes", body.String(), "Content-Type", "application/x-ndjson"), 200, &answer)
+	if want := (published{FirstSeq: 1, LastSeq: changes, Count: changes}); answer != want {
+		t.Errorf("got %+v, want %+v", answer, want)
+	}
+	for i := range changes {
+		c.expect(websocket.MessageText, fmt.Sprintf(`{"seq":%d,"entity":"T","row_id":"%d","kind":"delete","timestamp":"1Z"}`, i+1, i))
 	}
 }
 
