@@ -16,6 +16,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/auth"
 )
 
 // everyone lets all clients in as one guest, from memory: a token that was asked for
@@ -30,7 +31,7 @@ func (e *everyone) Authenticate(context.Context, string) (*hub.Identity, error) 
 	return &e.Identity, nil
 }
 
-// Main runs the target with the arguments -listen, -control and -loops until SIGTERM. It
+// Main runs the target with the arguments that its flags tell of until SIGTERM. It
 // writes "ready" to out when both addresses are listened on.
 func Main(args []string, out, errs io.Writer) error {
 	flags := flag.NewFlagSet("target", flag.ContinueOnError)
@@ -38,6 +39,7 @@ func Main(args []string, out, errs io.Writer) error {
 	listen := flags.String("listen", "127.0.0.1:4322", "address for WebSocket clients")
 	control := flags.String("control", "127.0.0.1:4323", "address for the bench")
 	delay := flags.Duration("flush-delay", 0, "eventloop.Options.FlushDelay")
+	sessions := flags.String("sessions", "", "SQLite `file` with the sessions that tokens are looked up in; empty: everyone is let in")
 	loops := flags.Int("loops", 0, "event loops; 0: one for each core that the process may use")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -46,18 +48,24 @@ func Main(args []string, out, errs io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	o := eventloop.Options{Listen: *listen, Loops: eventloop.RaiseProcs(*loops), MaxPerAddress: -1, FlushDelay: *delay}
-	return serve(ctx, *control, o, func() { fmt.Fprintln(out, "ready") })
+	var guard hub.Authenticator = &everyone{hub.Identity{UserID: "guest"}}
+	if *sessions != "" {
+		table, err := auth.OpenSessions(*sessions, auth.SessionOptions{ReadOnly: true})
+		if err != nil {
+			return fmt.Errorf("opening sessions: %w", err)
+		}
+		defer table.Close()
+		guard = table
+	}
+	return serve(ctx, *control, hub.Options{Auth: guard, Loops: o, Logger: slog.New(slog.DiscardHandler)},
+		func() { fmt.Fprintln(out, "ready") })
 }
 
 // drain is how long clients have to leave at the end.
 const drain = 5 * time.Second
 
-func serve(ctx context.Context, control string, o eventloop.Options, ready func()) error {
-	h, err := hub.New(hub.Options{
-		Auth:   &everyone{hub.Identity{UserID: "guest"}},
-		Loops:  o,
-		Logger: slog.New(slog.DiscardHandler),
-	})
+func serve(ctx context.Context, control string, o hub.Options, ready func()) error {
+	h, err := hub.New(o)
 	if err != nil {
 		return fmt.Errorf("starting the hub: %w", err)
 	}

@@ -41,6 +41,7 @@ func TestCommandsPrintATableAndWriteJSON(t *testing.T) {
 		{"fanout", append(append([]string{"fanout"}, few...), messages...), []string{"20 clients, 128 bytes, window of 1", "CPU per delivery"}, []string{"machine", "result"}},
 		{"idle", append([]string{"idle", "-settle", "1ms"}, few...), []string{"user, per connection"}, []string{"machine", "result"}},
 		{"storm", append([]string{"storm"}, few...), []string{"CPU per handshake"}, []string{"machine", "result"}},
+		{"storm", append([]string{"storm", "-sessions"}, few...), []string{"CPU per handshake"}, []string{"machine", "result"}},
 		{
 			"compare", append(append([]string{"compare", "-rounds", "2", "-targets", "busbar", "-base", "busbar"}, few...), messages...),
 			[]string{"to busbar", "1.00–1.00"}, []string{"machine", "rounds", "summary"},
@@ -87,6 +88,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"idle", "-server-cores", "x"}, "-server-cores"},
 		{[]string{"fanout", "-target", "="}, "NAME=COMMAND"},
 		{[]string{"fanout", "-size", "8"}, "size: 8 bytes"},
+		{[]string{"storm", "-sessions", "-target", "raw"}, "raw has no sessions"},
 		{[]string{"compare", "-base", "other"}, "the base other"},
 		{[]string{"compare", "-rounds", "0"}, "-rounds 0"},
 		{[]string{"compare", "-targets", "busbar,"}, "a target without a name"},

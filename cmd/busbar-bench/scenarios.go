@@ -50,6 +50,7 @@ func idle(ctx context.Context, args []string, s streams) error {
 func storm(ctx context.Context, args []string, s streams) error {
 	f := newFlags("storm", s)
 	f.oneTarget()
+	sessions := f.set.Bool("sessions", false, "clients bring the token of a session in a SQLite file, which Busbar looks up there the first time")
 	if err := f.parse(args); err != nil {
 		return err
 	}
@@ -57,6 +58,16 @@ func storm(ctx context.Context, args []string, s streams) error {
 	o, err := f.options(b)
 	if err != nil {
 		return err
+	}
+	if *sessions {
+		if f.target != "busbar" {
+			return usagef("-sessions: %s has no sessions, -target busbar has", f.target)
+		}
+		remove, err := withSession(ctx, &o)
+		if err != nil {
+			return err
+		}
+		defer remove()
 	}
 	r, err := bench.Storm(ctx, o)
 	b.clear()
