@@ -118,3 +118,22 @@ func (r *StormResult) WriteTable(w io.Writer) error {
 	t.latency("connect", r.Latency)
 	return t.write(w, 0)
 }
+
+// WriteTable writes the result for people.
+func (r *LoopsResult) WriteTable(w io.Writer) error {
+	fmt.Fprintf(w, "%d clients, %d bytes, %d messages one at a time; server on cores %v, the load stopped\n",
+		r.Clients, r.Size, r.Messages, r.Cores.Server)
+	var t rows
+	t.add("target", "deliveries/s", "speedup", "min–max", "rounds")
+	for _, s := range r.Summary {
+		t.add(s.Target, s.PerSecond.figure(func(v float64) string { return fmt.Sprintf("%.0f", v) }),
+			s.Speedup.figure(ratioText), s.Speedup.limits(), fmt.Sprint(s.PerSecond.Rounds))
+	}
+	if err := t.write(w, tabwriter.AlignRight); err != nil {
+		return err
+	}
+	if r.Failed != "" {
+		fmt.Fprintln(w, "FAILED:", r.Failed)
+	}
+	return nil
+}

@@ -3,6 +3,7 @@
 //	busbar-bench fanout …     messages to all clients: CPU per delivery, latency
 //	busbar-bench idle …       memory per connection
 //	busbar-bench storm …      connections per second, CPU per handshake
+//	busbar-bench loops …      how much faster more event loops are
 //	busbar-bench compare …    several servers in turn, and their ratios
 //	busbar-bench target …     Busbar as it is measured; the other commands start it
 package main
@@ -41,6 +42,7 @@ var commands = map[string]command{
 	"fanout":  fanout,
 	"idle":    idle,
 	"storm":   storm,
+	"loops":   loops,
 	"compare": compare,
 	"target":  func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
 	"worker":  func(_ context.Context, _ []string, s streams) error { return bench.RunWorker(s.in, s.out) },
@@ -51,6 +53,7 @@ const usage = `usage: busbar-bench COMMAND [flags]
   fanout    messages to all clients: CPU per delivery, latency
   idle      memory per connection
   storm     connections per second, CPU per handshake
+  loops     how much faster more event loops are
   compare   several servers in turn, and their ratios
   target    Busbar as it is measured; the other commands start it
 
@@ -70,7 +73,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	}
 	c := commands[args[0]]
 	if c == nil {
-		fmt.Fprintf(s.err, "busbar-bench: %q isn't a command; there are fanout, idle, storm, compare and target\n", args[0])
+		fmt.Fprintf(s.err, "busbar-bench: %q isn't a command; there are fanout, idle, storm, loops, compare and target\n", args[0])
 		return exitUsage
 	}
 	err := c(ctx, args[1:], s)

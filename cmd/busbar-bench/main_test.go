@@ -42,6 +42,7 @@ func TestCommandsPrintATableAndWriteJSON(t *testing.T) {
 		{"idle", append([]string{"idle", "-settle", "1ms"}, few...), []string{"user, per connection"}, []string{"machine", "result"}},
 		{"storm", append([]string{"storm"}, few...), []string{"CPU per handshake"}, []string{"machine", "result"}},
 		{"storm", append([]string{"storm", "-sessions"}, few...), []string{"CPU per handshake"}, []string{"machine", "result"}},
+		{"loops", append([]string{"loops", "-rounds", "1", "-messages", "3"}, few...), []string{"loops-2", "1.00–1.00"}, []string{"machine", "result"}},
 		{
 			"compare", append(append([]string{"compare", "-rounds", "2", "-targets", "busbar", "-base", "busbar"}, few...), messages...),
 			[]string{"to busbar", "1.00–1.00"}, []string{"machine", "rounds", "summary"},
@@ -88,6 +89,8 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"idle", "-server-cores", "x"}, "-server-cores"},
 		{[]string{"fanout", "-target", "="}, "NAME=COMMAND"},
 		{[]string{"fanout", "-size", "8"}, "size: 8 bytes"},
+		{[]string{"loops", "-counts", "1,x"}, `"x" isn't a number of event loops`},
+		{[]string{"loops", "-messages", "20", "-size", "65536"}, "may not fit"},
 		{[]string{"storm", "-sessions", "-target", "raw"}, "raw has no sessions"},
 		{[]string{"compare", "-base", "other"}, "the base other"},
 		{[]string{"compare", "-rounds", "0"}, "-rounds 0"},

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/busbar-ws/busbar/bench"
+)
+
+// loops compares Busbar to itself with more event loops, on all cores.
+func loops(ctx context.Context, args []string, s streams) error {
+	f := newFlags("loops", s)
+	counts := f.set.String("counts", "1,2", "`numbers` of event loops, compared to the first")
+	rounds := f.set.Int("rounds", 5, "how often each is measured")
+	messages := f.set.Int("messages", 20, "messages in each run, one at a time")
+	size := f.set.Int("size", 128, "bytes of a message, at least 32")
+	if err := f.parse(args); err != nil {
+		return err
+	}
+	if f.serverCores == "auto" {
+		f.serverCores = "none"
+	}
+	if f.loadCores == "auto" {
+		f.loadCores = "none"
+	}
+	var targets []bench.Target
+	for text := range strings.SplitSeq(*counts, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || n < 1 {
+			return usagef("-counts %q: %q isn't a number of event loops", *counts, text)
+		}
+		command, err := self("target", fmt.Sprintf("-loops=%d", n))
+		if err != nil {
+			return err
+		}
+		targets = append(targets, bench.Target{Name: fmt.Sprintf("loops-%d", n), Command: command})
+	}
+	b := newBar(s.err)
+	o, err := f.options(b)
+	if err != nil {
+		return err
+	}
+	r, err := bench.Loops(ctx, bench.LoopsOptions{Options: o, Targets: targets, Size: *size, Messages: *messages, Rounds: *rounds})
+	b.clear()
+	if err != nil {
+		return err
+	}
+	return f.publish(s, r, r.Failed)
+}
