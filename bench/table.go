@@ -121,8 +121,12 @@ func (r *StormResult) WriteTable(w io.Writer) error {
 
 // WriteTable writes the result for people.
 func (r *LoopsResult) WriteTable(w io.Writer) error {
-	fmt.Fprintf(w, "%d clients, %d bytes, %d messages one at a time; server on cores %v, the load stopped\n",
-		r.Clients, r.Size, r.Messages, r.Cores.Server)
+	on := "any core"
+	if len(r.Cores.Server) > 0 {
+		on = fmt.Sprintf("cores %v", r.Cores.Server)
+	}
+	fmt.Fprintf(w, "%d clients, %d bytes, %d messages one at a time; server on %s, the load stopped\n",
+		r.Clients, r.Size, r.Messages, on)
 	var t rows
 	t.add("target", "deliveries/s", "speedup", "min–max", "rounds")
 	for _, s := range r.Summary {
