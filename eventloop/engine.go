@@ -44,7 +44,8 @@ type Engine struct {
 
 	background context.Context
 	gnet       gnet.Engine
-	turns      chan *Loop // loops that want to be woken once they have looked at their sockets
+	moving     chan struct{} // a place for each connection between two loops
+	turns      chan *Loop    // loops that want to be woken once they have looked at their sockets
 	booted     chan struct{}
 	bootOnce   sync.Once
 	empty      chan struct{} // closed when draining and the last connection has gone
@@ -69,7 +70,7 @@ func New(h Handler, o Options) (*Engine, error) {
 		opts: o, handler: h, capacity: capacity,
 		table: subs.NewTable(o.Loops), addresses: newAddressCap(o.MaxPerAddress),
 		started: time.Now(), background: context.Background(),
-		turns:  make(chan *Loop, o.Loops),
+		turns: make(chan *Loop, o.Loops), moving: make(chan struct{}, capacity.moves),
 		booted: make(chan struct{}), empty: make(chan struct{}), done: make(chan struct{}),
 	}
 	for i := range o.Loops {

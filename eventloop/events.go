@@ -34,17 +34,29 @@ func (ev *events) OnTick() (time.Duration, gnet.Action) {
 	return tick, gnet.None
 }
 
-// OnOpen takes a connection in or refuses it. gnet has accepted it already: refusing
-// here, and not at accept, is what keeps the engine alive when descriptors run out.
+// OnOpen takes a connection in, gives it to another loop, or refuses it. gnet has
+// accepted it already: refusing here, and not at accept, is what keeps the engine alive
+// when descriptors run out.
 func (ev *events) OnOpen(conn gnet.Conn) ([]byte, gnet.Action) {
 	e := (*Engine)(ev)
 	l := e.loopFor(conn.EventLoop())
-	n := e.connections.Add(1)
+	n := int64(0) // what comes from another loop has its place already
+	m, arrived := conn.Context().(*move)
+	if arrived {
+		m.opened = true
+		l.counters.moved.Add(1)
+		conn.SetContext(nil)
+	} else {
+		l.connections.Add(1)
+		n = e.connections.Add(1)
+	}
 	switch {
 	case e.draining.Load():
 		return l.turnAway(CauseDraining)
 	case n > int64(e.capacity.Connections):
 		return l.turnAway(CauseCapacity)
+	case !arrived && l.giveAway(conn):
+		return nil, gnet.Close
 	case !e.addresses.acquire(peerAddr(conn)):
 		return l.turnAway(CauseAddressCap)
 	}
@@ -104,10 +116,14 @@ func (l *Loop) read(c *Client) {
 // OnClose is called for every connection that OnOpen was called for.
 func (ev *events) OnClose(conn gnet.Conn, err error) gnet.Action {
 	e := (*Engine)(ev)
-	if c, _ := conn.Context().(*Client); c != nil {
+	switch c := conn.Context().(type) {
+	case movedAway:
+		return gnet.None
+	case *Client:
 		e.addresses.release(peerAddr(conn))
 		c.loop.ended(c, err)
 	}
+	e.loopFor(conn.EventLoop()).connections.Add(-1)
 	e.connections.Add(-1)
 	e.checkEmpty()
 	return gnet.None

@@ -3,6 +3,7 @@ package eventloop
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -135,13 +136,25 @@ func tryConnect(t testing.TB, e *Engine, from net.IP, control ...func(fd int)) (
 			}
 		})
 	}
-	conn, err := d.Dial("tcp", e.Addr().String())
+	conn, err := d.Dial("tcp", dialAddr(e, from))
 	if err != nil {
 		return nil, err
 	}
 	t.Cleanup(func() { conn.Close() })
 	must(t, conn.SetDeadline(time.Now().Add(2*patience)))
 	return &peer{Conn: conn, t: t, r: bufio.NewReader(conn)}, nil
+}
+
+// dialAddr is where the engine is to be reached from an address.
+func dialAddr(e *Engine, from net.IP) string {
+	if !e.addr.Addr().IsUnspecified() {
+		return e.addr.String()
+	}
+	host := "::1"
+	if from.To4() != nil {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, fmt.Sprint(e.addr.Port()))
 }
 
 // admitted tries the whole upgrade, and is false when the connection just ends.

@@ -18,10 +18,13 @@ type Capacity struct {
 	Connections int
 	Descriptors int    // RLIMIT_NOFILE as it is now
 	LimitedBy   string // what would have to change for more, in words
+
+	moves int // connections that may change loops at once
 }
 
 // Each loop has a listener, an epoll set and an eventfd, and may have accepted one
-// connection that OnOpen hasn't refused yet. The watcher has two.
+// connection that OnOpen hasn't refused yet. The watcher has two, and connections on
+// their way between loops have one more each (movesAtOnce).
 const (
 	descriptorsPerLoop = 4
 	descriptorsShared  = 2
@@ -32,13 +35,14 @@ func capacityFor(o *Options) (Capacity, error) {
 	if err != nil {
 		return Capacity{}, err
 	}
-	own := o.Reserve + descriptorsPerLoop*o.Loops + descriptorsShared
+	moves := movesAtOnce(o.Loops, limit)
+	own := o.Reserve + descriptorsPerLoop*o.Loops + descriptorsShared + moves
 	room := limit - own
 	if room < 1 {
 		return Capacity{}, fmt.Errorf("%w: %d descriptors, of which the server needs %d for itself; raise it (ulimit -n)",
 			ErrDescriptors, limit, own)
 	}
-	c := Capacity{Connections: room, Descriptors: limit,
+	c := Capacity{Connections: room, Descriptors: limit, moves: moves,
 		LimitedBy: fmt.Sprintf("the descriptor limit of %d (ulimit -n), %d of them reserved", limit, own)}
 	if o.MaxConnections > 0 && o.MaxConnections < room {
 		c.Connections, c.LimitedBy = o.MaxConnections, "-max-connections"

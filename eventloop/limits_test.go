@@ -90,7 +90,7 @@ func TestCapacityOfDescriptors(t *testing.T) {
 	o := Options{Loops: 2, Reserve: 30}
 	c, err := capacityFor(&o)
 	must(t, err)
-	if c.Descriptors != limit || c.Connections >= limit-o.Reserve || c.Connections < limit-o.Reserve-20 {
+	if c.Descriptors != limit || c.Connections >= limit-o.Reserve || c.Connections < limit-o.Reserve-20-movesAtMost {
 		t.Errorf("of %d descriptors, 30 of them reserved, %d are for clients", limit, c.Connections)
 	}
 	o.MaxConnections = 7

@@ -19,7 +19,7 @@ const (
 )
 
 // Loop is one shard: the clients of one gnet event loop and all that belongs to them.
-// It is owned by that loop's goroutine; mailbox, population and counters alone are
+// It is owned by that loop's goroutine; mailbox, counters and what is atomic alone are
 // safe from any.
 type Loop struct {
 	index   int
@@ -30,10 +30,12 @@ type Loop struct {
 	mailbox    mailbox
 	gnet       atomic.Pointer[gnet.EventLoop] // nil until the first connection
 	population atomic.Int64                   // open clients
-	ticking    atomic.Bool                    // a tick waits in the mailbox
-	busy       atomic.Bool                    // in drain
-	turnAsked  atomic.Bool                    // the loop stands in Engine.turns
-	counters   counters
+	// connections are descriptors, handshakes and what is on its way here included.
+	connections atomic.Int64
+	ticking     atomic.Bool // a tick waits in the mailbox
+	busy        atomic.Bool // in drain
+	turnAsked   atomic.Bool // the loop stands in Engine.turns
+	counters    counters
 
 	roster  roster
 	subs    *subs.Index

@@ -6,7 +6,7 @@ import "sync/atomic"
 type counters struct {
 	accepted, messagesIn, bytesIn, pings, pongs atomic.Uint64
 	flushes, sends, bytes, frames, lagDropped   atomic.Uint64
-	panics                                      atomic.Uint64
+	panics, moved                               atomic.Uint64
 	lagging, subscriptions                      atomic.Int64
 	closed                                      [causeCount]atomic.Uint64
 	droppedLossy, droppedReliable               atomic.Uint64
@@ -32,6 +32,7 @@ type LoopStats struct {
 	QueueFrames   int    `json:"queue_frames"`  // in the mailbox, now
 	QueueBytes    int    `json:"queue_bytes"`   // the same
 	Accepted      uint64 `json:"accepted"`
+	Moved         uint64 `json:"moved"` // connections that another loop has accepted
 	MessagesIn    uint64 `json:"messages_in"`
 	BytesIn       uint64 `json:"bytes_in"` // of messages' payloads
 	Pings         uint64 `json:"pings"`    // received
@@ -61,7 +62,7 @@ func (l *Loop) stats() LoopStats {
 	return LoopStats{
 		Clients: int(l.population.Load()), Lagging: int(c.lagging.Load()),
 		Subscriptions: int(c.subscriptions.Load()), QueueFrames: frames, QueueBytes: bytes,
-		Accepted: c.accepted.Load(), MessagesIn: c.messagesIn.Load(), BytesIn: c.bytesIn.Load(),
+		Accepted: c.accepted.Load(), Moved: c.moved.Load(), MessagesIn: c.messagesIn.Load(), BytesIn: c.bytesIn.Load(),
 		Pings: c.pings.Load(), Pongs: c.pongs.Load(),
 		Flushes: c.flushes.Load(), Sends: c.sends.Load(), BytesOut: c.bytes.Load(),
 		FramesOut: c.frames.Load(), LagDropped: c.lagDropped.Load(), Panics: c.panics.Load(),

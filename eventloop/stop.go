@@ -47,6 +47,7 @@ func (e *Engine) Stop() {
 	}
 	e.stopOnce.Do(func() {
 		e.asked.Store(true)
+		e.stopMoving()
 		_ = e.gnet.Stop(context.Background())
 		<-e.done
 		e.watcher.close()

@@ -15,8 +15,12 @@ import (
 )
 
 // TestMain fails when goroutines are left. Those that are there before the tests belong to
-// the worker pool that gnet starts when it is imported.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
+// the worker pool that gnet starts when it is imported; a worker waits ten seconds for more
+// connections that change loops.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent(),
+		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*goWorker).run.func1"))
+}
 
 // patience bounds every wait of a test: nothing waits for time to pass, so it is only
 // reached by a test that fails.
