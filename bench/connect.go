@@ -20,6 +20,7 @@ type connectPlan struct {
 	First   int    `json:"first"`           // clients of the swarms before: says whose source addresses are taken
 	Pace    int    `json:"pace"`            // connections that may be under way at once
 	Token   string `json:"token,omitempty"` // bearer token of every client
+	Roles   roles  `json:"roles,omitzero"`
 
 	address netip.AddrPort
 	request []byte
@@ -63,6 +64,9 @@ func (s *swarm) connect(plan connectPlan, told func(int)) error {
 	}
 	s.plan = plan
 	s.members = make([]member, plan.Clients)
+	for i := range s.members {
+		s.members[i].role = plan.Roles.of(plan.First + i)
+	}
 	last := now()
 	for s.started < plan.Clients || s.pending > 0 {
 		for s.started < plan.Clients && s.pending < plan.Pace {
@@ -90,6 +94,9 @@ func (s *swarm) start(index int32) {
 	m.began = now()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	m.fd, m.state = int32(fd), connecting
+	if err == nil && m.role.is(limp) {
+		err = makeLimp(fd)
+	}
 	if err == nil {
 		err = s.dial(fd, int(index))
 	}
@@ -156,7 +163,11 @@ func (s *swarm) upgraded(index int32, m *member, b []byte) []byte {
 	record(s.upgrades, now()-m.began)
 	s.pending--
 	s.connected++
-	s.tally.clients++
+	if m.role.is(uncounted) {
+		s.report.Churn.Came++
+	} else {
+		s.tally.clients++
+	}
 	s.moved = true
 	return b[size:]
 }

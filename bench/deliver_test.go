@@ -16,7 +16,7 @@ func TestLatencyOfKnownDelays(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	s.size, s.recordFrom, s.tally.clients = 64, 100, 1
+	s.sizes, s.recordFrom, s.tally.clients = Mixture{{64, 1}}, 100, 1
 	m := &member{state: open, position: newPosition(0)}
 	const published = int64(1e15)
 	for seq := range uint64(1100) {
@@ -71,7 +71,7 @@ func TestPingsAndOthersAreNoDeliveries(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	s.size, s.tally.clients = 64, 1
+	s.sizes, s.tally.clients = Mixture{{64, 1}}, 1
 	m := &member{state: open, position: newPosition(0), fd: -1}
 	for _, f := range []ws.Frame{ws.NewPingFrame(nil), ws.NewPongFrame(nil), ws.NewTextFrame([]byte("{}"))} {
 		if err := s.take(m, ws.MustCompileFrame(f), 0); err != nil {

@@ -19,10 +19,20 @@ type FanoutOptions struct {
 	Messages int
 	Duration time.Duration
 	WarmUp   time.Duration // before the measured phase; 0: one window of messages
+
+	sizes Mixture // in place of Size, when it isn't empty
 }
 
 // ErrOptions: the options make no sense; nothing was started.
 var ErrOptions = errors.New("options")
+
+// mixture is sizes, or Size alone.
+func (o *FanoutOptions) mixture() Mixture {
+	if len(o.sizes) > 0 {
+		return o.sizes
+	}
+	return Mixture{{Size: o.Size, Weight: 1}}
+}
 
 func (o *FanoutOptions) validate() error {
 	if o.Size == 0 {
@@ -32,7 +42,7 @@ func (o *FanoutOptions) validate() error {
 		o.Window = 1
 	}
 	switch {
-	case o.Size < MinSize || o.Size > 16<<20:
+	case o.Size < MinSize || o.Size > maxSize:
 		return fmt.Errorf("%w: size: %d bytes; %d to 16 MiB", ErrOptions, o.Size, MinSize)
 	case o.Window < 1 || o.Window > maxOutstanding/2:
 		return fmt.Errorf("%w: window: %d messages; 1 to %d", ErrOptions, o.Window, maxOutstanding/2)
@@ -70,7 +80,7 @@ func (s *session) fanout(ctx context.Context, o *FanoutOptions) (*FanoutResult, 
 	if err := s.connectAll(ctx); err != nil {
 		return nil, err
 	}
-	p := s.publisher(o.Size)
+	p := s.publisher(o.mixture())
 	trouble := s.warmUp(ctx, p, o)
 	first := p.next
 	before, err := s.measure(p.next)
@@ -99,7 +109,7 @@ func (s *session) fanout(ctx context.Context, o *FanoutOptions) (*FanoutResult, 
 
 // warmUp publishes messages that aren't measured, and has the clients record from there on.
 func (s *session) warmUp(ctx context.Context, p *publisher, o *FanoutOptions) error {
-	if err := s.load.Run(ctx, o.Size, ^uint64(0)); err != nil {
+	if err := s.load.run(ctx, p.sizes, ^uint64(0)); err != nil {
 		return err
 	}
 	warm := limit{duration: o.WarmUp}
@@ -109,7 +119,7 @@ func (s *session) warmUp(ctx context.Context, p *publisher, o *FanoutOptions) er
 	if err := s.phase(ctx, p, o, warm, "warming up"); err != nil {
 		return err
 	}
-	return s.load.Run(ctx, o.Size, p.next)
+	return s.load.run(ctx, p.sizes, p.next)
 }
 
 // phase publishes until a limit is reached and waits until everything has arrived.

@@ -75,8 +75,8 @@ func (s *session) idle(ctx context.Context, o *IdleOptions) (*IdleResult, error)
 // idleBroadcast sends one message to all and completes the result.
 func (s *session) idleBroadcast(ctx context.Context, o *IdleOptions, r *IdleResult) error {
 	o.Progress("one message to all", 0, 0)
-	p := s.publisher(128)
-	if err := s.load.Run(ctx, p.size, 0); err != nil {
+	p := s.publisher(Mixture{{Size: 128, Weight: 1}})
+	if err := s.load.run(ctx, p.sizes, 0); err != nil {
 		return err
 	}
 	trouble := p.publishWindow(ctx, 1, limit{messages: 1})

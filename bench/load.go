@@ -19,6 +19,8 @@ type LoadOptions struct {
 	Pace    int    // connections that may be under way at once, of each worker; default 128
 	Token   string // bearer token of every client, or empty
 	Cores   []int  // that workers run on; empty: any
+
+	roles roles // what clients do beside reading
 }
 
 // Load is the worker processes and their clients. Owned by one goroutine, but for Done and
@@ -42,6 +44,9 @@ func StartLoad(o LoadOptions) (*Load, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.roles.Churn {
+		limit -= 2 * o.Pace // those who come before others have left
+	}
 	needed, err := workersFor(o.Clients, limit)
 	if err != nil {
 		return nil, err
@@ -53,6 +58,9 @@ func StartLoad(o LoadOptions) (*Load, error) {
 		return nil, fmt.Errorf("%d workers: %d clients need %d, with %d descriptors each", o.Workers, o.Clients, needed, limit)
 	}
 	o.Workers = min(o.Workers, o.Clients)
+	if o.roles != (roles{}) {
+		o.Workers = max(min(o.Workers, o.Clients/clientsPerWorker), 1)
+	}
 	l := &Load{opts: o, changed: make(chan struct{}, 1)}
 	for range o.Workers {
 		w, err := startWorker(o.Worker, o.Cores, l.changed)
@@ -114,7 +122,11 @@ func (l *Load) answer(ctx context.Context, w *workerProcess, progress func(int))
 // Run says that messages from now on have size bytes, and that the latencies of those
 // from number from on are recorded.
 func (l *Load) Run(ctx context.Context, size int, from uint64) error {
-	_, err := l.ask(ctx, instruction{Tell: tellRun, Size: size, From: from})
+	return l.run(ctx, Mixture{{Size: size, Weight: 1}}, from)
+}
+
+func (l *Load) run(ctx context.Context, sizes Mixture, from uint64) error {
+	_, err := l.ask(ctx, instruction{Tell: tellRun, Sizes: sizes, From: from})
 	return err
 }
 

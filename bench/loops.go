@@ -101,7 +101,7 @@ func loopsRun(ctx context.Context, o FanoutOptions) (seconds float64, err error)
 	if err := s.connectAll(ctx); err != nil {
 		return 0, err
 	}
-	p := s.publisher(o.Size)
+	p := s.publisher(o.mixture())
 	if err := s.warmUp(ctx, p, &o); err != nil {
 		return 0, err
 	}

@@ -18,7 +18,7 @@ var ErrStalled = errors.New("deliveries have stalled")
 type publisher struct {
 	control  *Control
 	load     *Load
-	size     int
+	sizes    Mixture
 	stall    time.Duration
 	next     uint64       // the number of the next message
 	last     uint64       // Done when it last changed
@@ -45,7 +45,7 @@ func (l limit) reached(published uint64, began int64) bool {
 }
 
 func (p *publisher) stamp(published int64) {
-	putStamp(p.control.add(p.size), p.next, published)
+	putStamp(p.control.add(p.sizes.of(p.next)), p.next, published)
 	p.next++
 }
 

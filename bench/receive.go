@@ -30,13 +30,17 @@ func (s *swarm) take(m *member, b []byte, at int64) error {
 // deliver checks a message that has arrived to its last byte, and records how long that
 // took.
 func (s *swarm) deliver(m *member, f frame, at int64) {
-	if f.size != s.size || f.size < MinSize {
+	if f.size < MinSize {
 		s.report.Faults.Foreign++
 		return
 	}
 	seq, published := readStamp(f.head)
-	if !s.tally.room(seq) {
+	if !s.tally.room(seq) || f.size != s.sizes.of(seq) {
 		s.report.Faults.Foreign++
+		return
+	}
+	if m.role.is(stalled | uncounted) {
+		s.deliverApart(m, seq)
 		return
 	}
 	from := m.position.next
@@ -46,7 +50,10 @@ func (s *swarm) deliver(m *member, f frame, at int64) {
 	s.tally.pass(from, m.position.next)
 	s.report.Deliveries++
 	if seq >= s.recordFrom {
-		record(s.latency, at-published)
+		s.report.Measured++
+		if !m.role.is(transient) {
+			record(s.latency, at-published)
+		}
 	}
 }
 
@@ -66,9 +73,15 @@ func (s *swarm) control(m *member, f frame) error {
 			code = int(binary.BigEndian.Uint16(f.head))
 		}
 		s.report.Closes[code]++
+		if m.role.is(stalled) {
+			s.report.Stalled.Closed++
+		}
 		return fmt.Errorf("%w: close code %d", errPeer, code)
 	case opText:
 		s.report.Texts++
+		if m.role.is(stalled) {
+			s.report.Stalled.text(m, f.head)
+		}
 	}
 	return nil
 }

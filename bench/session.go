@@ -42,9 +42,9 @@ func (s *session) connectAll(ctx context.Context) error {
 	return s.server.awaitClients(ctx, s.opts.Load.Clients)
 }
 
-func (s *session) publisher(size int) *publisher {
+func (s *session) publisher(sizes Mixture) *publisher {
 	return &publisher{
-		control: s.server.control, load: s.load, size: size, stall: s.opts.Stall,
+		control: s.server.control, load: s.load, sizes: sizes, stall: s.opts.Stall,
 		progress: func(uint64) {}, late: newHistogram(),
 	}
 }

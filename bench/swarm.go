@@ -15,6 +15,8 @@ const (
 	connecting        // the kernel is at it
 	upgrading         // waits for the answer to the upgrade
 	open              // takes frames
+	deaf              // doesn't read what comes
+	leaving           // has said so, and waits for the server's end
 	ended             // there is no connection any more
 )
 
@@ -22,6 +24,7 @@ const (
 type member struct {
 	fd       int32
 	state    uint8
+	role     role
 	position position
 	began    int64    // connecting, in ns of now
 	kept     *partial // nil when nothing of a frame is
@@ -43,8 +46,9 @@ type swarm struct {
 	failed    int
 	moved     bool // pending or connected changed since it was last looked at
 
-	size       int    // of payloads
-	recordFrom uint64 // the first message whose latency counts
+	sizes      Mixture // of payloads
+	recordFrom uint64  // the first message whose latency counts
+	turnover   turnover
 	tally      tally
 	latency    *hdrhistogram.Histogram
 	upgrades   *hdrhistogram.Histogram
@@ -117,6 +121,10 @@ func (s *swarm) poll(milliseconds int) error {
 			s.established(e.Fd, m)
 		case upgrading, open:
 			s.readable(e.Fd, m)
+		case leaving:
+			s.linger(e.Fd, m)
+		case deaf: // only an error or the connection's end is told of
+			s.end(e.Fd, m, errPeer)
 		}
 	}
 	return nil
@@ -167,17 +175,26 @@ func (s *swarm) end(index int32, m *member, cause error) {
 		s.pieces.put(m.kept)
 		m.kept = nil
 	}
-	if s.report.Error == "" {
-		s.report.Error = cause.Error()
-	}
 	s.moved = true
-	if m.state == open {
+	switch {
+	case m.role.is(stalled): // its connection may end
+		s.report.Stalled.Disconnected++
+		s.connected--
+		m.state = ended
+		return
+	case m.state == open:
 		s.report.Faults.Ended++
 		s.connected--
-		s.tally.leave(m.position.next)
-	} else {
+		s.untally(m)
+	case s.turnover.started:
+		s.report.Churn.Refused++
+		s.pending--
+	default:
 		s.failed++
 		s.pending--
+	}
+	if s.report.Error == "" {
+		s.report.Error = cause.Error()
 	}
 	m.state = ended
 }

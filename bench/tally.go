@@ -29,6 +29,14 @@ func (t *tally) pass(from, to uint64) {
 	t.advance()
 }
 
+// join takes a client in that stands at a position, low or above.
+func (t *tally) join(at uint64) {
+	for seq := t.low; seq < at; seq++ {
+		*t.at(seq)++
+	}
+	t.clients++
+}
+
 // leave takes a client out that stands at a position.
 func (t *tally) leave(at uint64) {
 	for seq := t.low; seq < at; seq++ {

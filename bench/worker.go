@@ -13,17 +13,22 @@ import (
 // What a worker is told, one JSON object a line. It answers each with a reply.
 const (
 	tellConnect = "connect" // connect clients
-	tellRun     = "run"     // messages are of Size bytes; record latencies from the message From on
+	tellRun     = "run"     // messages are as Sizes says; record latencies from the message From on
 	tellFinish  = "finish"  // all messages below End were published: report
+	tellStall   = "stall"   // who shall stop reading does
+	tellChurn   = "churn"   // so many clients a second come and leave
+	tellCalm    = "calm"    // nobody comes or leaves any more
+	tellResume  = "resume"  // who has stopped reading reads what there is, up to the message End
 )
 
 type instruction struct {
 	ID      uint64      `json:"id"`
 	Tell    string      `json:"tell"`
 	Connect connectPlan `json:"connect,omitzero"`
-	Size    int         `json:"size,omitempty"`
+	Sizes   Mixture     `json:"sizes,omitempty"`
 	From    uint64      `json:"from,omitempty"`
 	End     uint64      `json:"end,omitempty"`
+	Churn   float64     `json:"churn,omitempty"`
 }
 
 type reply struct {
@@ -37,6 +42,9 @@ type reply struct {
 // progressConnected marks a number in the progress pipe as clients connected; others are
 // messages that every client of the worker has.
 const progressConnected = 1 << 63
+
+// catchUp bounds the wait for clients that others needn't wait for.
+const catchUp = 2 * time.Second
 
 // settle is how long clients are listened to after the last message, for one that comes
 // twice.
@@ -77,7 +85,7 @@ func (w *worker) run(in io.Reader, out *json.Encoder) error {
 	instructions := make(chan instruction, 1) // whoever tells waits for the answer
 	go w.listen(in, instructions)
 	for {
-		if err := w.swarm.poll(-1); err != nil {
+		if err := w.swarm.poll(w.swarm.turnOver()); err != nil {
 			return err
 		}
 		if err := w.tellDone(); err != nil {
@@ -118,9 +126,17 @@ func (w *worker) do(i instruction) (r reply) {
 	case tellConnect:
 		err = s.connect(i.Connect, func(n int) { _ = w.write(progressConnected | uint64(n)) })
 	case tellRun:
-		s.size, s.recordFrom = i.Size, i.From
+		s.sizes, s.recordFrom = i.Sizes, i.From
 	case tellFinish:
 		r.Report, err = w.finish(i.End)
+	case tellStall:
+		err = s.stall()
+	case tellChurn:
+		s.churn(i.Churn)
+	case tellCalm:
+		err = s.calm()
+	case tellResume:
+		err = s.resume(i.End)
 	default:
 		err = fmt.Errorf("%q isn't an instruction", i.Tell)
 	}
@@ -155,16 +171,15 @@ func (w *worker) write(n uint64) error {
 // finish counts what hasn't come as lost and closes the books.
 func (w *worker) finish(end uint64) (Report, error) {
 	s := w.swarm
-	for deadline := now() + int64(settle); now() < deadline; {
+	began := now()
+	for now()-began < int64(settle) || s.behind(end) && now()-began < int64(catchUp) {
 		if err := s.poll(int(settle / time.Millisecond)); err != nil {
 			return Report{}, err
 		}
 	}
 	r := s.report
 	for i := range s.members {
-		if m := &s.members[i]; (m.state == open || m.state == ended) && m.position.next < end {
-			r.Lost += end - m.position.next
-		}
+		s.lack(&s.members[i], end, &r)
 	}
 	var err error
 	if r.Latency, err = s.latency.EncodeV2(); err == nil {

@@ -41,13 +41,24 @@ func Main(args []string, out, errs io.Writer) error {
 	delay := flags.Duration("flush-delay", 0, "eventloop.Options.FlushDelay")
 	sessions := flags.String("sessions", "", "SQLite `file` with the sessions that tokens are looked up in; empty: everyone is let in")
 	loops := flags.Int("loops", 0, "event loops; 0: one for each core that the process may use")
+	var o eventloop.Options
+	policy := flags.String("policy", "disconnect", "what happens to a client that lags too far: disconnect or drop-oldest")
+	flags.DurationVar(&o.LagTime, "lag-time", 0, "without taking anything that waits, until that happens; 0: 5s")
+	flags.IntVar(&o.LagBytes, "lag-bytes", 0, "that wait for a client, until that happens; 0: 1 MiB")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	switch *policy {
+	case "disconnect":
+	case "drop-oldest":
+		o.Slow = eventloop.DropOldest
+	default:
+		return fmt.Errorf("-policy %q: disconnect or drop-oldest", *policy)
 	}
 	eventloop.SaveMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	o := eventloop.Options{Listen: *listen, Loops: eventloop.RaiseProcs(*loops), MaxPerAddress: -1, FlushDelay: *delay}
+	o.Listen, o.Loops, o.MaxPerAddress, o.FlushDelay = *listen, eventloop.RaiseProcs(*loops), -1, *delay
 	var guard hub.Authenticator = &everyone{hub.Identity{UserID: "guest"}}
 	if *sessions != "" {
 		table, err := auth.OpenSessions(*sessions, auth.SessionOptions{ReadOnly: true})

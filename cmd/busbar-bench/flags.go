@@ -30,6 +30,7 @@ type shared struct {
 	serverCores string
 	loadCores   string
 	json        string
+	busbar      []string // arguments of Busbar as a target
 }
 
 func newFlags(name string, s streams) *shared {
@@ -91,7 +92,7 @@ func (f *shared) resolve(name string) (bench.Target, error) {
 	if name != "busbar" {
 		return bench.Target{Name: name, Command: []string{f.peers, name}}, nil
 	}
-	c, err := self("target", fmt.Sprintf("-loops=%d", f.loops))
+	c, err := self(append([]string{"target", fmt.Sprintf("-loops=%d", f.loops)}, f.busbar...)...)
 	return bench.Target{Name: name, Command: c}, err
 }
 

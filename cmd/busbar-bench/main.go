@@ -3,6 +3,9 @@
 //	busbar-bench fanout …     messages to all clients: CPU per delivery, latency
 //	busbar-bench idle …       memory per connection
 //	busbar-bench storm …      connections per second, CPU per handshake
+//	busbar-bench slow …       a fan-out while some clients don't read
+//	busbar-bench churn …      a fan-out while clients leave and come
+//	busbar-bench mixed …      all of that at once, with messages of several sizes
 //	busbar-bench loops …      how much faster more event loops are
 //	busbar-bench compare …    several servers in turn, and their ratios
 //	busbar-bench target …     Busbar as it is measured; the other commands start it
@@ -42,6 +45,9 @@ var commands = map[string]command{
 	"fanout":  fanout,
 	"idle":    idle,
 	"storm":   storm,
+	"slow":    slow,
+	"churn":   churn,
+	"mixed":   mixed,
 	"loops":   loops,
 	"compare": compare,
 	"target":  func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
@@ -53,6 +59,9 @@ const usage = `usage: busbar-bench COMMAND [flags]
   fanout    messages to all clients: CPU per delivery, latency
   idle      memory per connection
   storm     connections per second, CPU per handshake
+  slow      a fan-out while some clients don't read
+  churn     a fan-out while clients leave and come
+  mixed     all of that at once, with messages of several sizes
   loops     how much faster more event loops are
   compare   several servers in turn, and their ratios
   target    Busbar as it is measured; the other commands start it
@@ -73,7 +82,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	}
 	c := commands[args[0]]
 	if c == nil {
-		fmt.Fprintf(s.err, "busbar-bench: %q isn't a command; there are fanout, idle, storm, loops, compare and target\n", args[0])
+		fmt.Fprintf(s.err, "busbar-bench: %q isn't a command; there are fanout, idle, storm, slow, churn, mixed, loops, compare and target\n", args[0])
 		return exitUsage
 	}
 	err := c(ctx, args[1:], s)

@@ -44,6 +44,18 @@ func TestCommandsPrintATableAndWriteJSON(t *testing.T) {
 		{"storm", append([]string{"storm", "-sessions"}, few...), []string{"CPU per handshake"}, []string{"machine", "result"}},
 		{"loops", append([]string{"loops", "-rounds", "1", "-messages", "3"}, few...), []string{"loops-2", "1.00–1.00"}, []string{"machine", "result"}},
 		{
+			"slow", append(append([]string{"slow", "-stalled", "5%", "-rounds", "1", "-policy", "drop-oldest"}, few...), messages...),
+			[]string{"with ÷ without", "stopped reading  1: "}, []string{"machine", "result"},
+		},
+		{
+			"churn", append(append([]string{"churn", "-rounds", "1", "-rate", "100", "-churn", "50"}, few...), messages...),
+			[]string{"CPU per arrival", "upgrade p99", "the server counts 20 clients"}, []string{"machine", "result"},
+		},
+		{
+			"mixed", append(append([]string{"mixed", "-stalled", "0.05", "-sizes", "64:3,5000:1", "-rate", "100"}, few...), messages...),
+			[]string{"20 clients, 64:3,5000:1 bytes, 100 messages a second", "came and left"}, []string{"machine", "result"},
+		},
+		{
 			"compare", append(append([]string{"compare", "-rounds", "2", "-targets", "busbar", "-base", "busbar"}, few...), messages...),
 			[]string{"to busbar", "1.00–1.00"}, []string{"machine", "rounds", "summary"},
 		},
@@ -95,6 +107,13 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"compare", "-base", "other"}, "the base other"},
 		{[]string{"compare", "-rounds", "0"}, "-rounds 0"},
 		{[]string{"compare", "-targets", "busbar,"}, "a target without a name"},
+		{[]string{"slow", "-stalled", "x"}, `"x" is no share`},
+		{[]string{"slow", "-stalled", "30%"}, "stalled: 0.3 of the clients"},
+		{[]string{"slow", "-policy", "drop"}, `-policy "drop"`},
+		{[]string{"slow", "-rounds", "0"}, "-rounds 0"},
+		{[]string{"slow", "-lag-bytes", "-1"}, "-lag-bytes"},
+		{[]string{"churn", "-churn", "0"}, "churn: 0 clients a second"},
+		{[]string{"mixed", "-sizes", "64:"}, `sizes: "64:" isn't SIZE:WEIGHT`},
 	} {
 		code, out, errs := try(t, test.args...)
 		if code != exitUsage || !strings.Contains(errs, test.want) || strings.Count(errs, "\n") != 1 || out != "" {
@@ -111,7 +130,7 @@ func TestTargetThatEndsIsAFailure(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{{}, {"-help"}, {"fanout", "-help"}, {"idle", "-h"}, {"compare", "--help"}} {
+	for _, args := range [][]string{{}, {"-help"}, {"fanout", "-help"}, {"idle", "-h"}, {"compare", "--help"}, {"mixed", "-help"}} {
 		if code, out, errs := try(t, args...); code != exitOK || out == "" || errs != "" {
 			t.Errorf("%q: exit %d, %d bytes of help, %q", args, code, len(out), errs)
 		}
