@@ -49,7 +49,8 @@ type Loop struct {
 	walkAt  int  // the slot that it goes on with
 	// walkBytes is feed.bytes as it was when the walk began; nothing is trimmed meanwhile.
 	walkBytes int
-	slice     int // flushSlice, less in tests
+	slice     int  // flushSlice, less in tests
+	woken     bool // the mailbox had messages in it
 	iov       []unix.Iovec
 	delay     delay
 
@@ -123,6 +124,10 @@ func (l *Loop) empty() {
 			return true
 		}, nobody)
 	}
+	if l.woken {
+		l.woken = false
+		l.counters.wakes.Add(1)
+	}
 	for at := 0; at < len(writable); {
 		at = l.each(at, len(writable), func(i int) bool { l.resume(writable[i]); return true }, nobody)
 	}
@@ -157,9 +162,11 @@ func (l *Loop) readClock() {
 func (l *Loop) handle(e *entry) {
 	switch {
 	case e.frame != nil && e.audience == nil:
+		l.woken = true
 		l.feed.append(e.frame)
 		l.delay.unsent += e.frame.Size()
 	case e.frame != nil:
+		l.woken = true
 		l.address(e.frame, e.audience)
 	case e.task.run != nil:
 		l.guard(nil, func() { e.task.run(l) })
@@ -174,11 +181,16 @@ func (l *Loop) handle(e *entry) {
 func (l *Loop) address(f *Frame, a *Audience) {
 	switch {
 	case a.key != nil:
+		wanted := false
 		for slot := range l.subs.Subscribers(a.key) {
+			wanted = true
 			c := l.roster.clients[slot]
 			if !l.buffer(c, a.key, f) {
 				l.enqueue(c, f)
 			}
+		}
+		if !wanted {
+			l.counters.unwanted.Add(1)
 		}
 	case a.Clients != nil:
 		for _, id := range a.Clients {

@@ -6,7 +6,7 @@ import "sync/atomic"
 type counters struct {
 	accepted, messagesIn, bytesIn, pings, pongs atomic.Uint64
 	flushes, sends, bytes, frames, lagDropped   atomic.Uint64
-	panics, moved                               atomic.Uint64
+	panics, moved, wakes, unwanted              atomic.Uint64
 	lagging, subscriptions                      atomic.Int64
 	closed                                      [causeCount]atomic.Uint64
 	droppedLossy, droppedReliable               atomic.Uint64
@@ -43,6 +43,8 @@ type LoopStats struct {
 	FramesOut     uint64 `json:"frames_out"`  // messages that went to the kernel whole
 	LagDropped    uint64 `json:"lag_dropped"` // messages that slow clients lost
 	Panics        uint64 `json:"panics"`
+	Wakes         uint64 `json:"wakes"`          // turns that found messages in the mailbox; ticks and tasks don't count
+	Unwanted      uint64 `json:"unwanted"`       // messages to subscribers, of whom the loop had none
 	DroppedLossy  uint64 `json:"dropped_lossy"`  // by a full mailbox
 	DroppedOthers uint64 `json:"dropped_others"` // by a full mailbox: neither presence nor relay
 }
@@ -66,6 +68,7 @@ func (l *Loop) stats() LoopStats {
 		Pings: c.pings.Load(), Pongs: c.pongs.Load(),
 		Flushes: c.flushes.Load(), Sends: c.sends.Load(), BytesOut: c.bytes.Load(),
 		FramesOut: c.frames.Load(), LagDropped: c.lagDropped.Load(), Panics: c.panics.Load(),
+		Wakes: c.wakes.Load(), Unwanted: c.unwanted.Load(),
 		DroppedLossy: c.droppedLossy.Load(), DroppedOthers: c.droppedReliable.Load(),
 	}
 }
