@@ -29,6 +29,21 @@ type ServerStats struct {
 	Clients    int   `json:"clients"`    // connected, now
 	Sends      int64 `json:"sends"`      // system calls that wrote to clients; -1 where it can't count them
 	Deliveries int64 `json:"deliveries"` // messages that went to a client's socket
+
+	// What follows is of targets that take more than broadcasts.
+	Takes         []string          `json:"takes,omitempty"`         // TakesRows and so on
+	Subscriptions int               `json:"subscriptions,omitempty"` // pairs of a client and a row, now
+	Loops         []LoopCounts      `json:"loops,omitempty"`
+	Relayed       uint64            `json:"relayed,omitempty"` // messages of clients that were passed on
+	Limited       uint64            `json:"limited,omitempty"` // messages of clients that were too many to be
+	Dropped       map[string]uint64 `json:"dropped,omitempty"` // messages, by cause
+}
+
+// LoopCounts are of one of a target's event loops: totals since it started.
+type LoopCounts struct {
+	Clients  int    `json:"clients"`  // now
+	Wakes    uint64 `json:"wakes"`    // times that it was woken for messages
+	Unwanted uint64 `json:"unwanted"` // messages to a row that none of its clients had
 }
 
 // DialControl connects to a target's control address.

@@ -133,21 +133,15 @@ func (l *Load) run(ctx context.Context, sizes Mixture, from uint64) error {
 // Finish ends a run in which the messages below end were published, and returns what the
 // clients have seen, with the histograms of deliveries and upgrades.
 func (l *Load) Finish(ctx context.Context, end uint64) (total Report, latency, upgrades *hdrhistogram.Histogram, err error) {
-	latency, upgrades = newHistogram(), newHistogram()
-	replies, err := l.ask(ctx, instruction{Tell: tellFinish, End: end})
-	if err != nil {
-		return Report{}, nil, nil, err
-	}
-	for _, r := range replies {
-		total.add(r.Report)
-		if err := errors.Join(merge(latency, r.Report.Latency), merge(upgrades, r.Report.Upgrades)); err != nil {
-			return Report{}, nil, nil, err
-		}
-	}
-	return total, latency, upgrades, nil
+	return l.reports(ctx, instruction{Tell: tellFinish, End: end})
 }
 
 func (l *Load) ask(ctx context.Context, i instruction) ([]reply, error) {
+	return l.askWatching(ctx, i, nil)
+}
+
+// askWatching is ask for what takes a while: progress is called when there is some.
+func (l *Load) askWatching(ctx context.Context, i instruction, progress func(connected int)) ([]reply, error) {
 	l.asked++
 	i.ID = l.asked
 	for _, w := range l.workers {
@@ -157,7 +151,7 @@ func (l *Load) ask(ctx context.Context, i instruction) ([]reply, error) {
 	}
 	var replies []reply
 	for _, w := range l.workers {
-		r, err := l.answer(ctx, w, nil)
+		r, err := l.answer(ctx, w, progress)
 		if err != nil {
 			return nil, err
 		}

@@ -16,7 +16,11 @@ const countPatience = 250 * time.Millisecond
 // clients may have the last one before the server has counted it and gone to rest. Of a
 // server that counts otherwise that is asked for once, so that asking isn't what is measured.
 func (s *session) measure(messages uint64) (moment, error) {
-	due := int64(messages) * int64(s.opts.Load.Clients)
+	return s.measureAt(int64(messages) * int64(s.opts.Load.Clients))
+}
+
+// measureAt is measure for a server that is to be through with so many deliveries.
+func (s *session) measureAt(due int64) (moment, error) {
 	began := now()
 	for {
 		stats, err := s.server.control.Stats()

@@ -25,6 +25,9 @@ type publisher struct {
 	moved    int64        // and when that was
 	progress func(uint64) // called with the number of messages that are done
 	late     *hdrhistogram.Histogram
+
+	add  func(seq uint64) []byte // adds message seq to the control connection, for its stamp
+	done func() uint64           // how many messages, from 0 on, are where they have to go
 }
 
 // limit says when a phase ends: after so many messages, or so much time; zero is no limit,
@@ -45,7 +48,7 @@ func (l limit) reached(published uint64, began int64) bool {
 }
 
 func (p *publisher) stamp(published int64) {
-	putStamp(p.control.add(p.sizes.of(p.next)), p.next, published)
+	putStamp(p.add(p.next), p.next, published)
 	p.next++
 }
 
@@ -55,7 +58,7 @@ func (p *publisher) publishWindow(ctx context.Context, window int, until limit) 
 	first, began := p.next, now()
 	p.moved = began
 	for !until.reached(p.next-first, began) {
-		for p.next-p.load.Done() < uint64(window) && !until.reached(p.next-first, began) {
+		for p.next-p.done() < uint64(window) && !until.reached(p.next-first, began) {
 			p.stamp(now())
 		}
 		if err := p.control.flush(); err != nil {
@@ -96,7 +99,7 @@ const flushAt = 256 << 10
 // before goes out first when there is time.
 func (p *publisher) awaitDue(ctx context.Context, due int64) error {
 	p.look()
-	full := p.next-p.load.Done() >= maxOutstanding/2
+	full := p.next-p.done() >= maxOutstanding/2
 	if due <= now() && !full && len(p.control.buffer) < flushAt {
 		return ctx.Err()
 	}
@@ -122,7 +125,7 @@ func pause(ctx context.Context, until int64) error {
 
 // look asks how many messages every client has, and passes it on when that has changed.
 func (p *publisher) look() uint64 {
-	have := p.load.Done()
+	have := p.done()
 	if have != p.last {
 		p.last, p.moved = have, now()
 		p.progress(have)

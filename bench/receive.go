@@ -17,9 +17,17 @@ func (s *swarm) take(m *member, b []byte, at int64) error {
 		if !ok {
 			return nil
 		}
-		if f.op == opBinary {
+		switch {
+		case f.op == opBinary && s.rows.wants():
+			s.rows.deliver(s, f, at)
+		case f.op == opBinary:
 			s.deliver(m, f, at)
-		} else if err := s.control(m, f); err != nil {
+		case f.op == opText && s.relays != nil:
+			s.relays.deliver(s, f, at)
+		default:
+			err = s.control(m, f)
+		}
+		if err != nil {
 			return err
 		}
 		b = rest

@@ -17,6 +17,8 @@ type Report struct {
 
 	Latency  []byte `json:"latency,omitempty"`  // encoded histogram of the recorded deliveries, in ns
 	Upgrades []byte `json:"upgrades,omitempty"` // the same of connecting, upgrade included
+
+	Relays *RelayReport `json:"relays,omitempty"` // of the scenario presence
 }
 
 func (r *Report) add(o Report) {
@@ -33,6 +35,7 @@ func (r *Report) add(o Report) {
 		}
 		r.Closes[code] += n
 	}
+	r.Relays = r.Relays.add(o.Relays)
 	if r.Error == "" {
 		r.Error = o.Error
 	}

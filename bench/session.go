@@ -46,6 +46,8 @@ func (s *session) publisher(sizes Mixture) *publisher {
 	return &publisher{
 		control: s.server.control, load: s.load, sizes: sizes, stall: s.opts.Stall,
 		progress: func(uint64) {}, late: newHistogram(),
+		add:  func(seq uint64) []byte { return s.server.control.add(sizes.of(seq)) },
+		done: s.load.Done,
 	}
 }
 

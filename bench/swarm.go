@@ -53,6 +53,11 @@ type swarm struct {
 	latency    *hdrhistogram.Histogram
 	upgrades   *hdrhistogram.Histogram
 	report     Report
+
+	reading int32      // the member that is being read
+	counted uint64     // deliveries, of the two below
+	rows    *rowBook   // nil but in the scenario rows
+	relays  *relayBook // nil but in the scenario presence
 }
 
 // readBuffer is how much a client may take in one read, in bytes.
@@ -162,6 +167,7 @@ func (s *swarm) readable(index int32, m *member) {
 			return
 		}
 	}
+	s.reading = index
 	if err := s.take(m, b, now()); err != nil {
 		s.end(index, m, err)
 	}

@@ -56,13 +56,17 @@ func sends(perDelivery float64) string {
 }
 
 func outcome(failed string, interrupted bool) string {
+	return outcomeOf(failed, interrupted, "every message at every client, once, in order")
+}
+
+func outcomeOf(failed string, interrupted bool, good string) string {
 	switch {
 	case failed != "":
 		return "FAILED: " + failed
 	case interrupted:
 		return "interrupted"
 	}
-	return "every message at every client, once, in order"
+	return good
 }
 
 // WriteTable writes the result for people.

@@ -19,6 +19,9 @@ const (
 	tellChurn   = "churn"   // so many clients a second come and leave
 	tellCalm    = "calm"    // nobody comes or leaves any more
 	tellResume  = "resume"  // who has stopped reading reads what there is, up to the message End
+
+	tellRows     = "rows"     // what Rows says
+	tellPresence = "presence" // what Presence says
 )
 
 type instruction struct {
@@ -29,6 +32,9 @@ type instruction struct {
 	From    uint64      `json:"from,omitempty"`
 	End     uint64      `json:"end,omitempty"`
 	Churn   float64     `json:"churn,omitempty"`
+
+	Rows     *rowOrder      `json:"rows,omitempty"`
+	Presence *presenceOrder `json:"presence,omitempty"`
 }
 
 type reply struct {
@@ -39,9 +45,13 @@ type reply struct {
 	Report    Report `json:"report"`
 }
 
-// progressConnected marks a number in the progress pipe as clients connected; others are
+// These mark a number in the progress pipe as clients connected, and as deliveries that
+// all of the worker's clients together have had in scenarios that count them; others are
 // messages that every client of the worker has.
-const progressConnected = 1 << 63
+const (
+	progressConnected = 1 << 63
+	progressCounted   = 1 << 62
+)
 
 // catchUp bounds the wait for clients that others needn't wait for.
 const catchUp = 2 * time.Second
@@ -55,6 +65,7 @@ type worker struct {
 	swarm    *swarm
 	progress io.Writer
 	told     uint64 // progress as last written
+	counted  uint64 // the same, of deliveries
 	buffer   [8]byte
 }
 
@@ -86,6 +97,9 @@ func (w *worker) run(in io.Reader, out *json.Encoder) error {
 	go w.listen(in, instructions)
 	for {
 		if err := w.swarm.poll(w.swarm.turnOver()); err != nil {
+			return err
+		}
+		if err := w.swarm.relays.send(w.swarm); err != nil {
 			return err
 		}
 		if err := w.tellDone(); err != nil {
@@ -137,6 +151,10 @@ func (w *worker) do(i instruction) (r reply) {
 		err = s.calm()
 	case tellResume:
 		err = s.resume(i.End)
+	case tellRows:
+		r.Report, err = s.obeyRows(i.Rows, func() { _ = w.tellDone() })
+	case tellPresence:
+		r.Report, err = s.obeyPresence(i.Presence)
 	default:
 		err = fmt.Errorf("%q isn't an instruction", i.Tell)
 	}
@@ -153,6 +171,12 @@ func (w *worker) do(i instruction) (r reply) {
 // tellDone says how far all clients are, when that has changed. It costs a system call
 // for a message at most, and less when several have come together.
 func (w *worker) tellDone() error {
+	if n := w.swarm.counted; n != w.counted {
+		w.counted = n
+		if err := w.write(progressCounted | n); err != nil {
+			return err
+		}
+	}
 	if w.swarm.tally.low == w.told {
 		return nil
 	}

@@ -21,8 +21,8 @@ type workerProcess struct {
 	errors  *tail
 	reading sync.WaitGroup
 
-	done, connected atomic.Uint64
-	ended           atomic.Bool // there will be no more progress
+	done, connected, counted atomic.Uint64
+	ended                    atomic.Bool // there will be no more progress
 }
 
 // errWorker: a worker process ended by itself.
@@ -76,6 +76,8 @@ func (w *workerProcess) readProgress(pipe io.ReadCloser, changed chan<- struct{}
 		_, err := io.ReadFull(pipe, b[:])
 		if n := binary.NativeEndian.Uint64(b[:]); err == nil && n&progressConnected != 0 {
 			w.connected.Store(n &^ progressConnected)
+		} else if err == nil && n&progressCounted != 0 {
+			w.counted.Store(n &^ progressCounted)
 		} else if err == nil {
 			w.done.Store(n)
 		}

@@ -36,17 +36,25 @@ func obey(ctx context.Context, h *hub.Hub, conn net.Conn) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	c := &control{conn: conn, in: bufio.NewReaderSize(conn, readAhead), hub: h}
+	r := &records{control: c}
 	for {
 		size, err := c.head()
 		if err != nil {
 			return err
 		}
-		if size == bench.ControlStats {
+		switch size {
+		case bench.ControlStats:
 			if err = c.publish(ctx); err == nil {
 				err = answer(h, conn)
 			}
-		} else if err = c.read(size); err == nil && (!c.more() || len(c.messages) == h.Room()) {
-			err = c.publish(ctx)
+		case bench.ControlRow: // more is false before these: nothing waits
+			err = r.row(ctx)
+		case bench.ControlClients:
+			err = r.clients(ctx)
+		default:
+			if err = c.read(size); err == nil && (!c.more() || len(c.messages) == h.Room()) {
+				err = c.publish(ctx)
+			}
 		}
 		if err != nil {
 			return err
@@ -107,9 +115,15 @@ func (c *control) publish(ctx context.Context) error {
 
 func answer(h *hub.Hub, conn net.Conn) error {
 	s := h.Stats()
-	line, err := json.Marshal(bench.ServerStats{
+	stats := bench.ServerStats{
 		Clients: s.Clients, Sends: int64(s.Sends), Deliveries: int64(s.FramesDelivered),
-	})
+		Takes:         []string{bench.TakesRows, bench.TakesClients, bench.TakesPresence},
+		Subscriptions: s.Subscriptions, Relayed: s.Relayed, Limited: s.RateLimited, Dropped: s.Dropped,
+	}
+	for _, l := range s.Loops {
+		stats.Loops = append(stats.Loops, bench.LoopCounts{Clients: l.Clients, Wakes: l.Wakes, Unwanted: l.Unwanted})
+	}
+	line, err := json.Marshal(stats)
 	if err == nil {
 		_, err = conn.Write(append(line, '\n'))
 	}

@@ -31,6 +31,7 @@ type shared struct {
 	loadCores   string
 	json        string
 	busbar      []string // arguments of Busbar as a target
+	token       string
 }
 
 func newFlags(name string, s streams) *shared {
@@ -43,6 +44,7 @@ func newFlags(name string, s streams) *shared {
 	f.set.IntVar(&f.pace, "pace", 128, "connections that a worker may have under way at once")
 	f.set.StringVar(&f.serverCores, "server-cores", "auto", "`cores` of the server, such as 0 or 0-1; auto: the first; none: not pinned")
 	f.set.StringVar(&f.loadCores, "load-cores", "auto", "`cores` of the load; auto: all but the first; none: not pinned")
+	f.set.StringVar(&f.token, "token", "", "bearer `token` of every client")
 	f.set.StringVar(&f.json, "json", "", "write the result to a `file`")
 	return f
 }
@@ -130,7 +132,7 @@ func (f *shared) options(b *bar) (bench.Options, error) {
 	}
 	o := bench.Options{
 		Server: cores.Server, Progress: b.show,
-		Load: bench.LoadOptions{Worker: worker, Workers: f.workers, Clients: f.clients, Pace: f.pace, Cores: cores.Load},
+		Load: bench.LoadOptions{Worker: worker, Workers: f.workers, Clients: f.clients, Pace: f.pace, Cores: cores.Load, Token: f.token},
 	}
 	if f.target != "" {
 		o.Target, err = f.resolve(f.target)

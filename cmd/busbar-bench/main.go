@@ -7,6 +7,8 @@
 //	busbar-bench churn …      a fan-out while clients leave and come
 //	busbar-bench mixed …      all of that at once, with messages of several sizes
 //	busbar-bench loops …      how much faster more event loops are
+//	busbar-bench rows …       messages to rows with few subscribers: CPU, memory per subscription
+//	busbar-bench presence …   messages of clients to all clients, and many leaving at once
 //	busbar-bench compare …    several servers in turn, and their ratios
 //	busbar-bench target …     Busbar as it is measured; the other commands start it
 package main
@@ -42,16 +44,18 @@ type streams struct {
 type command func(ctx context.Context, args []string, s streams) error
 
 var commands = map[string]command{
-	"fanout":  fanout,
-	"idle":    idle,
-	"storm":   storm,
-	"slow":    slow,
-	"churn":   churn,
-	"mixed":   mixed,
-	"loops":   loops,
-	"compare": compare,
-	"target":  func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
-	"worker":  func(_ context.Context, _ []string, s streams) error { return bench.RunWorker(s.in, s.out) },
+	"fanout":   fanout,
+	"idle":     idle,
+	"storm":    storm,
+	"slow":     slow,
+	"churn":    churn,
+	"mixed":    mixed,
+	"loops":    loops,
+	"rows":     rows,
+	"presence": presence,
+	"compare":  compare,
+	"target":   func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
+	"worker":   func(_ context.Context, _ []string, s streams) error { return bench.RunWorker(s.in, s.out) },
 }
 
 const usage = `usage: busbar-bench COMMAND [flags]
@@ -63,6 +67,8 @@ const usage = `usage: busbar-bench COMMAND [flags]
   churn     a fan-out while clients leave and come
   mixed     all of that at once, with messages of several sizes
   loops     how much faster more event loops are
+  rows      messages to rows with few subscribers: CPU, memory per subscription
+  presence  messages of clients to all clients, and many leaving at once
   compare   several servers in turn, and their ratios
   target    Busbar as it is measured; the other commands start it
 
@@ -82,7 +88,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	}
 	c := commands[args[0]]
 	if c == nil {
-		fmt.Fprintf(s.err, "busbar-bench: %q isn't a command; there are fanout, idle, storm, slow, churn, mixed, loops, compare and target\n", args[0])
+		fmt.Fprintf(s.err, "busbar-bench: %q isn't a command; busbar-bench help lists them\n", args[0])
 		return exitUsage
 	}
 	err := c(ctx, args[1:], s)

@@ -56,6 +56,14 @@ func TestCommandsPrintATableAndWriteJSON(t *testing.T) {
 			[]string{"20 clients, 64:3,5000:1 bytes, 100 messages a second", "came and left"}, []string{"machine", "result"},
 		},
 		{
+			"rows", append(append([]string{"rows", "-rows", "4", "-settle", "1ms", "-token", "any"}, few...), messages...),
+			[]string{"20 clients, 4 rows each, 3 to a row, 128 bytes, window of 1", "per subscription", "to 3 clients"}, []string{"machine", "result"},
+		},
+		{
+			"presence", append([]string{"presence", "-duration", "100ms", "-warm-up", "0", "-leave", "5"}, few...),
+			[]string{"20 clients, 2 of them send", "CPU per delivery", "messages to each of 15 that stayed"}, []string{"machine", "result"},
+		},
+		{
 			"compare", append(append([]string{"compare", "-rounds", "2", "-targets", "busbar", "-base", "busbar"}, few...), messages...),
 			[]string{"to busbar", "1.00–1.00"}, []string{"machine", "rounds", "summary"},
 		},
@@ -104,6 +112,10 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"loops", "-counts", "1,x"}, `"x" isn't a number of event loops`},
 		{[]string{"loops", "-messages", "20", "-size", "65536"}, "may not fit"},
 		{[]string{"storm", "-sessions", "-target", "raw"}, "raw has no sessions"},
+		{[]string{"rows", "-subscribers", "0"}, "-subscribers 0"},
+		{[]string{"rows", "-clients", "2"}, "3 subscribers, 2 clients"},
+		{[]string{"presence", "-rate", "0"}, "-rate"},
+		{[]string{"presence", "-leave", "1000"}, "leave: 1000 of 1000 clients"},
 		{[]string{"compare", "-base", "other"}, "the base other"},
 		{[]string{"compare", "-rounds", "0"}, "-rounds 0"},
 		{[]string{"compare", "-targets", "busbar,"}, "a target without a name"},
@@ -134,5 +146,16 @@ func TestHelp(t *testing.T) {
 		if code, out, errs := try(t, args...); code != exitOK || out == "" || errs != "" {
 			t.Errorf("%q: exit %d, %d bytes of help, %q", args, code, len(out), errs)
 		}
+	}
+}
+
+func TestTokenIsTheClients(t *testing.T) {
+	f := newFlags("fanout", streams{})
+	if err := f.parse([]string{"-token", "secret"}); err != nil {
+		t.Fatal(err)
+	}
+	o, err := f.options(newBar(nil))
+	if err != nil || o.Load.Token != "secret" {
+		t.Errorf("token %q, %v", o.Load.Token, err)
 	}
 }
