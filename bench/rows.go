@@ -128,6 +128,10 @@ func (run *rowsRun) subscribeAll(ctx context.Context) (err error) {
 	if run.r.Connected, err = run.settled(ctx); err != nil {
 		return err
 	}
+	if run.r.Interrupted {
+		run.r.Subscriptions = 0
+		return nil
+	}
 	before, err := run.measureAt(0)
 	if err != nil {
 		return err
@@ -137,16 +141,21 @@ func (run *rowsRun) subscribeAll(ctx context.Context) (err error) {
 	began := now()
 	_, err = run.load.askWatching(ctx, instruction{Tell: tellRows, Rows: order},
 		func(int) { run.o.Progress("subscribing", int64(run.load.Counted()), of) })
+	run.r.SubscribeSeconds = float64(now()-began) / 1e9
+	if ctx.Err() != nil {
+		run.r.Interrupted, run.r.Subscriptions = true, int(run.load.Counted())
+		return nil // workers are still at it: nothing more can be asked of them
+	}
 	if err != nil {
 		return err
 	}
-	run.r.SubscribeSeconds = float64(now()-began) / 1e9
 	run.due, run.have = uint64(of), uint64(of)
 	after, err := run.measureAt(of)
 	if err != nil {
 		return err
 	}
 	run.r.Loops = len(after.stats.Loops)
+	run.r.LoopsWanted = loopsWanted(after.stats.Loops, run.o.Subscribers)
 	run.r.SubscribeCPU = float64(after.cpu.minus(before.cpu).Server()) / float64(of)
 	if after.stats.Subscriptions != int(of) {
 		return fmt.Errorf("subscribing: %s counts %d subscriptions where all clients have %d",

@@ -59,6 +59,9 @@ func TestRowsReachTheirSubscribers(t *testing.T) {
 			if r.ToRows.Wakes > r.ToRows.Deliveries {
 				t.Errorf("%d wakes for %d deliveries", r.ToRows.Wakes, r.ToRows.Deliveries)
 			}
+			if o.Window == 1 && o.Rate == 0 && (r.LoopsWanted < 1 || r.LoopsWanted > 3) {
+				t.Errorf("%v loops have a subscriber of a row with 3", r.LoopsWanted)
+			}
 			if r.OverSome <= 0 || r.OverAll <= 0 || (o.Rate > 0) != (r.ToRows.Late.Count > 0) {
 				t.Errorf("ratios %v and %v, %d times late", r.OverSome, r.OverAll, r.ToRows.Late.Count)
 			}
@@ -66,13 +69,14 @@ func TestRowsReachTheirSubscribers(t *testing.T) {
 	}
 }
 
-func TestInterruptedRowsHaveAResult(t *testing.T) {
+// interruptedRows is the result of a run that ends when a phase has begun.
+func interruptedRows(t *testing.T, during string) *bench.RowsResult {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o := rowsOptions(t, 30)
-	o.Messages, o.Duration = 0, time.Hour
+	o.Rows, o.Messages, o.Duration = 500, 0, time.Hour
 	o.Progress = func(phase string, done, _ int64) {
-		if phase == "rows" && done > 0 {
+		if phase == during && done > 0 {
 			cancel()
 		}
 	}
@@ -80,6 +84,22 @@ func TestInterruptedRowsHaveAResult(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var table strings.Builder
+	if err := r.WriteTable(&table); err != nil || !strings.Contains(table.String(), "interrupted") {
+		t.Errorf("%v, printed %s", err, table.String())
+	}
+	return r
+}
+
+func TestInterruptedSubscribingHasAResult(t *testing.T) {
+	r := interruptedRows(t, "subscribing")
+	if !r.Interrupted || r.Failed != "" || r.Subscriptions == 0 || r.ToRows.Messages != 0 {
+		t.Errorf("interrupted: %v, failed: %q, %d subscriptions, %d messages", r.Interrupted, r.Failed, r.Subscriptions, r.ToRows.Messages)
+	}
+}
+
+func TestInterruptedRowsHaveAResult(t *testing.T) {
+	r := interruptedRows(t, "rows")
 	if !r.Interrupted || r.Failed != "" || r.ToRows.Messages == 0 || r.ToSome.Messages != 0 {
 		t.Errorf("interrupted: %v, failed: %q, %d messages to rows, %d to some", r.Interrupted, r.Failed, r.ToRows.Messages, r.ToSome.Messages)
 	}

@@ -39,17 +39,20 @@ type RowsResult struct {
 	Cores         Cores   `json:"cores"`
 	Interrupted   bool    `json:"interrupted,omitempty"`
 
-	SubscribeSeconds float64   `json:"subscribe_seconds"`         // from the first question to the last snapshot
-	SubscribeCPU     float64   `json:"subscribe_cpu_ns"`          // of the server, per subscription
-	Connected        Memory    `json:"connected"`                 // before anybody subscribed
-	Subscribed       Memory    `json:"subscribed"`                // when all had
-	PerSubscription  float64   `json:"resident_per_subscription"` // growth of Resident, bytes
-	Loops            int       `json:"loops"`                     // of the server
-	ToRows           RowsPhase `json:"to_rows"`                   // publishes to rows
-	ToSome           RowsPhase `json:"to_some"`                   // to as many clients, without rows
-	ToAll            RowsPhase `json:"to_all"`                    // to all clients
-	OverSome         float64   `json:"rows_over_some,omitempty"`  // CPU per delivery, by that of ToSome
-	OverAll          float64   `json:"rows_over_all,omitempty"`   // CPU per delivery, by that of ToAll
+	SubscribeSeconds float64 `json:"subscribe_seconds"`         // from the first question to the last snapshot
+	SubscribeCPU     float64 `json:"subscribe_cpu_ns"`          // of the server, per subscription
+	Connected        Memory  `json:"connected"`                 // before anybody subscribed
+	Subscribed       Memory  `json:"subscribed"`                // when all had
+	PerSubscription  float64 `json:"resident_per_subscription"` // growth of Resident, bytes
+	Loops            int     `json:"loops"`                     // of the server
+	// LoopsWanted is how many loops have a subscriber of a row, on average over rows whose
+	// subscribers are anybody: what Wakes per message is when messages come one at a time.
+	LoopsWanted float64   `json:"loops_wanted"`
+	ToRows      RowsPhase `json:"to_rows"`                  // publishes to rows
+	ToSome      RowsPhase `json:"to_some"`                  // to as many clients, without rows
+	ToAll       RowsPhase `json:"to_all"`                   // to all clients
+	OverSome    float64   `json:"rows_over_some,omitempty"` // CPU per delivery, by that of ToSome
+	OverAll     float64   `json:"rows_over_all,omitempty"`  // CPU per delivery, by that of ToAll
 
 	Report Report `json:"report"`           // of the whole run
 	Failed string `json:"failed,omitempty"` // why the run doesn't count
@@ -113,4 +116,20 @@ func (r *RowsResult) compare() {
 	if r.ToAll.PerDelivery > 0 {
 		r.OverAll = r.ToRows.PerDelivery / r.ToAll.PerDelivery
 	}
+}
+
+// loopsWanted is on how many loops so many clients are, on average over all choices of them.
+func loopsWanted(loops []LoopCounts, clients int) (wanted float64) {
+	all := 0
+	for _, l := range loops {
+		all += l.Clients
+	}
+	for _, l := range loops {
+		none := 1.0 // the probability that the loop has none of them
+		for i := range clients {
+			none *= max(float64(all-l.Clients-i), 0) / float64(max(all-i, 1))
+		}
+		wanted += 1 - none
+	}
+	return wanted
 }

@@ -18,16 +18,20 @@ func (r *RowsResult) WriteTable(w io.Writer) error {
 	t.add("outcome", outcomeOf(r.Failed, r.Interrupted, "every message at exactly its subscribers, once, in order"))
 	t.add("subscribing", fmt.Sprintf("%d in %.2f s, %.0f a second, CPU %s each",
 		r.Subscriptions, r.SubscribeSeconds, float64(r.Subscriptions)/max(r.SubscribeSeconds, 1e-9), span(r.SubscribeCPU)))
-	t.add("memory", fmt.Sprintf("%s per subscription; resident %s connected, %s subscribed (%s)", size(r.PerSubscription),
-		size(float64(r.Connected.Resident)), size(float64(r.Subscribed.Resident)), r.Connected.Source))
+	if r.Subscribed.Resident > 0 {
+		t.add("memory", fmt.Sprintf("%s per subscription; resident %s connected, %s subscribed (%s)", size(r.PerSubscription),
+			size(float64(r.Connected.Resident)), size(float64(r.Subscribed.Resident)), r.Connected.Source))
+	}
 	if r.OverSome > 0 {
 		t.add("rows, CPU per delivery", fmt.Sprintf("%.2f of that to as many clients without rows", r.OverSome))
 	}
 	if r.OverAll > 0 {
 		t.add("", fmt.Sprintf("%.2f of that of a message to all", r.OverAll))
 	}
-	t.add("loops without a subscriber", fmt.Sprintf("given %d messages", r.ToRows.Unwanted))
-	if err := t.write(w, 0); err != nil {
+	if r.ToRows.Messages > 0 {
+		t.add("loops with a subscriber", fmt.Sprintf("%.3f a row on average; those without one were given %d messages", r.LoopsWanted, r.ToRows.Unwanted))
+	}
+	if err := t.write(w, 0); err != nil || r.ToRows.Messages == 0 {
 		return err
 	}
 	fmt.Fprintln(w)
