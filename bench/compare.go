@@ -42,6 +42,7 @@ type Summary struct {
 	Deliveries Spread `json:"deliveries_per_second"`
 	P50        Spread `json:"p50_ns"`
 	P99        Spread `json:"p99_ns"`
+	Max        Spread `json:"max_ns"`
 	Failures   int    `json:"failures"` // rounds that don't count
 }
 
@@ -99,6 +100,7 @@ func (c *Comparison) measure(ctx context.Context, round *Round, o FanoutOptions)
 	r, err := Fanout(ctx, o)
 	switch {
 	case err == nil:
+		r.Latency.Curve, r.Late.Curve = nil, nil // too much of them in a file, and nobody draws them
 		round.Results = append(round.Results, r)
 	case !errors.Is(err, context.Canceled):
 		round.Errors[o.Target.Name] = err.Error()
@@ -144,6 +146,7 @@ func (c *Comparison) summarise(targets []Target) {
 			Deliveries: c.spread(t.Name, func(f *FanoutResult) float64 { return float64(f.Deliveries) / f.Seconds }),
 			P50:        c.spread(t.Name, func(f *FanoutResult) float64 { return float64(f.Latency.P50) }),
 			P99:        c.spread(t.Name, func(f *FanoutResult) float64 { return float64(f.Latency.P99) }),
+			Max:        c.spread(t.Name, func(f *FanoutResult) float64 { return float64(f.Latency.Max) }),
 			Failures:   c.failures(t.Name),
 		})
 	}

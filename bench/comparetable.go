@@ -9,9 +9,12 @@ import (
 
 // WriteTable writes the comparison for people: medians, and the range of the ratio.
 func (c *Comparison) WriteTable(w io.Writer) error {
-	m := c.Machine
-	fmt.Fprintf(w, "%s, Linux %s, %d × %s, %.0f GiB, %s\n", m.Date.Format("2006-01-02 15:04 MST"), m.Kernel, m.Cores, m.CPU,
-		float64(m.Memory)/(1<<30), m.Go)
+	c.Machine.write(w)
+	return c.writeFigures(w)
+}
+
+// writeFigures is the table without the machine.
+func (c *Comparison) writeFigures(w io.Writer) error {
 	ratio := "ratio"
 	if c.Base != "" {
 		ratio = "to " + c.Base

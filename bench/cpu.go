@@ -28,6 +28,8 @@ func (c CPU) minus(o CPU) CPU {
 	}
 }
 
+func (c CPU) plus(o CPU) CPU { return c.minus(CPU{}.minus(o)) }
+
 // Server is what counts as the server's: its process and the ksoftirqd of its cores.
 func (c CPU) Server() int64 { return c.Process + c.Ksoftirqd }
 

@@ -26,8 +26,8 @@ type FanoutResult struct {
 	// Sends is write system calls per delivery; -1 when the server can't count them.
 	Sends   float64 `json:"sends_per_delivery"`
 	Latency Latency `json:"latency"`
-	Late    Latency `json:"publisher_late"` // of runs at a rate: part of Latency that is the bench's own
-	Memory  Memory  `json:"memory"`         // at the end
+	Late    Latency `json:"publisher_late,omitzero"` // of runs at a rate: part of Latency that is the bench's own
+	Memory  Memory  `json:"memory"`                  // at the end
 
 	Report Report `json:"report"`           // of the whole run, warm-up included
 	Failed string `json:"failed,omitempty"` // why the run doesn't count

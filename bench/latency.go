@@ -41,6 +41,31 @@ type Latency struct {
 	P99   int64   `json:"p99_ns"`
 	P999  int64   `json:"p999_ns"`
 	Max   int64   `json:"max_ns"`
+	// Curve has more of the distribution, by rising quantile; it ends with Max.
+	Curve []Quantile `json:"curve,omitempty"`
+}
+
+// Quantile says that so many percent took NS nanoseconds or less.
+type Quantile struct {
+	Percent float64 `json:"percent"`
+	NS      int64   `json:"ns"`
+}
+
+// curvePercents are the points of a curve. Those that not a single value lies above are
+// left out.
+var curvePercents = []float64{
+	0, 5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92.5, 95, 96, 97, 98, 99,
+	99.3, 99.5, 99.7, 99.8, 99.9, 99.95, 99.97, 99.99, 99.995, 99.999, 99.9995, 99.9999,
+}
+
+func curveOf(h *hdrhistogram.Histogram) []Quantile {
+	var curve []Quantile
+	for _, percent := range curvePercents {
+		if (1-percent/100)*float64(h.TotalCount()) >= 1 {
+			curve = append(curve, Quantile{percent, h.ValueAtQuantile(percent)})
+		}
+	}
+	return append(curve, Quantile{100, h.Max()})
 }
 
 func latencyOf(h *hdrhistogram.Histogram) Latency {
@@ -50,6 +75,6 @@ func latencyOf(h *hdrhistogram.Histogram) Latency {
 	return Latency{
 		Count: uint64(h.TotalCount()), Mean: h.Mean(), Max: h.Max(),
 		P50: h.ValueAtQuantile(50), P90: h.ValueAtQuantile(90),
-		P99: h.ValueAtQuantile(99), P999: h.ValueAtQuantile(99.9),
+		P99: h.ValueAtQuantile(99), P999: h.ValueAtQuantile(99.9), Curve: curveOf(h),
 	}
 }

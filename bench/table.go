@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/busbar-ws/busbar/bench/report"
 )
 
 // rows are lines of cells.
@@ -13,8 +15,13 @@ type rows [][]string
 
 func (r *rows) add(cells ...string) { *r = append(*r, cells) }
 
-// write aligns the cells; flags are of package tabwriter.
+// write aligns the cells; flags are of package tabwriter. With AlignRight the first line
+// is a heading.
 func (r rows) write(w io.Writer, flags uint) error {
+	if page, ok := w.(*report.Parts); ok { // it aligns them itself
+		page.AddTable(r, flags&tabwriter.AlignRight != 0)
+		return nil
+	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', flags)
 	end := "\n"
 	if flags&tabwriter.AlignRight != 0 {

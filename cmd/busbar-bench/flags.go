@@ -32,6 +32,8 @@ type shared struct {
 	json        string
 	busbar      []string // arguments of Busbar as a target
 	token       string
+	html        string
+	line        string // the command line, for reports
 }
 
 func newFlags(name string, s streams) *shared {
@@ -46,6 +48,7 @@ func newFlags(name string, s streams) *shared {
 	f.set.StringVar(&f.loadCores, "load-cores", "auto", "`cores` of the load; auto: all but the first; none: not pinned")
 	f.set.StringVar(&f.token, "token", "", "bearer `token` of every client")
 	f.set.StringVar(&f.json, "json", "", "write the result to a `file`")
+	f.set.StringVar(&f.html, "html", "", "write a report with charts to a `file`")
 	return f
 }
 
@@ -58,6 +61,7 @@ func (f *shared) parse(args []string) error {
 		f.set.Usage()
 		return flag.ErrHelp
 	}
+	f.line = strings.Join(append([]string{f.set.Name()}, args...), " ")
 	f.set.SetOutput(io.Discard) // mistakes are told in one line
 	if err := f.set.Parse(args); err != nil {
 		return usagef("%v", err)
