@@ -1,11 +1,12 @@
 # Every target is a script in scripts/ that can be run by hand. Variables that they
 # read, from the environment or after make: FUZZTIME, TEST_TIMEOUT, HEAVY_PKGS, HEAVY_TAGS,
-# STATICCHECK_VERSION, BENCH, BENCHTIME, TAGS, VERSION.
+# STATICCHECK_VERSION, BENCH, BENCHTIME, ROUNDS, DURATION, CLIENTS, DOCS, README, TAGS,
+# VERSION.
 
-.PHONY: help test lint vet race heavy fuzz bench build run clean
+.PHONY: help test lint vet race heavy fuzz bench microbench build run clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 test: ## everything that has to hold: lint, race, heavy, fuzz (installs what it needs)
 	@scripts/test
@@ -28,8 +29,11 @@ heavy: ## tests that hold many connections, without the race detector
 fuzz: ## every fuzz target for FUZZTIME (5s)
 	@scripts/fuzz
 
-bench: ## Go benchmarks that match BENCH (all)
+bench: ## the comparison that README shows (about 12 minutes, a quiet machine)
 	@scripts/bench
+
+microbench: ## Go benchmarks that match BENCH (all)
+	@scripts/microbench
 
 build: ## build bin/busbar
 	@scripts/build

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"strings"
 
 	"github.com/busbar-ws/busbar/bench"
 )
@@ -19,13 +18,9 @@ func compare(ctx context.Context, args []string, s streams) error {
 	if *rounds < 1 {
 		return usagef("-rounds %d: at least 1", *rounds)
 	}
-	var resolved []bench.Target
-	for name := range strings.SplitSeq(*targets, ",") {
-		t, err := f.resolve(strings.TrimSpace(name))
-		if err != nil {
-			return err
-		}
-		resolved = append(resolved, t)
+	resolved, err := f.resolveAll(*targets)
+	if err != nil {
+		return err
 	}
 	b := newBar(s.err)
 	o, err := f.options(b)

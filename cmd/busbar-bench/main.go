@@ -10,6 +10,7 @@
 //	busbar-bench rows …       messages to rows with few subscribers: CPU, memory per subscription
 //	busbar-bench presence …   messages of clients to all clients, and many leaving at once
 //	busbar-bench compare …    several servers in turn, and their ratios
+//	busbar-bench suite …      the comparison that README shows
 //	busbar-bench target …     Busbar as it is measured; the other commands start it
 package main
 
@@ -54,6 +55,7 @@ var commands = map[string]command{
 	"rows":     rows,
 	"presence": presence,
 	"compare":  compare,
+	"suite":    suite,
 	"target":   func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
 	"worker":   func(_ context.Context, _ []string, s streams) error { return bench.RunWorker(s.in, s.out) },
 }
@@ -70,6 +72,7 @@ const usage = `usage: busbar-bench COMMAND [flags]
   rows      messages to rows with few subscribers: CPU, memory per subscription
   presence  messages of clients to all clients, and many leaving at once
   compare   several servers in turn, and their ratios
+  suite     the comparison that README shows: fan-out, memory and handshakes of all
   target    Busbar as it is measured; the other commands start it
 
 busbar-bench COMMAND -help lists a command's flags.
