@@ -128,3 +128,21 @@ func (c *Comparison) latencyChart() report.Bars {
 
 // Where is the machine that the comparison was made on.
 func (c *Comparison) Where() Machine { return c.Machine }
+
+// Charts are how many times as fast each target was.
+func (r *LoopsResult) Charts() []report.Chart {
+	if len(r.Summary) == 0 {
+		return nil
+	}
+	first := r.Summary[0].Target
+	b := report.Bars{Title: "Deliveries per second, divided by those of " + first, Line: 1}
+	for i, s := range r.Summary {
+		b.Note = fmt.Sprintf("%d clients, messages of %d bytes. %s More is better.", r.Clients, r.Size, medians(s.PerSecond.Rounds))
+		row := spreadRow(s.Target, first, s.Speedup, shortRatio)
+		if i > 0 {
+			row.Rank = report.Own
+		}
+		b.Rows = append(b.Rows, row)
+	}
+	return []report.Chart{b}
+}

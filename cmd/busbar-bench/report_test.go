@@ -54,6 +54,7 @@ func TestReportsOfEveryScenario(t *testing.T) {
 		{"fanout", messages, 2, []string{"Latency of delivery", "CPU per delivery", "sends per delivery"}},
 		{"idle", []string{"-settle", "1ms"}, 1, []string{"Memory per idle connection", "resident before"}},
 		{"storm", nil, 2, []string{"Latency of connecting", "CPU per handshake"}},
+		{"loops", []string{"-rounds", "1", "-messages", "3"}, 1, []string{"divided by those of loops-1", ">loops-2<"}},
 		{
 			"compare", append([]string{"-rounds", "2", "-targets", "busbar,other=" + self + " target", "-base", "busbar"}, messages...), 3,
 			[]string{"divided by that of busbar", ">other<", "<th>p99</th>"},
