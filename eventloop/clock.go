@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
 
 	"github.com/busbar-ws/busbar/wsproto"
 )
@@ -63,7 +64,14 @@ func (l *Loop) checkAlive(c *Client) {
 		l.write(c, l.scratch)
 		return
 	}
-	if quiet >= ticks(l.opts.PingInterval+l.opts.PongTimeout) {
+	if quiet >= ticks(l.opts.PingInterval+l.opts.PongTimeout) && !c.unread() {
 		l.drop(c, CauseDead)
 	}
+}
+
+// unread is true when the socket holds bytes that the loop hasn't got round to. A loop that
+// is behind with very many clients must not take its own delay for their silence.
+func (c *Client) unread() bool {
+	n, err := unix.IoctlGetInt(int(c.fd), unix.TIOCINQ) // SIOCINQ, tcp(7)
+	return err == nil && n > 0
 }

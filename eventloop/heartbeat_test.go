@@ -3,6 +3,7 @@ package eventloop
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -66,6 +67,40 @@ func TestQuietClients(t *testing.T) {
 			return
 		}
 	}
+}
+
+// A pong that the loop hasn't read yet is a sign of life: a loop that is late mustn't end
+// connections for it. Without one the same client is dead.
+func TestUnreadPongKeepsClient(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h)
+	p := dial(t, e, "name=x")
+	check := func(before func(*Client)) (left state) {
+		on(t, e, h.id("x"), func(c *Client) {
+			before(c)
+			c.set(flagPinged)
+			c.heard = c.loop.now - ticks(e.opts.PingInterval+e.opts.PongTimeout)
+			c.loop.checkAlive(c)
+			left = c.state
+		})
+		return left
+	}
+	late := check(func(c *Client) { // the loop is in here, and so reads nothing
+		p.send(ws.OpPong, "")
+		for deadline := time.Now().Add(patience); !c.unread() && time.Now().Before(deadline); {
+			runtime.Gosched()
+		}
+	})
+	if late != open {
+		t.Errorf("with a pong unread the client's state is %d, want %d", late, open)
+	}
+	p.send(ws.OpPing, "still here")
+	p.expect(ws.OpPong, "still here") // and the loop has read everything
+	if silent := check(func(*Client) {}); silent != gone {
+		t.Errorf("with nothing unread the client's state is %d, want %d", silent, gone)
+	}
+	p.expectEnd()
 }
 
 // A session that expires ends its connection with 1008 (PROTOCOL 3, close codes).
