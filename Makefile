@@ -1,9 +1,9 @@
 # Every target is a script in scripts/ that can be run by hand. Variables that they
 # read, from the environment or after make: FUZZTIME, TEST_TIMEOUT, HEAVY_PKGS, HEAVY_TAGS,
 # STATICCHECK_VERSION, BENCH, BENCHTIME, ROUNDS, DURATION, CLIENTS, DOCS, README, TAGS,
-# VERSION.
+# VERSION, CONNECTIONS, GUEST, PING_INTERVAL.
 
-.PHONY: help test lint vet race heavy fuzz bench microbench build run clean
+.PHONY: help test lint vet race heavy fuzz bench scale microbench build run clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,9 @@ fuzz: ## every fuzz target for FUZZTIME (5s)
 
 bench: ## the comparison that README shows (about 12 minutes, a quiet machine)
 	@scripts/bench
+
+scale: ## memory of CONNECTIONS (100000) in one process, and a message to all
+	@scripts/scale
 
 microbench: ## Go benchmarks that match BENCH (all)
 	@scripts/microbench

@@ -15,12 +15,13 @@ const clientsPerSource = 25_000
 
 // connectPlan is what a swarm is to connect.
 type connectPlan struct {
-	Server  string `json:"server"`          // address and port
-	Clients int    `json:"clients"`         // of this swarm
-	First   int    `json:"first"`           // clients of the swarms before: says whose source addresses are taken
-	Pace    int    `json:"pace"`            // connections that may be under way at once
-	Token   string `json:"token,omitempty"` // bearer token of every client
-	Roles   roles  `json:"roles,omitzero"`
+	Server  string        `json:"server"`          // address and port
+	Clients int           `json:"clients"`         // of this swarm
+	First   int           `json:"first"`           // clients of the swarms before: says whose source addresses are taken
+	Pace    int           `json:"pace"`            // connections that may be under way at once
+	Token   string        `json:"token,omitempty"` // bearer token of every client
+	Roles   roles         `json:"roles,omitzero"`
+	Stall   time.Duration `json:"stall"` // without any progress; ends connecting
 
 	address netip.AddrPort
 	request []byte
@@ -51,9 +52,6 @@ func (p *connectPlan) source(index int) (addr [4]byte, ok bool) {
 	return [4]byte{127, 0, 1, byte(n)}, p.address.Addr().IsLoopback()
 }
 
-// connectStall ends connecting when nothing has happened for so long.
-const connectStall = 10 * time.Second
-
 var errStall = errors.New("nothing happened any more")
 
 // connect carries out a plan; told is called with the number of members that are open.
@@ -81,8 +79,8 @@ func (s *swarm) connect(plan connectPlan, told func(int)) error {
 			last = now()
 			told(s.connected)
 		}
-		if now()-last > int64(connectStall) {
-			return fmt.Errorf("connecting %d clients: %w after %d for %v", plan.Clients, errStall, s.connected, connectStall)
+		if now()-last > int64(plan.Stall) {
+			return fmt.Errorf("connecting %d clients: %w after %d for %v", plan.Clients, errStall, s.connected, plan.Stall)
 		}
 	}
 	return nil

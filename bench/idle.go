@@ -12,6 +12,9 @@ type IdleOptions struct {
 	// Settle is the time between connecting and measuring. Default 3 s: what a server
 	// gives back by itself, it should have given back.
 	Settle time.Duration
+	// Measured is called with the result while the connections still stand: ending a million
+	// of them takes minutes. It may be nil.
+	Measured func(*IdleResult)
 }
 
 // IdleResult is what connections cost while nothing is sent; bytes.
@@ -19,6 +22,7 @@ type IdleResult struct {
 	Target   string  `json:"target"`
 	Clients  int     `json:"clients"`
 	Workers  int     `json:"workers"`
+	Connect  float64 `json:"connect_seconds"`               // until all were
 	Before   Memory  `json:"before"`                        // the server alone
 	Idle     Memory  `json:"idle"`                          // with all connections
 	Sent     Memory  `json:"broadcast"`                     // after a message to all of them
@@ -26,6 +30,8 @@ type IdleResult struct {
 	UserSent float64 `json:"user_per_connection_broadcast"` // the same after the message
 	Slab     float64 `json:"kernel_slab_per_connection"`    // of both ends
 	Buffers  float64 `json:"kernel_buffers_per_connection"` // of both ends
+
+	Delivery Latency `json:"delivery"` // of the message
 
 	Report Report `json:"report"`
 	Failed string `json:"failed,omitempty"`
@@ -45,6 +51,9 @@ func Idle(ctx context.Context, o IdleOptions) (*IdleResult, error) {
 		return nil, err
 	}
 	r, err := s.idle(ctx, &o)
+	if err == nil && o.Measured != nil {
+		o.Measured(r)
+	}
 	if closing := s.close(); closing != nil && err == nil && r.Failed == "" {
 		r.Failed = closing.Error()
 	}
@@ -63,6 +72,7 @@ func (s *session) idle(ctx context.Context, o *IdleOptions) (*IdleResult, error)
 	if err = s.connectAll(ctx); err != nil {
 		return nil, err
 	}
+	r.Connect = s.connect.Seconds()
 	o.Progress("settling", 0, 0)
 	// Ctrl-C ends the wait: what there is then is looked at.
 	r.Interrupted = pause(ctx, now()+int64(o.Settle)) != nil
@@ -84,9 +94,7 @@ func (s *session) idleBroadcast(ctx context.Context, o *IdleOptions, r *IdleResu
 	if r.Sent, err = readMemory(s.server.pid()); err != nil {
 		return err
 	}
-	var deliveries uint64
-	r.Report, deliveries, err = s.books(p.next)
-	if err != nil {
+	if r.Report, r.Delivery, err = s.books(p.next); err != nil {
 		return err
 	}
 	n := float64(r.Clients)
@@ -99,20 +107,20 @@ func (s *session) idleBroadcast(ctx context.Context, o *IdleOptions, r *IdleResu
 		r.Failed = fmt.Sprintf("of %d clients: %s; %s", r.Clients, r.Report.Faults, r.Report.Error)
 	case trouble != nil:
 		r.Failed = trouble.Error()
-	case deliveries != uint64(r.Clients):
-		r.Failed = fmt.Sprintf("%d of %d clients got the message", deliveries, r.Clients)
+	case r.Report.Deliveries != uint64(r.Clients):
+		r.Failed = fmt.Sprintf("%d of %d clients got the message", r.Report.Deliveries, r.Clients)
 	}
 	return nil
 }
 
-// books closes a run whose latencies don't matter.
-func (s *session) books(end uint64) (Report, uint64, error) {
+// books closes a run and returns what the clients have seen, and the latencies.
+func (s *session) books(end uint64) (Report, Latency, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), controlPatience)
 	defer cancel()
 	report, latency, _, err := s.load.Finish(ctx, end)
 	if err != nil {
-		return Report{}, 0, err
+		return Report{}, Latency{}, err
 	}
 	report.Latency, report.Upgrades = nil, nil
-	return report, uint64(latency.TotalCount()), nil
+	return report, latencyOf(latency), nil
 }

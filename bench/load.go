@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
@@ -15,10 +16,11 @@ type LoadOptions struct {
 	// Workers is how many processes hold the clients; 0: as many as descriptors ask for,
 	// and at least one for each core of Cores.
 	Workers int
-	Clients int    // connections; at least 1
-	Pace    int    // connections that may be under way at once, of each worker; default 128
-	Token   string // bearer token of every client, or empty
-	Cores   []int  // that workers run on; empty: any
+	Clients int           // connections; at least 1
+	Pace    int           // connections that may be under way at once, of each worker; default 128
+	Token   string        // bearer token of every client, or empty
+	Stall   time.Duration // without any progress; ends connecting. Default 10 s
+	Cores   []int         // that workers run on; empty: any
 
 	roles roles // what clients do beside reading
 }
@@ -39,6 +41,9 @@ func StartLoad(o LoadOptions) (*Load, error) {
 	}
 	if o.Pace == 0 {
 		o.Pace = 128
+	}
+	if o.Stall == 0 {
+		o.Stall = defaultStall
 	}
 	limit, err := raiseDescriptors()
 	if err != nil {

@@ -17,7 +17,10 @@ func (l *Load) Connect(ctx context.Context, server string, progress func(int)) (
 		if i < l.opts.Clients%len(l.workers) {
 			share++
 		}
-		plan := connectPlan{Server: server, Clients: share, First: first, Pace: l.opts.Pace, Token: l.opts.Token, Roles: l.opts.roles}
+		plan := connectPlan{
+			Server: server, Clients: share, First: first, Pace: l.opts.Pace, Token: l.opts.Token, Stall: l.opts.Stall,
+			Roles: l.opts.roles,
+		}
 		if err := w.tell(instruction{ID: l.asked, Tell: tellConnect, Connect: plan}); err != nil {
 			return 0, err
 		}

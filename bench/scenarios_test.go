@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 func TestIdle(t *testing.T) {
 	o := bench.IdleOptions{Options: options(t, 400), Settle: time.Millisecond}
 	o.Load.Workers = 2
+	var measured []*bench.IdleResult
+	o.Measured = func(r *bench.IdleResult) { measured = append(measured, r) }
 	r, err := bench.Idle(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -18,8 +21,33 @@ func TestIdle(t *testing.T) {
 	if r.Failed != "" || r.Report.Deliveries != 400 {
 		t.Errorf("failed: %q, %d deliveries", r.Failed, r.Report.Deliveries)
 	}
+	if len(measured) != 1 || measured[0] != r {
+		t.Errorf("Measured was called %d times", len(measured))
+	}
+	if r.Connect <= 0 || r.Delivery.Count != 400 || r.Delivery.Max <= 0 {
+		t.Errorf("connected in %v s, delivery %+v", r.Connect, r.Delivery)
+	}
 	if r.Before.Resident <= 0 || r.User <= 0 || r.Idle.Slab <= 0 {
 		t.Errorf("memory before %+v, idle %+v, per connection %v", r.Before, r.Idle, r.User)
+	}
+}
+
+// A server that accepts and says nothing ends connecting after LoadOptions.Stall.
+func TestConnectingThatStallsFails(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	o := options(t, 3).Load
+	o.Stall = 200 * time.Millisecond
+	load, err := bench.StartLoad(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer load.Close()
+	if _, err = load.Connect(t.Context(), l.Addr().String(), nil); err == nil || !strings.Contains(err.Error(), "for 200ms") {
+		t.Errorf("connecting ended with %v, want an error that names the 200 ms", err)
 	}
 }
 

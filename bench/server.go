@@ -32,6 +32,9 @@ type server struct {
 const (
 	startPatience = 20 * time.Second // until a target says "ready"
 	stopPatience  = 30 * time.Second // until it has ended; then it is killed
+	// closePatience is added to stopPatience for each connection: the kernel of a slow guest
+	// takes a good part of it to end one.
+	closePatience = time.Millisecond
 )
 
 // startServer starts a target on some cores and connects to its control address.
@@ -105,17 +108,21 @@ func freePorts(n int) ([]string, error) {
 func (s *server) pid() int { return s.cmd.Process.Pid }
 
 // stop ends the target: with SIGTERM, and by force when that isn't enough.
-func (s *server) stop() error {
+func (s *server) stop() error { return s.stopWith(0) }
+
+// stopWith is stop for a target that may still have so many connections to end.
+func (s *server) stopWith(clients int) error {
+	patience := stopPatience + time.Duration(clients)*closePatience
 	if s.control != nil {
 		_ = s.control.Close()
 	}
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	force := time.AfterFunc(stopPatience, func() { _ = s.cmd.Process.Kill() })
+	force := time.AfterFunc(patience, func() { _ = s.cmd.Process.Kill() })
 	<-s.read
 	_, _ = io.Copy(io.Discard, s.output) // Wait must not close the pipe under a reader
 	err := s.cmd.Wait()
 	if !force.Stop() {
-		return fmt.Errorf("stopping %s: killed after %v", s.target.Name, stopPatience)
+		return fmt.Errorf("stopping %s: killed after %v", s.target.Name, patience)
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && !signaled(exit, syscall.SIGTERM) {

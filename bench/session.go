@@ -54,5 +54,5 @@ func (s *session) publisher(sizes Mixture) *publisher {
 // close ends the connections and the server.
 func (s *session) close() error {
 	s.load.Close()
-	return s.server.stop()
+	return s.server.stopWith(s.opts.Load.Clients)
 }

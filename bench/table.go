@@ -111,6 +111,8 @@ func (r *IdleResult) WriteTable(w io.Writer) error {
 	t.add("target", r.Target)
 	t.add("clients", fmt.Sprint(r.Clients))
 	t.add("outcome", outcome(r.Failed, r.Interrupted))
+	t.add("connected in", span(r.Connect*1e9))
+	t.latency("delivery of a message to all", r.Delivery)
 	t.add("resident before", fmt.Sprintf("%s (%s)", size(float64(r.Before.Resident)), r.Before.Source))
 	t.add("resident idle", size(float64(r.Idle.Resident)))
 	t.add("after a broadcast", size(float64(r.Sent.Resident)))

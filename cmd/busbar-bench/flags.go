@@ -27,6 +27,7 @@ type shared struct {
 	clients     int
 	workers     int
 	pace        int
+	stall       time.Duration
 	serverCores string
 	loadCores   string
 	json        string
@@ -44,6 +45,7 @@ func newFlags(name string, s streams) *shared {
 	f.set.IntVar(&f.clients, "clients", 1000, "connections")
 	f.set.IntVar(&f.workers, "workers", 0, "processes that hold them; 0: as many as descriptors and cores ask for")
 	f.set.IntVar(&f.pace, "pace", 128, "connections that a worker may have under way at once")
+	f.set.DurationVar(&f.stall, "stall", 10*time.Second, "give up when nothing was connected, or no message came to its last client, for so long")
 	f.set.StringVar(&f.serverCores, "server-cores", "auto", "`cores` of the server, such as 0 or 0-1; auto: the first; none: not pinned")
 	f.set.StringVar(&f.loadCores, "load-cores", "auto", "`cores` of the load; auto: all but the first; none: not pinned")
 	f.set.StringVar(&f.token, "token", "", "bearer `token` of every client")
@@ -71,6 +73,9 @@ func (f *shared) parse(args []string) error {
 	}
 	if f.clients < 1 || f.workers < 0 || f.pace < 1 || f.loops < 0 {
 		return usagef("-clients and -pace must be at least 1, -workers and -loops at least 0")
+	}
+	if f.stall <= 0 {
+		return usagef("-stall %v: it must be above 0", f.stall)
 	}
 	return nil
 }
@@ -135,8 +140,11 @@ func (f *shared) options(b *bar) (bench.Options, error) {
 		return bench.Options{}, err
 	}
 	o := bench.Options{
-		Server: cores.Server, Progress: b.show,
-		Load: bench.LoadOptions{Worker: worker, Workers: f.workers, Clients: f.clients, Pace: f.pace, Cores: cores.Load, Token: f.token},
+		Server: cores.Server, Progress: b.show, Stall: f.stall,
+		Load: bench.LoadOptions{
+			Worker: worker, Workers: f.workers, Clients: f.clients, Pace: f.pace, Stall: f.stall, Cores: cores.Load,
+			Token: f.token,
+		},
 	}
 	if f.target != "" {
 		o.Target, err = f.resolve(f.target)

@@ -107,6 +107,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"fanout", "3"}, `"3": unexpected argument`},
 		{[]string{"storm", "-clients", "0"}, "-clients"},
 		{[]string{"idle", "-server-cores", "x"}, "-server-cores"},
+		{[]string{"idle", "-stall", "0"}, "-stall 0s"},
 		{[]string{"fanout", "-target", "="}, "NAME=COMMAND"},
 		{[]string{"fanout", "-size", "8"}, "size: 8 bytes"},
 		{[]string{"loops", "-counts", "1,x"}, `"x" isn't a number of event loops`},
@@ -137,6 +138,18 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 func TestTargetThatEndsIsAFailure(t *testing.T) {
 	code, _, errs := try(t, "fanout", "-target", "mine=false", "-clients", "1", "-messages", "1")
 	if code != exitFailure || !strings.Contains(errs, "starting mine") {
+		t.Errorf("exit %d, %q", code, errs)
+	}
+}
+
+// The interval reaches the loops, which find it too short.
+func TestTargetTakesAPingInterval(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := try(t, "idle", "-clients", "1", "-target", "mine="+self+" target -ping-interval 1ms")
+	if code != exitFailure || !strings.Contains(errs, "ping interval") {
 		t.Errorf("exit %d, %q", code, errs)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/busbar-ws/busbar/bench"
@@ -39,12 +40,18 @@ func idle(ctx context.Context, args []string, s streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := bench.Idle(ctx, bench.IdleOptions{Options: o, Settle: *settle})
-	b.clear()
-	if err != nil {
+	var published error
+	r, err := bench.Idle(ctx, bench.IdleOptions{Options: o, Settle: *settle, Measured: func(r *bench.IdleResult) {
+		b.clear()
+		published = f.publish(s, r, "")
+	}})
+	if err = errors.Join(err, published); err != nil {
 		return err
 	}
-	return f.publish(s, r, r.Failed)
+	if r.Failed != "" {
+		return errors.New(r.Failed)
+	}
+	return nil
 }
 
 func storm(ctx context.Context, args []string, s streams) error {
