@@ -13,6 +13,11 @@ import (
 // takes a port of it, and the usual range has 28,000.
 const clientsPerSource = 25_000
 
+// maxSources is how many addresses 127.0.1.x has.
+const maxSources = 254
+
+func sourcesFor(clients int) int { return (clients + clientsPerSource - 1) / clientsPerSource }
+
 // connectPlan is what a swarm is to connect.
 type connectPlan struct {
 	Server  string        `json:"server"`          // address and port
@@ -21,7 +26,8 @@ type connectPlan struct {
 	Pace    int           `json:"pace"`            // connections that may be under way at once
 	Token   string        `json:"token,omitempty"` // bearer token of every client
 	Roles   roles         `json:"roles,omitzero"`
-	Stall   time.Duration `json:"stall"` // without any progress; ends connecting
+	Stall   time.Duration `json:"stall"`           // without any progress; ends connecting
+	Apart   bool          `json:"apart,omitempty"` // this process has a namespace: the addresses behind the server's
 
 	address netip.AddrPort
 	request []byte
@@ -38,7 +44,7 @@ func (p *connectPlan) prepare() error {
 	if p.Clients < 1 || p.Pace < 1 {
 		return fmt.Errorf("clients %d, pace %d: at least 1", p.Clients, p.Pace)
 	}
-	if most := 254 * clientsPerSource; p.address.Addr().IsLoopback() && p.First+p.Clients > most {
+	if most := maxSources * clientsPerSource; p.address.Addr().IsLoopback() && p.First+p.Clients > most {
 		return fmt.Errorf("%d clients: 127.0.1.x is good for %d", p.First+p.Clients, most)
 	}
 	p.request = upgradeRequest(p.Server, p.Token)
@@ -48,8 +54,13 @@ func (p *connectPlan) prepare() error {
 // source is the address that a client of this plan connects from; ok is false when it
 // is the kernel's choice, because the server isn't on this machine.
 func (p *connectPlan) source(index int) (addr [4]byte, ok bool) {
-	n := 1 + (p.First+index)/clientsPerSource
-	return [4]byte{127, 0, 1, byte(n)}, p.address.Addr().IsLoopback()
+	n := byte(1 + (p.First+index)/clientsPerSource)
+	if p.Apart {
+		addr = p.address.Addr().As4()
+		addr[3] += n
+		return addr, true
+	}
+	return [4]byte{127, 0, 1, n}, p.address.Addr().IsLoopback()
 }
 
 var errStall = errors.New("nothing happened any more")

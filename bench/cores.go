@@ -113,9 +113,9 @@ func pinSelf(cores []int) error {
 	return nil
 }
 
-// apart keeps a process out of the terminal's group: Ctrl-C is for the bench, which asks
+// ownGroup keeps a process out of the terminal's group: Ctrl-C is for the bench, which asks
 // its processes for what there is.
-func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 // Pin moves this process, which publishes, to the cores of the load.
 func (c Cores) Pin() error { return pinSelf(c.Load) }

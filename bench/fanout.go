@@ -97,7 +97,7 @@ func (s *session) fanout(ctx context.Context, o *FanoutOptions) (*FanoutResult, 
 	}
 	r := &FanoutResult{
 		Target: o.Target.Name, Clients: o.Load.Clients, Size: o.Size, Rate: o.Rate,
-		Workers: s.load.Workers(), Cores: Cores{Server: o.Server, Load: o.Load.Cores},
+		Workers: s.load.Workers(), Cores: Cores{Server: o.Server, Load: o.Load.Cores}, Namespace: o.Load.Namespace,
 		Messages: p.next - first, Late: latencyOf(p.late),
 	}
 	if o.Rate == 0 {

@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,26 @@ func checkExact(t *testing.T, r *bench.FanoutResult, warmUp uint64) {
 	}
 	if r.CPU.Process <= 0 || r.Memory.Resident <= 0 || r.Sends <= 0 || r.Sends > 1 {
 		t.Errorf("CPU %+v, memory %+v, %v sends per delivery", r.CPU, r.Memory, r.Sends)
+	}
+}
+
+// Through a veth pair it is the same; who isn't root is told that it needs that.
+func TestFanoutThroughANamespace(t *testing.T) {
+	o := bench.FanoutOptions{Options: options(t, 60), Window: 8, Messages: 100}
+	o.Load.Workers, o.Load.Namespace = 2, true
+	r, err := bench.Fanout(t.Context(), o)
+	if os.Geteuid() != 0 {
+		if err == nil || !strings.Contains(err.Error(), "needs root") {
+			t.Errorf("without root: %v", err)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkExact(t, r, 8)
+	if !r.Namespace {
+		t.Error("the result doesn't say it")
 	}
 }
 

@@ -15,6 +15,7 @@ type FanoutResult struct {
 	Rate        float64 `json:"rate,omitempty"` // asked for, messages a second
 	Workers     int     `json:"workers"`
 	Cores       Cores   `json:"cores"`
+	Namespace   bool    `json:"namespace,omitempty"` // through a veth pair
 	Interrupted bool    `json:"interrupted,omitempty"`
 
 	Messages   uint64  `json:"messages"`

@@ -21,6 +21,9 @@ type LoadOptions struct {
 	Token   string        // bearer token of every client, or empty
 	Stall   time.Duration // without any progress; ends connecting. Default 10 s
 	Cores   []int         // that workers run on; empty: any
+	// Namespace puts the workers into a network namespace of their own, with a veth pair
+	// between them and the server. It needs root, and the program ip of iproute2.
+	Namespace bool
 
 	roles roles // what clients do beside reading
 }
@@ -30,12 +33,16 @@ type LoadOptions struct {
 type Load struct {
 	opts    LoadOptions
 	workers []*workerProcess
+	apart   *namespace    // that workers are in; nil: this one
 	changed chan struct{} // has a value when there is progress
 	asked   uint64        // id of the last instruction
 }
 
-// StartLoad starts worker processes; it connects nobody yet.
-func StartLoad(o LoadOptions) (*Load, error) {
+// StartLoad starts worker processes beside the server; it connects nobody yet.
+func StartLoad(o LoadOptions) (*Load, error) { return startLoad(o, nil) }
+
+// startLoad starts worker processes in a namespace; it connects nobody yet.
+func startLoad(o LoadOptions, apart *namespace) (*Load, error) {
 	if o.Clients < 1 || len(o.Worker) == 0 {
 		return nil, fmt.Errorf("load: %d clients, worker %q: at least 1 and a command", o.Clients, o.Worker)
 	}
@@ -66,9 +73,9 @@ func StartLoad(o LoadOptions) (*Load, error) {
 	if o.roles != (roles{}) {
 		o.Workers = max(min(o.Workers, o.Clients/clientsPerWorker), 1)
 	}
-	l := &Load{opts: o, changed: make(chan struct{}, 1)}
+	l := &Load{opts: o, apart: apart, changed: make(chan struct{}, 1)}
 	for range o.Workers {
-		w, err := startWorker(o.Worker, o.Cores, l.changed)
+		w, err := startWorker(o.Worker, o.Cores, apart, l.changed)
 		if err != nil {
 			l.Close()
 			return nil, err

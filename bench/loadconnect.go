@@ -19,6 +19,7 @@ func (l *Load) Connect(ctx context.Context, server string, progress func(int)) (
 		}
 		plan := connectPlan{
 			Server: server, Clients: share, First: first, Pace: l.opts.Pace, Token: l.opts.Token, Stall: l.opts.Stall,
+			Apart: l.apart != nil,
 			Roles: l.opts.roles,
 		}
 		if err := w.tell(instruction{ID: l.asked, Tell: tellConnect, Connect: plan}); err != nil {

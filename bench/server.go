@@ -37,12 +37,13 @@ const (
 	closePatience = time.Millisecond
 )
 
-// startServer starts a target on some cores and connects to its control address.
-func startServer(ctx context.Context, t Target, cores []int) (*server, error) {
+// startServer starts a target on some cores, has it listen for clients on an address of
+// this machine, and connects to its control address.
+func startServer(ctx context.Context, t Target, cores []int, host string) (*server, error) {
 	if len(t.Command) == 0 {
 		return nil, fmt.Errorf("starting %s: no command", t.Name)
 	}
-	ports, err := freePorts(2)
+	ports, err := freePorts(host, "127.0.0.1")
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func startServer(ctx context.Context, t Target, cores []int) (*server, error) {
 	args := append(append([]string(nil), t.Command[1:]...), "-listen", ports[0], "-control", ports[1])
 	s.cmd = exec.Command(t.Command[0], args...) //nolint:gosec // what the user asked for
 	s.cmd.Stderr = s.errors
-	s.cmd.SysProcAttr = apart()
+	s.cmd.SysProcAttr = ownGroup()
 	s.cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM // a bench that was killed leaves no server
 	stdout, err := s.cmd.StdoutPipe()
 	if err == nil {
@@ -90,12 +91,12 @@ func (s *server) awaitReady(ctx context.Context) error {
 	}
 }
 
-// freePorts finds ports of 127.0.0.1 that nobody listens on. They might be taken before
+// freePorts finds a port of each address that nobody listens on. They might be taken before
 // the target listens; then it says so.
-func freePorts(n int) ([]string, error) {
+func freePorts(hosts ...string) ([]string, error) {
 	var free []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for _, host := range hosts {
+		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 		if err != nil {
 			return nil, fmt.Errorf("finding a free port: %w", err)
 		}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -9,6 +10,7 @@ import (
 // session is a server with all clients connected. Owned by one goroutine.
 type session struct {
 	opts    Options
+	apart   *namespace // of the workers; nil: this one
 	server  *server
 	load    *Load
 	meter   *cpuMeter
@@ -18,17 +20,22 @@ type session struct {
 
 // startSession starts the server and the workers, and connects nobody. What it returns
 // must be closed.
-func startSession(ctx context.Context, o Options) (*session, error) {
-	srv, err := startServer(ctx, o.Target, o.Server)
-	if err != nil {
-		return nil, err
+func startSession(ctx context.Context, o Options) (s *session, err error) {
+	s = &session{opts: o, counts: true}
+	if o.Load.Namespace {
+		if s.apart, err = openNamespace(sourcesFor(o.Load.Clients)); err != nil {
+			return nil, err
+		}
 	}
-	load, err := StartLoad(o.Load)
-	if err != nil {
-		_ = srv.stop()
-		return nil, err
+	if s.server, err = startServer(ctx, o.Target, o.Server, s.apart.host()); err != nil {
+		return nil, errors.Join(err, s.apart.close())
 	}
-	return &session{opts: o, server: srv, load: load, meter: newCPUMeter(srv.pid(), o.Server), counts: true}, nil
+	if s.load, err = startLoad(o.Load, s.apart); err != nil {
+		_ = s.server.stop()
+		return nil, errors.Join(err, s.apart.close())
+	}
+	s.meter = newCPUMeter(s.server.pid(), o.Server)
+	return s, nil
 }
 
 // connectAll connects all clients and waits until the server counts them.
@@ -51,8 +58,8 @@ func (s *session) publisher(sizes Mixture) *publisher {
 	}
 }
 
-// close ends the connections and the server.
+// close ends the connections, the server, and the network between them.
 func (s *session) close() error {
 	s.load.Close()
-	return s.server.stopWith(s.opts.Load.Clients)
+	return errors.Join(s.server.stopWith(s.opts.Load.Clients), s.apart.close())
 }

@@ -82,6 +82,9 @@ func (r *FanoutResult) WriteTable(w io.Writer) error {
 	if r.Rate > 0 {
 		load = fmt.Sprintf("%g messages a second", r.Rate)
 	}
+	if r.Namespace {
+		load += ", through a veth pair"
+	}
 	seconds := max(r.Seconds, 1e-9)
 	var t rows
 	t.add("target", fmt.Sprintf("%s, cores %v; load: %d workers, cores %v", r.Target, r.Cores.Server, r.Workers, r.Cores.Load))

@@ -28,13 +28,13 @@ type workerProcess struct {
 // errWorker: a worker process ended by itself.
 var errWorker = errors.New("a worker ended")
 
-// startWorker starts a worker on some cores. changed is sent to, without waiting, when
+// startWorker starts a worker on some cores and in a namespace. changed is sent to, without waiting, when
 // there is progress, and when the worker ends.
-func startWorker(command []string, cores []int, changed chan<- struct{}) (*workerProcess, error) {
+func startWorker(command []string, cores []int, apart *namespace, changed chan<- struct{}) (*workerProcess, error) {
 	w := &workerProcess{replies: make(chan reply, 1), errors: &tail{}}
 	w.cmd = exec.Command(command[0], command[1:]...) //nolint:gosec // our own program
 	w.cmd.Stderr = w.errors
-	w.cmd.SysProcAttr = apart()
+	w.cmd.SysProcAttr = ownGroup()
 	reader, writer, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("making a pipe: %w", err)
@@ -46,7 +46,7 @@ func startWorker(command []string, cores []int, changed chan<- struct{}) (*worke
 		w.stdin, err = w.cmd.StdinPipe()
 	}
 	if err == nil {
-		err = startOn(cores, w.cmd)
+		err = apart.start(cores, w.cmd)
 	}
 	if err != nil {
 		_ = reader.Close()

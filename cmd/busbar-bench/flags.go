@@ -28,6 +28,7 @@ type shared struct {
 	workers     int
 	pace        int
 	stall       time.Duration
+	netns       bool
 	serverCores string
 	loadCores   string
 	json        string
@@ -46,6 +47,7 @@ func newFlags(name string, s streams) *shared {
 	f.set.IntVar(&f.workers, "workers", 0, "processes that hold them; 0: as many as descriptors and cores ask for")
 	f.set.IntVar(&f.pace, "pace", 128, "connections that a worker may have under way at once")
 	f.set.DurationVar(&f.stall, "stall", 10*time.Second, "give up when nothing was connected, or no message came to its last client, for so long")
+	f.set.BoolVar(&f.netns, "netns", false, "connect from a network namespace of their own, through a veth pair that the bench makes and removes; needs root and iproute2")
 	f.set.StringVar(&f.serverCores, "server-cores", "auto", "`cores` of the server, such as 0 or 0-1; auto: the first; none: not pinned")
 	f.set.StringVar(&f.loadCores, "load-cores", "auto", "`cores` of the load; auto: all but the first; none: not pinned")
 	f.set.StringVar(&f.token, "token", "", "bearer `token` of every client")
@@ -143,7 +145,8 @@ func (f *shared) options(b *bar) (bench.Options, error) {
 		Server: cores.Server, Progress: b.show, Stall: f.stall,
 		Load: bench.LoadOptions{
 			Worker: worker, Workers: f.workers, Clients: f.clients, Pace: f.pace, Stall: f.stall, Cores: cores.Load,
-			Token: f.token,
+			Token:     f.token,
+			Namespace: f.netns,
 		},
 	}
 	if f.target != "" {
