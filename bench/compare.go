@@ -38,6 +38,7 @@ type Summary struct {
 	Ratio      Spread `json:"ratio"`               // CPU per delivery divided by the base's of the same round
 	CPU        Spread `json:"cpu_per_delivery_ns"` // process and ksoftirqd
 	Machine    Spread `json:"machine_ns"`          // CPU of the whole machine per delivery, load included
+	MachineTo  Spread `json:"machine_ratio"`       // that divided by the base's of the same round
 	Sends      Spread `json:"sends_per_delivery"`  // no rounds: the target can't count them
 	Deliveries Spread `json:"deliveries_per_second"`
 	P50        Spread `json:"p50_ns"`
@@ -135,13 +136,15 @@ func (c *Comparison) spread(target string, figure func(*FanoutResult) float64) S
 
 func (c *Comparison) summarise(targets []Target) {
 	cost := func(f *FanoutResult) float64 { return f.PerDelivery }
-	base := c.values(c.Base, cost)
+	machine := func(f *FanoutResult) float64 { return float64(f.CPU.Machine) / float64(f.Deliveries) }
+	base, machineBase := c.values(c.Base, cost), c.values(c.Base, machine)
 	for _, t := range targets {
 		c.Summary = append(c.Summary, Summary{
 			Target:     t.Name,
 			Ratio:      spreadOf(ratios(c.values(t.Name, cost), base)),
 			CPU:        c.spread(t.Name, cost),
-			Machine:    c.spread(t.Name, func(f *FanoutResult) float64 { return float64(f.CPU.Machine) / float64(f.Deliveries) }),
+			Machine:    c.spread(t.Name, machine),
+			MachineTo:  spreadOf(ratios(c.values(t.Name, machine), machineBase)),
 			Sends:      c.spread(t.Name, func(f *FanoutResult) float64 { return f.Sends }),
 			Deliveries: c.spread(t.Name, func(f *FanoutResult) float64 { return float64(f.Deliveries) / f.Seconds }),
 			P50:        c.spread(t.Name, func(f *FanoutResult) float64 { return float64(f.Latency.P50) }),

@@ -20,9 +20,10 @@ func (c *Comparison) writeFigures(w io.Writer) error {
 		ratio = "to " + c.Base
 	}
 	var t rows
-	t.add("target", ratio, "min–max", "CPU/delivery", "sends/delivery", "deliveries/s", "p50", "p99", "rounds", "failed")
+	t.add("target", ratio, "min–max", "CPU/delivery", "machine/delivery", ratio, "sends/delivery", "deliveries/s", "p50", "p99", "rounds", "failed")
 	for _, s := range c.Summary {
-		t.add(s.Target, s.Ratio.figure(ratioText), s.Ratio.limits(), s.CPU.figure(span[float64]), s.Sends.figure(sends),
+		t.add(s.Target, s.Ratio.figure(ratioText), s.Ratio.limits(), s.CPU.figure(span[float64]),
+			s.Machine.figure(span[float64]), s.MachineTo.figure(ratioText), s.Sends.figure(sends),
 			s.Deliveries.figure(func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }),
 			s.P50.figure(span[float64]), s.P99.figure(span[float64]), strconv.Itoa(s.CPU.Rounds), strconv.Itoa(s.Failures))
 	}

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -55,5 +56,24 @@ func TestBaseOfAComparison(t *testing.T) {
 		if got := o.base(); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
+	}
+}
+
+// A server that costs less itself and leaves more to others is seen in the machine's CPU.
+func TestComparisonCountsTheServerAndTheMachine(t *testing.T) {
+	c := Comparison{Base: "a", Rounds: []Round{{Results: []*FanoutResult{
+		{Target: "a", Deliveries: 1000, PerDelivery: 6000, CPU: CPU{Machine: 10_000_000}},
+		{Target: "b", Deliveries: 2000, PerDelivery: 3000, CPU: CPU{Machine: 30_000_000}},
+	}}}}
+	c.summarise([]Target{{Name: "a"}, {Name: "b"}})
+	if a := c.Summary[0]; a.Ratio.Median != 1 || a.Machine.Median != 10_000 || a.MachineTo.Median != 1 {
+		t.Errorf("the base: %+v", a)
+	}
+	if b := c.Summary[1]; b.Ratio.Median != 0.5 || b.Machine.Median != 15_000 || b.MachineTo.Median != 1.5 {
+		t.Errorf("the other: %+v", b)
+	}
+	var table strings.Builder
+	if err := c.WriteTable(&table); err != nil || !strings.Contains(table.String(), "15µs") {
+		t.Errorf("%v:\n%s", err, table.String())
 	}
 }
