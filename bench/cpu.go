@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,12 +20,14 @@ type CPU struct {
 	Ksoftirqd int64 `json:"ksoftirqd_ns"` // ksoftirqd of the server's cores; 0 when it can't be seen
 	Softirq   int64 `json:"softirq_ns"`   // softirqs on the server's cores, whoever was charged with them
 	Machine   int64 `json:"machine_ns"`   // everything that wasn't idle, load included, to a hundredth of a second
+	Load      int64 `json:"load_ns"`      // workers and bench, exact, and ksoftirqd of the cores that aren't the server's
 }
 
 func (c CPU) minus(o CPU) CPU {
 	return CPU{
 		Process: c.Process - o.Process, User: c.User - o.User, System: c.System - o.System,
 		Ksoftirqd: c.Ksoftirqd - o.Ksoftirqd, Softirq: c.Softirq - o.Softirq, Machine: c.Machine - o.Machine,
+		Load: c.Load - o.Load,
 	}
 }
 
@@ -38,10 +41,14 @@ type cpuMeter struct {
 	pid       int
 	cores     []int // empty: softirqs and ksoftirqd of all
 	ksoftirqd []int // process ids
+	load      []int // process ids of all that isn't the server and works for the run
 }
 
-func newCPUMeter(pid int, cores []int) *cpuMeter {
-	return &cpuMeter{pid: pid, cores: cores, ksoftirqd: findKsoftirqd(cores)}
+func newCPUMeter(pid int, cores, workers []int) *cpuMeter {
+	m := &cpuMeter{pid: pid, cores: cores, ksoftirqd: findKsoftirqd(cores)}
+	others := slices.DeleteFunc(findKsoftirqd(nil), func(pid int) bool { return slices.Contains(m.ksoftirqd, pid) })
+	m.load = slices.Concat([]int{os.Getpid()}, workers, others)
+	return m
 }
 
 func (m *cpuMeter) read() (CPU, error) {
@@ -57,12 +64,11 @@ func (m *cpuMeter) read() (CPU, error) {
 	if c.User, c.System, err = parseProcessStat(stat); err != nil {
 		return CPU{}, err
 	}
-	for _, pid := range m.ksoftirqd {
-		ns, err := processTime(pid)
-		if err != nil {
-			return CPU{}, err
-		}
-		c.Ksoftirqd += ns
+	if c.Ksoftirqd, err = processTimes(m.ksoftirqd); err != nil {
+		return CPU{}, err
+	}
+	if c.Load, err = processTimes(m.load); err != nil {
+		return CPU{}, err
 	}
 	total, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -81,6 +87,17 @@ func processTime(pid int) (int64, error) {
 		return 0, fmt.Errorf("reading the CPU clock of process %d: %w", pid, err)
 	}
 	return ts.Nano(), nil
+}
+
+func processTimes(pids []int) (sum int64, err error) {
+	for _, pid := range pids {
+		ns, err := processTime(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += ns
+	}
+	return sum, nil
 }
 
 // tickNs is the unit of times in /proc, USER_HZ, which is 100 on all of Go's Linuxes.

@@ -24,7 +24,7 @@ func checkExact(t *testing.T, r *bench.FanoutResult, warmUp uint64) {
 	if want := (r.Messages + warmUp) * clients; r.Report.Deliveries != want {
 		t.Errorf("%d deliveries with the warm-up; want %d", r.Report.Deliveries, want)
 	}
-	if r.CPU.Process <= 0 || r.Memory.Resident <= 0 || r.Sends <= 0 || r.Sends > 1 {
+	if r.CPU.Process <= 0 || r.CPU.Load <= 0 || r.Memory.Resident <= 0 || r.Sends <= 0 || r.Sends > 1 {
 		t.Errorf("CPU %+v, memory %+v, %v sends per delivery", r.CPU, r.Memory, r.Sends)
 	}
 }

@@ -88,6 +88,13 @@ func startLoad(o LoadOptions, apart *namespace) (*Load, error) {
 // Workers is how many worker processes there are.
 func (l *Load) Workers() int { return len(l.workers) }
 
+func (l *Load) pids() (pids []int) {
+	for _, w := range l.workers {
+		pids = append(pids, w.cmd.Process.Pid)
+	}
+	return pids
+}
+
 // Done is how many messages every client has come past, from the first one on.
 func (l *Load) Done() uint64 {
 	done := ^uint64(0)

@@ -34,7 +34,7 @@ func startSession(ctx context.Context, o Options) (s *session, err error) {
 		_ = s.server.stop()
 		return nil, errors.Join(err, s.apart.close())
 	}
-	s.meter = newCPUMeter(s.server.pid(), o.Server)
+	s.meter = newCPUMeter(s.server.pid(), o.Server, s.load.pids())
 	return s, nil
 }
 

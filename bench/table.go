@@ -94,7 +94,7 @@ func (r *FanoutResult) WriteTable(w io.Writer) error {
 	t.add("deliveries", fmt.Sprintf("%d, %.0f a second", r.Deliveries, float64(r.Deliveries)/seconds))
 	t.add("CPU per delivery", fmt.Sprintf("%s (process %s, ksoftirqd %s)", span(r.PerDelivery), span(r.CPU.Process), span(r.CPU.Ksoftirqd)))
 	t.add("CPU of the process", fmt.Sprintf("user %s, system %s", span(r.CPU.User), span(r.CPU.System)))
-	t.add("CPU of the machine", fmt.Sprintf("%s, load included", span(r.CPU.Machine)))
+	t.add("CPU of the machine", fmt.Sprintf("%s, load included; load and bench %s", span(r.CPU.Machine), span(r.CPU.Load)))
 	t.add("sends per delivery", sends(r.Sends))
 	t.latency("delivery", r.Latency)
 	if r.Rate > 0 {
