@@ -100,22 +100,37 @@ func (s *scenario) fetchLater(ctx context.Context, _ *Identity, entity, rowID st
 	}
 }
 
-// fetch ENTITY/ROW answers "payload", or denies
+// fetch ENTITY/ROW answers "payload", or denies; or starts, and is answered by a later line
 func (s *scenario) fetch(rest string) error {
 	row, answer, _ := strings.Cut(rest, " ")
+	f, err := s.nextFetch()
+	switch {
+	case err != nil:
+		return err
+	case f.row != row:
+		return fmt.Errorf("%s was asked for", f.row)
+	case answer == "starts":
+		s.started = append(s.started, f)
+		return nil
+	case answer == "denies":
+		f.answer <- nil
+		return nil
+	}
+	payload, _, err := quoted(strings.TrimPrefix(answer, "answers "))
+	f.answer <- &payload
+	return err
+}
+
+func (s *scenario) nextFetch() (fetched, error) {
+	if len(s.started) > 0 {
+		f := s.started[0]
+		s.started = s.started[1:]
+		return f, nil
+	}
 	select {
 	case f := <-s.fetches:
-		if f.row != row {
-			return fmt.Errorf("%s was asked for", f.row)
-		}
-		if answer == "denies" {
-			f.answer <- nil
-			return nil
-		}
-		payload, _, err := quoted(strings.TrimPrefix(answer, "answers "))
-		f.answer <- &payload
-		return err
+		return f, nil
 	case <-time.After(patience):
-		return errors.New("nothing was asked for")
+		return fetched{}, errors.New("nothing was asked for")
 	}
 }

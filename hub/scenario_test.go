@@ -60,6 +60,7 @@ type scenario struct {
 	hub     *Hub
 	clients map[string]*actor
 	fetches chan fetched
+	started []fetched // taken from fetches and not answered
 	markers int
 }
 
