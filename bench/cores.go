@@ -29,6 +29,15 @@ func DefaultCores() Cores {
 	return Cores{Server: allowed[:1], Load: allowed[1:]}
 }
 
+// FirstCores is n of the cores that this process may use, or none when it has fewer.
+func FirstCores(n int) []int {
+	allowed, err := allowedCores()
+	if err != nil || len(allowed) < n {
+		return nil
+	}
+	return allowed[:n]
+}
+
 func allowedCores() ([]int, error) {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {

@@ -23,7 +23,6 @@ type LoopsResult struct {
 	Clients  int          `json:"clients"`
 	Size     int          `json:"size"`
 	Messages int          `json:"messages"`
-	Cores    Cores        `json:"cores"`
 	Runs     []LoopsRun   `json:"runs"`
 	Summary  []LoopsSpeed `json:"summary"`
 	Failed   string       `json:"failed,omitempty"`
@@ -32,6 +31,7 @@ type LoopsResult struct {
 // LoopsRun is one target in one round.
 type LoopsRun struct {
 	Target    string  `json:"target"`
+	Cores     []int   `json:"cores,omitempty"` // of the server; none: any
 	Round     int     `json:"round"`
 	Seconds   float64 `json:"seconds"`
 	PerSecond float64 `json:"deliveries_per_second"`
@@ -40,13 +40,14 @@ type LoopsRun struct {
 // LoopsSpeed is one target over all rounds.
 type LoopsSpeed struct {
 	Target    string `json:"target"`
+	Cores     []int  `json:"cores,omitempty"`
 	PerSecond Spread `json:"deliveries_per_second"`
 	Speedup   Spread `json:"speedup"` // to the first target's deliveries per second of the same round
 }
 
 // Loops measures how long a server takes for messages to all clients while the load
 // generator stands still: the workers are stopped, what the clients get stays in their
-// sockets' buffers, and is read and checked afterwards. So all cores are the server's.
+// sockets' buffers, and is read and checked afterwards. So the cores are the server's alone.
 func Loops(ctx context.Context, o LoopsOptions) (*LoopsResult, error) {
 	o.defaults()
 	f := FanoutOptions{Options: o.Options, Size: o.Size, Messages: o.Messages}
@@ -59,11 +60,14 @@ func Loops(ctx context.Context, o LoopsOptions) (*LoopsResult, error) {
 	if held := o.Messages * (f.Size + skbOverhead); held > heldUnread {
 		return nil, fmt.Errorf("%w: %d messages of %d bytes may not fit into a socket's buffer unread", ErrOptions, o.Messages, f.Size)
 	}
-	r := &LoopsResult{Clients: o.Load.Clients, Size: f.Size, Messages: o.Messages, Cores: Cores{Server: o.Server, Load: o.Load.Cores}}
+	r := &LoopsResult{Clients: o.Load.Clients, Size: f.Size, Messages: o.Messages}
 	for round := range o.Rounds {
 		for _, t := range o.Targets {
 			one := f
 			one.Target = t
+			if len(t.Cores) > 0 {
+				one.Server = t.Cores
+			}
 			one.Progress = func(phase string, done, of int64) {
 				o.Progress(fmt.Sprintf("round %d/%d, %s: %s", round+1, o.Rounds, t.Name, phase), done, of)
 			}
@@ -78,7 +82,7 @@ func Loops(ctx context.Context, o LoopsOptions) (*LoopsResult, error) {
 				return r, nil
 			}
 			deliveries := float64(o.Messages * o.Load.Clients)
-			r.Runs = append(r.Runs, LoopsRun{Target: t.Name, Round: round, Seconds: seconds, PerSecond: deliveries / seconds})
+			r.Runs = append(r.Runs, LoopsRun{Target: t.Name, Cores: one.Server, Round: round, Seconds: seconds, PerSecond: deliveries / seconds})
 		}
 	}
 	r.summarise(o.Targets)
@@ -189,6 +193,7 @@ func (r *LoopsResult) summarise(targets []Target) {
 		all := values(t.Name)
 		r.Summary = append(r.Summary, LoopsSpeed{
 			Target:    t.Name,
+			Cores:     t.Cores,
 			Speedup:   spreadOf(ratios(all, values(targets[0].Name))),
 			PerSecond: spreadOf(slices.DeleteFunc(all, func(v float64) bool { return v == 0 })),
 		})

@@ -15,7 +15,8 @@ import (
 // Target is a program that can be measured.
 type Target struct {
 	Name    string   `json:"name"`
-	Command []string `json:"command"` // to which -listen and -control are added
+	Command []string `json:"command"`         // to which -listen and -control are added
+	Cores   []int    `json:"cores,omitempty"` // that it runs on, in place of Options.Server
 }
 
 // server is a target's process. Owned by one goroutine.

@@ -137,16 +137,15 @@ func (r *StormResult) WriteTable(w io.Writer) error {
 
 // WriteTable writes the result for people.
 func (r *LoopsResult) WriteTable(w io.Writer) error {
-	on := "any core"
-	if len(r.Cores.Server) > 0 {
-		on = fmt.Sprintf("cores %v", r.Cores.Server)
-	}
-	fmt.Fprintf(w, "%d clients, %d bytes, %d messages one at a time; server on %s, the load stopped\n",
-		r.Clients, r.Size, r.Messages, on)
+	fmt.Fprintf(w, "%d clients, %d bytes, %d messages one at a time; the load stopped\n", r.Clients, r.Size, r.Messages)
 	var t rows
-	t.add("target", "deliveries/s", "speedup", "min–max", "rounds")
+	t.add("target", "cores", "deliveries/s", "speedup", "min–max", "rounds")
 	for _, s := range r.Summary {
-		t.add(s.Target, s.PerSecond.figure(func(v float64) string { return fmt.Sprintf("%.0f", v) }),
+		on := "any"
+		if len(s.Cores) > 0 {
+			on = fmt.Sprint(s.Cores)
+		}
+		t.add(s.Target, on, s.PerSecond.figure(func(v float64) string { return fmt.Sprintf("%.0f", v) }),
 			s.Speedup.figure(ratioText), s.Speedup.limits(), fmt.Sprint(s.PerSecond.Rounds))
 	}
 	if err := t.write(w, tabwriter.AlignRight); err != nil {

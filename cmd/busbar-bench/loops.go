@@ -19,7 +19,8 @@ func loops(ctx context.Context, args []string, s streams) error {
 	if err := f.parse(args); err != nil {
 		return err
 	}
-	if f.serverCores == "auto" {
+	coreEach := f.serverCores == "auto"
+	if coreEach {
 		f.serverCores = "none"
 	}
 	if f.loadCores == "auto" {
@@ -35,7 +36,11 @@ func loops(ctx context.Context, args []string, s streams) error {
 		if err != nil {
 			return err
 		}
-		targets = append(targets, bench.Target{Name: fmt.Sprintf("loops-%d", n), Command: command})
+		t := bench.Target{Name: fmt.Sprintf("loops-%d", n), Command: command}
+		if coreEach {
+			t.Cores = bench.FirstCores(n)
+		}
+		targets = append(targets, t)
 	}
 	b := newBar(s.err)
 	o, err := f.options(b)
