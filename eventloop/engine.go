@@ -44,8 +44,11 @@ type Engine struct {
 
 	background context.Context
 	gnet       gnet.Engine
-	moving     chan struct{} // a place for each connection between two loops
-	turns      chan *Loop    // loops that want to be woken once they have looked at their sockets
+	moving     chan struct{}  // a place for each connection between two loops
+	openingMu  sync.Mutex     // guards asked when a turn is about to be opened
+	opening    sync.WaitGroup // turns that are being opened
+	turns      sync.Map       // *Loop → *turn
+	returned   chan struct{}  // closed when gnet has returned
 	booted     chan struct{}
 	bootOnce   sync.Once
 	empty      chan struct{} // closed when draining and the last connection has gone
@@ -70,7 +73,7 @@ func New(h Handler, o Options) (*Engine, error) {
 		opts: o, handler: h, capacity: capacity,
 		table: subs.NewTable(o.Loops), addresses: newAddressCap(o.MaxPerAddress),
 		started: time.Now(), background: context.Background(),
-		turns: make(chan *Loop, o.Loops), moving: make(chan struct{}, capacity.moves),
+		returned: make(chan struct{}), moving: make(chan struct{}, capacity.moves),
 		booted: make(chan struct{}), empty: make(chan struct{}), done: make(chan struct{}),
 	}
 	for i := range o.Loops {
@@ -111,7 +114,6 @@ func (e *Engine) run(port *reservedPort) error {
 			}
 		})
 	}()
-	go e.giveTurns()
 	go func() {
 		e.err = gnet.Run((*events)(e), port.gnetAddr(), gnet.WithOptions(gnet.Options{
 			NumEventLoop: e.opts.Loops, ReusePort: true, ReuseAddr: true, Ticker: true,
@@ -121,6 +123,8 @@ func (e *Engine) run(port *reservedPort) error {
 			e.err = errEnded
 		}
 		e.stopping.Store(true)
+		close(e.returned)
+		e.closeTurns()
 		e.watcher.shut()
 		<-watched
 		close(e.done)

@@ -39,6 +39,10 @@ func (ev *events) OnTick() (time.Duration, gnet.Action) {
 // when descriptors run out.
 func (ev *events) OnOpen(conn gnet.Conn) ([]byte, gnet.Action) {
 	e := (*Engine)(ev)
+	if t, ok := conn.Context().(*turn); ok {
+		t.opened()
+		return nil, gnet.None
+	}
 	l := e.loopFor(conn.EventLoop())
 	n := int64(0) // what comes from another loop has its place already
 	m, arrived := conn.Context().(*move)
@@ -60,6 +64,7 @@ func (ev *events) OnOpen(conn gnet.Conn) ([]byte, gnet.Action) {
 	case !e.addresses.acquire(peerAddr(conn)):
 		return l.turnAway(CauseAddressCap)
 	}
+	l.opened++
 	l.readClock()
 	c := &Client{conn: conn, loop: l, fd: int32(conn.Fd()), since: l.now, heard: l.now}
 	if !l.roster.add(c) {
@@ -81,6 +86,10 @@ func (l *Loop) turnAway(cause Cause) ([]byte, gnet.Action) {
 func (ev *events) OnTraffic(conn gnet.Conn) (action gnet.Action) {
 	c, _ := conn.Context().(*Client)
 	if c == nil {
+		if t, ok := conn.Context().(*turn); ok {
+			t.read(conn)
+			return gnet.None
+		}
 		return gnet.Close
 	}
 	l := c.loop
@@ -119,6 +128,9 @@ func (ev *events) OnClose(conn gnet.Conn, err error) gnet.Action {
 	switch c := conn.Context().(type) {
 	case movedAway:
 		return gnet.None
+	case *turn:
+		c.loop.turn = nil
+		return gnet.None
 	case *Client:
 		e.addresses.release(peerAddr(conn))
 		c.loop.ended(c, err)
@@ -140,6 +152,7 @@ func (e *Engine) loopFor(el gnet.EventLoop) *Loop {
 	l := e.loops[e.joined.Add(1)-1]
 	e.byGnet.Store(el, l)
 	l.gnet.Store(&el)
+	e.openTurnSoon(l)
 	return l
 }
 

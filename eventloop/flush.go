@@ -16,6 +16,11 @@ const (
 // that is a turn at least every 20 ms or so, however many clients there are.
 const flushSlice = 2048
 
+// arrivals is the share of a slice that is walked while connections come. gnet accepts one
+// for each time that it looks at the sockets (v2.9.8, eventloop.accept), which between
+// whole slices would be a hundred a second or so while flushes follow one another.
+const arrivals = 32
+
 // flush goes on with bringing every client to the end of the feed, with one system call
 // for each. What is appended while a walk over many clients is under way goes out with the
 // next walk, which starts when this one is over.
@@ -60,7 +65,7 @@ func (l *Loop) startWalk() {
 // one that has come since the walk began stands behind the batch.
 func (l *Loop) walk() {
 	var t tally
-	left := l.slice
+	left := l.nextSlice()
 	for l.walkAt < len(l.roster.clients) && left > 0 {
 		l.walkAt = l.each(l.walkAt, len(l.roster.clients), func(i int) bool {
 			if c := l.roster.clients[i]; c != nil && c.state == open {
@@ -75,6 +80,16 @@ func (l *Loop) walk() {
 		l.walking = false
 		l.batch.forget()
 	}
+}
+
+// nextSlice is how many clients have their turn before the loop looks at its sockets.
+func (l *Loop) nextSlice() int {
+	came := l.opened
+	l.opened = 0
+	if came > 0 {
+		return l.slice / arrivals
+	}
+	return l.slice
 }
 
 // deliver writes one client's share of the batch. This is the fan-out's inner loop.

@@ -22,11 +22,12 @@ type Capacity struct {
 	moves int // connections that may change loops at once
 }
 
-// Each loop has a listener, an epoll set and an eventfd, and may have accepted one
-// connection that OnOpen hasn't refused yet. The watcher has two, and connections on
-// their way between loops have one more each (movesAtOnce).
+// Each loop has a listener, an epoll set, an eventfd and its turn's two sockets, four while
+// these are opened, and may have accepted one connection that OnOpen hasn't refused yet.
+// The watcher has two, and connections on their way between loops have one more each
+// (movesAtOnce).
 const (
-	descriptorsPerLoop = 4
+	descriptorsPerLoop = 8
 	descriptorsShared  = 2
 )
 

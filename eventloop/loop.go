@@ -34,7 +34,6 @@ type Loop struct {
 	connections atomic.Int64
 	ticking     atomic.Bool // a tick waits in the mailbox
 	busy        atomic.Bool // in drain
-	turnAsked   atomic.Bool // the loop stands in Engine.turns
 	counters    counters
 
 	roster  roster
@@ -50,9 +49,11 @@ type Loop struct {
 	// walkBytes is feed.bytes as it was when the walk began; nothing is trimmed meanwhile.
 	walkBytes int
 	slice     int  // flushSlice, less in tests
+	opened    int  // connections since the last slice
 	woken     bool // the mailbox had messages in it
 	iov       []unix.Iovec
 	delay     delay
+	turn      *turn // nil before there is one
 
 	entries  []entry  // taken from the mailbox, reused
 	writable []uint32 // the same

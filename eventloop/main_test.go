@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	ignored := goleak.IgnoreCurrent()  // gnet starts a worker pool when it is imported
 	_ = flag.Set("test.parallel", "8") // most tests wait; -parallel overrides it
 	code := m.Run()
-	// gnet's workers wait ten seconds for more connections that change loops.
+	// gnet's workers wait ten seconds for more to do: turns, connections that change loops.
 	idle := goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*goWorker).run.func1")
 	if err := goleak.Find(ignored, idle); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)

@@ -46,7 +46,7 @@ func (e *Engine) Stop() {
 		return
 	}
 	e.stopOnce.Do(func() {
-		e.asked.Store(true)
+		e.awaitTurns() // gnet would leave who waits for a connection waiting
 		e.stopMoving()
 		_ = e.gnet.Stop(context.Background())
 		<-e.done

@@ -34,29 +34,6 @@ func (l *Loop) rest() {
 	}
 }
 
-// askForTurn has drain run again after the loop has looked at its sockets. A task that is
-// added while tasks run is run in the same round, before that: gnet goes on until its
-// queue is empty, so that a loop whose mailbox never is would read nothing any more. So
-// this wake-up takes the way over another goroutine.
-func (l *Loop) askForTurn() {
-	if l.turnAsked.CompareAndSwap(false, true) {
-		l.engine.turns <- l // room for every loop, once
-	}
-}
-
-// giveTurns wakes loops that have asked for it, until the engine has stopped.
-func (e *Engine) giveTurns() {
-	for {
-		select {
-		case l := <-e.turns:
-			l.turnAsked.Store(false)
-			l.trigger()
-		case <-e.done:
-			return
-		}
-	}
-}
-
 // firstPanicAt is true once for each place.
 func (e *Engine) firstPanicAt(place string) bool {
 	_, seen := e.panics.LoadOrStore(place, true)

@@ -2,8 +2,10 @@ package eventloop
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 )
@@ -22,7 +24,7 @@ func TestFlushIsCutIntoSlices(t *testing.T) {
 	slices := 0
 	on(t, e, h.id("0"), func(c *Client) {
 		l := c.loop
-		l.slice = slice
+		l.slice, l.opened = slice, 0
 		l.feed.append(text("one"))
 		l.flush()
 		if !l.walking || l.walkAt != 1+slice {
@@ -46,6 +48,33 @@ func TestFlushIsCutIntoSlices(t *testing.T) {
 		}
 		p.expect(ws.OpText, "two")
 	}
+}
+
+// While connections come a slice is short, so that more of them are accepted.
+func TestSliceIsShortWhileConnectionsCome(t *testing.T) {
+	t.Parallel()
+	const clients, short = 45, 10
+	h := &host{}
+	e := start(t, h, oneSmallLoop)
+	for i := range clients {
+		dial(t, e, fmt.Sprint("name=", i))
+	}
+	on(t, e, h.id("0"), func(c *Client) {
+		l := c.loop
+		l.slice = short * arrivals
+		if l.opened == 0 {
+			t.Error("connections weren't noticed")
+		}
+		l.feed.append(text("one"))
+		l.flush()
+		if !l.walking || l.walkAt != 1+short {
+			t.Errorf("after connections came: walking %v, at %d; want a slice of %d", l.walking, l.walkAt, short)
+		}
+		l.flush()
+		if l.walking {
+			t.Errorf("no more came, and the walk goes on at %d", l.walkAt)
+		}
+	})
 }
 
 // While a walk is under way the loop reads, accepts and answers, and a client that comes in
@@ -75,6 +104,44 @@ func TestLoopLivesBetweenSlices(t *testing.T) {
 		p.expect(ws.OpText, "two")
 	}
 	late.expect(ws.OpText, "two")
+}
+
+// However soon a loop is woken again, it looks at its sockets before it drains again: also
+// when whoever wakes it is there before a drain is over.
+func TestLoopReadsBeforeItDrainsAgain(t *testing.T) {
+	t.Parallel()
+	var order []string // by the loop
+	h := &host{onMessage: func(*Client, ws.OpCode, []byte) { order = append(order, "read") }}
+	e := start(t, h, oneSmallLoop)
+	p := dial(t, e, "name=a")
+	eventuallyOn(t, e, h.id("a"), func(c *Client) bool { return c.loop.turn != nil })
+	on(t, e, h.id("a"), func(c *Client) {
+		p.send(ws.OpText, "hello") // which is in the loop's socket from here on
+		e.Post(c.ID(), func(*Client) { order = append(order, "drain") })
+		c.loop.askForTurn()
+		for range 10_000 { // whoever else can run does
+			runtime.Gosched()
+		}
+	})
+	eventuallyOn(t, e, h.id("a"), func(*Client) bool { return len(order) == 2 })
+	on(t, e, h.id("a"), func(*Client) {
+		if order[0] != "read" {
+			t.Errorf("the loop did %v", order)
+		}
+	})
+}
+
+// eventuallyOn asks on the client's loop until the answer is true.
+func eventuallyOn(t *testing.T, e *Engine, id uint64, ok func(*Client) bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		is := false
+		on(t, e, id, func(c *Client) { is = ok(c) })
+		if is {
+			return
+		}
+	}
+	t.Fatal("it didn't come to it")
 }
 
 // A mailbox that is never empty doesn't keep its loop from reading: gnet runs tasks until
