@@ -24,6 +24,16 @@ func raiseDescriptors() (int, error) {
 	return int(min(r.Cur, most)), nil
 }
 
+// serverHolds is an error when one process, the server, can't have that many clients.
+func serverHolds(clients int) error {
+	limit, err := raiseDescriptors()
+	if err == nil && clients+reservedDescriptors > limit {
+		err = fmt.Errorf("%w: clients: %d need as many descriptors in the server's process, whose limit is %d (ulimit -Hn)",
+			ErrOptions, clients, limit)
+	}
+	return err
+}
+
 // workersFor is how many worker processes hold so many clients with a descriptor limit.
 func workersFor(clients, limit int) (int, error) {
 	room := limit - reservedDescriptors

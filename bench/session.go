@@ -21,6 +21,9 @@ type session struct {
 // startSession starts the server and the workers, and connects nobody. What it returns
 // must be closed.
 func startSession(ctx context.Context, o Options) (s *session, err error) {
+	if err := serverHolds(o.Load.Clients); err != nil {
+		return nil, err
+	}
 	s = &session{opts: o, counts: true}
 	if o.Load.Namespace {
 		if s.apart, err = openNamespace(sourcesFor(o.Load.Clients)); err != nil {

@@ -128,7 +128,7 @@ func (r *IdleResult) WriteTable(w io.Writer) error {
 func (r *StormResult) WriteTable(w io.Writer) error {
 	var t rows
 	t.add("target", fmt.Sprintf("%s, cores %v; load: %d workers, cores %v", r.Target, r.Cores.Server, r.Workers, r.Cores.Load))
-	t.add("outcome", outcome(r.Failed, false))
+	t.add("outcome", outcomeOf(r.Failed, false, "every client was let in"))
 	t.add("connections", fmt.Sprintf("%d in %.2f s, %.0f a second, %d under way per worker", r.Clients, r.Seconds, r.PerSecond, r.Pace))
 	t.add("CPU per handshake", fmt.Sprintf("%s (process %s, ksoftirqd %s)", span(r.PerHandshake), span(r.CPU.Process), span(r.CPU.Ksoftirqd)))
 	t.latency("connect", r.Latency)

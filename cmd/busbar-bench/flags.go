@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -68,7 +71,10 @@ func (f *shared) parse(args []string) error {
 	f.line = strings.Join(append([]string{f.set.Name()}, args...), " ")
 	f.set.SetOutput(io.Discard) // mistakes are told in one line
 	if err := f.set.Parse(args); err != nil {
-		return usagef("%v", err)
+		return usagef("%v; %s -help lists the flags", err, f.set.Name())
+	}
+	if err := errors.Join(writable("json", f.json), writable("html", f.html)); err != nil {
+		return err
 	}
 	if f.set.NArg() > 0 {
 		return usagef("%q: unexpected argument", f.set.Arg(0))
@@ -78,6 +84,20 @@ func (f *shared) parse(args []string) error {
 	}
 	if f.stall <= 0 {
 		return usagef("-stall %v: it must be above 0", f.stall)
+	}
+	return nil
+}
+
+// writable looks at where a result is to go before it has been measured.
+func writable(flag, path string) error {
+	if path == "" {
+		return nil
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return usagef("-%s %s: that is a folder", flag, path)
+	}
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return usagef("-%s %s: %v", flag, path, err)
 	}
 	return nil
 }
@@ -103,6 +123,10 @@ func (f *shared) resolve(name string) (bench.Target, error) {
 		return bench.Target{}, usagef("a target without a name")
 	}
 	if name != "busbar" {
+		if _, err := exec.LookPath(f.peers); err != nil {
+			return bench.Target{}, usagef("%s: -peers %s: there is no such program; (cd bench/peers && go build -o ../../bin/peers .) "+
+				"makes bin/peers", name, f.peers)
+		}
 		return bench.Target{Name: name, Command: []string{f.peers, name}}, nil
 	}
 	c, err := self(append([]string{"target", fmt.Sprintf("-loops=%d", f.loops)}, f.busbar...)...)

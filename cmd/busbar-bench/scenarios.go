@@ -61,15 +61,15 @@ func storm(ctx context.Context, args []string, s streams) error {
 	if err := f.parse(args); err != nil {
 		return err
 	}
+	if *sessions && f.target != "busbar" {
+		return usagef("-sessions: %s has no sessions, -target busbar has", f.target)
+	}
 	b := newBar(s.err)
 	o, err := f.options(b)
 	if err != nil {
 		return err
 	}
 	if *sessions {
-		if f.target != "busbar" {
-			return usagef("-sessions: %s has no sessions, -target busbar has", f.target)
-		}
 		remove, err := withSession(ctx, &o)
 		if err != nil {
 			return err

@@ -92,7 +92,7 @@ func TestMistakesOfASuite(t *testing.T) {
 	for want, args := range map[string][]string{
 		"needs -docs":         {"-readme", "README.md"},
 		"-readme: main.go":    {"-readme", "main.go", "-docs", "docs"},
-		"it would take about": {"-within", "10s"},
+		"it would take about": {"-within", "10s", "-peers", os.Args[0]},
 		"without a name":      {"-targets", ""},
 	} {
 		code, out, errs := try(t, append([]string{"suite"}, args...)...)
