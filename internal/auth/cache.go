@@ -18,8 +18,8 @@ const (
 	defaultCacheBytes   = 1 << 30
 )
 
-// cache remembers what tokens stand for. It is safe from any goroutine; two readers
-// only meet at one shard's read lock. It knows no clock: every call is told the time.
+// cache remembers what tokens stand for. It is safe from any goroutine; readers take no
+// lock. It knows no clock: every call is told the time.
 //
 // Good and bad tokens live in separate tables, so that a flood of invented tokens
 // pushes no session out.

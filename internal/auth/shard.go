@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// entryBytes is about what an entry costs besides its token: map slot, entry, identity.
-	entryBytes = 192
+	// entryBytes is about what an entry costs besides its token: its places in the map and in
+	// the index, entry, identity.
+	entryBytes = 288
 	// evictSample is how many entries are looked at to find one to evict. Five to ten
 	// come close to a true least-recently-used order without keeping one.
 	evictSample = 8
@@ -18,8 +19,10 @@ const (
 
 // shard is a part of a cache: a map bounded in entries and bytes. Safe from any goroutine.
 type shard struct {
-	mu         sync.RWMutex
-	entries    map[string]*entry
+	mu      sync.RWMutex
+	entries map[string]*entry
+	// index has the same entries, for hits, which so take no lock that loops would share.
+	index      sync.Map // string → *entry
 	bytes      int
 	maxEntries int
 	maxBytes   int
@@ -38,10 +41,12 @@ func (s *shard) init(maxEntries, maxBytes int) {
 }
 
 func (s *shard) get(token string, now time.Time) (*hub.Identity, bool) {
-	s.mu.RLock()
-	e := s.entries[token]
-	s.mu.RUnlock()
-	if e == nil || e.over(now) {
+	found, ok := s.index.Load(token)
+	if !ok {
+		return nil, false
+	}
+	e := found.(*entry)
+	if e.over(now) {
 		return nil, false
 	}
 	// Stored only when it changes: a write for every hit would bounce the cache line.
@@ -60,7 +65,7 @@ func (s *shard) put(token string, id *hub.Identity, until int64, now time.Time) 
 		if sameIdentity(old.id, id) {
 			e.id = old.id
 		}
-		s.entries[token] = e
+		s.set(token, e)
 		return e.id
 	}
 	cost := len(token) + entryBytes
@@ -70,7 +75,7 @@ func (s *shard) put(token string, id *hub.Identity, until int64, now time.Time) 
 	for len(s.entries) > 0 && (len(s.entries) >= s.maxEntries || s.bytes+cost > s.maxBytes) {
 		s.evict(now)
 	}
-	s.entries[token] = e
+	s.set(token, e)
 	s.bytes += cost
 	return id
 }
@@ -109,8 +114,14 @@ func (s *shard) drop(token string) *hub.Identity {
 	return e.id
 }
 
+func (s *shard) set(token string, e *entry) {
+	s.entries[token] = e
+	s.index.Store(token, e)
+}
+
 func (s *shard) remove(token string) {
 	delete(s.entries, token)
+	s.index.Delete(token)
 	s.bytes -= len(token) + entryBytes
 }
 
