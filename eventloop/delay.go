@@ -34,7 +34,11 @@ func (l *Loop) tooSoon() bool {
 
 // flushBegins starts the time that the next flush is kept apart.
 func (l *Loop) flushBegins() {
-	if l.opts.FlushDelay > 0 && l.delay.unsent > 0 && !l.walking {
-		l.delay.began, l.delay.unsent = time.Now(), 0
+	if l.delay.unsent == 0 || l.walking {
+		return
+	}
+	l.delay.unsent = 0
+	if l.opts.FlushDelay > 0 {
+		l.delay.began = time.Now()
 	}
 }

@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -29,10 +30,26 @@ func reservePort(listen string) (*reservedPort, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", listen, plain(err))
 	}
+	defer ln.Close()
 	addr := ln.Addr().(*net.TCPAddr).AddrPort()
-	ln.Close()
 	p := &reservedPort{fd: -1, addr: addr, host: host}
+	if err := share(ln.(*net.TCPListener)); err != nil {
+		return nil, fmt.Errorf("reserving %s: %w", addr, err)
+	}
 	return p, p.hold()
+}
+
+// share lets hold bind the port while ln has it. Between closing it and binding anew,
+// somebody's outgoing connection could be given the port.
+func share(ln *net.TCPListener) error {
+	raw, err := ln.SyscallConn()
+	if err != nil {
+		return err
+	}
+	failed := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	})
+	return errors.Join(failed, err)
 }
 
 // hold binds the port with SO_REUSEPORT, so that nobody else gets it meanwhile.
@@ -46,7 +63,8 @@ func (p *reservedPort) hold() error {
 		return fmt.Errorf("reserving %s: %w", p.addr, err)
 	}
 	p.fd = fd
-	// SO_REUSEADDR: connections that an earlier process closed are still in TIME_WAIT.
+	// SO_REUSEADDR: connections that an earlier process closed are still in TIME_WAIT. Once
+	// the port is ours the option goes, or others that have it could listen here too.
 	for _, option := range []int{unix.SO_REUSEPORT, unix.SO_REUSEADDR} {
 		if err == nil {
 			err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, option, 1)
@@ -54,6 +72,9 @@ func (p *reservedPort) hold() error {
 	}
 	if err == nil {
 		err = unix.Bind(fd, sa)
+	}
+	if err == nil {
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 0)
 	}
 	if err != nil {
 		p.release()

@@ -22,7 +22,6 @@ import (
 type turn struct {
 	loop  *Loop
 	fd    int  // our end, which bytes are written to
-	ready bool // the other end is one of gnet's connections
 	asked bool // a byte is on its way
 }
 
@@ -89,11 +88,8 @@ func (e *Engine) closeTurns() {
 	})
 }
 
-// opened is called on the loop.
-func (t *turn) opened() {
-	t.ready = true
-	t.loop.turn = t
-}
+// opened is called on the loop, when the other end is one of gnet's connections.
+func (t *turn) opened() { t.loop.turn = t }
 
 // read is called on the loop when the byte has come. The drain is a task, which gnet runs
 // when it is done with this round's sockets: it may close some of them.
