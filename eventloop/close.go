@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"bytes"
 	"errors"
 	"io"
 
@@ -31,7 +32,11 @@ func (c *Client) Close(code ws.StatusCode, reason string, cause Cause) {
 		if !c.is(flagApart) {
 			o.stop = l.feed.end
 		}
-		l.queueBytes(c, l.scratch)
+		// However much that is: a client has one Close, and no bound is for it.
+		o.push(&Frame{wire: bytes.Clone(l.scratch)}, l.feed.end)
+		if !o.waiting {
+			l.markDirty(c)
+		}
 	case handshaking, authorising:
 		l.drop(c, cause)
 	}
