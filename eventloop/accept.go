@@ -107,12 +107,12 @@ func (l *Loop) readEarly(c *Client) {
 	if l.current == c || c.state == gone || c.conn.InboundBuffered() == 0 {
 		return
 	}
-	before := l.current
+	before, doomed := l.current, l.doomed
 	l.current, l.doomed = c, false
 	l.guard(c, func() { l.readFrames(c) })
-	l.current = before
-	if l.doomed {
-		l.doomed = false
+	ended := l.doomed
+	l.current, l.doomed = before, doomed // whose own end may stand out
+	if ended {
 		_ = c.conn.EventLoop().Close(c.conn)
 	}
 }
