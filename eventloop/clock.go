@@ -22,11 +22,20 @@ func (l *Loop) onTick() {
 	n := len(l.roster.clients)
 	from, to := n*l.phase/roundTicks, n*(l.phase+1)/roundTicks
 	l.phase = (l.phase + 1) % roundTicks
+	l.visitAll(from, to)
+}
+
+// visitAll looks at the clients of some slots. One at whom that panics isn't in the way of
+// those behind it, now or in the next round.
+func (l *Loop) visitAll(from, to int) {
 	unix := time.Now().Unix()
-	for _, c := range l.roster.clients[from:to] {
-		if c != nil {
-			l.visit(c, unix)
-		}
+	for at := from; at < to; {
+		at = l.each(at, to, func(i int) bool {
+			if c := l.roster.clients[i]; c != nil {
+				l.visit(c, unix)
+			}
+			return true
+		}, l.at)
 	}
 }
 

@@ -92,6 +92,7 @@ func (l *Loop) ended(c *Client, err error) {
 			c.cause = CauseReset
 		}
 	}
+	defer l.counters.closed[c.cause].Add(1) // whatever panics on the way
 	l.depart(c)
 	c.state = gone
 	l.freeOutbox(c)
@@ -99,7 +100,6 @@ func (l *Loop) ended(c *Client, err error) {
 		l.freeDecoder(c)
 	}
 	l.roster.remove(c)
-	l.counters.closed[c.cause].Add(1)
 }
 
 // shutWrite tells the peer that nothing more comes, and leaves it time to read.

@@ -40,7 +40,7 @@ type Engine struct {
 	running     atomic.Bool // Start has succeeded
 	asked       atomic.Bool // to stop
 	stopping    atomic.Bool // gnet is closing its pollers, or has
-	panics      sync.Map    // places that were logged
+	panics      PanicLog
 
 	background context.Context
 	gnet       gnet.Engine

@@ -37,8 +37,18 @@ func (ev *events) OnTick() (time.Duration, gnet.Action) {
 // OnOpen takes a connection in, gives it to another loop, or refuses it. gnet has
 // accepted it already: refusing here, and not at accept, is what keeps the engine alive
 // when descriptors run out.
-func (ev *events) OnOpen(conn gnet.Conn) ([]byte, gnet.Action) {
+func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 	e := (*Engine)(ev)
+	counted := false // for its address, and not a client yet: OnClose won't give that back
+	defer func() {
+		if r := recover(); r != nil {
+			e.loopFor(conn.EventLoop()).panicked(nil, r)
+			if counted {
+				e.addresses.release(peerAddr(conn))
+			}
+			action = gnet.Close
+		}
+	}()
 	if t, ok := conn.Context().(*turn); ok {
 		t.opened()
 		return nil, gnet.None
@@ -64,6 +74,7 @@ func (ev *events) OnOpen(conn gnet.Conn) ([]byte, gnet.Action) {
 	case !e.addresses.acquire(peerAddr(conn)):
 		return l.turnAway(CauseAddressCap)
 	}
+	counted = true
 	l.opened++
 	l.readClock()
 	c := &Client{conn: conn, loop: l, fd: int32(conn.Fd()), since: l.now, heard: l.now}
@@ -72,6 +83,7 @@ func (ev *events) OnOpen(conn gnet.Conn) ([]byte, gnet.Action) {
 		return l.turnAway(CauseCapacity)
 	}
 	conn.SetContext(c)
+	counted = false
 	e.setOptions(int(c.fd))
 	return nil, gnet.None
 }
@@ -133,7 +145,8 @@ func (ev *events) OnClose(conn gnet.Conn, err error) gnet.Action {
 		return gnet.None
 	case *Client:
 		e.addresses.release(peerAddr(conn))
-		c.loop.ended(c, err)
+		c.loop.guard(nil, func() { c.loop.ended(c, err) })
+		c.state = gone // after a panic too: its descriptor will be somebody else's
 	}
 	e.loopFor(conn.EventLoop()).connections.Add(-1)
 	e.connections.Add(-1)

@@ -73,7 +73,7 @@ func (l *Loop) walk() {
 				left--
 			}
 			return left > 0
-		}, func(i int) *Client { return l.roster.clients[i] })
+		}, l.at)
 	}
 	l.counters.add(t)
 	if l.walkAt >= len(l.roster.clients) {

@@ -1,9 +1,6 @@
 package eventloop
 
 import (
-	"runtime"
-	"runtime/debug"
-
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/wsproto"
@@ -42,9 +39,7 @@ func (l *Loop) each(at, end int, f func(i int) (more bool), whose func(i int) *C
 
 func (l *Loop) panicked(c *Client, r any) {
 	l.counters.panics.Add(1)
-	if place := panicPlace(); l.engine.firstPanicAt(place) {
-		l.opts.Log.Error("handler panicked", "panic", r, "at", place, "stack", string(debug.Stack()))
-	}
+	l.engine.panics.Note(l.opts.Log, "in a handler", r)
 	if c == nil {
 		return
 	}
@@ -53,23 +48,4 @@ func (l *Loop) panicked(c *Client, r any) {
 		_, _ = send(c.fd, wsproto.AppendClose(nil, ws.StatusInternalServerError, "internal error"))
 	}
 	l.drop(c, CausePanic)
-}
-
-// panicPlace is where the panic that is being recovered from came from: the first
-// frame below the runtime's own.
-func panicPlace() string {
-	pcs := make([]uintptr, 32)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
-	below := false
-	for {
-		f, more := frames.Next()
-		if f.Function == "runtime.gopanic" {
-			below = true
-		} else if below && (len(f.Function) < 8 || f.Function[:8] != "runtime.") {
-			return f.Function
-		}
-		if !more {
-			return "unknown"
-		}
-	}
 }

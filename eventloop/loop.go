@@ -130,12 +130,21 @@ func (l *Loop) empty() {
 		l.counters.wakes.Add(1)
 	}
 	for at := 0; at < len(writable); {
-		at = l.each(at, len(writable), func(i int) bool { l.resume(writable[i]); return true }, nobody)
+		at = l.each(at, len(writable), func(i int) bool { l.resume(writable[i]); return true },
+			func(i int) *Client { return l.at(int(writable[i])) })
 	}
 	l.entries, l.writable = shrink(entries), shrink(writable)
 }
 
 func nobody(int) *Client { return nil }
+
+// at is the client in a slot, nil when there is none.
+func (l *Loop) at(slot int) *Client {
+	if slot >= len(l.roster.clients) {
+		return nil
+	}
+	return l.roster.clients[slot]
+}
 
 // tellOfLoss tells every client that change events were lost before they were anybody's.
 func (l *Loop) tellOfLoss() {

@@ -34,12 +34,6 @@ func (l *Loop) rest() {
 	}
 }
 
-// firstPanicAt is true once for each place.
-func (e *Engine) firstPanicAt(place string) bool {
-	_, seen := e.panics.LoadOrStore(place, true)
-	return !seen
-}
-
 // gnetLog hands gnet's log lines on; they are about its insides, so most are debug.
 type gnetLog struct{ log *slog.Logger }
 

@@ -1,0 +1,53 @@
+package eventloop
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// PanicLog counts panics that were recovered from, and logs each place that one came from
+// once, with its stack: what a peer can provoke, it can provoke a thousand times a second.
+// Safe from any goroutine; the zero value is ready.
+type PanicLog struct {
+	count atomic.Uint64
+	seen  sync.Map // places
+}
+
+// Note is called in the deferred function that has recovered r. doing completes "panic …".
+func (p *PanicLog) Note(log *slog.Logger, doing string, r any) {
+	p.count.Add(1)
+	place := panicPlace()
+	if _, seen := p.seen.LoadOrStore(place, true); seen {
+		return
+	}
+	// A logger that panics, on a value that can't be printed or by itself, has no say in this.
+	defer func() { _ = recover() }()
+	log.Error("panic "+doing, "panic", r, "at", place, "stack", string(debug.Stack()))
+}
+
+// Count is how many there were.
+func (p *PanicLog) Count() uint64 { return p.count.Load() }
+
+// panicPlace is where the panic that is being recovered from came from: the first
+// frame below the runtime's own.
+func panicPlace() string {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	below := false
+	for {
+		f, more := frames.Next()
+		if f.Function == "runtime.gopanic" {
+			below = true
+		} else if below && !strings.HasPrefix(f.Function, "runtime.") {
+			return fmt.Sprintf("%s:%d", f.Function, f.Line)
+		}
+		if !more {
+			return "unknown"
+		}
+	}
+}
