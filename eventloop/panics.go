@@ -30,6 +30,9 @@ func (p *PanicLog) Note(log *slog.Logger, doing string, r any) {
 	log.Error("panic "+doing, "panic", r, "at", place, "stack", string(debug.Stack()))
 }
 
+// Add counts one that was logged elsewhere.
+func (p *PanicLog) Add() { p.count.Add(1) }
+
 // Count is how many there were.
 func (p *PanicLog) Count() uint64 { return p.count.Load() }
 

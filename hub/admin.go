@@ -87,12 +87,13 @@ func (h *Hub) Disconnect(ctx context.Context, id uint64) bool {
 
 // CloseIdentity ends every connection whose identity matches, with close code 1008 and
 // the reason. Identities that are being looked up for a connection right now are
-// matched when they arrive. match is called on the event loops.
+// matched when they arrive. match is called on the event loops; an identity at which it
+// panics matches.
 func (h *Hub) CloseIdentity(match func(*Identity) bool, reason string) {
-	h.revoked.add(match)
+	h.revoked.add(func(id *Identity) bool { return h.matches(match, id) })
 	_ = h.engine.Each(h.background, func(l *eventloop.Loop) {
 		for c := range l.Clients() {
-			if match(identityOf(c)) {
+			if h.matches(match, identityOf(c)) {
 				c.Close(ws.StatusPolicyViolation, reason, eventloop.CauseServerClosed)
 			}
 		}

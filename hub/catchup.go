@@ -21,20 +21,20 @@ const (
 	pageBytes  = 1 << 20
 )
 
+// nextPage is what a client that catches up is sent next.
+type nextPage struct {
+	frames []*eventloop.Frame
+	upTo   uint64 // seq that it has come to then
+	more   bool   // is in the log
+}
+
 // readLog reads the next page for a client that is held, and lets it go live with the
 // last one (PROTOCOL section 1, since).
 func (h *Hub) readLog(client uint64, s *state) {
 	since, id := s.cursor, s.identity
 	queued := h.reads.do(func() {
-		page, err := h.readPage(since)
-		entries := firstBytes(page.Entries)
-		frames := h.catchUpFrames(id, entries)
-		if len(entries) > 0 && entries[len(entries)-1].Seq < page.Last {
-			last := entries[len(entries)-1].Seq
-			h.engine.Post(client, func(c *eventloop.Client) { h.gotPage(c, s, last, frames) })
-			return
-		}
-		h.engine.Post(client, func(c *eventloop.Client) { h.gotLast(c, page.Last, frames, err) })
+		p, err := h.readPage(id, since)
+		h.engine.Post(client, func(c *eventloop.Client) { h.gotPage(c, s, p, err) })
 	})
 	if !queued {
 		h.engine.Post(client, func(c *eventloop.Client) {
@@ -46,16 +46,27 @@ func (h *Hub) readLog(client uint64, s *state) {
 // readPage reads the log, and returns when every event up to the page's Last is in the
 // mailboxes: an event can be read before it is, and would come again behind what is
 // posted now.
-func (h *Hub) readPage(since uint64) (page Page, err error) {
-	defer h.recovered("reading the change log", &err)
+func (h *Hub) readPage(id *Identity, since uint64) (p nextPage, err error) {
+	defer h.recovered("reading the change log", &err) // also for what a log's entries cause here
 	ctx, cancel := context.WithTimeout(h.background, logTimeout)
 	defer cancel()
-	if page, err = h.log.Range(ctx, since, pageEvents); err != nil {
-		return Page{}, err
+	page, err := h.log.Range(ctx, since, pageEvents)
+	if err != nil {
+		return nextPage{}, err
 	}
+	h.awaitPublishers()
+	entries := firstBytes(page.Entries)
+	p = nextPage{frames: h.catchUpFrames(id, entries), upTo: page.Last}
+	if n := len(entries); n > 0 && entries[n-1].Seq < page.Last {
+		p.upTo, p.more = entries[n-1].Seq, true
+	}
+	return p, nil
+}
+
+// awaitPublishers returns when all that has a seq is in the mailboxes.
+func (h *Hub) awaitPublishers() {
 	h.publishing.Lock()
 	defer h.publishing.Unlock()
-	return page, nil
 }
 
 // logTimeout bounds one read of the change log.
@@ -82,15 +93,9 @@ func firstBytes(entries []Entry) []Entry {
 	return entries
 }
 
-// gotPage runs on the client's loop: more is to come, behind seq last.
-func (h *Hub) gotPage(c *eventloop.Client, s *state, last uint64, frames []*eventloop.Frame) {
-	s.cursor = last
-	c.CatchUp(frames)
-}
-
-// gotLast runs on the client's loop, behind every event that was appended before the
-// page was read: upTo is the last of those.
-func (h *Hub) gotLast(c *eventloop.Client, upTo uint64, frames []*eventloop.Frame, err error) {
+// gotPage runs on the client's loop, behind every event that was appended before the page
+// was read.
+func (h *Hub) gotPage(c *eventloop.Client, s *state, p nextPage, err error) {
 	var resync *ResyncError
 	switch {
 	case errors.As(err, &resync):
@@ -98,8 +103,11 @@ func (h *Hub) gotLast(c *eventloop.Client, upTo uint64, frames []*eventloop.Fram
 	case err != nil:
 		h.opts.Logger.Warn("reading the change log failed", "error", err)
 		c.Close(wsproto.StatusTryAgainLater, "the change log is unavailable, try again later", eventloop.CauseServerClosed)
+	case p.more:
+		s.cursor = p.upTo
+		c.CatchUp(p.frames)
 	default:
-		c.Release(frames, upTo)
+		c.Release(p.frames, p.upTo)
 	}
 }
 
@@ -134,7 +142,7 @@ func (h *Hub) Pull(ctx context.Context, id *Identity, since uint64, limit int) (
 	if limit <= 0 {
 		limit = defaultPull
 	}
-	page, err := h.log.Range(ctx, since, min(limit, maxPull))
+	page, err := h.readRange(ctx, since, min(limit, maxPull))
 	if err != nil {
 		return Pulled{}, fmt.Errorf("reading the change log: %w", err)
 	}

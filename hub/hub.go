@@ -37,6 +37,7 @@ type Hub struct {
 	draining atomic.Bool
 	revoked  revocations
 	counters counters
+	panics   eventloop.PanicLog // off the loops
 
 	background context.Context
 	cancel     context.CancelFunc
@@ -57,9 +58,9 @@ func New(o Options) (*Hub, error) {
 		h.rows = newRowStore(o.MaxRows, o.MaxRowBytes)
 	}
 	h.background, h.cancel = context.WithCancel(context.Background())
-	h.auth = newWorkers(o.Workers, o.WorkerQueue)
-	h.fetches = newWorkers(o.Workers, o.WorkerQueue)
-	h.reads = newWorkers(o.Workers, o.WorkerQueue)
+	for _, w := range []**workers{&h.auth, &h.fetches, &h.reads} {
+		*w = newWorkers(o.Workers, o.WorkerQueue, func(r any) { h.panics.Note(o.Logger, "on a worker", r) })
+	}
 	h.leaves = newLeaves(h)
 	var err error
 	if h.engine, err = eventloop.New((*callbacks)(h), o.Loops); err == nil {
@@ -98,7 +99,7 @@ func (h *Hub) Authenticate(ctx context.Context, token string) (*Identity, error)
 	id, known := h.opts.Auth.Cached(token)
 	if !known {
 		var err error
-		if id, err = h.opts.Auth.Authenticate(ctx, token); err != nil {
+		if id, err = h.lookUp(ctx, token); err != nil {
 			return nil, err
 		}
 	}

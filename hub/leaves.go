@@ -42,6 +42,7 @@ func (l *leaves) add(id uint64) {
 }
 
 func (l *leaves) flush() {
+	defer l.hub.survive("telling who has left") // a timer's goroutine
 	l.mu.Lock()
 	ids := l.ids
 	l.ids = nil

@@ -64,7 +64,7 @@ func (h *Hub) publish(c *Change) (seq uint64, err error) {
 			return seq, nil
 		}
 	}
-	entry, err := h.log.Append(e, c.Audience)
+	entry, err := h.appendToLog(e, c.Audience)
 	if err != nil {
 		return 0, fmt.Errorf("appending to the change log: %w", err)
 	}

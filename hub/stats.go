@@ -29,10 +29,10 @@ const (
 var authNames = [authResults]string{"cached", "looked_up", "rejected", "failed"}
 
 type counters struct {
-	ignored                                              [ignoredReasons]atomic.Uint64
-	auth                                                 [authResults]atomic.Uint64
-	changes, repeated, presence, topics, rows, binary    atomic.Uint64
-	relayed, rateLimited, denied, snapshotErrors, panics atomic.Uint64
+	ignored                                           [ignoredReasons]atomic.Uint64
+	auth                                              [authResults]atomic.Uint64
+	changes, repeated, presence, topics, rows, binary atomic.Uint64
+	relayed, rateLimited, denied, snapshotErrors      atomic.Uint64
 }
 
 // Stats is a snapshot of the counters: totals since the start unless said otherwise.
@@ -77,7 +77,6 @@ func (h *Hub) Stats() Stats {
 	c := &h.counters
 	s := Stats{
 		Connections: e.Connections, Capacity: e.Capacity, Clients: h.engine.Clients(),
-		LastSeq: h.log.Last(), OldestSeq: h.log.Oldest(),
 		Published: map[string]uint64{
 			"change": c.changes.Load(), "presence": c.presence.Load(), "topic": c.topics.Load(),
 			"row": c.rows.Load(), "binary": c.binary.Load(),
@@ -88,11 +87,12 @@ func (h *Hub) Stats() Stats {
 		WorkersRefused: h.auth.refused.Load() + h.fetches.refused.Load() + h.reads.refused.Load(),
 		Dropped:        map[string]uint64{}, Closed: e.Closed, Refused: e.Refused, Loops: e.Loops,
 	}
+	s.OldestSeq, s.LastSeq = h.logBounds()
 	if h.rows != nil {
 		r := h.rows.stats()
 		s.StoredRows, s.StoredBytes, s.RowsEvicted = r.rows, r.bytes, r.evicted
 	}
-	s.Panics = c.panics.Load()
+	s.Panics = h.panics.Count()
 	s.addLoops(e.Loops)
 	return s
 }

@@ -120,11 +120,6 @@ func (h *Hub) stored(tenant, entity, rowID string) (wire []byte, version uint64,
 	return h.rows.get(tenant, entity, rowID)
 }
 
-func (h *Hub) callSnapshots(ctx context.Context, asked rowAsked) (payload []byte, ok bool, err error) {
-	defer h.recovered("fetching a snapshot", &err)
-	return h.opts.Snapshots(ctx, asked.identity, asked.entity, asked.rowID)
-}
-
 // fetched runs on the client's loop, in order with what is published.
 func (h *Hub) fetched(c *eventloop.Client, asked rowAsked, which int, frame *eventloop.Frame, version uint64) {
 	for i, key := range asked.keys {

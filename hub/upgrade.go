@@ -52,11 +52,6 @@ func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
 	}
 }
 
-func (h *Hub) lookUp(ctx context.Context, token string) (id *Identity, err error) {
-	defer h.recovered("looking up a token", &err)
-	return h.opts.Auth.Authenticate(ctx, token)
-}
-
 var badSince = &wsproto.Refusal{Status: 400, Reason: "since isn't a sequence number"}
 
 // sinceOf reads the cursor from the upgrade's query.

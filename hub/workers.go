@@ -2,8 +2,6 @@ package hub
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -11,8 +9,9 @@ import (
 // workers run what may block, at most so many at once; what can't run yet waits in a
 // bounded queue. Safe from any goroutine; do never blocks.
 type workers struct {
-	most    int
-	waiting int // that may wait
+	most     int
+	waiting  int       // that may wait
+	panicked func(any) // is told what was recovered from
 
 	mu      sync.Mutex
 	queue   []func()
@@ -23,7 +22,9 @@ type workers struct {
 	refused atomic.Uint64
 }
 
-func newWorkers(most, waiting int) *workers { return &workers{most: most, waiting: waiting} }
+func newWorkers(most, waiting int, panicked func(any)) *workers {
+	return &workers{most: most, waiting: waiting, panicked: panicked}
+}
 
 // do has f run on a worker; false when too many wait already, or after close.
 func (w *workers) do(f func()) bool {
@@ -47,9 +48,20 @@ func (w *workers) do(f func()) bool {
 func (w *workers) work(f func()) {
 	defer w.done.Done()
 	for f != nil {
-		f()
+		w.guard(f)
 		f = w.next()
 	}
+}
+
+// guard is the last resort: what may panic answers for itself (Hub.recovered), because
+// somebody waits for the answer.
+func (w *workers) guard(f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.panicked(r)
+		}
+	}()
+	f()
 }
 
 func (w *workers) next() func() {
@@ -69,16 +81,6 @@ func (w *workers) next() func() {
 		w.queue, w.head = w.queue[:n], 0
 	}
 	return f
-}
-
-// recovered is deferred around an embedder's function on a worker: a panic in it is an
-// error of that call, counted and logged, and not the end of the process.
-func (h *Hub) recovered(doing string, err *error) {
-	if r := recover(); r != nil {
-		h.counters.panics.Add(1)
-		h.opts.Logger.Error("panic while "+doing, "panic", r, "stack", string(debug.Stack()))
-		*err = fmt.Errorf("%s: panic: %v", doing, r)
-	}
 }
 
 // close forgets what waits and returns when what runs has ended, or ctx has.

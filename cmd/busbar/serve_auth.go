@@ -44,6 +44,7 @@ func (srv *server) openTokens() (hub.Authenticator, error) {
 		a, err := auth.NewJWT(auth.JWTOptions{
 			KeyFile: cfg.JWTKey, JWKSURL: cfg.JWTJWKS, Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience,
 			UserClaim: cfg.JWTUserClaim, TenantClaim: cfg.JWTTenantClaim, AdminClaim: cfg.JWTAdminClaim,
+			Log: srv.log,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("-auth jwt: %w", err)
@@ -54,6 +55,7 @@ func (srv *server) openTokens() (hub.Authenticator, error) {
 		a, err := auth.NewHTTP(auth.HTTPOptions{
 			URL: cfg.AuthURL, Timeout: cfg.AuthTimeout,
 			CacheTTL: max(cfg.AuthCache, time.Nanosecond), // zero would be the default
+			Log:      srv.log,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("-auth http: %w", err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -32,6 +33,8 @@ type HTTPOptions struct {
 	MaxConcurrent int
 	// Client sends the questions; nil for one of its own. Redirects are never followed.
 	Client *http.Client
+	// Log gets a panic in a lookup (default slog.Default()).
+	Log *slog.Logger
 }
 
 // HTTP asks a service of the operator's about each token. Safe from any goroutine.
@@ -59,7 +62,7 @@ func NewHTTP(o HTTPOptions) (*HTTP, error) {
 	}
 	return &HTTP{service: service, memo: memo{
 		cache:    newCache(o.CacheEntries),
-		flights:  newFlights(o.MaxConcurrent, o.Timeout),
+		flights:  newFlights(o.MaxConcurrent, o.Timeout, o.Log),
 		ttl:      o.CacheTTL,
 		maxToken: maxLongToken,
 	}}, nil

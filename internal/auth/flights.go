@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 )
 
@@ -31,6 +33,8 @@ type flights struct {
 	slots   chan struct{}
 	waiting atomic.Int64
 	timeout time.Duration
+	log     *slog.Logger
+	panics  eventloop.PanicLog
 	base    context.Context
 	cancel  context.CancelFunc
 
@@ -39,8 +43,11 @@ type flights struct {
 	run    sync.WaitGroup
 }
 
-func newFlights(slots int, timeout time.Duration) *flights {
-	f := &flights{slots: make(chan struct{}, slots), timeout: timeout}
+func newFlights(slots int, timeout time.Duration, log *slog.Logger) *flights {
+	if log == nil {
+		log = slog.Default()
+	}
+	f := &flights{slots: make(chan struct{}, slots), timeout: timeout, log: log}
 	f.base, f.cancel = context.WithCancel(context.Background())
 	return f
 }
@@ -57,7 +64,16 @@ func (f *flights) do(ctx context.Context, token string, ask func(context.Context
 	}
 }
 
-func (f *flights) fly(ask func(context.Context) (*hub.Identity, error)) (*hub.Identity, error) {
+// fly turns a panic into an error: singleflight throws it again in a goroutine of its own,
+// so that nobody can recover from it (x/sync v0.24.0, Group.doCall): one token would end the
+// process.
+func (f *flights) fly(ask func(context.Context) (*hub.Identity, error)) (id *hub.Identity, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			f.panics.Note(f.log, "while looking up a token", r)
+			id, err = nil, fmt.Errorf("look up token: %w: %v", hub.ErrPanicked, r)
+		}
+	}()
 	if !f.enter() {
 		return nil, ErrClosed
 	}

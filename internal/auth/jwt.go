@@ -99,7 +99,7 @@ func NewJWT(o JWTOptions) (*JWT, error) {
 	j.parser = jwt.NewParser(parserOptions(&o, algs)...)
 	j.memo = memo{
 		cache:    newCache(o.CacheEntries),
-		flights:  newFlights(64, lookupTimeout),
+		flights:  newFlights(64, lookupTimeout, j.opts.Log),
 		ttl:      o.CacheTTL,
 		maxToken: maxLongToken,
 	}

@@ -43,8 +43,8 @@ func (s *Sessions) settle(chunk []known, found map[string]*hub.Identity) {
 			}
 		}
 	}
-	if len(ended) > 0 {
-		s.opts.OnRevoked(ended)
+	if len(ended) > 0 { // they are out of the cache: nobody will tell of them again
+		s.guard("while telling of revoked sessions", func() { s.opts.OnRevoked(ended) })
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 )
 
@@ -67,6 +68,8 @@ type Sessions struct {
 	opts SessionOptions
 	memo memo
 
+	panics eventloop.PanicLog // of the watcher
+
 	opening sync.Mutex // held while the file is opened anew
 
 	mu  sync.RWMutex // guards db and err, never held while something blocks
@@ -97,7 +100,7 @@ func OpenSessions(path string, opts SessionOptions) (*Sessions, error) {
 	s := &Sessions{path: path, opts: opts, db: db, stop: stop, watched: make(chan struct{})}
 	s.memo = memo{
 		cache:    newCache(opts.CacheEntries),
-		flights:  newFlights(opts.Connections, lookupTimeout),
+		flights:  newFlights(opts.Connections, lookupTimeout, opts.Log),
 		maxToken: maxSessionToken,
 		ended:    opts.OnRevoked,
 	}

@@ -21,15 +21,26 @@ func (s *Sessions) watch(ctx context.Context) {
 		case <-timer.C:
 		}
 		start := time.Now()
-		s.poll(ctx)
+		s.guard("while looking at the sessions database", func() { s.poll(ctx) })
 		if !s.opts.ReadOnly && start.Sub(purged) > purgeInterval {
 			purged = start
-			s.purge(ctx, start)
+			s.guard("while removing ended sessions", func() { s.purge(ctx, start) })
 		}
 		// With a million sessions cached, going through them takes seconds. A file that
 		// changes all the time may then cost a third of a core and no more.
 		timer.Reset(max(s.opts.PollInterval, 2*time.Since(start)))
 	}
+}
+
+// guard lets a panic cost one round of the watcher, which has to go on: it is what ends the
+// connections of sessions that others revoke. What a round didn't get to the next one does.
+func (s *Sessions) guard(doing string, f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.panics.Note(s.opts.Log, doing, r)
+		}
+	}()
+	f()
 }
 
 // poll looks at the file once.

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/time/rate"
 
+	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
 	"github.com/busbar-ws/busbar/internal/metrics"
@@ -73,14 +74,15 @@ func (o *Options) setDefaults(h *hub.Hub) {
 	}
 }
 
-// api is what the handlers share. It is immutable after New, so they may use it from
-// any goroutine.
+// api is what the handlers share. It is immutable after New, but for counters, so they may
+// use it from any goroutine.
 type api struct {
 	Options
 	hub    *hub.Hub
 	mux    *http.ServeMux
 	guests *rate.Limiter
 	counts counts
+	panics eventloop.PanicLog
 }
 
 // New returns the handler of every call in PROTOCOL section 5. The hub stays the

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"path"
-	"runtime/debug"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -60,7 +59,7 @@ func (a *api) finish(rec *recorder) {
 	thrown := recover()
 	if thrown != nil && thrown != http.ErrAbortHandler {
 		a.counts.panics.Inc()
-		a.Logger.Error("API handler panicked", "route", rec.request.Pattern, "panic", thrown, "stack", string(debug.Stack()))
+		a.panics.Note(a.Logger, "in the handler of "+routeOf(rec.request), thrown)
 		if rec.status == 0 {
 			writeFailure(rec, newFailure(http.StatusInternalServerError, "INTERNAL", "internal error; the server's log has more"))
 			thrown = nil

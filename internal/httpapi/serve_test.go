@@ -133,11 +133,18 @@ func TestPanicsCostOneRequest(t *testing.T) {
 		w.WriteHeader(200)
 		panic("late")
 	})
+	var log strings.Builder
 	a := deaf(t, Options{Demo: demo})
+	a.Logger = slog.New(slog.NewTextHandler(&log, nil))
 
-	w := ask(a, "GET", "/demo/early", "")
-	if e := errorOf(t, w); w.Code != 500 || e.Code != "INTERNAL" {
-		t.Errorf("got %d %s, want 500 INTERNAL", w.Code, e.Code)
+	for range 3 {
+		w := ask(a, "GET", "/demo/early", "")
+		if e := errorOf(t, w); w.Code != 500 || e.Code != "INTERNAL" {
+			t.Errorf("got %d %s, want 500 INTERNAL", w.Code, e.Code)
+		}
+	}
+	if n := strings.Count(log.String(), "stack="); n != 1 {
+		t.Errorf("%d stacks are logged of one place, want 1", n)
 	}
 	func() {
 		defer func() {
@@ -147,11 +154,11 @@ func TestPanicsCostOneRequest(t *testing.T) {
 		}()
 		ask(a, "GET", "/demo/late", "")
 	}()
-	if n := testutil.ToFloat64(a.counts.panics); n != 2 {
-		t.Errorf("%v panics counted, want 2", n)
+	if n := testutil.ToFloat64(a.counts.panics); n != 4 {
+		t.Errorf("%v panics counted, want 4", n)
 	}
-	if n := testutil.ToFloat64(a.counts.requests.WithLabelValues("/demo/", "5xx")); n != 2 {
-		t.Errorf("%v requests of class 5xx counted, want 2", n)
+	if n := testutil.ToFloat64(a.counts.requests.WithLabelValues("/demo/", "5xx")); n != 4 {
+		t.Errorf("%v requests of class 5xx counted, want 4", n)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
@@ -132,5 +133,14 @@ func TestScrapeReadsStatsOnce(t *testing.T) {
 		if _, err := reg.Gather(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// The registry collects on goroutines of its own. A panic there is the scrape's error: client_golang sees to that.
+func TestPanicWhileCollecting(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(NewCollector(func() hub.Stats { panic("no numbers") }))
+	if _, err := reg.Gather(); err == nil || !strings.Contains(err.Error(), "no numbers") {
+		t.Errorf("gathered with %v", err)
 	}
 }

@@ -79,7 +79,7 @@ var losses = []family{
 		func(s *hub.Stats) uint64 { return s.SnapshotErrors }),
 	counter("busbar_workers_refused_total", "Lookups, fetches and reads of the change log for which no worker had room.",
 		func(s *hub.Stats) uint64 { return s.WorkersRefused }),
-	counter("busbar_handler_panics_total", "Panics on event loops; each ended one connection.",
+	counter("busbar_handler_panics_total", "Panics in handlers and in what they call; each cost one connection or one call.",
 		func(s *hub.Stats) uint64 { return s.Panics }),
 }
 

@@ -1,0 +1,154 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/coder/websocket"
+
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// panicLines counts what is logged about panics.
+type panicLines struct {
+	slog.Handler
+	n atomic.Int32
+}
+
+func (l *panicLines) Handle(_ context.Context, r slog.Record) error {
+	if r.Level == slog.LevelError {
+		l.n.Add(1)
+	}
+	return nil
+}
+
+func quietly(lines *panicLines) *slog.Logger {
+	lines.Handler = slog.Default().Handler()
+	return slog.New(lines)
+}
+
+// angryLog panics while it is told to.
+type angryLog struct {
+	*MemoryLog
+	angry atomic.Bool
+}
+
+func (l *angryLog) rage() {
+	if l.angry.Load() {
+		panic("in the change log")
+	}
+}
+
+func (l *angryLog) Append(e Event, a Audience) (Entry, error) {
+	l.rage()
+	return l.MemoryLog.Append(e, a)
+}
+
+func (l *angryLog) Range(ctx context.Context, since uint64, limit int) (Page, error) {
+	l.rage()
+	return l.MemoryLog.Range(ctx, since, limit)
+}
+
+func (l *angryLog) Last() uint64 { l.rage(); return l.MemoryLog.Last() }
+
+// A change log that panics costs the call, and a client that was to be caught up its
+// connection. What the others get has neither gap nor repeat.
+func TestPanickingChangeLog(t *testing.T) {
+	log, lines := &angryLog{MemoryLog: NewMemoryLog(0, 0)}, &panicLines{}
+	h := start(t, func(o *Options) { o.Log, o.Logger = log, quietly(lines) })
+	alice := connect(t, h, "alice")
+	mustPublish(t, h, someChange)
+	alice.text()
+	log.angry.Store(true)
+	for range 3 {
+		if _, err := h.PublishChange(someChange); !errors.Is(err, ErrPanicked) {
+			t.Errorf("publishing: %v", err)
+		}
+	}
+	if _, err := h.Pull(t.Context(), &Identity{}, 0, 10); !errors.Is(err, ErrPanicked) {
+		t.Errorf("pulling: %v", err)
+	}
+	if code, _ := connectQuery(t, h, "bob", "?since=0").closed(); code != websocket.StatusCode(wsproto.StatusTryAgainLater) {
+		t.Errorf("Close %d to a client that catches up", code)
+	}
+	if n := h.Stats().Panics; n != 6 { // Stats asks the log too
+		t.Errorf("%d panics are counted, want 6", n)
+	}
+	log.angry.Store(false)
+	if seq := mustPublish(t, h, someChange); seq != 2 {
+		t.Errorf("seq %d behind the panics, want 2", seq)
+	}
+	eventually(t, "bob has left", func() bool { return h.ClientCount() == 1 })
+	for {
+		got := alice.text()
+		if strings.HasPrefix(got, `{"seq":2,`) {
+			break
+		}
+		if !strings.Contains(got, `"disconnect"`) { // bob's
+			t.Fatalf("alice got %s", got)
+		}
+	}
+	if n := lines.n.Load(); n != 1 { // all come from one place
+		t.Errorf("%d lines about the panics, want 1", n)
+	}
+}
+
+// An identity at which CloseIdentity's function panics ends, and so do all that match behind
+// it, now and when they arrive; nobody else does.
+func TestPanicInCloseIdentity(t *testing.T) {
+	lines := &panicLines{}
+	h := start(t, func(o *Options) { o.Logger, o.Loops.Loops = quietly(lines), 1 })
+	var clients []*client
+	for _, name := range []string{"a", "bomb", "c", "revoked", "e"} {
+		clients = append(clients, connect(t, h, name))
+	}
+	h.CloseIdentity(func(id *Identity) bool {
+		if id.UserID == "bomb" {
+			panic("in match")
+		}
+		return id.UserID == "revoked"
+	}, "session revoked")
+	for i := range []int{1, 3} {
+		if code, reason := clients[1+2*i].closed(); code != websocket.StatusPolicyViolation || reason != "session revoked" {
+			t.Errorf("client %d: Close %d %q", 1+2*i, code, reason)
+		}
+	}
+	eventually(t, "two have left", func() bool { return h.ClientCount() == 3 })
+	if n := lines.n.Load(); n != 1 {
+		t.Errorf("%d lines about the panic, want 1", n)
+	}
+}
+
+// What panics on a worker doesn't end it, or the process.
+func TestPanicOnAWorker(t *testing.T) {
+	var panicked atomic.Int32
+	w := newWorkers(1, 10, func(any) { panicked.Add(1) })
+	ran := make(chan struct{})
+	w.do(func() { panic("on a worker") })
+	w.do(func() { close(ran) })
+	select {
+	case <-ran:
+	case <-within(t).Done():
+		t.Fatal("the next never ran")
+	}
+	w.close(t.Context())
+	if panicked.Load() != 1 {
+		t.Errorf("%d panics are told of, want 1", panicked.Load())
+	}
+}
+
+// Neither does what panics on a timer: here the hub has no loops to tell.
+func TestPanicOnATimer(t *testing.T) {
+	h := &Hub{}
+	h.opts.Logger = slog.New(slog.DiscardHandler)
+	l := newLeaves(h)
+	l.ids = []uint64{1}
+	l.flush()
+	if n := h.panics.Count(); n != 1 {
+		t.Errorf("%d panics are counted, want 1", n)
+	}
+}
