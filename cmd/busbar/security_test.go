@@ -1,0 +1,125 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	quoted     = regexp.MustCompile("`([^`]+)`")
+	testName   = regexp.MustCompile(`^(?:([a-z/]+)\.)?((?:Test|Fuzz)[A-Z]\w*)$`)
+	flagName   = regexp.MustCompile("`-([a-z][a-z-]*)`(?: \\(([^)]*)\\))?")
+	metricName = regexp.MustCompile(`^busbar_\w+$`)
+	causeName  = regexp.MustCompile(`^[a-z_]+$`)
+)
+
+// securityPage is docs/security.md, and what it says is held against.
+type securityPage struct {
+	t      *testing.T
+	text   string
+	names  map[string]string // of closing causes and metrics: the sources that have them
+	source map[string]string // of a directory: its tests
+}
+
+func openSecurityPage(t *testing.T) *securityPage {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &securityPage{t: t, text: string(text), source: make(map[string]string)}
+	p.names = map[string]string{
+		"metric": p.read("../../internal/metrics/*.go") + p.read("../../internal/httpapi/*.go"),
+		"cause":  p.read("../../eventloop/cause.go"),
+	}
+	return p
+}
+
+func (p *securityPage) read(pattern string) string {
+	files, _ := filepath.Glob(pattern)
+	var all strings.Builder
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
+}
+
+// has is whether a directory's tests have one of that name.
+func (p *securityPage) has(dir, test string) bool {
+	text, ok := p.source[dir]
+	if !ok {
+		text = p.read(filepath.Join("../..", dir, "*_test.go"))
+		p.source[dir] = text
+	}
+	return strings.Contains(text, "\nfunc "+test+"(")
+}
+
+// What docs/security.md promises is shown by tests that exist, and bounded by flags that
+// have these defaults.
+func TestSecurityPageIsTrue(t *testing.T) {
+	p := openSecurityPage(t)
+	tests := 0
+	for _, q := range quoted.FindAllStringSubmatch(p.text, -1) {
+		switch name := testName.FindStringSubmatch(q[1]); {
+		case name != nil:
+			if tests++; !p.has(name[1], name[2]) {
+				t.Errorf("%s: there is no such test", q[1])
+			}
+		case strings.HasPrefix(q[1], "-") && !flagName.MatchString(q[0]):
+			t.Errorf("%s: write the name of a flag alone", q[1])
+		case metricName.MatchString(q[1]) && !strings.Contains(p.names["metric"], `"`+q[1]+`"`):
+			t.Errorf("%s: there is no such metric", q[1])
+		}
+	}
+	if tests < 50 {
+		t.Errorf("%d tests are named; the page can't have been understood", tests)
+	}
+	settings := newServeFlags(new(Config)).settings
+	for _, f := range flagName.FindAllStringSubmatch(p.text, -1) {
+		i := slices.IndexFunc(settings, func(s *setting) bool { return s.name == f[1] })
+		if i < 0 {
+			t.Errorf("-%s: there is no such flag", f[1])
+		} else if f[2] != "" && f[2] != settings[i].initial {
+			t.Errorf("-%s: the default is %s, not %s", f[1], settings[i].initial, f[2])
+		}
+	}
+}
+
+// Each row of its tables names a test, and in the column "counted" a cause or metric.
+func TestSecurityPageShowsEverything(t *testing.T) {
+	p := openSecurityPage(t)
+	counted := -1 // its column in the table
+	for line := range strings.Lines(p.text) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		switch {
+		case !strings.HasPrefix(line, "|"):
+			counted = -1
+			continue
+		case strings.HasPrefix(line, "| ---"):
+			continue
+		case strings.Contains(line, "| shown by |"):
+			counted = slices.IndexFunc(cells, func(c string) bool { return strings.TrimSpace(c) == "counted" })
+			continue
+		}
+		shown := quoted.FindAllStringSubmatch(cells[len(cells)-1], -1)
+		if len(shown) == 0 || slices.ContainsFunc(shown, func(q []string) bool { return testName.FindString(q[1]) == "" }) {
+			t.Errorf("no test, or something else, shows: %s", line)
+		}
+		if counted < 0 {
+			continue
+		}
+		for _, q := range quoted.FindAllStringSubmatch(cells[counted], -1) {
+			if causeName.MatchString(q[1]) && !metricName.MatchString(q[1]) && !strings.Contains(p.names["cause"], `"`+q[1]+`"`) {
+				t.Errorf("%s: there is no such cause", q[1])
+			}
+		}
+	}
+}
