@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -68,9 +67,6 @@ func (c *Client) ID() uint64 { return c.id }
 
 // Loop is the loop that owns the client.
 func (c *Client) Loop() *Loop { return c.loop }
-
-// Addr is the peer's address.
-func (c *Client) Addr() netip.Addr { return peerAddr(c.conn) }
 
 // Open is true from acceptance until a Close was sent or the connection ended.
 func (c *Client) Open() bool { return c.state == open }

@@ -41,6 +41,7 @@ type Engine struct {
 	asked       atomic.Bool // to stop
 	stopping    atomic.Bool // gnet is closing its pollers, or has
 	panics      PanicLog
+	troubles    sync.Map // causes with proxies that were logged
 
 	background context.Context
 	gnet       gnet.Engine
@@ -65,6 +66,11 @@ func New(h Handler, o Options) (*Engine, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
+	trusted, err := normalTrusted(o.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	o.TrustedProxies = trusted
 	capacity, err := capacityFor(&o)
 	if err != nil {
 		return nil, err

@@ -64,23 +64,33 @@ func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 		l.connections.Add(1)
 		n = e.connections.Add(1)
 	}
+	addr := peerAddr(conn)
+	fronted := e.opts.fronted(addr)
 	switch {
 	case e.draining.Load():
 		return l.turnAway(CauseDraining)
 	case n > int64(e.capacity.Connections):
 		return l.turnAway(CauseCapacity)
+	case e.opts.uninvited(addr):
+		e.proxyTrouble(CauseUntrustedProxy, "a connection that comes from no trusted proxy was closed", "from", addr)
+		return l.turnAway(CauseUntrustedProxy)
 	case !arrived && l.giveAway(conn):
 		return nil, gnet.Close
-	case !e.addresses.acquire(peerAddr(conn)):
+	case !fronted && !e.addresses.acquire(addr):
 		return l.turnAway(CauseAddressCap)
 	}
-	counted = true
+	counted = !fronted
 	l.opened++
 	l.readClock()
 	c := &Client{conn: conn, loop: l, fd: int32(conn.Fd()), since: l.now, heard: l.now}
 	if !l.roster.add(c) {
-		e.addresses.release(peerAddr(conn))
+		if !fronted {
+			e.addresses.release(addr)
+		}
 		return l.turnAway(CauseCapacity)
+	}
+	if fronted {
+		l.awaitHeader(c)
 	}
 	conn.SetContext(c)
 	counted = false
@@ -120,7 +130,7 @@ func (ev *events) OnTraffic(conn gnet.Conn) (action gnet.Action) {
 }
 
 func (l *Loop) read(c *Client) {
-	if c.state == handshaking {
+	if c.state == handshaking && l.introduced(c) {
 		l.readHead(c)
 	}
 	switch {
@@ -144,8 +154,8 @@ func (ev *events) OnClose(conn gnet.Conn, err error) gnet.Action {
 		c.loop.turn = nil
 		return gnet.None
 	case *Client:
-		e.addresses.release(peerAddr(conn))
 		c.loop.guard(nil, func() { c.loop.ended(c, err) })
+		c.loop.uncount(c)
 		c.state = gone // after a panic too: its descriptor will be somebody else's
 	}
 	e.loopFor(conn.EventLoop()).connections.Add(-1)

@@ -37,6 +37,7 @@ type Loop struct {
 	counters    counters
 
 	roster  roster
+	sources sources
 	subs    *subs.Index
 	pending map[pendingKey]*pendingSubscription
 	tickets uint64

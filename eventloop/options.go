@@ -1,8 +1,10 @@
 package eventloop
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"runtime"
 	"time"
 
@@ -32,6 +34,12 @@ type Options struct {
 	Reserve int
 	// MaxPerAddress bounds concurrent connections from one address; default 64, negative: off.
 	MaxPerAddress int
+
+	// ProxyProtocol takes clients' addresses from the proxies in TrustedProxies. Default off.
+	ProxyProtocol ProxyProtocol
+	// TrustedProxies are the addresses that proxies connect from. They may claim any address
+	// for their clients, so nobody else must be able to connect from there.
+	TrustedProxies []netip.Prefix
 
 	MaxMessageIn int // bytes of a client's message; default 64 KiB
 
@@ -93,6 +101,10 @@ func (o *Options) validate() error {
 		return fmt.Errorf("loops: %d isn't between 1 and %d", o.Loops, subs.MaxLoops)
 	case o.MaxConnections < 0:
 		return fmt.Errorf("max connections: %d is negative", o.MaxConnections)
+	case o.ProxyProtocol > ProxyRequired:
+		return fmt.Errorf("proxy protocol: %d is none of the choices", o.ProxyProtocol)
+	case o.ProxyProtocol != ProxyOff && len(o.TrustedProxies) == 0:
+		return errors.New("trusted proxies: none; list the addresses that proxies connect from, or switch the PROXY protocol off")
 	case o.MaxMessageIn < 125:
 		return fmt.Errorf("max message in: %d bytes is less than a control frame may carry, 125", o.MaxMessageIn)
 	case o.QueueMessages < 1 || o.QueueBytes < 1:

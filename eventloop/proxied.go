@@ -1,0 +1,119 @@
+package eventloop
+
+import (
+	"errors"
+	"net/netip"
+
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// source is where the client in a slot comes from, when its socket doesn't say. A loop has
+// these apart from its clients and only once a trusted proxy has connected to it, so that
+// nobody pays for them who has no proxy: 17 bytes for each slot, without a pointer.
+type source struct {
+	addr [16]byte // with sourceGiven
+	kind sourceKind
+}
+
+type sourceKind uint8
+
+const (
+	sourceSocket  sourceKind = iota // the socket says it
+	sourceAwaited                   // a proxy's header isn't here yet; nothing counts for any address
+	sourceGiven                     // a proxy's header has said it
+)
+
+// sources are a loop's, by slot. Owned by the loop.
+type sources []source
+
+func (s sources) of(slot uint32) source {
+	if int(slot) >= len(s) {
+		return source{}
+	}
+	return s[slot]
+}
+
+func (s *sources) set(slot uint32, from source) {
+	if missing := int(slot) + 1 - len(*s); missing > 0 {
+		*s = append(*s, make([]source, missing)...)
+	}
+	(*s)[slot] = from
+}
+
+func (s sources) forget(slot uint32) {
+	if int(slot) < len(s) {
+		s[slot] = source{}
+	}
+}
+
+// Addr is the client's address: what a trusted proxy has said, else the socket's peer. It
+// is what counts for MaxPerAddress. An IPv4 address is never in IPv6's form.
+func (c *Client) Addr() netip.Addr {
+	if from := c.loop.sources.of(c.slot); from.kind == sourceGiven {
+		return netip.AddrFrom16(from.addr).Unmap()
+	}
+	return peerAddr(c.conn)
+}
+
+// awaitHeader has the connection begin with a proxy's header. It counts for no address
+// until then: the proxy's own would be full with the clients of all the others. Its
+// time is HandshakeTimeout.
+func (l *Loop) awaitHeader(c *Client) { l.sources.set(c.slot, source{kind: sourceAwaited}) }
+
+// introduced reads the header that a proxy has put before the upgrade request, and is true
+// when it is known where the client comes from and the request can be read.
+func (l *Loop) introduced(c *Client) bool {
+	if l.sources.of(c.slot).kind != sourceAwaited {
+		return true
+	}
+	p, _ := c.conn.Peek(-1)
+	addr, n, err := wsproto.ParseProxyHeader(p)
+	switch {
+	case errors.Is(err, wsproto.ErrNoProxyHeader) && l.opts.ProxyProtocol == ProxyOptional:
+	case err != nil:
+		// The specification (2.1) wants it ended at once. An answer could only go to the
+		// proxy's client, which has done nothing wrong.
+		l.engine.proxyTrouble(CauseBadProxyHeader, "a trusted proxy's connection was closed", "proxy", peerAddr(c.conn), "error", err)
+		l.drop(c, CauseBadProxyHeader)
+		return false
+	case n == 0:
+		return false
+	}
+	if n > 0 { // to gnet, 0 is everything
+		_, _ = c.conn.Discard(n)
+	}
+	return l.count(c, addr)
+}
+
+// count takes a place for the client's address, which is its socket's when addr is none.
+func (l *Loop) count(c *Client, addr netip.Addr) bool {
+	from := source{}
+	if addr.IsValid() {
+		from = source{addr: addr.As16(), kind: sourceGiven}
+	} else {
+		addr = peerAddr(c.conn)
+	}
+	if !l.engine.addresses.acquire(addr) {
+		l.drop(c, CauseAddressCap)
+		return false
+	}
+	l.sources.set(c.slot, from)
+	return true
+}
+
+// uncount gives the place back. The client has ended.
+func (l *Loop) uncount(c *Client) {
+	if l.sources.of(c.slot).kind != sourceAwaited {
+		l.engine.addresses.release(c.Addr())
+	}
+	l.sources.forget(c.slot)
+}
+
+// proxyTrouble logs the first of each cause: it is most likely a mistake in how Busbar or
+// the proxy are set up, and then every connection has it.
+func (e *Engine) proxyTrouble(cause Cause, what string, args ...any) {
+	if _, again := e.troubles.LoadOrStore(cause, true); !again {
+		args = append(args, "note", "what follows of this kind is only counted, as "+cause.String())
+		e.opts.Log.Warn(what, args...)
+	}
+}
