@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -17,6 +18,8 @@ type Config struct {
 	Loops            int
 	MaxConnections   int
 	MaxPerIP         int
+	ProxyProtocol    string
+	TrustedProxies   []netip.Prefix
 	HandshakeTimeout time.Duration
 	PingInterval     time.Duration
 	PongTimeout      time.Duration

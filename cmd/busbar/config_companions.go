@@ -16,6 +16,7 @@ func (c *Config) companions() []companion {
 		{"sessions-db", c.Auth == authSessions, "-auth sessions"},
 		{"guests", !c.Guests || c.Auth == authSessions, "-auth sessions"},
 		{"guest-ttl", c.Guests, "-guests"},
+		{"trusted-proxies", c.ProxyProtocol != proxyOff, "-proxy-protocol optional or required"},
 		{"rows-timeout", c.RowsURL != "", "-rows-url"},
 	}
 }

@@ -13,6 +13,7 @@ func (c *Config) validate() error {
 		(*Config).validateSizes,
 		(*Config).validateAdminToken,
 		(*Config).validateAuth,
+		(*Config).validateProxies,
 		(*Config).validateCompanions,
 	} {
 		if err := check(c); err != nil {

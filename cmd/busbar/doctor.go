@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 )
 
@@ -11,15 +12,16 @@ const doctorUsage = `Looks at this host and says what limits a busbar on it, and
 
 Usage: busbar doctor [flags]
 
-Give it the server's -data, -listen and -api. It changes nothing. It exits with 1 if there is
-something that keeps a server from starting here (FAIL), and with 0 otherwise: what is marked WARN
-costs connections, or speed.
+Give it the server's -data, -listen, -api and -trusted-proxies. It changes nothing. It exits with 1
+if there is something that keeps a server from starting here (FAIL), and with 0 otherwise: what is
+marked WARN costs connections, speed, or safety.
 `
 
 // doctorConfig is what the host is judged against.
 type doctorConfig struct {
 	connections       int
 	data, listen, api string
+	proxies           []netip.Prefix
 }
 
 // doctor is the command of that name.
@@ -31,6 +33,7 @@ func doctor(args []string, s streams) error {
 	t.DataDir(&cfg.data)
 	t.shared(t.Address(&cfg.listen, "listen", ":4322", "address of the WebSocket listener"))
 	t.API(&cfg.api)
+	t.shared(t.TrustedProxies(&cfg.proxies))
 	if _, err := t.parseOrHelp(args, s); err != nil {
 		return err
 	}
@@ -38,6 +41,9 @@ func doctor(args []string, s streams) error {
 	findings := examine(h, cfg.connections)
 	findings = append(findings, examineDataDir(cfg.data, h.locks), examinePort("-listen", cfg.listen, cfg.data, h.locks),
 		examinePort("-api", cfg.api, cfg.data, h.locks))
+	if len(cfg.proxies) > 0 {
+		findings = append(findings, examineProxies(cfg.proxies, cfg.listen, cfg.connections))
+	}
 	if err := writeFindings(s.out, findings, estimate(h), cfg.connections); err != nil {
 		return err
 	}

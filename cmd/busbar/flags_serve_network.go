@@ -15,6 +15,10 @@ func declareNetwork(t *flagTable, cfg *Config) {
 		"connections above this are refused; 0 = what descriptors allow")
 	t.Int(&cfg.MaxPerIP, "max-per-ip", 64, 0, maxConnections,
 		"concurrent connections per client address; 0 = no limit")
+	t.Choice(&cfg.ProxyProtocol, "proxy-protocol", proxyOff, []string{proxyOff, proxyOptional, proxyRequired},
+		"take clients' addresses from PROXY protocol headers, version 1 or 2, of the -trusted-proxies; "+
+			"with required nobody else may connect, and a header must come first")
+	t.TrustedProxies(&cfg.TrustedProxies)
 	t.Duration(&cfg.HandshakeTimeout, "handshake-timeout", 10*time.Second, time.Second,
 		"how long a connection may take to be upgraded, authentication included")
 	t.Duration(&cfg.PingInterval, "ping-interval", 25*time.Second, time.Second,

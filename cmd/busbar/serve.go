@@ -222,7 +222,8 @@ func (cfg *Config) loopOptions() eventloop.Options {
 		LagTime: cfg.LagTime, LagBytes: cfg.LagBytes, HandshakeTimeout: cfg.HandshakeTimeout,
 		PingInterval: cfg.PingInterval, PongTimeout: cfg.PongTimeout,
 		SendBuffer: cfg.SendBuffer, NotSentLowat: cfg.NotSentLowat,
-		FlushDelay: cfg.FlushDelay,
+		FlushDelay:    cfg.FlushDelay,
+		ProxyProtocol: proxyProtocols[cfg.ProxyProtocol], TrustedProxies: cfg.TrustedProxies,
 	}
 	if cfg.Slow == slowDropOldest {
 		o.Slow = eventloop.DropOldest

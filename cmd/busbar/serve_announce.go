@@ -26,6 +26,9 @@ func (srv *server) announce(w io.Writer) {
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.hub.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", capacity.Connections, capacity.LimitedBy)
 	fmt.Fprintf(w, "  Data         %s\n", srv.dir.path)
+	if srv.cfg.ProxyProtocol != proxyOff {
+		fmt.Fprintf(w, "  Proxies      %s\n", srv.proxies())
+	}
 	if srv.cfg.Auth == authNone {
 		fmt.Fprintf(w, "  AUTHENTICATION IS OFF (-auth none): everyone who can reach the WebSocket is let in\n")
 	}
@@ -36,6 +39,15 @@ func (srv *server) announce(w io.Writer) {
 	fmt.Fprintf(w, "Connect and print what arrives:\n  %s tail%s\n\n", invocation(os.Args[0]), srv.tailFlags(ws))
 	fmt.Fprintf(w, "Publish:\n  curl -H \"Authorization: Bearer %s\" http://%s/v1/changes \\\n", srv.bearer(), api)
 	fmt.Fprintf(w, "    -d '{\"entity\":\"Todo\",\"row_id\":\"t_1\",\"kind\":\"insert\",\"data\":{\"title\":\"hello\"}}'\n\n")
+}
+
+// proxies says whose PROXY protocol headers count.
+func (srv *server) proxies() string {
+	trusted := joinPrefixes(srv.cfg.TrustedProxies)
+	if srv.cfg.ProxyProtocol == proxyRequired {
+		return "the WebSocket is for " + trusted + " alone, with a PROXY protocol header: go through a proxy"
+	}
+	return "a PROXY protocol header counts when it comes from " + trusted
 }
 
 // invocation is how whoever started this process can start another one.

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+const (
+	proxyOff      = "off"
+	proxyOptional = "optional"
+	proxyRequired = "required"
+)
+
+// TrustedProxies declares the list of addresses that proxies connect from.
+func (t *flagTable) TrustedProxies(p *[]netip.Prefix) *setting {
+	return t.add(&setting{
+		name: "trusted-proxies", unit: "list",
+		meaning: "addresses and networks that proxies connect from, separated by commas: 127.0.0.1, 10.0.0.0/8; " +
+			"what they say of a client's address is believed, so let nobody else connect from there",
+		accepts: "a list of addresses and networks such as 127.0.0.1,10.0.0.0/8,2001:db8::/32",
+		store: func(text string) bool {
+			prefixes, ok := parsePrefixes(text)
+			return store(p, prefixes, ok)
+		},
+	})
+}
+
+// parsePrefixes reads a list; blank entries are left out.
+func parsePrefixes(text string) (prefixes []netip.Prefix, ok bool) {
+	for entry := range strings.SplitSeq(text, ",") {
+		if entry = strings.TrimSpace(entry); entry == "" {
+			continue
+		}
+		prefix, ok := parsePrefix(entry)
+		if !ok {
+			return nil, false
+		}
+		prefixes = append(prefixes, prefix)
+	}
+	return prefixes, true
+}
+
+// parsePrefix reads a network or an address. 10.1.2.3/8 is a mistake: it could be meant as
+// either, and one of the two would trust 16 million addresses too many.
+func parsePrefix(text string) (netip.Prefix, bool) {
+	if !strings.Contains(text, "/") {
+		addr, err := netip.ParseAddr(text)
+		addr = addr.Unmap()
+		return netip.PrefixFrom(addr, addr.BitLen()), err == nil && addr.Zone() == ""
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err == nil && prefix.Addr().Is4In6() {
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96) // not valid below 0
+	}
+	return prefix, err == nil && prefix.IsValid() && prefix == prefix.Masked()
+}
+
+func (c *Config) validateProxies() error {
+	if c.ProxyProtocol != proxyOff && len(c.TrustedProxies) == 0 {
+		return usagef("%s: %q needs -trusted-proxies with the addresses that proxies connect from, such as 127.0.0.1 or 10.0.0.0/8",
+			c.source("proxy-protocol"), c.ProxyProtocol)
+	}
+	return nil
+}
+
+// proxyProtocols are the flag's words as the event loops call them.
+var proxyProtocols = map[string]eventloop.ProxyProtocol{
+	proxyOff: eventloop.ProxyOff, proxyOptional: eventloop.ProxyOptional, proxyRequired: eventloop.ProxyRequired,
+}
+
+func joinPrefixes(prefixes []netip.Prefix) string {
+	texts := make([]string, len(prefixes))
+	for i, p := range prefixes {
+		texts[i] = p.String()
+		if p.IsSingleIP() {
+			texts[i] = p.Addr().String()
+		}
+	}
+	return strings.Join(texts, ", ")
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"testing"
+)
+
+func TestTrustedProxies(t *testing.T) {
+	for text, want := range map[string]string{
+		"127.0.0.1": "127.0.0.1", "10.0.0.0/8,192.0.2.7": "10.0.0.0/8, 192.0.2.7", " ::1 , ,2001:db8::/32,": "::1, 2001:db8::/32",
+		"::ffff:192.0.2.7": "192.0.2.7", "::ffff:192.0.2.0/120": "192.0.2.0/24", "0.0.0.0/0": "0.0.0.0/0", "10.1.2.3/32": "10.1.2.3",
+	} {
+		cfg := parsed(t, []string{"-proxy-protocol", "optional", "-trusted-proxies", text}, nil)
+		if got := joinPrefixes(cfg.TrustedProxies); got != want {
+			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestErrorsOfProxies(t *testing.T) {
+	for _, text := range []string{"localhost", "10.0.0.0/33", "10.1.2.3/8", "10.0.0.1:80", "fe80::1%eth0", "10.0.0", "::ffff:0:0/95", "10.0.0.1,x", "2001:db8::1/32"} {
+		badConfig{
+			args: "-proxy-protocol required -trusted-proxies " + text,
+			want: `-trusted-proxies: "` + text + `" isn't a list of addresses and networks such as 127.0.0.1,10.0.0.0/8,2001:db8::/32`,
+		}.check(t)
+	}
+	for _, test := range []badConfig{
+		{args: "-proxy-protocol on", want: `-proxy-protocol: "on" isn't one of off, optional, required`},
+		{
+			args: "-proxy-protocol required",
+			want: `-proxy-protocol: "required" needs -trusted-proxies with the addresses that proxies connect from, such as 127.0.0.1 or 10.0.0.0/8`,
+		},
+		{
+			args: "-trusted-proxies=,", variables: map[string]string{"BUSBAR_PROXY_PROTOCOL": "optional"},
+			want: `BUSBAR_PROXY_PROTOCOL: "optional" needs -trusted-proxies with the addresses that proxies connect from, such as 127.0.0.1 or 10.0.0.0/8`,
+		},
+		{
+			args: "-trusted-proxies 10.0.0.0/8",
+			want: `-trusted-proxies: does nothing without -proxy-protocol optional or required; add that, or leave -trusted-proxies out`,
+		},
+	} {
+		test.check(t)
+	}
+}
