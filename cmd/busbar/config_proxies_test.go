@@ -1,8 +1,6 @@
 package main
 
-import (
-	"testing"
-)
+import "testing"
 
 func TestTrustedProxies(t *testing.T) {
 	for text, want := range map[string]string{
@@ -39,5 +37,18 @@ func TestErrorsOfProxies(t *testing.T) {
 		},
 	} {
 		test.check(t)
+	}
+}
+
+// The announcement says whose headers count, and shouts when that is everybody.
+func TestAnnouncedProxies(t *testing.T) {
+	for trusted, want := range map[string]string{
+		"10.0.0.0/8,::1": "a PROXY protocol header counts when it comes from 10.0.0.0/8, ::1",
+		"10.0.0.1,::/0":  "EVERYBODY IS TRUSTED (::/0): whoever reaches the WebSocket can claim any address",
+	} {
+		srv := &server{cfg: parsed(t, []string{"-proxy-protocol", "optional", "-trusted-proxies", trusted}, nil)}
+		if got := srv.proxies(); got != want {
+			t.Errorf("%s: %q, want %q", trusted, got, want)
+		}
 	}
 }

@@ -10,13 +10,11 @@ import (
 // are meant can come from there.
 func examineProxies(trusted []netip.Prefix, listen string, connections int) finding {
 	f := finding{verdict: fine, what: "-trusted-proxies " + joinPrefixes(trusted)}
-	for _, p := range trusted {
-		if p.Bits() == 0 {
-			f.verdict = warn
-			f.meaning = fmt.Sprintf("%s is everybody: whoever reaches the port can claim any address, and -max-per-ip bounds nobody.", p)
-			f.fix = []string{"busbar -trusted-proxies ADDRESS,ADDRESS   # the proxies' own"}
-			return f
-		}
+	if p, ok := trustsEverybody(trusted); ok {
+		f.verdict = warn
+		f.meaning = fmt.Sprintf("%s is everybody: whoever reaches the port can claim any address, and -max-per-ip bounds nobody.", p)
+		f.fix = []string{"busbar -trusted-proxies ADDRESS,ADDRESS   # the proxies' own"}
+		return f
 	}
 	f.meaning = "What they say of a client's address is believed."
 	addresses, counted := proxyAddresses(trusted)
@@ -33,6 +31,16 @@ func examineProxies(trusted []netip.Prefix, listen string, connections int) find
 		f.fix = []string{"busbar -trusted-proxies ADDRESS,ADDRESS -listen :" + portIn(listen)}
 	}
 	return f
+}
+
+// trustsEverybody finds the entry of a list that has all addresses.
+func trustsEverybody(trusted []netip.Prefix) (everybody netip.Prefix, ok bool) {
+	for _, p := range trusted {
+		if p.Bits() == 0 {
+			return p, true
+		}
+	}
+	return netip.Prefix{}, false
 }
 
 // proxyAddresses is how many addresses a list has, when there are no networks on it.

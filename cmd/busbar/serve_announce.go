@@ -44,6 +44,9 @@ func (srv *server) announce(w io.Writer) {
 // proxies says whose PROXY protocol headers count.
 func (srv *server) proxies() string {
 	trusted := joinPrefixes(srv.cfg.TrustedProxies)
+	if everybody, ok := trustsEverybody(srv.cfg.TrustedProxies); ok {
+		return "EVERYBODY IS TRUSTED (" + everybody.String() + "): whoever reaches the WebSocket can claim any address"
+	}
 	if srv.cfg.ProxyProtocol == proxyRequired {
 		return "the WebSocket is for " + trusted + " alone, with a PROXY protocol header: go through a proxy"
 	}

@@ -1,0 +1,99 @@
+package eventloop
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"testing"
+	"unsafe"
+)
+
+// Who has no proxy pays nothing for them, and who has pays 17 bytes for a connection.
+func TestSourcesSize(t *testing.T) {
+	t.Parallel()
+	if got := unsafe.Sizeof(source{}); got != 17 {
+		t.Errorf("a source takes %d bytes", got)
+	}
+	for mode, want := range map[ProxyProtocol]bool{ProxyOff: false, ProxyOptional: true} {
+		e := startBehind(t, &host{}, mode)
+		dial(t, e, "")
+		everyLoop(t, e, func(l *Loop) {
+			if l.sources != nil {
+				t.Errorf("mode %d: sources are kept and no proxy has connected", mode)
+			}
+		})
+		fromProxy(t, e, request("")).upgraded()
+		kept := make(chan bool, 2)
+		everyLoop(t, e, func(l *Loop) { kept <- l.sources != nil })
+		close(kept)
+		some := false
+		for k := range kept {
+			some = some || k
+		}
+		if some != want {
+			t.Errorf("mode %d: sources kept: %t, want %t", mode, some, want)
+		}
+	}
+}
+
+// Connections that come and go in every state leave no address counted.
+func TestAddressesAreGivenBack(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := startBehind(t, h, ProxyOptional, func(o *Options) { o.MaxPerAddress = 4 })
+	random := rand.New(rand.NewPCG(3, 14))
+	var in []*peer
+	for range 400 {
+		from, header := proxyAddr, ""
+		switch random.IntN(6) {
+		case 0:
+			from = net.IPv4(127, 0, 0, 1)
+		case 1:
+			header = proxyBlock("")
+		case 2, 3:
+			header = proxyBlock(fmt.Sprintf("192.0.2.%d", random.IntN(5)))
+		case 4:
+			header = proxyLine(fmt.Sprintf("::ffff:192.0.2.%d", random.IntN(5)))
+		}
+		sent := header + request("")
+		if random.IntN(3) == 0 {
+			sent = sent[:random.IntN(len(sent))]
+		}
+		p, err := tryConnect(t, e, from)
+		must(t, err)
+		_, _ = io.WriteString(p, sent) // it may be refused already
+		if in = append(in, p); len(in) > 20 {
+			i := random.IntN(len(in))
+			in[i].Close()
+			in = append(in[:i], in[i+1:]...)
+		}
+	}
+	counted := func() (n int) {
+		for i := range e.addresses.shards {
+			s := &e.addresses.shards[i]
+			s.mu.Lock()
+			n += len(s.count)
+			s.mu.Unlock()
+		}
+		return n
+	}
+	eventually(t, "somebody is counted", func() bool { return counted() > 0 })
+	for _, p := range in {
+		p.Close()
+	}
+	eventually(t, "all have gone", func() bool { return e.Connections() == 0 })
+	if n := counted(); n != 0 {
+		t.Errorf("%d addresses are counted though nobody is left", n)
+	}
+	if closedBy(e, CauseAddressCap) == 0 {
+		t.Error("nobody met the cap")
+	}
+	everyLoop(t, e, func(l *Loop) {
+		for slot, from := range l.sources {
+			if from != (source{}) {
+				t.Errorf("slot %d of loop %d still has the source %v", slot, l.index, from)
+			}
+		}
+	})
+}
