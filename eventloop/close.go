@@ -102,12 +102,13 @@ func (l *Loop) ended(c *Client, err error) {
 	l.roster.remove(c)
 }
 
-// shutWrite tells the peer that nothing more comes, and leaves it time to read.
+// shutWrite tells the peer that nothing more comes, and leaves it time to read. While
+// the client is owed something that waits: caughtUp comes back here.
 func (l *Loop) shutWrite(c *Client) {
-	if c.state == gone {
-		return // its descriptor may be somebody else's by now
+	if c.state == gone || c.out != nil { // gone: its descriptor may be somebody else's by now
+		return
 	}
-	if c.out != nil || unix.Shutdown(int(c.fd), unix.SHUT_WR) != nil {
+	if unix.Shutdown(int(c.fd), unix.SHUT_WR) != nil {
 		l.drop(c, c.cause)
 	}
 }

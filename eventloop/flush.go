@@ -193,6 +193,9 @@ func (l *Loop) caughtUp(c *Client) {
 		c.unset(flagDrained)
 		l.guard(c, func() { l.handler.Drained(c) })
 	}
+	if c.state == closing && c.is(flagDeaf) {
+		l.shutWrite(c) // our Close is out, and the peer's has come or isn't listened for
+	}
 }
 
 // enqueue owes f to one client alone.

@@ -20,7 +20,7 @@ func (l *Loop) readFrames(c *Client) {
 		d = l.decoder()
 		c.decoder = d
 	}
-	for len(p) > 0 && (c.state == open || c.state == closing) {
+	for len(p) > 0 && (c.state == open || c.state == closing) && !c.is(flagDeaf) {
 		m, n, whole, err := d.Decode(p, l.opts.MaxMessageIn)
 		if err != nil {
 			l.violation(c, err)
@@ -60,20 +60,30 @@ func (l *Loop) received(c *Client, m wsproto.Message) {
 }
 
 // peerClosed answers a Close with the same code (RFC 6455 5.5.1) and ends the
-// connection, which is the server's part (7.1.1).
+// connection, which is the server's part (7.1.1). What the client was sent before its
+// Close came goes out first, and so does a Close of ours that is still behind that.
 func (l *Loop) peerClosed(c *Client, payload []byte) {
-	if c.state == open && c.out == nil {
-		code, _, err := wsproto.ParseClose(payload)
-		switch {
-		case err != nil:
-			code = ws.StatusProtocolError
-		case code == ws.StatusNoStatusRcvd:
-			code = ws.StatusNormalClosure
-		}
-		l.scratch = wsproto.AppendClose(l.scratch[:0], code, "")
-		l.write(c, l.scratch)
+	if c.state == open {
+		c.Close(answerTo(payload), "", CausePeerClosed)
 	}
-	l.drop(c, CausePeerClosed)
+	if c.out == nil || c.state == gone {
+		l.drop(c, CausePeerClosed)
+		return
+	}
+	c.set(flagDeaf) // RFC 6455 5.5.1: nothing that follows a Close counts
+}
+
+// answerTo is the code that a Close is answered with. An empty one says that nothing
+// was wrong.
+func answerTo(payload []byte) ws.StatusCode {
+	code, _, err := wsproto.ParseClose(payload)
+	switch {
+	case err != nil:
+		return ws.StatusProtocolError
+	case code == ws.StatusNoStatusRcvd:
+		return ws.StatusNormalClosure
+	}
+	return code
 }
 
 // violation ends a connection whose peer broke the protocol, with the code that says so.
@@ -94,7 +104,7 @@ func (l *Loop) violation(c *Client, err error) {
 	// What follows a violation has no frames in it; it is read and forgotten, so
 	// that the peer gets to see the Close and not a reset.
 	c.set(flagDeaf)
-	if c.state == closing && c.out == nil {
+	if c.state == closing {
 		l.shutWrite(c)
 	}
 }

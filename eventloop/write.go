@@ -31,12 +31,10 @@ func (l *Loop) write(c *Client, p []byte) {
 
 func (l *Loop) queueBytes(c *Client, p []byte) {
 	o := c.out
-	if o.bytes+len(p) > l.opts.LagBytes && o.queuedLen() > 0 {
-		if c.state == open { // a peer that pings and doesn't read
-			l.tooSlow(c)
-		} else {
-			l.drop(c, CauseSlow)
-		}
+	// A peer that pings and doesn't read. The one Close of a client that is being closed
+	// is let through.
+	if c.state == open && o.bytes+len(p) > l.opts.LagBytes && o.queuedLen() > 0 {
+		l.tooSlow(c)
 		return
 	}
 	o.push(&Frame{wire: bytes.Clone(p)}, l.feed.end)

@@ -1,0 +1,126 @@
+package eventloop
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// quickly runs f, which reads to the end, and wants that not to have been a matter of waiting.
+func quickly(t *testing.T, f func()) {
+	t.Helper()
+	began := time.Now()
+	f()
+	if took := time.Since(began); took > closeWait/2 {
+		t.Errorf("the connection ended after %v", took)
+	}
+}
+
+// RFC 6455 5.5.1: a Close that comes right behind a message doesn't cost the answer to it,
+// and is answered itself; what follows it doesn't count.
+func TestCloseRightBehindAMessage(t *testing.T) {
+	t.Parallel()
+	e := start(t, &host{onMessage: echo})
+	p := dial(t, e, "name=x")
+	p.write(clientFrame(ws.OpText, "last") + clientFrame(ws.OpPing, "p") + wsClose(4000) +
+		clientFrame(3, "garbage") + clientFrame(ws.OpText, "not listened to"))
+	p.expect(ws.OpText, "last")
+	p.expect(ws.OpPong, "p")
+	p.expectClose(4000)
+	quickly(t, p.expectEnd)
+	p.Close()
+	eventually(t, "it is counted", func() bool { return closedBy(e, CausePeerClosed) == 1 })
+}
+
+// RFC 6455 7.1.7: a violation behind a message ends the connection as fast as one alone.
+func TestViolationRightBehindAMessage(t *testing.T) {
+	t.Parallel()
+	e := start(t, &host{onMessage: echo})
+	p := dial(t, e, "name=x")
+	p.write(clientFrame(ws.OpText, "last") + clientFrame(3, ""))
+	p.expect(ws.OpText, "last")
+	p.expectClose(1002)
+	quickly(t, p.expectEnd)
+	p.Close()
+	eventually(t, "it is counted", func() bool { return closedBy(e, CauseProtocolError) == 1 })
+}
+
+// A client that lags and says goodbye gets what it is owed and the answer, if it reads; if it
+// doesn't, it is gone after closeWait all the same.
+func TestLaggingClientCloses(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, lagFar, func(o *Options) { o.SendBuffer = 4096 })
+	reading, stuck := dial(t, e, "name=reading", smallReceive), dial(t, e, "name=stuck", smallReceive)
+	filler := strings.Repeat("z", 3000)
+	const count = 100
+	for i := range count {
+		e.Publish(text("%d %s", i, filler), nil)
+	}
+	eventually(t, "both lag", func() bool {
+		s := e.Stats()
+		return s.Loops[0].Lagging+s.Loops[1].Lagging == 2
+	})
+	for _, name := range []string{"reading", "stuck"} {
+		on(t, e, h.id(name), func(*Client) {}) // all that was published has come to its loop
+	}
+	reading.write(wsClose(1000))
+	stuck.write(wsClose(1000))
+	eventually(t, "both are closing", func() bool { return e.Clients() == 0 })
+	for i := range count {
+		reading.expect(ws.OpText, string(text("%d %s", i, filler).wire[4:]))
+	}
+	reading.expectClose(1000)
+	reading.expectEnd()
+	reading.Close()
+	eventually(t, "the one that doesn't read has gone too", func() bool { return e.Connections() == 0 })
+	if n := closedBy(e, CausePeerClosed); n != 2 {
+		t.Errorf("%d are counted, want 2", n)
+	}
+}
+
+// Both sides close at once, the server behind a message: it says both, and then ends.
+func TestBothCloseAtOnce(t *testing.T) {
+	t.Parallel()
+	h := &host{onMessage: func(c *Client, op ws.OpCode, p []byte) {
+		echo(c, op, p)
+		c.Close(1001, "draining", CauseDraining)
+	}}
+	e := start(t, h)
+	p := dial(t, e, "name=x")
+	p.write(clientFrame(ws.OpText, "last") + wsClose(1000))
+	p.expect(ws.OpText, "last")
+	p.expectClose(1001)
+	quickly(t, p.expectEnd)
+}
+
+// A Close finds its place behind a queue that is full.
+func TestCloseBehindAFullQueue(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, func(o *Options) { o.SendBuffer, o.LagBytes, o.LagTime = 4096, 50_000, time.Minute })
+	p := dial(t, e, "name=x", smallReceive)
+	sent := 0
+	on(t, e, h.id("x"), func(c *Client) {
+		c.Send(text("%s", strings.Repeat("a", 1<<20))) // stays in progress
+		c.loop.pump(c)
+		for c.Open() && c.out != nil && c.out.bytes+1004 <= e.opts.LagBytes {
+			c.Send(text("%s", strings.Repeat("b", 1000)))
+			sent++
+		}
+		if left := e.opts.LagBytes - c.out.bytes; left > 127 {
+			c.Send(text("%s", strings.Repeat("c", left-10)))
+			sent++
+		}
+		c.Close(1001, strings.Repeat("r", 120), CauseDraining)
+	})
+	p.expect(ws.OpText, strings.Repeat("a", 1<<20))
+	for range sent {
+		if f, err := p.read(); err != nil || f.Header.OpCode != ws.OpText {
+			t.Fatalf("%v %v, want a message", f.Header, err)
+		}
+	}
+	p.expectClose(1001)
+}
