@@ -16,6 +16,10 @@ func (l *Loop) readHead(c *Client) {
 	// The blank line may straddle what has been searched and what has come now.
 	from := max(0, int(c.pos)-3)
 	end := wsproto.HeadEnd(p[from:])
+	if refusal := wsproto.CheckHead(p, from, end); refusal != nil {
+		l.refuse(c, refusal, CauseBadHandshake)
+		return
+	}
 	if end < 0 {
 		c.pos = uint64(len(p))
 		if len(p) > wsproto.MaxHead {

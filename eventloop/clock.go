@@ -44,7 +44,7 @@ func (l *Loop) visit(c *Client, unix int64) {
 	switch c.state {
 	case handshaking, authorising:
 		if age > ticks(l.opts.HandshakeTimeout) {
-			l.drop(c, CauseHandshakeTimeout)
+			l.handshakeTimeout(c)
 		}
 	case closing:
 		if age > ticks(closeWait) {
@@ -57,6 +57,16 @@ func (l *Loop) visit(c *Client, unix int64) {
 		}
 		l.checkAlive(c)
 	}
+}
+
+// handshakeTimeout ends a connection that hasn't been upgraded in time. One that has begun
+// a request is told so: RFC 9110 15.5.9.
+func (l *Loop) handshakeTimeout(c *Client) {
+	if c.state == handshaking && c.pos > 0 {
+		l.refuse(c, wsproto.RefuseTimeout, CauseHandshakeTimeout)
+		return
+	}
+	l.drop(c, CauseHandshakeTimeout)
 }
 
 // checkAlive pings a quiet client and ends one that stays quiet. A client that lags

@@ -154,12 +154,16 @@ func TestSlowHandshakesEnd(t *testing.T) {
 	half.write("GET / HTTP/1.1\r\nHost:")
 	unanswered.write(request(""))
 	began := time.Now()
+	if got := half.status(); got != 408 { // RFC 9110 15.5.9
+		t.Errorf("half a request was answered with %d, want 408", got)
+	}
 	for _, p := range []*peer{silent, half, unanswered} {
 		p.expectEnd()
 	}
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("took %v", took)
 	}
+	half.Close()
 	eventually(t, "three are counted", func() bool { return closedBy(e, CauseHandshakeTimeout) == 3 })
 }
 

@@ -22,6 +22,30 @@ func HeadEnd(p []byte) int {
 	return -1
 }
 
+// CheckHead judges what is there of a request's head before the rest is, so that who
+// speaks another protocol is told at once and not by a timeout. p is all that has come,
+// of which the first from bytes were judged before, but for the last; end is what
+// HeadEnd(p[from:]) returned. nil: nothing is wrong so far.
+func CheckHead(p []byte, from, end int) *Refusal {
+	if end >= 0 {
+		p = p[:from+end]
+	}
+	p = p[:min(len(p), MaxHead)]
+	if line := bytes.TrimPrefix(p, crlf); from < len(crlf)+1 && len(line) > 0 && line[0] != '\r' && !tokenChar[line[0]] {
+		return refuseNotHTTP // RFC 9110 9.1: a method is a token; the first byte of TLS (RFC 8446 5.1) isn't one
+	}
+	for at := from; at < len(p); at++ {
+		next := bytes.IndexByte(p[at:], '\n')
+		if next < 0 {
+			return nil
+		}
+		if at += next; at == 0 || p[at-1] != '\r' {
+			return refuseLineEnd
+		}
+	}
+	return nil
+}
+
 // survey is what has to be known of all header lines together, before any of
 // them is believed. It is owned by one run of ParseUpgrade.
 type survey struct {

@@ -32,6 +32,7 @@ const upgradeLines = "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 var (
 	refuseNotHTTP      = badRequest("not an HTTP request")
 	refuseNoEnd        = badRequest("the request's head doesn't end in a blank line")
+	refuseLineEnd      = badRequest("a line doesn't end in CR LF")
 	refuseTarget       = badRequest("the request target is malformed")
 	refuseFolding      = badRequest("a header line is folded")
 	refuseHeaderName   = badRequest("a header name is malformed")

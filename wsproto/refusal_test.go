@@ -77,6 +77,8 @@ func TestPlainHTTP(t *testing.T) {
 		{"HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", refuseMethod},
 		{"HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\n\r\n", refuseHTTPVersion},
 		{"HTTP/2's preface", "PRI * HTTP/2.0\r\n\r\n", refuseTarget},
+		{"HTTP/2's version", "GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n", refuseHTTPVersion},
+		{"HTTP/0.9", "GET / HTTP/0.9\r\nHost: a\r\n\r\n", refuseHTTPVersion},
 		{"HTTP/2.0", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", refuseHTTPVersion},
 	} {
 		t.Run(c.name, func(t *testing.T) { expectRefusal(t, c.head, c.want) })

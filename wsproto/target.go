@@ -17,7 +17,7 @@ type requestLine struct {
 	http10 bool   // only ever for a health check
 }
 
-// parseRequestLine reads "GET <target> HTTP/1.1". A load balancer's health check
+// parseRequestLine reads "GET <target> HTTP/1.1", or a higher 1.x. A load balancer's health check
 // is the one request that may be HTTP/1.0, as it is never upgraded.
 func parseRequestLine(line []byte) (r requestLine, refusal *Refusal) {
 	method, rest, ok := bytes.Cut(line, []byte(" "))
@@ -34,9 +34,10 @@ func parseRequestLine(line []byte) (r requestLine, refusal *Refusal) {
 	}
 	r.http10 = string(version) == "HTTP/1.0"
 	switch {
-	// RFC 6455 4.1: at least 1.1; RFC 9110 7.8: Upgrade in 1.0 is ignored.
+	// RFC 6455 4.2.1: 1.1 or higher; RFC 9110 7.8: Upgrade in 1.0 is ignored, and 2.5: a
+	// higher minor version is read as the highest that is known.
 	case r.http10 && string(r.path) != healthPath,
-		!r.http10 && string(version) != "HTTP/1.1":
+		!r.http10 && string(version[:len("HTTP/1.")]) != "HTTP/1.":
 		return r, refuseHTTPVersion
 	case string(method) != "GET": // RFC 6455 4.1
 		return r, refuseMethod
