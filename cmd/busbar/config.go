@@ -74,6 +74,7 @@ type Config struct {
 
 	// Process.
 	Drain     time.Duration
+	Echo      bool // conformance test mode: no hub, no API
 	LogLevel  string
 	LogFormat string
 	Version   bool // print the version and do nothing else

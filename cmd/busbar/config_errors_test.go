@@ -129,6 +129,44 @@ func TestErrorsBetweenFlags(t *testing.T) {
 	}
 }
 
+// PROTOCOL 7: -echo goes with nothing that an echo server doesn't have.
+func TestErrorsBesideEcho(t *testing.T) {
+	const reason = ", which echoes messages to whoever sends them and has no users, hub, API or data; leave one of them out"
+	for _, test := range []badConfig{
+		{args: "-echo -auth none", want: "-auth: does nothing with -echo" + reason},
+		{args: "-echo -data d", want: "-data: does nothing with -echo" + reason},
+		{args: "-echo -api :1", want: "-api: does nothing with -echo" + reason},
+		{args: "-echo -origins *", want: "-origins: does nothing with -echo" + reason},
+		{args: "-echo -max-message-out 1KiB", want: "-max-message-out: does nothing with -echo" + reason},
+		{
+			args: "-auth sessions", variables: map[string]string{"BUSBAR_ECHO": "true"},
+			want: "-auth: does nothing with BUSBAR_ECHO" + reason,
+		},
+		{
+			args: "-echo", variables: map[string]string{"BUSBAR_SESSIONS_DB": "s.db"},
+			want: "BUSBAR_SESSIONS_DB: does nothing with -echo" + reason,
+		},
+		{
+			args: "-echo", variables: map[string]string{"PYLON_WS_MAX_FRAME": "1000"},
+			want: "PYLON_WS_MAX_FRAME: does nothing with -echo" + reason,
+		},
+		{
+			args: "-echo", variables: map[string]string{"BUSBAR_ADMIN_TOKEN": "s3cret"},
+			want: "BUSBAR_ADMIN_TOKEN: is set beside -echo, which lets everybody in; leave one of them out",
+		},
+	} {
+		test.check(t)
+	}
+}
+
+// What outside suites need goes with -echo.
+func TestFlagsBesideEcho(t *testing.T) {
+	parsed(t, []string{"-echo", "-listen", ":0", "-loops", "1", "-max-connections", "9", "-max-per-ip", "0", "-handshake-timeout", "1s",
+		"-ping-interval", "1s", "-pong-timeout", "1s", "-drain", "1s", "-flush-delay", "1ms", "-send-buffer", "1MiB", "-notsent-lowat", "1MiB",
+		"-max-message-in", "1GiB", "-slow", "drop-oldest", "-lag-time", "1s", "-lag-bytes", "1GiB", "-log-level", "debug", "-log-format", "json"}, nil)
+	parsed(t, []string{"-echo=false", "-auth", "none"}, nil)
+}
+
 func TestPortZeroIsNeverTheSame(t *testing.T) {
 	parsed(t, []string{"-listen", "127.0.0.1:0", "-api", "127.0.0.1:0"}, nil)
 }

@@ -20,7 +20,7 @@ func parseConfig(args []string, getenv func(string) string) (Config, error) {
 	if err := applyPylonMaxFrame(t, getenv("PYLON_WS_MAX_FRAME")); err != nil {
 		return cfg, err
 	}
-	if t.setting("max-message-in").given == "" {
+	if t.setting("max-message-in").given == "" && !cfg.Echo {
 		// Nobody has asked for more to come in than may go out.
 		cfg.MaxMessageIn = min(cfg.MaxMessageIn, cfg.MaxMessageOut)
 	}

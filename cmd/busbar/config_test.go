@@ -75,7 +75,7 @@ var (
 // PROTOCOL 7: every flag has an environment name, and means the same there.
 func TestEnvironmentMeansWhatFlagsMean(t *testing.T) {
 	covered := map[string]bool{"version": true} // has no variable
-	for _, values := range []map[string]string{everyFlag, sessionFlags, jwtFlags, jwksFlags} {
+	for _, values := range []map[string]string{everyFlag, sessionFlags, jwtFlags, jwksFlags, {"echo": "true"}} {
 		var args []string
 		variables := make(map[string]string)
 		for name, value := range values {

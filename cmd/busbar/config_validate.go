@@ -8,6 +8,9 @@ import (
 // validate checks what no flag can check alone; what one can stands in its
 // declaration. The error is a usageError which names the flags as they were given.
 func (c *Config) validate() error {
+	if c.Echo {
+		return c.validateEcho()
+	}
 	for _, check := range []func(*Config) error{
 		(*Config).validatePorts,
 		(*Config).validateSizes,

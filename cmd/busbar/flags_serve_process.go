@@ -6,6 +6,9 @@ func declareProcess(t *flagTable, cfg *Config) {
 	t.Group("Process")
 	t.Duration(&cfg.Drain, "drain", 30*time.Second, 0,
 		"how long clients have to leave after SIGTERM; 0 = close every connection at once")
+	t.Bool(&cfg.Echo, "echo",
+		"for conformance suites only: send every message back to whoever sent it, and let everybody in; "+
+			"there is no hub, API or data, and flags about those are refused")
 	t.Choice(&cfg.LogLevel, "log-level", "info", []string{"debug", "info", "warn", "error"},
 		"the least important lines that are logged")
 	t.Choice(&cfg.LogFormat, "log-format", "text", []string{"text", "json"}, "form of a log line")

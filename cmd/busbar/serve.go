@@ -52,7 +52,9 @@ func serve(args []string, s streams) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-
+	if cfg.Echo {
+		return serveEcho(cfg, s, signals)
+	}
 	srv, err := open(cfg, newLogger(cfg, s.err))
 	if err != nil {
 		return err
@@ -244,15 +246,8 @@ func (srv *server) openAPI() {
 // shutdown lets go of the clients in an orderly way, within -drain. A second signal ends
 // the wait.
 func (srv *server) shutdown(signals <-chan os.Signal) error {
-	ctx, cancel := context.WithTimeout(context.Background(), srv.cfg.Drain)
+	ctx, cancel := drainContext(srv.cfg.Drain, signals)
 	defer cancel()
-	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	srv.log.Info("draining", "clients", srv.hub.ClientCount(), "within", srv.cfg.Drain)
 	if err := srv.hub.Shutdown(ctx); err != nil {
 		srv.log.Warn("not every client has gone in time", "error", err)
@@ -260,6 +255,19 @@ func (srv *server) shutdown(signals <-chan os.Signal) error {
 	err := srv.close()
 	srv.log.Info("stopped")
 	return err
+}
+
+// drainContext ends after within, or with a signal.
+func drainContext(within time.Duration, signals <-chan os.Signal) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	go func() {
+		select {
+		case <-signals:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 func (srv *server) close() error {

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+var echoAnnounced = regexp.MustCompile(`(?s)ECHO MODE \(-echo\).*WebSocket +ws://(\S+)\n.*Point the suite at ws://(\S+),`)
+
+// startEcho starts busbar -echo and waits until it says where it listens.
+func startEcho(t *testing.T, args ...string) *daemon {
+	t.Helper()
+	d := &daemon{t: t, exited: make(chan struct{}), out: newOutput(), log: newOutput()}
+	d.cmd = launch{args: append([]string{"-echo", "-listen", "127.0.0.1:0"}, args...)}.command()
+	d.cmd.Dir = t.TempDir()
+	d.cmd.Stdout, d.cmd.Stderr = d.out, d.log
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = d.cmd.Wait()
+		close(d.exited)
+	}()
+	t.Cleanup(d.cleanUp)
+	d.waitOutput(d.out, "announcement", func(text string) bool {
+		found := echoAnnounced.FindStringSubmatch(text)
+		if found == nil {
+			return false
+		}
+		d.ws = found[1]
+		return found[1] == found[2]
+	})
+	return d
+}
+
+// PROTOCOL 7, -echo: what a client sends comes back to it and to nobody else, and nothing else
+// of the daemon is there: no API, no data directory.
+func TestEchoMode(t *testing.T) {
+	d := startEcho(t, "-max-message-in", "1MiB")
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	sender, other := dialEcho(ctx, t, d), dialEcho(ctx, t, d)
+	for _, message := range []struct {
+		kind websocket.MessageType
+		data string
+	}{
+		{websocket.MessageText, `{"type":"presence","from":"me"}`}, {websocket.MessageText, ""},
+		{websocket.MessageBinary, "\x00\xff"}, {websocket.MessageBinary, strings.Repeat("b", 1<<20)},
+	} {
+		if err := sender.Write(ctx, message.kind, []byte(message.data)); err != nil {
+			t.Fatal(err)
+		}
+		kind, got, err := sender.Read(ctx)
+		if err != nil || kind != message.kind || string(got) != message.data {
+			t.Fatalf("%v of %d bytes came back as %v of %d: %v", message.kind, len(message.data), kind, len(got), err)
+		}
+	}
+	if err := other.Write(ctx, websocket.MessageText, []byte("mine")); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err := other.Read(ctx); err != nil || string(got) != "mine" { // the first that it gets
+		t.Errorf("another client got %q, %v", got, err)
+	}
+	if n := listeners(t, d.cmd.Process.Pid, d.ws); n == 0 {
+		t.Error("it listens elsewhere than at its WebSocket address")
+	}
+	if left, err := os.ReadDir(d.cmd.Dir); err != nil || len(left) > 0 {
+		t.Errorf("it left %v behind, %v", left, err)
+	}
+	if !strings.Contains(d.log.String(), "everybody is let in") {
+		t.Errorf("no warning in %q", d.log.String())
+	}
+	go func() { _, _, _ = other.Read(ctx) }() // answers the server's Close
+	d.cmd.Process.Signal(os.Interrupt)
+	if _, _, err := sender.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("at the end the client got %v, want Close 1001", err)
+	}
+	d.waitExit()
+	if code := d.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func dialEcho(ctx context.Context, t *testing.T, d *daemon) *websocket.Conn {
+	t.Helper()
+	c, _, err := websocket.Dial(ctx, "ws://"+d.ws+"/any/path?at=all", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.CloseNow() })
+	c.SetReadLimit(2 << 20)
+	return c
+}
+
+// listeners counts the sockets that a process listens on, all of which have to have the address.
+func listeners(t *testing.T, pid int, addr string) (n int) {
+	t.Helper()
+	own := make(map[string]bool)
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	for _, link := range links {
+		if what, err := os.Readlink(link); err == nil {
+			own[strings.TrimSuffix(strings.TrimPrefix(what, "socket:["), "]")] = true
+		}
+	}
+	port := fmt.Sprintf(":%04X", netip.MustParseAddrPort(addr).Port())
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		text, _ := os.ReadFile(table)
+		for line := range strings.Lines(string(text)) {
+			f := strings.Fields(line)
+			if len(f) < 10 || f[3] != "0A" || !own[f[9]] { // 0A: LISTEN, linux/tcp_states.h
+				continue
+			}
+			if n++; !strings.HasSuffix(f[1], port) {
+				return 0
+			}
+		}
+	}
+	return n
+}
+
+// A port that is taken is named, as it is without -echo.
+func TestEchoPortInUse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, stderr, code := launch{args: []string{"-echo", "-listen", taken.Addr().String()}}.run(t)
+	if code != 1 || !strings.Contains(stderr, "-listen") || !strings.Contains(stderr, "address already in use") {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+}

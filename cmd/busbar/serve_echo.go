@@ -1,0 +1,55 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/echoserver"
+	"github.com/busbar-ws/busbar/subs"
+)
+
+// serveEcho is serve with -echo: the event loops without a hub.
+func serveEcho(cfg Config, s streams, signals <-chan os.Signal) error {
+	log := newLogger(cfg, s.err)
+	eventloop.SaveMemory()
+	cfg.Loops = min(eventloop.RaiseProcs(cfg.Loops), subs.MaxLoops)
+	o := cfg.loopOptions()
+	o.Log = log
+	srv, err := echoserver.Start(o)
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return fmt.Errorf("-listen: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	log.Warn("ECHO MODE (-echo): everybody is let in and gets back what they send; for conformance suites only")
+	announceEcho(s.out, cfg, srv)
+	select {
+	case <-signals:
+	case <-srv.Failed():
+		err = errors.New("the event loops have stopped; the log says why")
+	}
+	ctx, cancel := drainContext(cfg.Drain, signals)
+	defer cancel()
+	if e := srv.Shutdown(ctx); e != nil && err == nil {
+		log.Warn("not every client has gone in time", "error", e)
+	}
+	return err
+}
+
+// announceEcho tells whoever started it how to use it.
+func announceEcho(w io.Writer, cfg Config, srv *echoserver.Server) {
+	fmt.Fprintf(w, "busbar %s\n\n", version)
+	fmt.Fprintf(w, "  ECHO MODE (-echo): for conformance suites only. Everybody is let in and gets back what they send.\n")
+	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", reachable(srv.Addr()), everywhere(srv.Addr()))
+	fmt.Fprintf(w, "  Event loops  %d\n", srv.Loops())
+	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", srv.Capacity().Connections, srv.Capacity().LimitedBy)
+	fmt.Fprintf(w, "  Messages     up to %s (-max-message-in); who doesn't read may have %s waiting (-lag-bytes)\n\n",
+		formatSize(cfg.MaxMessageIn), formatSize(cfg.LagBytes))
+	fmt.Fprintf(w, "Point the suite at ws://%s, any path; it needs no token.\n\n", reachable(srv.Addr()))
+}
