@@ -1,0 +1,158 @@
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestConversations runs every case in every split.
+func TestConversations(t *testing.T) {
+	t.Parallel()
+	servers := &pool{t: t, daemons: make(map[string]*daemon)}
+	help := daemonHelp(t)
+	for _, f := range families() {
+		t.Run(f.name, func(t *testing.T) {
+			if !f.hasServer(help) {
+				t.Skipf("this daemon has no %s", f.needs)
+			}
+			t.Parallel()
+			f.run(t, servers)
+		})
+	}
+}
+
+// run tries the cases some at a time: most of the time of each is the wait for the server.
+func (f family) run(t *testing.T, servers *pool) {
+	places := make(chan struct{}, 4)
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, c := range f.cases {
+		d := servers.get(c.args)
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			for _, s := range splits(c.name, c.large) {
+				if err := c.run(d, s); err != nil {
+					t.Errorf("%s (section %s), %s: %v", c.name, c.rfc, s.name, err)
+				}
+			}
+		})
+	}
+}
+
+// run has one conversation.
+func (c *conversation) run(d *daemon, s split) error {
+	peer, err := connect(d.addr)
+	if err != nil {
+		return err
+	}
+	defer peer.close()
+	request := upgradeRequest()
+	if c.extensions != "" {
+		request = upgradeRequest("Sec-WebSocket-Extensions: " + c.extensions)
+	}
+	pieces := s.cut(c.send)
+	if s.early {
+		pieces = []string{request + c.send}
+	} else if err := peer.upgrade(request, c.agreed); err != nil {
+		return err
+	}
+	written := make(chan error, 1)
+	go func() { written <- peer.write(pieces) }()
+	if s.early {
+		if err := peer.readUpgrade(c.agreed); err != nil {
+			return errors.Join(err, stopWriting(peer, written))
+		}
+	}
+	if err := c.answered(peer); err != nil {
+		return errors.Join(err, stopWriting(peer, written))
+	}
+	if err := <-written; err != nil || c.code != 0 {
+		return err
+	}
+	return peer.leave(c.agreed != "")
+}
+
+// stopWriting ends the writer of a conversation that went wrong, which may be waiting.
+func stopWriting(peer *client, written <-chan error) error {
+	peer.Close()
+	<-written
+	return nil
+}
+
+func (c *client) upgrade(request, agreed string) error {
+	if err := c.write([]string{request}); err != nil {
+		return err
+	}
+	return c.readUpgrade(agreed)
+}
+
+// answered reads all that has to come while and after the client sends.
+func (c *conversation) answered(peer *client) error {
+	if err := peer.expect(c.want, c.agreed != ""); err != nil || c.code == 0 {
+		return err
+	}
+	return peer.expectClose(c.code, c.dropped)
+}
+
+// leave shows that the connection is as good as new: nothing has come that nobody asked for,
+// a ping is answered, and so is a Close.
+func (c *client) leave(compression bool) error {
+	if err := c.write([]string{ping("still there?")}); err != nil {
+		return err
+	}
+	if err := c.expect([]frame{gotPong("still there?")}, compression); err != nil {
+		return fmt.Errorf("afterwards: %w", err)
+	}
+	if err := c.write([]string{closing(1000, "")}); err != nil {
+		return err
+	}
+	return c.expectClose(1000, false)
+}
+
+// pool holds the daemons of a test by their arguments. Its test owns it.
+type pool struct {
+	t       *testing.T
+	mu      sync.Mutex
+	daemons map[string]*daemon
+}
+
+func (p *pool) get(args []string) *daemon {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	name := strings.Join(args, " ")
+	if p.daemons[name] == nil {
+		p.daemons[name] = startDaemon(p.t, args...)
+	}
+	return p.daemons[name]
+}
+
+func daemonHelp(t *testing.T) string {
+	t.Helper()
+	help, err := exec.Command(filepath.Join(built, "busbar"), "-help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(help)
+}
+
+// Every case says what it proves, and no two are one.
+func TestCasesAreNamed(t *testing.T) {
+	for _, f := range families() {
+		seen := make(map[string]bool)
+		for _, c := range f.cases {
+			if c.name == "" || c.rfc == "" || seen[c.name] {
+				t.Errorf("%s: %q, section %q: without name or section, or twice", f.name, c.name, c.rfc)
+			}
+			seen[c.name] = true
+			if c.code != 0 && (c.code < 1000 || c.code > 4999) {
+				t.Errorf("%s: %q wants code %d", f.name, c.name, c.code)
+			}
+		}
+	}
+}

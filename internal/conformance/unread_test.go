@@ -1,0 +1,85 @@
+package conformance
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// receiveQueue asks the kernel how much of what was sent the other end of a connection
+// hasn't read yet (sock_diag(7)). Writing byte by byte alone proves nothing: what piles up
+// in a socket is read in one go.
+type receiveQueue struct {
+	fd      int
+	request []byte
+	answer  []byte
+}
+
+var errGone = errors.New("the server has closed its socket")
+
+// openReceiveQueue is for a connection over IPv4 to this host. It belongs to one goroutine,
+// which has to close it.
+func openReceiveQueue(conn net.Conn) (*receiveQueue, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
+	if err != nil {
+		return nil, fmt.Errorf("asking the kernel about sockets: %w", err)
+	}
+	ours, theirs := conn.LocalAddr().(*net.TCPAddr), conn.RemoteAddr().(*net.TCPAddr)
+	return &receiveQueue{fd: fd, request: diagRequest(theirs, ours), answer: make([]byte, 4096)}, nil
+}
+
+func (q *receiveQueue) close() { _ = unix.Close(q.fd) }
+
+// diagRequest is a nlmsghdr and an inet_diag_req_v2 (linux/inet_diag.h) for one socket: the
+// one with the address of its own and the peer's.
+func diagRequest(own, peer *net.TCPAddr) []byte {
+	const length = unix.NLMSG_HDRLEN + 56
+	b := make([]byte, 0, length)
+	b = binary.NativeEndian.AppendUint32(b, length)
+	b = binary.NativeEndian.AppendUint16(b, unix.SOCK_DIAG_BY_FAMILY)
+	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST)
+	b = append(b, make([]byte, 8)...) // sequence number, port
+	b = append(b, unix.AF_INET, unix.IPPROTO_TCP, 0, 0)
+	b = binary.NativeEndian.AppendUint32(b, 1<<32-1) // in any state
+	b = binary.BigEndian.AppendUint16(b, uint16(own.Port))
+	b = binary.BigEndian.AppendUint16(b, uint16(peer.Port))
+	for _, ip := range []net.IP{own.IP.To4(), peer.IP.To4()} {
+		b = append(append(b, ip...), make([]byte, 12)...)
+	}
+	b = binary.NativeEndian.AppendUint32(b, 0) // any interface
+	return binary.NativeEndian.AppendUint64(b, 1<<64-1)
+}
+
+// awaitRead returns when the server has read all that was sent, or errGone.
+func (q *receiveQueue) awaitRead() error {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		n, err := q.unread()
+		if n == 0 || err != nil {
+			return err
+		}
+		runtime.Gosched()
+	}
+	return fmt.Errorf("the server didn't read for %v", patience)
+}
+
+func (q *receiveQueue) unread() (uint32, error) {
+	if err := unix.Sendto(q.fd, q.request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return 0, err
+	}
+	n, _, err := unix.Recvfrom(q.fd, q.answer, 0)
+	if err != nil {
+		return 0, err
+	}
+	header := (*unix.NlMsghdr)(unsafe.Pointer(&q.answer[0]))
+	const state, rqueue = unix.NLMSG_HDRLEN + 1, unix.NLMSG_HDRLEN + 56 // in inet_diag_msg
+	if header.Type == unix.NLMSG_ERROR || n < rqueue+4 || q.answer[state] != unix.BPF_TCP_ESTABLISHED && q.answer[state] != unix.BPF_TCP_FIN_WAIT2 && q.answer[state] != unix.BPF_TCP_FIN_WAIT1 {
+		return 0, errGone
+	}
+	return binary.NativeEndian.Uint32(q.answer[rqueue:]), nil
+}
