@@ -81,11 +81,11 @@ func closePayload(code int, reason string) string {
 	return string(binary.BigEndian.AppendUint16(nil, uint16(code))) + reason
 }
 
-// frame is one frame of the server's. Equal frames are equal values.
+// frame is one frame of the server's.
 type frame struct {
 	op         byte
-	payload    string
-	compressed bool // RSV1 was set; payload is what came out of it
+	payload    string // inflated
+	compressed bool   // RSV1 was set
 }
 
 func (f frame) String() string {
