@@ -2,7 +2,6 @@ package wsproto
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -27,59 +26,68 @@ const (
 	forbidden  outcome = "error"
 )
 
-// gobwasReading reads the stream frame by frame with gobwas/ws, and judges by its checks. What
+// gobwasReader reads a stream frame by frame with gobwas/ws, and judges by its checks. What
 // these don't cover is added here in plain form: minimal lengths, UTF-8, close codes from
 // 5000 on, and that 1012 to 1014 have been registered since.
-func gobwasReading(stream []byte, maxMessage int) (r reading) {
-	left := bytes.NewReader(stream)
-	state := ws.StateServerSide
-	var kind ws.OpCode
-	var message []byte
-	for {
-		start := stream[len(stream)-left.Len():]
-		h, err := ws.ReadHeader(left)
-		switch {
-		case len(start) == 0:
-			r.end = atBoundary
-			if kind != 0 {
-				r.end = unfinished
-			}
-			return r
-		case err == io.EOF || err == io.ErrUnexpectedEOF:
-			r.end = unfinished
-			return r
-		case err != nil || ws.CheckHeader(h, state) != nil || len(start) > 2 && !minimal(start, h.Length),
-			!h.OpCode.IsControl() && h.Length > int64(max(maxMessage-len(message), 0)):
-			r.end = forbidden
-			return r
-		case int64(left.Len()) < h.Length:
-			r.end = unfinished
-			return r
-		}
+type gobwasReader struct {
+	reading
+	left       *bytes.Reader
+	state      ws.State
+	kind       ws.OpCode // of the message that has begun, 0 for none
+	message    []byte
+	maxMessage int
+}
+
+func gobwasReading(stream []byte, maxMessage int) reading {
+	r := gobwasReader{left: bytes.NewReader(stream), state: ws.StateServerSide, maxMessage: maxMessage}
+	for r.end == "" {
+		r.frame(stream[len(stream)-r.left.Len():])
+	}
+	return r.reading
+}
+
+// frame reads the next frame, which start begins with.
+func (r *gobwasReader) frame(start []byte) {
+	h, err := ws.ReadHeader(r.left)
+	switch {
+	case len(start) == 0 && r.kind == 0:
+		r.end = atBoundary
+	case err == io.EOF || err == io.ErrUnexpectedEOF:
+		r.end = unfinished
+	case err != nil || ws.CheckHeader(h, r.state) != nil || !minimal(start, h.Length),
+		!h.OpCode.IsControl() && h.Length > int64(max(r.maxMessage-len(r.message), 0)):
+		r.end = forbidden
+	case int64(r.left.Len()) < h.Length:
+		r.end = unfinished
+	default:
 		payload := make([]byte, h.Length)
-		_, _ = io.ReadFull(left, payload)
+		_, _ = io.ReadFull(r.left, payload)
 		ws.Cipher(payload, h.Mask, 0)
-		if h.OpCode.IsControl() {
-			if h.OpCode == ws.OpClose && !gobwasAllowsClose(payload) {
-				r.end = forbidden
-				return r
-			}
-			r.events = append(r.events, event(h.OpCode, string(payload)))
-			continue
-		}
-		if h.OpCode != ws.OpContinuation {
-			kind = h.OpCode
-		}
-		message = append(message, payload...)
-		if kind == ws.OpText && !mayBecomeText(message, h.Fin) {
+		r.payload(h, payload)
+	}
+}
+
+func (r *gobwasReader) payload(h ws.Header, payload []byte) {
+	if h.OpCode.IsControl() {
+		if h.OpCode == ws.OpClose && !gobwasAllowsClose(payload) {
 			r.end = forbidden
-			return r
+			return
 		}
-		state = state.Set(ws.StateFragmented)
-		if h.Fin {
-			r.events = append(r.events, event(kind, string(message)))
-			state, kind, message = state.Clear(ws.StateFragmented), 0, nil
-		}
+		r.events = append(r.events, event(h.OpCode, string(payload)))
+		return
+	}
+	if h.OpCode != ws.OpContinuation {
+		r.kind = h.OpCode
+	}
+	r.message = append(r.message, payload...)
+	if r.kind == ws.OpText && !mayBecomeText(r.message, h.Fin) {
+		r.end = forbidden
+		return
+	}
+	r.state = r.state.Set(ws.StateFragmented)
+	if h.Fin {
+		r.events = append(r.events, event(r.kind, string(r.message)))
+		r.state, r.kind, r.message = r.state.Clear(ws.StateFragmented), 0, nil
 	}
 }
 
@@ -182,60 +190,6 @@ func FuzzCloseAgainstGobwas(f *testing.F) {
 		_, _, err := ParseClose(payload)
 		if allowed := gobwasAllowsClose(payload); allowed != (err == nil) {
 			t.Errorf("% x: %v, gobwas allows it: %t", payload, err, allowed)
-		}
-	})
-}
-
-// verdict is what the head of a request that comes in pieces leads to, as a loop would look
-// at it (eventloop, readHead), and how many bytes were needed.
-func verdict(stream []byte, next func() int) string {
-	seen, searched := 0, 0
-	for seen < len(stream) {
-		seen = min(seen+max(next(), 1), len(stream))
-		p, from := stream[:seen], max(0, searched-3)
-		end := HeadEnd(p[from:])
-		if refusal := CheckHead(p, from, end); refusal != nil {
-			return refused(refusal)
-		}
-		if end < 0 {
-			if searched = len(p); searched > MaxHead {
-				return refused(RefuseHeadTooLarge)
-			}
-			continue
-		}
-		if end += from; end > MaxHead {
-			return refused(RefuseHeadTooLarge)
-		}
-		r, refusal := ParseUpgrade(p[:end])
-		if refusal != nil {
-			return refused(refusal)
-		}
-		return fmt.Sprintf("upgraded %q %q %q", r.Path, r.Host, r.Answer)
-	}
-	return "waits"
-}
-
-func refused(r *Refusal) string { return fmt.Sprintf("%d %s", r.Status, r.Reason) }
-
-// However a request is cut, the answer is the same.
-func FuzzHandshakeSplit(f *testing.F) {
-	for i, head := range []string{
-		upgradeHead("/"), "\r\n" + upgradeHead("/a?b"), upgradeHead("/") + "\x81\x80\n\n\n\n", "GET / HTTP/1.1\nHost: a\n\n",
-		"\x16\x03\x01\x00", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", upgradeHead("/", "X: a\nb"), upgradeHead("/", " folded"), "\r", "\r\n\r\n",
-		upgradeHead("/", "X: "+strings.Repeat("x", MaxHead)), "GET /" + strings.Repeat("\n", 10),
-	} {
-		f.Add([]byte(head), uint64(i))
-	}
-	f.Fuzz(func(t *testing.T, stream []byte, seed uint64) {
-		want := verdict(stream, func() int { return len(stream) })
-		if len(stream) < 2048 { // each byte is a search
-			if got := verdict(stream, func() int { return 1 }); got != want {
-				t.Errorf("byte by byte %q, whole %q", got, want)
-			}
-		}
-		random := rand.New(rand.NewPCG(seed, 21))
-		if got := verdict(stream, func() int { return 1 + random.IntN(1+len(stream)/4) }); got != want {
-			t.Errorf("in random pieces %q, whole %q", got, want)
 		}
 	})
 }

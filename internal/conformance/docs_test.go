@@ -26,3 +26,19 @@ func TestDocsCountTheCases(t *testing.T) {
 		t.Errorf("docs/conformance.md doesn't speak of %s", sum)
 	}
 }
+
+// Every case says what it proves, and no two are one.
+func TestCasesAreNamed(t *testing.T) {
+	for _, f := range families() {
+		seen := make(map[string]bool)
+		for _, c := range f.cases {
+			if c.name == "" || c.rfc == "" || seen[c.name] {
+				t.Errorf("%s: %q, section %q: without name or section, or twice", f.name, c.name, c.rfc)
+			}
+			seen[c.name] = true
+			if c.code != 0 && (c.code < 1000 || c.code > 4999) {
+				t.Errorf("%s: %q wants code %d", f.name, c.name, c.code)
+			}
+		}
+	}
+}

@@ -3,9 +3,6 @@ package conformance
 import (
 	"errors"
 	"fmt"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -122,46 +119,4 @@ func (c *client) leave(compression bool) error {
 		return err
 	}
 	return c.expectClose(1000, false)
-}
-
-// pool holds the daemons of a test by their arguments. Its test owns it.
-type pool struct {
-	t       *testing.T
-	mu      sync.Mutex
-	daemons map[string]*daemon
-}
-
-func (p *pool) get(args []string) *daemon {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	name := strings.Join(args, " ")
-	if p.daemons[name] == nil {
-		p.daemons[name] = startDaemon(p.t, args...)
-	}
-	return p.daemons[name]
-}
-
-func daemonHelp(t *testing.T) string {
-	t.Helper()
-	help, err := exec.Command(filepath.Join(built, "busbar"), "-help").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(help)
-}
-
-// Every case says what it proves, and no two are one.
-func TestCasesAreNamed(t *testing.T) {
-	for _, f := range families() {
-		seen := make(map[string]bool)
-		for _, c := range f.cases {
-			if c.name == "" || c.rfc == "" || seen[c.name] {
-				t.Errorf("%s: %q, section %q: without name or section, or twice", f.name, c.name, c.rfc)
-			}
-			seen[c.name] = true
-			if c.code != 0 && (c.code < 1000 || c.code > 4999) {
-				t.Errorf("%s: %q wants code %d", f.name, c.name, c.code)
-			}
-		}
-	}
 }
