@@ -3,6 +3,7 @@ package conformance
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A conversation is one case: all that a client sends once it is upgraded, and all that the
@@ -33,8 +34,9 @@ type family struct {
 	cases []conversation
 }
 
-// families are all of them, in the order of docs/conformance.md.
-func families() []family {
+// families are all of them, in the order of docs/conformance.md. They are made once: some
+// cases have megabytes.
+var families = sync.OnceValue(func() []family {
 	return []family{
 		{name: "framing", cases: framingCases()},
 		{name: "masking", cases: maskingCases()},
@@ -47,7 +49,7 @@ func families() []family {
 		{name: "limits", cases: limitCases()},
 		{name: "compression", needs: "-compression", cases: compressionCases()},
 	}
-}
+})
 
 // comesBack is a case in which every message and ping is answered and nothing ends.
 func comesBack(name, rfc, send string, want ...frame) conversation {

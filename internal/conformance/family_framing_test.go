@@ -1,6 +1,9 @@
 package conformance
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // edges are payload sizes on both sides of where the length's encoding changes (RFC 6455 5.2).
 var edges = []int{0, 1, 2, 3, 4, 5, 7, 8, 9, 31, 64, 124, 125, 126, 127, 128, 129, 255, 256, 1024, 4095, 4096, 65534, 65535, 65536}
@@ -69,13 +72,7 @@ func bits(n int) string {
 	return string(b)
 }
 
-func repeat(n int, s string) string {
-	b := make([]byte, 0, n*len(s))
-	for range n {
-		b = append(b, s...)
-	}
-	return string(b)
-}
+func repeat(n int, s string) string { return strings.Repeat(s, n) }
 
 func many(n int, f frame) []frame {
 	frames := make([]frame, n)
