@@ -19,6 +19,7 @@ func (l *Loop) onTick() {
 	l.ticking.Store(false)
 	l.readClock()
 	l.checkLagging()
+	l.sweepMeters()
 	n := len(l.roster.clients)
 	from, to := n*l.phase/roundTicks, n*(l.phase+1)/roundTicks
 	l.phase = (l.phase + 1) % roundTicks

@@ -99,6 +99,7 @@ func (l *Loop) ended(c *Client, err error) {
 	if c.decoder != nil {
 		l.freeDecoder(c)
 	}
+	l.freeMeter(c.slot)
 	l.roster.remove(c)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 
+	"github.com/busbar-ws/busbar/rates"
 	"github.com/busbar-ws/busbar/subs"
 )
 
@@ -36,6 +37,7 @@ type Engine struct {
 
 	connections atomic.Int64 // descriptors, handshakes included
 	addresses   *addressCap
+	book        *rates.Book
 	draining    atomic.Bool
 	running     atomic.Bool // Start has succeeded
 	asked       atomic.Bool // to stop
@@ -77,7 +79,7 @@ func New(h Handler, o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		opts: o, handler: h, capacity: capacity,
-		table: subs.NewTable(o.Loops), addresses: newAddressCap(o.MaxPerAddress),
+		table: subs.NewTable(o.Loops), addresses: newAddressCap(o.MaxPerAddress), book: rates.NewBook(o.Rates),
 		started: time.Now(), background: context.Background(),
 		returned: make(chan struct{}), moving: make(chan struct{}, capacity.moves),
 		booted: make(chan struct{}), empty: make(chan struct{}), done: make(chan struct{}),

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/rates"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -13,8 +14,10 @@ import (
 // with gnet.
 func (l *Loop) readFrames(c *Client) {
 	c.heard = l.now
+	pinged := c.is(flagPinged)
 	c.unset(flagPinged)
 	p, _ := c.conn.Peek(-1)
+	within := l.spendRead(c, len(p), pinged)
 	d := c.decoder
 	if d == nil {
 		d = l.decoder()
@@ -27,8 +30,11 @@ func (l *Loop) readFrames(c *Client) {
 			break
 		}
 		p = p[n:]
-		if whole {
-			l.received(c, m)
+		if whole && m.Opcode == ws.OpPong && pinged {
+			l.counters.pongs.Add(1)
+			pinged = false // one answers our ping; each further one is the peer's own idea
+		} else if whole {
+			l.received(c, m, within)
 		}
 	}
 	if d.Idle() || c.state == gone || c.is(flagDeaf) {
@@ -37,23 +43,26 @@ func (l *Loop) readFrames(c *Client) {
 	_, _ = c.conn.Discard(-1)
 }
 
-// received acts on one whole message. A closing client is waited for and not listened to.
-func (l *Loop) received(c *Client, m wsproto.Message) {
+// received acts on one whole message; within says whether the client may still send so many
+// bytes. A closing client is waited for and not listened to. Pings count like messages: each
+// costs a pong.
+func (l *Loop) received(c *Client, m wsproto.Message, within bool) {
 	switch m.Opcode {
 	case ws.OpClose:
 		l.peerClosed(c, m.Payload)
 	case ws.OpPing:
 		l.counters.pings.Add(1)
-		if c.state == open {
+		if c.state == open && within && c.Spend(rates.Messages, 1) {
 			l.scratch = wsproto.AppendFrame(l.scratch[:0], ws.OpPong, m.Payload)
 			l.write(c, l.scratch)
 		}
 	case ws.OpPong:
 		l.counters.pongs.Add(1)
+		_ = c.state != open || c.Spend(rates.Messages, 1)
 	default:
 		l.counters.messagesIn.Add(1)
 		l.counters.bytesIn.Add(uint64(len(m.Payload)))
-		if c.state == open {
+		if c.state == open && within && c.Spend(rates.Messages, 1) {
 			l.handler.Message(c, m.Opcode, m.Payload)
 		}
 	}
@@ -100,9 +109,14 @@ func (l *Loop) violation(c *Client, err error) {
 	if code == ws.StatusMessageTooBig {
 		cause = CauseTooBig
 	}
+	l.expel(c, code, reason, cause)
+}
+
+// expel closes an open client that isn't listened to any more: what follows a violation has
+// no frames in it, and what follows abuse is more of it. It is read and forgotten, so that
+// the peer gets to see the Close and not a reset.
+func (l *Loop) expel(c *Client, code ws.StatusCode, reason string, cause Cause) {
 	c.Close(code, reason, cause)
-	// What follows a violation has no frames in it; it is read and forgotten, so
-	// that the peer gets to see the Close and not a reset.
 	c.set(flagDeaf)
 	if c.state == closing {
 		l.shutWrite(c)

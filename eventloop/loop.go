@@ -8,6 +8,7 @@ import (
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/busbar-ws/busbar/rates"
 	"github.com/busbar-ws/busbar/subs"
 	"github.com/busbar-ws/busbar/wsproto"
 )
@@ -63,6 +64,7 @@ type Loop struct {
 	held     int // clients for which the feed is kept though they aren't lagging
 	boxes    []*outbox
 
+	meters  meters
 	current *Client          // whose bytes are being read; it isn't closed before that is over
 	doomed  bool             // current is to be closed
 	now     uint32           // in ticks since the engine started
@@ -79,6 +81,7 @@ func newLoop(index int, e *Engine) *Loop {
 		subs:    subs.NewIndex(e.table, index),
 		pending: make(map[pendingKey]*pendingSubscription),
 		iov:     make([]unix.Iovec, 0, pumpPieces),
+		meters:  meters{open: make(map[uint32]*rates.Meter)},
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/busbar-ws/busbar/rates"
 	"github.com/busbar-ws/busbar/subs"
 )
 
@@ -42,6 +43,14 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 
 	MaxMessageIn int // bytes of a client's message; default 64 KiB
+
+	// Rates is how much clients may send. The zero value limits nothing; Rates.Address
+	// counts only while MaxPerAddress is on, because otherwise addresses are a proxy's.
+	Rates rates.Limits
+	// Payer says whose account a client also draws on (empty: none), and whether there are
+	// limits for it at all. It is called on the client's loop, once the client is open. Nil:
+	// no accounts but addresses'.
+	Payer func(c *Client) (user string, metered bool)
 
 	QueueMessages int // frames in a loop's mailbox; default 1024
 	QueueBytes    int // bytes in a loop's mailbox; default 64 MiB
@@ -85,6 +94,9 @@ func (o *Options) defaults() {
 	orDefault(&o.Reserve, 64)
 	orDefault(&o.MaxPerAddress, 64)
 	orDefault(&o.MaxMessageIn, 64<<10)
+	if o.MaxPerAddress < 0 {
+		o.Rates.Address = 0
+	}
 	orDefault(&o.QueueMessages, 1024)
 	orDefault(&o.QueueBytes, 64<<20)
 	orDefault(&o.LagTime, 5*time.Second)

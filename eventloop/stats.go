@@ -1,6 +1,10 @@
 package eventloop
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/busbar-ws/busbar/rates"
+)
 
 // counters are written by one loop and may be read from anywhere.
 type counters struct {
@@ -8,6 +12,8 @@ type counters struct {
 	flushes, sends, bytes, frames, lagDropped   atomic.Uint64
 	panics, moved, wakes, unwanted              atomic.Uint64
 	lagging, subscriptions                      atomic.Int64
+	limited                                     [rates.Kinds]atomic.Uint64
+	limitedBy                                   [rates.Scopes]atomic.Uint64
 	closed                                      [causeCount]atomic.Uint64
 	droppedLossy, droppedReliable               atomic.Uint64
 	refused                                     [6]atomic.Uint64 // by the status' first digit
@@ -56,6 +62,8 @@ type Stats struct {
 	Loops       []LoopStats
 	Closed      map[string]uint64 // connections that ended or were refused, by cause
 	Refused     map[string]uint64 // upgrade requests answered otherwise, by class of HTTP status
+	Limited     map[string]uint64 // times that clients found nothing left to use, by kind
+	LimitedBy   map[string]uint64 // the same, by whose limit it was
 }
 
 func (l *Loop) stats() LoopStats {
@@ -78,11 +86,18 @@ func (e *Engine) Stats() Stats {
 	s := Stats{
 		Connections: int(e.connections.Load()), Capacity: e.capacity.Connections,
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
+		Limited: make(map[string]uint64), LimitedBy: make(map[string]uint64),
 	}
 	for _, l := range e.loops {
 		s.Loops = append(s.Loops, l.stats())
 		for cause := range l.counters.closed {
 			s.Closed[Cause(cause).String()] += l.counters.closed[cause].Load()
+		}
+		for k := range l.counters.limited {
+			s.Limited[rates.Kind(k).String()] += l.counters.limited[k].Load()
+		}
+		for scope := range l.counters.limitedBy {
+			s.LimitedBy[rates.Scope(scope).String()] += l.counters.limitedBy[scope].Load()
 		}
 		for class := range l.counters.refused {
 			if n := l.counters.refused[class].Load(); n > 0 {

@@ -157,7 +157,7 @@ func TestIgnoredIsCounted(t *testing.T) {
 	for _, text := range []string{`{`, `[]`, `{"type":1}`, `{"type":"subscribe"}`, `{"type":"crdt-subscribe"}`, `{"type":"x"}`} {
 		alice.sendAndSettle(text)
 	}
-	for range 5 {
+	for range 4 {
 		alice.sendAndSettle(`{"type":"presence"}`)
 	}
 	if err := (&actor{listener: alice}).sayBinary(`"\x00"`); err != nil {
@@ -167,7 +167,7 @@ func TestIgnoredIsCounted(t *testing.T) {
 	if s.Ignored["malformed"] != 5 || s.Ignored["unknown_type"] != 1 || s.Ignored["binary"] != 1 {
 		t.Errorf("ignored: %v", s.Ignored)
 	}
-	if s.Relayed != 2 || s.RateLimited != 3 {
-		t.Errorf("%d relayed, %d over the rate", s.Relayed, s.RateLimited)
+	if s.Relayed != 2 || s.RateLimited["relays"] != 2 || s.RateLimitedBy["connection"] != 2 {
+		t.Errorf("%d relayed, over the rate %v by %v", s.Relayed, s.RateLimited, s.RateLimitedBy)
 	}
 }

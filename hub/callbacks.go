@@ -4,6 +4,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/rates"
 )
 
 // callbacks is the hub as the event loops see it: everything here runs on a loop.
@@ -13,7 +14,6 @@ type callbacks Hub
 // *state once there is more to remember about it.
 type state struct {
 	identity *Identity
-	relays   bucket
 	cursor   uint64 // seq that catching up has come to
 }
 
@@ -52,14 +52,26 @@ func (cb *callbacks) Message(c *eventloop.Client, op ws.OpCode, payload []byte) 
 	switch string(m.kind) {
 	case "presence", "topic":
 		h.relay(c, m, payload)
+	case "crdt-subscribe", "crdt-unsubscribe", "subscribe", "unsubscribe":
+		h.subscription(c, m)
+	default:
+		h.counters.ignored[ignoredType].Add(1)
+	}
+}
+
+// subscription begins or ends one. Ending counts as well: a client that does both in turns
+// costs a snapshot each time, and never has many subscriptions.
+func (h *Hub) subscription(c *eventloop.Client, m clientMessage) {
+	if !c.Spend(rates.Subscribes, 1) {
+		return
+	}
+	switch string(m.kind) {
 	case "crdt-subscribe":
 		h.subscribeRow(c, m)
 	case "crdt-unsubscribe":
 		h.unsubscribeRow(c, m)
-	case "subscribe", "unsubscribe":
-		h.subscribeTo(c, m)
 	default:
-		h.counters.ignored[ignoredType].Add(1)
+		h.subscribeTo(c, m)
 	}
 }
 

@@ -17,6 +17,9 @@ type Identity struct {
 	// Admin is true for the admin token: every call is allowed, and relayed
 	// messages are stamped "admin" when UserID is empty.
 	Admin bool
+	// Anonymous is true when UserID stands for strangers who have nothing to do with each
+	// other: limits per user don't apply.
+	Anonymous bool
 	// Expires ends the connection with close code 1008. Zero means never.
 	Expires time.Time
 }

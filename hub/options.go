@@ -36,7 +36,7 @@ const (
 
 // Options configure a Hub. Zero fields take the defaults named beside them.
 type Options struct {
-	Loops eventloop.Options // sockets, queues, slow clients, heartbeats
+	Loops eventloop.Options // sockets, queues, slow clients, heartbeats; its Rates and Payer are the hub's
 
 	// Auth turns tokens into identities. Required.
 	Auth Authenticator
@@ -67,6 +67,8 @@ type Options struct {
 	// no limit. Admin connections have none.
 	RelayRate  float64
 	RelayBurst int
+	// Rates bound what else clients may send.
+	Rates Rates
 
 	// Workers is how many lookups, fetches and reads of the log may run at once, each
 	// kind apart; default 64. WorkerQueue is how many may wait; default 100,000.
@@ -94,6 +96,7 @@ func (o *Options) defaults() {
 	setDefault(&o.MaxSubscriptions, 10_000)
 	setDefault(&o.RelayRate, 20)
 	setDefault(&o.RelayBurst, 40)
+	o.Rates.defaults(o.MaxSubscriptions)
 	setDefault(&o.Workers, 64)
 	setDefault(&o.WorkerQueue, 100_000)
 	if o.Logger == nil {
@@ -102,6 +105,7 @@ func (o *Options) defaults() {
 	setDefault(&o.Loops.Log, o.Logger)
 	setDefault(&o.Loops.AskedBytes, 2*o.MaxMessageOut)
 	setDefault(&o.Loops.QueueBytes, max(64<<20, 2*o.MaxMessageOut))
+	o.Loops.Rates, o.Loops.Payer = o.limits(), payer
 }
 
 func (o *Options) validate() error {
@@ -110,12 +114,10 @@ func (o *Options) validate() error {
 		return fmt.Errorf("options: an Authenticator is required")
 	case o.MaxMessageOut < 1 || o.MaxMessageOut > o.Loops.QueueBytes-frameOverhead:
 		return fmt.Errorf("max message out: %d bytes don't fit a queue of %d", o.MaxMessageOut, o.Loops.QueueBytes)
-	case o.RelayBurst < 1 && o.RelayRate > 0:
-		return fmt.Errorf("relay burst: %d lets nothing through; at least 1", o.RelayBurst)
 	case o.Workers < 1 || o.WorkerQueue < 1 || o.MaxSubscriptions < 1:
 		return fmt.Errorf("workers, their queue and subscriptions must be at least 1")
 	}
-	return nil
+	return o.validateRates()
 }
 
 // frameOverhead is the most that a frame's header takes.

@@ -32,7 +32,7 @@ type counters struct {
 	ignored                                           [ignoredReasons]atomic.Uint64
 	auth                                              [authResults]atomic.Uint64
 	changes, repeated, presence, topics, rows, binary atomic.Uint64
-	relayed, rateLimited, denied, snapshotErrors      atomic.Uint64
+	relayed, denied, snapshotErrors                   atomic.Uint64
 }
 
 // Stats is a snapshot of the counters: totals since the start unless said otherwise.
@@ -49,7 +49,8 @@ type Stats struct {
 
 	Published       map[string]uint64 `json:"published"`        // messages, by kind
 	Relayed         uint64            `json:"relayed"`          // presence and topic messages of clients
-	RateLimited     uint64            `json:"rate_limited"`     // the same, not relayed
+	RateLimited     map[string]uint64 `json:"rate_limited"`     // messages dropped, by the limit they were over ("bytes": reads)
+	RateLimitedBy   map[string]uint64 `json:"rate_limited_by"`  // the same, by whose limit it was
 	Ignored         map[string]uint64 `json:"ignored"`          // messages of clients, by reason
 	Auth            map[string]uint64 `json:"auth"`             // upgrades, by how the token was decided about
 	RowsDenied      uint64            `json:"rows_denied"`      // subscriptions to rows, or there was no such row
@@ -81,7 +82,7 @@ func (h *Hub) Stats() Stats {
 			"change": c.changes.Load(), "presence": c.presence.Load(), "topic": c.topics.Load(),
 			"row": c.rows.Load(), "binary": c.binary.Load(),
 		},
-		Relayed: c.relayed.Load(), RateLimited: c.rateLimited.Load(),
+		Relayed: c.relayed.Load(), RateLimited: e.Limited, RateLimitedBy: e.LimitedBy,
 		Ignored: named(ignoredNames[:], c.ignored[:]), Auth: named(authNames[:], c.auth[:]),
 		RowsDenied: c.denied.Load(), SnapshotErrors: c.snapshotErrors.Load(), OpsRepeated: c.repeated.Load(),
 		WorkersRefused: h.auth.refused.Load() + h.fetches.refused.Load() + h.reads.refused.Load(),

@@ -118,7 +118,7 @@ func answer(h *hub.Hub, conn net.Conn) error {
 	stats := bench.ServerStats{
 		Clients: s.Clients, Sends: int64(s.Sends), Deliveries: int64(s.FramesDelivered),
 		Takes:         []string{bench.TakesRows, bench.TakesClients, bench.TakesPresence},
-		Subscriptions: s.Subscriptions, Relayed: s.Relayed, Limited: s.RateLimited, Dropped: s.Dropped,
+		Subscriptions: s.Subscriptions, Relayed: s.Relayed, Limited: s.RateLimited["relays"], Dropped: s.Dropped,
 	}
 	for _, l := range s.Loops {
 		stats.Loops = append(stats.Loops, bench.LoopCounts{Clients: l.Clients, Wakes: l.Wakes, Unwanted: l.Unwanted})

@@ -12,7 +12,7 @@ type None struct{}
 
 var (
 	_         hub.Authenticator = None{}
-	anonymous                   = &hub.Identity{UserID: "anonymous"}
+	anonymous                   = &hub.Identity{UserID: "anonymous", Anonymous: true}
 )
 
 // Cached always knows.
