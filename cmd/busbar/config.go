@@ -37,10 +37,20 @@ type Config struct {
 	Slow             string
 	LagTime          time.Duration
 	LagBytes         int
-	RelayRate        int
-	RelayBurst       int
 	Routing          string
 	MaxSubscriptions int
+
+	// Rate limits.
+	MessageRate      int
+	MessageBurst     int
+	ByteRate         int
+	ByteBurst        int
+	RelayRate        int
+	RelayBurst       int
+	SubscribeRate    int
+	SubscribeBurst   int
+	UserAllowance    int
+	AddressAllowance int
 
 	// Change log and rows.
 	LogEvents   int

@@ -18,6 +18,7 @@ func (c *Config) companions() []companion {
 		{"guest-ttl", c.Guests, "-guests"},
 		{"trusted-proxies", c.ProxyProtocol != proxyOff, "-proxy-protocol optional or required"},
 		{"rows-timeout", c.RowsURL != "", "-rows-url"},
+		{"address-allowance", c.MaxPerIP > 0, "-max-per-ip"},
 	}
 }
 

@@ -17,6 +17,7 @@ func newServeFlags(cfg *Config) *flagTable {
 	t.environment = true
 	declareNetwork(t, cfg)
 	declareMessages(t, cfg)
+	declareRates(t, cfg)
 	declareLog(t, cfg)
 	declareAuth(t, cfg)
 	declareProcess(t, cfg)

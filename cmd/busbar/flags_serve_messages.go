@@ -29,10 +29,6 @@ func declareMessages(t *flagTable, cfg *Config) {
 		"how long a client may lag before -slow acts")
 	t.Size(&cfg.LagBytes, "lag-bytes", mib, 4*kib, math.MaxInt,
 		"how many bytes a client may lag before -slow acts")
-	t.Int(&cfg.RelayRate, "relay-rate", 20, 0, 1_000_000,
-		"presence and topic messages per second that one connection may have relayed; 0 = no limit")
-	t.Int(&cfg.RelayBurst, "relay-burst", 40, 1, 1_000_000,
-		"messages that a connection may have relayed at once, above -relay-rate")
 	t.Choice(&cfg.Routing, "routing", routeAll, []string{routeAll, routeSubscribed},
 		"who gets topic messages and change events: every client, or only those that subscribed")
 	t.Int(&cfg.MaxSubscriptions, "max-subscriptions", 10_000, 1, maxCount,

@@ -177,6 +177,7 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 		Origins: cfg.Origins, SnapshotTimeout: cfg.RowsTimeout, MaxRows: cfg.RowsMax, MaxRowBytes: int64(cfg.RowsBytes),
 		MaxMessageOut:    cfg.MaxMessageOut,
 		MaxSubscriptions: cfg.MaxSubscriptions, RelayRate: float64(orOff(cfg.RelayRate)), RelayBurst: cfg.RelayBurst,
+		Rates:  cfg.rates(),
 		Logger: srv.log,
 	}
 	o.Loops.Reserve = reserve

@@ -1,0 +1,20 @@
+package main
+
+import (
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/rates"
+)
+
+// rates are the flags as the hub takes them.
+func (cfg *Config) rates() hub.Rates {
+	return hub.Rates{
+		Messages:   limit(cfg.MessageRate, cfg.MessageBurst),
+		Bytes:      limit(cfg.ByteRate, cfg.ByteBurst),
+		Subscribes: limit(cfg.SubscribeRate, cfg.SubscribeBurst), // a burst of zero is the hub's default
+		PerUser:    orOff(cfg.UserAllowance), PerAddress: orOff(cfg.AddressAllowance),
+	}
+}
+
+func limit(perSecond, burst int) rates.Limit {
+	return rates.Limit{PerSecond: float64(orOff(perSecond)), Burst: float64(burst)}
+}
