@@ -90,7 +90,7 @@ func (h *Hub) Disconnect(ctx context.Context, id uint64) bool {
 // matched when they arrive. match is called on the event loops; an identity at which it
 // panics matches.
 func (h *Hub) CloseIdentity(match func(*Identity) bool, reason string) {
-	h.revoked.add(func(id *Identity) bool { return h.matches(match, id) })
+	h.revoked.add(func(id *Identity) bool { return h.matches(match, id) }, time.Now())
 	_ = h.engine.Each(h.background, func(l *eventloop.Loop) {
 		for c := range l.Clients() {
 			if h.matches(match, identityOf(c)) {
@@ -98,34 +98,4 @@ func (h *Hub) CloseIdentity(match func(*Identity) bool, reason string) {
 			}
 		}
 	})
-}
-
-// revocations remembers what was revoked for as long as a lookup may be on its way.
-// Safe from any goroutine.
-type revocations struct {
-	mu    sync.Mutex
-	items []revocation
-}
-
-type revocation struct {
-	match func(*Identity) bool
-	at    time.Time
-}
-
-const revocationsKept = time.Minute
-
-func (r *revocations) add(match func(*Identity) bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Now()
-	r.items = slices.DeleteFunc(r.items, func(i revocation) bool { return now.Sub(i.at) > revocationsKept })
-	r.items = append(r.items, revocation{match, now})
-}
-
-// hit is whether id was revoked after its lookup began. What was looked up later knows of
-// the revocation: the user may have signed in again.
-func (r *revocations) hit(id *Identity, began time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.ContainsFunc(r.items, func(i revocation) bool { return !i.at.Before(began) && i.match(id) })
 }

@@ -79,6 +79,22 @@ func TestRevocationDuringLookup(t *testing.T) {
 	}
 }
 
+// When too much was revoked meanwhile to remember it, the token is looked up again.
+func TestRevocationsForgottenDuringLookup(t *testing.T) {
+	lookups := make(chan asked, 8)
+	h := start(t, func(o *Options) { o.Auth, o.AuthTimeout = asking(lookups), patience })
+	dialled := connecting(t, h, "alice")
+	first := <-lookups
+	for range maxRevocations + 1 {
+		h.CloseIdentity(isUser("bob"), "session revoked")
+	}
+	first.answer <- &Identity{UserID: "alice"}
+	(<-lookups).answer <- &Identity{UserID: "alice"}
+	if err := listenOn(t, <-dialled).settle(); err != nil {
+		t.Errorf("alice: %v", err)
+	}
+}
+
 // However lookups and a revocation interleave: whoever was looked up before it goes, and
 // whoever was looked up afterwards stays.
 func TestRevocationRace(t *testing.T) {

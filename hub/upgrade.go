@@ -40,7 +40,12 @@ func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
 		h.decide(c, a, id, nil)
 		return
 	}
-	client := c.ID()
+	h.askAbout(c, a)
+}
+
+// askAbout has a worker look the token up.
+func (h *Hub) askAbout(c *eventloop.Client, a arrival) {
+	client, r := c.ID(), a.request
 	queued := h.auth.do(func() {
 		ctx, cancel := context.WithTimeout(h.background, h.opts.AuthTimeout)
 		defer cancel()
@@ -70,13 +75,20 @@ func sinceOf(query string) (since uint64, given bool, err error) {
 // decideLate is decide for an answer that took time: the identity may have been revoked
 // while it was on its way.
 func (h *Hub) decideLate(c *eventloop.Client, a arrival, id *Identity, err error) {
-	switch {
-	case err == nil && id != nil && h.revoked.hit(id, a.began):
-		id, err = nil, ErrUnauthorized
-	case err == nil && id != nil:
-		h.counters.auth[authLookedUp].Add(1)
+	if err != nil || id == nil {
+		h.decide(c, a, id, err)
+		return
 	}
-	h.decide(c, a, id, err)
+	switch h.revoked.verdict(id, a.began) {
+	case revoked:
+		h.decide(c, a, nil, ErrUnauthorized)
+	case unknown: // asked often enough, this ends with the handshake's timeout
+		a.began = time.Now()
+		h.askAbout(c, a)
+	default:
+		h.counters.auth[authLookedUp].Add(1)
+		h.decide(c, a, id, nil)
+	}
 }
 
 func (h *Hub) decide(c *eventloop.Client, a arrival, id *Identity, err error) {
