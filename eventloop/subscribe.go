@@ -98,6 +98,9 @@ func (c *Client) CancelSubscription(name string, ticket uint64) {
 // Subscriptions is how many keys the client is subscribed to.
 func (c *Client) Subscriptions() int { return c.loop.subs.CountOf(c.slot) }
 
+// SubscriptionBytes is how long the names of those keys are together.
+func (c *Client) SubscriptionBytes() int { return c.loop.subs.BytesOf(c.slot) }
+
 // buffer keeps f for a pending subscription; false when there is none.
 func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
 	if len(l.pending) == 0 {

@@ -23,6 +23,7 @@ type Hub struct {
 	leaves *leaves
 
 	auth, fetches, reads *workers
+	waiting              *shares // of fetches
 
 	// publishing is held from taking a seq until the event is in the mailboxes, so
 	// that every client gets events in the order of their seqs.
@@ -61,6 +62,7 @@ func New(o Options) (*Hub, error) {
 	for _, w := range []**workers{&h.auth, &h.fetches, &h.reads} {
 		*w = newWorkers(o.Workers, o.WorkerQueue, func(r any) { h.panics.Note(o.Logger, "on a worker", r) })
 	}
+	h.waiting = newShares(&h.opts)
 	h.leaves = newLeaves(h)
 	var err error
 	if h.engine, err = eventloop.New((*callbacks)(h), o.Loops); err == nil {

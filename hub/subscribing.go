@@ -18,7 +18,11 @@ type rowAsked struct {
 	keys          []string
 	tenants       []string // of the keys
 	tickets       []uint64
+	payer         string // whose share of what may wait it takes
 }
+
+// bytes is about what is kept of it while it waits, for the keys have the names again.
+func (a *rowAsked) bytes() int { return len(a.entity) + len(a.rowID) }
 
 // cancel ends what was begun.
 func (a *rowAsked) cancel(c *eventloop.Client) {
@@ -43,7 +47,8 @@ func (h *Hub) subscribeRow(c *eventloop.Client, m clientMessage) {
 	}
 	id := identityOf(c)
 	asked := rowAsked{identity: id, entity: string(m.entity), rowID: string(m.rowID), tenants: h.rowTenants(id)}
-	if !h.roomFor(c) { // of the two keys one goes with the answer
+	asked.payer = payerOfFetches(c)
+	if !h.roomFor(c, asked.bytes()) { // of the two keys one goes with the answer
 		return
 	}
 	for _, tenant := range asked.tenants {
@@ -58,9 +63,15 @@ func (h *Hub) subscribeRow(c *eventloop.Client, m clientMessage) {
 	h.fetch(c.ID(), asked)
 }
 
-// roomFor is false when the client has as many subscriptions as one may have.
-func (h *Hub) roomFor(c *eventloop.Client) bool {
-	if c.Subscriptions() >= h.opts.MaxSubscriptions {
+// subscriptionBytes is how long the names of a client's subscriptions may be on average. A
+// name may be as long as a message, so counting them alone would bound nothing.
+const subscriptionBytes = 512
+
+// roomFor is false when the client has as many subscriptions as one may have, or when their
+// names are too long together.
+func (h *Hub) roomFor(c *eventloop.Client, name int) bool {
+	most := h.opts.MaxSubscriptions
+	if c.Subscriptions() >= most || c.SubscriptionBytes()+name > max(most, 1000)*subscriptionBytes {
 		h.counters.ignored[ignoredSubscriptions].Add(1)
 		return false
 	}
@@ -68,10 +79,15 @@ func (h *Hub) roomFor(c *eventloop.Client) bool {
 }
 
 func (h *Hub) fetch(client uint64, asked rowAsked) {
-	queued := h.fetches.do(func() {
+	mine := h.waiting.take(asked.payer, asked.bytes())
+	queued := mine && h.fetches.do(func() {
 		which, frame, version := h.fetchSnapshot(asked)
+		h.waiting.giveBack(asked.payer, asked.bytes())
 		h.engine.Post(client, func(c *eventloop.Client) { h.fetched(c, asked, which, frame, version) })
 	})
+	if mine && !queued {
+		h.waiting.giveBack(asked.payer, asked.bytes())
+	}
 	if !queued {
 		h.engine.Post(client, func(c *eventloop.Client) {
 			c.Close(wsproto.StatusTryAgainLater, "too many subscriptions at once, try again later", eventloop.CauseServerClosed)
@@ -164,7 +180,7 @@ func (h *Hub) subscribeTo(c *eventloop.Client, m clientMessage) {
 	}
 	if string(m.kind) == "unsubscribe" {
 		c.Unsubscribe(key)
-	} else if h.roomFor(c) {
+	} else if h.roomFor(c, len(key)) {
 		c.Subscribe(key)
 	}
 }

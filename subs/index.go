@@ -16,7 +16,13 @@ type Index struct {
 	rosters []roster        // by slot; freed slots have no key
 	free    []uint32        // freed slots
 	slots   map[*Key]uint32 // key → slot
-	clients map[uint32][]holding
+	clients map[uint32]holdings
+}
+
+// holdings are one client's subscriptions.
+type holdings struct {
+	list  []holding
+	bytes int // of their names
 }
 
 // roster is one name's subscribers on this loop.
@@ -25,7 +31,7 @@ type roster struct {
 	subscribers []subscriber
 }
 
-// subscriber is an entry of a roster. Invariant: clients[client][own] is the holding
+// subscriber is an entry of a roster. Invariant: clients[client].list[own] is the holding
 // that points back here; a stale position would remove somebody else's subscription.
 type subscriber struct{ client, own uint32 }
 
@@ -46,7 +52,7 @@ func NewIndex(t *Table, loop int) *Index {
 func (x *Index) reset() {
 	x.rosters, x.free = nil, nil
 	x.slots = make(map[*Key]uint32)
-	x.clients = make(map[uint32][]holding)
+	x.clients = make(map[uint32]holdings)
 }
 
 // Subscribe adds the client to the name's subscribers; false when it already was one.
@@ -64,8 +70,11 @@ func (x *Index) Subscribe(client uint32, name string) bool {
 		return false
 	}
 	r := &x.rosters[slot]
-	x.clients[client] = append(own, holding{slot: slot, at: uint32(len(r.subscribers))})
-	r.subscribers = append(r.subscribers, subscriber{client: client, own: uint32(len(own))})
+	x.clients[client] = holdings{
+		list:  append(own.list, holding{slot: slot, at: uint32(len(r.subscribers))}),
+		bytes: own.bytes + len(name),
+	}
+	r.subscribers = append(r.subscribers, subscriber{client: client, own: uint32(len(own.list))})
 	x.count++
 	return true
 }
@@ -90,13 +99,13 @@ func (x *Index) Unsubscribe(client uint32, name string) bool {
 // Leave drops all of a client's subscriptions and returns how many there were. It
 // costs the client's own names, however many others subscribed to them.
 func (x *Index) Leave(client uint32) int {
-	holdings := x.clients[client]
+	own := x.clients[client].list
 	delete(x.clients, client)
-	for _, h := range holdings {
+	for _, h := range own {
 		x.dropSubscriber(h.slot, h.at)
 	}
 	x.settle()
-	return len(holdings)
+	return len(own)
 }
 
 // Has reports whether the client subscribed to the name.
@@ -110,7 +119,10 @@ func (x *Index) Has(client uint32, name string) bool {
 }
 
 // CountOf is the number of names that the client subscribed to.
-func (x *Index) CountOf(client uint32) int { return len(x.clients[client]) }
+func (x *Index) CountOf(client uint32) int { return len(x.clients[client].list) }
+
+// BytesOf is how long those names are together.
+func (x *Index) BytesOf(client uint32) int { return x.clients[client].bytes }
 
 // Count is the number of subscriptions: pairs of a client and a name.
 func (x *Index) Count() int { return x.count }
@@ -119,7 +131,7 @@ func (x *Index) Count() int { return x.count }
 // subscriptions must not change during the iteration.
 func (x *Index) Names(client uint32) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for _, h := range x.clients[client] {
+		for _, h := range x.clients[client].list {
 			if !yield(x.rosters[h.slot].key.name) {
 				return
 			}

@@ -104,8 +104,8 @@ func TestSpaceIsGivenBack(t *testing.T) {
 	if got := cap(x.rosters[slot].subscribers); got > 100 {
 		t.Errorf("10 subscribers left in space for %d", got)
 	}
-	if got := cap(x.clients[0]); got > 100 {
-		t.Errorf("%d names left in space for %d", len(x.clients[0]), got)
+	if got := cap(x.clients[0].list); got > 100 {
+		t.Errorf("%d names left in space for %d", len(x.clients[0].list), got)
 	}
 }
 

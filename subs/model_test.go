@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -126,6 +127,7 @@ func (l *life) end() {
 		for client := range uint32(24) {
 			names := slices.Sorted(x.Names(client))
 			l.same("CountOf", x.CountOf(client), len(names))
+			l.same("BytesOf", x.BytesOf(client), len(strings.Join(names, "")))
 			total += len(names)
 			for _, name := range names {
 				l.same("Names yields "+name, true, l.model[loop][name][client])

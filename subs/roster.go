@@ -31,9 +31,9 @@ func (x *Index) open(k *Key) uint32 {
 // find is the position of the client in a roster. It looks through the shorter of the
 // two lists: either may have a hundred thousand entries, hardly ever both.
 func (x *Index) find(client, slot uint32) (at uint32, ok bool) {
-	holdings, subscribers := x.clients[client], x.rosters[slot].subscribers
-	if len(holdings) <= len(subscribers) {
-		for _, h := range holdings {
+	own, subscribers := x.clients[client].list, x.rosters[slot].subscribers
+	if len(own) <= len(subscribers) {
+		for _, h := range own {
 			if h.slot == slot {
 				return h.at, true
 			}
@@ -50,16 +50,18 @@ func (x *Index) find(client, slot uint32) (at uint32, ok bool) {
 
 // dropHolding removes an entry from the client's list, and the list with its last one.
 func (x *Index) dropHolding(client, own uint32) {
-	holdings := x.clients[client]
-	last := len(holdings) - 1
+	all := x.clients[client]
+	last := len(all.list) - 1
 	if last == 0 {
 		delete(x.clients, client)
 		return
 	}
-	moved := holdings[last]
-	holdings[own] = moved
+	all.bytes -= len(x.rosters[all.list[own].slot].key.name)
+	moved := all.list[last]
+	all.list[own] = moved
 	x.rosters[moved.slot].subscribers[moved.at].own = own
-	x.clients[client] = shrink(holdings[:last])
+	all.list = shrink(all.list[:last])
+	x.clients[client] = all
 }
 
 // dropSubscriber removes an entry from a roster, and the roster with its last one. The
@@ -74,7 +76,7 @@ func (x *Index) dropSubscriber(slot, at uint32) {
 	}
 	if moved := r.subscribers[last]; int(at) != last {
 		r.subscribers[at] = moved
-		x.clients[moved.client][moved.own].at = at
+		x.clients[moved.client].list[moved.own].at = at
 	}
 	r.subscribers = shrink(r.subscribers[:last])
 }
