@@ -136,7 +136,7 @@ const (
 )
 
 // Pull reads a page of the change log as id may see it: events above since, oldest first,
-// at most limit (0: 100; at most 1,000). A *ResyncError says that the cursor is newer
+// at most limit (0: 100; at most 1,000) and about a megabyte of them. A *ResyncError says that the cursor is newer
 // than the newest event, or that events after it are gone.
 func (h *Hub) Pull(ctx context.Context, id *Identity, since uint64, limit int) (Pulled, error) {
 	if limit <= 0 {
@@ -147,7 +147,7 @@ func (h *Hub) Pull(ctx context.Context, id *Identity, since uint64, limit int) (
 		return Pulled{}, fmt.Errorf("reading the change log: %w", err)
 	}
 	p := Pulled{Changes: []json.RawMessage{}, LastSeq: max(since, page.Last)}
-	for _, e := range page.Entries {
+	for _, e := range firstBytes(page.Entries) {
 		p.LastSeq = e.Seq
 		if e.Audience.includes(id) {
 			p.Changes = append(p.Changes, e.JSON)

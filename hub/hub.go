@@ -111,6 +111,13 @@ func (h *Hub) Authenticate(ctx context.Context, token string) (*Identity, error)
 	return id, nil
 }
 
+// Known is Authenticate for what is in memory: known is false when others would have to be
+// asked, and for a bad token.
+func (h *Hub) Known(token string) (id *Identity, known bool) {
+	id, known = h.opts.Auth.Cached(token)
+	return id, known && id != nil && !id.expired()
+}
+
 // Shutdown refuses new connections, sends Close 1001 to everyone behind all that they are
 // owed, and returns when all are gone or ctx has ended. Nothing of the hub runs then.
 func (h *Hub) Shutdown(ctx context.Context) error {

@@ -235,13 +235,16 @@ func (cfg *Config) loopOptions() eventloop.Options {
 }
 
 func (srv *server) openAPI() {
+	connections := apiConnections(srv.hub.Capacity().Descriptors)
+	listener := httpapi.LimitListener(srv.api, connections)
 	handler := httpapi.New(srv.hub, httpapi.Options{
 		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Origins,
 		MaxBody: int64(srv.cfg.MaxMessageOut), Logger: srv.log,
+		MaxRequests: connections - httpapi.Reserved(connections), Listener: listener,
 		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),
 	})
 	srv.http = httpapi.NewServer(srv.cfg.API, handler, httpapi.ServerOptions{Logger: srv.log})
-	srv.api = httpapi.LimitListener(srv.api, apiConnections(srv.hub.Capacity().Descriptors))
+	srv.api = listener
 }
 
 // shutdown lets go of the clients in an orderly way, within -drain. A second signal ends

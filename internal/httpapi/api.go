@@ -37,6 +37,12 @@ type Options struct {
 	// A request holds up to about three times that while it is served.
 	MaxBody int64
 
+	// MaxRequests is how many requests are served at one time, besides probes and scrapes;
+	// more are answered 503. Zero: no bound.
+	MaxRequests int
+	// Listener is what the API is served on, for its numbers in /metrics. Nil: none.
+	Listener *Listener
+
 	// Ready adds a condition to /readyz, which answers 503 while it is false and
 	// while the hub drains. Nil: no other condition. It is called from many goroutines.
 	Ready func() bool
@@ -81,6 +87,7 @@ type api struct {
 	hub    *hub.Hub
 	mux    *http.ServeMux
 	guests *rate.Limiter
+	places chan struct{} // an element for each request that is served; nil: no bound
 	counts counts
 	panics eventloop.PanicLog
 }
@@ -95,6 +102,12 @@ func New(h *hub.Hub, o Options) http.Handler {
 		mux:     http.NewServeMux(),
 		guests:  rate.NewLimiter(rate.Limit(o.GuestRate), int(10*o.GuestRate)+1),
 		counts:  newCounts(o.Registry),
+	}
+	if o.MaxRequests > 0 {
+		a.places = make(chan struct{}, o.MaxRequests)
+	}
+	if o.Listener != nil {
+		countEvictions(o.Registry, o.Listener)
 	}
 	a.route()
 	return a
@@ -142,6 +155,7 @@ func (a *api) scrape() http.Handler {
 		ErrorLog:            slog.NewLogLogger(a.Logger.Handler(), slog.LevelWarn),
 	})
 	serve := func(w http.ResponseWriter, r *http.Request) error {
+		hurry(w)
 		h.ServeHTTP(w, r)
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 // patience bounds waits for something that must happen.
 const patience = 10 * time.Second
 
-func listen(t *testing.T, n int) net.Listener {
+func listen(t *testing.T, n int) *Listener {
 	t.Helper()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -68,30 +69,67 @@ func next(t *testing.T, conns <-chan net.Conn) net.Conn {
 	}
 }
 
-func TestLimitListenerMakesTheNextWait(t *testing.T) {
+// ended waits until the other side has closed c.
+func ended(t *testing.T, c net.Conn) {
+	t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection isn't closed: %v", err)
+	}
+}
+
+func TestTheLongestWaitingMakesRoom(t *testing.T) {
 	l := listen(t, 2)
 	conns := accepts(t, l)
-	for range 3 {
+	first := dial(t, l)
+	next(t, conns)
+	dial(t, l)
+	second := next(t, conns)
+	for range 5 {
 		dial(t, l)
+		second.Close()
+		second.Close() // a second close must not free a second place
+		second = next(t, conns)
 	}
-	first, second := next(t, conns), next(t, conns)
-	defer second.Close()
-	select {
-	case <-conns:
-		t.Fatal("a third connection was accepted at a limit of two")
-	case <-time.After(50 * time.Millisecond):
+	if n := l.Evicted(); n != 0 {
+		t.Errorf("%d had to go though there was room", n)
 	}
-	first.Close()
-	first.Close() // a second close must not free a second slot
-	third := next(t, conns)
-	defer third.Close()
+	dial(t, l)
+	next(t, conns)
+	ended(t, first)
+	if n := l.Evicted(); n != 1 {
+		t.Errorf("%d had to go, want 1", n)
+	}
+}
 
+// serving marks the connection as net/http's handler would.
+func serving(c net.Conn, delta int) net.Conn {
+	c.(*limitedConn).serve(delta)
+	return c
+}
+
+func TestNobodyGoesWhileServed(t *testing.T) {
+	l := listen(t, 2)
+	conns := accepts(t, l)
+	dial(t, l)
+	first := serving(next(t, conns), 1)
+	dial(t, l)
+	second := serving(next(t, conns), 1)
 	dial(t, l)
 	select {
 	case <-conns:
-		t.Fatal("closing a connection twice freed two slots")
-	case <-time.After(50 * time.Millisecond):
+		t.Fatal("a third connection was accepted while two were served")
+	case <-time.After(5 * evictAfter):
 	}
+	serving(second, -1)
+	third := next(t, conns)
+	if _, err := second.Write([]byte("x")); err == nil {
+		t.Error("the second one is still open")
+	}
+	serving(third, 1)
+	dial(t, l)
+	first.Close()
+	next(t, conns)
 }
 
 func TestLimitListenerCloseEndsAWaitingAccept(t *testing.T) {
@@ -101,7 +139,8 @@ func TestLimitListenerCloseEndsAWaitingAccept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer held.Close()
+	defer serving(held, 1).Close()
+	waiting := dial(t, l)
 	done := make(chan error, 1)
 	go func() {
 		_, err := l.Accept()
@@ -114,8 +153,9 @@ func TestLimitListenerCloseEndsAWaitingAccept(t *testing.T) {
 			t.Errorf("got %v, want net.ErrClosed", err)
 		}
 	case <-time.After(patience):
-		t.Fatal("Accept still waits for a slot of a closed listener")
+		t.Fatal("Accept still waits for a place of a closed listener")
 	}
+	ended(t, waiting)
 }
 
 func serve(t *testing.T, h http.Handler, o ServerOptions) net.Listener {

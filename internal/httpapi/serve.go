@@ -13,6 +13,7 @@ import (
 type counts struct {
 	requests *prometheus.CounterVec
 	panics   prometheus.Counter
+	busy     prometheus.Counter
 }
 
 func newCounts(reg prometheus.Registerer) counts {
@@ -25,7 +26,18 @@ func newCounts(reg prometheus.Registerer) counts {
 			Name: "busbar_http_panics_total",
 			Help: "API handlers that panicked.",
 		})),
+		busy: register(reg, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "busbar_http_busy_total",
+			Help: "API requests answered 503 because too many were being served.",
+		})),
 	}
+}
+
+func countEvictions(reg prometheus.Registerer, l *Listener) {
+	register(reg, prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "busbar_http_connections_evicted_total",
+		Help: "Connections to the API, with no request being served, that made room for new ones.",
+	}, func() float64 { return float64(l.Evicted()) }))
 }
 
 // register adds c to reg, or finds what an earlier API on the same registry has added.
@@ -43,6 +55,12 @@ func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w, request: r}
 	defer a.finish(rec)
+	leave, ok := a.enter(r)
+	if !ok {
+		writeBusy(rec)
+		return
+	}
+	defer leave()
 	switch {
 	case a.allowOrigin(rec, r):
 	case !isCanonical(r.URL.EscapedPath()):

@@ -34,12 +34,14 @@ func setDefault[T time.Duration | int](v *T, def T) {
 }
 
 // NewServer is an HTTP server for h that no slow or silent caller can hold up. Give its
-// Serve a listener from LimitListener, so that they can't hold its descriptors either.
+// Serve a listener from LimitListener, so that they can't hold its descriptors and its
+// connections either.
 func NewServer(addr string, h http.Handler, o ServerOptions) *http.Server {
 	o.setDefaults()
 	return &http.Server{
 		Addr:              addr,
-		Handler:           h,
+		Handler:           holding(h),
+		ConnContext:       withConn,
 		ReadHeaderTimeout: o.ReadHeaderTimeout,
 		ReadTimeout:       o.ReadTimeout,
 		WriteTimeout:      o.WriteTimeout,
