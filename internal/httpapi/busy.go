@@ -40,8 +40,12 @@ func (a *api) atOnce(r *http.Request) bool {
 	return false
 }
 
+// busyTimeout is how long what is left of a refused request's body is waited for.
+const busyTimeout = time.Second
+
 // writeBusy also ends the connection, of which there are too many.
 func writeBusy(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(busyTimeout))
 	w.Header().Set("Connection", "close")
 	writeFailure(w, newFailure(http.StatusServiceUnavailable, "BUSY", "too many requests are being served, try again"))
 }

@@ -1,0 +1,211 @@
+package httpapi
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/auth"
+)
+
+// listening serves the API as the daemon does, on a port, with its timeouts made short.
+func (s *server) listening(o ServerOptions) (addr string) {
+	s.Helper()
+	return serve(s.T, s.Handler, o).Addr().String()
+}
+
+// talk sends raw bytes and returns what comes until the server ends the connection.
+func talk(t *testing.T, addr, text string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	_, _ = io.WriteString(conn, text)
+	answer, err := io.ReadAll(conn)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("the connection is still open after %q", answer)
+	}
+	return string(answer)
+}
+
+const asAdmin = "Host: x\r\nAuthorization: Bearer " + adminToken + "\r\n"
+
+// A publisher that is slow with its body, one that says nothing between two requests and one
+// that never sends its header's end are let go of.
+func TestSlowCallersAreLetGoOf(t *testing.T) {
+	short := 100 * time.Millisecond
+	for name, test := range map[string]struct {
+		o    ServerOptions
+		text string
+		want string
+	}{
+		"body":            {ServerOptions{ReadTimeout: short}, "POST /v1/changes HTTP/1.1\r\n" + asAdmin + "Content-Length: 100\r\n\r\n{", "BODY_INCOMPLETE"},
+		"chunks":          {ServerOptions{ReadTimeout: short}, "POST /v1/broadcast HTTP/1.1\r\n" + asAdmin + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "BODY_INCOMPLETE"},
+		"body of nobody":  {ServerOptions{ReadTimeout: short}, "POST /v1/changes HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", "UNAUTHORIZED"},
+		"between two":     {ServerOptions{IdleTimeout: short}, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", `{"status":"ok"}`},
+		"header":          {ServerOptions{ReadHeaderTimeout: short}, "GET /healthz HTTP/1.1\r\nHost: x\r\n", ""},
+		"nothing at all":  {ServerOptions{ReadHeaderTimeout: short}, "", ""},
+		"second's header": {ServerOptions{ReadHeaderTimeout: short}, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /h", `{"status":"ok"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, nil)
+			if got := talk(t, s.listening(test.o), test.text); !strings.Contains(got, test.want) || test.want == "" && strings.Contains(got, "200 OK") {
+				t.Errorf("answered %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// Callers who never read their answers are cut off, and what they asked for isn't kept for them.
+func TestCallersWhoNeverRead(t *testing.T) {
+	s := start(t, nil)
+	s.publishLarge(8, 900<<10)
+	addr := s.listening(ServerOptions{WriteTimeout: 200 * time.Millisecond})
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.(*net.TCPConn).SetReadBuffer(4096)
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	for err == nil { // each answer is nearly a megabyte: they fit no socket
+		_, err = io.WriteString(conn, "GET /api/sync/pull?since=0 HTTP/1.1\r\n"+asAdmin+"\r\n")
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("still open: %v", err)
+	}
+}
+
+func (s *server) publishLarge(n, size int) {
+	s.Helper()
+	for i := range n {
+		data := fmt.Appendf(nil, "%q", strings.Repeat("x", size))
+		if _, err := s.hub.PublishChange(hub.Change{Entity: "T", RowID: fmt.Sprint(i), Kind: hub.Insert, Data: data}); err != nil {
+			s.Fatal(err)
+		}
+	}
+}
+
+// A page of large events ends after about a megabyte, and says that there is more.
+func TestPagesAreBoundedInBytes(t *testing.T) {
+	s := start(t, nil)
+	s.publishLarge(5, 400<<10)
+	var seen, pages int
+	for more, since := true, uint64(0); more; pages++ {
+		w := s.admin("GET", fmt.Sprintf("/api/sync/pull?since=%d&limit=1000", since), "")
+		if n := w.Body.Len(); n > 1<<20+1000 {
+			t.Errorf("a page of %d bytes", n)
+		}
+		var p pulled
+		s.want(w, 200, &p)
+		seen, since, more = seen+len(p.Changes), p.Cursor.LastSeq, *p.HasMore
+	}
+	if seen != 5 || pages != 3 {
+		t.Errorf("%d events in %d pages, want 5 in 3", seen, pages)
+	}
+}
+
+// What is served at one time is bounded; a probe is answered all the same, and so is a scrape.
+func TestRequestsAtOneTimeAreBounded(t *testing.T) {
+	s := start(t, func(ho *hub.Options, o *Options) {
+		ho.Auth, o.MaxRequests = auth.WithAdmin(ho.Auth, adminToken), 2
+	})
+	addr := s.listening(ServerOptions{})
+	var slow []net.Conn
+	for range 2 {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		// The server asks for the body when the handler reads it.
+		_, _ = io.WriteString(conn, "POST /v1/changes HTTP/1.1\r\n"+asAdmin+"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
+			t.Fatalf("%q, %v", line, err)
+		}
+		slow = append(slow, conn)
+	}
+	if e := s.wantError(s.admin("GET", "/v1/stats", ""), 503, "BUSY"); e.Message == "" {
+		t.Error("no message")
+	}
+	busy := talk(t, addr, "POST /v1/changes HTTP/1.1\r\n"+asAdmin+"Content-Length: 100\r\n\r\n")
+	if !strings.Contains(busy, "Connection: close") || !strings.Contains(busy, "Retry-After: 1") {
+		t.Errorf("answered %q", busy)
+	}
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		if w := s.admin("GET", path, ""); w.Code != 200 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	s.wantError(s.as("guess", "GET", "/metrics", ""), 503, "BUSY") // its token would have to be looked up
+	for _, conn := range slow {
+		_, _ = io.WriteString(conn, "{}")
+		if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	deadline := time.Now().Add(patience)
+	for s.admin("GET", "/v1/stats", "").Code != 200 {
+		if time.Now().After(deadline) {
+			t.Fatal("busy though nothing is being served")
+		}
+	}
+}
+
+// JSON that is nested deeper than encoding/json goes is an error, not a stack.
+func TestDeepJSON(t *testing.T) {
+	s := start(t, nil)
+	deep := strings.Repeat("[", 1_000_000) + strings.Repeat("]", 1_000_000)
+	line := `{"entity":"T","row_id":"1","kind":"insert","data":` + deep + `}`
+	for _, call := range []struct{ path, body, contentType string }{
+		{"/v1/changes", line, typeJSON}, {"/v1/changes", line, typeNDJSON}, {"/v1/topics/x", deep, typeJSON},
+		{"/v1/presence", `{"x":` + deep + `}`, typeJSON}, {"/v1/sessions", `{"user_id":` + deep + `}`, typeJSON},
+	} {
+		s.wantError(s.admin("POST", call.path, call.body, "Content-Type", call.contentType), 400, "INVALID_JSON")
+	}
+}
+
+// A line of an NDJSON body may be as long as a message, and no longer.
+func TestLongLines(t *testing.T) {
+	s := start(t, func(ho *hub.Options, o *Options) { ho.MaxMessageOut, o.MaxBody = 10_000, 30_000 })
+	line := func(n int) string {
+		return fmt.Sprintf(`{"entity":"T","row_id":"1","kind":"insert","data":%q}`+"\n", strings.Repeat("x", n))
+	}
+	ndjson := []string{"Content-Type", typeNDJSON}
+	s.want(s.admin("POST", "/v1/changes", line(9_000)+line(9_000), ndjson...), 200, nil)
+	if e := s.wantError(s.admin("POST", "/v1/changes", line(9_000)+line(11_000), ndjson...), 413, "TOO_LARGE"); e.Line != 2 {
+		t.Errorf("line %d", e.Line)
+	}
+	s.wantError(s.admin("POST", "/v1/changes", line(40_000), ndjson...), 413, "TOO_LARGE")
+}
+
+// Bounds of pages hold whatever is asked for.
+func TestPaginationBounds(t *testing.T) {
+	s := start(t, nil)
+	for _, path := range []string{
+		"/v1/clients?limit=-1", "/v1/clients?limit=1e9", "/v1/clients?after=-1", "/v1/clients?after=99999999999999999999",
+		"/api/sync/pull?limit=-1", "/api/sync/pull?limit=99999999999999999999", "/api/sync/pull?since=0x1",
+	} {
+		s.wantError(s.admin("GET", path, ""), 400, "INVALID_FIELD")
+	}
+	s.publish(1100)
+	for _, limit := range []string{"1001", "18446744073709551615"} {
+		var p pulled
+		s.want(s.admin("GET", "/api/sync/pull?since=0&limit="+limit, ""), 200, &p)
+		if len(p.Changes) != 1000 {
+			t.Errorf("limit %s: %d events", limit, len(p.Changes))
+		}
+		s.want(s.admin("GET", "/v1/clients?limit="+limit, ""), 200, nil)
+	}
+}
