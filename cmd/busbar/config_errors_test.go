@@ -52,6 +52,8 @@ func TestErrorsOfValues(t *testing.T) {
 		{args: "-listen :65536", want: `-listen: ":65536" isn't an address such as :4322, 127.0.0.1:4322 or [::1]:4322`},
 		{args: "-api http://[::1]:4321", want: `-api: "http://[::1]:4321" isn't an address such as :4322, 127.0.0.1:4322 or [::1]:4322`},
 		{args: "-rows-url rows.example/x", want: `-rows-url: "rows.example/x" isn't a URL such as https://app.example.com/check`},
+		{args: "-auth-url htp://bob:s3cret@a/b?key=k3y", want: `-auth-url: "htp://…@a/b?…" isn't a URL such as https://app.example.com/check`},
+		{args: "-rows-url bob:s3cret@a", want: `-rows-url: "…@a" isn't a URL such as https://app.example.com/check`},
 		{args: "-auth-url ftp://a/b", want: `-auth-url: "ftp://a/b" isn't a URL such as https://app.example.com/check`},
 		{
 			variables: map[string]string{"BUSBAR_LOOPS": "zero"},
@@ -102,6 +104,7 @@ func TestErrorsBetweenFlags(t *testing.T) {
 			want: `-queue-bytes: "1MiB" is less than PYLON_WS_MAX_FRAME 2MiB, so that the largest message would never fit`,
 		},
 		{args: "-auth jwt", want: `-auth: "jwt" needs one of -jwt-key and -jwt-jwks`},
+		{args: "-auth jwt -jwt-key k -jwt-jwks http://u:s3cret@h/k", want: `-jwt-jwks: "http://…@h/k" is given beside -jwt-key; give one of them`},
 		{args: "-auth jwt -jwt-key k -jwt-jwks u", want: `-jwt-jwks: "u" is given beside -jwt-key; give one of them`},
 		{args: "-auth jwt -jwt-key k -jwt-user-claim=", want: `-jwt-user-claim: "" isn't the name of a claim, such as sub`},
 		{

@@ -83,7 +83,7 @@ func (c *Config) validateAuth() error {
 		return usagef("%s: %q needs one of -jwt-key and -jwt-jwks", c.source("auth"), c.Auth)
 	case c.Auth == authJWT && c.JWTKey != "" && c.JWTJWKS != "":
 		return usagef("%s: %q is given beside %s; give one of them",
-			c.source("jwt-jwks"), c.JWTJWKS, c.source("jwt-key"))
+			c.source("jwt-jwks"), withoutSecrets(c.JWTJWKS), c.source("jwt-key"))
 	case c.Auth == authJWT && c.JWTUserClaim == "":
 		return usagef(`%s: "" isn't the name of a claim, such as sub`, c.source("jwt-user-claim"))
 	case c.Auth == authHTTP && c.AuthURL == "":

@@ -10,6 +10,7 @@ type setting struct {
 	meaning string
 	accepts string // ends the sentence `"x" isn't …`
 	store   func(text string) bool
+	shown   func(text string) string // how an error shows a value; nil: as it is
 
 	// given is how the value came in: "-loops", "BUSBAR_LOOPS", or empty for the default.
 	given string
@@ -19,6 +20,9 @@ type setting struct {
 // take stores text, which came from the flag or variable named by source.
 func (s *setting) take(text, source string) error {
 	if !s.store(text) {
+		if s.shown != nil {
+			text = s.shown(text)
+		}
 		return usagef("%s: %q isn't %s", source, text, s.accepts)
 	}
 	s.given = source

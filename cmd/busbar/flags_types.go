@@ -113,6 +113,7 @@ func (t *flagTable) URL(p *string, name, meaning string) *setting {
 	return t.add(&setting{
 		name: name, unit: "URL", meaning: meaning,
 		accepts: "a URL such as https://app.example.com/check",
+		shown:   withoutSecrets,
 		store:   func(text string) bool { return store(p, text, text == "" || isHTTPURL(text)) },
 	})
 }
@@ -137,6 +138,25 @@ func isAddress(text string) bool {
 	}
 	_, err = strconv.ParseUint(port, 10, 16)
 	return err == nil
+}
+
+// withoutSecrets is what may be shown of a URL, or of what was meant to be one: user, password
+// and query can be secret.
+func withoutSecrets(text string) string {
+	text, query, asked := strings.Cut(text, "?")
+	if at := strings.LastIndex(text, "@"); at >= 0 {
+		scheme, _, found := strings.Cut(text[:at], "//")
+		if !found {
+			scheme = ""
+		} else {
+			scheme += "//"
+		}
+		text = scheme + "…" + text[at:]
+	}
+	if asked && query != "" {
+		text += "?…"
+	}
+	return text
 }
 
 func isHTTPURL(text string) bool {

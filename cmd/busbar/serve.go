@@ -61,7 +61,7 @@ func serve(args []string, s streams) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.http.Serve(srv.api) }()
-	srv.announce(s.out)
+	srv.announce(s.out, journalled(s.out, s.getenv("JOURNAL_STREAM")))
 	select {
 	case <-signals:
 	case <-srv.hub.Failed():

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -15,8 +16,8 @@ import (
 const demoTTL = time.Hour
 
 // announce tells whoever started the server how to use it. It goes to standard output;
-// the log goes to standard error.
-func (srv *server) announce(w io.Writer) {
+// the log goes to standard error. What is kept, in a journal, holds no token.
+func (srv *server) announce(w io.Writer, kept bool) {
 	capacity := srv.hub.Capacity()
 	api := reachable(srv.api.Addr())
 	ws := reachable(srv.hub.Addr())
@@ -33,7 +34,7 @@ func (srv *server) announce(w io.Writer) {
 		fmt.Fprintf(w, "  AUTHENTICATION IS OFF (-auth none): everyone who can reach the WebSocket is let in\n")
 	}
 	fmt.Fprintln(w)
-	if link := srv.demoLink(api); link != "" {
+	if link := srv.demoLink(api, kept); link != "" {
 		fmt.Fprintf(w, "See it: open this link%s\n  %s\n\n", srv.demoNote(api, ws, link), link)
 	}
 	fmt.Fprintf(w, "Connect and print what arrives:\n  %s tail%s\n\n", invocation(os.Args[0]), srv.tailFlags(ws))
@@ -61,6 +62,22 @@ func invocation(program string) string {
 	return shellWord(program)
 }
 
+// journalled is whether systemd's journal keeps what is written to w. The variable names the
+// device and inode of the stream (systemd.exec(5)); it may be there, inherited, when w is
+// something else.
+func journalled(w io.Writer, stream string) bool {
+	f, ok := w.(*os.File)
+	if !ok || stream == "" {
+		return false
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && stream == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
+}
+
 // demoNote says what is to be known about the link to the demo page.
 func (srv *server) demoNote(api, ws, link string) string {
 	if !srv.cfg.Origins.Allow("http://"+api, ws) {
@@ -84,9 +101,9 @@ func (srv *server) bearer() string {
 	return "$(cat " + shellWord(file) + ")"
 }
 
-func (srv *server) demoLink(api string) string {
+func (srv *server) demoLink(api string, kept bool) string {
 	page := "http://" + api + "/demo"
-	if srv.sessions == nil || srv.cfg.SessionsDB != "" {
+	if kept || srv.sessions == nil || srv.cfg.SessionsDB != "" {
 		return page
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)

@@ -1,7 +1,11 @@
 package ask
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -31,11 +35,23 @@ func newTransport(idle int) *http.Transport {
 	}
 }
 
-// Bare takes the URL out of an error of net/http: it may hold a password.
+// ErrNotHTTP stands for errors of net/http that quote what came.
+var ErrNotHTTP = errors.New("the connection broke, or what came isn't the HTTP expected")
+
+// Bare takes out of an error of net/http what may be secret: the URL, which may hold a
+// password, and what it quotes of an answer, which may be our question.
 func Bare(err error) error {
 	var e *url.Error
-	if errors.As(err, &e) {
+	if !errors.As(err, &e) {
+		return err
+	}
+	var network net.Error
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(e.Err, &network), errors.As(e.Err, &certificate),
+		errors.Is(e.Err, context.Canceled), errors.Is(e.Err, context.DeadlineExceeded),
+		errors.Is(e.Err, io.EOF), errors.Is(e.Err, io.ErrUnexpectedEOF), errors.Is(e.Err, http.ErrSchemeMismatch):
 		return e.Err
 	}
-	return err
+	return ErrNotHTTP
 }

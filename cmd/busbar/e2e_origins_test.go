@@ -1,0 +1,164 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+// connecting is JavaScript that tries to connect, and says "open", or "closed" and the code.
+const connecting = `new Promise((done) => {
+	const ws = new WebSocket(%q, [%q]);
+	ws.onopen = () => { done("open"); ws.close(); };
+	ws.onclose = (e) => done("closed " + e.code);
+})`
+
+// sandboxed is JavaScript that does the same from a frame whose origin is opaque: it is sent as "null".
+const sandboxed = `new Promise((done) => {
+	const frame = document.createElement("iframe");
+	frame.sandbox = "allow-scripts";
+	addEventListener("message", (e) => done(e.data), { once: true });
+	frame.srcdoc = "<script>" + %q + ".then((outcome) => parent.postMessage(outcome, '*'))</script>";
+	document.body.append(frame);
+})`
+
+// pagesAt serves an empty page, which is on every path, at an address of this host. It returns the port.
+func pagesAt(t *testing.T, address string) (port string) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skipf("no pages at %s: %v", address, err)
+	}
+	pages := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "<!doctype html><title>page</title><body>")
+	}))
+	pages.Listener.Close()
+	pages.Listener = l
+	pages.Start()
+	t.Cleanup(pages.Close)
+	_, port, _ = net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// PROTOCOL 1: a browser doesn't get in from a foreign origin. The server answers 403, which it shows as 1006.
+func TestOriginsInABrowser(t *testing.T) {
+	b := startBrowser(t)
+	port := pagesAt(t, "127.0.0.1:0")
+	page := func(host string) string { return "http://" + host + ":" + port }
+	const in, out = "open", "closed 1006"
+	for _, test := range []struct {
+		origins string
+		pages   map[string]string // address → outcome
+		null    string            // outcome in a sandboxed frame
+	}{
+		{"", map[string]string{page("127.0.0.1"): in, page("localhost"): out, page("app.localhost"): out}, out},
+		{page("localhost"), map[string]string{page("localhost"): in, page("LOCALHOST"): in, page("127.0.0.1"): out, page("app.localhost"): out, page("localhost."): out}, out},
+		{page("*.localhost"), map[string]string{page("app.localhost"): in, page("a.b.localhost"): in, page("localhost"): out}, out},
+		{"http://localhost", map[string]string{page("localhost"): out}, out}, // another port is another origin
+		{"*", map[string]string{page("localhost"): in}, in},
+	} {
+		t.Run(test.origins, func(t *testing.T) {
+			d := startDaemon(t, "-origins", test.origins)
+			attempt := fmt.Sprintf(connecting, "ws://"+d.ws, bearerProtocol(d.session("alice")))
+			refused := 0
+			for address, want := range test.pages {
+				if got := evaluate[string](b.open(t, address), attempt); got != want {
+					t.Errorf("from %s: %s, want %s", address, got, want)
+				}
+				if want == out {
+					refused++
+				}
+			}
+			if got := evaluate[string](b.open(t, page("localhost")), fmt.Sprintf(sandboxed, attempt)); got != test.null {
+				t.Errorf("from a sandboxed frame: %s, want %s", got, test.null)
+			}
+			if test.null == out {
+				refused++
+			}
+			eventually(t, "refusals with a status of 4xx", func() bool {
+				return d.metric(`busbar_upgrades_refused_total{class="4xx"}`) == float64(refused)
+			})
+		})
+	}
+}
+
+// The same host by its IPv6 address, where page and WebSocket have different ports.
+func TestOriginOfAnIPv6Page(t *testing.T) {
+	six, four := pagesAt(t, "[::1]:0"), pagesAt(t, "127.0.0.1:0")
+	d := startDaemon(t, "-listen", "[::1]:0")
+	b := startBrowser(t)
+	attempt := fmt.Sprintf(connecting, "ws://"+d.ws, bearerProtocol(d.session("alice")))
+	for page, want := range map[string]string{"http://[::1]:" + six: "open", "http://localhost:" + four: "closed 1006"} {
+		if got := evaluate[string](b.open(t, page), attempt); got != want {
+			t.Errorf("from %s: %s, want %s", page, got, want)
+		}
+	}
+}
+
+// What no browser sends, but anybody can.
+func TestOddOrigins(t *testing.T) {
+	d := startDaemon(t, "-origins", "https://app.example.com,https://*.example.org")
+	token := d.session("alice")
+	for _, test := range []struct {
+		headers []string
+		want    string
+	}{
+		{nil, "101"},
+		{[]string{"https://app.example.com"}, "101"},
+		{[]string{"HTTPS://APP.EXAMPLE.COM"}, "101"},
+		{[]string{"https://app.example.com:443"}, "101"},
+		{[]string{"https://app.example.com:8443"}, "403"},
+		{[]string{"https://app.example.com."}, "403"},
+		{[]string{"https://app.example.com/"}, "403"},
+		{[]string{"https://user@app.example.com"}, "403"},
+		{[]string{"https://app.example.com@evil.example"}, "403"},
+		{[]string{"https://app.example.com evil.example"}, "403"},
+		{[]string{"https://app.example.com https://evil.example"}, "403"},
+		{[]string{"https://app.example.com,https://evil.example"}, "403"},
+		{[]string{"https://a.example.org"}, "101"},
+		{[]string{"https://example.org"}, "403"},
+		{[]string{"https://evil.example#.example.org"}, "403"},
+		{[]string{"https://evil.example?.example.org"}, "403"},
+		{[]string{"https://evil.example/.example.org"}, "403"},
+		{[]string{`https://evil.example\.example.org`}, "403"},
+		{[]string{"https://evil%2eexample.org"}, "403"},
+		{[]string{"https://a.example.org."}, "403"},
+		{[]string{"null"}, "403"},
+		{[]string{"https://app.example.com", "https://evil.example"}, "400"},
+		{[]string{"https://app.example.com", "https://app.example.com"}, "400"},
+		{[]string{"https://evil.example", "https://app.example.com"}, "400"},
+	} {
+		if got := d.upgradeWith(token, test.headers); got != test.want {
+			t.Errorf("Origin %q: %s, want %s", test.headers, got, test.want)
+		}
+	}
+}
+
+// upgradeWith is the status of an upgrade with so many Origin headers.
+func (d *daemon) upgradeWith(token string, origins []string) string {
+	d.t.Helper()
+	conn, err := net.DialTimeout("tcp", d.ws, soon)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(soon))
+	request := "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer " + token + "\r\n"
+	for _, origin := range origins {
+		request += "Origin: " + origin + "\r\n"
+	}
+	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
+		d.t.Fatal(err)
+	}
+	status := make([]byte, len("HTTP/1.1 101"))
+	if _, err := io.ReadFull(conn, status); err != nil {
+		d.t.Fatalf("Origin %q: %v", origins, err)
+	}
+	return string(status[len("HTTP/1.1 "):])
+}
