@@ -120,11 +120,16 @@ func (c *goClient) stop() {
 
 func (c *goClient) send(text string) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
-	defer cancel()
-	if err := c.conn.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
+	if err := c.try(text); err != nil {
 		c.t.Fatalf("sending %s: %v", text, err)
 	}
+}
+
+// try is send to a server that may have had enough.
+func (c *goClient) try(text string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	return c.conn.Write(ctx, websocket.MessageText, []byte(text))
 }
 
 func (c *goClient) close(code int, reason string) {
