@@ -121,10 +121,8 @@ func TestSharedAccounts(t *testing.T) {
 				o.MaxPerAddress = 1000
 				o.Payer = func(*Client) (string, bool) { return map[string]string{"user": "alice"}[name], true }
 			})
-			var peers []*peer
-			for range 8 {
+			for range 8 { // they stay connected until the test is over
 				p := dial(t, e, "")
-				peers = append(peers, p)
 				for range 10 {
 					p.send(ws.OpText, "")
 				}

@@ -169,10 +169,10 @@ func (s *said) upgradeAndStay(token string) { s.connect(token).send(`{"type":"no
 func TestSecretsOfAnAuthService(t *testing.T) {
 	answers := map[string]http.HandlerFunc{
 		"broken":   func(w http.ResponseWriter, r *http.Request) { http.Error(w, marker, 500) },
-		"refusing": func(w http.ResponseWriter, r *http.Request) { http.Error(w, marker, 401) },
+		"refusing": func(w http.ResponseWriter, r *http.Request) { http.Error(w, marker, http.StatusUnauthorized) },
 		"garbage":  func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) },
 		"mistyped": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"user_id":{"token":%q}}`, marker) },
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/"+marker+"?token="+marker, 302) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/"+marker+"?token="+marker, http.StatusFound) },
 		"endless": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, strings.Repeat(marker, 100_000))
 		},
