@@ -36,9 +36,9 @@ func TestRateLimits(t *testing.T) {
 			if reason := waitClose(t, c, 1008); reason != "rate abuse: "+test.limit {
 				t.Errorf("reason %q", reason)
 			}
-			if n := d.metric(`busbar_connections_closed_total{cause="rate_abuse"}`); n != 1 {
-				t.Errorf("%v closed for rate abuse", n)
-			}
+			eventually(t, "the end counted", func() bool {
+				return d.metric(`busbar_connections_closed_total{cause="rate_abuse"}`) == 1
+			})
 			if n := d.metric(`busbar_rate_limited_by_total{scope="connection"}`); n != d.metric(dropped) {
 				t.Errorf("%v by the connection's limit", n)
 			}

@@ -172,7 +172,9 @@ func TestSecretsOfAnAuthService(t *testing.T) {
 		"refusing": func(w http.ResponseWriter, r *http.Request) { http.Error(w, marker, http.StatusUnauthorized) },
 		"garbage":  func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) },
 		"mistyped": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"user_id":{"token":%q}}`, marker) },
-		"redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/"+marker+"?token="+marker, http.StatusFound) },
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/"+marker+"?token="+marker, http.StatusFound)
+		},
 		"endless": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, strings.Repeat(marker, 100_000))
 		},
