@@ -81,8 +81,8 @@ func (h *Hub) roomFor(c *eventloop.Client, name int) bool {
 func (h *Hub) fetch(client uint64, asked rowAsked) {
 	mine := h.waiting.take(asked.payer, asked.bytes())
 	queued := mine && h.fetches.do(func() {
+		defer h.waiting.giveBack(asked.payer, asked.bytes()) // also after a panic
 		which, frame, version := h.fetchSnapshot(asked)
-		h.waiting.giveBack(asked.payer, asked.bytes())
 		h.engine.Post(client, func(c *eventloop.Client) { h.fetched(c, asked, which, frame, version) })
 	})
 	if mine && !queued {
