@@ -24,7 +24,7 @@ var closeCodes = [...]CloseCode{
 	{ws.StatusNormalClosure, "normal", false},
 	{ws.StatusGoingAway, "server draining", true},
 	{ws.StatusProtocolError, "protocol error", false},
-	{ws.StatusInvalidFramePayloadData, "invalid UTF-8", false},
+	{ws.StatusInvalidFramePayloadData, "invalid UTF-8, or data that can't be inflated", false},
 	{ws.StatusPolicyViolation, "policy: unauthorised, session revoked or expired, rate abuse", false},
 	{ws.StatusMessageTooBig, "message too big", false},
 	{ws.StatusInternalServerError, "internal error", true},

@@ -29,10 +29,14 @@ type Decoder struct {
 	partial [maxClientHeader]byte // the first bytes of a header that hasn't all come
 	npart   uint8
 
+	inflater  *inflater // whose output the last Message's payload is, or nil
+	inflateTo int       // limit of compressed messages; 0: compression wasn't negotiated
+
 	phase     uint8     // which byte of mask is next
 	frame     ws.OpCode // opcode of the current frame
 	kind      ws.OpCode // OpText or OpBinary once a message has begun to be kept, else 0
 	fin       bool      // of the current frame
+	deflated  bool      // the message that has begun is compressed: buf holds what came of it
 	inFrame   bool      // a header has been read, its payload not
 	delivered bool      // the last Message's payload lies in buf
 	text      utf8State // of the message so far
@@ -41,6 +45,8 @@ type Decoder struct {
 // Decode reads from the front of p. If ok, m is complete, n bytes of p were
 // consumed, and Decode wants p[n:] next. If not ok and err is nil, all of p was
 // consumed and more is needed.
+//
+// A compressed message is kept as it comes and inflated when it is complete.
 //
 // A frame that is a whole message and lies in p with all of its payload is
 // unmasked in place, so m.Payload aliases p, which Decode may write to. Other
@@ -66,13 +72,13 @@ func (d *Decoder) Decode(p []byte, maxMessage int) (m Message, n int, ok bool, e
 		}
 		n += len(chunk)
 		if d.wholeIn(chunk) {
-			m, err = d.takeInPlace(chunk)
+			m, err = d.takeInPlace(chunk, maxMessage)
 			return m, n, err == nil, err
 		}
 		if err = d.keep(chunk, maxMessage); err != nil || d.left > 0 {
 			return Message{}, n, false, err
 		}
-		if m, ok, err = d.endFrame(); ok || err != nil {
+		if m, ok, err = d.endFrame(maxMessage); ok || err != nil {
 			return m, n, ok, err
 		}
 	}
@@ -85,7 +91,7 @@ func (d *Decoder) readHeader(p []byte, maxMessage int) (int, error) {
 	if have > 0 {
 		seen = d.partial[:have+copy(d.partial[have:], p)]
 	}
-	h, size, err := parseHeader(seen, d.kind != 0, maxMessage-d.message)
+	h, size, err := parseHeader(seen, d.allowed(maxMessage))
 	if err != nil {
 		return 0, err
 	}
@@ -95,7 +101,21 @@ func (d *Decoder) readHeader(p []byte, maxMessage int) (int, error) {
 	}
 	d.npart, d.phase, d.inFrame = 0, 0, true
 	d.frame, d.fin, d.left, d.mask = h.opcode, h.fin, h.length, h.mask
+	if h.opcode == ws.OpText || h.opcode == ws.OpBinary {
+		d.deflated = h.deflated
+	}
 	return size - have, nil
+}
+
+func (d *Decoder) allowed(maxMessage int) allowed {
+	next := allowed{inMessage: d.kind != 0, room: maxMessage - d.message, deflate: d.inflateTo > 0}
+	if next.deflate {
+		next.packed = packedLimit(min(maxMessage, d.inflateTo))
+		if next.inMessage && d.deflated {
+			next.room = next.packed - d.message
+		}
+	}
+	return next
 }
 
 // wholeIn reports that chunk is the whole payload of a message or control frame.
@@ -108,9 +128,12 @@ func (d *Decoder) fresh() bool {
 	return d.kind == 0 && d.heldBytes() == 0 || d.frame.IsControl() && d.heldBytes() == d.message
 }
 
-func (d *Decoder) takeInPlace(payload []byte) (Message, error) {
+func (d *Decoder) takeInPlace(payload []byte, maxMessage int) (Message, error) {
 	ws.Cipher(payload, d.mask, 0)
 	d.inFrame, d.left = false, 0
+	if d.deflated && !d.frame.IsControl() {
+		return d.inflate(d.frame, payload, maxMessage)
+	}
 	if d.frame == ws.OpText && !utf8.Valid(payload) { // RFC 6455 8.1
 		return Message{}, errTextNotUTF8
 	}
@@ -119,7 +142,7 @@ func (d *Decoder) takeInPlace(payload []byte) (Message, error) {
 
 // endFrame ends a frame whose payload has been kept. ok says that a message or
 // control frame is complete.
-func (d *Decoder) endFrame() (m Message, ok bool, err error) {
+func (d *Decoder) endFrame(maxMessage int) (m Message, ok bool, err error) {
 	d.inFrame = false
 	held := d.held()
 	if d.frame.IsControl() {
@@ -130,6 +153,10 @@ func (d *Decoder) endFrame() (m Message, ok bool, err error) {
 	d.message = len(held)
 	if !d.fin {
 		return Message{}, false, nil
+	}
+	if d.deflated {
+		m, err = d.inflate(d.kind, held, maxMessage)
+		return m, err == nil, err
 	}
 	if d.kind == ws.OpText && !d.text.between() { // RFC 6455 8.1: it ends inside a rune
 		return Message{}, false, errTextNotUTF8

@@ -41,3 +41,8 @@ var (
 	errCloseNotUTF8 = &ProtocolError{Code: ws.StatusInvalidFramePayloadData, Reason: "close reason is not UTF-8"}
 	errTooBig       = &ProtocolError{Code: ws.StatusMessageTooBig, Reason: "message is too big"}
 )
+
+// ErrInflate is what Decode returns for a compressed message that isn't deflate data. No
+// RFC names its code; 1007 is for data that is inconsistent with the type of its message
+// (RFC 6455 7.4.1), and 1002 would say that the frames were wrong, which they weren't.
+var ErrInflate error = &ProtocolError{Code: ws.StatusInvalidFramePayloadData, Reason: "compressed message can't be inflated"}

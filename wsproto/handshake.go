@@ -19,6 +19,22 @@ type Request struct {
 	Token    string // empty if there is none
 	Protocol string // the bearer entry that Answer echoes, empty if none was chosen
 	Answer   []byte // the complete 101 response; the caller owns it
+
+	deflate string // header line that accepts compression; empty if none was offered that can be
+}
+
+// AcceptDeflate accepts permessage-deflate (RFC 7692) by adding the first of the client's
+// offers that can be met to Answer. False: there is none, and the connection goes without.
+// Either way nothing is ever compressed across messages. It is called at most once.
+func (r *Request) AcceptDeflate() bool {
+	if r.deflate == "" {
+		return false
+	}
+	head := r.Answer[:len(r.Answer)-len(crlf)]
+	r.Answer = make([]byte, 0, len(r.Answer)+len(r.deflate)+len(crlf))
+	r.Answer = append(append(r.Answer, head...), r.deflate...)
+	r.Answer = append(r.Answer, "\r\n\r\n"...)
+	return true
 }
 
 // ParseUpgrade reads the head of an HTTP request, blank line included, and
@@ -76,10 +92,14 @@ func (u *upgrade) run(head []byte) (*Request, *Refusal) {
 		return nil, refusal
 	}
 	u.in = append(append(u.in, line...), crlf...)
-	if refusal = u.headers(asked, rest); refusal != nil {
+	var s survey
+	if refusal = u.headers(&s, rest); refusal == nil {
+		refusal = s.judge(asked)
+	}
+	if refusal != nil {
 		return nil, refusal
 	}
-	u.request = &Request{Path: string(asked.path), Query: string(asked.query), Host: string(asked.host)}
+	u.request = &Request{Path: string(asked.path), Query: string(asked.query), Host: string(asked.host), deflate: s.extensions.chosen}
 	u.unread = u.in
 	if _, err := u.upgrader.Upgrade(u); err != nil {
 		return nil, refuseHandshake
@@ -96,8 +116,7 @@ func (u *upgrade) run(head []byte) (*Request, *Refusal) {
 // RFC 9110 5.3 and 7.8 let Connection and Upgrade be lists, and lists be spread
 // over lines, which the upgrader doesn't know; so it gets them in their plain
 // form.
-func (u *upgrade) headers(asked requestLine, lines []byte) *Refusal {
-	var s survey
+func (u *upgrade) headers(s *survey, lines []byte) *Refusal {
 	for len(lines) > 0 {
 		var line []byte
 		line, lines, _ = bytes.Cut(lines, crlf)
@@ -110,7 +129,7 @@ func (u *upgrade) headers(asked requestLine, lines []byte) *Refusal {
 		}
 	}
 	u.in = append(u.in, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"...)
-	return s.judge(asked)
+	return nil
 }
 
 func (u *upgrade) onHost(value []byte) error {

@@ -57,6 +57,7 @@ type survey struct {
 	validHost  bool
 	validKey   bool
 	body       bool // Transfer-Encoding, or a Content-Length other than 0
+	extensions extensions
 }
 
 // Headers that decide who asks for what, and of which two would leave that open.
@@ -106,6 +107,9 @@ func (s *survey) header(name, value []byte) (keep bool, refusal *Refusal) {
 	case foldEqual(name, "connection"):
 		s.connection = s.connection || lists(value, "upgrade")
 		return false, nil
+	case foldEqual(name, "sec-websocket-extensions"):
+		s.extensions.line(value)
+		return false, nil
 	case foldEqual(name, "transfer-encoding"):
 		s.body = true
 	case foldEqual(name, "content-length"):
@@ -141,6 +145,8 @@ func (s *survey) judge(r requestLine) *Refusal {
 		return refuseVersion
 	case !s.validKey: // RFC 6455 4.2.1, item 5
 		return refuseKey
+	case s.extensions.broken():
+		return refuseExtensions
 	case s.body: // its bytes would be taken for frames
 		return refuseBody
 	}

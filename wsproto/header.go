@@ -13,24 +13,32 @@ const (
 
 // header is a client's frame header, checked.
 type header struct {
-	opcode ws.OpCode
-	fin    bool
-	length int
-	mask   [4]byte
+	opcode   ws.OpCode
+	fin      bool
+	deflated bool // it begins a compressed message
+	length   int
+	mask     [4]byte
+}
+
+// allowed is what a client's next frame may be.
+type allowed struct {
+	inMessage bool // a fragmented message has begun
+	room      int  // payload bytes that a data frame may still bring
+	deflate   bool // compression was negotiated: a message may begin with RSV1
+	packed    int  // room of a frame that begins a compressed message
 }
 
 // parseHeader reads a header from the front of p. size is 0 when p holds only
-// the beginning of one. inMessage says that a fragmented message has begun;
-// room is how many payload bytes a data frame may still bring.
+// the beginning of one.
 //
 // Each byte is judged when it is there and in the order of the wire, so that the
 // verdict on a stream doesn't depend on how it was cut.
-func parseHeader(p []byte, inMessage bool, room int) (h header, size int, err error) {
+func parseHeader(p []byte, next allowed) (h header, size int, err error) {
 	if len(p) == 0 {
 		return h, 0, nil
 	}
-	h.opcode, h.fin = ws.OpCode(p[0]&0x0f), p[0]&0x80 != 0
-	if err = checkFirstByte(p[0], inMessage); err != nil || len(p) == 1 {
+	h.opcode, h.fin, h.deflated = ws.OpCode(p[0]&0x0f), p[0]&finBit != 0, p[0]&rsv1Bit != 0
+	if err = checkFirstByte(p[0], next); err != nil || len(p) == 1 {
 		return h, 0, err
 	}
 	if err = checkSecondByte(h.opcode, p[1]); err != nil {
@@ -42,6 +50,10 @@ func parseHeader(p []byte, inMessage bool, room int) (h header, size int, err er
 	}
 	// RFC 6455 7.4.1, 1009. Judged before the payload is there: what is
 	// announced is never waited for.
+	room := next.room
+	if h.deflated {
+		room = next.packed
+	}
 	if !h.opcode.IsControl() && length > uint64(max(room, 0)) {
 		return h, 0, errTooBig
 	}
@@ -53,10 +65,13 @@ func parseHeader(p []byte, inMessage bool, room int) (h header, size int, err er
 	return h, size + 4, nil
 }
 
-func checkFirstByte(b byte, inMessage bool) error {
-	opcode, fin := ws.OpCode(b&0x0f), b&0x80 != 0
+func checkFirstByte(b byte, next allowed) error {
+	opcode, fin, inMessage := ws.OpCode(b&0x0f), b&finBit != 0, next.inMessage
+	begins := opcode == ws.OpText || opcode == ws.OpBinary
 	switch {
-	case b&0x70 != 0: // RFC 6455 5.2: RSV1-3 must be 0 unless an extension was negotiated
+	case b&0x30 != 0, b&rsv1Bit != 0 && !next.deflate: // RFC 6455 5.2: RSV1-3 must be 0 unless an extension was negotiated
+		return errReservedBits
+	case b&rsv1Bit != 0 && !begins: // RFC 7692 6.1: neither on control frames nor on a message's later fragments
 		return errReservedBits
 	case opcode.IsReserved(): // RFC 6455 5.2: 3-7 and 11-15 fail the connection
 		return errReservedOpcode
@@ -64,7 +79,7 @@ func checkFirstByte(b byte, inMessage bool) error {
 		return errFragmentedControl
 	case opcode == ws.OpContinuation && !inMessage: // RFC 6455 5.4
 		return errStrayContinuation
-	case (opcode == ws.OpText || opcode == ws.OpBinary) && inMessage: // RFC 6455 5.4: messages don't interleave
+	case begins && inMessage: // RFC 6455 5.4: messages don't interleave
 		return errInterruptedMessage
 	}
 	return nil

@@ -38,6 +38,9 @@ func (d *Decoder) Held() int {
 // Message's payload is no longer valid.
 func (d *Decoder) Release() {
 	recycle(d.buf)
+	if d.inflater != nil {
+		d.inflater.free()
+	}
 	*d = Decoder{}
 }
 
@@ -53,6 +56,10 @@ func (d *Decoder) forgetDelivered() {
 		return
 	}
 	d.delivered = false
+	if d.inflater != nil {
+		d.inflater.free()
+		d.inflater = nil
+	}
 	if d.kind == 0 {
 		recycle(d.buf)
 		d.buf = nil
@@ -92,7 +99,7 @@ func (d *Decoder) keep(chunk []byte, maxMessage int) error {
 	d.left -= len(chunk)
 	// RFC 6455 8.1. Judged as it comes, so that nothing more is kept of a text
 	// that can't become valid.
-	if !d.frame.IsControl() && d.kind == ws.OpText && !d.text.accept(piece) {
+	if !d.frame.IsControl() && d.kind == ws.OpText && !d.deflated && !d.text.accept(piece) {
 		return errTextNotUTF8
 	}
 	return nil
@@ -109,6 +116,9 @@ func (d *Decoder) grow(more, maxMessage int) {
 		return
 	}
 	most := min(maxMessage, math.MaxInt-maxControl) + maxControl
+	if d.deflated {
+		most = packedLimit(min(maxMessage, d.inflateTo)) + maxControl
+	}
 	if d.fin && !d.frame.IsControl() {
 		most = used + d.left // the message ends with this frame
 	}

@@ -40,6 +40,7 @@ var (
 	refuseDuplicate    = badRequest("a header that may be there once is there twice")
 	refuseHost         = badRequest("the Host header is missing or malformed")
 	refuseKey          = badRequest("the Sec-WebSocket-Key header is missing or isn't base64 of 16 bytes")
+	refuseExtensions   = badRequest("the Sec-WebSocket-Extensions header is malformed")
 	refuseConnection   = badRequest("the Connection header doesn't name Upgrade; is there a proxy that doesn't pass it on?")
 	refuseBody         = badRequest("an upgrade request with a body")
 	refuseHandshake    = badRequest("the upgrade request is malformed")

@@ -45,7 +45,18 @@ func closePayload(code int, reason string) string {
 // decodeIn feeds stream in pieces of the sizes that next gives, and tells what
 // came out, one line per event.
 func decodeIn(stream []byte, maxMessage int, next func() int) []string {
+	return decodeInflating(stream, maxMessage, 0, next)
+}
+
+// decodeInflating is decodeIn for a client that may send compressed messages, unless
+// inflateTo is 0.
+func decodeInflating(stream []byte, maxMessage, inflateTo int, next func() int) []string {
 	var d Decoder
+	mostHeld := max(maxMessage, 0)
+	if inflateTo > 0 {
+		d.AllowDeflate(inflateTo)
+		mostHeld = max(mostHeld, packedLimit(min(maxMessage, inflateTo)))
+	}
 	defer d.Release()
 	var events []string
 	rest := bytes.Clone(stream)
@@ -62,7 +73,7 @@ func decodeIn(stream []byte, maxMessage int, next func() int) []string {
 				}
 				return append(events, fmt.Sprintf("error %d %s", violated.Code, violated.Reason))
 			}
-			if held := d.Held(); held-maxControl > max(maxMessage, 0) {
+			if held := d.Held(); held-maxControl > mostHeld {
 				return append(events, fmt.Sprintf("holds %d bytes", held))
 			}
 			if ok {
