@@ -43,6 +43,9 @@ func (l *Loop) readHead(c *Client) {
 		l.refuse(c, refusal, CauseBadHandshake)
 		return
 	}
+	if l.opts.Compression != CompressOff && request.AcceptDeflate() {
+		c.set(flagDeflate)
+	}
 	c.state = authorising
 	l.handler.Upgrade(c, request)
 }
@@ -86,6 +89,7 @@ func (c *Client) Accept(a Acceptance) {
 	// Before the client's cursor is looked at: a publisher that doesn't see it
 	// here has appended its event to the change log already.
 	l.population.Add(1)
+	l.countDeflating(c, 1)
 	c.state, c.since, c.heard = open, l.now, l.now
 	c.pos = l.feed.end
 	if a.Hold {

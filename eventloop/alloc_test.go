@@ -48,6 +48,12 @@ func (m *meter) expect(t testing.TB, more int) {
 // metered has clients that read into one buffer each and allocate nothing.
 func metered(t testing.TB, e *Engine, clients int) *meter {
 	t.Helper()
+	return meteredBy(t, e, clients, request)
+}
+
+// meteredBy is metered, with what the clients ask for.
+func meteredBy(t testing.TB, e *Engine, clients int, request func(query string) string) *meter {
+	t.Helper()
 	m := &meter{enough: make(chan struct{}, 1), patience: time.NewTimer(patience)}
 	for i := range clients {
 		p, err := tryConnect(t, e, sourceAddr(i))

@@ -11,59 +11,93 @@ import (
 const copyUpTo = 64 << 10
 
 // batch is what a flush has for everyone: the feed's frames from first to end, laid out
-// once so that each client costs one system call. Owned by its loop.
+// once for each form so that each client costs one system call. Owned by its loop.
 type batch struct {
 	first, end uint64
-	size       int
-	offsets    []int        // of each frame, from first on
-	wire       []byte       // all of it in one piece, or nil
-	iov        []unix.Iovec // a piece for each frame, when wire is nil
-	buffer     []byte       // behind wire, reused
+	twins      bool // some frame has one: otherwise the forms are the same
+	layouts    [forms]layout
+}
+
+// layout is a batch's frames in one form.
+type layout struct {
+	laid    bool // it is of this batch
+	size    int
+	offsets []int        // of each frame, from the batch's first on
+	wire    []byte       // all of it in one piece, or nil
+	iov     []unix.Iovec // a piece for each frame, when wire is nil
+	buffer  []byte       // behind wire, reused
 }
 
 func (b *batch) build(f *feed, first, end uint64) {
-	b.first, b.end, b.size = first, end, 0
-	b.offsets, b.wire, b.iov = b.offsets[:0], nil, b.iov[:0]
+	b.first, b.end, b.twins = first, end, false
 	for pos := first; pos < end; pos++ {
-		b.offsets = append(b.offsets, b.size)
-		b.size += len(f.at(pos).wire)
+		b.twins = b.twins || f.at(pos).twin != nil
+	}
+	for i := range b.layouts {
+		b.layouts[i].laid = false
+	}
+}
+
+// layout is the batch as clients of that form are to have it. It is laid out when the first
+// of them comes along; nothing is trimmed from the feed before the walk is over.
+func (b *batch) layout(f *feed, as form) *layout {
+	if !b.twins {
+		as = asIs
+	}
+	y := &b.layouts[as]
+	if !y.laid {
+		y.lay(f, b.first, b.end, as)
+	}
+	return y
+}
+
+func (y *layout) lay(f *feed, first, end uint64, as form) {
+	y.laid, y.size = true, 0
+	y.offsets, y.wire, y.iov = y.offsets[:0], nil, y.iov[:0]
+	for pos := first; pos < end; pos++ {
+		y.offsets = append(y.offsets, y.size)
+		y.size += len(f.at(pos).in(as))
 	}
 	switch {
 	case end-first == 1:
-		b.wire = f.at(first).wire
-	case b.size <= copyUpTo:
-		b.buffer = b.buffer[:0]
+		y.wire = f.at(first).in(as)
+	case y.size <= copyUpTo:
+		y.buffer = y.buffer[:0]
 		for pos := first; pos < end; pos++ {
-			b.buffer = append(b.buffer, f.at(pos).wire...)
+			y.buffer = append(y.buffer, f.at(pos).in(as)...)
 		}
-		b.wire = b.buffer
+		y.wire = y.buffer
 	default:
 		for pos := first; pos < end; pos++ {
-			b.iov = append(b.iov, iovec(f.at(pos).wire))
+			y.iov = append(y.iov, iovec(f.at(pos).in(as)))
 		}
 	}
 }
 
 // forget lets go of the frames.
 func (b *batch) forget() {
-	b.wire = nil
-	clear(b.iov)
-	b.offsets, b.iov = shrink(b.offsets), shrink(b.iov)
+	for i := range b.layouts {
+		y := &b.layouts[i]
+		y.laid, y.wire = false, nil
+		clear(y.iov)
+		y.offsets, y.iov = shrink(y.offsets), shrink(y.iov)
+	}
 }
 
 // rest is how many bytes a client at pos is owed.
-func (b *batch) rest(pos uint64) int {
+func (b *batch) rest(y *layout, pos uint64) int {
 	if pos >= b.end {
 		return 0
 	}
-	return b.size - b.offsets[pos-b.first]
+	return y.size - y.offsets[pos-b.first]
 }
 
 // send writes what a client at pos is owed, with one system call.
-func (b *batch) send(fd int32, pos uint64) (int, syscall.Errno) {
-	if b.wire != nil {
-		return send(fd, b.wire[b.offsets[pos-b.first]:])
+func (b *batch) send(y *layout, fd int32, pos uint64) (int, syscall.Errno) {
+	from := pos - b.first
+	if y.wire != nil {
+		return send(fd, y.wire[y.offsets[from]:])
 	}
-	iov := b.iov[pos-b.first:]
+	iov := y.iov[from:]
 	return sendv(fd, iov[:min(len(iov), maxIovecs)])
 }

@@ -58,17 +58,21 @@ func TestBatchForms(t *testing.T) {
 			f, all := feedOf(c.sizes...)
 			var b batch
 			b.build(&f, f.first, f.end)
-			if b.size != len(all) || len(b.iov) != c.pieces || (b.wire == nil) != (c.pieces > 0) {
-				t.Fatalf("%d bytes in %d pieces, want %d in %d", b.size, len(b.iov), len(all), c.pieces)
+			y := b.layout(&f, asIs)
+			if y.size != len(all) || len(y.iov) != c.pieces || (y.wire == nil) != (c.pieces > 0) {
+				t.Fatalf("%d bytes in %d pieces, want %d in %d", y.size, len(y.iov), len(all), c.pieces)
 			}
-			if got := laidOut(&b); !bytes.Equal(got, all) {
+			if b.layout(&f, deflated) != y {
+				t.Error("no frame has a twin, and both forms were laid out")
+			}
+			if got := laidOut(y); !bytes.Equal(got, all) {
 				t.Error("the bytes differ from the frames'")
 			}
-			if len(c.sizes) == 1 && unsafe.SliceData(b.wire) != unsafe.SliceData(f.at(0).wire) {
+			if len(c.sizes) == 1 && unsafe.SliceData(y.wire) != unsafe.SliceData(f.at(0).wire) {
 				t.Error("a single frame was copied")
 			}
 			for pos, behind := uint64(0), 0; pos <= f.end; pos++ {
-				if got := b.rest(pos); got != len(all)-behind {
+				if got := b.rest(y, pos); got != len(all)-behind {
 					t.Fatalf("a client at %d is owed %d bytes, want %d", pos, got, len(all)-behind)
 				}
 				if pos < f.end {
@@ -80,9 +84,9 @@ func TestBatchForms(t *testing.T) {
 	}
 }
 
-func laidOut(b *batch) (all []byte) {
-	all = append(all, b.wire...)
-	for _, v := range b.iov {
+func laidOut(y *layout) (all []byte) {
+	all = append(all, y.wire...)
+	for _, v := range y.iov {
 		all = append(all, unsafe.Slice(v.Base, v.Len)...)
 	}
 	return all
@@ -98,17 +102,17 @@ func TestBatchSendsTheRest(t *testing.T) {
 		behind := 0
 		for pos := range f.end {
 			if pos%97 == 0 || len(sizes) < 10 {
-				expectSent(t, &b, int32(fd), reader, pos, all[behind:])
+				expectSent(t, &b, b.layout(&f, asIs), int32(fd), reader, pos, all[behind:])
 			}
 			behind += sizes[pos]
 		}
 	}
 }
 
-func expectSent(t *testing.T, b *batch, fd int32, reader io.Reader, pos uint64, want []byte) {
+func expectSent(t *testing.T, b *batch, y *layout, fd int32, reader io.Reader, pos uint64, want []byte) {
 	t.Helper()
-	n, errno := b.send(fd, pos)
-	if frames := b.end - pos; b.wire == nil && frames > maxIovecs {
+	n, errno := b.send(y, fd, pos)
+	if frames := b.end - pos; y.wire == nil && frames > maxIovecs {
 		want = want[:70*maxIovecs]
 	}
 	if errno != 0 || n != len(want) {
@@ -133,7 +137,7 @@ func TestBatchIsReused(t *testing.T) {
 			want = append(want, wire...)
 		}
 		b.build(&f, from, f.end)
-		if got := laidOut(&b); !bytes.Equal(got, want) {
+		if got := laidOut(b.layout(&f, asIs)); !bytes.Equal(got, want) {
 			t.Fatalf("round %d: the bytes differ", round)
 		}
 		b.forget()

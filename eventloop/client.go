@@ -28,6 +28,7 @@ const (
 	flagDeaf                       // what still comes is read and forgotten
 	flagDrained                    // tell the Handler when the outbox has drained
 	flagOverflow                   // apart, and something it was owed is lost
+	flagDeflate                    // compression was negotiated
 )
 
 // Client is one connection. It is owned by its loop: its methods must only be called
@@ -82,6 +83,7 @@ func (c *Client) box() *outbox {
 		if c.is(flagApart) || c.state != open {
 			c.out.stop, c.out.sealed = 0, c.is(flagHeld)
 		}
+		c.out.form = c.form()
 	}
 	return c.out
 }

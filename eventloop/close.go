@@ -57,6 +57,7 @@ func (l *Loop) depart(c *Client) {
 		return
 	}
 	l.population.Add(-1)
+	l.countDeflating(c, -1)
 	l.unhold(c)
 	l.leaveSubscriptions(c)
 	for kind := range c.groups {

@@ -36,6 +36,7 @@ type Engine struct {
 	joined atomic.Int32
 
 	connections atomic.Int64 // descriptors, handshakes included
+	deflation   deflation
 	addresses   *addressCap
 	book        *rates.Book
 	draining    atomic.Bool
@@ -84,6 +85,7 @@ func New(h Handler, o Options) (*Engine, error) {
 		returned: make(chan struct{}), moving: make(chan struct{}, capacity.moves),
 		booted: make(chan struct{}), empty: make(chan struct{}), done: make(chan struct{}),
 	}
+	e.deflation.threshold = o.CompressionThreshold
 	for i := range o.Loops {
 		e.loops = append(e.loops, newLoop(i, e))
 	}
@@ -188,6 +190,7 @@ func (e *Engine) Flush() {
 func (e *Engine) route(f *Frame, a *Audience, more bool) (dropped Dropped) {
 	switch {
 	case a == nil:
+		e.Deflate(f)
 		for _, l := range e.loops {
 			dropped.add(l.put(f, nil, more))
 		}
@@ -196,17 +199,20 @@ func (e *Engine) route(f *Frame, a *Audience, more bool) (dropped Dropped) {
 		if key == nil {
 			return dropped
 		}
+		e.Deflate(f)
 		resolved := &Audience{Key: a.Key, key: key}
 		for i := range key.Loops {
 			dropped.add(e.loops[i].put(f, resolved, more))
 		}
 	case a.Clients != nil:
+		e.Deflate(f)
 		for i, ids := range byLoop(a.Clients, len(e.loops)) {
 			if len(ids) > 0 {
 				dropped.add(e.loops[i].put(f, &Audience{Clients: ids}, more))
 			}
 		}
 	default:
+		e.Deflate(f)
 		for _, l := range e.loops {
 			dropped.add(l.put(f, a, more))
 		}

@@ -10,7 +10,7 @@ type feed struct {
 	ring  []*Frame // length is a power of two, or 0
 	first uint64   // position of the oldest frame that is still there
 	end   uint64   // position that the next frame gets
-	bytes int      // of frames from first to end
+	bytes int      // of frames from first to end, uncompressed
 }
 
 func (f *feed) len() int { return int(f.end - f.first) }
@@ -18,6 +18,7 @@ func (f *feed) len() int { return int(f.end - f.first) }
 func (f *feed) at(pos uint64) *Frame { return f.ring[pos&uint64(len(f.ring)-1)] }
 
 func (f *feed) append(fr *Frame) {
+	fr.seal()
 	if f.len() == len(f.ring) {
 		f.grow()
 	}

@@ -103,11 +103,12 @@ func (l *Loop) deliver(c *Client, t *tally) {
 	if c.is(flagApart) { // it may stand before the batch
 		return
 	}
-	want := l.batch.rest(c.pos)
+	as := l.batch.layout(&l.feed, c.form())
+	want := l.batch.rest(as, c.pos)
 	if want == 0 {
 		return
 	}
-	n, errno := l.batch.send(c.fd, c.pos)
+	n, errno := l.batch.send(as, c.fd, c.pos)
 	t.sends++
 	t.bytes += uint64(n)
 	switch {

@@ -1,6 +1,8 @@
 package eventloop
 
 import (
+	"sync"
+
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/wsproto"
@@ -10,6 +12,9 @@ import (
 // handed to the Engine, so that every socket of the process shares its bytes.
 type Frame struct {
 	wire []byte // header and payload
+	twin []byte // the same compressed, or nil: it is shorter, and for clients that negotiated it
+
+	decided sync.Once // whether there is a twin; see decide
 
 	// Seq is the sequence number of a change event, 0 for everything else. A client
 	// that is catching up from the change log uses it to take each event once.
@@ -46,5 +51,7 @@ func (f *Frame) Payload() []byte {
 	return f.wire[2:]
 }
 
-// Size is the number of bytes that the frame takes on the wire.
+func (f *Frame) opcode() ws.OpCode { return ws.OpCode(f.wire[0] & 0x0f) }
+
+// Size is the number of bytes that the frame takes on the wire, uncompressed.
 func (f *Frame) Size() int { return len(f.wire) }

@@ -21,6 +21,9 @@ func (l *Loop) readFrames(c *Client) {
 	d := c.decoder
 	if d == nil {
 		d = l.decoder()
+		if c.is(flagDeflate) {
+			d.AllowDeflate(l.opts.inflateTo())
+		}
 		c.decoder = d
 	}
 	for len(p) > 0 && (c.state == open || c.state == closing) && !c.is(flagDeaf) {
@@ -108,6 +111,9 @@ func (l *Loop) violation(c *Client, err error) {
 	}
 	if code == ws.StatusMessageTooBig {
 		cause = CauseTooBig
+	}
+	if errors.Is(err, wsproto.ErrInflate) {
+		l.counters.inflateErrors.Add(1)
 	}
 	l.expel(c, code, reason, cause)
 }

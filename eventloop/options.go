@@ -42,7 +42,12 @@ type Options struct {
 	// for their clients, so nobody else must be able to connect from there.
 	TrustedProxies []netip.Prefix
 
-	MaxMessageIn int // bytes of a client's message; default 64 KiB
+	MaxMessageIn int // bytes of a client's message, uncompressed; default 64 KiB
+
+	Compression Compression // default CompressOff
+	// CompressionThreshold is the shortest payload, in bytes, that is sent compressed.
+	// Default DefaultCompressionThreshold.
+	CompressionThreshold int
 
 	// Rates is how much clients may send. The zero value limits nothing; Rates.Address
 	// counts only while MaxPerAddress is on, because otherwise addresses are a proxy's.
@@ -97,6 +102,7 @@ func (o *Options) defaults() {
 	if o.MaxPerAddress < 0 {
 		o.Rates.Address = 0
 	}
+	orDefault(&o.CompressionThreshold, DefaultCompressionThreshold)
 	orDefault(&o.QueueMessages, 1024)
 	orDefault(&o.QueueBytes, 64<<20)
 	orDefault(&o.LagTime, 5*time.Second)
@@ -119,6 +125,8 @@ func (o *Options) validate() error {
 		return errors.New("trusted proxies: none; list the addresses that proxies connect from, or switch the PROXY protocol off")
 	case o.MaxMessageIn < 125:
 		return fmt.Errorf("max message in: %d bytes is less than a control frame may carry, 125", o.MaxMessageIn)
+	case o.Compression > CompressOn || o.CompressionThreshold < 1:
+		return fmt.Errorf("compression: %d isn't one of the ways, or its threshold of %d bytes isn't at least 1", o.Compression, o.CompressionThreshold)
 	case o.QueueMessages < 1 || o.QueueBytes < 1:
 		return fmt.Errorf("queue: %d messages, %d bytes: both must be at least 1", o.QueueMessages, o.QueueBytes)
 	case o.LagBytes < 1 || o.LagTime < tick:

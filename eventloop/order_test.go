@@ -17,6 +17,7 @@ type streamTest struct {
 	random *rand.Rand
 	names  []string
 	want   map[string][]*Frame
+	make   func(n, size int) *Frame // numbered, if nil
 }
 
 func (s *streamTest) frame(n int) *Frame {
@@ -26,6 +27,9 @@ func (s *streamTest) frame(n int) *Frame {
 		size = s.random.IntN(40_000)
 	case 1:
 		size = 65_530 + s.random.IntN(10)
+	}
+	if s.make != nil {
+		return s.make(n, size)
 	}
 	return numbered(n, size)
 }
@@ -56,9 +60,14 @@ func (s *streamTest) publish(n int) {
 
 // expectStream reads in pieces of random sizes and compares every byte.
 func expectStream(t *testing.T, p *peer, random *rand.Rand, want []*Frame) {
+	expectStreamIn(t, p, random, want, asIs)
+}
+
+func expectStreamIn(t *testing.T, p *peer, random *rand.Rand, want []*Frame, as form) {
 	left := make([]byte, 0, 128<<10)
 	for i, f := range want {
-		for len(left) < len(f.wire) {
+		wire := string(f.in(as))
+		for len(left) < len(wire) {
 			n, err := p.r.Read(left[len(left):min(cap(left), len(left)+1+random.IntN(9000))])
 			if err != nil {
 				t.Errorf("frame %d of %d: %v", i, len(want), err)
@@ -66,11 +75,11 @@ func expectStream(t *testing.T, p *peer, random *rand.Rand, want []*Frame) {
 			}
 			left = left[:len(left)+n]
 		}
-		if string(left[:len(f.wire)]) != string(f.wire) {
-			t.Errorf("frame %d of %d differs: got %q, want %q", i, len(want), brief(string(left)), brief(string(f.wire)))
+		if string(left[:len(wire)]) != wire {
+			t.Errorf("frame %d of %d differs: got %q, want %q", i, len(want), brief(string(left)), brief(wire))
 			return
 		}
-		left = left[:copy(left[:cap(left)], left[len(f.wire):])]
+		left = left[:copy(left[:cap(left)], left[len(wire):])]
 	}
 }
 

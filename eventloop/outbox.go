@@ -13,8 +13,11 @@ type outbox struct {
 	part *Frame
 	sent int
 
+	form form // of what goes out; it never changes while something is owed
+
 	queue []queued // frames for this client alone, oldest at head
 	head  int
+	// Uncompressed, so that clients of either form are slow at the same place.
 	bytes int // in queue from head on, without
 	asked int // those that the client asked for: snapshots and events that it missed
 
@@ -61,6 +64,7 @@ func (o *outbox) push(f *Frame, at uint64) {
 func (o *outbox) pushAsked(f *Frame, at uint64) { o.add(queued{f, at, true}) }
 
 func (o *outbox) add(q queued) {
+	q.frame.seal()
 	o.queue = append(o.queue, q)
 	*o.account(q) += len(q.frame.wire)
 }
@@ -74,6 +78,7 @@ func (o *outbox) account(q queued) *int {
 
 // pushFront puts a frame before everything that isn't in progress.
 func (o *outbox) pushFront(f *Frame, at uint64) {
+	f.seal()
 	if o.head == 0 {
 		o.queue = append(o.queue, queued{})
 		copy(o.queue[1:], o.queue)
@@ -115,22 +120,22 @@ func (o *outbox) cursor(f *feed, pos uint64) cursor {
 func (c *cursor) next() []byte {
 	if c.part {
 		c.part = false
-		return c.o.part.wire[c.o.sent:]
+		return c.o.part.in(c.o.form)[c.o.sent:]
 	}
 	if c.o.sealed {
 		return nil
 	}
 	if c.head < len(c.o.queue) && c.o.queue[c.head].at <= c.pos {
 		c.head++
-		return c.o.queue[c.head-1].frame.wire
+		return c.o.queue[c.head-1].frame.in(c.o.form)
 	}
 	if c.pos < c.feed.end && c.pos < c.o.stop {
 		c.pos++
-		return c.feed.at(c.pos - 1).wire
+		return c.feed.at(c.pos - 1).in(c.o.form)
 	}
 	if c.head < len(c.o.queue) {
 		c.head++
-		return c.o.queue[c.head-1].frame.wire
+		return c.o.queue[c.head-1].frame.in(c.o.form)
 	}
 	return nil
 }
@@ -143,7 +148,7 @@ func (o *outbox) take(f *feed, pos uint64, n int) (newPos uint64, finished int) 
 			o.part, pos = o.advance(f, pos)
 			o.sent = 0
 		}
-		rest := len(o.part.wire) - o.sent
+		rest := len(o.part.in(o.form)) - o.sent
 		if n < rest {
 			o.sent += n
 			return pos, finished

@@ -11,7 +11,7 @@ import (
 // owed is a frame that a client is still to get, as the model sees it: what was
 // appended and queued first goes first.
 type owed struct {
-	wire []byte
+	*Frame
 	feed bool // else it was for this client alone
 }
 
@@ -27,23 +27,27 @@ type outboxTest struct {
 	serial byte
 }
 
-func newOutboxTest(t *testing.T) *outboxTest {
+func newOutboxTest(t *testing.T, as form) *outboxTest {
 	o := &outbox{}
 	o.reset()
+	o.form = as
 	return &outboxTest{t: t, l: &Loop{}, c: &Client{out: o}}
 }
 
 func (x *outboxTest) frame(size int) *Frame {
 	x.serial++
-	wire := bytes.Repeat([]byte{x.serial}, 1+size)
-	return &Frame{wire: wire}
+	f := &Frame{wire: bytes.Repeat([]byte{x.serial}, 2+size)}
+	if size%3 > 0 {
+		f.twin = bytes.Repeat([]byte{^x.serial}, 1+size/2)
+	}
+	return f
 }
 
 func (x *outboxTest) broadcast(size int) {
 	f := x.frame(size)
 	x.l.feed.append(f)
 	if !x.apart {
-		x.owed = append(x.owed, owed{f.wire, true})
+		x.owed = append(x.owed, owed{f, true})
 	}
 }
 
@@ -54,7 +58,7 @@ func (x *outboxTest) queue(size int, asked bool) {
 	} else {
 		x.c.out.push(f, x.l.feed.end)
 	}
-	x.owed = append(x.owed, owed{f.wire, false})
+	x.owed = append(x.owed, owed{f, false})
 }
 
 func (x *outboxTest) queueFront(size int) {
@@ -64,7 +68,7 @@ func (x *outboxTest) queueFront(size int) {
 	if x.sent > 0 {
 		at = 1
 	}
-	x.owed = append(x.owed[:at:at], append([]owed{{f.wire, false}}, x.owed[at:]...)...)
+	x.owed = append(x.owed[:at:at], append([]owed{{f, false}}, x.owed[at:]...)...)
 }
 
 // stop closes the client: it gets what has been broadcast so far and no more.
@@ -108,7 +112,7 @@ func (x *outboxTest) trim(keep int) {
 func (x *outboxTest) bytes() []byte {
 	var all []byte
 	for _, f := range x.owed {
-		all = append(all, f.wire...)
+		all = append(all, f.in(x.c.out.form)...)
 	}
 	return all[x.sent:]
 }
@@ -120,7 +124,7 @@ func (x *outboxTest) next() []byte {
 	case !x.held:
 		return all
 	case x.sent > 0:
-		return all[:len(x.owed[0].wire)-x.sent]
+		return all[:len(x.owed[0].in(x.c.out.form))-x.sent]
 	}
 	return nil
 }
@@ -129,8 +133,8 @@ func (x *outboxTest) take(n int) {
 	want := x.next()
 	n = min(n, len(want))
 	x.c.pos, _ = x.c.out.take(&x.l.feed, x.c.pos, n)
-	for x.sent += n; len(x.owed) > 0 && x.sent >= len(x.owed[0].wire); {
-		x.sent -= len(x.owed[0].wire)
+	for x.sent += n; len(x.owed) > 0 && x.sent >= len(x.owed[0].in(x.c.out.form)); {
+		x.sent -= len(x.owed[0].in(x.c.out.form))
 		x.owed = x.owed[1:]
 	}
 }
@@ -179,7 +183,11 @@ func FuzzOutbox(f *testing.F) {
 		f.Add(ops)
 	}
 	f.Fuzz(func(t *testing.T, ops []byte) {
-		x := newOutboxTest(t)
+		as := asIs
+		if len(ops)%4 > 1 {
+			as = deflated
+		}
+		x := newOutboxTest(t, as)
 		for i := 0; i+1 < len(ops); i += 2 {
 			size := int(ops[i+1])
 			switch ops[i] & 15 {

@@ -11,9 +11,10 @@ type counters struct {
 	accepted, messagesIn, bytesIn, pings, pongs atomic.Uint64
 	flushes, sends, bytes, frames, lagDropped   atomic.Uint64
 	panics, moved, wakes, unwanted              atomic.Uint64
-	lagging, subscriptions                      atomic.Int64
 	limited                                     [rates.Kinds]atomic.Uint64
 	limitedBy                                   [rates.Scopes]atomic.Uint64
+	lagging, subscriptions, deflating           atomic.Int64
+	inflateErrors                               atomic.Uint64
 	closed                                      [causeCount]atomic.Uint64
 	droppedLossy, droppedReliable               atomic.Uint64
 	refused                                     [6]atomic.Uint64 // by the status' first digit
@@ -34,6 +35,7 @@ func (c *counters) refusedStatus(status int) { c.refused[min(max(status/100, 0),
 type LoopStats struct {
 	Clients       int    `json:"clients"`       // open, now
 	Lagging       int    `json:"lagging"`       // open and behind, now
+	Deflating     int    `json:"deflating"`     // open, and compression was negotiated, now
 	Subscriptions int    `json:"subscriptions"` // pairs of client and key, now
 	QueueFrames   int    `json:"queue_frames"`  // in the mailbox, now
 	QueueBytes    int    `json:"queue_bytes"`   // the same
@@ -49,6 +51,7 @@ type LoopStats struct {
 	FramesOut     uint64 `json:"frames_out"`  // messages that went to the kernel whole
 	LagDropped    uint64 `json:"lag_dropped"` // messages that slow clients lost
 	Panics        uint64 `json:"panics"`
+	InflateErrors uint64 `json:"inflate_errors"` // compressed messages that couldn't be inflated
 	Wakes         uint64 `json:"wakes"`          // turns that found messages in the mailbox; ticks and tasks don't count
 	Unwanted      uint64 `json:"unwanted"`       // messages to subscribers, of whom the loop had none
 	DroppedLossy  uint64 `json:"dropped_lossy"`  // by a full mailbox
@@ -60,23 +63,29 @@ type Stats struct {
 	Connections int // descriptors in use by clients, handshakes included, now
 	Capacity    int // the most there may be
 	Loops       []LoopStats
-	Closed      map[string]uint64 // connections that ended or were refused, by cause
-	Refused     map[string]uint64 // upgrade requests answered otherwise, by class of HTTP status
-	Limited     map[string]uint64 // times that clients found nothing left to use, by kind
-	LimitedBy   map[string]uint64 // the same, by whose limit it was
+
+	Deflated     uint64 // frames that were compressed, once each
+	DeflatedFrom uint64 // their bytes
+	DeflatedTo   uint64 // their bytes, compressed
+
+	Closed    map[string]uint64 // connections that ended or were refused, by cause
+	Refused   map[string]uint64 // upgrade requests answered otherwise, by class of HTTP status
+	Limited   map[string]uint64 // times that clients found nothing left to use, by kind
+	LimitedBy map[string]uint64 // the same, by whose limit it was
 }
 
 func (l *Loop) stats() LoopStats {
 	c := &l.counters
 	frames, bytes := l.mailbox.depth()
 	return LoopStats{
-		Clients: int(l.population.Load()), Lagging: int(c.lagging.Load()),
+		Clients: int(l.population.Load()), Lagging: int(c.lagging.Load()), Deflating: int(c.deflating.Load()),
 		Subscriptions: int(c.subscriptions.Load()), QueueFrames: frames, QueueBytes: bytes,
 		Accepted: c.accepted.Load(), Moved: c.moved.Load(), MessagesIn: c.messagesIn.Load(), BytesIn: c.bytesIn.Load(),
 		Pings: c.pings.Load(), Pongs: c.pongs.Load(),
 		Flushes: c.flushes.Load(), Sends: c.sends.Load(), BytesOut: c.bytes.Load(),
 		FramesOut: c.frames.Load(), LagDropped: c.lagDropped.Load(), Panics: c.panics.Load(),
-		Wakes: c.wakes.Load(), Unwanted: c.unwanted.Load(),
+		InflateErrors: c.inflateErrors.Load(),
+		Wakes:         c.wakes.Load(), Unwanted: c.unwanted.Load(),
 		DroppedLossy: c.droppedLossy.Load(), DroppedOthers: c.droppedReliable.Load(),
 	}
 }
@@ -85,6 +94,7 @@ func (l *Loop) stats() LoopStats {
 func (e *Engine) Stats() Stats {
 	s := Stats{
 		Connections: int(e.connections.Load()), Capacity: e.capacity.Connections,
+		Deflated: e.deflation.frames.Load(), DeflatedFrom: e.deflation.before.Load(), DeflatedTo: e.deflation.after.Load(),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
 		Limited: make(map[string]uint64), LimitedBy: make(map[string]uint64),
 	}

@@ -52,5 +52,11 @@ func (l *Loop) wakeSelf() {
 }
 
 // Send owes the client one frame of its own, behind everything that it was sent before.
-// The client must be open; otherwise nothing happens.
-func (c *Client) Send(f *Frame) { c.loop.enqueue(c, f) }
+// The client must be open; otherwise nothing happens. A short frame is compressed here, if
+// the client takes that; a long one only if Engine.Deflate has done it.
+func (c *Client) Send(f *Frame) {
+	if c.is(flagDeflate) && len(f.wire) <= deflateOnLoop {
+		c.loop.engine.Deflate(f)
+	}
+	c.loop.enqueue(c, f)
+}

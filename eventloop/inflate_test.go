@@ -1,0 +1,233 @@
+package eventloop
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// echoing sends every message back to whoever sent it.
+func echoing() *host {
+	return &host{onMessage: func(c *Client, op ws.OpCode, p []byte) { c.Send(NewFrame(op, p)) }}
+}
+
+func inflateErrors(e *Engine) (n uint64) {
+	for _, l := range e.Stats().Loops {
+		n += l.InflateErrors
+	}
+	return n
+}
+
+// RFC 7692 6: RSV1 is for those alone with whom it was negotiated.
+func TestCompressionMustBeNegotiated(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		compression Compression
+		dial        func(testing.TB, *Engine, string, ...func(int)) *peer
+		legal       bool
+	}{
+		"off and offered":    {CompressOff, dialDeflate, false},
+		"on and not offered": {CompressOn, dial, false},
+		"on and offered":     {CompressOn, dialDeflate, true},
+		"out and offered":    {CompressOut, dialDeflate, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := start(t, echoing(), func(o *Options) { o.Compression = c.compression })
+			p := c.dial(t, e, "name=x")
+			text := strings.Repeat("again and ", 100)
+			p.write(packedFrame(t, ws.OpText, text))
+			if !c.legal {
+				p.expectClose(ws.StatusProtocolError)
+				return
+			}
+			if f, compressed := p.inflated(); string(f.Payload) != text || !compressed {
+				t.Errorf("got %q, compressed is %t", brief(string(f.Payload)), compressed)
+			}
+		})
+	}
+}
+
+// A compressed message costs its sender, and nobody else, what it may cost: MaxMessageIn,
+// and under CompressOut less, because what comes can't be kept from being compressed.
+func TestBombEndsItsSenderOnly(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		compression Compression
+		most        int
+	}{{CompressOn, 64 << 10}, {CompressOut, InflateOut}} {
+		h := echoing()
+		e := start(t, h, func(o *Options) { o.Loops, o.Compression = 1, c.compression })
+		other := dialDeflate(t, e, "name=other")
+		fits := strings.Repeat("x", c.most)
+		other.write(packedFrame(t, ws.OpText, fits))
+		if f, _ := other.inflated(); string(f.Payload) != fits {
+			t.Errorf("%d bytes, which are allowed, came back as %d", c.most, len(f.Payload))
+		}
+		for _, size := range []int{c.most + 1, 16 << 20} {
+			bomber := dialDeflate(t, e, "name=bomber")
+			bomber.write(packedFrame(t, ws.OpText, strings.Repeat("x", size)))
+			bomber.expectClose(ws.StatusMessageTooBig)
+			bomber.expectEnd()
+			bomber.Close()
+		}
+		eventually(t, "both are counted", func() bool { return closedBy(e, CauseTooBig) == 2 })
+		other.send(ws.OpText, fits) // what isn't compressed has the other limit
+		if f, _ := other.inflated(); string(f.Payload) != fits {
+			t.Errorf("an uncompressed message came back as %d bytes", len(f.Payload))
+		}
+	}
+}
+
+// RFC 6455 7.4.1: what can't be inflated is 1007, and is counted.
+func TestDataThatCannotBeInflated(t *testing.T) {
+	t.Parallel()
+	e := start(t, echoing(), compressing)
+	p := dialDeflate(t, e, "name=x")
+	frame := []byte(clientFrame(ws.OpText, "this is no deflate data"))
+	frame[0] |= 0x40
+	p.write(string(frame))
+	p.expectClose(ws.StatusInvalidFramePayloadData)
+	p.expectEnd()
+	if got := inflateErrors(e); got != 1 {
+		t.Errorf("%d messages that couldn't be inflated were counted, want 1", got)
+	}
+}
+
+// A client that was let in by HTTP 101 and a Close at once may have been told yes.
+func TestRejectedWithCompression(t *testing.T) {
+	t.Parallel()
+	h := &host{onUpgrade: func(c *Client, r *wsproto.Request) {
+		c.AcceptAndClose(r.Answer, ws.StatusPolicyViolation, "no")
+	}}
+	e := start(t, h, compressing)
+	p := dialDeflate(t, e, "name=x")
+	p.expectClose(ws.StatusPolicyViolation)
+	p.expectEnd()
+	if n := e.deflation.clients.Load(); n != 0 {
+		t.Errorf("%d clients with compression", n)
+	}
+}
+
+// RFC 7692, with clients that we didn't write: coder/websocket, which offers as it is told,
+// and compresses what it sends.
+func TestCoderClients(t *testing.T) {
+	t.Parallel()
+	h := echoing()
+	e := start(t, h, compressing)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	modes := []websocket.CompressionMode{websocket.CompressionDisabled, websocket.CompressionContextTakeover, websocket.CompressionNoContextTakeover}
+	var clients []*websocket.Conn
+	for i, mode := range modes {
+		c, _, err := websocket.Dial(ctx, fmt.Sprintf("ws://%s/?name=coder%d", e.Addr(), i),
+			&websocket.DialOptions{CompressionMode: mode, CompressionThreshold: 1})
+		must(t, err)
+		defer func() { _ = c.CloseNow() }()
+		c.SetReadLimit(1 << 20)
+		clients = append(clients, c)
+	}
+	if n, _ := deflatedStats(e); n != 2 {
+		t.Fatalf("%d clients with compression, want 2", n)
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	for n := range 50 {
+		f := like(random, n, 10<<random.IntN(13))
+		e.Publish(f, nil)
+		for _, c := range clients {
+			expectRead(ctx, t, c, f.Payload())
+			text := like(random, n, 1+random.IntN(40_000)).Payload()
+			must(t, c.Write(ctx, websocket.MessageText, text))
+			expectRead(ctx, t, c, text)
+		}
+	}
+	for _, c := range clients {
+		must(t, c.Close(websocket.StatusNormalClosure, ""))
+	}
+	eventually(t, "each has said goodbye", func() bool { return closedBy(e, CausePeerClosed) == len(clients) })
+}
+
+func expectRead(ctx context.Context, t *testing.T, c *websocket.Conn, want []byte) {
+	t.Helper()
+	_, got, err := c.Read(ctx)
+	must(t, err)
+	if string(got) != string(want) {
+		t.Fatalf("got %q, want %q", brief(string(got)), brief(string(want)))
+	}
+}
+
+// A connection that is idle costs no more with compression than without: no window, no
+// buffer, no decoder stays with it.
+func TestCompressionCostsIdleConnectionsNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector's own memory is in the figures")
+	}
+	const clients, most = 1000, 64
+	measure := func(deflate bool) int {
+		e := start(t, echoing(), compressing)
+		ask, frame := request, func(op ws.OpCode, s string) string { return clientFrame(op, s) }
+		if deflate {
+			ask, frame = requestDeflate, func(op ws.OpCode, s string) string { return packedFrame(t, op, s) }
+		}
+		message := frame(ws.OpText, strings.Repeat("a message ", 100))
+		before := settledHeap()
+		peers := make([]*peer, clients)
+		for i := range peers {
+			p, err := tryConnect(t, e, sourceAddr(i))
+			must(t, err)
+			p.write(ask(fmt.Sprint("name=", i)))
+			p.upgraded()
+			p.write(message)
+			p.inflated()
+			p.r = nil
+			peers[i] = p
+		}
+		return (settledHeap() - before) / clients
+	}
+	without := measure(false)
+	with := measure(true)
+	t.Logf("%d bytes for a connection and its client with compression, %d without", with, without)
+	if with-without > most {
+		t.Errorf("compression costs an idle connection %d bytes, want at most %d", with-without, most)
+	}
+}
+
+// settledHeap is what is reachable when pools have been emptied, which takes two collections.
+func settledHeap() int {
+	liveHeap()
+	liveHeap()
+	return liveHeap()
+}
+
+// Nor does a compressed delivery allocate. Publishing does: eight for the frame, its twin and
+// the wake-ups of two loops make 0.008 here, one for each delivery would make 1.
+func TestCompressedDeliveryAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector has pools lose what was put into them")
+	}
+	const clients, messages, limit = 1000, 200, 0.02
+	e := start(t, &host{}, compressing)
+	m := meteredBy(t, e, clients, requestDeflate)
+	payload := like(rand.New(rand.NewPCG(1, 1)), 1, 1000).Payload()
+	publish := func(n int) {
+		for range n {
+			f := NewFrame(ws.OpText, payload)
+			e.Publish(f, nil)
+			m.expect(t, clients*len(f.twin))
+		}
+	}
+	publish(20)
+	spent := mallocs(func() { publish(messages) })
+	each := float64(spent) / (messages * clients)
+	t.Logf("%d allocations for %d deliveries", spent, messages*clients)
+	if each >= limit {
+		t.Errorf("%.4f allocations for a delivery, want less than %v", each, limit)
+	}
+}
