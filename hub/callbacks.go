@@ -91,5 +91,5 @@ func (cb *callbacks) Drained(c *eventloop.Client) {
 		return
 	}
 	c.Hold()
-	(*Hub)(cb).readLog(c.ID(), stateOf(c))
+	(*Hub)(cb).readLog(c, stateOf(c))
 }

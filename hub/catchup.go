@@ -30,10 +30,10 @@ type nextPage struct {
 
 // readLog reads the next page for a client that is held, and lets it go live with the
 // last one (PROTOCOL section 1, since).
-func (h *Hub) readLog(client uint64, s *state) {
-	since, id := s.cursor, s.identity
+func (h *Hub) readLog(c *eventloop.Client, s *state) {
+	client, deflates, since, id := c.ID(), c.Deflates(), s.cursor, s.identity
 	queued := h.reads.do(func() {
-		p, err := h.readPage(id, since)
+		p, err := h.readPage(id, since, deflates)
 		h.engine.Post(client, func(c *eventloop.Client) { h.gotPage(c, s, p, err) })
 	})
 	if !queued {
@@ -46,7 +46,7 @@ func (h *Hub) readLog(client uint64, s *state) {
 // readPage reads the log, and returns when every event up to the page's Last is in the
 // mailboxes: an event can be read before it is, and would come again behind what is
 // posted now.
-func (h *Hub) readPage(id *Identity, since uint64) (p nextPage, err error) {
+func (h *Hub) readPage(id *Identity, since uint64, deflate bool) (p nextPage, err error) {
 	defer h.recovered("reading the change log", &err) // also for what a log's entries cause here
 	ctx, cancel := context.WithTimeout(h.background, logTimeout)
 	defer cancel()
@@ -56,7 +56,7 @@ func (h *Hub) readPage(id *Identity, since uint64) (p nextPage, err error) {
 	}
 	h.awaitPublishers()
 	entries := firstBytes(page.Entries)
-	p = nextPage{frames: h.catchUpFrames(id, entries), upTo: page.Last}
+	p = nextPage{frames: h.catchUpFrames(id, entries, deflate), upTo: page.Last}
 	if n := len(entries); n > 0 && entries[n-1].Seq < page.Last {
 		p.upTo, p.more = entries[n-1].Seq, true
 	}
@@ -72,11 +72,16 @@ func (h *Hub) awaitPublishers() {
 // logTimeout bounds one read of the change log.
 const logTimeout = 10 * time.Second
 
-func (h *Hub) catchUpFrames(id *Identity, entries []Entry) []*eventloop.Frame {
+// catchUpFrames runs on a worker, where what wasn't compressed when it was published can be.
+func (h *Hub) catchUpFrames(id *Identity, entries []Entry, deflate bool) []*eventloop.Frame {
 	frames := make([]*eventloop.Frame, 0, len(entries))
 	for _, e := range entries {
 		if e.Audience.includes(id) {
-			frames = append(frames, eventFrame(e))
+			f := eventFrame(e)
+			if deflate {
+				h.engine.Deflate(f)
+			}
+			frames = append(frames, f)
 		}
 	}
 	return frames

@@ -51,7 +51,10 @@ type Options struct {
 	Snapshots       SnapshotFetcher
 	SnapshotTimeout time.Duration // of one fetch; default 5 s
 	MaxRows         int           // stored snapshots when Snapshots is nil; default 100,000
-	MaxRowBytes     int64         // of stored snapshots; default 256 MiB
+	// MaxRowBytes bounds stored snapshots; default 256 MiB. With compression up to as much
+	// again is taken by the compressed form of those that clients have asked for, and the
+	// same holds for MaxEventBytes.
+	MaxRowBytes int64
 
 	// Log retains change events. Nil: in memory, MaxEvents and MaxEventBytes.
 	Log           ChangeLog

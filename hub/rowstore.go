@@ -1,6 +1,10 @@
 package hub
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
 
 // rowOverhead is what a row takes besides its strings: itself and its place in the map.
 const rowOverhead = 192
@@ -28,6 +32,7 @@ type storedRow struct {
 	key        rowKey
 	payload    []byte
 	version    uint64
+	shared     *eventloop.Frame // of the payload; nil until it is asked for
 	prev, next *storedRow
 }
 
@@ -70,13 +75,35 @@ func (s *rowStore) put(tenant, entity, row string, payload []byte) (version uint
 func (s *rowStore) get(tenant, entity, row string) (payload []byte, version uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := s.rows[rowKey{tenant, entity, row}]
+	if found := s.find(tenant, entity, row); found != nil {
+		return found.payload, found.version, true
+	}
+	return nil, 0, false
+}
+
+// frame is get for a payload that is a WebSocket frame: the same one for everybody who asks,
+// so that it is compressed once. What that takes isn't in the store's size.
+func (s *rowStore) frame(tenant, entity, row string) (f *eventloop.Frame, version uint64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.find(tenant, entity, row)
 	if found == nil {
 		return nil, 0, false
 	}
-	found.unlink()
-	s.use(found)
-	return found.payload, found.version, true
+	if found.shared == nil {
+		found.shared = eventloop.FrameOf(found.payload)
+	}
+	return found.shared, found.version, true
+}
+
+// find is the row, which was used last from here on, or nil.
+func (s *rowStore) find(tenant, entity, row string) *storedRow {
+	found := s.rows[rowKey{tenant, entity, row}]
+	if found != nil {
+		found.unlink()
+		s.use(found)
+	}
+	return found
 }
 
 // rowStoreStats is how full the store is, and how many rows it has given up so far.

@@ -41,6 +41,7 @@ type Stats struct {
 	Capacity      int    `json:"capacity"`      // the most there may be
 	Clients       int    `json:"clients"`       // connected and authenticated, now
 	Lagging       int    `json:"lagging"`       // of them, behind, now
+	Deflating     int    `json:"deflating"`     // of them, with compression, now
 	Subscriptions int    `json:"subscriptions"` // pairs of client and key, now
 	LastSeq       uint64 `json:"last_seq"`
 	OldestSeq     uint64 `json:"oldest_seq"`
@@ -69,6 +70,11 @@ type Stats struct {
 	Refused         map[string]uint64 `json:"refused"` // upgrade requests, by class of HTTP status
 	Panics          uint64            `json:"panics"`  // in handlers
 
+	Deflated      uint64 `json:"deflated"`       // messages that were compressed, once each
+	DeflatedFrom  uint64 `json:"deflated_from"`  // their bytes
+	DeflatedTo    uint64 `json:"deflated_to"`    // their bytes, compressed
+	InflateErrors uint64 `json:"inflate_errors"` // messages of clients that couldn't be inflated
+
 	Loops []eventloop.LoopStats `json:"loops"`
 }
 
@@ -87,6 +93,7 @@ func (h *Hub) Stats() Stats {
 		RowsDenied: c.denied.Load(), SnapshotErrors: c.snapshotErrors.Load(), OpsRepeated: c.repeated.Load(),
 		WorkersRefused: h.auth.refused.Load() + h.fetches.refused.Load() + h.reads.refused.Load(),
 		Dropped:        map[string]uint64{}, Closed: e.Closed, Refused: e.Refused, Loops: e.Loops,
+		Deflated: e.Deflated, DeflatedFrom: e.DeflatedFrom, DeflatedTo: e.DeflatedTo,
 	}
 	s.OldestSeq, s.LastSeq = h.logBounds()
 	if h.rows != nil {
@@ -101,6 +108,8 @@ func (h *Hub) Stats() Stats {
 func (s *Stats) addLoops(loops []eventloop.LoopStats) {
 	for _, l := range loops {
 		s.Lagging += l.Lagging
+		s.Deflating += l.Deflating
+		s.InflateErrors += l.InflateErrors
 		s.Subscriptions += l.Subscriptions
 		s.FramesDelivered += l.FramesOut
 		s.BytesOut += l.BytesOut

@@ -19,6 +19,7 @@ type rowAsked struct {
 	tenants       []string // of the keys
 	tickets       []uint64
 	payer         string // whose share of what may wait it takes
+	deflate       bool   // the client takes compressed messages
 }
 
 // bytes is about what is kept of it while it waits, for the keys have the names again.
@@ -47,7 +48,7 @@ func (h *Hub) subscribeRow(c *eventloop.Client, m clientMessage) {
 	}
 	id := identityOf(c)
 	asked := rowAsked{identity: id, entity: string(m.entity), rowID: string(m.rowID), tenants: h.rowTenants(id)}
-	asked.payer = payerOfFetches(c)
+	asked.payer, asked.deflate = payerOfFetches(c), c.Deflates()
 	if !h.roomFor(c, asked.bytes()) { // of the two keys one goes with the answer
 		return
 	}
@@ -105,8 +106,8 @@ const (
 func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, version uint64) {
 	if h.rows != nil {
 		for i, tenant := range asked.tenants {
-			if wire, version, ok := h.stored(tenant, asked.entity, asked.rowID); ok {
-				return i, eventloop.FrameOf(wire), version
+			if frame, version, ok := h.stored(tenant, asked.entity, asked.rowID, asked.deflate); ok {
+				return i, frame, version
 			}
 		}
 		return rowDenied, nil, 0
@@ -126,14 +127,34 @@ func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, 
 	if err != nil {
 		return rowFailed, nil, 0
 	}
+	if asked.deflate {
+		h.engine.Deflate(frame)
+	}
 	return 0, frame, 0
 }
 
-// stored reads a row's snapshot, behind whoever is publishing it.
-func (h *Hub) stored(tenant, entity, rowID string) (wire []byte, version uint64, ok bool) {
+// stored reads a row's snapshot, behind whoever is publishing it. All clients that take it
+// compressed share one frame; the others' must not be the first to settle its form.
+func (h *Hub) stored(tenant, entity, rowID string, deflate bool) (f *eventloop.Frame, version uint64, ok bool) {
+	if deflate {
+		if f, version, ok = h.storedFrame(tenant, entity, rowID); ok {
+			h.engine.Deflate(f)
+		}
+		return f, version, ok
+	}
 	h.storing.Lock()
 	defer h.storing.Unlock()
-	return h.rows.get(tenant, entity, rowID)
+	wire, version, ok := h.rows.get(tenant, entity, rowID)
+	if !ok {
+		return nil, 0, false
+	}
+	return eventloop.FrameOf(wire), version, true
+}
+
+func (h *Hub) storedFrame(tenant, entity, rowID string) (f *eventloop.Frame, version uint64, ok bool) {
+	h.storing.Lock()
+	defer h.storing.Unlock()
+	return h.rows.frame(tenant, entity, rowID)
 }
 
 // fetched runs on the client's loop, in order with what is published.

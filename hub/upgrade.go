@@ -106,7 +106,7 @@ func (h *Hub) decide(c *eventloop.Client, a arrival, id *Identity, err error) {
 		m := &state{identity: id, cursor: a.since}
 		acceptance.Data = m
 		c.Accept(acceptance)
-		h.readLog(c.ID(), m)
+		h.readLog(c, m)
 		return
 	}
 	c.Accept(acceptance)
