@@ -30,15 +30,17 @@ type Config struct {
 	Origins          hub.Origins
 
 	// Messages.
-	MaxMessageIn     int
-	MaxMessageOut    int
-	QueueMessages    int
-	QueueBytes       int
-	Slow             string
-	LagTime          time.Duration
-	LagBytes         int
-	Routing          string
-	MaxSubscriptions int
+	MaxMessageIn         int
+	MaxMessageOut        int
+	Compression          string
+	CompressionThreshold int
+	QueueMessages        int
+	QueueBytes           int
+	Slow                 string
+	LagTime              time.Duration
+	LagBytes             int
+	Routing              string
+	MaxSubscriptions     int
 
 	// Rate limits.
 	MessageRate      int

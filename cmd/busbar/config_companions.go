@@ -17,6 +17,7 @@ func (c *Config) companions() []companion {
 		{"guests", !c.Guests || c.Auth == authSessions, "-auth sessions"},
 		{"guest-ttl", c.Guests, "-guests"},
 		{"trusted-proxies", c.ProxyProtocol != proxyOff, "-proxy-protocol optional or required"},
+		{"compression-threshold", c.Compression != compressionOff, "-compression out or on"},
 		{"rows-timeout", c.RowsURL != "", "-rows-url"},
 		{"address-allowance", c.MaxPerIP > 0, "-max-per-ip"},
 	}

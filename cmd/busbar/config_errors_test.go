@@ -45,6 +45,8 @@ func TestErrorsOfValues(t *testing.T) {
 		{args: "-max-message-out 2GiB", want: `-max-message-out: "2GiB" isn't a size from 125 to 1GiB, in bytes or with a unit, such as 64KiB`},
 		{args: "-message-rate -1", want: `-message-rate: "-1" isn't a whole number from 0 to 1000000`},
 		{args: "-byte-burst 0", want: `-byte-burst: "0" isn't a size from 1 to 1GiB, in bytes or with a unit, such as 64KiB`},
+		{args: "-compression both", want: `-compression: "both" isn't one of off, out, on`},
+		{args: "-compression on -compression-threshold 0", want: `-compression-threshold: "0" isn't a size from 1 to 1GiB, in bytes or with a unit, such as 64KiB`},
 		{args: "-slow kill", want: `-slow: "kill" isn't one of disconnect, drop-oldest`},
 		{args: "-reject HTTP", want: `-reject: "HTTP" isn't one of close, http`},
 		{args: "-guests=maybe", want: `-guests: "maybe" isn't true or false`},
@@ -116,6 +118,7 @@ func TestErrorsBetweenFlags(t *testing.T) {
 		{args: "-auth none -guests", want: `-guests: does nothing without -auth sessions; add that, or leave -guests out`},
 		{args: "-max-per-ip 0 -address-allowance 3", want: `-address-allowance: does nothing without -max-per-ip; add that, or leave -address-allowance out`},
 		{args: "-guest-ttl 1h", want: `-guest-ttl: does nothing without -guests; add that, or leave -guest-ttl out`},
+		{args: "-compression-threshold 1KiB", want: `-compression-threshold: does nothing without -compression out or on; add that, or leave -compression-threshold out`},
 		{args: "-auth-timeout 1s", want: `-auth-timeout: does nothing without -auth http; add that, or leave -auth-timeout out`},
 		{
 			variables: map[string]string{"BUSBAR_ROWS_TIMEOUT": "1s"},

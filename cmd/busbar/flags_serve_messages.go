@@ -19,6 +19,7 @@ func declareMessages(t *flagTable, cfg *Config) {
 		"a larger message from a client closes its connection with 1009")
 	t.Size(&cfg.MaxMessageOut, "max-message-out", 16*mib, minMessage, gib,
 		"a larger message is an error to its publisher; PYLON_WS_MAX_FRAME (bytes), when set, is the default")
+	declareCompression(t, cfg)
 	t.Int(&cfg.QueueMessages, "queue-messages", 1024, 1, maxCount,
 		"messages that may wait for one event loop; the oldest lossy one is dropped beyond it")
 	t.Size(&cfg.QueueBytes, "queue-bytes", 64*mib, minMessage, math.MaxInt,

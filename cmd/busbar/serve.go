@@ -227,6 +227,7 @@ func (cfg *Config) loopOptions() eventloop.Options {
 		SendBuffer: cfg.SendBuffer, NotSentLowat: cfg.NotSentLowat,
 		FlushDelay:    cfg.FlushDelay,
 		ProxyProtocol: proxyProtocols[cfg.ProxyProtocol], TrustedProxies: cfg.TrustedProxies,
+		Compression: cfg.compression(), CompressionThreshold: cfg.CompressionThreshold,
 	}
 	if cfg.Slow == slowDropOldest {
 		o.Slow = eventloop.DropOldest
