@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/busbar-ws/busbar/hub"
 )
@@ -67,8 +68,17 @@ func (l *seqLog) reserve(upTo uint64) {
 	l.failing, l.reserved = false, upTo
 }
 
-// write replaces the file, so that a crash leaves the old number or the new one.
+// write replaces the file, so that a crash leaves the old number or the new one. A disk
+// without room for another file has some for the few bytes that are there.
 func (l *seqLog) write(n uint64) error {
+	err := l.replace(n)
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return l.overwrite(n)
+	}
+	return err
+}
+
+func (l *seqLog) replace(n uint64) error {
 	f, err := os.CreateTemp(filepath.Dir(l.path), ".last-seq-*")
 	if err != nil {
 		return err
@@ -81,6 +91,21 @@ func (l *seqLog) write(n uint64) error {
 	}
 	return os.Rename(f.Name(), l.path)
 }
+
+// overwrite puts a number in the place of the one that the file holds. Zeros in front keep a
+// shorter one from leaving the end of a longer one. It is one write within one block: a process
+// that is killed has written it or not.
+func (l *seqLog) overwrite(n uint64) error {
+	f, err := os.OpenFile(l.path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(fmt.Appendf(nil, "%0*d\n", seqDigits, n))
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// seqDigits is as long as a seq gets (2^53).
+const seqDigits = 16
 
 // Close gives back what was reserved and not used.
 func (l *seqLog) Close() error {

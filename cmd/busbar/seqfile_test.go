@@ -95,3 +95,19 @@ func TestSeqWithoutDirectory(t *testing.T) {
 		t.Fatalf("seq %d, failing %v", got, l.failing)
 	}
 }
+
+// What is written where no room is for another file is read as the number that it is, whatever
+// stood there before.
+func TestSeqFileOverwritten(t *testing.T) {
+	dir := t.TempDir()
+	l := openTestSeqLog(t, dir)
+	appendOne(t, l)
+	for _, n := range []uint64{20_000, 1 << 52, 30_000} {
+		if err := l.overwrite(n); err != nil {
+			t.Fatal(err)
+		}
+		if got := openTestSeqLog(t, dir).reserved; got != n {
+			t.Errorf("%d reserved, want %d", got, n)
+		}
+	}
+}
