@@ -18,11 +18,13 @@ type life struct {
 	rows    [3]string // snapshots, "" before the first
 	events  []happened
 	payload int
+	bulks   int
 }
 
 // guest is one of those who come and go. Its user is the same each time.
 type guest struct {
-	*listener // nil while it is away
+	*listener      // nil while it is away
+	stalled   bool // it reads nothing
 	user      string
 	cursor    uint64 // seq behind which it has missed what came
 	owed      []string
@@ -87,9 +89,10 @@ func whoWants(key string) func(*guest) bool { return func(g *guest) bool { retur
 // that is passed over.
 func (l *life) check(g *guest) {
 	l.t.Helper()
+	l.reading(g)
 	for _, want := range g.owed {
 		if got := l.message(g); got != want {
-			l.t.Fatalf("%s got %s, want %s", g.user, got, want)
+			l.t.Fatalf("%s got %.200s, want %.200s", g.user, got, want)
 		}
 	}
 	g.owed = nil
@@ -100,7 +103,7 @@ func (l *life) message(g *guest) string {
 	for {
 		m, err := g.receive()
 		if err != nil {
-			l.t.Fatalf("%s: %v; owed were %q", g.user, err, g.owed)
+			l.t.Fatalf("%s: %v; owed were %.2000q", g.user, err, g.owed)
 		}
 		if _, err := leavesOf(m.String()); err != nil {
 			return m.String()

@@ -13,6 +13,7 @@ var lifeOperations = []func(l *life, g *guest, n int){
 	(*life).arrive, (*life).arrive, (*life).subscribeRow, (*life).unsubscribeRow, (*life).toggleTopic, (*life).toggleEntity,
 	(*life).publishSnapshot, (*life).publishUpdate, (*life).publishChange, (*life).publishTopic, (*life).presence,
 	(*life).leave, (*life).revoke, (*life).publishSnapshot, (*life).subscribeRow,
+	(*life).stall, (*life).resume, (*life).publishBulk, (*life).vanish, (*life).revokeStalled, (*life).stall,
 }
 
 // arrive connects a guest that is away, every other time with its cursor.
@@ -31,6 +32,7 @@ func (l *life) arrive(g *guest, n int) {
 }
 
 func (l *life) tell(g *guest, format string, args ...any) {
+	l.reading(g)
 	g.sendAndSettle(fmt.Sprintf(format, args...))
 }
 
@@ -127,12 +129,13 @@ func (l *life) leave(g *guest, n int) {
 		return
 	}
 	l.nothingElse(g)
-	if n%2 == 0 {
-		_ = g.CloseNow()
-	} else if err := g.Close(websocket.StatusNormalClosure, ""); err != nil {
-		l.t.Fatal(err)
-	}
-	l.away(g)
+	l.away(g, func() {
+		if n%2 == 0 {
+			_ = g.CloseNow()
+		} else if err := g.Close(websocket.StatusNormalClosure, ""); err != nil {
+			l.t.Fatal(err)
+		}
+	})
 }
 
 func (l *life) revoke(g *guest, _ int) {
@@ -144,11 +147,15 @@ func (l *life) revoke(g *guest, _ int) {
 	if code, _ := g.ended(); code != websocket.StatusPolicyViolation {
 		l.t.Fatalf("closed with %d", code)
 	}
-	l.away(g)
+	l.away(g, nil)
 }
 
-// away waits until the hub knows that the guest has gone.
-func (l *life) away(g *guest) {
+// away has a guest go, unless the hub has ended it, and waits until the hub knows.
+func (l *life) away(g *guest, bye func()) {
+	if bye != nil {
+		bye()
+	}
+	l.reading(g)
 	g.listener, g.owed, g.wants = nil, nil, nil
 	here := 0
 	for i := range l.guests {
@@ -180,9 +187,18 @@ func TestLifeRandomly(t *testing.T) {
 // FuzzHub is the same for operations that a fuzzer thinks of: two bytes each.
 func FuzzHub(f *testing.F) {
 	h := start(f, routed)
+	empty := openFiles(f)
+	newLife(f, h).live([]byte{0, 0, 0, 1, 0, 2, 0, 3})
+	eventually(f, "each loop has the pair of sockets that it opens with its first client", func() bool {
+		return openFiles(f) == empty+2*h.Loops()
+	})
 	f.Add([]byte{0, 0, 0, 1, 6, 0, 2, 0, 2, 1, 7, 0, 11, 0, 8, 0, 0, 4, 12, 1})
+	f.Add([]byte{0, 0, 0, 1, 15, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 8, 0, 17, 0, 17, 0, 16, 0, 17, 0, 15, 1, 17, 0, 18, 1})
+	f.Add([]byte{0, 0, 13, 0, 2, 0, 15, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 7, 0, 19, 0, 0, 4, 17, 0, 3, 0})
 	f.Add([]byte{0, 2, 5, 2, 8, 2, 10, 2, 11, 2, 8, 2, 8, 6, 8, 10, 0, 6, 12, 2})
 	f.Fuzz(func(t *testing.T, operations []byte) {
+		files := openFiles(t)
 		newLife(t, h).live(operations[:min(len(operations), 400)])
+		nothingLeft(t, h, files)
 	})
 }
