@@ -128,6 +128,7 @@ func parserOptions(o *JWTOptions, algs []string) []jwt.ParserOption {
 		jwt.WithValidMethods(algs),
 		jwt.WithLeeway(o.Leeway),
 		jwt.WithJSONNumber(),
+		jwt.WithStrictDecoding(), // RFC 4648 3.5: one signature is one text, and not four
 	}
 	if o.Issuer != "" {
 		list = append(list, jwt.WithIssuer(o.Issuer))
