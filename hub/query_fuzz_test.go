@@ -1,0 +1,70 @@
+package hub
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A cursor is taken for what it says, or refused; there's none only where none was given.
+func FuzzSince(f *testing.F) {
+	for _, query := range []string{"", "since=0", "since=18446744073709551615", "since=18446744073709551616", "since=-1", "since=+1", "since=",
+		"a=b&since=7&since=8", "SINCE=7", "since=7;a=b", "%73ince=%37", "since=%zz", "since=1%00", "&&&", "since"} {
+		f.Add(query)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		since, given, err := sinceOf(query)
+		values, bad := url.ParseQuery(query)
+		switch {
+		case given != (bad == nil && values.Has("since")):
+			t.Fatalf("%q: given is %v", query, given)
+		case !given && (since != 0 || err != nil):
+			t.Fatalf("%q: %d, %v, and none was given", query, since, err)
+		case given && err == nil:
+			text := values.Get("since")
+			if strings.Trim(text, "0123456789") != "" || strconv.FormatUint(since, 10) != orZero(strings.TrimLeft(text, "0")) {
+				t.Fatalf("%q: %d", query, since)
+			}
+		}
+	})
+}
+
+func orZero(digits string) string {
+	if digits == "" {
+		return "0"
+	}
+	return digits
+}
+
+// What the allowlist lets in is on it: the same scheme and port, and a host that is an entry or
+// below one. The browser's spelling of a host's case doesn't matter.
+func FuzzOrigins(f *testing.F) {
+	for _, entry := range []string{"https://app.example.com", "https://*.example.com", "http://localhost:3000", "*", "https://*.com", "https://a.*", "null", "https://[::1]:80"} {
+		for _, header := range []string{"", "null", "https://app.example.com", "https://APP.example.com:443", "https://example.com", "https://x.y.example.com",
+			"https://evilexample.com", "https://app.example.com.evil.org", "https://u@app.example.com", "http://app.example.com", "https://app.example.com/"} {
+			f.Add(entry, header, "app.example.com:4322")
+		}
+	}
+	f.Fuzz(func(t *testing.T, entry, header, host string) {
+		list, err := ParseOrigins([]string{entry})
+		if err != nil {
+			return
+		}
+		if !list.Allow(header, host) || header == "" || entry == "*" || strings.TrimSpace(entry) == "*" {
+			return
+		}
+		want, got := strings.ToLower(strings.TrimSuffix(strings.TrimSpace(entry), "/")), strings.ToLower(header)
+		scheme, name, _ := strings.Cut(want, "://")
+		gotScheme, gotName, _ := strings.Cut(got, "://")
+		name, gotName = withoutUsualPort(scheme, name), withoutUsualPort(scheme, gotName)
+		below, wildcard := strings.CutPrefix(name, "*")
+		if scheme != gotScheme || (wildcard && !strings.HasSuffix(gotName, below)) || (!wildcard && gotName != name) {
+			t.Fatalf("%q lets in %q", entry, header)
+		}
+	})
+}
+
+func withoutUsualPort(scheme, host string) string {
+	return strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[scheme])
+}
