@@ -6,15 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/busbar-ws/busbar/bench"
 	"github.com/busbar-ws/busbar/bench/target"
+	"github.com/busbar-ws/busbar/internal/leaks"
 )
 
 // TestMain is also the processes that the bench starts: workers, Busbar as a target, and
-// a server with faults. It fails when goroutines are left; those that are there before
-// the tests belong to the worker pool that gnet starts when it is imported.
+// a server with faults. It fails when goroutines or descriptors are left.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		if run := processes[os.Args[1]]; run != nil {
@@ -25,7 +23,7 @@ func TestMain(m *testing.M) {
 			os.Exit(0)
 		}
 	}
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
+	leaks.Main(m)
 }
 
 var processes = map[string]func([]string) error{

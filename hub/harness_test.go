@@ -9,17 +9,16 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"go.uber.org/goleak"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/leaks"
 )
 
-// TestMain fails when goroutines are left. Those that are there before the tests belong to
+// TestMain fails when goroutines or descriptors are left. Those that are there before the tests belong to
 // the worker pool that gnet starts when it is imported; a worker waits ten seconds for more
 // connections that change loops.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent(),
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*goWorker).run.func1"))
+	leaks.Main(m, leaks.IdleWorkers)
 }
 
 // patience bounds every wait of a test: nothing waits for time to pass, so it is only

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/busbar-ws/busbar/internal/leaks"
 )
 
 // TestMain is also the processes that the commands start: this program is its own target
@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && commands[os.Args[1]] != nil {
 		os.Exit(run(context.Background(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 	}
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
+	leaks.Main(m)
 }
 
 // try runs a command in this process.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +13,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/internal/leaks"
 )
 
 // built is the directory with the daemon as users run it. Any user may enter it.
@@ -40,15 +43,16 @@ func runTests(m *testing.M) int {
 	if err := build(); err != nil {
 		return failed("building busbar", err)
 	}
-	before := goleak.IgnoreCurrent()
+	before, open := goleak.IgnoreCurrent(), leaks.Descriptors()
 	code := m.Run()
 	if err := waitChildless(10 * time.Second); err != nil {
 		return failed("looking for processes left behind", err)
 	}
-	// gnet's workers wait ten seconds for more to do.
-	idle := goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*goWorker).run.func1")
-	if err := goleak.Find(before, idle); err != nil {
+	if err := goleak.Find(before, leaks.IdleWorkers); err != nil {
 		return failed("looking for goroutines left behind", err)
+	}
+	if left := open.Left(5 * time.Second); len(left) > 0 {
+		return failed("looking for descriptors left behind", errors.New(strings.Join(left, ", ")))
 	}
 	return code
 }

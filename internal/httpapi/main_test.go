@@ -3,13 +3,8 @@ package httpapi
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/busbar-ws/busbar/internal/leaks"
 )
 
-// TestMain fails on goroutines that a test left behind; those of gnet's worker pool start
-// when it is imported.
-func TestMain(m *testing.M) {
-	// gnet's workers wait ten seconds for more to do.
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent(),
-		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*goWorker).run.func1"))
-}
+// TestMain fails on goroutines and descriptors that a test left behind.
+func TestMain(m *testing.M) { leaks.Main(m, leaks.IdleWorkers) }

@@ -13,15 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth/ask"
+	"github.com/busbar-ws/busbar/internal/leaks"
 	"github.com/busbar-ws/busbar/internal/rows"
 )
 
-// Current goroutines are those that packages start when they are loaded.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreCurrent()) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 var caller = &hub.Identity{UserID: "u1", Tenant: "t1"}
 

@@ -1,0 +1,81 @@
+// Package leaks fails a package's tests when they leave goroutines or descriptors behind, and
+// says where they came from. Tests alone import it.
+package leaks
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// Main runs the tests and ends the process. Options say what else than what was there before
+// may be there after them; goleak.Cleanup isn't for callers.
+func Main(m *testing.M, options ...goleak.Option) { MainThen(m, func() {}, options...) }
+
+// MainThen is Main with something to be done when the tests are over.
+func MainThen(m *testing.M, then func(), options ...goleak.Option) {
+	before := Descriptors()
+	options = append(options, goleak.IgnoreCurrent(), goleak.Cleanup(func(code int) {
+		then()
+		if left := before.Left(patience); code == 0 && len(left) > 0 {
+			fmt.Fprintln(os.Stderr, "descriptors left open:", strings.Join(left, ", "))
+			code = 1
+		}
+		os.Exit(code)
+	}))
+	goleak.VerifyTestMain(m, options...)
+}
+
+// IdleWorkers lets gnet's workers be there: they wait ten seconds for more to do.
+var IdleWorkers = goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*goWorker).run.func1")
+
+// patience is for what closes in the background.
+const patience = 5 * time.Second
+
+// Open is what a process has open, by descriptor.
+type Open map[string]string
+
+// Descriptors are what this process has open now. The runtime's own, which it opens when it
+// first needs them and keeps, are among them.
+func Descriptors() Open {
+	if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil { // the runtime's epoll set
+		l.Close()
+	}
+	return read()
+}
+
+func read() Open {
+	o := Open{}
+	list, _ := os.ReadDir("/proc/self/fd")
+	for _, f := range list {
+		if to, err := os.Readlink("/proc/self/fd/" + f.Name()); err == nil {
+			o[f.Name()] = to
+		}
+	}
+	return o
+}
+
+// Left is what is open now and wasn't then, when it stays so for as long as within.
+func (o Open) Left(within time.Duration) []string {
+	for late := time.Now().Add(within); ; <-time.After(10 * time.Millisecond) {
+		now := read()
+		maps.DeleteFunc(now, func(fd, to string) bool { return o[fd] == to })
+		if len(now) == 0 {
+			return nil
+		}
+		if time.Now().After(late) {
+			var left []string
+			for _, fd := range slices.Sorted(maps.Keys(now)) {
+				left = append(left, fd+": "+now[fd])
+			}
+			return left
+		}
+	}
+}
