@@ -1,9 +1,9 @@
 # Every target is a script in scripts/ that can be run by hand. Variables that they
-# read, from the environment or after make: FUZZTIME, TEST_TIMEOUT, HEAVY_PKGS, HEAVY_TAGS,
+# read, from the environment or after make: FUZZTIME, FUZZ, TEST_TIMEOUT, HEAVY_PKGS, HEAVY_TAGS,
 # STATICCHECK_VERSION, BENCH, BENCHTIME, ROUNDS, DURATION, CLIENTS, DOCS, README, TAGS,
-# VERSION, CONNECTIONS, GUEST, PING_INTERVAL.
+# VERSION, CONNECTIONS, GUEST, PING_INTERVAL, ARGS.
 
-.PHONY: help test lint vet race heavy fuzz bench scale microbench build run clean
+.PHONY: help test lint vet race heavy fuzz soak chaos bench scale microbench build run clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -26,8 +26,14 @@ race: ## tests in random order under the race detector
 heavy: ## tests that hold many connections, without the race detector
 	@scripts/heavy
 
-fuzz: ## every fuzz target for FUZZTIME (5s)
+fuzz: ## every fuzz target, or those that match FUZZ, for FUZZTIME (5s)
 	@scripts/fuzz
+
+soak: ## an hour (DURATION) of clients that come and go, and what is left of them
+	@scripts/soak
+
+chaos: ## the daemon killed, stopped, without disk, database or API port (as root)
+	@scripts/chaos
 
 bench: ## the comparison that README shows (about 12 minutes, a quiet machine)
 	@scripts/bench

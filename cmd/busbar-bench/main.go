@@ -11,6 +11,8 @@
 //	busbar-bench presence …   messages of clients to all clients, and many leaving at once
 //	busbar-bench compare …    several servers in turn, and their ratios
 //	busbar-bench suite …      the comparison that README shows
+//	busbar-bench soak …       the daemon under clients that come and go: what is left of them
+//	busbar-bench chaos …      the daemon without what it stands on
 //	busbar-bench target …     Busbar as it is measured; the other commands start it
 package main
 
@@ -25,6 +27,7 @@ import (
 	"syscall"
 
 	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/proof"
 	"github.com/busbar-ws/busbar/bench/target"
 )
 
@@ -56,6 +59,9 @@ var commands = map[string]command{
 	"presence": presence,
 	"compare":  compare,
 	"suite":    suite,
+	"soak":     soak,
+	"chaos":    chaos,
+	"helper":   func(_ context.Context, args []string, s streams) error { return proof.RunHelper(args, s.in, s.out) },
 	"target":   func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
 	"worker":   func(_ context.Context, _ []string, s streams) error { return bench.RunWorker(s.in, s.out) },
 }
@@ -73,6 +79,8 @@ const usage = `usage: busbar-bench COMMAND [flags]
   presence  messages of clients to all clients, and many leaving at once
   compare   several servers in turn, and their ratios
   suite     the comparison that README shows: fan-out, memory and handshakes of all
+  soak      the daemon under clients of every manner for an hour: what is left of them
+  chaos     the daemon killed, stopped, without disk, database or API port
   target    Busbar as it is measured; the other commands start it
 
 busbar-bench COMMAND -help lists a command's flags.

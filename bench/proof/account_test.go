@@ -1,0 +1,153 @@
+package proof
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// told is a conversation: what a client gets, and whether it is wronged by the last of it.
+type told struct {
+	routed, slow bool
+	since        uint64
+	wants        []string // streams that it asks for
+	settledAt    uint64   // every stream's number when the server had acted on that
+	gets         []string
+	wrong        string
+}
+
+func testBook(routed bool, at uint64) *Book {
+	b := newBook(routed)
+	b.add(changes, "e", 2)
+	b.add(topics, "t", 2)
+	b.add(rows, "x", 1)
+	b.add(presence, "p", 1)
+	b.add(broadcasts, "b", 1)
+	for _, s := range b.streams {
+		s.begun = at
+		s.finish(4, false) // nobody knows about the fourth
+	}
+	return b
+}
+
+// give turns "change SEQ e0 N", "text t0 N", "row x0 N", "snapshot x0 N", "bytes N", "resync OLDEST SEQ",
+// "left" into a message.
+func give(a *account, line string) error {
+	var name string
+	var n, seq uint64
+	verb, rest, _ := strings.Cut(line, " ")
+	switch verb {
+	case "change":
+		fmt.Sscan(rest, &seq, &name, &n)
+		return a.text(fmt.Appendf(nil, `{"seq":%d,"entity":%q,"row_id":"x","kind":"update","data":{%s}}`, seq, name, jsonNote(name, n, 100)))
+	case "text":
+		fmt.Sscan(rest, &name, &n)
+		return a.text([]byte("{" + jsonNote(name, n, 80) + "}"))
+	case "damaged":
+		return a.text([]byte(strings.Replace("{"+jsonNote("p0", 1, 200)+"}", "quick", "quiet", 1)))
+	case "row", "snapshot":
+		fmt.Sscan(rest, &name, &n)
+		kind := map[string]hub.RowKind{"row": hub.Incremental, "snapshot": hub.Snapshot}[verb]
+		frame, err := hub.AppendRowFrame(nil, kind, rowEntity, name, byteNote(n, 50))
+		if err != nil {
+			return err
+		}
+		return a.binary(frame)
+	case "bytes":
+		fmt.Sscan(rest, &n)
+		return a.binary(byteNote(n, 10))
+	case "resync":
+		fmt.Sscan(rest, &n, &seq)
+		return a.text(fmt.Appendf(nil, `{"type":"resync","oldest_seq":%d,"seq":%d}`, n, seq))
+	case "left":
+		return a.text([]byte(`{"type":"presence","event":"disconnect","clientId":7}`))
+	}
+	return fmt.Errorf("%q is nothing to get", line)
+}
+
+// A proof that finds nothing has to be able to.
+func TestAccountFindsWrongs(t *testing.T) {
+	for name, c := range map[string]told{
+		"all as it should":      {gets: []string{"text p0 1", "left", "bytes 1", "text p0 2", "change 7 e0 1", "change 8 e1 1", "change 9 e0 2", "bytes 2"}},
+		"twice":                 {gets: []string{"text p0 1", "text p0 1"}, wrong: "p0 1 came behind 1"},
+		"back":                  {gets: []string{"bytes 2", "bytes 3", "bytes 1"}, wrong: "b0 1 came behind 3"},
+		"left out":              {gets: []string{"bytes 1", "bytes 3"}, wrong: "2 was missing"},
+		"left out, may be lost": {gets: []string{"bytes 3", "bytes 5"}},
+		"late, may be lost":     {gets: []string{"bytes 3", "bytes 5", "bytes 4", "bytes 6"}},
+		"left out at first":     {settledAt: 10, gets: []string{"bytes 12"}, wrong: "11 was missing"},
+		"early at first":        {settledAt: 10, gets: []string{"bytes 9", "bytes 10"}},
+		"damaged":               {gets: []string{"damaged"}, wrong: "isn't as it was sent"},
+		"no such stream":        {gets: []string{"text z9 1"}, wrong: "that there isn't"},
+		"not asked for":         {routed: true, wants: []string{"t1"}, gets: []string{"text t1 1", "text t0 1"}, wrong: "nobody asked"},
+		"seq left out":          {gets: []string{"change 7 e0 1", "change 9 e1 1"}, wrong: "seq 9 behind 7"},
+		"seq twice":             {gets: []string{"change 7 e0 1", "change 7 e1 1"}, wrong: "seq 7 behind 7"},
+		"seqs of others":        {routed: true, wants: []string{"e0"}, gets: []string{"change 7 e0 1", "change 9 e0 2"}},
+		"seq back, routed":      {routed: true, wants: []string{"e0"}, gets: []string{"change 7 e0 1", "change 6 e0 2"}, wrong: "seq 6 behind 7"},
+		"since":                 {since: 5, gets: []string{"change 6 e0 1"}},
+		"since, not told":       {since: 5, gets: []string{"change 8 e0 1"}, wrong: "seq 8 behind 5"},
+		"since, told":           {since: 5, gets: []string{"left", "resync 8 9", "change 10 e0 5"}},
+		"told, and lost more":   {since: 5, gets: []string{"resync 8 9", "change 11 e0 5"}, wrong: "seq 11 behind 9"},
+		"told for nothing":      {since: 5, gets: []string{"resync 6 9"}, wrong: "for nothing"},
+		"told, cursor too new":  {since: 50, gets: []string{"resync 6 9", "change 10 e0 1"}},
+		"told, had read":        {gets: []string{"change 7 e0 1", "resync 8 9"}, wrong: "had read all the time"},
+		"slow, told":            {slow: true, gets: []string{"bytes 1", "change 7 e0 1", "resync 1 30", "change 20 e1 9", "change 21 e0 5", "bytes 9"}},
+		"slow, told once":       {slow: true, gets: []string{"bytes 1", "resync 1 30", "bytes 9", "bytes 11"}, wrong: "10 was missing"},
+		"slow, told, twice":     {slow: true, gets: []string{"bytes 9", "resync 1 30", "bytes 9"}, wrong: "b0 9 came behind 9"},
+		"row":                   {wants: []string{"x0"}, gets: []string{"snapshot x0 3", "row x0 5", "row x0 6"}},
+		"row without snapshot":  {wants: []string{"x0"}, gets: []string{"row x0 5"}, wrong: "before the snapshot"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := testBook(c.routed, c.settledAt)
+			a := newAccount(b)
+			a.slow, a.seq, a.since = c.slow, c.since, c.since > 0
+			for _, want := range c.wants {
+				if !a.subscribe(b.streams[want]) || a.subscribe(b.streams[want]) {
+					t.Error("subscribing isn't new once")
+				}
+			}
+			if c.settledAt > 0 {
+				a.settled()
+			}
+			for i, line := range c.gets {
+				err := give(a, line)
+				last := i == len(c.gets)-1
+				if (err != nil) != (last && c.wrong != "") || err != nil && (!errors.Is(err, errWronged) || !strings.Contains(err.Error(), c.wrong)) {
+					t.Errorf("%s: %v, want %q of the last", line, err, c.wrong)
+				}
+			}
+		})
+	}
+}
+
+func TestAccountKnowsWhatItLacks(t *testing.T) {
+	b := testBook(true, 0)
+	a := newAccount(b)
+	a.subscribe(b.streams["t0"])
+	a.settled()
+	for n := range uint64(3) {
+		b.streams["t0"].finish(n+1, true)
+		b.streams["t1"].finish(n+1, true) // not its business
+	}
+	b.streams["p0"].finish(3, true)
+	for _, line := range []string{"text p0 1", "text p0 2", "text p0 3", "text t0 1", "text t0 2", "text t0 3"} {
+		if what, behind := a.behind(a.owed()); !behind {
+			t.Errorf("before %s it lacks nothing (%s)", line, what)
+		}
+		if err := give(a, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if what, behind := a.behind(a.owed()); behind {
+		t.Error(what)
+	}
+	a.unsubscribed(b.streams["t0"])
+	if err := give(a, "text t0 4"); err != nil { // may be lost, may come
+		t.Error(err)
+	}
+	if err := give(a, "text t0 5"); err == nil {
+		t.Error("what it has unsubscribed from came, and nothing was said")
+	}
+}

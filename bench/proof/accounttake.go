@@ -1,0 +1,114 @@
+package proof
+
+import (
+	"bytes"
+)
+
+// text takes a text message.
+func (a *account) text(b []byte) error {
+	first := a.since
+	if !bytes.HasPrefix(b, []byte(`{"type":"presence"`)) {
+		a.since = false
+	}
+	switch {
+	case bytes.HasPrefix(b, []byte(`{"type":"resync"`)):
+		return a.resync(b, first)
+	case bytes.HasPrefix(b, []byte(`{"type":"presence","event":"disconnect"`)):
+		return nil
+	case bytes.HasPrefix(b, []byte(`{"seq":`)):
+		if err := a.change(b); err != nil {
+			return err
+		}
+	}
+	m, err := readJSONNote(b)
+	if err != nil {
+		return wronged("%w", err)
+	}
+	return a.take(m, false)
+}
+
+// binary takes a binary message.
+func (a *account) binary(b []byte) error {
+	m, snapshot, err := readBinary(b)
+	if err != nil {
+		return wronged("%w", err)
+	}
+	return a.take(m, snapshot)
+}
+
+func (a *account) resync(b []byte, first bool) error {
+	seq, err := number(b, `"seq":`)
+	oldest, errOldest := number(b, `"oldest_seq":`)
+	switch {
+	case err != nil || errOldest != nil:
+		return wronged("a resync without its numbers: %.80q", b)
+	case first && a.seq+1 >= oldest && a.seq <= seq:
+		return wronged("told to resync for nothing: since %d, %s", a.seq, b)
+	case !first && !a.slow:
+		return wronged("it has lost messages, and had read all the time: %s", b)
+	}
+	a.resynced++
+	for _, p := range a.places {
+		p.told = true
+	}
+	if first { // it was away: the next is the one behind seq
+		a.seq = seq
+	} else {
+		a.gap = true
+	}
+	return nil
+}
+
+func (a *account) change(b []byte) error {
+	seq, err := number(b, `"seq":`)
+	if err != nil {
+		return wronged("a change without seq: %.80q", b)
+	}
+	exact := !a.book.routed && a.seq != 0 && !a.gap
+	if seq <= a.seq || exact && seq != a.seq+1 {
+		return wronged("change with seq %d behind %d", seq, a.seq)
+	}
+	a.seq, a.gap = seq, false
+	return nil
+}
+
+// take moves on in a stream.
+func (a *account) take(m note, snapshot bool) error {
+	s := a.book.streams[m.stream]
+	if s == nil {
+		return wronged("a message of a stream %q that there isn't", m.stream)
+	}
+	p := a.places[s]
+	switch {
+	case p != nil && p.snapshot:
+		p.snapshot = false
+		if !snapshot {
+			return wronged("%s %d came before the snapshot", m.stream, m.n)
+		}
+		return nil
+	case s.isUnsure(m.n): // sent over a connection that is gone: it comes whenever it is found there
+		return nil
+	case p == nil:
+		return wronged("%s %d came, and nobody asked for it", m.stream, m.n)
+	}
+	return a.step(s, p, m.n)
+}
+
+func (a *account) step(s *stream, p *place, n uint64) error {
+	told := p.told
+	p.told = false
+	from := p.next
+	if from == 0 {
+		from = p.must
+	}
+	switch {
+	case p.next != 0 && n < p.next:
+		return wronged("%s %d came behind %d", s.name, n, p.next-1)
+	case from != 0 && !told:
+		if lost := s.missing(from, n); lost != 0 {
+			return wronged("%s %d came, and %d was missing", s.name, n, lost)
+		}
+	}
+	p.next = n + 1
+	return nil
+}

@@ -1,0 +1,183 @@
+package proof
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// reserved is how many seqs the daemon reserves with one write of a file.
+	reserved = 10_000
+	// answered bounds what the API may take to say that it can't: the session store waits 5 s
+	// for others' locks.
+	answered = 15 * time.Second
+)
+
+// full leaves the data directory without a free byte while the daemon runs.
+func (o *ChaosOptions) full(ctx context.Context, r *Record) error {
+	return o.onStage(ctx, o.mounted, func(ctx context.Context, s *stage) error {
+		unused, err := s.session(ctx, "unused")
+		if err != nil {
+			return err
+		}
+		if err := s.alive(ctx); err != nil { // with the first event there's a file for seqs
+			return err
+		}
+		filler := s.path("filler")
+		filled, err := fill(filler)
+		if err != nil {
+			return err
+		}
+		refused, err := s.sessionsWhile(ctx)
+		if err != nil {
+			return err
+		}
+		if refused == 0 {
+			return wronged("%d bytes filled the disk, and sessions went on being made", filled)
+		}
+		if err := s.goesOn(ctx, unused); err != nil {
+			return err
+		}
+		if err := s.reservedSeqs(); err != nil { // a crash now must not let numbers be given out twice
+			return err
+		}
+		r.fact("%d bytes left no room: %d of %d new sessions refused with 5xx; %d events, a new client, all clients: as ever", filled, refused, tries, reserved+1)
+		if err := os.Remove(filler); err != nil {
+			return err
+		}
+		return s.recovers(ctx, r)
+	})
+}
+
+// readOnly has the data directory's files replaced by read-only ones, for whoever opens them.
+func (o *ChaosOptions) readOnly(ctx context.Context, r *Record) error {
+	return o.onStage(ctx, o.mounted, func(ctx context.Context, s *stage) error {
+		unused, err := s.session(ctx, "unused")
+		if err != nil {
+			return err
+		}
+		if err := inMounts(s.pid(), func() error { return hideBehindReadOnly(s.dir) }); err != nil {
+			return err
+		}
+		if _, err := os.Create(s.path("any")); !errors.Is(err, unix.EROFS) {
+			return fmt.Errorf("the data directory isn't read-only: %w", err)
+		}
+		refused, err := s.sessionsWhile(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.goesOn(ctx, unused); err != nil {
+			return err
+		}
+		if !s.log.has("sequence numbers can't be reserved") {
+			return wronged("seqs can't be reserved, and the log doesn't say so%s", s.log)
+		}
+		r.fact("read-only: %d of %d new sessions refused with 5xx; %d events, a new client, all clients: as ever", refused, tries, reserved+1)
+		if err := inMounts(s.pid(), func() error { return unix.Unmount(s.dir, unix.MNT_DETACH) }); err != nil {
+			return err
+		}
+		return s.recovers(ctx, r)
+	})
+}
+
+// fill takes all that is free.
+func fill(path string) (n int64, err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for size := 64 << 10; size > 0; {
+		wrote, err := f.Write(make([]byte, size))
+		n += int64(wrote)
+		switch {
+		case errors.Is(err, unix.ENOSPC):
+			size /= 2
+		case err != nil:
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// tries is how many sessions are asked for: the log of the database has some room of its own.
+const tries = 200
+
+// sessionsWhile asks for sessions where there's no room for them: made or refused, each in time.
+func (s *stage) sessionsWhile(ctx context.Context) (refused int, err error) {
+	for i := range tries {
+		var no *refusal
+		err := within(answered, "a new session", func() error {
+			_, err := s.session(ctx, fmt.Sprintf("more%d", i))
+			return err
+		})
+		switch {
+		case errors.As(err, &no) && no.status/100 == 5 && bytes.HasPrefix([]byte(no.body), []byte(`{"error":{"code":`)) && !errors.Is(err, errWronged):
+			refused++
+		case err != nil:
+			return refused, err
+		}
+	}
+	return refused, nil
+}
+
+// goesOn checks what needs no disk: more events than were reserved, and a client whose session
+// nobody has looked up before.
+func (s *stage) goesOn(ctx context.Context, unused string) error {
+	if err := s.bulk(ctx, reserved+1); err != nil {
+		return err
+	}
+	one := *s.slots[0]
+	one.token = unused
+	p, err := s.connect(ctx, &one, 0, 0)
+	if err != nil {
+		return fmt.Errorf("a client with a session that nobody has used: %w", err)
+	}
+	defer p.gone()
+	if err := p.settle(); err != nil {
+		return fmt.Errorf("a client with a session that nobody has used: %w", err)
+	}
+	return s.alive(ctx)
+}
+
+// recovers checks that all is as before, without a new start.
+func (s *stage) recovers(ctx context.Context, r *Record) error {
+	start := time.Now()
+	for { // what the database has to say about the disk may be a moment old
+		_, err := s.session(ctx, "again")
+		if err == nil {
+			break
+		}
+		if time.Since(start) > answered || !pause(ctx, 50*time.Millisecond) {
+			return wronged("no new session %v after there was room again: %w", time.Since(start), err)
+		}
+	}
+	if err := s.bulk(ctx, reserved+1); err != nil {
+		return err
+	}
+	if err := s.reservedSeqs(); err != nil {
+		return err
+	}
+	r.fact("with room again, and the same process: sessions after %v, seqs reserved", time.Since(start).Round(time.Millisecond))
+	return nil
+}
+
+// reservedSeqs checks that the file which a crash leaves behind knows of all seqs in use.
+func (s *stage) reservedSeqs() error {
+	text, err := os.ReadFile(s.path("last-seq"))
+	if err != nil {
+		return err
+	}
+	n, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64)
+	if newest := s.newest(); err != nil || n < newest {
+		return wronged("seqs up to %q are reserved, and %d was given out", text, newest)
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package proof
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// diskSize is the data directory's: the database takes some hundred KiB.
+const diskSize = "4m"
+
+// mounted has a daemon run with a small file system as its data directory, which it alone sees.
+func (o *ChaosOptions) mounted(d *daemon) {
+	d.program = append(append(append([]string(nil), o.Self...), "mounted", d.dir, diskSize), d.program...)
+	d.mounts = true
+}
+
+// inMounts calls f on a thread that stands in the process's mount namespace. The thread doesn't
+// come back: it ends with its goroutine.
+func inMounts(pid int, f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		done <- func() error {
+			ns, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
+			if err != nil {
+				return err
+			}
+			defer ns.Close()
+			if err := unix.Unshare(unix.CLONE_FS); err != nil {
+				return fmt.Errorf("unshare: %w", err)
+			}
+			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS); err != nil {
+				return fmt.Errorf("entering a mount namespace: %w", err)
+			}
+			return f()
+		}()
+	}()
+	err := <-done
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("%w: %w; it needs root", errAbsent, err)
+	}
+	return err
+}
+
+// hideBehindReadOnly puts the folder itself over the folder, read-only: what is open can be
+// written to, nothing can be opened for that or made.
+func hideBehindReadOnly(folder string) error {
+	if err := unix.Mount(folder, folder, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("binding %s: %w", folder, err)
+	}
+	if err := unix.Mount("", folder, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		return fmt.Errorf("making %s read-only: %w", folder, err)
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package proof
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/busbar-ws/busbar/internal/leaks"
+)
+
+// program is the daemon, built for these tests.
+var program string
+
+// helperWord stands in front of what RunHelper is to do.
+const helperWord = "helper-of-chaos"
+
+// TestMain is two programs: the tests, and the helpers that chaos starts.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == helperWord {
+		if err := RunHelper(os.Args[2:], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	folder, err := os.MkdirTemp("", "busbar-proof-test")
+	if err == nil {
+		program, err = build(folder)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	leaks.MainThen(m, func() { os.RemoveAll(folder) })
+}
+
+func build(folder string) (string, error) {
+	program := filepath.Join(folder, "busbar")
+	args := []string{"build", "-o", program}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, "github.com/busbar-ws/busbar/cmd/busbar")...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building busbar: %w\n%s", err, out)
+	}
+	return program, nil
+}
+
+// make soak, in small.
+func TestSoak(t *testing.T) {
+	t.Parallel()
+	r, err := Soak(t.Context(), SoakOptions{
+		Program: []string{program}, Duration: 10 * time.Second, Steady: 4, Churners: 12, Limpers: 3, Storm: 20,
+		Rate: 10, Storms: 4 * time.Second, Every: time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table bytes.Buffer
+	if err := r.WriteTable(&table); err != nil {
+		t.Fatal(err)
+	}
+	if r.Failed != "" {
+		t.Errorf("%s\n%s", r.Failed, &table)
+	}
+	t.Log(table.String())
+}
+
+// make chaos, in small.
+func TestChaos(t *testing.T) {
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			r, err := Chaos(t.Context(), ChaosOptions{
+				Program: []string{program}, Self: []string{os.Args[0], helperWord}, Only: []string{s.name},
+				Clients: 20, Rounds: 3, Load: 500 * time.Millisecond, Pause: 12 * time.Second,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var table bytes.Buffer
+			if err := r.WriteTable(&table); err != nil {
+				t.Fatal(err)
+			}
+			t.Log(table.String())
+			if r.Failed != "" {
+				t.Error(r.Failed)
+			}
+		})
+	}
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/busbar-ws/busbar/bench/proof"
+)
+
+func builtDaemon(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "busbar")
+	if out, err := exec.Command("go", "build", "-o", program, "../busbar").CombinedOutput(); err != nil {
+		t.Fatalf("building busbar: %v\n%s", err, out)
+	}
+	return program
+}
+
+func TestProofsPrintATableAndWriteJSON(t *testing.T) {
+	program := builtDaemon(t)
+	path := filepath.Join(t.TempDir(), "result.json")
+	code, out, errs := try(t, "soak", "-busbar", program, "-duration", "2s", "-slow", "disconnect", "-steady", "2", "-churners", "3",
+		"-limpers", "1", "-storm", "5", "-storms", "1s", "-every", "200ms", "-json", path)
+	if code != exitOK || errs != "" || !strings.Contains(out, "all is back at the start") || !strings.Contains(out, "subscriptions") {
+		t.Errorf("exit %d, %s\n%s", code, errs, out)
+	}
+	var soaked struct{ Result proof.SoakResult }
+	if err := json.Unmarshal([]byte(read(t, path)), &soaked); err != nil || len(soaked.Result.Runs) != 1 || len(soaked.Result.Runs[0].Samples) < 3 {
+		t.Errorf("the JSON: %+v, %v", soaked, err)
+	}
+	code, out, errs = try(t, "chaos", "-busbar", program, "-only", "lock", "-clients", "3", "-load", "100ms", "-json", path)
+	if code != exitOK || errs != "" || !strings.Contains(out, "lock  held") {
+		t.Errorf("exit %d, %s\n%s", code, errs, out)
+	}
+	var record struct{ Result proof.ChaosResult }
+	if err := json.Unmarshal([]byte(read(t, path)), &record); err != nil || len(record.Result.Records) != 1 {
+		t.Errorf("the JSON: %+v, %v", record, err)
+	}
+}
+
+// A daemon that doesn't hold is a failure: here it is one that doesn't exist.
+func TestProofOfADaemonThatEnds(t *testing.T) {
+	for _, command := range []string{"soak", "chaos"} {
+		code, _, errs := try(t, command, "-busbar", "false")
+		if code != exitFailure || !strings.Contains(errs, "starting busbar") {
+			t.Errorf("%s: exit %d, %q", command, code, errs)
+		}
+	}
+}
+
+func TestMistakesOfProofs(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"soak", "-busbar", "/nowhere/busbar"}, "-busbar /nowhere/busbar"},
+		{[]string{"soak", "-busbar", self, "-slow", "never"}, `policy "never"`},
+		{[]string{"soak", "-busbar", self, "-rate", "-1"}, "a rate of -1"},
+		{[]string{"soak", "-busbar", self, "-steady", "-1"}, "-1 steady clients"},
+		{[]string{"soak", "-busbar", self, "more"}, "unexpected argument"},
+		{[]string{"chaos", "-busbar", self, "-only", "flood"}, `"flood" is no scenario`},
+		{[]string{"chaos", "-busbar", self, "-rounds", "-1"}, "-1 rounds"},
+		{[]string{"chaos", "-busbar", self, "-json", "/nowhere/x.json"}, "-json /nowhere/x.json"},
+	} {
+		code, out, errs := try(t, test.args...)
+		if code != exitUsage || !strings.Contains(errs, test.want) || strings.Count(errs, "\n") != 1 || out != "" {
+			t.Errorf("%q: exit %d, %q, printed %q; want a line with %q", test.args, code, errs, out, test.want)
+		}
+	}
+}
