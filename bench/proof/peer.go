@@ -94,7 +94,8 @@ func (p *peer) read(r *bufio.Reader) {
 	defer close(p.ended)
 	for {
 		p.gate.Lock()
-		p.gate.Unlock() //nolint:staticcheck // it waits
+		//lint:ignore SA2001 it waits as long as the client is stalled
+		p.gate.Unlock()
 		h, err := ws.ReadHeader(r)
 		if err == nil && h.Length > maxFrame {
 			err = fmt.Errorf("a frame of %d bytes", h.Length)
