@@ -35,6 +35,10 @@ func (l *Loop) readHead(c *Client) {
 	c.pos = 0
 	request, refusal := wsproto.ParseUpgrade(p[:end])
 	_, _ = c.conn.Discard(end)
+	if c.is(flagLobby) {
+		l.refuseInLobby(c, refusal)
+		return
+	}
 	if refusal == wsproto.RefusalHealthy {
 		l.refuse(c, refusal, CauseProbe)
 		return
@@ -46,6 +50,7 @@ func (l *Loop) readHead(c *Client) {
 	if l.opts.Compression != CompressOff && request.AcceptDeflate() {
 		c.set(flagDeflate)
 	}
+	l.requested(c)
 	c.state = authorising
 	l.handler.Upgrade(c, request)
 }
@@ -79,6 +84,7 @@ func (c *Client) Accept(a Acceptance) {
 		return
 	}
 	l := c.loop
+	l.endHandshake(c)
 	c.Data = a.Data
 	if !a.Expires.IsZero() {
 		c.deadline = deadline(a.Expires)
@@ -137,6 +143,10 @@ func (l *Loop) refuse(c *Client, r *wsproto.Refusal, cause Cause) {
 		c.cause = cause
 	}
 	l.counters.refusedStatus(r.Status)
+	if r.RetryAfter > 0 {
+		r = spreadRetry(*r)
+	}
+	l.endHandshake(c)
 	c.state, c.since = closing, l.now
 	c.set(flagDeaf)
 	l.scratch = r.AppendResponse(l.scratch[:0])
@@ -154,6 +164,7 @@ func (c *Client) AcceptAndClose(answer []byte, code ws.StatusCode, reason string
 	}
 	l := c.loop
 	c.cause = CauseRejected
+	l.endHandshake(c)
 	c.state, c.since = closing, l.now
 	l.scratch = wsproto.AppendClose(append(l.scratch[:0], answer...), code, reason)
 	l.write(c, l.scratch)

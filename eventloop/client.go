@@ -21,14 +21,16 @@ const (
 
 // Flags of a client.
 const (
-	flagDirty    uint8 = 1 << iota // stands in Loop.dirty
-	flagApart                      // not in the feed: held or catching up
-	flagHeld                       // apart, and the feed is kept for it from its position on
-	flagPinged                     // a ping went out and nothing has been heard since
-	flagDeaf                       // what still comes is read and forgotten
-	flagDrained                    // tell the Handler when the outbox has drained
-	flagOverflow                   // apart, and something it was owed is lost
-	flagDeflate                    // compression was negotiated
+	flagDirty    uint16 = 1 << iota // stands in Loop.dirty
+	flagApart                       // not in the feed: held or catching up
+	flagHeld                        // apart, and the feed is kept for it from its position on
+	flagPinged                      // a ping went out and nothing has been heard since
+	flagDeaf                        // what still comes is read and forgotten
+	flagDrained                     // tell the Handler when the outbox has drained
+	flagOverflow                    // apart, and something it was owed is lost
+	flagLobby                       // will be refused whatever it asks for
+	flagWatched                     // the socket is known to the watcher
+	flagDeflate                     // compression was negotiated
 )
 
 // Client is one connection. It is owned by its loop: its methods must only be called
@@ -57,10 +59,9 @@ type Client struct {
 	heard    uint32 // tick of the last bytes from the peer
 	deadline uint32 // Unix seconds at which the client's identity expires, 0 = never
 
-	state   state
-	flags   uint8
-	cause   Cause
-	watched bool // the socket is known to the watcher
+	state state
+	cause Cause
+	flags uint16
 }
 
 // ID is the client's number: below 2^53 and never used again while the engine lives.
@@ -72,9 +73,9 @@ func (c *Client) Loop() *Loop { return c.loop }
 // Open is true from acceptance until a Close was sent or the connection ended.
 func (c *Client) Open() bool { return c.state == open }
 
-func (c *Client) is(flag uint8) bool { return c.flags&flag != 0 }
-func (c *Client) set(flag uint8)     { c.flags |= flag }
-func (c *Client) unset(flag uint8)   { c.flags &^= flag }
+func (c *Client) is(flag uint16) bool { return c.flags&flag != 0 }
+func (c *Client) set(flag uint16)     { c.flags |= flag }
+func (c *Client) unset(flag uint16)   { c.flags &^= flag }
 
 // box is the client's outbox, made when there is none.
 func (c *Client) box() *outbox {

@@ -20,6 +20,7 @@ func (l *Loop) onTick() {
 	l.readClock()
 	l.checkLagging()
 	l.sweepMeters()
+	l.dropSilent()
 	n := len(l.roster.clients)
 	from, to := n*l.phase/roundTicks, n*(l.phase+1)/roundTicks
 	l.phase = (l.phase + 1) % roundTicks
@@ -44,7 +45,7 @@ func (l *Loop) visit(c *Client, unix int64) {
 	age := l.now - c.since
 	switch c.state {
 	case handshaking, authorising:
-		if age > ticks(l.opts.HandshakeTimeout) {
+		if age > ticks(l.opts.HandshakeTimeout) || c.is(flagLobby) && age > ticks(lobbyTime) {
 			l.handshakeTimeout(c)
 		}
 	case closing:

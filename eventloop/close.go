@@ -77,6 +77,7 @@ func (l *Loop) drop(c *Client, cause Cause) {
 		c.cause = cause
 	}
 	l.depart(c)
+	l.endHandshake(c)
 	c.state = gone
 	if l.current == c {
 		l.doomed = true
@@ -95,6 +96,7 @@ func (l *Loop) ended(c *Client, err error) {
 	}
 	defer l.counters.closed[c.cause].Add(1) // whatever panics on the way
 	l.depart(c)
+	l.endHandshake(c)
 	c.state = gone
 	l.freeOutbox(c)
 	if c.decoder != nil {

@@ -20,7 +20,9 @@ import (
 const fewDescriptors = "BUSBAR_TEST_FEW_DESCRIPTORS"
 
 // serveWithFewDescriptors is the other process: it publishes each line that it is sent
-// and says how many connections there are.
+// and says how many connections there are. At the line hog it opens all descriptors that it
+// can get, at release it closes them, and at errors it says how many accepts have failed, at
+// count how many connections there are, and at shuts how often gates were shut for want of room.
 func serveWithFewDescriptors() int {
 	var limit uint64
 	fmt.Sscan(os.Getenv(fewDescriptors), &limit)
@@ -38,6 +40,7 @@ func serveWithFewDescriptors() int {
 		return 1
 	}
 	fmt.Println(e.Addr(), e.Capacity().Connections)
+	var hog hog
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		select {
 		case <-e.Failed():
@@ -45,11 +48,45 @@ func serveWithFewDescriptors() int {
 			return 1
 		default:
 		}
-		e.Publish(text("%s", lines.Text()), nil)
-		fmt.Println(e.Connections())
+		switch lines.Text() {
+		case "hog":
+			fmt.Println(hog.take())
+		case "release":
+			fmt.Println(hog.release())
+		case "errors":
+			fmt.Println(e.Stats().AcceptErrors)
+		case "count":
+			fmt.Println(e.Connections())
+		case "shuts":
+			fmt.Println(e.Stats().GateShuts["room"])
+		default:
+			e.Publish(text("%s", lines.Text()), nil)
+			fmt.Println(e.Connections())
+		}
 	}
 	e.Stop()
 	return 0
+}
+
+// hog is descriptors that are open for no reason.
+type hog []int
+
+func (h *hog) take() (n int) {
+	for {
+		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return len(*h)
+		}
+		*h = append(*h, fd)
+	}
+}
+
+func (h *hog) release() (n int) {
+	for _, fd := range *h {
+		unix.Close(fd)
+	}
+	n, *h = len(*h), nil
+	return n
 }
 
 // fewServer is that process as the test sees it.
@@ -61,11 +98,14 @@ type fewServer struct {
 	capacity int
 }
 
-func startFewServer(t *testing.T, limit int) *fewServer {
+func startFewServer(t *testing.T, limit int, tune ...func(*exec.Cmd)) *fewServer {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", fewDescriptors, limit))
 	cmd.Stderr = os.Stderr
+	for _, f := range tune {
+		f(cmd)
+	}
 	in, err := cmd.StdinPipe()
 	must(t, err)
 	out, err := cmd.StdoutPipe()
@@ -178,5 +218,54 @@ func knock(t *testing.T, e *Engine) {
 	}
 	for range 100 {
 		<-done
+	}
+}
+
+// When somebody else in the process takes every descriptor, accept does fail. Nobody loses
+// anything by it, and those who come meanwhile are let in when there are descriptors again.
+func TestNoDescriptorLeft(t *testing.T) {
+	t.Parallel()
+	s := startFewServer(t, 120)
+	in := []*peer{dial(t, s.engine, ""), dial(t, s.engine, "")}
+	for round := range 3 {
+		if n := s.publish("hog"); n < 40 {
+			t.Fatalf("only %d descriptors were left to take", n)
+		}
+		failed := s.publish("errors")
+		var waiting []*peer
+		for range 8 {
+			p := connect(t, s.engine)
+			p.write(request(""))
+			waiting = append(waiting, p)
+		}
+		eventually(t, "accepting fails", func() bool { return s.publish("errors") > failed })
+		s.reach(in, fmt.Sprint("without descriptors ", round))
+		failed = s.publish("errors")
+		s.reach(in, "still without")
+		// Loops don't try in vain all the time, but now and then.
+		if more := s.publish("errors") - failed; more > 100 {
+			t.Errorf("%d accepts have failed while a message was sent", more)
+		}
+		s.publish("release")
+		for _, p := range waiting {
+			p.upgraded()
+		}
+		s.reach(in, "with descriptors")
+		for _, p := range waiting {
+			p.skipTo("with descriptors") // one may have got a descriptor that something else let go of
+		}
+		in = append(in, waiting...)
+	}
+}
+
+// skipTo reads up to the message.
+func (p *peer) skipTo(message string) {
+	p.t.Helper()
+	for {
+		f, err := p.read()
+		must(p.t, err)
+		if string(f.Payload) == message {
+			return
+		}
 	}
 }

@@ -39,12 +39,17 @@ type Engine struct {
 	deflation   deflation
 	addresses   *addressCap
 	book        *rates.Book
+	lobby       atomic.Int64 // descriptors of those beyond capacity
 	draining    atomic.Bool
 	running     atomic.Bool // Start has succeeded
 	asked       atomic.Bool // to stop
 	stopping    atomic.Bool // gnet is closing its pollers, or has
 	panics      PanicLog
 	troubles    sync.Map // causes with proxies that were logged
+
+	gates        gates
+	room         room
+	acceptErrors atomic.Uint64
 
 	background context.Context
 	gnet       gnet.Engine
@@ -105,8 +110,10 @@ func (e *Engine) Start() (err error) {
 	}
 	defer port.release()
 	e.addr = port.addr
+	e.room.files.open()
 	if err := e.run(port); err != nil {
 		e.watcher.close()
+		e.room.files.close()
 		return err
 	}
 	e.running.Store(true)
@@ -127,7 +134,7 @@ func (e *Engine) run(port *reservedPort) error {
 	go func() {
 		e.err = gnet.Run((*events)(e), port.gnetAddr(), gnet.WithOptions(gnet.Options{
 			NumEventLoop: e.opts.Loops, ReusePort: true, ReuseAddr: true, Ticker: true,
-			SocketSendBuffer: e.opts.SendBuffer, Logger: gnetLog{e.opts.Log},
+			SocketSendBuffer: e.opts.SendBuffer, Logger: gnetLog{e.opts.Log, e},
 		}))
 		if e.err == nil && !e.asked.Load() {
 			e.err = errEnded

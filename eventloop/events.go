@@ -21,11 +21,18 @@ func (ev *events) OnBoot(g gnet.Engine) gnet.Action {
 
 // OnShutdown is called before gnet closes its pollers, whose descriptors must not be
 // written to from there on. Connections end by OnClose.
-func (ev *events) OnShutdown(gnet.Engine) { ev.stopping.Store(true) }
+func (ev *events) OnShutdown(gnet.Engine) {
+	ev.stopping.Store(true)
+	ev.gates.end()
+}
 
 // OnTick is called first when all loops run, and then every tick.
 func (ev *events) OnTick() (time.Duration, gnet.Action) {
-	ev.bootOnce.Do(func() { close(ev.booted) })
+	ev.bootOnce.Do(func() {
+		(*Engine)(ev).openGates()
+		close(ev.booted)
+	})
+	(*Engine)(ev).checkRoom()
 	for _, l := range ev.loops {
 		if l.gnet.Load() != nil && l.ticking.CompareAndSwap(false, true) {
 			l.post(task{run: (*Loop).onTick})
@@ -34,17 +41,15 @@ func (ev *events) OnTick() (time.Duration, gnet.Action) {
 	return tick, gnet.None
 }
 
-// OnOpen takes a connection in, gives it to another loop, or refuses it. gnet has
-// accepted it already: refusing here, and not at accept, is what keeps the engine alive
-// when descriptors run out.
+// OnOpen takes a connection in, gives it to another loop, or refuses it.
 func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 	e := (*Engine)(ev)
-	counted := false // for its address, and not a client yet: OnClose won't give that back
+	var placed *Client // counted, and perhaps not known to gnet: OnClose won't give that back
 	defer func() {
 		if r := recover(); r != nil {
 			e.loopFor(conn.EventLoop()).panicked(nil, r)
-			if counted {
-				e.addresses.release(peerAddr(conn))
+			if placed != nil && conn.Context() != placed {
+				e.leave(placed)
 			}
 			action = gnet.Close
 		}
@@ -54,53 +59,73 @@ func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 		return nil, gnet.None
 	}
 	l := e.loopFor(conn.EventLoop())
-	n := int64(0) // what comes from another loop has its place already
-	m, arrived := conn.Context().(*move)
-	if arrived {
-		m.opened = true
-		l.counters.moved.Add(1)
-		conn.SetContext(nil)
-	} else {
-		l.connections.Add(1)
-		n = e.connections.Add(1)
-	}
-	addr := peerAddr(conn)
-	fronted := e.opts.fronted(addr)
-	switch {
-	case e.draining.Load():
-		return l.turnAway(CauseDraining)
-	case n > int64(e.capacity.Connections):
-		return l.turnAway(CauseCapacity)
-	case e.opts.uninvited(addr):
-		e.proxyTrouble(CauseUntrustedProxy, "a connection that comes from no trusted proxy was closed", "from", addr)
-		return l.turnAway(CauseUntrustedProxy)
-	case !arrived && l.giveAway(conn):
-		return nil, gnet.Close
-	case !fronted && !e.addresses.acquire(addr):
-		return l.turnAway(CauseAddressCap)
-	}
-	counted = !fronted
-	l.opened++
 	l.readClock()
 	c := &Client{conn: conn, loop: l, fd: int32(conn.Fd()), since: l.now, heard: l.now}
-	if !l.roster.add(c) {
-		if !fronted {
-			e.addresses.release(addr)
+	if m, arrived := conn.Context().(*move); arrived { // and has its place already
+		m.opened = true
+		l.counters.moved.Add(1)
+	} else {
+		l.accepted()
+		var ok bool
+		if c.cause, ok = e.place(l); !ok {
+			return turnAway(c, c.cause)
 		}
-		return l.turnAway(CauseCapacity)
+		if c.cause != CauseUnknown {
+			c.set(flagLobby)
+		} else if l.giveAway(conn) {
+			return nil, gnet.Close
+		}
 	}
-	if fronted {
-		l.awaitHeader(c)
+	placed = c
+	if cause := l.takeIn(c); cause != CauseUnknown {
+		e.leave(c)
+		return turnAway(c, cause)
 	}
-	conn.SetContext(c)
-	counted = false
-	e.setOptions(int(c.fd))
 	return nil, gnet.None
 }
 
-// turnAway closes a connection that has no Client; OnClose gives its place back.
-func (l *Loop) turnAway(cause Cause) ([]byte, gnet.Action) {
-	l.counters.closed[cause].Add(1)
+// takeIn begins a client's handshake, or says why not. A panic gives back what it has counted.
+func (l *Loop) takeIn(c *Client) Cause {
+	e, addr := l.engine, peerAddr(c.conn)
+	fronted := e.opts.fronted(addr)
+	counted := false
+	defer func() {
+		if counted && c.conn.Context() != c {
+			e.addresses.release(addr)
+		}
+	}()
+	switch {
+	case e.opts.uninvited(addr):
+		e.proxyTrouble(CauseUntrustedProxy, "a connection that comes from no trusted proxy was closed", "from", addr)
+		return CauseUntrustedProxy
+	case !c.is(flagLobby) && e.draining.Load():
+		return CauseDraining
+	case l.gate.Load() == nil && l.handshakes.count >= l.opts.MaxHandshakes: // nothing keeps them outside
+		return CauseCapacity
+	case !fronted && !e.addresses.acquire(addr):
+		return CauseAddressCap
+	}
+	counted = !fronted
+	if !l.roster.add(c) {
+		return CauseCapacity
+	}
+	l.opened++
+	l.startHandshake(c)
+	if fronted {
+		l.awaitHeader(c)
+	}
+	c.conn.SetContext(c)
+	e.setOptions(int(c.fd))
+	return CauseUnknown
+}
+
+// turnedAway is the context of a connection that nothing has to be given back for.
+type turnedAway struct{}
+
+// turnAway closes a connection without a word.
+func turnAway(c *Client, cause Cause) ([]byte, gnet.Action) {
+	c.loop.counters.closed[cause].Add(1)
+	c.conn.SetContext(turnedAway{})
 	return nil, gnet.Close
 }
 
@@ -148,19 +173,14 @@ func (l *Loop) read(c *Client) {
 func (ev *events) OnClose(conn gnet.Conn, err error) gnet.Action {
 	e := (*Engine)(ev)
 	switch c := conn.Context().(type) {
-	case movedAway:
-		return gnet.None
 	case *turn:
 		c.loop.turn = nil
-		return gnet.None
 	case *Client:
 		c.loop.guard(nil, func() { c.loop.ended(c, err) })
 		c.loop.uncount(c)
 		c.state = gone // after a panic too: its descriptor will be somebody else's
+		e.leave(c)
 	}
-	e.loopFor(conn.EventLoop()).connections.Add(-1)
-	e.connections.Add(-1)
-	e.checkEmpty()
 	return gnet.None
 }
 

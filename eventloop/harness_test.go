@@ -174,8 +174,16 @@ func admitted(t testing.TB, e *Engine, from net.IP) (*peer, bool) {
 		p.Close()
 		return nil, false
 	}
-	p.upgraded()
-	return p, true
+	switch got := p.status(); got {
+	case http.StatusSwitchingProtocols:
+		return p, true
+	case http.StatusServiceUnavailable:
+		p.Close()
+		return nil, false
+	default:
+		t.Fatalf("upgrade answered with %d", got)
+		return nil, false
+	}
 }
 
 // smallReceive gives a client a window of a few KB.

@@ -16,6 +16,7 @@ var ErrDescriptors = errors.New("descriptor limit too low")
 // Capacity says how many connections there can be.
 type Capacity struct {
 	Connections int
+	Lobby       int    // connections beyond these that are told to come back later
 	Descriptors int    // RLIMIT_NOFILE as it is now
 	LimitedBy   string // what would have to change for more, in words
 
@@ -24,11 +25,12 @@ type Capacity struct {
 
 // Each loop has a listener, an epoll set, an eventfd and its turn's two sockets, four while
 // these are opened, and may have accepted one connection that OnOpen hasn't refused yet.
-// The watcher has two, and connections on their way between loops have one more each
+// The watcher has two, the figures of the host's file table come from one, and one is open
+// now and then to see what a loop's epoll set holds or whether there are any left. Connections on their way between loops have one more each
 // (movesAtOnce).
 const (
 	descriptorsPerLoop = 8
-	descriptorsShared  = 2
+	descriptorsShared  = 4
 )
 
 func capacityFor(o *Options) (Capacity, error) {
@@ -43,7 +45,13 @@ func capacityFor(o *Options) (Capacity, error) {
 		return Capacity{}, fmt.Errorf("%w: %d descriptors, of which the server needs %d for itself; raise it (ulimit -n)",
 			ErrDescriptors, limit, own)
 	}
-	c := Capacity{Connections: room, Descriptors: limit, moves: moves,
+	lobby := lobbySize(room, room)
+	if o.MaxConnections > 0 {
+		lobby = lobbySize(min(o.MaxConnections, room), room)
+	}
+	room -= lobby
+	own += lobby
+	c := Capacity{Connections: room, Lobby: lobby, Descriptors: limit, moves: moves,
 		LimitedBy: fmt.Sprintf("the descriptor limit of %d (ulimit -n), %d of them reserved", limit, own)}
 	if o.MaxConnections > 0 && o.MaxConnections < room {
 		c.Connections, c.LimitedBy = o.MaxConnections, "-max-connections"

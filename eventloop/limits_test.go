@@ -90,8 +90,11 @@ func TestCapacityOfDescriptors(t *testing.T) {
 	o := Options{Loops: 2, Reserve: 30}
 	c, err := capacityFor(&o)
 	must(t, err)
-	if c.Descriptors != limit || c.Connections >= limit-o.Reserve || c.Connections < limit-o.Reserve-20-movesAtMost {
+	if c.Descriptors != limit || c.Connections >= limit-o.Reserve || c.Connections < limit-o.Reserve-20-movesAtMost-limit/64 {
 		t.Errorf("of %d descriptors, 30 of them reserved, %d are for clients", limit, c.Connections)
+	}
+	if c.Lobby < 16 || c.Lobby > 1024 || c.Connections+c.Lobby > limit-o.Reserve {
+		t.Errorf("of %d descriptors %d are for clients and %d for the lobby", limit, c.Connections, c.Lobby)
 	}
 	o.MaxConnections = 7
 	if c, err = capacityFor(&o); err != nil || c.Connections != 7 || c.LimitedBy != "-max-connections" {
@@ -109,6 +112,8 @@ func TestOptionsAreChecked(t *testing.T) {
 		"max connections": {MaxConnections: -1},
 		"max message in":  {MaxMessageIn: 10},
 		"queue":           {QueueMessages: -1},
+		"accept burst":    {AcceptBurst: -1},
+		"max handshakes":  {MaxHandshakes: -1},
 		"lag":             {LagTime: time.Millisecond},
 		"ping interval":   {PingInterval: time.Millisecond},
 	} {

@@ -55,7 +55,10 @@ type Loop struct {
 	woken     bool // the mailbox had messages in it
 	iov       []unix.Iovec
 	delay     delay
-	turn      *turn // nil before there is one
+	pace      bucket
+	paceTimer *time.Timer          // opens the gate
+	gate      atomic.Pointer[gate] // nil: not known yet, or there is none
+	turn      *turn                // nil before there is one
 
 	entries  []entry  // taken from the mailbox, reused
 	writable []uint32 // the same
@@ -64,7 +67,9 @@ type Loop struct {
 	held     int // clients for which the feed is kept though they aren't lagging
 	boxes    []*outbox
 
-	meters  meters
+	meters     meters
+	handshakes handshakes
+
 	current *Client          // whose bytes are being read; it isn't closed before that is over
 	doomed  bool             // current is to be closed
 	now     uint32           // in ticks since the engine started
@@ -80,6 +85,7 @@ func newLoop(index int, e *Engine) *Loop {
 		roster:  newRoster(index),
 		subs:    subs.NewIndex(e.table, index),
 		pending: make(map[pendingKey]*pendingSubscription),
+		pace:    newBucket(e.opts.AcceptRate, e.opts.AcceptBurst),
 		iov:     make([]unix.Iovec, 0, pumpPieces),
 		meters:  meters{open: make(map[uint32]*rates.Meter)},
 	}

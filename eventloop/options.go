@@ -41,6 +41,14 @@ type Options struct {
 	// TrustedProxies are the addresses that proxies connect from. They may claim any address
 	// for their clients, so nobody else must be able to connect from there.
 	TrustedProxies []netip.Prefix
+	// AcceptRate is how many connections a second each loop accepts, AcceptBurst how many at
+	// once; further ones wait in the kernel's queue. Defaults 2,000 and 200; a negative rate:
+	// no limit.
+	AcceptRate  int
+	AcceptBurst int
+	// MaxHandshakes bounds each loop's connections that haven't been upgraded yet, those that
+	// are being authorised included; further ones wait in the kernel's queue. Default 2,048.
+	MaxHandshakes int
 
 	MaxMessageIn int // bytes of a client's message, uncompressed; default 64 KiB
 
@@ -98,6 +106,9 @@ func (o *Options) defaults() {
 	orDefault(&o.Loops, min(runtime.GOMAXPROCS(0), subs.MaxLoops))
 	orDefault(&o.Reserve, 64)
 	orDefault(&o.MaxPerAddress, 64)
+	orDefault(&o.AcceptRate, 2000)
+	orDefault(&o.AcceptBurst, 200)
+	orDefault(&o.MaxHandshakes, 2048)
 	orDefault(&o.MaxMessageIn, 64<<10)
 	if o.MaxPerAddress < 0 {
 		o.Rates.Address = 0
@@ -123,6 +134,8 @@ func (o *Options) validate() error {
 		return fmt.Errorf("proxy protocol: %d is none of the choices", o.ProxyProtocol)
 	case o.ProxyProtocol != ProxyOff && len(o.TrustedProxies) == 0:
 		return errors.New("trusted proxies: none; list the addresses that proxies connect from, or switch the PROXY protocol off")
+	case o.AcceptBurst < 1 || o.MaxHandshakes < 1:
+		return fmt.Errorf("accept burst: %d, max handshakes: %d: both must be at least 1", o.AcceptBurst, o.MaxHandshakes)
 	case o.MaxMessageIn < 125:
 		return fmt.Errorf("max message in: %d bytes is less than a control frame may carry, 125", o.MaxMessageIn)
 	case o.Compression > CompressOn || o.CompressionThreshold < 1:

@@ -17,11 +17,11 @@ func (l *Loop) wait(c *Client) {
 		l.lagging = append(l.lagging, c)
 		l.counters.lagging.Add(1)
 	}
-	if err := l.engine.watcher.arm(c.fd, l.index, c.slot, c.watched); err != nil {
+	if err := l.engine.watcher.arm(c.fd, l.index, c.slot, c.is(flagWatched)); err != nil {
 		l.drop(c, CauseReset)
 		return
 	}
-	c.watched = true
+	c.set(flagWatched)
 }
 
 func (l *Loop) stopWaiting(o *outbox) {

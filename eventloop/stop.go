@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/wsproto"
 )
 
 // Drain refuses new connections from here on, sends Close with the code and reason to
@@ -14,7 +16,11 @@ func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) e
 	e.checkEmpty()
 	err := e.Each(ctx, func(l *Loop) {
 		for _, c := range l.roster.clients {
-			if c != nil && c.state != closing {
+			switch {
+			case c == nil || c.state == closing:
+			case c.state == authorising:
+				l.refuse(c, wsproto.RefuseDraining, CauseDraining)
+			case !c.is(flagLobby):
 				c.Close(code, reason, CauseDraining)
 			}
 		}
@@ -51,5 +57,6 @@ func (e *Engine) Stop() {
 		_ = e.gnet.Stop(context.Background())
 		<-e.done
 		e.watcher.close()
+		e.room.files.close()
 	})
 }

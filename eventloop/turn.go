@@ -73,6 +73,9 @@ func (e *Engine) enrollTurn(l *Loop) error {
 	}
 	select {
 	case r := <-result:
+		if r.Err == nil {
+			e.claimGate(l, r.Conn.Fd())
+		}
 		return r.Err
 	case <-e.returned:
 		return nil

@@ -35,7 +35,10 @@ func (l *Loop) rest() {
 }
 
 // gnetLog hands gnet's log lines on; they are about its insides, so most are debug.
-type gnetLog struct{ log *slog.Logger }
+type gnetLog struct {
+	log    *slog.Logger
+	engine *Engine
+}
 
 func (g gnetLog) Debugf(format string, args ...any) {
 	g.log.Debug("gnet: " + fmt.Sprintf(format, args...))
@@ -47,6 +50,10 @@ func (g gnetLog) Warnf(format string, args ...any) {
 	g.log.Debug("gnet: " + fmt.Sprintf(format, args...))
 }
 func (g gnetLog) Errorf(format string, args ...any) {
+	if format == acceptFailure {
+		g.engine.failedAccept(args)
+		return
+	}
 	g.log.Warn("gnet: " + fmt.Sprintf(format, args...))
 }
 func (g gnetLog) Fatalf(format string, args ...any) {

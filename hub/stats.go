@@ -39,6 +39,9 @@ type counters struct {
 type Stats struct {
 	Connections   int    `json:"connections"`   // descriptors in use by clients, handshakes included, now
 	Capacity      int    `json:"capacity"`      // the most there may be
+	Lobby         int    `json:"lobby"`         // beyond capacity, which are told to come back later, now
+	Handshakes    int    `json:"handshakes"`    // connections that haven't been upgraded yet, now
+	GatesShut     int    `json:"gates_shut"`    // loops whose newcomers wait in the kernel's queue, now
 	Clients       int    `json:"clients"`       // connected and authenticated, now
 	Lagging       int    `json:"lagging"`       // of them, behind, now
 	Deflating     int    `json:"deflating"`     // of them, with compression, now
@@ -65,10 +68,13 @@ type Stats struct {
 	Flushes         uint64            `json:"flushes"` // that had something for everyone
 	MessagesIn      uint64            `json:"messages_in"`
 	BytesIn         uint64            `json:"bytes_in"`
-	Dropped         map[string]uint64 `json:"dropped"` // messages, by cause
-	Closed          map[string]uint64 `json:"closed"`  // connections ended or refused, by cause
-	Refused         map[string]uint64 `json:"refused"` // upgrade requests, by class of HTTP status
-	Panics          uint64            `json:"panics"`  // in handlers
+	Dropped         map[string]uint64 `json:"dropped"`       // messages, by cause
+	Closed          map[string]uint64 `json:"closed"`        // connections ended or refused, by cause
+	LobbyAnswers    uint64            `json:"lobby_answers"` // to connections beyond capacity
+	AcceptErrors    uint64            `json:"accept_errors"` // accepts that failed
+	GateShuts       map[string]uint64 `json:"gate_shuts"`    // how often newcomers had to wait in the kernel's queue, by reason
+	Refused         map[string]uint64 `json:"refused"`       // upgrade requests, by class of HTTP status
+	Panics          uint64            `json:"panics"`        // in handlers
 
 	Deflated      uint64 `json:"deflated"`       // messages that were compressed, once each
 	DeflatedFrom  uint64 `json:"deflated_from"`  // their bytes
@@ -83,7 +89,8 @@ func (h *Hub) Stats() Stats {
 	e := h.engine.Stats()
 	c := &h.counters
 	s := Stats{
-		Connections: e.Connections, Capacity: e.Capacity, Clients: h.engine.Clients(),
+		Connections: e.Connections, Capacity: e.Capacity, Lobby: e.Lobby,
+		LobbyAnswers: e.LobbyAnswers, AcceptErrors: e.AcceptErrors, GateShuts: e.GateShuts, Clients: h.engine.Clients(),
 		Published: map[string]uint64{
 			"change": c.changes.Load(), "presence": c.presence.Load(), "topic": c.topics.Load(),
 			"row": c.rows.Load(), "binary": c.binary.Load(),
@@ -110,6 +117,8 @@ func (s *Stats) addLoops(loops []eventloop.LoopStats) {
 		s.Lagging += l.Lagging
 		s.Deflating += l.Deflating
 		s.InflateErrors += l.InflateErrors
+		s.Handshakes += l.Handshakes
+		s.GatesShut += l.GateShut
 		s.Subscriptions += l.Subscriptions
 		s.FramesDelivered += l.FramesOut
 		s.BytesOut += l.BytesOut

@@ -20,6 +20,9 @@ type Config struct {
 	MaxPerIP         int
 	ProxyProtocol    string
 	TrustedProxies   []netip.Prefix
+	AcceptRate       int
+	AcceptBurst      int
+	MaxHandshakes    int
 	HandshakeTimeout time.Duration
 	PingInterval     time.Duration
 	PongTimeout      time.Duration

@@ -19,6 +19,13 @@ func declareNetwork(t *flagTable, cfg *Config) {
 		"take clients' addresses from PROXY protocol headers, version 1 or 2, of the -trusted-proxies; "+
 			"with required nobody else may connect, and a header must come first")
 	t.TrustedProxies(&cfg.TrustedProxies)
+	t.Int(&cfg.AcceptRate, "accept-rate", 2000, 0, maxConnections,
+		"connections a second that each loop accepts; further ones wait in the kernel's queue; 0 = no limit")
+	t.Int(&cfg.AcceptBurst, "accept-burst", 200, 1, maxConnections,
+		"connections that each loop accepts at once before -accept-rate slows it down")
+	t.Int(&cfg.MaxHandshakes, "max-handshakes", 2048, 1, maxConnections,
+		"connections of each loop that haven't been upgraded yet; at the limit further ones wait in the kernel's queue, "+
+			"and those that have sent no request for an eighth of -handshake-timeout are closed")
 	t.Duration(&cfg.HandshakeTimeout, "handshake-timeout", 10*time.Second, time.Second,
 		"how long a connection may take to be upgraded, authentication included")
 	t.Duration(&cfg.PingInterval, "ping-interval", 25*time.Second, time.Second,

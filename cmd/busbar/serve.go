@@ -221,6 +221,7 @@ func orOff(n int) int {
 func (cfg *Config) loopOptions() eventloop.Options {
 	o := eventloop.Options{
 		Listen: cfg.Listen, Loops: cfg.Loops, MaxConnections: cfg.MaxConnections, MaxPerAddress: orOff(cfg.MaxPerIP),
+		AcceptRate: orOff(cfg.AcceptRate), AcceptBurst: cfg.AcceptBurst, MaxHandshakes: cfg.MaxHandshakes,
 		MaxMessageIn: cfg.MaxMessageIn, QueueMessages: cfg.QueueMessages, QueueBytes: cfg.QueueBytes,
 		LagTime: cfg.LagTime, LagBytes: cfg.LagBytes, HandshakeTimeout: cfg.HandshakeTimeout,
 		PingInterval: cfg.PingInterval, PongTimeout: cfg.PongTimeout,

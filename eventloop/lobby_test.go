@@ -1,0 +1,162 @@
+package eventloop
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// ask sends a request and reads the whole answer.
+func (p *peer) ask(head string) *http.Response {
+	p.t.Helper()
+	p.write(head)
+	answer, err := http.ReadResponse(p.r, nil)
+	must(p.t, err)
+	_, err = io.Copy(io.Discard, answer.Body)
+	must(p.t, err)
+	answer.Body.Close()
+	return answer
+}
+
+// expectRetry wants 503 and a Retry-After of that and up to twice as much.
+func (p *peer) expectRetry(least int) {
+	p.t.Helper()
+	answer := p.ask(request(""))
+	after, err := strconv.Atoi(answer.Header.Get("Retry-After"))
+	if answer.StatusCode != http.StatusServiceUnavailable || err != nil || after < least || after > 2*least {
+		p.t.Errorf("status %d, Retry-After %q", answer.StatusCode, answer.Header.Get("Retry-After"))
+	}
+	p.expectEnd()
+}
+
+const health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+// Whoever comes when the server is full is told so by HTTP, and costs nobody a place.
+func TestFullServerSaysSo(t *testing.T) {
+	t.Parallel()
+	const most = 3
+	e := start(t, &host{}, func(o *Options) { o.MaxConnections = most })
+	var in []*peer
+	for range most {
+		in = append(in, dial(t, e, ""))
+	}
+	for range 40 { // more than fit the lobby, one after the other
+		p := connect(t, e)
+		p.expectRetry(5)
+		p.Close()
+		eventually(t, "the lobby is empty", func() bool { return e.Stats().Lobby == 0 })
+	}
+	if answer := connect(t, e).ask(health); answer.StatusCode != http.StatusOK {
+		t.Errorf("a full server's health is %d", answer.StatusCode)
+	}
+	if answer := connect(t, e).ask("POST / HTTP/1.1\r\nHost: x\r\n\r\n"); answer.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("a bad request: %d", answer.StatusCode)
+	}
+	e.Publish(text("inside"), nil)
+	for _, p := range in {
+		p.expect(ws.OpText, "inside")
+	}
+	if s := e.Stats(); s.LobbyAnswers != 42 || s.Connections != most {
+		t.Errorf("%d answers, %d connections", s.LobbyAnswers, s.Connections)
+	}
+	eventually(t, "the probe's connection has ended", func() bool { return closedBy(e, CauseProbe) == 1 })
+	in[0].Close()
+	eventually(t, "one has gone", func() bool { return e.Connections() < most })
+	dial(t, e, "")
+}
+
+// The lobby is bounded in places and in time, and a place in it is no connection's.
+func TestLobbyIsBounded(t *testing.T) {
+	t.Parallel()
+	e := start(t, &host{}, func(o *Options) { o.MaxConnections = 1 })
+	in := dial(t, e, "")
+	var silent []*peer
+	for range e.Capacity().Lobby {
+		silent = append(silent, connect(t, e))
+	}
+	eventually(t, "the lobby is full", func() bool { return e.Stats().Lobby == len(silent) })
+	connect(t, e).expectEnd()
+	silent[0].expectRetry(5)
+	in.Close()
+	eventually(t, "one has gone", func() bool { return e.Connections() == 0 })
+	dial(t, e, "") // though the lobby is full of silent ones
+	began := time.Now()
+	for _, p := range silent[1:] {
+		p.expectEnd()
+	}
+	if took := time.Since(began); took > 8*time.Second { // the handshake timeout is 10 s
+		t.Errorf("silent ones may stay for %v", took)
+	}
+	eventually(t, "the lobby is empty", func() bool { return e.Stats().Lobby == 0 })
+	if n, want := closedBy(e, CauseCapacity), len(silent)+1; n != want {
+		t.Errorf("%d were refused for capacity, want %d", n, want)
+	}
+}
+
+// While the engine drains newcomers are told to go elsewhere, and probes too.
+func TestDrainingServerSaysSo(t *testing.T) {
+	t.Parallel()
+	e := start(t, &host{}, func(o *Options) { o.Loops = 1; o.SendBuffer = 4096 })
+	stays := dial(t, e, "") // doesn't answer Close, so that draining goes on
+	over, stop := context.WithCancel(t.Context())
+	drained := make(chan error, 1)
+	go func() { drained <- e.Drain(over, ws.StatusGoingAway, "bye") }()
+	stays.expectClose(ws.StatusGoingAway)
+	connect(t, e).expectRetry(2)
+	if answer := connect(t, e).ask(health); answer.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a draining server's health is %d", answer.StatusCode)
+	}
+	stop()
+	<-drained
+}
+
+// A request that is being decided about when draining begins is answered.
+func TestDrainAnswersThoseBeingAuthorised(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{})
+	e := start(t, &host{onUpgrade: func(*Client, *wsproto.Request) { close(asked) }})
+	p := connect(t, e)
+	p.write(request(""))
+	<-asked
+	done := make(chan error, 1)
+	go func() { done <- e.Drain(t.Context(), ws.StatusGoingAway, "bye") }()
+	if got := p.status(); got != http.StatusServiceUnavailable {
+		t.Errorf("status %d", got)
+	}
+	p.Close()
+	must(t, <-done)
+}
+
+// The lobby's places are an address's too.
+func TestLobbyAndAddressCap(t *testing.T) {
+	t.Parallel()
+	e := start(t, &host{}, func(o *Options) { o.MaxConnections, o.MaxPerAddress = 1, 2 })
+	dial(t, e, "")
+	connect(t, e)
+	eventually(t, "one is in the lobby", func() bool { return e.Stats().Lobby == 1 })
+	connect(t, e).expectEnd()
+	other, err := tryConnect(t, e, net.IPv4(127, 0, 1, 9))
+	must(t, err)
+	other.expectRetry(5)
+	if e.Stats().Closed["address_cap"] != 1 {
+		t.Errorf("%v", e.Stats().Closed)
+	}
+}
+
+func TestLobbySize(t *testing.T) {
+	for _, c := range []struct{ connections, descriptors, want int }{
+		{1, 1, 0}, {80, 80, 5}, {6, 20000, 16}, {20000, 20000, 312}, {1_000_000, 1_000_000, 1024}, {1000, 1000, 16},
+	} {
+		if got := lobbySize(c.connections, c.descriptors); got != c.want {
+			t.Errorf("%d of %d: %d, want %d", c.connections, c.descriptors, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package eventloop
+
+import (
+	"testing"
+	"time"
+)
+
+func TestBucket(t *testing.T) {
+	b := newBucket(1000, 5)
+	now := time.Hour // full for long
+	for i := range 4 {
+		if wait := b.take(now); wait != 0 {
+			t.Fatalf("number %d has to wait %v", i, wait)
+		}
+	}
+	// Five at once are back after 5 ms; there are none for 10 ms of 1,000/s in a burst of 5.
+	if wait := b.take(now); wait != 5*time.Millisecond {
+		t.Fatalf("the last one: %v", wait)
+	}
+	if wait := b.take(now); wait != 6*time.Millisecond { // came all the same
+		t.Fatalf("one too many: %v", wait)
+	}
+	now += 6 * time.Millisecond
+	for i := range 4 {
+		if wait := b.take(now); wait != 0 {
+			t.Fatalf("after the wait, number %d: %v", i, wait)
+		}
+	}
+	if wait := b.take(now); wait == 0 {
+		t.Error("more than a burst")
+	}
+}
+
+// Over any time no more are let in than the burst and what the rate gives.
+func TestBucketOverTime(t *testing.T) {
+	for _, c := range []struct{ rate, burst int }{{3, 1}, {10, 10}, {500, 20}, {20000, 64}, {100, 1000}} {
+		b := newBucket(c.rate, c.burst)
+		now, taken := time.Duration(0), 0
+		const long = 20 * time.Second
+		for now < long {
+			taken++
+			now += b.take(now)
+			now += 10 * time.Microsecond
+		}
+		want := c.burst + c.rate*int(long/time.Second)
+		if taken > want || taken < want*9/10 {
+			t.Errorf("%d/s, %d at once: %d in %v, want about %d and no more", c.rate, c.burst, taken, long, want)
+		}
+	}
+	off := newBucket(-1, 1)
+	for range 100 {
+		if off.take(0) != 0 {
+			t.Fatal("no limit, and a wait")
+		}
+	}
+}
+
+// A loop accepts its burst at once and the rest at its rate, and everybody gets in.
+func TestAcceptingIsPaced(t *testing.T) {
+	t.Parallel()
+	const rate, burst, many = 40, 5, 45
+	e, _, _ := gated(t, &host{}, func(o *Options) { o.AcceptRate, o.AcceptBurst = rate, burst })
+	began := time.Now()
+	var all []*peer
+	for range many {
+		p := connect(t, e)
+		p.write(request(""))
+		all = append(all, p)
+	}
+	for _, p := range all {
+		p.upgraded()
+	}
+	if least := time.Second * (many - burst - 1) / rate; time.Since(began) < least {
+		t.Errorf("%d were let in within %v, less than %v", many, time.Since(began), least)
+	}
+	if e.Stats().GateShuts["pace"] == 0 {
+		t.Error("no gate was shut")
+	}
+}
