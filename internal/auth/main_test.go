@@ -29,7 +29,9 @@ func TestMain(m *testing.M) {
 	}
 	before := openFiles()
 	// Current ones are those that packages start when they are loaded.
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent(), goleak.Cleanup(func(status int) {
+	// Those of gnet wait ten seconds for more to do after a server has stopped.
+	idle := goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*goWorker).run.func1")
+	goleak.VerifyTestMain(m, goleak.IgnoreCurrent(), idle, goleak.Cleanup(func(status int) {
 		deadline := time.Now().Add(5 * time.Second) // connections are closed in the background
 		left := leaked(before)
 		for len(left) > 0 && time.Now().Before(deadline) {
