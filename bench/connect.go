@@ -27,6 +27,7 @@ type connectPlan struct {
 	Token   string        `json:"token,omitempty"` // bearer token of every client
 	Roles   roles         `json:"roles,omitzero"`
 	Stall   time.Duration `json:"stall"`           // without any progress; ends connecting
+	Brief   bool          `json:"brief,omitempty"` // who is connected leaves at once
 	Apart   bool          `json:"apart,omitempty"` // this process has a namespace: the addresses behind the server's
 
 	address netip.AddrPort
@@ -172,6 +173,11 @@ func (s *swarm) upgraded(index int32, m *member, b []byte) []byte {
 	record(s.upgrades, now()-m.began)
 	s.pending--
 	s.connected++
+	if s.plan.Brief {
+		s.moved = true
+		s.reset(index, m)
+		return nil
+	}
 	if m.role.is(uncounted) {
 		s.report.Churn.Came++
 	} else {

@@ -14,6 +14,9 @@ type DisturbOptions struct {
 	Sizes   Mixture
 	Stalled float64 // share of the clients that stop reading; at most 0.25
 	Churn   float64 // clients a second that leave, and that come
+	// Storm is how many clients come as fast as they can, and leave as soon as they are
+	// connected. The run with them takes as long as they do; that without, as long as it says.
+	Storm int
 	// Rounds measure the fan-out without and with the disturbance, each on a server of its
 	// own. 0 is one run with it, and none without.
 	Rounds int
@@ -52,6 +55,14 @@ func Churn(ctx context.Context, o DisturbOptions) (*DisturbResult, error) {
 	return disturb(ctx, "churn", o)
 }
 
+// Rush measures what it costs those who are connected that very many others come at once.
+func Rush(ctx context.Context, o DisturbOptions) (*DisturbResult, error) {
+	if o.Storm == 0 {
+		return nil, fmt.Errorf("%w: storm: 0 clients; above 0", ErrOptions)
+	}
+	return disturb(ctx, "rush", o)
+}
+
 // Mixed measures all of it at once.
 func Mixed(ctx context.Context, o DisturbOptions) (*DisturbResult, error) {
 	return disturb(ctx, "mixed", o)
@@ -78,6 +89,8 @@ func (o *DisturbOptions) validate() error {
 		return fmt.Errorf("%w: clients: %d; at least %d", ErrOptions, o.Load.Clients, clientsPerWorker)
 	case o.Stalled > 0 && stop == 0:
 		return fmt.Errorf("%w: stalled: %v of %d clients is none", ErrOptions, o.Stalled, o.Load.Clients)
+	case o.Storm < 0 || o.Storm > 0 && o.Rate == 0:
+		return fmt.Errorf("%w: storm: %d clients at a rate of %v messages; at least 0, and a rate", ErrOptions, o.Storm, o.Rate)
 	case o.Rounds < 0:
 		return fmt.Errorf("%w: rounds: %d; at least 0", ErrOptions, o.Rounds)
 	}
@@ -86,7 +99,7 @@ func (o *DisturbOptions) validate() error {
 
 // undisturbed is the same load without the disturbance.
 func (o DisturbOptions) undisturbed() DisturbOptions {
-	o.Stalled, o.Churn, o.Load.roles = 0, 0, roles{}
+	o.Stalled, o.Churn, o.Storm, o.Load.roles = 0, 0, 0, roles{}
 	return o
 }
 

@@ -98,6 +98,26 @@ func TestClientsComeAndLeave(t *testing.T) {
 	}
 }
 
+// Those who are connected get every message while many others come, are let in and leave.
+func TestClientsComeAtOnce(t *testing.T) {
+	o := disturbed(t, "disconnect")
+	o.Size, o.Rate, o.Messages, o.Storm, o.Rounds = 64, 200, 50, 500, 1
+	o.Target.Command = process(t, "target", "-accept-rate=1000", "-accept-burst=20", "-loops=1")
+	r, err := bench.Rush(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Failed != "" {
+		t.Fatal(r.Failed)
+	}
+	checkDisturbed(t, r.Rounds[0].Without, 40)
+	checkDisturbed(t, r.Rounds[0].With, 40)
+	run := r.Rounds[0].With
+	if run.Upgrades.Count != 500 || run.Came < 50 || run.Came > 1100 || run.AtEnd != 40 {
+		t.Errorf("%d upgrades, %v a second, %d clients at the end", run.Upgrades.Count, run.Came, run.AtEnd)
+	}
+}
+
 func TestMixedHasEverythingAtOnce(t *testing.T) {
 	o := disturbed(t, "drop-oldest")
 	var err error
@@ -177,6 +197,9 @@ func TestDisturbancesThatCantBe(t *testing.T) {
 	}
 	if _, err := bench.Slow(t.Context(), disturbed(t, "disconnect")); !errors.Is(err, bench.ErrOptions) {
 		t.Errorf("slow without anyone who stalls: %v", err)
+	}
+	if _, err := bench.Rush(t.Context(), disturbed(t, "disconnect")); !errors.Is(err, bench.ErrOptions) {
+		t.Errorf("rush without anyone who comes: %v", err)
 	}
 	if _, err := bench.Churn(t.Context(), disturbed(t, "disconnect")); !errors.Is(err, bench.ErrOptions) {
 		t.Errorf("churn without anyone who leaves: %v", err)

@@ -43,6 +43,8 @@ var disturbFigures = []disturbFigure{
 	{name: "memory_peak", title: "resident peak", text: size, ratio: true,
 		of: always(func(r *DisturbRun) float64 { return float64(r.Peak) })},
 	{name: "cpu_per_arrival_ns", title: "CPU per arrival", text: span[float64], rounds: (*DisturbRound).PerArrival},
+	{name: "upgrades_per_second", title: "upgrades a second", text: whole,
+		of: func(r *DisturbRun) (float64, bool) { return r.Came, r.Came > 0 }},
 	{name: "upgrade_p50_ns", title: "upgrade p50", text: span[float64], of: ofArrivals(func(l *Latency) int64 { return l.P50 })},
 	{name: "upgrade_p99_ns", title: "upgrade p99", text: span[float64], of: ofArrivals(func(l *Latency) int64 { return l.P99 })},
 }

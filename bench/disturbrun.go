@@ -14,8 +14,10 @@ type DisturbRun struct {
 	Sizes   string  `json:"sizes"`
 	Stalled float64 `json:"stalled"` // asked for, share of clients
 	Churn   float64 `json:"churn"`   // asked for, clients a second
-	Stay    int     `json:"stay"`    // clients that stay and read
-	AtEnd   int     `json:"at_end"`  // clients that the server counted at the end; 0: it wasn't asked
+	Storm   int     `json:"storm"`   // clients that come at once and leave when they are connected
+	Came    float64 `json:"storm_per_second"`
+	Stay    int     `json:"stay"`   // clients that stay and read
+	AtEnd   int     `json:"at_end"` // clients that the server counted at the end; 0: it wasn't asked
 
 	Before   Memory  `json:"memory_before"` // all connected, before the first message
 	Growth   int64   `json:"memory_growth"` // Memory less Before, of the server's process
@@ -34,7 +36,7 @@ func (s *session) disturb(ctx context.Context, o *DisturbOptions) (*DisturbRun, 
 			Target: o.Target.Name, Clients: o.Load.Clients, Size: o.Size, Rate: o.Rate,
 			Workers: s.load.Workers(), Cores: Cores{Server: o.Server, Load: o.Load.Cores},
 		},
-		Sizes: p.sizes.String(), Stalled: o.Stalled, Churn: o.Churn,
+		Sizes: p.sizes.String(), Stalled: o.Stalled, Churn: o.Churn, Storm: o.Storm,
 	}
 	if o.Rate == 0 {
 		r.Window = o.Window
@@ -80,7 +82,7 @@ func (s *session) measureDisturbed(ctx context.Context, p *publisher, o *Disturb
 	}
 	if trouble == nil {
 		p.late.Reset()
-		if trouble, err = s.disturbedPhase(ctx, p, o); err != nil {
+		if trouble, err = s.disturbedPhase(ctx, p, o, r); err != nil {
 			return nil, err
 		}
 	}
@@ -100,13 +102,16 @@ func (s *session) measureDisturbed(ctx context.Context, p *publisher, o *Disturb
 }
 
 // disturbedPhase publishes while clients come and leave.
-func (s *session) disturbedPhase(ctx context.Context, p *publisher, o *DisturbOptions) (trouble, err error) {
+func (s *session) disturbedPhase(ctx context.Context, p *publisher, o *DisturbOptions, r *DisturbRun) (trouble, err error) {
+	if o.Storm > 0 {
+		return s.rush(ctx, p, o, r)
+	}
 	if o.Churn > 0 {
 		if err := s.load.churn(ctx, o.Churn); err != nil {
 			return nil, err
 		}
 	}
-	trouble = s.phase(ctx, p, &o.FanoutOptions, limit{uint64(o.Messages), o.Duration}, "measuring")
+	trouble = s.phase(ctx, p, &o.FanoutOptions, limit{messages: uint64(o.Messages), duration: o.Duration}, "measuring")
 	if err := s.load.calm(); err != nil {
 		return nil, errors.Join(trouble, err)
 	}

@@ -60,6 +60,9 @@ func (r *DisturbResult) head() (t rows) {
 		t.add("came and left", fmt.Sprintf("%d came, %d left; %g a second were asked for", total.Churn.Came, total.Churn.Left, first.Churn))
 		t.add("at the end", r.atEnd())
 	}
+	if first.Storm > 0 {
+		t.add("came at once", strconv.Itoa(first.Storm)+", each left when it was connected")
+	}
 	if total.Texts > 0 {
 		t.add("text messages", fmt.Sprintf("%d, which tell clients of each other", total.Texts))
 	}

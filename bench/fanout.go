@@ -89,7 +89,7 @@ func (s *session) fanout(ctx context.Context, o *FanoutOptions) (*FanoutResult, 
 	}
 	if trouble == nil {
 		p.late.Reset()
-		trouble = s.phase(ctx, p, o, limit{uint64(o.Messages), o.Duration}, "measuring")
+		trouble = s.phase(ctx, p, o, limit{messages: uint64(o.Messages), duration: o.Duration}, "measuring")
 	}
 	after, err := s.measure(p.next)
 	if err != nil {

@@ -26,6 +26,7 @@ type LoadOptions struct {
 	Namespace bool
 
 	roles roles // what clients do beside reading
+	brief bool  // they leave as soon as they are connected
 }
 
 // Load is the worker processes and their clients. Owned by one goroutine, but for Done and

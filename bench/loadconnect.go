@@ -19,7 +19,7 @@ func (l *Load) Connect(ctx context.Context, server string, progress func(int)) (
 		}
 		plan := connectPlan{
 			Server: server, Clients: share, First: first, Pace: l.opts.Pace, Token: l.opts.Token, Stall: l.opts.Stall,
-			Apart: l.apart != nil,
+			Apart: l.apart != nil, Brief: l.opts.brief,
 			Roles: l.opts.roles,
 		}
 		if err := w.tell(instruction{ID: l.asked, Tell: tellConnect, Connect: plan}); err != nil {

@@ -31,14 +31,17 @@ type publisher struct {
 }
 
 // limit says when a phase ends: after so many messages, or so much time; zero is no limit,
-// and with neither nothing is published.
+// and with none nothing is published.
 type limit struct {
 	messages uint64
 	duration time.Duration
+	ended    func() bool // in place of these
 }
 
 func (l limit) reached(published uint64, began int64) bool {
 	switch {
+	case l.ended != nil:
+		return l.ended()
 	case l.messages > 0 && published >= l.messages:
 		return true
 	case l.duration > 0 && now()-began >= int64(l.duration):

@@ -18,7 +18,7 @@ type rowsPhase struct {
 func (run *rowsRun) phases() []rowsPhase {
 	each := uint64(run.o.Subscribers)
 	clients := uint64(run.o.Load.Clients)
-	until := limit{uint64(run.o.Messages), run.o.Duration}
+	until := limit{messages: uint64(run.o.Messages), duration: run.o.Duration}
 	fewer := until // as many deliveries to all clients take fewer messages
 	if until.messages > 0 {
 		fewer.messages = max(until.messages*each/clients, 1)

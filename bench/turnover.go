@@ -110,6 +110,11 @@ func (s *swarm) leave(index int32) {
 		s.turnover.leavers++
 		return
 	}
+	s.reset(index, m)
+}
+
+// reset ends a client's connection with RST, which leaves no port in TIME_WAIT.
+func (s *swarm) reset(index int32, m *member) {
 	_ = unix.SetsockoptLinger(int(m.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	s.gone(index, m)
 }

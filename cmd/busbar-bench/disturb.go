@@ -17,6 +17,9 @@ type disturbFlags struct {
 	churn   float64
 	rounds  int
 	policy  string
+	storm   int
+	rate    int // of accepting, Busbar's
+	burst   int
 	lag     time.Duration
 	bytes   int
 }
@@ -69,7 +72,10 @@ func (f *disturbFlags) run(ctx context.Context, args []string, s streams, do sce
 		return usagef("-lag-time and -lag-bytes can't be negative")
 	}
 	f.busbar = []string{"-policy=" + f.policy, fmt.Sprintf("-lag-time=%v", f.lag), fmt.Sprintf("-lag-bytes=%d", f.bytes)}
-	d := bench.DisturbOptions{Stalled: float64(f.stalled), Churn: f.churn, Rounds: f.rounds}
+	if f.storm > 0 {
+		f.busbar = append(f.busbar, fmt.Sprintf("-accept-rate=%d", f.rate), fmt.Sprintf("-accept-burst=%d", f.burst))
+	}
+	d := bench.DisturbOptions{Stalled: float64(f.stalled), Churn: f.churn, Storm: f.storm, Rounds: f.rounds}
 	var err error
 	if f.sizes != "" {
 		if d.Sizes, err = bench.ParseMixture(f.sizes); err != nil {
@@ -103,6 +109,18 @@ func churn(ctx context.Context, args []string, s streams) error {
 	f.addChurn(50)
 	f.addRounds()
 	return f.run(ctx, args, s, bench.Churn)
+}
+
+func rush(ctx context.Context, args []string, s streams) error {
+	f := newDisturb("rush", s)
+	f.preset("clients", "500")
+	f.preset("rate", "100")
+	f.preset("duration", "5s")
+	f.set.IntVar(&f.storm, "storm", 15000, "clients that connect as fast as they can, and leave as soon as they are connected")
+	f.set.IntVar(&f.rate, "accept-rate", 2000, "of Busbar: connections a second that each loop accepts; -1: no limit")
+	f.set.IntVar(&f.burst, "accept-burst", 200, "of Busbar: connections that each loop accepts at once")
+	f.addRounds()
+	return f.run(ctx, args, s, bench.Rush)
 }
 
 func mixed(ctx context.Context, args []string, s streams) error {

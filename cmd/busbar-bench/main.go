@@ -5,6 +5,7 @@
 //	busbar-bench storm …      connections per second, CPU per handshake
 //	busbar-bench slow …       a fan-out while some clients don't read
 //	busbar-bench churn …      a fan-out while clients leave and come
+//	busbar-bench rush …       a fan-out while very many clients connect at once
 //	busbar-bench mixed …      all of that at once, with messages of several sizes
 //	busbar-bench loops …      how much faster more event loops are
 //	busbar-bench rows …       messages to rows with few subscribers: CPU, memory per subscription
@@ -53,6 +54,7 @@ var commands = map[string]command{
 	"storm":    storm,
 	"slow":     slow,
 	"churn":    churn,
+	"rush":     rush,
 	"mixed":    mixed,
 	"loops":    loops,
 	"rows":     rows,
@@ -73,6 +75,7 @@ const usage = `usage: busbar-bench COMMAND [flags]
   storm     connections per second, CPU per handshake
   slow      a fan-out while some clients don't read
   churn     a fan-out while clients leave and come
+  rush      a fan-out while very many clients connect at once
   mixed     all of that at once, with messages of several sizes
   loops     how much faster more event loops are
   rows      messages to rows with few subscribers: CPU, memory per subscription

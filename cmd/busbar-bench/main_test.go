@@ -52,6 +52,10 @@ func TestCommandsPrintATableAndWriteJSON(t *testing.T) {
 			[]string{"CPU per arrival", "upgrade p99", "the server counts 20 clients"}, []string{"machine", "result"},
 		},
 		{
+			"rush", append(append([]string{"rush", "-rounds", "1", "-rate", "100", "-storm", "200", "-accept-rate", "-1"}, few...), messages...),
+			[]string{"upgrades a second", "came at once   200", "upgrade p99"}, []string{"machine", "result"},
+		},
+		{
 			"mixed", append(append([]string{"mixed", "-stalled", "0.05", "-sizes", "64:3,5000:1", "-rate", "100"}, few...), messages...),
 			[]string{"20 clients, 64:3,5000:1 bytes, 100 messages a second", "came and left"}, []string{"machine", "result"},
 		},
@@ -130,6 +134,8 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"slow", "-rounds", "0"}, "-rounds 0"},
 		{[]string{"slow", "-lag-bytes", "-1"}, "-lag-bytes"},
 		{[]string{"churn", "-churn", "0"}, "churn: 0 clients a second"},
+		{[]string{"rush", "-storm", "0"}, "storm: 0 clients"},
+		{[]string{"rush", "-rate", "0"}, "at a rate of 0 messages"},
 		{[]string{"mixed", "-sizes", "64:"}, `sizes: "64:" isn't SIZE:WEIGHT`},
 	} {
 		code, out, errs := try(t, test.args...)
