@@ -14,16 +14,18 @@ import (
 func (l *Loop) readHead(c *Client) {
 	p, _ := c.conn.Peek(-1)
 	// The blank line may straddle what has been searched and what has come now.
-	from := max(0, int(c.pos)-3)
+	from := max(0, c.searched()-3)
 	end := wsproto.HeadEnd(p[from:])
 	if refusal := wsproto.CheckHead(p, from, end); refusal != nil {
 		l.refuse(c, refusal, CauseBadHandshake)
 		return
 	}
 	if end < 0 {
-		c.pos = uint64(len(p))
+		l.waitFor(c, 0, len(p))
 		if len(p) > wsproto.MaxHead {
 			l.refuse(c, wsproto.RefuseHeadTooLarge, CauseBadHandshake)
+		} else if !l.engine.ledger.takes(0) {
+			l.evict(c)
 		}
 		return
 	}
@@ -32,7 +34,7 @@ func (l *Loop) readHead(c *Client) {
 		l.refuse(c, wsproto.RefuseHeadTooLarge, CauseBadHandshake)
 		return
 	}
-	c.pos = 0
+	l.waitFor(c, 0, 0)
 	request, refusal := wsproto.ParseUpgrade(p[:end])
 	_, _ = c.conn.Discard(end)
 	if c.is(flagLobby) {
@@ -47,12 +49,19 @@ func (l *Loop) readHead(c *Client) {
 		l.refuse(c, refusal, CauseBadHandshake)
 		return
 	}
+	if l.engine.ledger.full.Load() {
+		l.refuse(c, wsproto.RefuseOverloaded, CauseOverloaded)
+		return
+	}
 	if l.opts.Compression != CompressOff && request.AcceptDeflate() {
 		c.set(flagDeflate)
 	}
 	l.requested(c)
 	c.state = authorising
 	l.handler.Upgrade(c, request)
+	if c.state == authorising { // it takes time
+		l.waitFor(c, end, c.conn.InboundBuffered())
+	}
 }
 
 // waitAuthorised leaves what a client sends ahead of its acceptance with gnet, up to
@@ -61,6 +70,11 @@ func (l *Loop) waitAuthorised(c *Client) {
 	const header = 14
 	if c.conn.InboundBuffered() > l.opts.MaxMessageIn+header {
 		l.drop(c, CauseTooBig)
+		return
+	}
+	l.waitFor(c, int(c.pos>>32), c.conn.InboundBuffered())
+	if !l.engine.ledger.takes(0) {
+		l.evict(c)
 	}
 }
 
@@ -85,6 +99,7 @@ func (c *Client) Accept(a Acceptance) {
 	}
 	l := c.loop
 	l.endHandshake(c)
+	l.upgradeEnds(c)
 	c.Data = a.Data
 	if !a.Expires.IsZero() {
 		c.deadline = deadline(a.Expires)
@@ -147,6 +162,7 @@ func (l *Loop) refuse(c *Client, r *wsproto.Refusal, cause Cause) {
 		r = spreadRetry(*r)
 	}
 	l.endHandshake(c)
+	l.upgradeEnds(c)
 	c.state, c.since = closing, l.now
 	c.set(flagDeaf)
 	l.scratch = r.AppendResponse(l.scratch[:0])
@@ -165,6 +181,7 @@ func (c *Client) AcceptAndClose(answer []byte, code ws.StatusCode, reason string
 	l := c.loop
 	c.cause = CauseRejected
 	l.endHandshake(c)
+	l.upgradeEnds(c)
 	c.state, c.since = closing, l.now
 	l.scratch = wsproto.AppendClose(append(l.scratch[:0], answer...), code, reason)
 	l.write(c, l.scratch)

@@ -18,6 +18,7 @@ func (l *Loop) hold(c *Client) {
 	c.pos = l.feed.end
 	if c.out != nil {
 		c.out.stop, c.out.sealed = 0, true
+		c.out.park()
 	}
 }
 
@@ -49,6 +50,7 @@ func (c *Client) CatchUp(page []*Frame) {
 	l.unhold(c)
 	o := c.box()
 	o.leaveOutEvents()
+	o.park()
 	for _, f := range page {
 		o.pushAsked(f, 0)
 	}
@@ -60,6 +62,7 @@ func (c *Client) CatchUp(page []*Frame) {
 // given it from there, behind what it has missed.
 func (o *outbox) leaveOutEvents() {
 	kept := o.queue[o.head:]
+	o.letGoAll()
 	o.queue, o.head, o.bytes, o.asked = nil, 0, 0, 0
 	for _, q := range kept {
 		if q.frame.Seq == 0 {
@@ -76,8 +79,10 @@ func (c *Client) Release(page []*Frame, upTo uint64) {
 		return
 	}
 	o := c.box()
+	o.letGoAll()
 	held := outbox{queue: o.queue, head: o.head, stop: math.MaxUint64}
 	o.queue, o.head, o.bytes, o.asked, o.stop = nil, 0, 0, 0, math.MaxUint64
+	o.park()
 	for _, f := range page {
 		o.pushAsked(f, l.feed.end)
 	}

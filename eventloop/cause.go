@@ -26,13 +26,15 @@ const (
 	CauseUntrustedProxy         // PROXY protocol is required, and the peer isn't a trusted proxy
 	CauseBadProxyHeader         // a trusted proxy's header is malformed, or isn't there though it is required
 	CauseRateAbuse              // went on far over a rate limit
+	CauseMemory                 // too much memory was buffered for it when the whole server was short of that
+	CauseOverloaded             // refused while the whole server was short of memory
 	causeCount
 )
 
 var causeNames = [causeCount]string{
 	"unknown", "peer_closed", "peer_gone", "reset", "handshake_timeout", "bad_handshake", "probe", "rejected",
 	"protocol_error", "too_big", "slow", "dead", "expired", "server_closed", "draining", "panic",
-	"address_cap", "capacity", "untrusted_proxy", "bad_proxy_header", "rate_abuse",
+	"address_cap", "capacity", "untrusted_proxy", "bad_proxy_header", "rate_abuse", "memory", "overloaded",
 }
 
 // String is the cause's name in metrics.

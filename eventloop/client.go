@@ -4,8 +4,6 @@ import (
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
-
-	"github.com/busbar-ws/busbar/wsproto"
 )
 
 // state is where a connection stands in its life. It only ever moves downwards.
@@ -47,9 +45,9 @@ type Client struct {
 	Data any
 
 	id       uint64
-	pos      uint64           // next feed position to send; while handshaking: bytes searched
-	out      *outbox          // nil: everything before pos is with the kernel
-	decoder  *wsproto.Decoder // nil: at a frame boundary
+	pos      uint64    // next feed position to send; before acceptance: see shaking
+	out      *outbox   // nil: everything before pos is with the kernel
+	decoder  *assembly // nil: at a frame boundary
 	groups   [labelKinds]*group
 	next     [labelKinds]uint32 // neighbours in the groups, by slot
 	prev     [labelKinds]uint32
@@ -83,6 +81,9 @@ func (c *Client) box() *outbox {
 		c.out = c.loop.newOutbox()
 		if c.is(flagApart) || c.state != open {
 			c.out.stop, c.out.sealed = 0, c.is(flagHeld)
+			if c.out.sealed {
+				c.out.park()
+			}
 		}
 		c.out.form = c.form()
 	}

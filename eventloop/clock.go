@@ -21,6 +21,7 @@ func (l *Loop) onTick() {
 	l.checkLagging()
 	l.sweepMeters()
 	l.dropSilent()
+	l.engine.relief.mayTryAgain()
 	n := len(l.roster.clients)
 	from, to := n*l.phase/roundTicks, n*(l.phase+1)/roundTicks
 	l.phase = (l.phase + 1) % roundTicks

@@ -78,6 +78,7 @@ func (l *Loop) drop(c *Client, cause Cause) {
 	}
 	l.depart(c)
 	l.endHandshake(c)
+	l.upgradeEnds(c)
 	c.state = gone
 	if l.current == c {
 		l.doomed = true
@@ -97,6 +98,7 @@ func (l *Loop) ended(c *Client, err error) {
 	defer l.counters.closed[c.cause].Add(1) // whatever panics on the way
 	l.depart(c)
 	l.endHandshake(c)
+	l.upgradeEnds(c)
 	c.state = gone
 	l.freeOutbox(c)
 	if c.decoder != nil {

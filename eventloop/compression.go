@@ -59,6 +59,7 @@ func (f *Frame) decide(d *deflation) {
 		if f.twin = wsproto.DeflateFrame(f.opcode(), payload); f.twin == nil {
 			return
 		}
+		f.extra.Store(int32(cap(f.twin)))
 		d.frames.Add(1)
 		d.before.Add(uint64(len(f.wire)))
 		d.after.Add(uint64(len(f.twin)))
@@ -66,7 +67,8 @@ func (f *Frame) decide(d *deflation) {
 }
 
 // seal leaves a frame without a twin, if nobody has made it one. It is called by whatever
-// takes a frame into a loop: one that went out plain to some must never become another.
+// takes a frame into a loop, or counts it: one that went out plain to some must never become
+// another, nor one that is counted take more memory.
 func (f *Frame) seal() { f.decided.Do(nothing) }
 
 func nothing() {}

@@ -40,6 +40,8 @@ type Engine struct {
 	addresses   *addressCap
 	book        *rates.Book
 	lobby       atomic.Int64 // descriptors of those beyond capacity
+	ledger      ledger
+	relief      relief
 	draining    atomic.Bool
 	running     atomic.Bool // Start has succeeded
 	asked       atomic.Bool // to stop
@@ -91,6 +93,8 @@ func New(h Handler, o Options) (*Engine, error) {
 		booted: make(chan struct{}), empty: make(chan struct{}), done: make(chan struct{}),
 	}
 	e.deflation.threshold = o.CompressionThreshold
+	e.relief.engine = e
+	e.ledger.ceiling, e.ledger.relieve = int64(max(o.BufferBytes, 0)), e.relief.begin
 	for i := range o.Loops {
 		e.loops = append(e.loops, newLoop(i, e))
 	}
@@ -195,6 +199,10 @@ func (e *Engine) Flush() {
 }
 
 func (e *Engine) route(f *Frame, a *Audience, more bool) (dropped Dropped) {
+	if !e.ledger.takes(int(f.footprint())) {
+		return e.noRoom(f)
+	}
+	defer e.ledger.judge()
 	switch {
 	case a == nil:
 		e.Deflate(f)
@@ -243,7 +251,8 @@ func (l *Loop) put(f *Frame, a *Audience, more bool) Dropped {
 	return dropped
 }
 
-// AwaitRoom waits until no loop's mailbox is more than half full. A publisher that can wait
+// AwaitRoom waits until no loop's mailbox is more than half full, and no client has to go
+// for what is buffered (Options.BufferBytes). A publisher that can wait
 // calls it before it publishes, and so goes no faster than its messages can be sent.
 func (e *Engine) AwaitRoom(ctx context.Context) error {
 	for _, l := range e.loops {
@@ -257,11 +266,36 @@ func (e *Engine) AwaitRoom(ctx context.Context) error {
 			}
 		}
 	}
+	for room := e.ledger.room(); room != nil; room = e.ledger.room() {
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-e.done:
+			return ErrStopped
+		}
+	}
 	return nil
 }
 
 // Room is how many frames AwaitRoom waits to have room for: half a mailbox.
 func (e *Engine) Room() int { return max(e.opts.QueueMessages/2, 1) }
+
+// Overloaded is true while so much is buffered that letting laggards go isn't enough: newcomers
+// are refused, and publishers should wait or give up.
+func (e *Engine) Overloaded() bool { return e.ledger.full.Load() }
+
+// noRoom is what becomes of a message above the ledger's ceiling. Who has missed a change event
+// is told to resync.
+func (e *Engine) noRoom(f *Frame) Dropped {
+	if f.Seq > 0 {
+		for _, l := range e.loops {
+			l.mailbox.lose()
+		}
+	}
+	e.ledger.judge()
+	return e.ledger.refuse(f)
+}
 
 // Wanted is true when somebody is subscribed to the key.
 func (e *Engine) Wanted(key string) bool { return e.table.Lookup(key) != nil }
@@ -271,6 +305,14 @@ func (e *Engine) Wanted(key string) bool { return e.table.Lookup(key) != nil }
 func (e *Engine) Post(id uint64, f func(*Client)) {
 	if i := loopOf(id); i < len(e.loops) {
 		e.loops[i].post(task{client: f, id: id})
+	}
+}
+
+// PostFrame is Post for a function that sends frame: until it has run, the frame counts as
+// buffered.
+func (e *Engine) PostFrame(id uint64, frame *Frame, f func(*Client)) {
+	if i := loopOf(id); i < len(e.loops) {
+		e.loops[i].post(task{client: f, id: id, frame: frame})
 	}
 }
 
@@ -304,7 +346,14 @@ func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
 // post leaves a task, unless the loop has never had a connection: then there's nobody to
 // wake, and nobody whom the task could be about.
 func (l *Loop) post(t task) {
-	if l.gnet.Load() != nil && l.mailbox.putTask(t) {
+	if l.gnet.Load() == nil {
+		return
+	}
+	if t.frame != nil {
+		l.engine.ledger.hold(t.frame)
+		defer l.engine.ledger.judge()
+	}
+	if l.mailbox.putTask(t) {
 		l.wake()
 	}
 }

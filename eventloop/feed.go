@@ -11,12 +11,15 @@ type feed struct {
 	first uint64   // position of the oldest frame that is still there
 	end   uint64   // position that the next frame gets
 	bytes int      // of frames from first to end, uncompressed
+
+	account *account // nil: nobody counts. Frames are held once from append to drop
 }
 
 func (f *feed) len() int { return int(f.end - f.first) }
 
 func (f *feed) at(pos uint64) *Frame { return f.ring[pos&uint64(len(f.ring)-1)] }
 
+// append takes over the caller's hold of the frame.
 func (f *feed) append(fr *Frame) {
 	fr.seal()
 	if f.len() == len(f.ring) {
@@ -43,6 +46,13 @@ func (f *feed) trim(keep int) {
 	}
 }
 
+// dropBefore lets go of what stands before a position.
+func (f *feed) dropBefore(pos uint64) {
+	for f.first < min(pos, f.end) {
+		f.drop()
+	}
+}
+
 // forget lets go of everything: no client stands before the end.
 func (f *feed) forget() {
 	for f.first < f.end {
@@ -57,6 +67,7 @@ func (f *feed) forget() {
 func (f *feed) drop() {
 	i := f.first & uint64(len(f.ring)-1)
 	f.bytes -= len(f.ring[i].wire)
+	f.account.release(f.ring[i])
 	f.ring[i] = nil
 	f.first++
 }

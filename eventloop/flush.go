@@ -37,6 +37,7 @@ func (l *Loop) flush() {
 	}
 	clear(l.dirty)
 	l.dirty = shrink(l.dirty)[:0]
+	l.letPass()
 	if l.walking || l.flushed < l.feed.end {
 		l.askForTurn()
 		return
@@ -224,7 +225,9 @@ func (l *Loop) enqueueAsked(c *Client, f *Frame) {
 		l.tooSlow(c)
 		return
 	}
-	c.box().pushAsked(f, l.feed.end)
+	o := c.box()
+	o.park() // with a flush delay it may wait for a while
+	o.pushAsked(f, l.feed.end)
 	l.markDirty(c)
 }
 
@@ -245,4 +248,7 @@ func (l *Loop) trim() {
 		return
 	}
 	l.feed.trim(l.opts.LagBytes)
+	if l.engine.ledger.pressed() {
+		l.feed.dropBefore(l.slowest())
+	}
 }

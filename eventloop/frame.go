@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/gobwas/ws"
 
@@ -24,6 +25,17 @@ type Frame struct {
 	Version uint64
 	// Lossy frames are the first to go when a mailbox is full.
 	Lossy bool
+
+	holders atomic.Int32 // mailboxes, feeds and loops' holds that keep it from being freed
+	extra   atomic.Int32 // bytes of the twin
+}
+
+// frameBytes is what a frame takes beside its bytes: itself, and its place in a feed or mailbox.
+const frameBytes = 144
+
+// footprint is the memory that a frame takes. It doesn't change while the frame is held.
+func (f *Frame) footprint() int64 {
+	return int64(frameBytes+cap(f.wire)) + int64(f.extra.Load())
 }
 
 // NewFrame encodes one whole message. payload is copied.

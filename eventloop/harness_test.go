@@ -108,7 +108,7 @@ func start(t testing.TB, h Handler, tune ...func(*Options)) *Engine {
 	e, err := New(h, o)
 	must(t, err)
 	must(t, e.Start())
-	t.Cleanup(e.Stop)
+	t.Cleanup(func() { e.Stop(); expectNothingHeld(t, e) })
 	return e
 }
 

@@ -42,6 +42,8 @@ func (l *Loop) readFrames(c *Client) {
 	}
 	if d.Idle() || c.state == gone || c.is(flagDeaf) {
 		l.freeDecoder(c)
+	} else {
+		l.assembling(c)
 	}
 	_, _ = c.conn.Discard(-1)
 }
@@ -127,18 +129,4 @@ func (l *Loop) expel(c *Client, code ws.StatusCode, reason string, cause Cause) 
 	if c.state == closing {
 		l.shutWrite(c)
 	}
-}
-
-func (l *Loop) decoder() *wsproto.Decoder {
-	if l.spare == nil {
-		return new(wsproto.Decoder)
-	}
-	d := l.spare
-	l.spare = nil
-	return d
-}
-
-func (l *Loop) freeDecoder(c *Client) {
-	c.decoder.Release()
-	l.spare, c.decoder = c.decoder, nil
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/busbar-ws/busbar/rates"
 	"github.com/busbar-ws/busbar/subs"
-	"github.com/busbar-ws/busbar/wsproto"
 )
 
 // tick is the resolution of all timeouts; a round of ticks visits every client once.
@@ -55,6 +54,9 @@ type Loop struct {
 	woken     bool // the mailbox had messages in it
 	iov       []unix.Iovec
 	delay     delay
+	account   account
+	holds     holds
+	passing   []*Frame // addressed since the last flush, each held once
 	pace      bucket
 	paceTimer *time.Timer          // opens the gate
 	gate      atomic.Pointer[gate] // nil: not known yet, or there is none
@@ -70,25 +72,28 @@ type Loop struct {
 	meters     meters
 	handshakes handshakes
 
-	current *Client          // whose bytes are being read; it isn't closed before that is over
-	doomed  bool             // current is to be closed
-	now     uint32           // in ticks since the engine started
-	phase   int              // of the round
-	scratch []byte           // for control frames
-	spare   *wsproto.Decoder // for clients that are at a frame boundary
+	current *Client   // whose bytes are being read; it isn't closed before that is over
+	doomed  bool      // current is to be closed
+	now     uint32    // in ticks since the engine started
+	phase   int       // of the round
+	scratch []byte    // for control frames
+	spare   *assembly // for clients that are at a frame boundary
 }
 
 func newLoop(index int, e *Engine) *Loop {
-	return &Loop{
+	l := &Loop{
 		index: index, slice: flushSlice, engine: e, handler: e.handler, opts: &e.opts,
-		mailbox: mailbox{maxFrames: e.opts.QueueMessages, maxBytes: e.opts.QueueBytes},
+		mailbox: mailbox{maxFrames: e.opts.QueueMessages, maxBytes: e.opts.QueueBytes, ledger: &e.ledger},
 		roster:  newRoster(index),
 		subs:    subs.NewIndex(e.table, index),
 		pending: make(map[pendingKey]*pendingSubscription),
 		pace:    newBucket(e.opts.AcceptRate, e.opts.AcceptBurst),
 		iov:     make([]unix.Iovec, 0, pumpPieces),
 		meters:  meters{open: make(map[uint32]*rates.Meter)},
+		account: account{ledger: &e.ledger},
 	}
+	l.holds, l.feed.account = newHolds(&l.account), &l.account
+	return l
 }
 
 // Index is the loop's number, from 0.
@@ -160,6 +165,7 @@ func (l *Loop) at(slot int) *Client {
 func (l *Loop) tellOfLoss() {
 	l.guard(nil, func() {
 		if f := l.handler.Lagged(nil); f != nil {
+			l.account.hold(f)
 			l.feed.append(f)
 			l.delay.unsent += f.Size()
 		}
@@ -187,12 +193,16 @@ func (l *Loop) handle(e *entry) {
 		l.delay.unsent += e.frame.Size()
 	case e.frame != nil:
 		l.woken = true
+		l.passing = append(l.passing, e.frame)
 		l.address(e.frame, e.audience)
 	case e.task.run != nil:
 		l.guard(nil, func() { e.task.run(l) })
 	case e.task.client != nil:
 		if c := l.roster.find(e.task.id); c != nil && c.state != gone {
 			l.guard(c, func() { e.task.client(c) })
+		}
+		if e.task.frame != nil {
+			l.account.release(e.task.frame)
 		}
 	}
 }
@@ -231,7 +241,7 @@ func (l *Loop) newOutbox() *outbox {
 		l.boxes = l.boxes[:n-1]
 		return o
 	}
-	o := &outbox{}
+	o := &outbox{holds: &l.holds}
 	o.reset()
 	return o
 }

@@ -8,6 +8,7 @@ type task struct {
 	run    func(*Loop)
 	client func(*Client)
 	id     uint64
+	frame  *Frame // that client will send; held until it has run
 }
 
 // entry is one thing in a mailbox: a frame for an audience, or a task.
@@ -42,6 +43,8 @@ type mailbox struct {
 	// Invariant: no live lossy frame stands before entries[lossyFrom]. Without it
 	// each put into a full mailbox of 1,024 change events would search all of them.
 	lossyFrom int
+
+	ledger *ledger // nil: nobody counts. Frames are held once while they are in here
 }
 
 // Dropped says what a full mailbox let go of, by what it was.
@@ -87,6 +90,9 @@ func (m *mailbox) putFrame(f *Frame, a *Audience, more bool) (dropped Dropped, w
 	}
 	m.frames++
 	m.bytes += len(f.wire)
+	if m.ledger != nil {
+		m.ledger.hold(f)
+	}
 	m.push(entry{frame: f, audience: a})
 	return dropped, (!more && !m.quiet || m.halfFull()) && m.mustTell()
 }
@@ -171,6 +177,9 @@ func (m *mailbox) victim(incomingLossy bool) int {
 func (m *mailbox) bury(i int) {
 	m.frames--
 	m.bytes -= len(m.entries[i].frame.wire)
+	if m.ledger != nil {
+		m.ledger.release(m.entries[i].frame)
+	}
 	m.entries[i] = entry{}
 	m.dead++
 }
@@ -200,6 +209,13 @@ func (m *mailbox) take(entries []entry, writable []uint32) ([]entry, []uint32) {
 		m.emptied = nil
 	}
 	return e, w
+}
+
+// lose notes that a change event didn't even get here.
+func (m *mailbox) lose() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost = true
 }
 
 // takeLost is whether a change event has been dropped since it was last asked.

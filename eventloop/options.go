@@ -75,6 +75,15 @@ type Options struct {
 	// They don't count as lagging. Default 32 MiB.
 	AskedBytes int
 
+	// BufferBytes bounds all that is buffered for clients and from them, together: messages
+	// in mailboxes, for clients that are behind and for subscriptions that are being decided
+	// about, messages from clients that haven't come whole, and requests to be upgraded. From
+	// seven eighths on the clients that take most of it are let go; when that isn't enough
+	// newcomers are refused; at the bound messages are dropped. Go's garbage comes on top.
+	// Default: a quarter of the host's memory (a container's limit isn't looked at), and at
+	// least twice what QueueBytes and LagBytes are; negative: no bound.
+	BufferBytes int
+
 	HandshakeTimeout time.Duration // default 10 s
 	PingInterval     time.Duration // of silence before a ping; default 25 s
 	PongTimeout      time.Duration // after it; default 10 s
@@ -119,6 +128,7 @@ func (o *Options) defaults() {
 	orDefault(&o.LagTime, 5*time.Second)
 	orDefault(&o.LagBytes, 1<<20)
 	orDefault(&o.AskedBytes, 32<<20)
+	orDefault(&o.BufferBytes, max(hostMemory()/4, o.LeastBufferBytes()))
 	orDefault(&o.HandshakeTimeout, 10*time.Second)
 	orDefault(&o.PingInterval, 25*time.Second)
 	orDefault(&o.PongTimeout, 10*time.Second)
@@ -144,6 +154,9 @@ func (o *Options) validate() error {
 		return fmt.Errorf("queue: %d messages, %d bytes: both must be at least 1", o.QueueMessages, o.QueueBytes)
 	case o.LagBytes < 1 || o.LagTime < tick:
 		return fmt.Errorf("lag: %d bytes, %v: at least 1 and %v", o.LagBytes, o.LagTime, tick)
+	case o.BufferBytes >= 0 && o.BufferBytes < o.LeastBufferBytes():
+		return fmt.Errorf("buffer bytes: %d is less than twice the %d of a queue or the %d that a client may lag",
+			o.BufferBytes, o.QueueBytes, o.LagBytes)
 	case o.FlushDelay < 0 || o.FlushDelay > time.Second:
 		return fmt.Errorf("flush delay: %v isn't between 0 and 1s", o.FlushDelay)
 	case o.PingInterval < tick || o.PongTimeout < tick || o.HandshakeTimeout < tick:

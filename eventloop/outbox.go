@@ -31,6 +31,10 @@ type outbox struct {
 	lagIndex   int    // place in Loop.lagging while waiting
 	waiting    bool   // for the socket to be writable: the client lags
 	progressed uint32 // tick of the last send that took something
+
+	holds    *holds // nil: nobody counts
+	parked   bool   // the ledger knows of what is in here
+	partHeld bool
 }
 
 // queued is a frame for one client; it goes out before the feed's frame at the position.
@@ -41,13 +45,14 @@ type queued struct {
 }
 
 func (o *outbox) reset() {
+	o.unpark()
 	clear(o.queue)
 	const keep = 64
 	q := o.queue[:0]
 	if cap(q) > keep {
 		q = nil
 	}
-	*o = outbox{queue: q, stop: math.MaxUint64}
+	*o = outbox{queue: q, stop: math.MaxUint64, holds: o.holds}
 }
 
 func (o *outbox) push(f *Frame, at uint64) {
@@ -67,6 +72,9 @@ func (o *outbox) add(q queued) {
 	q.frame.seal()
 	o.queue = append(o.queue, q)
 	*o.account(q) += len(q.frame.wire)
+	if o.parked {
+		o.holds.take(q.frame)
+	}
 }
 
 func (o *outbox) account(q queued) *int {
@@ -87,6 +95,9 @@ func (o *outbox) pushFront(f *Frame, at uint64) {
 	}
 	o.queue[o.head] = queued{f, at, false}
 	o.bytes += len(f.wire)
+	if o.parked {
+		o.holds.take(f)
+	}
 }
 
 func (o *outbox) queuedLen() int { return len(o.queue) - o.head }
@@ -96,6 +107,7 @@ func (o *outbox) pop() *Frame {
 	o.queue[o.head] = queued{}
 	o.head++
 	*o.account(q) -= len(q.frame.wire)
+	o.letGo(q.frame)
 	if o.head == len(o.queue) {
 		o.queue, o.head = o.queue[:0], 0
 	}
@@ -151,10 +163,11 @@ func (o *outbox) take(f *feed, pos uint64, n int) (newPos uint64, finished int) 
 		rest := len(o.part.in(o.form)) - o.sent
 		if n < rest {
 			o.sent += n
+			o.holdPart()
 			return pos, finished
 		}
 		n -= rest
-		o.part = nil
+		o.endPart()
 		finished++
 	}
 	return pos, finished
@@ -174,6 +187,7 @@ func (o *outbox) dropOldest(keep int) (dropped int) {
 	for _, q := range o.queue[o.head:] {
 		if !q.asked && o.bytes > keep {
 			o.bytes -= len(q.frame.wire)
+			o.letGo(q.frame)
 			dropped++
 			continue
 		}
@@ -189,6 +203,7 @@ func (o *outbox) dropOldest(keep int) (dropped int) {
 
 // forget empties the queue; a frame in progress stays.
 func (o *outbox) forget() {
+	o.letGoAll()
 	clear(o.queue)
 	o.queue, o.head, o.bytes, o.asked = o.queue[:0], 0, 0, 0
 }

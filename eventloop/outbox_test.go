@@ -25,13 +25,15 @@ type outboxTest struct {
 	apart  bool // what is broadcast isn't owed
 	held   bool // nothing goes out but the rest of owed[0]
 	serial byte
+	checks int
 }
 
 func newOutboxTest(t *testing.T, as form) *outboxTest {
-	o := &outbox{}
-	o.reset()
+	l := &Loop{account: account{ledger: &ledger{}}}
+	l.holds, l.feed.account = newHolds(&l.account), &l.account
+	o := l.newOutbox()
 	o.form = as
-	return &outboxTest{t: t, l: &Loop{}, c: &Client{out: o}}
+	return &outboxTest{t: t, l: l, c: &Client{out: o}}
 }
 
 func (x *outboxTest) frame(size int) *Frame {
@@ -45,6 +47,7 @@ func (x *outboxTest) frame(size int) *Frame {
 
 func (x *outboxTest) broadcast(size int) {
 	f := x.frame(size)
+	x.l.account.hold(f)
 	x.l.feed.append(f)
 	if !x.apart {
 		x.owed = append(x.owed, owed{f, true})
@@ -158,6 +161,53 @@ func (x *outboxTest) check() {
 		x.t.Fatalf("drained is %v, %d bytes are owed", drained, len(x.bytes()))
 	}
 	x.checkCounts()
+	if x.checks++; x.checks%16 == 0 {
+		x.checkLedger()
+	}
+}
+
+// checkLedger compares the ledger with what there is: frames that the feed or the parked outbox
+// keeps, each once, and what it takes to remember the client's.
+func (x *outboxTest) checkLedger() {
+	x.t.Helper()
+	kept := make(map[*Frame]bool)
+	for pos := x.l.feed.first; pos < x.l.feed.end; pos++ {
+		kept[x.l.feed.at(pos)] = true
+	}
+	queues := int64(0)
+	if o := x.c.out; o.parked {
+		queues = outboxBytes
+		for _, q := range o.queue[o.head:] {
+			kept[q.frame] = true
+			queues += queuedBytes
+		}
+		if o.part != nil {
+			kept[o.part] = true
+			queues += queuedBytes
+		}
+	}
+	frames := int64(0)
+	for f := range kept {
+		frames += f.footprint()
+	}
+	x.l.account.settle()
+	held := &x.l.account.ledger.held
+	if held[heldFrames].Load() != frames || held[heldQueues].Load() != queues {
+		x.t.Fatalf("%d bytes of frames and %d for queues are on the ledger, there are %d and %d",
+			held[heldFrames].Load(), held[heldQueues].Load(), frames, queues)
+	}
+}
+
+// end lets go of everything, which leaves nothing on the ledger.
+func (x *outboxTest) end() {
+	x.t.Helper()
+	x.checkLedger()
+	x.l.freeOutbox(x.c)
+	x.l.feed.forget()
+	x.l.account.settle()
+	if used := x.l.account.ledger.used(); used != 0 || len(x.l.holds.refs) != 0 {
+		x.t.Fatalf("%d bytes and %d frames are left", used, len(x.l.holds.refs))
+	}
 }
 
 func (x *outboxTest) checkCounts() {
@@ -210,9 +260,12 @@ func FuzzOutbox(f *testing.F) {
 			case 15:
 				if size > 128 {
 					x.rejoin()
+				} else if size > 64 {
+					x.c.out.park()
 				}
 			}
 			x.check()
 		}
+		x.end()
 	})
 }

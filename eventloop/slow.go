@@ -10,6 +10,7 @@ import (
 // there's room again flushes pass it by.
 func (l *Loop) wait(c *Client) {
 	o := c.out
+	o.park()
 	if !o.waiting {
 		o.waiting = true
 		o.progressed = l.now
@@ -89,12 +90,14 @@ func (l *Loop) overtaken(c *Client) {
 // tooSlow gives up on an open client: what it is owed is forgotten, but for the rest of the
 // message in progress, and a Close that says why goes out behind that if its socket has
 // room before closeWait is over.
-func (l *Loop) tooSlow(c *Client) {
+func (l *Loop) tooSlow(c *Client) { l.giveUp(c, CauseSlow, "too slow") }
+
+func (l *Loop) giveUp(c *Client, cause Cause, reason string) {
 	o := c.box()
-	l.startClosing(c, CauseSlow)
+	l.startClosing(c, cause)
 	o.forget()
 	o.stop = 0
-	o.push(&Frame{wire: wsproto.AppendClose(nil, wsproto.StatusTryAgainLater, "too slow")}, 0)
+	o.push(&Frame{wire: wsproto.AppendClose(nil, wsproto.StatusTryAgainLater, reason)}, 0)
 	if !o.waiting {
 		l.markDirty(c)
 	}

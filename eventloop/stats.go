@@ -68,6 +68,7 @@ type Stats struct {
 	LobbyAnswers uint64            // to connections in the lobby
 	AcceptErrors uint64            // accepts that failed
 	GateShuts    map[string]uint64 // how often newcomers had to wait in the kernel's queue, by reason
+	Buffered     Buffered
 	Loops        []LoopStats
 
 	Deflated     uint64 // frames that were compressed, once each
@@ -99,7 +100,7 @@ func (l *Loop) stats() LoopStats {
 // Stats reads all counters; they are not of one instant.
 func (e *Engine) Stats() Stats {
 	s := Stats{
-		Connections: int(e.connections.Load()), Capacity: e.capacity.Connections,
+		Connections: int(e.connections.Load()), Capacity: e.capacity.Connections, Buffered: e.ledger.stats(),
 		Deflated: e.deflation.frames.Load(), DeflatedFrom: e.deflation.before.Load(), DeflatedTo: e.deflation.after.Load(),
 		Lobby: int(e.lobby.Load()), AcceptErrors: e.acceptErrors.Load(), GateShuts: make(map[string]uint64),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),

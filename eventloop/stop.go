@@ -56,6 +56,9 @@ func (e *Engine) Stop() {
 		e.stopMoving()
 		_ = e.gnet.Stop(context.Background())
 		<-e.done
+		for _, l := range e.loops {
+			l.letGoOfAll()
+		}
 		e.watcher.close()
 		e.room.files.close()
 	})

@@ -42,6 +42,7 @@ func (c *Client) SubscribePending(name string) (ticket uint64, ok bool) {
 	l.subscribe(c, name)
 	l.tickets++
 	l.pending[key] = &pendingSubscription{ticket: l.tickets}
+	l.account.add(heldQueues, pendingCost(name))
 	return l.tickets, true
 }
 
@@ -66,22 +67,24 @@ func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame
 		return ReleasedNone
 	}
 	if p.lost {
-		*p = pendingSubscription{ticket: p.ticket}
+		p.lost = false
 		return ReleasedRetry
 	}
 	delete(l.pending, key)
+	l.account.add(heldQueues, -pendingCost(name))
 	l.enqueueAsked(c, snapshot)
 	for _, f := range p.frames {
 		if c.state == open && (f.Version == 0 || f.Version > version) {
 			l.enqueue(c, f)
 		}
+		l.passing = append(l.passing, f)
 	}
 	return ReleasedLive
 }
 
 // Unsubscribe ends a subscription, pending or not.
 func (c *Client) Unsubscribe(name string) bool {
-	delete(c.loop.pending, pendingKey{c.slot, name})
+	c.loop.forgetPending(pendingKey{c.slot, name})
 	removed := c.loop.subs.Unsubscribe(c.slot, name)
 	c.loop.counters.subscriptions.Store(int64(c.loop.subs.Count()))
 	return removed
@@ -110,10 +113,12 @@ func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
 	if p == nil {
 		return false
 	}
-	if p.lost || p.bytes+len(f.wire) > l.opts.LagBytes && len(p.frames) > 0 {
-		p.frames, p.bytes, p.lost = nil, 0, true
+	if p.lost || p.bytes+len(f.wire) > l.opts.LagBytes && len(p.frames) > 0 || !l.engine.ledger.takes(0) {
+		l.letGoPending(p)
+		p.bytes, p.lost = 0, true
 		return true
 	}
+	l.account.hold(f)
 	p.frames = append(p.frames, f)
 	p.bytes += len(f.wire)
 	return true
@@ -122,7 +127,7 @@ func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
 func (l *Loop) leaveSubscriptions(c *Client) {
 	if len(l.pending) > 0 {
 		for name := range l.subs.Names(c.slot) {
-			delete(l.pending, pendingKey{c.slot, name})
+			l.forgetPending(pendingKey{c.slot, name})
 		}
 	}
 	l.subs.Leave(c.slot)

@@ -28,6 +28,7 @@ func (l *Loop) trigger() {
 
 // rest ends a drain. What has come while it ran has a turn of its own.
 func (l *Loop) rest() {
+	l.account.settle()
 	l.busy.Store(false)
 	if l.mailbox.isTold() {
 		l.askForTurn()

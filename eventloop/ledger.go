@@ -1,0 +1,155 @@
+package eventloop
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// What is buffered for clients and from them.
+const (
+	heldFrames   = iota // messages to clients, each once, however many loops and clients share it
+	heldQueues          // what it takes to remember who is owed which of them
+	heldInbound         // messages from clients that haven't come whole
+	heldUpgrades        // requests that aren't complete, or not decided about
+	heldKinds
+)
+
+var heldNames = [heldKinds]string{"messages", "queues", "inbound", "upgrades"}
+
+// The ledger's marks, in sixteenths of its ceiling. From shedAbove on the worst laggards
+// are let go until shedTo is reached; when that isn't enough, newcomers and publishers are
+// refused above fullAbove, until it is back at shedAbove. At the ceiling nothing more is taken.
+// The steps between them are what can come while the loops find out who the worst are.
+const (
+	shedTo    = 12
+	shedAbove = 14
+	fullAbove = 15
+	sixteen   = 16
+)
+
+// ledger is the sum of all that is buffered for clients and from them, in bytes. Safe from
+// any goroutine. Loops don't come here for each delivery: see account.
+type ledger struct {
+	ceiling int64  // 0: there is none
+	relieve func() // called above shedAbove, from any goroutine, often; it must not block
+
+	held    [heldKinds]atomic.Int64
+	refused [2]atomic.Uint64 // messages that weren't taken: reliable, lossy
+
+	full    atomic.Bool
+	awaited atomic.Bool // somebody waits for room
+	mu      sync.Mutex
+	eased   chan struct{} // closed when there is room again; nil when nobody waits
+}
+
+func (g *ledger) mark(sixteenths int64) int64 { return g.ceiling / sixteen * sixteenths }
+
+// used is the sum. What kinds of it come and go between its reads makes it a little wrong.
+func (g *ledger) used() (sum int64) {
+	for kind := range g.held {
+		sum += g.held[kind].Load()
+	}
+	return sum
+}
+
+// judge acts on where the sum stands. Whoever has changed it calls this, and holds no lock.
+func (g *ledger) judge() {
+	if g.ceiling == 0 {
+		return
+	}
+	used := g.used()
+	switch {
+	case used > g.mark(shedAbove):
+		if used > g.mark(fullAbove) && !g.full.Load() {
+			g.full.Store(true)
+		}
+		g.relieve()
+		return
+	case g.full.Load():
+		g.full.Store(false)
+	}
+	if g.awaited.Load() {
+		g.ease()
+	}
+}
+
+// pressed is true when laggards are being let go.
+func (g *ledger) pressed() bool { return g.ceiling > 0 && g.used() > g.mark(shedAbove) }
+
+// excess is how much has to go.
+func (g *ledger) excess() int64 { return g.used() - g.mark(shedTo) }
+
+// takes is whether there is room for n bytes below the ceiling.
+func (g *ledger) takes(n int) bool { return g.ceiling == 0 || g.used()+int64(n) <= g.ceiling }
+
+// room is nil when publishers needn't wait, and otherwise closed when it is worth asking again.
+func (g *ledger) room() <-chan struct{} {
+	if !g.pressed() {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.eased == nil {
+		g.eased = make(chan struct{})
+		g.awaited.Store(true)
+	}
+	if !g.pressed() { // whoever made room may not have seen that it is awaited
+		g.easeLocked()
+		return nil
+	}
+	return g.eased
+}
+
+func (g *ledger) ease() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.easeLocked()
+}
+
+func (g *ledger) easeLocked() {
+	if g.eased != nil {
+		close(g.eased)
+		g.eased = nil
+		g.awaited.Store(false)
+	}
+}
+
+// hold notes that one more mailbox keeps f from being freed; judge is to be called.
+func (g *ledger) hold(f *Frame) {
+	f.seal()
+	if f.holders.Add(1) == 1 {
+		g.held[heldFrames].Add(f.footprint())
+	}
+}
+
+// release is the opposite of hold.
+func (g *ledger) release(f *Frame) {
+	if f.holders.Add(-1) == 0 {
+		g.held[heldFrames].Add(-f.footprint())
+	}
+}
+
+// refuse counts a message that there was no room for.
+func (g *ledger) refuse(f *Frame) (dropped Dropped) {
+	dropped.count(f)
+	g.refused[dropped.Lossy].Add(1)
+	return dropped
+}
+
+// Buffered is what is buffered for clients and from them, in bytes.
+type Buffered struct {
+	Ceiling int64            // 0: there is none
+	Bytes   map[string]int64 // by kind: messages, queues, inbound, upgrades
+	Full    bool             // newcomers and publishers are refused
+	Lossy   uint64           // messages refused for want of room since the start: presence and relays
+	Others  uint64           // the same: all others
+}
+
+func (g *ledger) stats() Buffered {
+	b := Buffered{Ceiling: g.ceiling, Bytes: make(map[string]int64, heldKinds), Full: g.full.Load(),
+		Others: g.refused[0].Load(), Lossy: g.refused[1].Load()}
+	for kind, name := range heldNames {
+		b.Bytes[name] = max(g.held[kind].Load(), 0)
+	}
+	return b
+}

@@ -1,0 +1,203 @@
+package eventloop
+
+import (
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/gobwas/ws"
+)
+
+// newTestLedger has marks that are easy to see: it sheds above 1400 down to 1200, and is full
+// above 1500. shed counts how often relief was asked for.
+func newTestLedger() (g *ledger, shed *int) {
+	shed = new(int)
+	return &ledger{ceiling: 1600, relieve: func() { *shed++ }}, shed
+}
+
+func (g *ledger) put(n int64) {
+	g.held[heldInbound].Add(n)
+	g.judge()
+}
+
+func TestLedgerMarks(t *testing.T) {
+	g, shed := newTestLedger()
+	for _, step := range []struct {
+		add, excess int64
+		shed        int // calls so far
+		full, takes bool
+	}{
+		{1400, 200, 0, false, true},    // not above the mark
+		{1, 201, 1, false, true},       // the laggards go
+		{99, 300, 2, false, true},      // 1500
+		{1, 301, 3, true, true},        // newcomers are refused
+		{98, 399, 4, true, true},       // 1599
+		{1, 400, 5, true, false},       // the ceiling: no byte more
+		{-199, 201, 6, true, true},     // 1401: still refused
+		{-1, 200, 6, false, true},      // 1400
+		{101, 301, 7, true, true},      // and again
+		{-1501, -1200, 7, false, true}, // 0
+	} {
+		g.put(step.add)
+		if g.excess() != step.excess || *shed != step.shed || g.full.Load() != step.full || g.takes(1) != step.takes {
+			t.Errorf("at %d: excess %d, shed %d times, full %v, takes %v; want %+v",
+				g.used(), g.excess(), *shed, g.full.Load(), g.takes(1), step)
+		}
+	}
+}
+
+func TestLedgerWithoutCeiling(t *testing.T) {
+	g := &ledger{relieve: func() { t.Error("laggards go") }}
+	g.put(1 << 50)
+	if g.full.Load() || g.pressed() || !g.takes(1<<50) || g.room() != nil {
+		t.Error("there is no ceiling, and it was reached")
+	}
+}
+
+// Publishers wait while laggards go, and are told when there is room again.
+func TestLedgerRoom(t *testing.T) {
+	g, _ := newTestLedger()
+	g.put(1400)
+	if g.room() != nil {
+		t.Fatal("a publisher waits below the mark")
+	}
+	g.put(1)
+	first, second := g.room(), g.room()
+	if first == nil || second == nil {
+		t.Fatal("a publisher doesn't wait above the mark")
+	}
+	select {
+	case <-first:
+		t.Fatal("there is no room yet")
+	default:
+	}
+	g.put(-1)
+	<-first
+	<-second
+}
+
+// A publisher that begins to wait just as room is made must not miss that.
+func TestLedgerRoomIsNeverMissed(t *testing.T) {
+	g := &ledger{ceiling: 1600, relieve: func() {}}
+	var publishers sync.WaitGroup
+	for range 4 {
+		publishers.Go(func() {
+			for range 2000 {
+				g.put(800)
+				for room := g.room(); room != nil && g.used() > 3*800; room = g.room() {
+					<-room
+				}
+				g.put(-800)
+			}
+		})
+	}
+	publishers.Wait()
+	if g.used() != 0 || g.room() != nil {
+		t.Errorf("%d bytes are left", g.used())
+	}
+}
+
+// Frames are passed around at random between mailboxes, loops and their clients: each counts
+// once while anybody has it, and when nobody has, the ledger is at zero.
+func TestLedgerAgainstModel(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 50 {
+		m := newLedgerModel(random)
+		for range 2000 {
+			m.step()
+			m.check(t)
+		}
+		for len(m.places) > 0 {
+			m.remove(len(m.places) - 1)
+		}
+		m.check(t)
+		for kind := range m.g.held {
+			if n := m.g.held[kind].Load(); n != 0 {
+				t.Fatalf("%d bytes of %s are left", n, heldNames[kind])
+			}
+		}
+	}
+}
+
+// place is where a frame is: in the mailbox or feed of a loop, or behind for one of its clients.
+type place struct {
+	f      *Frame
+	loop   int
+	behind bool
+}
+
+type ledgerModel struct {
+	random *rand.Rand
+	g      *ledger
+	loops  []*Loop
+	frames []*Frame
+	places []place
+}
+
+func newLedgerModel(random *rand.Rand) *ledgerModel {
+	m := &ledgerModel{random: random, g: &ledger{}}
+	for range 3 {
+		l := &Loop{account: account{ledger: m.g}}
+		l.holds = newHolds(&l.account)
+		m.loops = append(m.loops, l)
+	}
+	for range 8 {
+		m.frames = append(m.frames, NewFrame(ws.OpBinary, make([]byte, random.IntN(100_000))))
+	}
+	return m
+}
+
+func (m *ledgerModel) step() {
+	if len(m.places) > 0 && m.random.IntN(2) == 0 {
+		m.remove(m.random.IntN(len(m.places)))
+		return
+	}
+	p := place{m.frames[m.random.IntN(len(m.frames))], m.random.IntN(len(m.loops)), m.random.IntN(2) == 0}
+	l := m.loops[p.loop]
+	if p.behind {
+		l.holds.take(p.f)
+	} else {
+		m.g.hold(p.f)
+	}
+	if m.random.IntN(8) == 0 {
+		p.f.decide(&deflation{threshold: 1}) // too late: what is held takes no twin
+	}
+	m.places = append(m.places, p)
+}
+
+func (m *ledgerModel) remove(i int) {
+	p := m.places[i]
+	m.places[i] = m.places[len(m.places)-1]
+	m.places = m.places[:len(m.places)-1]
+	if l := m.loops[p.loop]; p.behind {
+		l.holds.release(p.f)
+	} else {
+		l.account.release(p.f)
+	}
+}
+
+func (m *ledgerModel) check(t *testing.T) {
+	t.Helper()
+	kept, frames, queues := make(map[*Frame]bool), int64(0), int64(0)
+	for _, p := range m.places {
+		if !kept[p.f] {
+			kept[p.f] = true
+			frames += p.f.footprint()
+		}
+		if p.behind {
+			queues += queuedBytes
+		}
+	}
+	if off := m.g.used() - frames - queues; max(off, -off) > int64(len(m.loops))*(accountSlack+100_000+frameBytes) {
+		t.Fatalf("before settling the ledger is off by %d", off)
+	}
+	if m.random.IntN(10) > 0 && len(m.places) > 0 {
+		return
+	}
+	for _, l := range m.loops {
+		l.account.settle()
+	}
+	if got := &m.g.held; got[heldFrames].Load() != frames || got[heldQueues].Load() != queues {
+		t.Fatalf("%d bytes of frames, %d of queues; there are %d and %d", got[heldFrames].Load(), got[heldQueues].Load(), frames, queues)
+	}
+}
