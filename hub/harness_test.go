@@ -59,6 +59,11 @@ func start(t testing.TB, change func(*Options)) *Hub {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		_ = h.Shutdown(ctx)
+		for kind, bytes := range h.Stats().Buffered {
+			if bytes != 0 {
+				t.Errorf("%d bytes of %s are buffered for nobody", bytes, kind)
+			}
+		}
 	})
 	return h
 }

@@ -146,7 +146,8 @@ func (h *Hub) close(ctx context.Context) {
 	}
 }
 
-// AwaitRoom waits until the loops' queues are at most half full. A publisher that can wait
+// AwaitRoom waits until the loops' queues are at most half full, and no slow client has to
+// go for what is buffered (Options.Loops.BufferBytes). A publisher that can wait
 // calls it before it publishes, and then goes no faster than its messages can be sent;
 // one that doesn't may fill a queue, which lets go of the oldest messages.
 func (h *Hub) AwaitRoom(ctx context.Context) error { return h.engine.AwaitRoom(ctx) }

@@ -17,7 +17,7 @@ import (
 // PublishChange gives the change a seq, appends it to the change log and sends it to its
 // audience. A repeated OpID returns the first seq and sends nothing. The change is
 // checked first; what is wrong with it is a *FieldError, or ErrTooLarge. Its slices
-// become the hub's.
+// become the hub's. Every call that publishes may return ErrOverloaded too.
 func (h *Hub) PublishChange(c Change) (seq uint64, err error) {
 	seqs, err := h.PublishChanges(c)
 	if err != nil {
@@ -36,6 +36,9 @@ func (h *Hub) PublishChanges(changes ...Change) (seqs []uint64, err error) {
 		if err := validateChange(&changes[i], h.opts.MaxMessageOut); err != nil {
 			return nil, err
 		}
+	}
+	if err := h.admit(); err != nil {
+		return nil, err
 	}
 	seqs = make([]uint64, 0, len(changes))
 	defer h.engine.Flush()
@@ -122,6 +125,9 @@ func (h *Hub) PublishPresence(object json.RawMessage) error {
 	if len(object) > h.opts.MaxMessageOut {
 		return ErrTooLarge
 	}
+	if err := h.admit(); err != nil {
+		return err
+	}
 	f := eventloop.NewFrame(ws.OpText, object)
 	f.Lossy = true
 	h.counters.presence.Add(1)
@@ -163,6 +169,9 @@ func (h *Hub) PublishTopic(topic string, data json.RawMessage) error {
 	if len(message) > h.opts.MaxMessageOut {
 		return ErrTooLarge
 	}
+	if err := h.admit(); err != nil {
+		return err
+	}
 	f := eventloop.NewFrame(ws.OpText, message)
 	f.Lossy = true
 	h.counters.topics.Add(1)
@@ -184,6 +193,9 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 	}
 	if len(payload)+len(entity)+len(rowID)+rowHeader > h.opts.MaxMessageOut {
 		return ErrTooLarge
+	}
+	if err := h.admit(); err != nil {
+		return err
 	}
 	f, err := rowFrame(kind, entity, rowID, payload)
 	if err != nil {
@@ -226,6 +238,9 @@ func (h *Hub) BroadcastBinary(messages ...[]byte) error {
 			return ErrTooLarge
 		}
 	}
+	if err := h.admit(); err != nil {
+		return err
+	}
 	for _, b := range messages {
 		h.counters.binary.Add(1)
 		h.engine.Queue(eventloop.NewFrame(ws.OpBinary, b), nil)
@@ -242,6 +257,9 @@ func (h *Hub) SendBinary(b []byte, ids ...uint64) error {
 	}
 	if len(b) > h.opts.MaxMessageOut {
 		return ErrTooLarge
+	}
+	if err := h.admit(); err != nil {
+		return err
 	}
 	h.counters.binary.Add(1)
 	h.engine.Publish(eventloop.NewFrame(ws.OpBinary, b), &eventloop.Audience{Clients: distinct(slices.Clone(ids))})

@@ -6,8 +6,9 @@ import (
 	"github.com/busbar-ws/busbar/eventloop"
 )
 
-// rowOverhead is what a row takes besides its strings: itself and its place in the map.
-const rowOverhead = 192
+// rowOverhead is what a row takes besides its strings: itself, its place in the map, and its
+// frames.
+const rowOverhead = 400
 
 // rowStore keeps the last snapshot of each row. It is safe from any goroutine. It is
 // bounded in rows and bytes: when it is full, the row that wasn't read or written for
@@ -32,7 +33,7 @@ type storedRow struct {
 	key        rowKey
 	payload    []byte
 	version    uint64
-	shared     *eventloop.Frame // of the payload; nil until it is asked for
+	frames     [2]*eventloop.Frame // of the payload, once they were asked for: plain, and for those that take it compressed
 	prev, next *storedRow
 }
 
@@ -75,28 +76,34 @@ func (s *rowStore) put(tenant, entity, row string, payload []byte) (version uint
 func (s *rowStore) get(tenant, entity, row string) (payload []byte, version uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if found := s.find(tenant, entity, row); found != nil {
-		return found.payload, found.version, true
+	found := s.find(tenant, entity, row)
+	if found == nil {
+		return nil, 0, false
 	}
-	return nil, 0, false
+	return found.payload, found.version, true
 }
 
-// frame is get for a payload that is a WebSocket frame: the same one for everybody who asks,
-// so that it is compressed once. What that takes isn't in the store's size.
-func (s *rowStore) frame(tenant, entity, row string) (f *eventloop.Frame, version uint64, ok bool) {
+// frame is get for payloads that are whole frames. All who ask for one version are given the
+// same frame, which is then buffered once, however many of them don't take it; those that take
+// it compressed have one of their own, for who is first to be sent a frame settles its form.
+func (s *rowStore) frame(tenant, entity, row string, deflate bool) (f *eventloop.Frame, version uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := s.find(tenant, entity, row)
 	if found == nil {
 		return nil, 0, false
 	}
-	if found.shared == nil {
-		found.shared = eventloop.FrameOf(found.payload)
+	which := &found.frames[0]
+	if deflate {
+		which = &found.frames[1]
 	}
-	return found.shared, found.version, true
+	if *which == nil {
+		*which = eventloop.FrameOf(found.payload)
+	}
+	return *which, found.version, true
 }
 
-// find is the row, which was used last from here on, or nil.
+// find makes the row, if there is one, the last used.
 func (s *rowStore) find(tenant, entity, row string) *storedRow {
 	found := s.rows[rowKey{tenant, entity, row}]
 	if found != nil {

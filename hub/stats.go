@@ -81,6 +81,10 @@ type Stats struct {
 	DeflatedTo    uint64 `json:"deflated_to"`    // their bytes, compressed
 	InflateErrors uint64 `json:"inflate_errors"` // messages of clients that couldn't be inflated
 
+	Buffered      map[string]int64 `json:"buffered"`       // bytes for and from clients, by kind, now
+	BufferCeiling int64            `json:"buffer_ceiling"` // the most there may be; 0: no bound
+	Overloaded    int              `json:"overloaded"`     // 1 while newcomers and publishers are refused for it
+
 	Loops []eventloop.LoopStats `json:"loops"`
 }
 
@@ -109,7 +113,17 @@ func (h *Hub) Stats() Stats {
 	}
 	s.Panics = h.panics.Count()
 	s.addLoops(e.Loops)
+	s.addBuffered(e.Buffered)
 	return s
+}
+
+func (s *Stats) addBuffered(b eventloop.Buffered) {
+	s.Buffered, s.BufferCeiling = b.Bytes, b.Ceiling
+	if b.Full {
+		s.Overloaded = 1
+	}
+	s.Dropped["memory_lossy"] += b.Lossy
+	s.Dropped["memory_other"] += b.Others
 }
 
 func (s *Stats) addLoops(loops []eventloop.LoopStats) {

@@ -81,10 +81,10 @@ func (h *Hub) roomFor(c *eventloop.Client, name int) bool {
 
 func (h *Hub) fetch(client uint64, asked rowAsked) {
 	mine := h.waiting.take(asked.payer, asked.bytes())
-	queued := mine && h.fetches.do(func() {
+	queued := mine && !h.engine.Overloaded() && h.fetches.do(func() {
 		defer h.waiting.giveBack(asked.payer, asked.bytes()) // also after a panic
 		which, frame, version := h.fetchSnapshot(asked)
-		h.engine.Post(client, func(c *eventloop.Client) { h.fetched(c, asked, which, frame, version) })
+		h.engine.PostFrame(client, frame, func(c *eventloop.Client) { h.fetched(c, asked, which, frame, version) })
 	})
 	if mine && !queued {
 		h.waiting.giveBack(asked.payer, asked.bytes())
@@ -133,28 +133,18 @@ func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, 
 	return 0, frame, 0
 }
 
-// stored reads a row's snapshot, behind whoever is publishing it. All clients that take it
-// compressed share one frame; the others' must not be the first to settle its form.
+// stored reads a row's snapshot, behind whoever is publishing it.
 func (h *Hub) stored(tenant, entity, rowID string, deflate bool) (f *eventloop.Frame, version uint64, ok bool) {
-	if deflate {
-		if f, version, ok = h.storedFrame(tenant, entity, rowID); ok {
-			h.engine.Deflate(f)
-		}
-		return f, version, ok
+	if f, version, ok = h.storedFrame(tenant, entity, rowID, deflate); ok && deflate {
+		h.engine.Deflate(f)
 	}
-	h.storing.Lock()
-	defer h.storing.Unlock()
-	wire, version, ok := h.rows.get(tenant, entity, rowID)
-	if !ok {
-		return nil, 0, false
-	}
-	return eventloop.FrameOf(wire), version, true
+	return f, version, ok
 }
 
-func (h *Hub) storedFrame(tenant, entity, rowID string) (f *eventloop.Frame, version uint64, ok bool) {
+func (h *Hub) storedFrame(tenant, entity, rowID string, deflate bool) (f *eventloop.Frame, version uint64, ok bool) {
 	h.storing.Lock()
 	defer h.storing.Unlock()
-	return h.rows.frame(tenant, entity, rowID)
+	return h.rows.frame(tenant, entity, rowID, deflate)
 }
 
 // fetched runs on the client's loop, in order with what is published.

@@ -58,6 +58,8 @@ func failureOf(err error) *failure {
 		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE", "the body is over the bound (-max-message-out)")
 	case errors.Is(err, hub.ErrTooLarge):
 		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE", "the message is over the bound (-max-message-out)")
+	case errors.Is(err, hub.ErrOverloaded):
+		return newFailure(http.StatusServiceUnavailable, "OVERLOADED", "too much is buffered for clients (-buffer-memory), try again")
 	case errors.Is(err, eventloop.ErrStopped):
 		return newFailure(http.StatusServiceUnavailable, "DRAINING", "the server is shutting down")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

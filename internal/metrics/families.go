@@ -41,12 +41,21 @@ func counter(name, help string, read func(*hub.Stats) uint64) family {
 
 // counters is a total per key of a map.
 func counters(name, help, label string, read func(*hub.Stats) map[string]uint64) family {
-	return newFamily(name, help, prometheus.CounterValue, []string{label}, func(s *hub.Stats, sample sampler) {
-		totals := read(s)
-		for _, key := range slices.Sorted(maps.Keys(totals)) {
-			sample(float64(totals[key]), key)
+	return newFamily(name, help, prometheus.CounterValue, []string{label}, sampleMap(read))
+}
+
+// gauges is a figure of this moment per key of a map.
+func gauges[N number](name, help, label string, read func(*hub.Stats) map[string]N) family {
+	return newFamily(name, help, prometheus.GaugeValue, []string{label}, sampleMap(read))
+}
+
+func sampleMap[N number](read func(*hub.Stats) map[string]N) func(*hub.Stats, sampler) {
+	return func(s *hub.Stats, sample sampler) {
+		values := read(s)
+		for _, key := range slices.Sorted(maps.Keys(values)) {
+			sample(float64(values[key]), key)
 		}
-	})
+	}
 }
 
 // perLoop is a figure of each event loop.

@@ -1,0 +1,113 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+// overload fills the queues of stuck loops until the hub is overloaded. The loops go on when
+// release is called.
+func overload(t *testing.T, h *Hub) (release func()) {
+	t.Helper()
+	ids := map[uint64]uint64{} // a client of each loop
+	const loops = 4
+	for i := 0; len(ids) < loops; i++ {
+		listen(t, h, fmt.Sprint("user", i), "")
+		all, err := h.Clients(within(t), 0, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range all {
+			ids[c.ID%128] = c.ID // the loop is in the id's last 7 bits
+		}
+	}
+	stuck, free := make(chan struct{}, loops), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- h.engine.Each(context.Background(), func(*eventloop.Loop) {
+			stuck <- struct{}{}
+			<-free
+		})
+	}()
+	for range loops {
+		<-stuck
+	}
+	for i := 0; !h.Overloaded(); i++ {
+		if i > 1000 {
+			t.Fatalf("never overloaded: %v", h.Stats().Buffered)
+		}
+		for _, id := range ids {
+			if err := h.SendBinary(make([]byte, 32<<10), id); err != nil && !errors.Is(err, ErrOverloaded) {
+				t.Fatal(err)
+			}
+		}
+	}
+	return func() {
+		close(free)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// While letting the slow go isn't enough, publishing is an error that says so, and leaves
+// nothing behind; afterwards it works again.
+func TestPublishingWhileOverloaded(t *testing.T) {
+	h := start(t, func(o *Options) {
+		o.Loops.Loops, o.Loops.LagBytes, o.MaxMessageOut = 4, 512<<10, 256<<10
+		o.Loops.QueueBytes, o.Loops.BufferBytes = 512<<10, 1<<20
+	})
+	release := overload(t, h)
+	for what, err := range map[string]error{
+		"change":   func() error { _, err := h.PublishChange(someChange); return err }(),
+		"presence": h.PublishPresence([]byte(`{}`)),
+		"topic":    h.PublishTopic("t", []byte(`1`)),
+		"row":      h.PublishRow(Snapshot, "", "E", "r", []byte("x")),
+		"binary":   h.BroadcastBinary([]byte("x")),
+		"to some":  h.SendBinary([]byte("x"), 1),
+	} {
+		if !errors.Is(err, ErrOverloaded) {
+			t.Errorf("%s: %v, want ErrOverloaded", what, err)
+		}
+	}
+	s := h.Stats()
+	if s.Overloaded != 1 || s.BufferCeiling != 1<<20 || s.Buffered["messages"] < 900<<10 || s.Buffered["messages"] > 1<<20 {
+		t.Errorf("overloaded %d, %v of %d", s.Overloaded, s.Buffered, s.BufferCeiling)
+	}
+	if s.LastSeq != 0 || s.StoredRows != 0 {
+		t.Errorf("seq %d and %d rows are left of what was refused", s.LastSeq, s.StoredRows)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	if err := h.AwaitRoom(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("publishers don't wait: %v", err)
+	}
+	release()
+	if err := h.AwaitRoom(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	mustPublish(t, h, someChange)
+}
+
+// Everyone who asks for one version of a row is owed the same bytes.
+func TestSnapshotsAreShared(t *testing.T) {
+	s := newRowStore(10, 1<<20)
+	s.put("", "E", "r", []byte{0x82, 0})
+	first, _, _ := s.frame("", "E", "r", false)
+	second, _, _ := s.frame("", "E", "r", false)
+	if first == nil || first != second {
+		t.Error("two who ask for a row get two frames")
+	}
+	s.put("", "E", "r", []byte{0x82, 1, 7})
+	if third, version, ok := s.frame("", "E", "r", false); !ok || version != 2 || string(third.Wire()) != "\x82\x01\x07" {
+		t.Errorf("the next version is %q, %d, %v", third.Wire(), version, ok)
+	}
+	if none, _, ok := s.frame("", "E", "other", false); ok || none != nil {
+		t.Error("a row that isn't there has a frame")
+	}
+}
