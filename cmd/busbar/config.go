@@ -42,6 +42,7 @@ type Config struct {
 	Slow                 string
 	LagTime              time.Duration
 	LagBytes             int
+	BufferMemory         int
 	Routing              string
 	MaxSubscriptions     int
 

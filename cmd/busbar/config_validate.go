@@ -14,6 +14,7 @@ func (c *Config) validate() error {
 	for _, check := range []func(*Config) error{
 		(*Config).validatePorts,
 		(*Config).validateSizes,
+		(*Config).validateBufferMemory,
 		(*Config).validateAdminToken,
 		(*Config).validateAuth,
 		(*Config).validateProxies,

@@ -12,10 +12,10 @@ func (h host) examineMemory(n int64) finding {
 	}
 	what := fmt.Sprintf("memory: %s, %s of it available", mebibytes(h.memory), mebibytes(h.available))
 	f := finding{verdict: fine, what: what, meaning: fmt.Sprintf(
-		"Room for %d connections, cautiously: of three quarters of the %s that can be used now, Busbar's buffers may take %s when everything is full "+
+		"A busbar buffers at most %s for clients and from them by default (-buffer-memory). Room for %d connections, cautiously: of three quarters of the %s that can be used now, Busbar's buffers may take %s when everything is full "+
 			"(-queue-bytes for each of %d loops, -log-bytes, -rows-bytes at their defaults); a connection takes %d bytes: %d of "+
 			"Busbar's, %d of the kernel's, and %d for data under way.",
-		e.memory, mebibytes(e.usable), mebibytes(queueBytes+loopQueueBytes*e.loops), e.loops,
+		mebibytes(int64(defaultBuffers(h))), e.memory, mebibytes(e.usable), mebibytes(queueBytes+loopQueueBytes*e.loops), e.loops,
 		e.each, busbarBytes, socketBytes, e.each-busbarBytes-socketBytes)}
 	if e.memory < n {
 		f.verdict = warn

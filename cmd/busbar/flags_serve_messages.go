@@ -30,6 +30,9 @@ func declareMessages(t *flagTable, cfg *Config) {
 		"how long a client may lag before -slow acts")
 	t.Size(&cfg.LagBytes, "lag-bytes", mib, 4*kib, math.MaxInt,
 		"how many bytes a client may lag before -slow acts")
+	t.Size(&cfg.BufferMemory, "buffer-memory", 0, 0, math.MaxInt,
+		"memory for all that is buffered for clients and from them: near it those that are furthest behind go, then "+
+			"newcomers are refused; 0 = a quarter of the memory that there is")
 	t.Choice(&cfg.Routing, "routing", routeAll, []string{routeAll, routeSubscribed},
 		"who gets topic messages and change events: every client, or only those that subscribed")
 	t.Int(&cfg.MaxSubscriptions, "max-subscriptions", 10_000, 1, maxCount,

@@ -230,6 +230,7 @@ func (cfg *Config) loopOptions() eventloop.Options {
 		ProxyProtocol: proxyProtocols[cfg.ProxyProtocol], TrustedProxies: cfg.TrustedProxies,
 		Compression: cfg.compression(), CompressionThreshold: cfg.CompressionThreshold,
 	}
+	o.BufferBytes = cfg.bufferMemory(os.DirFS("/"), o.LeastBufferBytes())
 	if cfg.Slow == slowDropOldest {
 		o.Slow = eventloop.DropOldest
 	}

@@ -1,0 +1,335 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
+)
+
+// What docs/performance.md promises: resident memory stays below the ceiling, half of it for Go's
+// garbage, a fixed part, a part for each connection, and what the rows and the change log may take.
+const (
+	garbageShare   = 2
+	fixedPart      = 40 * mib
+	connectionPart = kib
+	testRows       = 8 * mib
+	testLog        = mib
+)
+
+// crowdSize is how many clients stall.
+func crowdSize() int {
+	if raceEnabled || testing.Short() {
+		return 400
+	}
+	return 10_000
+}
+
+// crowd is clients that take nothing. Safe from any goroutine.
+type crowd struct {
+	d     *daemon
+	http  *http.Client
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+// eachOf runs f for all numbers below n, on a few goroutines.
+func eachOf(n int, f func(i int)) {
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// dial opens a connection with a small window and sends the start, without reading anything.
+func (x *crowd) dial(i int, start string) net.Conn {
+	from := net.Dialer{Timeout: soon, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%200))}}
+	conn, err := from.Dial("tcp", x.d.ws)
+	if err != nil {
+		x.d.t.Errorf("connecting: %v", err)
+		return nil
+	}
+	raw, err := conn.(*net.TCPConn).SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 2048) })
+	}
+	if err != nil {
+		x.d.t.Errorf("setting SO_RCVBUF: %v", err)
+	}
+	_ = conn.SetWriteDeadline(time.Now().Add(soon))
+	_, _ = io.WriteString(conn, start) // refused ones are expected
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.conns = append(x.conns, conn)
+	return conn
+}
+
+// upgradeRequest is one without its blank line.
+const upgradeRequest = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
+// comes has n clients connect that each send something behind their request.
+func (x *crowd) comes(n int, sends func(i int) []byte) {
+	before := x.d.metric("busbar_clients")
+	eachOf(n, func(i int) { x.dial(i, upgradeRequest+"\r\n"+string(sends(i))) })
+	eventually(x.d.t, "clients let in or refused", func() bool {
+		let := x.d.metric("busbar_clients") - before
+		ended := x.d.metric(`busbar_connections_closed_total{cause="memory"}`) +
+			x.d.metric(`busbar_connections_closed_total{cause="overloaded"}`)
+		return let+ended >= float64(n)
+	})
+}
+
+func (x *crowd) leaves() {
+	for _, conn := range x.conns {
+		conn.Close()
+	}
+	x.conns = nil
+	eventually(x.d.t, "gone", func() bool { return x.d.metric("busbar_connections") <= 1 })
+}
+
+// publish calls the API until it isn't told to come again.
+func (x *crowd) publish(method, path string, body []byte) error {
+	for {
+		r, err := http.NewRequest(method, "http://"+x.d.api+path, bytes.NewReader(body))
+		if err != nil {
+			return err
+		}
+		r.Header.Set("Authorization", "Bearer "+x.d.admin)
+		answer, err := x.http.Do(r)
+		if err != nil {
+			return err
+		}
+		text, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		switch answer.StatusCode {
+		case http.StatusOK, http.StatusNoContent:
+			return nil
+		case http.StatusServiceUnavailable:
+			if strings.Contains(string(text), "OVERLOADED") {
+				continue
+			}
+		}
+		return fmt.Errorf("%s %s: %d %s", method, path, answer.StatusCode, text)
+	}
+}
+
+// pulse is numbered broadcasts that a healthy client has to get, one after the other: the
+// next isn't sent before the last has come.
+type pulse struct {
+	size atomic.Int64
+	sent atomic.Int64
+	stop chan struct{}
+	done chan error
+}
+
+func (x *crowd) startPulse() *pulse {
+	p := &pulse{stop: make(chan struct{}), done: make(chan error, 1)}
+	p.size.Store(8)
+	conn, r, err := x.d.dialFrom("127.0.0.1", "", "")
+	if err != nil {
+		x.d.t.Fatal(err)
+	}
+	go func() {
+		defer conn.Close()
+		for n := uint64(1); ; n++ {
+			select {
+			case <-p.stop:
+				p.done <- nil
+				return
+			default:
+			}
+			body := binary.BigEndian.AppendUint64(nil, n)
+			if err := x.publish("POST", "/v1/broadcast", append(body, make([]byte, p.size.Load()-8)...)); err != nil {
+				p.done <- err
+				return
+			}
+			_ = conn.SetDeadline(time.Now().Add(soon))
+			if err := nextPulse(r, n); err != nil {
+				p.done <- fmt.Errorf("the healthy client, waiting for %d: %w", n, err)
+				return
+			}
+			p.sent.Store(int64(n))
+		}
+	}()
+	return p
+}
+
+// nextPulse reads up to number n, past texts: presence of those that have left.
+func nextPulse(r io.Reader, n uint64) error {
+	for {
+		h, err := ws.ReadHeader(r)
+		if err != nil {
+			return err
+		}
+		payload := make([]byte, h.Length)
+		if _, err := io.ReadFull(r, payload); err != nil {
+			return err
+		}
+		switch {
+		case h.OpCode == ws.OpText || h.OpCode == ws.OpPing:
+			continue
+		case h.OpCode != ws.OpBinary || len(payload) < 8:
+			return fmt.Errorf("opcode %v, %d bytes: %q", h.OpCode, len(payload), payload[:min(len(payload), 80)])
+		case binary.BigEndian.Uint64(payload) != n:
+			return fmt.Errorf("got %d", binary.BigEndian.Uint64(payload))
+		}
+		return nil
+	}
+}
+
+// more waits for so many further pulses.
+func (p *pulse) more(t *testing.T, n int64) {
+	t.Helper()
+	until := p.sent.Load() + n
+	eventually(t, "pulses", func() bool {
+		if len(p.done) > 0 {
+			t.Fatal(<-p.done)
+		}
+		return p.sent.Load() >= until
+	})
+}
+
+func clientText(text string) []byte {
+	return ws.MustCompileFrame(ws.MaskFrameInPlace(ws.NewTextFrame([]byte(text))))
+}
+
+// peakResident is VmHWM of proc_pid_status(5), in bytes.
+func (d *daemon) peakResident() int {
+	d.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	n, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return n * kib
+}
+
+// Ten thousand clients that take nothing, in every way that costs memory, one after the
+// other: large messages for all, each their own messages, snapshots of rows that change,
+// messages that never end, upgrade requests that never end. Resident memory stays bounded,
+// and who reads gets everything, in order.
+func TestMemoryIsBounded(t *testing.T) {
+	for _, policy := range []string{slowDisconnect, slowDropOldest} {
+		t.Run(policy, func(t *testing.T) { testMemory(t, policy) })
+	}
+}
+
+func testMemory(t *testing.T, policy string) {
+	size, ceiling, share := crowdSize(), 64*mib, 1
+	if size < 10_000 {
+		ceiling, share = 16*mib, 4
+	}
+	d := startDaemon(t, "-auth", "none", "-max-per-ip", "0", "-slow", policy, "-lag-time", "1h", "-lag-bytes", strconv.Itoa(ceiling/4),
+		"-buffer-memory", strconv.Itoa(ceiling), "-queue-bytes", "8MiB", "-max-message-out", "7MiB", "-send-buffer", "64KiB",
+		"-handshake-timeout", "1m", "-ping-interval", "1h", "-log-bytes", strconv.Itoa(testLog), "-rows-bytes", strconv.Itoa(testRows))
+	x := &crowd{d: d, http: &http.Client{Transport: new(http.Transport), Timeout: 2 * soon}}
+	defer x.http.CloseIdleConnections()
+	highest := int64(0)
+	stage := func(name string, run func()) {
+		t.Helper()
+		began := time.Now()
+		run()
+		used := d.buffered()
+		highest = max(highest, used)
+		t.Logf("%s: %v, %d MiB buffered, peak resident %d MiB, ended %v, refused %v", name, time.Since(began).Round(time.Millisecond),
+			used/mib, d.peakResident()/mib, d.metric(`busbar_connections_closed_total{cause="memory"}`),
+			d.metric(`busbar_connections_closed_total{cause="overloaded"}`))
+		x.leaves()
+	}
+	p := x.startPulse()
+	stage("large messages for all", func() {
+		x.comes(size, func(int) []byte { return nil })
+		p.size.Store(mib)
+		p.more(t, 40)
+		p.size.Store(8)
+	})
+	stage("messages for each", func() {
+		x.comes(size, func(i int) []byte {
+			return clientText(fmt.Sprintf(`{"type":"subscribe","topic":"t%d"}`, i))
+		})
+		body := []byte(`{"audience":{"topic":"t%d"},"entity":"E","row_id":"r","kind":"update","data":"` + strings.Repeat("x", 256*kib) + `"}`)
+		eachOf(min(size, 1500), func(i int) {
+			if err := x.publish("POST", "/v1/changes", bytes.Replace(body, []byte("%d"), []byte(strconv.Itoa(i)), 1)); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	stage("snapshots of rows that change", func() {
+		for n := range 40 / share {
+			if err := x.publish("PUT", "/v1/rows/E/big", bytes.Repeat([]byte{byte(n)}, 4*mib)); err != nil {
+				t.Error(err)
+			}
+			x.comes(size/40, func(int) []byte { return clientText(`{"type":"crdt-subscribe","entity":"E","rowId":"big"}`) })
+		}
+	})
+	stage("messages that never end", func() {
+		half := ws.Header{OpCode: ws.OpText, Masked: true, Length: 60 * kib}
+		begun := append(bytes.Repeat([]byte{'x'}, 59*kib), 0)
+		x.comes(size/2, func(int) []byte {
+			var frame bytes.Buffer
+			_ = ws.WriteHeader(&frame, half)
+			return append(frame.Bytes(), begun[:59*kib]...)
+		})
+	})
+	stage("requests that never end", func() {
+		start := upgradeRequest + "X-Filler: " + strings.Repeat("x", 15*kib)
+		eachOf(size, func(i int) { x.dial(i, start) })
+	})
+	p.more(t, 3)
+	close(p.stop)
+	if err := <-p.done; err != nil {
+		t.Error(err)
+	}
+	if ended := d.metric(`busbar_connections_closed_total{cause="memory"}`); ended == 0 {
+		t.Error("the ceiling was never reached: nothing is shown")
+	}
+	eventually(t, "nothing is left", func() bool { return d.buffered() == 0 })
+	bound := ceiling + ceiling/garbageShare + fixedPart + connectionPart*size + testRows + testLog
+	peak := d.peakResident()
+	t.Logf("peak resident %d MiB, at most %d MiB are promised", peak/mib, bound/mib)
+	if peak > bound && !raceEnabled {
+		t.Errorf("resident memory was up to %d MiB, at most %d MiB are promised", peak/mib, bound/mib)
+	}
+	if highest > int64(ceiling) {
+		t.Errorf("%d bytes were buffered, the ceiling is %d", highest, ceiling)
+	}
+}
+
+// buffered is the ledger's sum.
+func (d *daemon) buffered() (sum int64) {
+	d.t.Helper()
+	for line := range strings.Lines(d.call("GET", "/metrics", d.admin, "").body) {
+		if rest, ok := strings.CutPrefix(line, "busbar_buffered_bytes{"); ok {
+			var n float64
+			_, value, _ := strings.Cut(rest, "} ")
+			if _, err := fmt.Sscan(value, &n); err != nil {
+				d.t.Fatalf("metric %q: %v", line, err)
+			}
+			sum += int64(n)
+		}
+	}
+	return sum
+}
