@@ -10,9 +10,10 @@ import (
 // of them beside -echo is more likely a production server about to let everybody in.
 var besideEcho = []string{
 	"echo", "listen", "loops", "max-connections", "max-per-ip",
+	"accept-rate", "accept-burst", "max-handshakes",
 	"handshake-timeout", "ping-interval", "pong-timeout", "drain",
 	"flush-delay", "send-buffer", "notsent-lowat",
-	"max-message-in", "slow", "lag-time", "lag-bytes",
+	"max-message-in", "slow", "lag-time", "lag-bytes", "buffer-memory",
 	"compression", "compression-threshold",
 	"log-level", "log-format",
 }

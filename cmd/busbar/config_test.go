@@ -57,7 +57,7 @@ var everyFlag = map[string]string{
 	"max-per-ip": "9", "accept-rate": "0", "accept-burst": "9", "max-handshakes": "77", "proxy-protocol": "required", "trusted-proxies": "10.0.0.0/8, 127.0.0.1", "handshake-timeout": "3s", "ping-interval": "1m30s", "pong-timeout": "1s",
 	"flush-delay": "2ms", "send-buffer": "16KiB", "notsent-lowat": "8KB", "reject": "http", "origins": "https://a.example, *",
 	"max-message-in": "125", "max-message-out": "1GiB", "compression": "out", "compression-threshold": "1KiB", "queue-messages": "1", "queue-bytes": "2GiB",
-	"slow": "drop-oldest", "lag-time": "100ms", "lag-bytes": "4KiB", "relay-rate": "0", "relay-burst": "1",
+	"slow": "drop-oldest", "lag-time": "100ms", "lag-bytes": "4KiB", "buffer-memory": "9GiB", "relay-rate": "0", "relay-burst": "1",
 	"message-rate": "0", "message-burst": "1", "byte-rate": "1MB", "byte-burst": "1MiB", "subscribe-rate": "5",
 	"subscribe-burst": "6", "user-allowance": "0", "address-allowance": "2",
 	"routing": "subscribed", "max-subscriptions": "7", "log-events": "1", "log-bytes": "1KiB",
