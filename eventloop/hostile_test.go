@@ -111,7 +111,7 @@ func ending(name, request string, cause Cause, admit func(*Client)) situation {
 }
 
 // large is more than both ends' socket buffers take.
-var large = NewFrame(ws.OpBinary, make([]byte, 8<<20))
+func large() *Frame { return NewFrame(ws.OpBinary, make([]byte, 8<<20)) }
 
 func situations() []situation {
 	half := clientFrame(ws.OpBinary, string(make([]byte, 500)))[:100]
@@ -133,13 +133,13 @@ func situations() []situation {
 		opened("subscribed", "", func(c *Client) { c.Subscribe("topic"); c.Subscribe("another") }),
 		opened("subscription pending", "", func(c *Client) { c.SubscribePending("row") }),
 		opened("held", "", (*Client).Hold),
-		owed("catching up", func(c *Client) { c.CatchUp([]*Frame{large, text("the next")}) }),
-		owed("lagging", func(c *Client) { c.Send(large) }),
+		owed("catching up", func(c *Client) { c.CatchUp([]*Frame{large(), text("the next")}) }),
+		owed("lagging", func(c *Client) { c.Send(large()) }),
 		ending("closing", request("name=x"), CauseServerClosed, func(c *Client) {
 			c.Close(ws.StatusNormalClosure, "", CauseServerClosed)
 		}),
 		ending("closing behind what is owed", request("name=x"), CauseServerClosed, func(c *Client) {
-			c.Send(large)
+			c.Send(large())
 			c.Close(ws.StatusNormalClosure, "", CauseServerClosed)
 		}),
 		ending("rejected", request("name=x"), CauseRejected, func(c *Client) {

@@ -74,7 +74,7 @@ func TestPanicWhileResuming(t *testing.T) {
 	h := &host{}
 	e := start(t, h, oneSmallLoop, farAway)
 	victim, other := dial(t, e, "name=victim", smallReceive), dial(t, e, "name=other")
-	on(t, e, h.id("victim"), func(c *Client) { c.Send(large) })
+	on(t, e, h.id("victim"), func(c *Client) { c.Send(large()) })
 	eventually(t, "it lags", func() bool { return e.Stats().Loops[0].Lagging == 1 })
 	on(t, e, h.id("victim"), func(c *Client) { c.out.sent = 1 << 30 })
 	victim.readOn()

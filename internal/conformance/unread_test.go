@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -16,6 +17,7 @@ import (
 // hasn't read yet (sock_diag(7)). Writing byte by byte alone proves nothing: what piles up
 // in a socket is read in one go.
 type receiveQueue struct {
+	conn    syscall.RawConn // our end
 	fd      int
 	request []byte
 	answer  []byte
@@ -26,12 +28,16 @@ var errGone = errors.New("the server has closed its socket")
 // openReceiveQueue is for a connection over IPv4 to this host. It belongs to one goroutine,
 // which has to close it.
 func openReceiveQueue(conn net.Conn) (*receiveQueue, error) {
+	raw, err := conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil, err
+	}
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return nil, fmt.Errorf("asking the kernel about sockets: %w", err)
 	}
 	ours, theirs := conn.LocalAddr().(*net.TCPAddr), conn.RemoteAddr().(*net.TCPAddr)
-	return &receiveQueue{fd: fd, request: diagRequest(theirs, ours), answer: make([]byte, 4096)}, nil
+	return &receiveQueue{conn: raw, fd: fd, request: diagRequest(theirs, ours), answer: make([]byte, 4096)}, nil
 }
 
 func (q *receiveQueue) close() { _ = unix.Close(q.fd) }
@@ -59,13 +65,24 @@ func diagRequest(own, peer *net.TCPAddr) []byte {
 // awaitRead returns when the server has read all that was sent, or errGone.
 func (q *receiveQueue) awaitRead() error {
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		unsent, err := q.unsent() // first: what isn't sent yet would come after a look at the other end
+		if err != nil {
+			return err
+		}
 		n, err := q.unread()
-		if n == 0 || err != nil {
+		if unsent == 0 && n == 0 || err != nil {
 			return err
 		}
 		runtime.Gosched()
 	}
 	return fmt.Errorf("the server didn't read for %v", patience)
+}
+
+// unsent is how much our end still has because the other one's window is full.
+func (q *receiveQueue) unsent() (n int, err error) {
+	const outqNotSent = 0x894b // SIOCOUTQNSD, linux/sockios.h
+	failed := q.conn.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), outqNotSent) })
+	return n, errors.Join(failed, err)
 }
 
 func (q *receiveQueue) unread() (uint32, error) {
