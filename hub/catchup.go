@@ -51,10 +51,10 @@ func (h *Hub) readPage(id *Identity, since uint64, deflate bool) (p nextPage, er
 	ctx, cancel := context.WithTimeout(h.background, logTimeout)
 	defer cancel()
 	page, err := h.log.Range(ctx, since, pageEvents)
+	h.awaitPublishers() // also when the answer is a resync, which names the last seq as well
 	if err != nil {
 		return nextPage{}, err
 	}
-	h.awaitPublishers()
 	entries := firstBytes(page.Entries)
 	p = nextPage{frames: h.catchUpFrames(id, entries, deflate), upTo: page.Last}
 	if n := len(entries); n > 0 && entries[n-1].Seq < page.Last {
