@@ -74,12 +74,13 @@ func (a *account) unsubscribed(s *stream) {
 	}
 }
 
-// behind names a stream of which less has come than upTo says.
+// behind names a stream of which less has come than upTo says. What may be lost, as it was told,
+// isn't waited for.
 func (a *account) behind(upTo map[*stream]uint64) (string, bool) {
 	for s, p := range a.places {
 		n := upTo[s]
 		from := max(p.next, p.must)
-		if from == 0 || n < from {
+		if from == 0 || n < from || p.told {
 			continue
 		}
 		if s.missing(from, n+1) != 0 {

@@ -151,3 +151,23 @@ func TestAccountKnowsWhatItLacks(t *testing.T) {
 		t.Error("what it has unsubscribed from came, and nothing was said")
 	}
 }
+
+func TestAccountLacksNothingThatMayBeLost(t *testing.T) {
+	b := testBook(false, 0)
+	a := newAccount(b)
+	a.slow = true
+	for n := range uint64(3) {
+		b.streams["p0"].finish(n+1, true)
+	}
+	for _, c := range []struct {
+		line   string
+		behind bool
+	}{{"text p0 1", true}, {"resync 1 30", false}, {"text p0 2", true}, {"text p0 3", false}} {
+		if err := give(a, c.line); err != nil {
+			t.Fatal(err)
+		}
+		if what, behind := a.behind(a.owed()); behind != c.behind {
+			t.Errorf("behind %s: %v, %s", c.line, behind, what)
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/gobwas/ws"
 )
@@ -38,9 +37,6 @@ func leaveClean(p *peer) error {
 		return err
 	}
 	if p.code != ws.StatusNormalClosure {
-		if errors.Is(p.err, io.ErrUnexpectedEOF) {
-			return nil // a server that was in the middle of a message may end there, without an answer
-		}
 		return wronged("its Close 1000 was answered otherwise: %w", p.whyEnded())
 	}
 	return nil
