@@ -8,6 +8,7 @@ import (
 // TestDemoPage is the demo page in a real browser: PROTOCOL 1, as pages sign in by subprotocol and see close
 // codes, and PROTOCOL 2 and 3 for what it sends and shows.
 func TestDemoPage(t *testing.T) {
+	t.Parallel()
 	b := startBrowser(t)
 	t.Run("the printed link signs in", func(t *testing.T) { demoLinkSignsIn(t, b) })
 	t.Run("changes appear", func(t *testing.T) { demoShowsChanges(t, b) })

@@ -47,6 +47,7 @@ func pagesAt(t *testing.T, address string) (port string) {
 
 // PROTOCOL 1: a browser doesn't get in from a foreign origin. The server answers 403, which it shows as 1006.
 func TestOriginsInABrowser(t *testing.T) {
+	t.Parallel()
 	b := startBrowser(t)
 	port := pagesAt(t, "127.0.0.1:0")
 	page := func(host string) string { return "http://" + host + ":" + port }

@@ -24,6 +24,7 @@ func (d *daemon) clientAddresses() map[string]int {
 // PROTOCOL 1: behind a proxy that we didn't write, with both versions of the protocol, the
 // client's own address is what is shown and what the cap counts.
 func TestBehindHAProxy(t *testing.T) {
+	t.Parallel()
 	for name, send := range map[string]string{
 		"v1": "send-proxy", "v2": "send-proxy-v2", "v2 with TLVs": "send-proxy-v2 proxy-v2-options crc32c,ssl,authority,unique-id",
 	} {

@@ -167,6 +167,7 @@ func (s *said) upgradeAndStay(token string) { s.connect(token).send(`{"type":"no
 
 // A token that a broken store or service was asked about appears nowhere, nor does what is secret in its URL.
 func TestSecretsOfAnAuthService(t *testing.T) {
+	t.Parallel()
 	answers := map[string]http.HandlerFunc{
 		"broken":   func(w http.ResponseWriter, r *http.Request) { http.Error(w, marker, 500) },
 		"refusing": func(w http.ResponseWriter, r *http.Request) { http.Error(w, marker, http.StatusUnauthorized) },

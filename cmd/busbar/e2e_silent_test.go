@@ -80,6 +80,7 @@ func (d *daemon) responds(token string, before *rawPeer) {
 // 10,000 connections that send nothing are ended within the handshake timeout. Until then
 // newcomers are let in and served as ever; afterwards nothing is left of them.
 func TestTenThousandSilentConnections(t *testing.T) {
+	t.Parallel()
 	const sources, perSource, timeout = 200, 64, 10 * time.Second
 	d := startDaemon(t, "-handshake-timeout", timeout.String(), "-max-per-ip", fmt.Sprint(perSource))
 	token, count := d.session("alice"), silentConnections(t)
