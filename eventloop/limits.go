@@ -75,7 +75,17 @@ func DescriptorLimit() (int, error) {
 	return int(min(r.Cur, most)), nil
 }
 
-// addressCap counts connections by address. Safe from any goroutine; loops meet here
+// network is what limits for an address go by: of IPv6 the /64, for whoever has one of its
+// addresses has the 2^64 others (RFC 4291 section 2.5.4).
+func network(a netip.Addr) netip.Addr {
+	if !a.Is6() {
+		return a
+	}
+	p, _ := a.WithZone("").Prefix(64) // can't fail: 64 is not above 128
+	return p.Addr()
+}
+
+// addressCap counts connections by network. Safe from any goroutine; loops meet here
 // once when a connection opens and once when it closes.
 type addressCap struct {
 	most   int // negative: no cap, nothing is counted
@@ -106,6 +116,7 @@ func (a *addressCap) acquire(addr netip.Addr) bool {
 	if a.most < 0 {
 		return true
 	}
+	addr = network(addr)
 	s := a.shard(addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,6 +131,7 @@ func (a *addressCap) release(addr netip.Addr) {
 	if a.most < 0 {
 		return
 	}
+	addr = network(addr)
 	s := a.shard(addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()

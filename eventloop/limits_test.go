@@ -44,6 +44,30 @@ func TestAddressCap(t *testing.T) {
 	}
 }
 
+func TestLimitsGoByNetwork(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		same bool
+	}{
+		{"10.0.0.1", "10.0.0.1", true}, {"10.0.0.1", "10.0.0.2", false},
+		{"2001:db8::1", "2001:db8::ffff:1", true}, {"2001:db8::1", "2001:db8:0:1::1", false},
+		{"fe80::1%eth0", "fe80::2%eth1", true}, {"::1", "127.0.0.1", false},
+	} {
+		one, other := netip.MustParseAddr(test.a), netip.MustParseAddr(test.b)
+		if same := network(one) == network(other); same != test.same {
+			t.Errorf("%s and %s are of one network: %v", test.a, test.b, same)
+		}
+		a := newAddressCap(1)
+		if !a.acquire(one) || a.acquire(other) == test.same {
+			t.Errorf("a place for %s takes that of %s: want %v", test.a, test.b, test.same)
+		}
+		a.release(other) // of the same network it is the same place
+		if test.same != a.acquire(one) {
+			t.Errorf("%s gives back the place of %s: want %v", test.b, test.a, test.same)
+		}
+	}
+}
+
 // Loops meet here: never more than the cap, and every place comes back.
 func TestAddressCapFromManyLoops(t *testing.T) {
 	const most = 5

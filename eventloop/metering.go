@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -63,21 +62,11 @@ func (l *Loop) meter(c *Client) *rates.Meter {
 		user, metered = l.opts.Payer(c)
 	}
 	if metered {
-		m = l.engine.book.Open(user, payingAddress(c.Addr()), l.meters.now)
+		m = l.engine.book.Open(user, string(network(c.Addr()).AsSlice()), l.meters.now)
 	}
 	l.meters.open[c.slot] = m
 	l.meters.peak = max(l.meters.peak, len(l.meters.open))
 	return m
-}
-
-// payingAddress names the account of an address. Of IPv6 it is the network: whoever has one
-// address has the 2^64 others of a /64 (RFC 4291 section 2.5.4).
-func payingAddress(a netip.Addr) string {
-	if a.Is6() {
-		network, _ := a.WithZone("").Prefix(64) // can't fail: 64 is not above 128
-		a = network.Addr()
-	}
-	return string(a.AsSlice())
 }
 
 func (l *Loop) freeMeter(slot uint32) {

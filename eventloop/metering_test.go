@@ -3,7 +3,6 @@ package eventloop
 import (
 	"bytes"
 	"fmt"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -221,22 +220,4 @@ func (s Stats) pongs() (n uint64) {
 		n += l.Pongs
 	}
 	return n
-}
-
-func TestPayingAddress(t *testing.T) {
-	same := func(a, b string) bool {
-		return payingAddress(netip.MustParseAddr(a)) == payingAddress(netip.MustParseAddr(b))
-	}
-	for _, test := range []struct {
-		a, b string
-		same bool
-	}{
-		{"10.0.0.1", "10.0.0.1", true}, {"10.0.0.1", "10.0.0.2", false},
-		{"2001:db8::1", "2001:db8::ffff:1", true}, {"2001:db8::1", "2001:db8:0:1::1", false},
-		{"fe80::1%eth0", "fe80::2%eth1", true}, {"::1", "127.0.0.1", false},
-	} {
-		if got := same(test.a, test.b); got != test.same {
-			t.Errorf("%s and %s pay together: %v", test.a, test.b, got)
-		}
-	}
 }

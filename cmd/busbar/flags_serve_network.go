@@ -14,7 +14,7 @@ func declareNetwork(t *flagTable, cfg *Config) {
 	t.Int(&cfg.MaxConnections, "max-connections", 0, 0, maxConnections,
 		"connections above this are refused; 0 = what descriptors allow")
 	t.Int(&cfg.MaxPerIP, "max-per-ip", 64, 0, maxConnections,
-		"concurrent connections per client address; 0 = no limit")
+		"concurrent connections per client address, of IPv6 per /64 network; 0 = no limit")
 	t.Choice(&cfg.ProxyProtocol, "proxy-protocol", proxyOff, []string{proxyOff, proxyOptional, proxyRequired},
 		"take clients' addresses from PROXY protocol headers, version 1 or 2, of the -trusted-proxies; "+
 			"with required nobody else may connect, and a header must come first")
