@@ -78,6 +78,7 @@ func TestPastTheProxy(t *testing.T) {
 	if n := required.metric(`busbar_connections_closed_total{cause="untrusted_proxy"}`); n != 3 {
 		t.Errorf("%v are counted, want 3", n)
 	}
+	required.stop() // then all that it logged is here
 	if n := strings.Count(required.log.String(), "comes from no trusted proxy"); n != 1 {
 		t.Errorf("it is logged %d times, want once", n)
 	}

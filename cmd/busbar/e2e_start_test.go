@@ -175,6 +175,7 @@ func TestAdminTokenOfTheEnvironment(t *testing.T) {
 // -auth none is a decision that nobody should make by accident.
 func TestWithoutAuthenticationItSaysSo(t *testing.T) {
 	d := startDaemon(t, "-auth", "none", "-log-format", "json")
+	d.waitOutput(d.log, "line of log", func(text string) bool { return strings.HasSuffix(text, "\n") })
 	var line struct{ Level, Msg string }
 	if err := json.Unmarshal([]byte(d.log.String()), &line); err != nil {
 		t.Fatalf("the log isn't one line of JSON: %v\n%s", err, d.log.String())
