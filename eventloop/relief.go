@@ -163,7 +163,7 @@ func (o *outbox) shorten() bool {
 	if o.part == nil {
 		return true
 	}
-	rest := o.part.wire[o.sent:]
+	rest := o.part.in(o.form)[o.sent:]
 	if len(rest) > closeBehind {
 		return false
 	}
