@@ -55,14 +55,7 @@ func (o *outbox) reset() {
 	*o = outbox{queue: q, stop: math.MaxUint64, holds: o.holds}
 }
 
-func (o *outbox) push(f *Frame, at uint64) {
-	if o.head > 32 && o.head > len(o.queue)/2 {
-		n := copy(o.queue, o.queue[o.head:])
-		clear(o.queue[n:])
-		o.queue, o.head = o.queue[:n], 0
-	}
-	o.add(queued{f, at, false})
-}
+func (o *outbox) push(f *Frame, at uint64) { o.add(queued{f, at, false}) }
 
 // pushAsked is push for what the client has asked for, which isn't held against it as
 // falling behind.
@@ -70,10 +63,21 @@ func (o *outbox) pushAsked(f *Frame, at uint64) { o.add(queued{f, at, true}) }
 
 func (o *outbox) add(q queued) {
 	q.frame.seal()
+	o.compact()
 	o.queue = append(o.queue, q)
 	*o.account(q) += len(q.frame.wire)
 	if o.parked {
 		o.holds.take(q.frame)
+	}
+}
+
+// compact takes back the places of frames that have left the queue. A client that always has
+// more to come never empties it.
+func (o *outbox) compact() {
+	if o.head > 32 && o.head > len(o.queue)/2 {
+		n := copy(o.queue, o.queue[o.head:])
+		clear(o.queue[n:])
+		o.queue, o.head = o.queue[:n], 0
 	}
 }
 
