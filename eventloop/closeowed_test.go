@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,29 @@ func TestCloseRightBehindAMessage(t *testing.T) {
 	quickly(t, p.expectEnd)
 	p.Close()
 	eventually(t, "it is counted", func() bool { return closedBy(e, CausePeerClosed) == 1 })
+}
+
+// A client that ends its half right behind its last word reads all of it just the same, in
+// whatever order the loop comes to its bytes, their end and the flush.
+func TestEndRightBehindTheLastWord(t *testing.T) {
+	t.Parallel()
+	const tries = 50 // each may go well by chance
+	e := start(t, &host{onMessage: echo})
+	for _, c := range []struct {
+		last string
+		code ws.StatusCode
+	}{{wsClose(4000), 4000}, {clientFrame(3, ""), 1002}} {
+		for range tries {
+			p := dial(t, e, "name=x")
+			p.write(clientFrame(ws.OpText, "last") + clientFrame(ws.OpPing, "p") + c.last)
+			must(t, p.Conn.(*net.TCPConn).CloseWrite())
+			p.expect(ws.OpText, "last")
+			p.expect(ws.OpPong, "p")
+			p.expectClose(c.code)
+			p.expectEnd()
+			p.Close()
+		}
+	}
 }
 
 // RFC 6455 7.1.7: a violation behind a message ends the connection as fast as one alone.

@@ -46,6 +46,16 @@ func (l *Loop) readFrames(c *Client) {
 		l.assembling(c)
 	}
 	_, _ = c.conn.Discard(-1)
+	l.finish(c)
+}
+
+// finish sends what a client that has had its last word is still owed, before its socket is
+// read again: it may have ended its half right behind that, and gnet ends the connection
+// when it reads so.
+func (l *Loop) finish(c *Client) {
+	if c.state == closing && c.is(flagDeaf) && c.out != nil && !c.out.waiting {
+		l.pump(c)
+	}
 }
 
 // received acts on one whole message; within says whether the client may still send so many
