@@ -7,17 +7,38 @@ import (
 	"testing"
 )
 
+// What else a query holds doesn't take its cursor away, and a malformed cursor is refused.
+func TestSinceInOddQueries(t *testing.T) {
+	for query, want := range map[string]uint64{
+		"since=5": 5, "since=5&x=%": 5, "x=%zz&since=5": 5, "a;b&since=5": 5, "%=1&since=5": 5, "since=5&since=6": 5, "%73ince=%37": 7,
+	} {
+		if since, given, err := sinceOf(query); since != want || !given || err != nil {
+			t.Errorf("%q: %d, %v, %v", query, since, given, err)
+		}
+	}
+	for _, query := range []string{"since=%zz", "since=7;a=b", "x=%&since=", "since", "since=-1", "since=+1", "since=1%00", "since=18446744073709551616"} {
+		if since, given, err := sinceOf(query); !given || err == nil {
+			t.Errorf("%q is taken for %d, %v", query, since, given)
+		}
+	}
+	for _, query := range []string{"", "SINCE=7", "xsince=7", "%since=7", "a=since=7", "a;since=7"} {
+		if since, given, err := sinceOf(query); given || err != nil {
+			t.Errorf("%q has cursor %d, %v", query, since, err)
+		}
+	}
+}
+
 // A cursor is taken for what it says, or refused; there's none only where none was given.
 func FuzzSince(f *testing.F) {
 	for _, query := range []string{"", "since=0", "since=18446744073709551615", "since=18446744073709551616", "since=-1", "since=+1", "since=",
-		"a=b&since=7&since=8", "SINCE=7", "since=7;a=b", "%73ince=%37", "since=%zz", "since=1%00", "&&&", "since"} {
+		"a=b&since=7&since=8", "SINCE=7", "since=7;a=b", "%73ince=%37", "since=%zz", "since=1%00", "&&&", "since", "x=%&since=7", "%since=7"} {
 		f.Add(query)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		since, given, err := sinceOf(query)
 		values, bad := url.ParseQuery(query)
 		switch {
-		case given != (bad == nil && values.Has("since")):
+		case bad == nil && given != values.Has("since"), !given && values.Has("since"), !given && strings.HasPrefix("&"+query, "&since="):
 			t.Fatalf("%q: given is %v", query, given)
 		case !given && (since != 0 || err != nil):
 			t.Fatalf("%q: %d, %v, and none was given", query, since, err)
