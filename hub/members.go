@@ -1,6 +1,6 @@
 package hub
 
-import "bytes"
+import "strconv"
 
 // members walks over the top level of a JSON object without decoding it. It is a value
 // for one walk by one goroutine.
@@ -62,8 +62,40 @@ func (m *members) next() (found member, more bool) {
 	return found, true
 }
 
-// is reports whether the key decodes to the name, however it is spelled.
-func (m member) is(name string) bool { return string(unquote(m.key)) == name }
+// is reports whether the key decodes to the name, however it is spelled. The name is of ASCII
+// letters and underscores.
+//
+// It doesn't decode the key: a message may have ten thousand keys with escapes in them, and
+// is read on an event loop.
+func (m member) is(name string) bool {
+	rest := m.key[1 : len(m.key)-1]
+	for _, letter := range []byte(name) {
+		switch {
+		case len(rest) > 0 && rest[0] == letter:
+			rest = rest[1:]
+		case escaped(rest) == rune(letter):
+			rest = rest[escapeLen:]
+		default:
+			return false
+		}
+	}
+	return len(rest) == 0
+}
+
+// escapeLen is the length of \u0066, which is the only escape that a letter has (RFC 8259 7).
+const escapeLen = 6
+
+// escaped is the UTF-16 unit whose \u escape text begins with, -1 when it begins with none.
+func escaped(text []byte) rune {
+	if len(text) < escapeLen || text[0] != '\\' || text[1] != 'u' {
+		return -1
+	}
+	unit, err := strconv.ParseUint(string(text[2:escapeLen]), 16, 16)
+	if err != nil {
+		return -1
+	}
+	return rune(unit)
+}
 
 func skipSpace(text []byte, at int) int {
 	for at < len(text) && (text[at] == ' ' || text[at] == '\n' || text[at] == '\t' || text[at] == '\r') {
@@ -99,8 +131,11 @@ func skipValue(text []byte, at int) int {
 	case '{', '[':
 		return skipNested(text, at)
 	}
-	if length := bytes.IndexAny(text[at:], ",}] \t\r\n"); length >= 0 {
-		return at + length
+	for i := at; i < len(text); i++ {
+		switch text[i] {
+		case ',', '}', ']', ' ', '\t', '\r', '\n':
+			return i
+		}
 	}
 	return at
 }

@@ -34,33 +34,34 @@ func parseClient(message []byte) (clientMessage, bool) {
 
 // readFields is parseClient for a message that is known to be valid JSON.
 func readFields(message []byte) (clientMessage, bool) {
-	var parsed clientMessage
-	var typed, camel bool
+	var kind, topic, entity, camel, snake []byte // values as they stand in the message
 	object := walkMembers(message)
 	for m, more := object.next(); more; m, more = object.next() {
-		switch string(unquote(m.key)) {
-		case "type":
-			parsed.kind, typed = stringValue(m.value)
-		case "topic":
-			parsed.topic = nonEmpty(m.value)
-		case "entity":
-			parsed.entity = nonEmpty(m.value)
-		case "rowId":
-			parsed.rowID, camel = nonEmpty(m.value), true
-		case "row_id":
-			if !camel {
-				parsed.rowID = nonEmpty(m.value)
-			}
+		switch {
+		case m.is("type"):
+			kind = m.value
+		case m.is("topic"):
+			topic = m.value
+		case m.is("entity"):
+			entity = m.value
+		case m.is("rowId"):
+			camel = m.value
+		case m.is("row_id"):
+			snake = m.value
 		}
 	}
+	decoded, typed := stringValue(kind)
 	if !object.ok || !typed {
 		return clientMessage{}, false
 	}
-	return parsed, true
+	if camel == nil {
+		camel = snake
+	}
+	return clientMessage{kind: decoded, topic: nonEmpty(topic), entity: nonEmpty(entity), rowID: nonEmpty(camel)}, true
 }
 
 func stringValue(value []byte) (decoded []byte, ok bool) {
-	if value[0] != '"' {
+	if len(value) == 0 || value[0] != '"' {
 		return nil, false
 	}
 	return unquote(value), true
