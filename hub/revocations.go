@@ -30,6 +30,9 @@ const (
 func (r *revocations) add(match func(*Identity) bool, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if last := len(r.items) - 1; last >= 0 && now.Before(r.items[last].at) {
+		now = r.items[last].at // of two that revoke at once the second may have looked at the clock first
+	}
 	n := 0
 	for n < len(r.items) && (len(r.items)-n >= maxRevocations || now.Sub(r.items[n].at) > revocationsKept) {
 		r.forgotten = r.items[n].at

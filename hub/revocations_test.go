@@ -54,3 +54,15 @@ func TestRevocationsAreForgottenInTime(t *testing.T) {
 	r.want(t, "alice", someTime.Add(-1), unknown)
 	r.want(t, "alice", someTime.Add(1), stands)
 }
+
+// Of two that revoke at the same time, the one that looked at the clock first may come second.
+// A lookup that began between the two looks is on its way for both.
+func TestRevocationsAddedOutOfOrder(t *testing.T) {
+	var r revocations
+	r.add(isUser("alice"), someTime.Add(2))
+	r.add(isUser("bob"), someTime)
+	r.want(t, "alice", someTime.Add(1), revoked)
+	r.want(t, "bob", someTime, revoked)
+	r.want(t, "alice", someTime.Add(3), stands)
+	r.want(t, "bob", someTime.Add(3), stands)
+}
