@@ -204,10 +204,13 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 	h.counters.rows.Add(1)
 	h.storing.Lock()
 	defer h.storing.Unlock()
-	if h.rows == nil {
+	switch {
+	case h.rows == nil:
 		tenant = ""
-	} else if kind == Snapshot {
+	case kind == Snapshot:
 		f.Version = h.rows.put(tenant, entity, rowID, f.Wire())
+	default: // an update from before a snapshot mustn't come behind it
+		f.Version = h.rows.update()
 	}
 	h.engine.Publish(f, &eventloop.Audience{Key: keyOfRow(tenant, entity, rowID)})
 	return nil

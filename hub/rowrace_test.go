@@ -113,6 +113,38 @@ func TestCounterFromASlowFetcher(t *testing.T) {
 	})
 }
 
+// PROTOCOL 3, order: an update from before a snapshot doesn't come behind it, when both are
+// published while the subscription is being decided about.
+func TestPendingUpdatesBeforeTheSnapshot(t *testing.T) {
+	h := start(t, func(o *Options) {
+		roomy(o)
+		o.Workers = 1
+	})
+	busy := make(chan struct{})
+	if !h.fetches.do(func() { <-busy }) {
+		t.Fatal("no worker")
+	}
+	c := listen(t, h, "alice", "")
+	c.sendAndSettle(subscribeRow)
+	for _, p := range []struct {
+		kind    RowKind
+		payload string
+	}{{Snapshot, "1"}, {Incremental, "2"}, {Snapshot, "3"}, {Incremental, "4"}} {
+		if err := h.PublishRow(p.kind, "", "E", "r", []byte(p.payload)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	handled(t, h)
+	close(busy)
+	if kind, n := counted(t, c.next()); kind != Snapshot || n != 3 {
+		t.Fatalf("%d of kind %x came first", n, kind)
+	}
+	if kind, n := counted(t, c.next()); kind != Incremental || n != 4 {
+		t.Fatalf("behind the snapshot came %d of kind %x", n, kind)
+	}
+	nothingMore(t, h, c)
+}
+
 // nextBinary passes over what tells that others have left.
 func nextBinary(l *listener) message {
 	l.t.Helper()

@@ -72,6 +72,15 @@ func (s *rowStore) put(tenant, entity, row string, payload []byte) (version uint
 	return fresh.version
 }
 
+// update returns a version for an update that isn't stored, by which it stands among the
+// snapshots.
+func (s *rowStore) update() (version uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.version++
+	return s.version
+}
+
 // get returns the row's snapshot, which must not be changed, and its version.
 func (s *rowStore) get(tenant, entity, row string) (payload []byte, version uint64, ok bool) {
 	s.mu.Lock()
