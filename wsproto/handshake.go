@@ -83,11 +83,18 @@ func (u *upgrade) free() {
 	upgrades.Put(u)
 }
 
+var headMethod = []byte("HEAD ")
+
 // run upgrades the request whose lines, each with its line end, are head.
 func (u *upgrade) run(head []byte) (*Request, *Refusal) {
 	head = bytes.TrimPrefix(head, crlf) // RFC 9112 2.2: ignore one empty line in front
 	line, rest, _ := bytes.Cut(head, crlf)
 	asked, refusal := parseRequestLine(line)
+	if refusal != nil && bytes.HasPrefix(line, headMethod) {
+		bare := *refusal
+		bare.bodiless = true
+		return nil, &bare
+	}
 	if refusal != nil {
 		return nil, refusal
 	}

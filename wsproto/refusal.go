@@ -13,7 +13,8 @@ type Refusal struct {
 	RetryAfter int    // seconds for the Retry-After header; 0 = none
 
 	// What the status needs besides, as whole header lines.
-	extra string
+	extra    string
+	bodiless bool // the request was HEAD
 }
 
 // Answers that don't come from the request's head alone.
@@ -77,6 +78,9 @@ func (r *Refusal) AppendResponse(dst []byte) []byte {
 		dst = append(dst, "\r\n"...)
 	}
 	dst = append(dst, "\r\n"...)
+	if r.bodiless { // RFC 9110 9.3.2; 8.6 lets Content-Length be that of GET
+		return dst
+	}
 	dst = append(dst, r.Reason...)
 	return append(dst, '\n')
 }

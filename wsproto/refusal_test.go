@@ -74,7 +74,6 @@ func TestPlainHTTP(t *testing.T) {
 		{"health without Host", "GET /healthz HTTP/1.1\r\n\r\n", refuseHost},
 		{"below the health path", "GET /healthz/ HTTP/1.1\r\nHost: a\r\n\r\n", refusePlainHTTP},
 		{"POST", "POST /healthz HTTP/1.1\r\nHost: a\r\n\r\n", refuseMethod},
-		{"HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", refuseMethod},
 		{"HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\n\r\n", refuseHTTPVersion},
 		{"HTTP/2's preface", "PRI * HTTP/2.0\r\n\r\n", refuseTarget},
 		{"HTTP/2's version", "GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n", refuseHTTPVersion},
@@ -82,6 +81,17 @@ func TestPlainHTTP(t *testing.T) {
 		{"HTTP/2.0", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", refuseHTTPVersion},
 	} {
 		t.Run(c.name, func(t *testing.T) { expectRefusal(t, c.head, c.want) })
+	}
+}
+
+// RFC 9110 9.3.2: what HEAD is answered with has the header of another method's answer alone.
+func TestHeadHasNoBody(t *testing.T) {
+	const rest = " / HTTP/1.1\r\nHost: a\r\n\r\n"
+	_, post := ParseUpgrade([]byte("POST" + rest))
+	_, head := ParseUpgrade([]byte("HEAD" + rest))
+	got, whole := string(head.AppendResponse(nil)), string(post.AppendResponse(nil))
+	if want, _, _ := strings.Cut(whole, "\r\n\r\n"); head.Status != 405 || got != want+"\r\n\r\n" {
+		t.Errorf("got %q, want the header of %q", got, whole)
 	}
 }
 

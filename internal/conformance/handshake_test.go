@@ -18,6 +18,8 @@ type request struct {
 	status int               // of the answer; 101: echo works afterwards
 	header map[string]string // that the answer has besides what its status always has
 	reason string            // in the body
+
+	bodiless bool // the method is HEAD: no byte follows the answer's header
 }
 
 // TestHandshakes sends every request in every split, to all of which the answer is the same.
@@ -76,7 +78,11 @@ func (r *request) run(d *daemon, pieces []string) (string, error) {
 
 // refused reads the whole answer of a request that isn't upgraded.
 func (r *request) refused(br *bufio.Reader) error {
-	answer, err := http.ReadResponse(br, nil)
+	asked := &http.Request{Method: http.MethodGet}
+	if r.bodiless {
+		asked.Method = http.MethodHead
+	}
+	answer, err := http.ReadResponse(br, asked)
 	if err != nil {
 		return fmt.Errorf("waiting for %d: %w", r.status, err)
 	}
@@ -85,7 +91,7 @@ func (r *request) refused(br *bufio.Reader) error {
 	if err != nil {
 		return err
 	}
-	if answer.StatusCode != r.status || !strings.Contains(string(body), r.reason) || r.reason == "" {
+	if answer.StatusCode != r.status || !strings.Contains(string(body), r.reason) || (r.reason == "") != r.bodiless {
 		return fmt.Errorf("answered with %s %q, want %d %q", answer.Status, body, r.status, r.reason)
 	}
 	// RFC 9112 9.6: who closes says so. RFC 9110 15.5.22: 426 has Upgrade.

@@ -83,6 +83,8 @@ func notWebSocketRequests() []request {
 		bad("a Connection to something longer", "6455 4.2.1 item 4", changed("Connection: Upgrade", "Connection: Upgrades"), "Connection"),
 		bad("a Connection in quotes", "9110 7.6.1", changed("Connection: Upgrade", `Connection: "Upgrade"`), "Connection"),
 		{name: "POST", rfc: "6455 4.2.1 item 1", send: changed("GET", "POST"), status: 405, header: map[string]string{"Allow": "GET"}, reason: "only GET"},
+		{name: "HEAD", rfc: "9110 9.3.2", send: changed("GET", "HEAD"), status: 405, header: map[string]string{"Allow": "GET"}, bodiless: true},
+		{name: "HEAD of nothing that there is", rfc: "9110 9.3.2", send: "HEAD * HTTP/1.1\r\nHost: a\r\n\r\n", status: 400, bodiless: true},
 		{name: "CONNECT", rfc: "6455 4.2.1 item 1", send: changed("GET", "CONNECT"), status: 405, header: map[string]string{"Allow": "GET"}, reason: "only GET"},
 		{name: "get", rfc: "9110 9.1", send: changed("GET", "get"), status: 405, header: map[string]string{"Allow": "GET"}, reason: "only GET"},
 		{name: "HTTP/1.0", rfc: "6455 4.2.1 item 1, 9110 7.8", send: changed("HTTP/1.1", "HTTP/1.0"), status: 505, reason: "HTTP/1.1"},
