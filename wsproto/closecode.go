@@ -87,3 +87,19 @@ func closeCode(payload []byte) (ws.StatusCode, error) {
 	}
 	return code, nil
 }
+
+// closeSoFar judges the beginning of a payload that closeCode will judge whole. It starts
+// anew with each piece, of what are 125 bytes at most.
+func closeSoFar(payload []byte) error {
+	if len(payload) < 2 {
+		return nil
+	}
+	if !ValidOnWire(ws.StatusCode(binary.BigEndian.Uint16(payload))) {
+		return errCloseCode
+	}
+	var runes utf8State
+	if !runes.accept(payload[2:]) {
+		return errCloseNotUTF8
+	}
+	return nil
+}

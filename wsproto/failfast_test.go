@@ -17,21 +17,37 @@ func TestBadTextFailsAtItsByte(t *testing.T) {
 				frame := clientFrame(fin, ws.OpText, good+bad+strings.Repeat("z", 200))
 				at := len(frame) - 200 // how much there is with the bad byte
 				for _, size := range []int{1, 2, 3, 7, 100} {
-					expectFailureAt(t, frame, at, size)
+					expectFailureAt(t, frame, at, size, errTextNotUTF8)
 				}
 			}
 		}
 	}
 }
 
-func expectFailureAt(t *testing.T, frame []byte, at, size int) {
+// RFC 6455 7.4, 8.1: so does a Close, with its code's second byte or the bad one of its reason.
+func TestBadCloseFailsAtItsByte(t *testing.T) {
+	const header = 6
+	for _, size := range []int{1, 2, 3, 7, 100} {
+		for _, code := range []int{0, 999, 1005, 2999, 5000} {
+			frame := clientFrame(true, ws.OpClose, closePayload(code, strings.Repeat("z", 100)))
+			expectFailureAt(t, frame, header+2, size, errCloseCode)
+		}
+		for _, bad := range []string{"\xff", "\xed\xa0", "κόσμε\xc0", "\xe2\x28"} {
+			frame := clientFrame(true, ws.OpClose, closePayload(1000, bad+strings.Repeat("z", 100)))
+			expectFailureAt(t, frame, header+2+len(bad), size, errCloseNotUTF8)
+		}
+	}
+}
+
+// expectFailureAt wants the error of the piece that brings byte at, and none before.
+func expectFailureAt(t *testing.T, frame []byte, at, size int, want error) {
 	t.Helper()
 	var d Decoder
 	defer d.Release()
 	for n := 0; n < at; n += size {
 		piece := append([]byte(nil), frame[n:min(n+size, at)]...)
 		_, _, ok, err := d.Decode(piece, 1<<16)
-		if last := n+size >= at; ok || last != errors.Is(err, errTextNotUTF8) || !last && err != nil {
+		if last := n+size >= at; ok || last != errors.Is(err, want) || !last && err != nil {
 			t.Fatalf("% x in pieces of %d: after %d bytes ok %t, %v; it is bad after %d", frame[:14], size, n+len(piece), ok, err, at)
 		}
 	}

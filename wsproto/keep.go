@@ -99,6 +99,9 @@ func (d *Decoder) keep(chunk []byte, maxMessage int) error {
 	d.left -= len(chunk)
 	// RFC 6455 8.1. Judged as it comes, so that nothing more is kept of a text
 	// that can't become valid.
+	if d.frame == ws.OpClose {
+		return closeSoFar(d.buf.B[d.message:])
+	}
 	if !d.frame.IsControl() && d.kind == ws.OpText && !d.deflated && !d.text.accept(piece) {
 		return errTextNotUTF8
 	}
