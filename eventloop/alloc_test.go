@@ -92,7 +92,7 @@ func mallocs(f func()) uint64 {
 // each loop) is the same for one client and for a million. Two for the frame and two for
 // each wake-up make 0.006 here; one for each delivery would make 1.
 func TestDeliveryAllocatesNothing(t *testing.T) {
-	const clients, messages, limit = 1000, 200, 0.01
+	const clients, messages, limit = 1000, 50, 0.01
 	for name, a := range map[string]*Audience{
 		"to everyone": nil,
 		"to a topic":  {Key: "topic"},
