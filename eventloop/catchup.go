@@ -4,10 +4,11 @@ import "math"
 
 // A client that comes back with a cursor is first given what it has missed from the
 // change log, which is read elsewhere, page by page, and is only then joined to the
-// feed. Until then it stands apart. For the last page it is held: the feed, and frames
-// of its own, are kept from the position where it was held, so that Release can join
-// it with neither gap nor repeat. Holding lasts for one read of the log, not for the
-// whole catching up, so the feed isn't kept for long.
+// feed. Until then it stands apart: what isn't a change event is kept back for it (see
+// meanwhile). While a page is read it is held: the feed, and frames of its own, are kept
+// from the position where it was held, so that Release can join it with neither gap nor
+// repeat. Holding lasts for one read of the log, not for the whole catching up, so the
+// feed isn't kept for long.
 
 // hold keeps the feed for the client from here on.
 func (l *Loop) hold(c *Client) {
@@ -35,31 +36,35 @@ func (l *Loop) unhold(c *Client) {
 // Hold keeps what is broadcast from here on for a client that stands apart, until
 // CatchUp or Release.
 func (c *Client) Hold() {
-	if c.state == open && c.is(flagApart) {
-		c.loop.hold(c)
+	l := c.loop
+	if c.state != open || !c.is(flagApart) {
+		return
+	}
+	if c.is(flagHeld) {
+		l.collect(c, allEvents)
+		return
+	}
+	l.accompany(c)
+	if c.state == open {
+		l.hold(c)
 	}
 }
 
 // CatchUp sends a page of what a held client has missed, and doesn't join it yet: there
-// is more to come. Handler.Drained is called when the page is out.
-func (c *Client) CatchUp(page []*Frame) {
+// is more to come behind the event upTo. Handler.Drained is called when the page is out.
+func (c *Client) CatchUp(page []*Frame, upTo uint64) {
 	l := c.loop
 	if c.state != open || !c.is(flagHeld) {
 		return
 	}
+	l.collect(c, allEvents)
 	l.unhold(c)
-	o := c.box()
-	o.leaveOutEvents()
-	o.park()
-	for _, f := range page {
-		o.pushAsked(f, 0)
-	}
+	l.weave(c, page, upTo)
 	c.set(flagDrained)
 	l.markDirty(c)
 }
 
-// leaveOutEvents takes out of a held client's queue what the log has too: the client is
-// given it from there, behind what it has missed.
+// leaveOutEvents takes out of a held client's queue what the log has too.
 func (o *outbox) leaveOutEvents() {
 	kept := o.queue[o.head:]
 	o.letGoAll()
@@ -78,26 +83,9 @@ func (c *Client) Release(page []*Frame, upTo uint64) {
 	if c.state != open || !c.is(flagHeld) {
 		return
 	}
-	o := c.box()
-	o.letGoAll()
-	held := outbox{queue: o.queue, head: o.head, stop: math.MaxUint64}
-	o.queue, o.head, o.bytes, o.asked, o.stop = nil, 0, 0, 0, math.MaxUint64
-	o.park()
-	for _, f := range page {
-		o.pushAsked(f, l.feed.end)
-	}
-	if c.pos < l.feed.first {
-		l.counters.lagDropped.Add(l.feed.first - c.pos)
-		c.pos = l.feed.first
-		c.set(flagOverflow)
-	}
-	for !held.drained(&l.feed, c.pos) {
-		var f *Frame
-		f, c.pos = held.advance(&l.feed, c.pos)
-		if f.Seq == 0 || f.Seq > upTo {
-			o.push(f, l.feed.end)
-		}
-	}
+	l.collect(c, upTo)
+	c.box().stop = math.MaxUint64
+	l.weave(c, page, allEvents)
 	l.unhold(c)
 	c.unset(flagApart)
 	l.markDirty(c)

@@ -10,19 +10,25 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// changeLog is what a hub keeps: events by number, appended before they are published.
+// changeLog is what a hub keeps: events by seq, appended before they are published. Its one
+// publisher numbers all that it publishes.
 type changeLog struct {
-	mu     sync.Mutex
-	events []*Frame
+	mu        sync.Mutex
+	events    []*Frame
+	published int
 }
 
-// publish appends the next event and publishes it, to all or to some.
+// publish appends the next event and publishes it, to all or to some. Now and then it publishes
+// something that isn't an event instead.
 func (g *changeLog) publish(e *Engine, a *Audience) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	f := numbered(len(g.events)+1, 0)
-	f.Seq = uint64(len(g.events) + 1)
-	g.events = append(g.events, f)
+	g.published++
+	f := numbered(g.published, 0)
+	if g.published%7 > 1 {
+		f.Seq = uint64(len(g.events) + 1)
+		g.events = append(g.events, f)
+	}
 	e.Publish(f, a)
 }
 
@@ -40,7 +46,7 @@ func (g *changeLog) after(since uint64, most int) (page []*Frame, all bool) {
 func (g *changeLog) len() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.events)
+	return g.published
 }
 
 // readers gives returning clients what they have missed, as a hub does: page by page,
@@ -76,7 +82,7 @@ func (r *readers) next(id, since uint64) {
 				}
 				c.Release(page, upTo)
 			} else {
-				c.CatchUp(page)
+				c.CatchUp(page, upTo)
 			}
 		})
 	})
@@ -94,7 +100,8 @@ func (r *readers) drained(c *Client) {
 	r.next(c.ID(), c.Data.(uint64))
 }
 
-// PROTOCOL 1, since: neither gap nor repeat, whatever the pages and the timing.
+// PROTOCOL 1, since, and 3, order: neither gap nor repeat, and all that one publisher publishes in
+// its order, events or not, whatever the pages and the timing.
 func TestCatchUpIsGapless(t *testing.T) {
 	t.Parallel()
 	rounds := 25
@@ -196,22 +203,17 @@ func TestOwnEventsWaitWhileHeld(t *testing.T) {
 	e := start(t, h)
 	p := dial(t, e, "hold=1&name=x")
 	id := h.id("x")
-	event := func(n int) *Frame {
-		f := numbered(n, 0)
-		f.Seq = uint64(n)
-		return f
-	}
 	for n := 3; n <= 6; n++ {
 		if n%2 == 0 {
-			e.Publish(event(n), nil)
+			e.Publish(seqOf(n), nil)
 		} else {
-			e.Publish(event(n), &Audience{Clients: []uint64{id}})
+			e.Publish(seqOf(n), &Audience{Clients: []uint64{id}})
 		}
 	}
 	everyLoop(t, e, func(*Loop) {}) // all that is flushed now would be out of order
 	everyLoop(t, e, func(*Loop) {})
-	on(t, e, id, func(c *Client) { c.Release([]*Frame{event(1), event(2), event(3), event(4)}, 4) })
-	e.Publish(event(7), nil)
+	on(t, e, id, func(c *Client) { c.Release([]*Frame{seqOf(1), seqOf(2), seqOf(3), seqOf(4)}, 4) })
+	e.Publish(seqOf(7), nil)
 	expectSequence(t, p, 1, 7)
 }
 
@@ -248,7 +250,7 @@ func TestLeavingWhileHeld(t *testing.T) {
 	for i := range 20 {
 		p := dial(t, e, fmt.Sprint("hold=1&name=", i))
 		if i%2 == 0 {
-			on(t, e, h.id(fmt.Sprint(i)), func(c *Client) { c.CatchUp([]*Frame{numbered(1, 0)}) })
+			on(t, e, h.id(fmt.Sprint(i)), func(c *Client) { c.CatchUp([]*Frame{numbered(1, 0)}, 1) })
 		}
 		e.Publish(text("x"), nil)
 		p.Close()
@@ -260,4 +262,85 @@ func TestLeavingWhileHeld(t *testing.T) {
 			t.Errorf("held %d, %d frames kept, %d lagging", l.held, l.feed.len(), len(l.lagging))
 		}
 	})
+}
+
+// What comes for a client while it takes a page is bounded, and it is told when some is lost.
+func TestKeptBackIsBounded(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []SlowPolicy{Disconnect, DropOldest} {
+		for name, audience := range map[string]func(id uint64) *Audience{
+			"for all": func(uint64) *Audience { return nil },
+			"for it":  func(id uint64) *Audience { return &Audience{Clients: []uint64{id}} },
+		} {
+			t.Run(fmt.Sprint(policy, name), func(t *testing.T) {
+				t.Parallel()
+				h := &host{onLagged: func(*Client) *Frame { return text("lost") }}
+				e := start(t, h, func(o *Options) { o.Slow, o.LagBytes = policy, 10*64 })
+				p := dial(t, e, "hold=1&name=x")
+				id := h.id("x")
+				on(t, e, id, func(c *Client) { c.CatchUp(nil, 3) })
+				a := audience(id)
+				for n := 1; n <= 50; n++ {
+					e.Publish(numbered(n, 50), a)
+					everyLoop(t, e, func(*Loop) {})
+				}
+				everyLoop(t, e, func(l *Loop) {
+					for _, m := range l.meanwhile {
+						if m.bytes > l.opts.LagBytes {
+							t.Errorf("%d bytes are kept, %d may be", m.bytes, l.opts.LagBytes)
+						}
+					}
+				})
+				if policy == Disconnect {
+					p.expectClose(1013)
+					return
+				}
+				on(t, e, id, func(c *Client) {
+					c.Hold()
+					c.Release(nil, 3)
+				})
+				p.expect(ws.OpText, "lost")
+				first, err := p.read()
+				must(t, err)
+				if n := number(first.Payload); n < 30 {
+					t.Errorf("it goes on with %d", n)
+				} else {
+					expectSequence(t, p, n+1, 50)
+				}
+			})
+		}
+	}
+}
+
+// A snapshot that a client asks for doesn't overtake what was published before it.
+func TestAskedSnapshotKeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h)
+	p := dial(t, e, "hold=1&name=x")
+	id := h.id("x")
+	for n := 1; n <= 4; n++ {
+		e.Publish(seqOf(n), nil)
+	}
+	everyLoop(t, e, func(*Loop) {})
+	on(t, e, id, func(c *Client) { c.CatchUp([]*Frame{seqOf(1), seqOf(2)}, 2) })
+	e.Publish(numbered(5, 0), &Audience{Clients: []uint64{id}}) // behind 4, which is in the next page
+	on(t, e, id, func(c *Client) {
+		ticket, _ := c.SubscribePending("row")
+		c.ReleaseSubscription("row", ticket, numbered(6, 0), 0)
+	})
+	expectSequence(t, p, 1, 2)
+	on(t, e, id, func(c *Client) {
+		c.Hold()
+		c.Release([]*Frame{seqOf(3), seqOf(4)}, 4)
+	})
+	e.Publish(numbered(7, 0), nil)
+	expectSequence(t, p, 3, 7)
+}
+
+// seqOf is the n-th event.
+func seqOf(n int) *Frame {
+	f := numbered(n, 0)
+	f.Seq = uint64(n)
+	return f
 }

@@ -87,6 +87,9 @@ func (l *Loop) claims() (claims []claim) {
 	for key, p := range l.pending {
 		bySlot[key.slot] += p.weight(key.name)
 	}
+	for slot, m := range l.meanwhile {
+		bySlot[slot] += m.weight(&l.holds)
+	}
 	for slot, c := range l.roster.clients {
 		if c == nil || c.state == gone {
 			continue
@@ -130,14 +133,20 @@ func (c *Client) weight() (n int64) {
 const weighed = 256
 
 func (o *outbox) weight() int64 {
-	n := int64(0)
-	some := o.queue[o.head:]
-	some = some[:min(len(some), weighed)]
+	return outboxBytes + weightOf(o.holds, o.queue[o.head:], func(q queued) *Frame { return q.frame })
+}
+
+func (m *meanwhile) weight(h *holds) int64 {
+	return weightOf(h, m.kept, func(k kept) *Frame { return k.frame })
+}
+
+func weightOf[T any](h *holds, queue []T, frame func(T) *Frame) (n int64) {
+	some := queue[:min(len(queue), weighed)]
 	for _, q := range some {
-		n += o.holds.share(q.frame) + queuedBytes
+		n += h.share(frame(q)) + queuedBytes
 	}
 	if len(some) > 0 {
-		n = n / int64(len(some)) * int64(o.queuedLen())
+		n = n / int64(len(some)) * int64(len(queue))
 	}
-	return n + outboxBytes
+	return n
 }

@@ -59,6 +59,7 @@ func (l *Loop) depart(c *Client) {
 	l.population.Add(-1)
 	l.countDeflating(c, -1)
 	l.unhold(c)
+	l.forgetMeanwhile(c)
 	l.leaveSubscriptions(c)
 	for kind := range c.groups {
 		l.roster.unlabel(c, Label(kind))

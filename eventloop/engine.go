@@ -41,6 +41,7 @@ type Engine struct {
 	book        *rates.Book
 	lobby       atomic.Int64 // descriptors of those beyond capacity
 	ledger      ledger
+	newest      atomic.Uint64 // Seq of the newest event
 	relief      relief
 	draining    atomic.Bool
 	running     atomic.Bool // Start has succeeded
@@ -92,6 +93,7 @@ func New(h Handler, o Options) (*Engine, error) {
 		returned: make(chan struct{}), moving: make(chan struct{}, capacity.moves),
 		booted: make(chan struct{}), empty: make(chan struct{}), done: make(chan struct{}),
 	}
+	e.newest.Store(o.LastSeq)
 	e.deflation.threshold = o.CompressionThreshold
 	e.relief.engine = e
 	e.ledger.ceiling, e.ledger.relieve = int64(max(o.BufferBytes, 0)), e.relief.begin
@@ -199,6 +201,7 @@ func (e *Engine) Flush() {
 }
 
 func (e *Engine) route(f *Frame, a *Audience, more bool) (dropped Dropped) {
+	e.placeAmongEvents(f)
 	if !e.ledger.takes(int(f.footprint())) {
 		return e.noRoom(f)
 	}
@@ -233,6 +236,17 @@ func (e *Engine) route(f *Frame, a *Audience, more bool) (dropped Dropped) {
 		}
 	}
 	return dropped
+}
+
+// placeAmongEvents notes behind which event a frame that isn't one was published: a client that
+// catches up has to get it there.
+func (e *Engine) placeAmongEvents(f *Frame) {
+	if f.Seq == 0 {
+		f.after.Store(e.newest.Load())
+		return
+	}
+	for newest := e.newest.Load(); newest < f.Seq && !e.newest.CompareAndSwap(newest, f.Seq); newest = e.newest.Load() {
+	}
 }
 
 // put is a publisher's hand-over to one loop. A loop without clients isn't woken.

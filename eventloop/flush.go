@@ -95,13 +95,14 @@ func (l *Loop) nextSlice() int {
 
 // deliver writes one client's share of the batch. This is the fan-out's inner loop.
 func (l *Loop) deliver(c *Client, t *tally) {
+	if c.is(flagApart) { // it may stand before the batch
+		l.deliverApart(c)
+		return
+	}
 	if c.out != nil {
 		if !c.out.waiting {
 			l.pump(c)
 		}
-		return
-	}
-	if c.is(flagApart) { // it may stand before the batch
 		return
 	}
 	as := l.batch.layout(&l.feed, c.form())
@@ -120,6 +121,16 @@ func (l *Loop) deliver(c *Client, t *tally) {
 		l.fallBehind(c, n)
 	default:
 		l.drop(c, CauseReset)
+	}
+}
+
+// deliverApart is deliver for a client that catches up.
+func (l *Loop) deliverApart(c *Client) {
+	if !c.is(flagHeld) {
+		l.accompany(c)
+	}
+	if c.out != nil && !c.out.waiting {
+		l.pump(c)
 	}
 }
 
@@ -202,8 +213,15 @@ func (l *Loop) caughtUp(c *Client) {
 
 // enqueue owes f to one client alone.
 func (l *Loop) enqueue(c *Client, f *Frame) {
-	if c.state != open || (c.is(flagApart) && !c.is(flagHeld) && f.Seq > 0) {
-		return // a client that catches up is given the event from the log
+	if c.state != open {
+		return
+	}
+	if c.is(flagApart) && !c.is(flagHeld) {
+		if f.Seq == 0 { // events are given to it from the log
+			l.accompany(c)
+			l.keepBack(c, f)
+		}
+		return
 	}
 	if o := c.out; o != nil && o.bytes+len(f.wire) > l.opts.LagBytes && o.queuedLen() > 0 {
 		if !l.makeRoom(c, len(f.wire)) {
@@ -223,6 +241,10 @@ func (l *Loop) enqueueAsked(c *Client, f *Frame) {
 	}
 	if o := c.out; o != nil && o.asked > 0 && o.asked+len(f.wire) > l.opts.AskedBytes {
 		l.tooSlow(c)
+		return
+	}
+	if l.keptBack(c) && !c.is(flagHeld) { // it mustn't overtake what was published before it
+		l.keepAsked(c, f)
 		return
 	}
 	o := c.box()

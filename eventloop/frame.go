@@ -19,7 +19,8 @@ type Frame struct {
 
 	// Seq is the sequence number of a change event, 0 for everything else. A client
 	// that is catching up from the change log uses it to take each event once.
-	Seq uint64
+	Seq   uint64
+	after atomic.Uint64 // the newest Seq when a frame without one was published: its place among them
 	// Version orders the frames of one row against its stored snapshot, 0 when
 	// there is no such order. See Client.ReleaseSubscription.
 	Version uint64

@@ -133,7 +133,7 @@ func situations() []situation {
 		opened("subscribed", "", func(c *Client) { c.Subscribe("topic"); c.Subscribe("another") }),
 		opened("subscription pending", "", func(c *Client) { c.SubscribePending("row") }),
 		opened("held", "", (*Client).Hold),
-		owed("catching up", func(c *Client) { c.CatchUp([]*Frame{large(), text("the next")}) }),
+		owed("catching up", func(c *Client) { c.CatchUp([]*Frame{large(), text("the next")}, 2) }),
 		owed("lagging", func(c *Client) { c.Send(large()) }),
 		ending("closing", request("name=x"), CauseServerClosed, func(c *Client) {
 			c.Close(ws.StatusNormalClosure, "", CauseServerClosed)

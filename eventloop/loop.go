@@ -68,6 +68,8 @@ type Loop struct {
 	lagging  []*Client
 	held     int // clients for which the feed is kept though they aren't lagging
 	boxes    []*outbox
+	// meanwhile is by slot, and nil while it is empty.
+	meanwhile map[uint32]*meanwhile
 
 	meters     meters
 	handshakes handshakes

@@ -93,6 +93,9 @@ type Options struct {
 	// rates. Default 0, at most 1 s.
 	FlushDelay time.Duration
 
+	// LastSeq is the newest sequence number of change events from before the start.
+	LastSeq uint64
+
 	SendBuffer   int // SO_SNDBUF of each socket in bytes; 0 leaves it to the kernel
 	NotSentLowat int // TCP_NOTSENT_LOWAT of each socket in bytes; 0 leaves it off
 

@@ -81,7 +81,7 @@ func provoke(t *testing.T, method string, e *Engine, h *host, victim, other *pee
 			}
 		}()
 	case "Drained":
-		on(t, e, h.id("victim"), func(c *Client) { c.CatchUp([]*Frame{text("page")}) })
+		on(t, e, h.id("victim"), func(c *Client) { c.CatchUp([]*Frame{text("page")}, 1) })
 	}
 	return CausePanic
 }

@@ -110,7 +110,7 @@ func (h *Hub) gotPage(c *eventloop.Client, s *state, p nextPage, err error) {
 		c.Close(wsproto.StatusTryAgainLater, "the change log is unavailable, try again later", eventloop.CauseServerClosed)
 	case p.more:
 		s.cursor = p.upTo
-		c.CatchUp(p.frames)
+		c.CatchUp(p.frames, p.upTo)
 	default:
 		c.Release(p.frames, p.upTo)
 	}

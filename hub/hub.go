@@ -65,6 +65,7 @@ func New(o Options) (*Hub, error) {
 	h.waiting = newShares(&h.opts)
 	h.leaves = newLeaves(h)
 	var err error
+	_, o.Loops.LastSeq = h.logBounds()
 	if h.engine, err = eventloop.New((*callbacks)(h), o.Loops); err == nil {
 		err = h.engine.Start()
 	}

@@ -1,0 +1,87 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// PROTOCOL 3, order: a client that is still given what it has missed gets all that one publisher
+// publishes meanwhile, events or not, once and in that order.
+func TestOrderWhileCatchingUp(t *testing.T) {
+	const missed, published = 200, 300
+	fetched := make(chan struct{}, 1)
+	h := start(t, func(o *Options) {
+		roomy(o)
+		o.Loops.SendBuffer, o.Loops.LagTime = 16<<10, patience // it catches up as it reads
+		o.Snapshots = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
+			fetched <- struct{}{}
+			return []byte("snapshot"), true, nil
+		}
+	})
+	change := func(data string) {
+		if _, err := h.PublishChange(Change{Entity: "E", RowID: "r", Kind: Update, Data: json.RawMessage(data)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range missed { // several megabytes and pages
+		change(`"` + strings.Repeat("x", 32<<10) + `"`)
+	}
+	c := connectQuery(t, h, "alice", "?since=0")
+	if err := c.Write(within(t), websocket.MessageText, []byte(subscribeRow)); err != nil {
+		t.Fatal(err)
+	}
+	<-fetched
+	eventually(t, "the snapshot is on its way", func() bool {
+		h.fetches.mu.Lock()
+		defer h.fetches.mu.Unlock()
+		return h.fetches.running == 0
+	})
+	handled(t, h)
+	for n := range published {
+		switch n % 4 {
+		case 0:
+			change(fmt.Sprint(n))
+		case 1:
+			if err := h.PublishRow(Incremental, "", "E", "r", fmt.Append(nil, n)); err != nil {
+				t.Fatal(err)
+			}
+		case 2:
+			if err := h.PublishTopic("news", fmt.Append(nil, n)); err != nil {
+				t.Fatal(err)
+			}
+		case 3:
+			if err := h.BroadcastBinary(fmt.Append(nil, n)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if depth := h.Stats().Buffered["messages"]; depth < 1<<18 {
+		t.Fatalf("%d bytes wait: it has caught up already, and nothing is shown", depth)
+	}
+	for events, next := 0, 0; next < published; {
+		_, message, err := c.Read(within(t))
+		if err != nil {
+			t.Fatalf("after %d: %v", next, err)
+		}
+		switch text := string(message); {
+		case strings.Contains(text, `"xxx`):
+			if events++; next > 0 {
+				t.Fatalf("event %d, which was missed, comes behind %d", events, next)
+			}
+		case strings.HasSuffix(text, "snapshot"):
+		default:
+			if !strings.Contains(text, fmt.Sprint(next)) {
+				t.Fatalf("got %.80q, %d is next", text, next)
+			}
+			if events != missed {
+				t.Fatalf("%.80q comes ahead of %d events", text, missed-events)
+			}
+			next++
+		}
+	}
+}
