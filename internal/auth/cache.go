@@ -80,8 +80,8 @@ func (c *cache) putBad(token string, now time.Time) {
 	shardOf(c.bad, sum).put(token, nil, now.Add(badTTL).UnixNano(), now)
 }
 
-// drop forgets a good token and returns the identity it had, or nil.
-func (c *cache) drop(token string) *hub.Identity {
+// drop forgets a good token and returns the identities it had, if any, the latest first.
+func (c *cache) drop(token string) []*hub.Identity {
 	return shardOf(c.good, maphash.String(c.seed, token)).drop(token)
 }
 

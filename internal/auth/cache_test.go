@@ -2,6 +2,8 @@ package auth
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,4 +156,22 @@ func BenchmarkCacheGet(b *testing.B) {
 			}
 		}
 	})
+}
+
+// A session that is prolonged again and again costs what its connections have, and no more.
+func TestCacheForgetsWhatNobodyHas(t *testing.T) {
+	c := newCache(0)
+	held := c.put("tok", &hub.Identity{UserID: "u", Expires: epoch0.Add(time.Second)}, 0, epoch0)
+	for i := range 100 {
+		runtime.GC()
+		c.put("tok", &hub.Identity{UserID: "u", Expires: epoch0.Add(time.Hour + time.Duration(i))}, 0, epoch0)
+	}
+	ids := c.drop("tok")
+	if !slices.Contains(ids, held) {
+		t.Error("an identity that is held isn't told of")
+	}
+	if len(ids) > 5 {
+		t.Errorf("%d identities are kept", len(ids))
+	}
+	runtime.KeepAlive(held)
 }

@@ -76,8 +76,8 @@ func (m *memo) fill(ctx context.Context, token string, ask func(context.Context)
 // forget notes that a lookup failed. What an earlier round of it left in the cache may
 // have been handed out since, so its connections have to end.
 func (m *memo) forget(token string, err error) {
-	if id := m.cache.drop(token); id != nil && m.ended != nil {
-		m.ended([]*hub.Identity{id})
+	if ids := m.cache.drop(token); len(ids) > 0 && m.ended != nil {
+		m.ended(ids)
 	}
 	if errors.Is(err, hub.ErrUnauthorized) {
 		m.cache.putBad(token, time.Now())

@@ -2,9 +2,11 @@ package auth_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -156,5 +158,29 @@ func TestProlongedSessionGoesOn(t *testing.T) {
 	eventually(t, "a later change was seen", func() bool { return gone.has(mark) })
 	if gone.has(id) {
 		t.Error("the connections of a prolonged session were ended")
+	}
+}
+
+// Connections keep the identity that they came with: however often
+// their session was prolonged since, its end is theirs too.
+func TestProlongedSessionEndsElsewhere(t *testing.T) {
+	p := newPylon(t, "WAL")
+	end := time.Now().Add(time.Hour).Unix()
+	p.add("tok", "u1", end, nil)
+	var gone revoked
+	s := open(t, p.path, auth.SessionOptions{ReadOnly: true, OnRevoked: gone.add})
+	ids := []*hub.Identity{authenticate(t, s, "tok")}
+	for i := range int64(3) {
+		p.exec(`UPDATE _pylon_sessions SET expires_at = expires_at + 60 WHERE token = 'tok'`)
+		eventually(t, "new connections get the new end", func() bool {
+			now, ok := s.Cached("tok")
+			return ok && now.Expires.Unix() == end+60*(i+1)
+		})
+		ids = append(ids, authenticate(t, s, "tok"))
+	}
+	runtime.GC() // what connections have is in use, whoever else forgot it
+	p.exec(`DELETE FROM _pylon_sessions WHERE token = 'tok'`)
+	for i, id := range ids {
+		eventually(t, fmt.Sprintf("OnRevoked is told of identity %d", i), func() bool { return gone.has(id) })
 	}
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -37,10 +38,11 @@ func (s *Sessions) settle(chunk []known, found map[string]*hub.Identity) {
 		default:
 			// It may have been replaced since the chunk was taken: whichever identity
 			// went out, its connections end.
-			ended = append(ended, k.id)
-			if last := s.memo.cache.drop(k.token); last != nil && last != k.id {
-				ended = append(ended, last)
+			ids := s.memo.cache.drop(k.token)
+			if !slices.Contains(ids, k.id) {
+				ids = append(ids, k.id)
 			}
+			ended = append(ended, ids...)
 		}
 	}
 	if len(ended) > 0 { // they are out of the cache: nobody will tell of them again

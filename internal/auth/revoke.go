@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-
-	"github.com/busbar-ws/busbar/hub"
 )
 
 // ErrNoSession is returned by Revoke when nothing matches.
@@ -48,8 +46,8 @@ func (s *Sessions) delete(ctx context.Context, token string) error {
 		return ErrNoSession
 	}
 	s.memo.epoch.Add(1) // before the cache is touched, see memo.epoch
-	if id := s.memo.cache.drop(token); id != nil {
-		s.opts.OnRevoked([]*hub.Identity{id})
+	if ids := s.memo.cache.drop(token); len(ids) > 0 {
+		s.opts.OnRevoked(ids)
 	}
 	return nil
 }

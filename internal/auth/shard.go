@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/busbar-ws/busbar/hub"
 )
@@ -33,6 +34,37 @@ type entry struct {
 	id    *hub.Identity // nil in the table of bad tokens
 	until int64         // Unix nanoseconds; 0 = never
 	used  atomic.Int64  // Unix seconds of the last hit, for eviction
+	// before are the token's earlier identities, which connections keep when a session is
+	// prolonged; nil for most. They are weak, and so only those that somebody has: a session
+	// may be prolonged every second for weeks.
+	before *[]weak.Pointer[hub.Identity]
+}
+
+func weakly(ids []*hub.Identity) *[]weak.Pointer[hub.Identity] {
+	if len(ids) == 0 {
+		return nil
+	}
+	pointers := make([]weak.Pointer[hub.Identity], len(ids))
+	for i, id := range ids {
+		pointers[i] = weak.Make(id)
+	}
+	return &pointers
+}
+
+// identities are all that the token has stood for and that somebody may have, the latest first.
+func (e *entry) identities() (ids []*hub.Identity) {
+	if e.id != nil {
+		ids = append(ids, e.id)
+	}
+	if e.before == nil {
+		return ids
+	}
+	for _, w := range *e.before {
+		if id := w.Value(); id != nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func (s *shard) init(maxEntries, maxBytes int) {
@@ -63,7 +95,9 @@ func (s *shard) put(token string, id *hub.Identity, until int64, now time.Time) 
 	defer s.mu.Unlock()
 	if old := s.entries[token]; old != nil {
 		if sameIdentity(old.id, id) {
-			e.id = old.id
+			e.id, e.before = old.id, old.before
+		} else {
+			e.before = weakly(old.identities())
 		}
 		s.set(token, e)
 		return e.id
@@ -98,7 +132,7 @@ func (s *shard) evict(now time.Time) {
 	s.remove(victim)
 }
 
-func (s *shard) drop(token string) *hub.Identity {
+func (s *shard) drop(token string) []*hub.Identity {
 	s.mu.RLock()
 	e := s.entries[token]
 	s.mu.RUnlock()
@@ -111,7 +145,7 @@ func (s *shard) drop(token string) *hub.Identity {
 		return nil
 	}
 	s.remove(token)
-	return e.id
+	return e.identities()
 }
 
 func (s *shard) set(token string, e *entry) {
