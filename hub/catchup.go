@@ -76,7 +76,7 @@ const logTimeout = 10 * time.Second
 func (h *Hub) catchUpFrames(id *Identity, entries []Entry, deflate bool) []*eventloop.Frame {
 	frames := make([]*eventloop.Frame, 0, len(entries))
 	for _, e := range entries {
-		if e.Audience.includes(id) {
+		if e.Audience.reaches(id) {
 			f := eventFrame(e)
 			if deflate {
 				h.engine.Deflate(f)
@@ -116,18 +116,22 @@ func (h *Hub) gotPage(c *eventloop.Client, s *state, p nextPage, err error) {
 	}
 }
 
-// includes is whether a client that was away may be given the event. Who was subscribed
-// to a topic then isn't known, so events for topics are live only.
-func (a *Audience) includes(id *Identity) bool {
+// reaches is whether a client of that identity is sent the event while it is live, which is
+// then also what it has missed while it wasn't. Who was subscribed to a topic then isn't
+// known, so events for topics are live only.
+func (a *Audience) reaches(id *Identity) bool {
 	switch {
 	case a.Topic != "":
 		return false
-	case id.Admin:
-		return true
 	case len(a.Users) > 0:
 		return slices.Contains(a.Users, id.UserID)
 	}
 	return a.Tenant == "" || a.Tenant == id.Tenant
+}
+
+// readableBy is whether Pull gives the event. An admin reads what is for others too.
+func (a *Audience) readableBy(id *Identity) bool {
+	return a.reaches(id) || id.Admin && a.Topic == ""
 }
 
 func resyncFrame(oldest, last uint64) *eventloop.Frame {
@@ -154,7 +158,7 @@ func (h *Hub) Pull(ctx context.Context, id *Identity, since uint64, limit int) (
 	p := Pulled{Changes: []json.RawMessage{}, LastSeq: max(since, page.Last)}
 	for _, e := range firstBytes(page.Entries) {
 		p.LastSeq = e.Seq
-		if e.Audience.includes(id) {
+		if e.Audience.readableBy(id) {
 			p.Changes = append(p.Changes, e.JSON)
 		}
 	}

@@ -1,8 +1,10 @@
 package hub
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -136,6 +138,40 @@ func TestSinceLeavesOutOtherAudiences(t *testing.T) {
 		}
 	}
 	nothingMore(t, h, alice)
+}
+
+// PROTOCOL 1, since: an admin that comes back is given what it would have been given live,
+// also where its identity has a user or a tenant. Pulling gives it everything.
+func TestSinceGivesAdminsWhatTheyGetLive(t *testing.T) {
+	admins := map[string]*Identity{
+		"plain": {Admin: true}, "bob": {Admin: true, UserID: "bob"}, "bob@acme": {Admin: true, UserID: "bob", Tenant: "acme"},
+	}
+	h := start(t, func(o *Options) {
+		o.Auth = AuthenticatorFunc(func(_ context.Context, token string) (*Identity, error) { return admins[token], nil })
+	})
+	live := map[string]*listener{}
+	for token := range admins {
+		live[token] = listen(t, h, token, "")
+	}
+	for _, a := range []Audience{{}, {Users: []string{"bob"}}, {Users: []string{"eve"}}, {Tenant: "acme"}, {Tenant: "other"}, {Topic: "t"}, {}} {
+		mustPublish(t, h, Change{Entity: "E", RowID: "r", Kind: Update, Audience: a})
+	}
+	for token, want := range map[string][]uint64{"plain": {1, 7}, "bob": {1, 2, 7}, "bob@acme": {1, 2, 4, 7}} {
+		back := listen(t, h, token, "?since=0")
+		for _, seq := range want {
+			if got := nextSeq(t, live[token]); got != seq {
+				t.Errorf("%s, live: got %d, want %d", token, got, seq)
+			}
+			if got := nextSeq(t, back); got != seq {
+				t.Errorf("%s, since: got %d, want %d", token, got, seq)
+			}
+		}
+		nothingMore(t, h, live[token], back)
+		p, err := h.Pull(within(t), admins[token], 0, 100)
+		if seqs := pulledSeqs(p); err != nil || !slices.Equal(seqs, []uint64{1, 2, 3, 4, 5, 7}) {
+			t.Errorf("%s, pull: %v, %v", token, seqs, err)
+		}
+	}
 }
 
 // What isn't a change event waits for a client that catches up, or comes at once, and
