@@ -3,6 +3,7 @@ package eventloop
 import (
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -92,7 +93,7 @@ func mallocs(f func()) uint64 {
 // each loop) is the same for one client and for a million. Two for the frame and two for
 // each wake-up make 0.006 here; one for each delivery would make 1.
 func TestDeliveryAllocatesNothing(t *testing.T) {
-	const clients, messages, limit = 1000, 50, 0.01
+	const clients, messages, limit, tries = 1000, 100, 0.01, 10
 	for name, a := range map[string]*Audience{
 		"to everyone": nil,
 		"to a topic":  {Key: "topic"},
@@ -117,12 +118,12 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 				}
 			}
 			publish(20) // outboxes and slices that are reused
-			spent := mallocs(func() { publish(messages) })
-			for range 2 { // what else goes on in the process counts too, so the least is the truth
-				spent = min(spent, mallocs(func() { publish(messages) }))
+			each := math.Inf(1)
+			for n := 0; n < tries && each >= limit; n++ { // what else goes on in the process counts too: the least is the truth
+				spent := mallocs(func() { publish(messages) })
+				t.Logf("%d allocations for %d deliveries", spent, messages*clients)
+				each = min(each, float64(spent)/(messages*clients))
 			}
-			each := float64(spent) / (messages * clients)
-			t.Logf("%d allocations for %d deliveries", spent, messages*clients)
 			if each >= limit {
 				t.Errorf("%.4f allocations for a delivery, want less than %v", each, limit)
 			}
