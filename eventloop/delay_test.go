@@ -107,8 +107,7 @@ func TestQueuedMessagesGoOutTogether(t *testing.T) {
 	h := &host{}
 	e := start(t, h, func(o *Options) { o.Loops = 1 })
 	p := dial(t, e, "name=a")
-	// A tick would have the loop look into its mailbox, and send what is there.
-	everyLoop(t, e, func(l *Loop) { l.ticking.Store(true) })
+	stopTicking(t, e)
 	before := sends(t, e)
 	for i := range 100 {
 		e.Queue(text("%d", i), nil)

@@ -158,7 +158,7 @@ func FuzzMailbox(f *testing.F) {
 		m := &mailboxTest{t: t}
 		m.box.maxFrames, m.box.maxBytes = 1+int(ops[0]), 1+8*int(ops[1])
 		m.naive.maxFrames, m.naive.maxBytes = m.box.maxFrames, m.box.maxBytes
-		for i, op := range ops[2:] {
+		for i, op := range ops[2:min(len(ops), fuzzedOps)] {
 			switch size := 2 + int(op>>3); op & 7 {
 			case 0:
 				m.task()

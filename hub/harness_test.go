@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 
 // patience bounds every wait of a test: nothing waits for time to pass, so it is only
 // reached by a test that fails.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func within(t testing.TB) context.Context {
 	t.Helper()

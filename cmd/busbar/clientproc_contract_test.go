@@ -14,7 +14,7 @@ import (
 )
 
 // soon bounds each wait for a client, the start of its interpreter included.
-const soon = 20 * time.Second
+const soon = time.Minute
 
 // clientStarters are the clients that Busbar is tried with and did not write.
 var clientStarters = map[string]func(t *testing.T, url, token, way string) *clientProcess{

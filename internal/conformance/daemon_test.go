@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long anything may take on a machine that does other things too.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // built is the directory with the daemon, as users run it.
 var built string

@@ -12,7 +12,7 @@ import (
 )
 
 // patience bounds waits for something that must happen.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 func listen(t *testing.T, n int) *Listener {
 	t.Helper()
