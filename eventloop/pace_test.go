@@ -59,14 +59,17 @@ func TestBucketOverTime(t *testing.T) {
 func TestAcceptingIsPaced(t *testing.T) {
 	t.Parallel()
 	const rate, burst, many = 40, 5, 45
-	e, _, _ := gated(t, &host{}, func(o *Options) { o.AcceptRate, o.AcceptBurst = rate, burst })
-	began := time.Now()
+	const untilAllWait reason = 1 << reasons // none that the engine knows
+	e, g, _ := gated(t, &host{}, func(o *Options) { o.AcceptRate, o.AcceptBurst = rate, burst })
+	g.shut(untilAllWait)
 	var all []*peer
 	for range many {
 		p := connect(t, e)
 		p.write(request(""))
 		all = append(all, p)
 	}
+	began := time.Now()
+	g.open(untilAllWait)
 	for _, p := range all {
 		p.upgraded()
 	}
