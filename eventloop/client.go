@@ -25,7 +25,7 @@ const (
 	flagPinged                      // a ping went out and nothing has been heard since
 	flagDeaf                        // what still comes is read and forgotten
 	flagDrained                     // tell the Handler when the outbox has drained
-	flagOverflow                    // apart, and something it was owed is lost
+	flagOverflow                    // something it was owed is lost, and it hasn't been told
 	flagLobby                       // will be refused whatever it asks for
 	flagWatched                     // the socket is known to the watcher
 	flagDeflate                     // compression was negotiated

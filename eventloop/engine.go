@@ -183,7 +183,7 @@ func (e *Engine) Clients() int {
 
 // Publish sends a frame to an audience; nil is everyone. It returns at once, when the
 // frame is in the mailboxes of the loops that have somebody for it, with what full
-// mailboxes let go of. Frames published one after the other arrive in that order.
+// mailboxes let go of, or there was no room for. Frames published one after the other arrive in that order.
 func (e *Engine) Publish(f *Frame, a *Audience) (dropped Dropped) { return e.route(f, a, false) }
 
 // Queue is Publish for a publisher that has more to come: the loops aren't woken for it,
@@ -203,39 +203,44 @@ func (e *Engine) Flush() {
 func (e *Engine) route(f *Frame, a *Audience, more bool) (dropped Dropped) {
 	e.placeAmongEvents(f)
 	if !e.ledger.takes(int(f.footprint())) {
-		return e.noRoom(f)
+		return e.noRoom(f, a)
 	}
 	defer e.ledger.judge()
+	e.split(a, func(l *Loop, part *Audience) {
+		e.Deflate(f)
+		dropped.add(l.put(f, part, more))
+	})
+	return dropped
+}
+
+// split calls f for each loop that has somebody of the audience, as far as is known here,
+// with that loop's part of it.
+func (e *Engine) split(a *Audience, f func(*Loop, *Audience)) {
 	switch {
 	case a == nil:
-		e.Deflate(f)
 		for _, l := range e.loops {
-			dropped.add(l.put(f, nil, more))
+			f(l, nil)
 		}
 	case a.Key != "":
 		key := e.table.Lookup(a.Key)
 		if key == nil {
-			return dropped
+			return
 		}
-		e.Deflate(f)
 		resolved := &Audience{Key: a.Key, key: key}
 		for i := range key.Loops {
-			dropped.add(e.loops[i].put(f, resolved, more))
+			f(e.loops[i], resolved)
 		}
 	case a.Clients != nil:
-		e.Deflate(f)
 		for i, ids := range byLoop(a.Clients, len(e.loops)) {
 			if len(ids) > 0 {
-				dropped.add(e.loops[i].put(f, &Audience{Clients: ids}, more))
+				f(e.loops[i], &Audience{Clients: ids})
 			}
 		}
 	default:
-		e.Deflate(f)
 		for _, l := range e.loops {
-			dropped.add(l.put(f, a, more))
+			f(l, a)
 		}
 	}
-	return dropped
 }
 
 // placeAmongEvents notes behind which event a frame that isn't one was published: a client that
@@ -299,13 +304,11 @@ func (e *Engine) Room() int { return max(e.opts.QueueMessages/2, 1) }
 // are refused, and publishers should wait or give up.
 func (e *Engine) Overloaded() bool { return e.ledger.full.Load() }
 
-// noRoom is what becomes of a message above the ledger's ceiling. Who has missed a change event
-// is told to resync.
-func (e *Engine) noRoom(f *Frame) Dropped {
-	if f.Seq > 0 {
-		for _, l := range e.loops {
-			l.mailbox.lose()
-		}
+// noRoom is what becomes of a message above the ledger's ceiling: those whom it was for are
+// told that they have missed something.
+func (e *Engine) noRoom(f *Frame, a *Audience) Dropped {
+	if !f.Lossy {
+		e.split(a, func(l *Loop, part *Audience) { l.mailbox.lose(f, part) })
 	}
 	e.ledger.judge()
 	return e.ledger.refuse(f)

@@ -24,9 +24,10 @@ type Handler interface {
 	// client's id and Data may still be used, nothing else of it.
 	Closed(c *Client, cause Cause)
 
-	// Lagged is called when an open client has lost messages (policy drop-oldest), and
-	// with nil when a full mailbox let go of change events that were for many. What it
-	// returns is sent in their place, to that client or to all of the loop's; nil: nothing.
+	// Lagged is called when an open client has lost messages, by policy drop-oldest or because
+	// a full mailbox let go of them, and with nil when those were for everyone, or for more
+	// than could be remembered. What it returns is sent ahead of what comes next, to that
+	// client or to all of the loop's; nil: nothing. Lossy frames are lost without a word.
 	Lagged(c *Client) *Frame
 
 	// Drained is called once everything given to Client.CatchUp is with the kernel.

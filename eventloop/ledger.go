@@ -133,6 +133,7 @@ func (g *ledger) release(f *Frame) {
 func (g *ledger) refuse(f *Frame) (dropped Dropped) {
 	dropped.count(f)
 	g.refused[dropped.Lossy].Add(1)
+	dropped.Refused = true
 	return dropped
 }
 

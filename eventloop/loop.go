@@ -132,9 +132,7 @@ func (l *Loop) drain() {
 func (l *Loop) empty() {
 	entries, writable := l.mailbox.take(l.entries, l.writable)
 	l.entries, l.writable = nil, nil // they are the mailbox's now
-	if l.mailbox.takeLost() {
-		l.tellOfLoss()
-	}
+	l.tellOfLosses(l.mailbox.takeLost())
 	for at := 0; at < len(entries); {
 		at = l.each(at, len(entries), func(i int) bool {
 			l.handle(&entries[i])
@@ -161,17 +159,6 @@ func (l *Loop) at(slot int) *Client {
 		return nil
 	}
 	return l.roster.clients[slot]
-}
-
-// tellOfLoss tells every client that change events were lost before they were anybody's.
-func (l *Loop) tellOfLoss() {
-	l.guard(nil, func() {
-		if f := l.handler.Lagged(nil); f != nil {
-			l.account.hold(f)
-			l.feed.append(f)
-			l.delay.unsent += f.Size()
-		}
-	})
 }
 
 // shrink lets a slice that a burst has made large go.

@@ -37,7 +37,7 @@ type mailbox struct {
 	// the box is half full.
 	quiet bool
 
-	lost    bool          // a change event was dropped
+	lost    losses        // since they were last taken
 	emptied chan struct{} // closed at the next take; nil when nobody waits for that
 
 	// Invariant: no live lossy frame stands before entries[lossyFrom]. Without it
@@ -47,10 +47,12 @@ type mailbox struct {
 	ledger *ledger // nil: nobody counts. Frames are held once while they are in here
 }
 
-// Dropped says what a full mailbox let go of, by what it was.
+// Dropped says what a full mailbox let go of, by what it was. Who was to be given something
+// reliable is told (Handler.Lagged).
 type Dropped struct {
-	Lossy    int // presence and relays
-	Reliable int // change events, row frames and binary messages
+	Lossy    int  // presence and relays
+	Reliable int  // change events, row frames and binary messages
+	Refused  bool // it is the message itself, which no loop got: there is no room (Options.BufferBytes)
 }
 
 func (d *Dropped) add(o Dropped) { d.Lossy += o.Lossy; d.Reliable += o.Reliable }
@@ -76,6 +78,7 @@ func (m *mailbox) putFrame(f *Frame, a *Audience, more bool) (dropped Dropped, w
 	defer m.mu.Unlock()
 	if len(f.wire) > m.maxBytes {
 		dropped.count(f)
+		m.lost.note(f, a)
 		return dropped, false
 	}
 	for m.frames+1 > m.maxFrames || m.bytes+len(f.wire) > m.maxBytes {
@@ -85,7 +88,7 @@ func (m *mailbox) putFrame(f *Frame, a *Audience, more bool) (dropped Dropped, w
 			return dropped, false // a lossy one
 		}
 		dropped.count(m.entries[victim].frame)
-		m.lost = m.lost || m.entries[victim].frame.Seq > 0
+		m.lost.note(m.entries[victim].frame, m.entries[victim].audience)
 		m.bury(victim)
 	}
 	m.frames++
@@ -211,18 +214,18 @@ func (m *mailbox) take(entries []entry, writable []uint32) ([]entry, []uint32) {
 	return e, w
 }
 
-// lose notes that a change event didn't even get here.
-func (m *mailbox) lose() {
+// lose notes that a frame didn't even get here.
+func (m *mailbox) lose(f *Frame, a *Audience) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.lost = true
+	m.lost.note(f, a)
 }
 
-// takeLost is whether a change event has been dropped since it was last asked.
-func (m *mailbox) takeLost() (lost bool) {
+// takeLost is who has missed something since it was last asked.
+func (m *mailbox) takeLost() (lost losses) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	lost, m.lost = m.lost, false
+	lost, m.lost = m.lost, losses{}
 	return lost
 }
 

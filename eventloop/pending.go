@@ -12,6 +12,13 @@ func (l *Loop) letGoPending(p *pendingSubscription) {
 	p.frames = nil
 }
 
+// losePending has what was held back be of no use: something is missing. A newer snapshot
+// will have it.
+func (l *Loop) losePending(p *pendingSubscription) {
+	l.letGoPending(p)
+	p.bytes, p.lost = 0, true
+}
+
 // forgetPending ends a pending subscription, if there is one.
 func (l *Loop) forgetPending(key pendingKey) {
 	p := l.pending[key]

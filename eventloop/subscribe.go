@@ -114,8 +114,7 @@ func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
 		return false
 	}
 	if p.lost || p.bytes+len(f.wire) > l.opts.LagBytes && len(p.frames) > 0 || !l.engine.ledger.takes(0) {
-		l.letGoPending(p)
-		p.bytes, p.lost = 0, true
+		l.losePending(p)
 		return true
 	}
 	l.account.hold(f)

@@ -80,7 +80,8 @@ func (cb *callbacks) Closed(c *eventloop.Client, _ eventloop.Cause) {
 	cb.leaves.add(c.ID())
 }
 
-// Lagged tells clients that have lost messages to pull what they missed.
+// Lagged tells clients that have lost messages to pull what they missed, and to subscribe
+// to their rows again.
 func (cb *callbacks) Lagged(*eventloop.Client) *eventloop.Frame {
 	return resyncFrame(cb.log.Oldest(), cb.log.Last())
 }

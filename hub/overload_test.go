@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +16,12 @@ import (
 // release is called.
 func overload(t *testing.T, h *Hub) (release func()) {
 	t.Helper()
+	return fill(t, h, h.Overloaded)
+}
+
+// fill is overload up to some other point.
+func fill(t *testing.T, h *Hub, enough func() bool) (release func()) {
+	t.Helper()
 	ids := map[uint64]uint64{} // a client of each loop
 	const loops = 4
 	for i := 0; len(ids) < loops; i++ {
@@ -23,7 +31,9 @@ func overload(t *testing.T, h *Hub) (release func()) {
 			t.Fatal(err)
 		}
 		for _, c := range all {
-			ids[c.ID%128] = c.ID // the loop is in the id's last 7 bits
+			if strings.HasPrefix(c.UserID, "user") {
+				ids[c.ID%128] = c.ID // the loop is in the id's last 7 bits
+			}
 		}
 	}
 	stuck, free := make(chan struct{}, loops), make(chan struct{})
@@ -37,9 +47,9 @@ func overload(t *testing.T, h *Hub) (release func()) {
 	for range loops {
 		<-stuck
 	}
-	for i := 0; !h.Overloaded(); i++ {
+	for i := 0; !enough(); i++ {
 		if i > 1000 {
-			t.Fatalf("never overloaded: %v", h.Stats().Buffered)
+			t.Fatalf("never enough: %v", h.Stats().Buffered)
 		}
 		for _, id := range ids {
 			if err := h.SendBinary(make([]byte, 32<<10), id); err != nil && !errors.Is(err, ErrOverloaded) {
@@ -92,6 +102,57 @@ func TestPublishingWhileOverloaded(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustPublish(t, h, someChange)
+}
+
+// A message that would go over the bound is refused, though smaller ones are taken: its
+// publisher is told so, and nothing is left behind. Of a change event that is in the log by
+// then, clients are told.
+func TestPublishingWhatThereIsNoRoomFor(t *testing.T) {
+	const large = 250 << 10
+	h := start(t, func(o *Options) {
+		o.Loops.Loops, o.Loops.LagBytes, o.MaxMessageOut = 4, 512<<10, 256<<10
+		o.Loops.QueueBytes, o.Loops.BufferBytes = 512<<10, 1<<20
+	})
+	c := listen(t, h, "alice", "")
+	if err := h.PublishRow(Snapshot, "", "E", "r", []byte("small")); err != nil {
+		t.Fatal(err)
+	}
+	c.sendAndSettle(`{"type":"crdt-subscribe","entity":"E","rowId":"r"}`)
+	c.gets(`snapshot E/r "small"`)
+	release := fill(t, h, func() bool { return h.Stats().Buffered["messages"] > 800<<10 })
+	if h.Overloaded() {
+		t.Fatal("overloaded: nothing is shown")
+	}
+	before := h.Stats()
+	text := []byte(`{"x":"` + strings.Repeat("x", large) + `"}`)
+	for what, err := range map[string]error{
+		"presence": h.PublishPresence(text),
+		"topic":    h.PublishTopic("t", text),
+		"row":      h.PublishRow(Snapshot, "", "E", "r", make([]byte, large)),
+		"another":  h.PublishRow(Snapshot, "", "E", "other", make([]byte, large)),
+		"binary":   h.BroadcastBinary(make([]byte, large)),
+		"to some":  h.SendBinary(make([]byte, large), 1),
+	} {
+		if !errors.Is(err, ErrOverloaded) {
+			t.Errorf("%s: %v, want ErrOverloaded", what, err)
+		}
+	}
+	if err := h.BroadcastBinary([]byte("fits"), make([]byte, large)); !errors.Is(err, ErrOverloaded) || !strings.Contains(err.Error(), "1 of 2") {
+		t.Errorf("the second of two: %v", err)
+	}
+	after := h.Stats()
+	before.Published["binary"]++ // the one that fits
+	if !maps.Equal(after.Published, before.Published) || after.StoredRows != 1 {
+		t.Errorf("published %v, want %v; %d rows", after.Published, before.Published, after.StoredRows)
+	}
+	if seq := mustPublish(t, h, Change{Entity: "E", RowID: "r", Kind: Update, Data: text}); seq != 1 {
+		t.Errorf("the event is number %d", seq)
+	}
+	release()
+	c.gets(`{"type":"resync","oldest_seq":1,"seq":1}`)
+	c.gets(`binary "fits"`)
+	c.sendAndSettle(`{"type":"crdt-subscribe","entity":"E","rowId":"r"}`)
+	c.gets(`snapshot E/r "small"`)
 }
 
 // Everyone who asks for one version of a row is owed the same bytes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -117,6 +118,17 @@ func (h *Hub) audienceOf(c *Change) *eventloop.Audience {
 	return nil
 }
 
+// send hands a message to the loops, and counts it as published unless there is no room for
+// it: then nobody got it, and its publisher may try again. (Of a change event whoever misses
+// it is told, because the change log has it by then.)
+func (h *Hub) send(f *eventloop.Frame, to *eventloop.Audience, published *atomic.Uint64) error {
+	if h.engine.Publish(f, to).Refused {
+		return ErrOverloaded
+	}
+	published.Add(1)
+	return nil
+}
+
 // PublishPresence sends a JSON object to every client, as it is.
 func (h *Hub) PublishPresence(object json.RawMessage) error {
 	if !isObject(object) {
@@ -130,9 +142,7 @@ func (h *Hub) PublishPresence(object json.RawMessage) error {
 	}
 	f := eventloop.NewFrame(ws.OpText, object)
 	f.Lossy = true
-	h.counters.presence.Add(1)
-	h.engine.Publish(f, nil)
-	return nil
+	return h.send(f, nil, &h.counters.presence)
 }
 
 func isObject(text []byte) bool {
@@ -174,13 +184,11 @@ func (h *Hub) PublishTopic(topic string, data json.RawMessage) error {
 	}
 	f := eventloop.NewFrame(ws.OpText, message)
 	f.Lossy = true
-	h.counters.topics.Add(1)
 	var to *eventloop.Audience
 	if h.opts.Routing == RouteSubscribed {
 		to = &eventloop.Audience{Key: keyOfTopic(topic)}
 	}
-	h.engine.Publish(f, to)
-	return nil
+	return h.send(f, to, &h.counters.topics)
 }
 
 // PublishRow sends a row frame to the row's subscribers. A Snapshot also becomes what new
@@ -201,18 +209,19 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 	if err != nil {
 		return err
 	}
-	h.counters.rows.Add(1)
 	h.storing.Lock()
 	defer h.storing.Unlock()
-	switch {
-	case h.rows == nil:
+	if h.rows == nil {
 		tenant = ""
-	case kind == Snapshot:
-		f.Version = h.rows.put(tenant, entity, rowID, f.Wire())
-	default: // an update from before a snapshot mustn't come behind it
+	} else { // for updates as well: one from before a snapshot mustn't come behind it
 		f.Version = h.rows.update()
 	}
-	h.engine.Publish(f, &eventloop.Audience{Key: keyOfRow(tenant, entity, rowID)})
+	if err := h.send(f, &eventloop.Audience{Key: keyOfRow(tenant, entity, rowID)}, &h.counters.rows); err != nil {
+		return err
+	}
+	if h.rows != nil && kind == Snapshot { // its version is above its frame's
+		h.rows.put(tenant, entity, rowID, f.Wire())
+	}
 	return nil
 }
 
@@ -234,7 +243,7 @@ func checkRow(kind RowKind, entity, rowID string) error {
 // BroadcastBinary sends binary messages to every client, in order and in as few writes as
 // possible. One that is too large is ErrTooLarge, and none is sent. A feed that has several
 // at once should hand them over in one call. More than Room can push each other out of a
-// loop's queue.
+// loop's queue. When memory runs out on the way, the error says how many were sent.
 func (h *Hub) BroadcastBinary(messages ...[]byte) error {
 	for _, b := range messages {
 		if len(b) > h.opts.MaxMessageOut {
@@ -244,12 +253,22 @@ func (h *Hub) BroadcastBinary(messages ...[]byte) error {
 	if err := h.admit(); err != nil {
 		return err
 	}
-	for _, b := range messages {
+	defer h.engine.Flush()
+	for i, b := range messages {
+		if h.engine.Queue(eventloop.NewFrame(ws.OpBinary, b), nil).Refused {
+			return sentOnly(i, len(messages))
+		}
 		h.counters.binary.Add(1)
-		h.engine.Queue(eventloop.NewFrame(ws.OpBinary, b), nil)
 	}
-	h.engine.Flush()
 	return nil
+}
+
+// sentOnly is ErrOverloaded, and says how many messages were sent before it.
+func sentOnly(n, of int) error {
+	if n == 0 {
+		return ErrOverloaded
+	}
+	return fmt.Errorf("%d of %d messages were sent: %w", n, of, ErrOverloaded)
 }
 
 // SendBinary sends one binary message to the named clients; ids that are nobody's, or
@@ -264,7 +283,5 @@ func (h *Hub) SendBinary(b []byte, ids ...uint64) error {
 	if err := h.admit(); err != nil {
 		return err
 	}
-	h.counters.binary.Add(1)
-	h.engine.Publish(eventloop.NewFrame(ws.OpBinary, b), &eventloop.Audience{Clients: distinct(slices.Clone(ids))})
-	return nil
+	return h.send(eventloop.NewFrame(ws.OpBinary, b), &eventloop.Audience{Clients: distinct(slices.Clone(ids))}, &h.counters.binary)
 }

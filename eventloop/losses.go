@@ -1,0 +1,125 @@
+package eventloop
+
+import "slices"
+
+// What a mailbox remembers of those who have missed something. When it is more, all of the
+// loop's clients are told.
+const (
+	lostAudiences = 64
+	lostBytes     = 256 << 10 // of keys, names and ids
+)
+
+// losses are who was to be given reliable messages that never reached the loop's clients.
+// The zero value is nobody. Part of a mailbox, and guarded with it.
+type losses struct {
+	feed  bool     // everyone who follows the feed
+	some  []lostTo // no two are the same
+	bytes int      // of what is remembered
+	more  bool     // others besides, who aren't remembered: everyone
+}
+
+// lostTo is an audience that has missed something.
+type lostTo struct {
+	*Audience
+	own bool // not change events alone, which those who are catching up get from the log
+}
+
+// note adds those whom a lost frame was for. Who misses a lossy one isn't told.
+func (s *losses) note(f *Frame, a *Audience) {
+	switch {
+	case f.Lossy || s.more:
+		return
+	case a == nil:
+		s.feed = true
+		return
+	}
+	own := f.Seq == 0
+	if i := slices.IndexFunc(s.some, func(to lostTo) bool { return to.same(a) }); i >= 0 {
+		s.some[i].own = s.some[i].own || own
+		return
+	}
+	s.bytes += a.bytes()
+	if len(s.some) == lostAudiences || s.bytes > lostBytes {
+		*s = losses{feed: s.feed, more: true}
+		return
+	}
+	s.some = append(s.some, lostTo{a, own})
+}
+
+func (a *Audience) same(b *Audience) bool {
+	return a.Key == b.Key && a.Label == b.Label && slices.Equal(a.Clients, b.Clients) && slices.Equal(a.Names, b.Names)
+}
+
+// bytes is about what remembering the audience takes.
+func (a *Audience) bytes() int {
+	n := len(a.Key) + 8*len(a.Clients)
+	for _, name := range a.Names {
+		n += 16 + len(name) // 16 for the string header
+	}
+	return n
+}
+
+// tellOfLosses tells those who have missed something, each of them once. Who follows the feed
+// is told there when that is for everyone.
+func (l *Loop) tellOfLosses(s losses) {
+	if s.feed || s.more {
+		l.tellInFeed()
+	}
+	for _, to := range s.some {
+		l.reach(to.Audience, func(c *Client) { l.missed(c, to.own, s.feed) })
+	}
+	if s.more {
+		for c := range l.Clients() {
+			l.missed(c, true, true)
+		}
+	}
+}
+
+func (l *Loop) tellInFeed() {
+	l.guard(nil, func() {
+		if f := l.handler.Lagged(nil); f != nil {
+			l.account.hold(f)
+			l.feed.append(f)
+			l.delay.unsent += f.Size()
+		}
+	})
+}
+
+// missed has a client be told before it is sent more; see fellOff. One that is catching up is
+// told when it is released, unless the log has all that it has missed.
+func (l *Loop) missed(c *Client, own, inFeed bool) {
+	switch catchingUp := c.is(flagApart) && !c.is(flagHeld); {
+	case c.state != open || catchingUp && !own || !catchingUp && inFeed:
+	case c.is(flagApart):
+		c.set(flagOverflow)
+	default:
+		c.set(flagOverflow)
+		c.box()
+		l.markDirty(c)
+	}
+}
+
+// reach calls f for those of an audience who would be given a message now. For those whose
+// subscription is being decided about it has a newer snapshot fetched instead.
+func (l *Loop) reach(a *Audience, f func(*Client)) {
+	switch {
+	case a.key != nil:
+		for slot := range l.subs.Subscribers(a.key) {
+			if p := l.pending[pendingKey{slot, a.Key}]; p != nil {
+				l.losePending(p)
+			} else {
+				f(l.roster.clients[slot])
+			}
+		}
+	case a.Clients != nil:
+		for _, id := range a.Clients {
+			if c := l.roster.find(id); c != nil {
+				f(c)
+			}
+		}
+	default:
+		for _, name := range a.Names {
+			l.roster.labelled(a.Label, name, f)
+		}
+	}
+}
