@@ -117,7 +117,10 @@ func listensOn(fd int, addr netip.AddrPort) bool {
 func (e *Engine) claimGate(l *Loop, fd int) {
 	select {
 	case <-e.booted:
-		l.gate.Store(e.gates.claim(fd))
+		g := e.gates.claim(fd)
+		if l.gate.Store(g); g == nil && e.gates.any() {
+			e.opts.Log.Warn("a loop can't keep newcomers outside: its epoll set wasn't found", "loop", l.index)
+		}
 	case <-e.returned:
 	}
 }

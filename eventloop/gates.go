@@ -26,6 +26,13 @@ func (s *gates) each(f func(*gate)) {
 	}
 }
 
+// any is false where no gate could be found, which was logged.
+func (s *gates) any() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all) > 0
+}
+
 // end leaves all gates as they are for good.
 func (s *gates) end() { s.each((*gate).end) }
 

@@ -83,10 +83,10 @@ func (r *relief) choose() {
 		r.running.Store(false)
 		return
 	}
-	r.log(len(victims), bytes)
 	for i, ids := range byLoop {
 		r.engine.loops[i].post(task{run: func(l *Loop) { r.end(l, ids) }})
 	}
+	r.log(len(victims), bytes) // last: a logger that panics must not end the round
 }
 
 // end is a loop's second part. The feed is trimmed by the flush that follows it.
