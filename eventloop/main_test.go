@@ -11,6 +11,8 @@ import (
 
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/internal/leaks"
 )
 
 // TestMain is two programs: the tests, which fail when they leave a goroutine or a
@@ -24,13 +26,14 @@ func TestMain(m *testing.M) {
 	ignored := goleak.IgnoreCurrent()  // gnet starts a worker pool when it is imported
 	_ = flag.Set("test.parallel", "8") // most tests wait; -parallel overrides it
 	code := m.Run()
-	// gnet's workers wait ten seconds for more to do: turns, connections that change loops.
-	idle := goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*goWorker).run.func1")
-	if err := goleak.Find(ignored, idle); err != nil && code == 0 {
+	if code != 0 {
+		os.Exit(code)
+	}
+	if err := leaks.Goroutines(ignored, leaks.IdleWorkers); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
-	if leaked := leakedSince(before); len(leaked) > 0 && code == 0 {
+	if leaked := leakedSince(before); len(leaked) > 0 {
 		for fd, what := range leaked {
 			fmt.Fprintf(os.Stderr, "leaked descriptor %d: %s\n", fd, what)
 		}
@@ -63,7 +66,7 @@ func descriptors() map[int]string {
 // leakedSince waits a little: the kernel closes what a dying process held when it can.
 func leakedSince(before map[int]string) map[int]string {
 	var leaked map[int]string
-	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		leaked = descriptors()
 		maps.DeleteFunc(leaked, func(fd int, what string) bool { return before[fd] == what })
 		if len(leaked) == 0 {

@@ -45,13 +45,13 @@ func runTests(m *testing.M) int {
 	}
 	before, open := goleak.IgnoreCurrent(), leaks.Descriptors()
 	code := m.Run()
-	if err := waitChildless(10 * time.Second); err != nil {
+	if err := waitChildless(30 * time.Second); err != nil {
 		return failed("looking for processes left behind", err)
 	}
-	if err := goleak.Find(before, leaks.IdleWorkers); err != nil {
+	if err := leaks.Goroutines(before, leaks.IdleWorkers); err != nil {
 		return failed("looking for goroutines left behind", err)
 	}
-	if left := open.Left(5 * time.Second); len(left) > 0 {
+	if left := open.Left(20 * time.Second); len(left) > 0 {
 		return failed("looking for descriptors left behind", errors.New(strings.Join(left, ", ")))
 	}
 	return code

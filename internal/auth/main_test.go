@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/leaks"
 )
 
 // TestMain is two programs: the tests, and the other processes that some of them need.
@@ -28,21 +29,26 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	before := openFiles()
-	// Current ones are those that packages start when they are loaded.
-	// Those of gnet wait ten seconds for more to do after a server has stopped.
-	idle := goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*goWorker).run.func1")
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent(), idle, goleak.Cleanup(func(status int) {
-		deadline := time.Now().Add(5 * time.Second) // connections are closed in the background
-		left := leaked(before)
-		for len(left) > 0 && time.Now().Before(deadline) {
-			left = leaked(before)
-		}
-		if len(left) > 0 {
-			fmt.Println("descriptors left open:", left)
-			status = 1
-		}
+	ignored := goleak.IgnoreCurrent() // those that packages start when they are loaded
+	status := m.Run()
+	if status != 0 {
 		os.Exit(status)
-	}))
+	}
+	if err := leaks.Goroutines(ignored, leaks.IdleWorkers); err != nil {
+		fmt.Println(err)
+		status = 1
+	}
+	deadline := time.Now().Add(20 * time.Second) // connections are closed in the background
+	left := leaked(before)
+	for len(left) > 0 && time.Now().Before(deadline) {
+		<-time.After(10 * time.Millisecond)
+		left = leaked(before)
+	}
+	if len(left) > 0 {
+		fmt.Println("descriptors left open:", left)
+		status = 1
+	}
+	os.Exit(status)
 }
 
 // openFiles maps descriptors to what they are open on, the runtime's own left out.
@@ -145,7 +151,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(15 * time.Second)
+	deadline := time.After(time.Minute)
 	for !cond() {
 		select {
 		case <-tick.C:

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/busbar-ws/busbar/internal/leaks"
 )
 
 // TestMain builds the daemon once, and fails when the tests leave a goroutine behind.
@@ -25,7 +27,7 @@ func runTests(m *testing.M) int {
 	}
 	before := goleak.IgnoreCurrent()
 	code := m.Run()
-	if err := goleak.Find(before); err != nil {
+	if err := leaks.Goroutines(before); err != nil {
 		return failed("looking for goroutines left behind", err)
 	}
 	return code

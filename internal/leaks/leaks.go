@@ -16,28 +16,45 @@ import (
 )
 
 // Main runs the tests and ends the process. Options say what else than what was there before
-// may be there after them; goleak.Cleanup isn't for callers.
+// may be there after them.
 func Main(m *testing.M, options ...goleak.Option) { MainThen(m, func() {}, options...) }
 
 // MainThen is Main with something to be done when the tests are over.
 func MainThen(m *testing.M, then func(), options ...goleak.Option) {
 	before := Descriptors()
-	options = append(options, goleak.IgnoreCurrent(), goleak.Cleanup(func(code int) {
-		then()
-		if left := before.Left(patience); code == 0 && len(left) > 0 {
+	options = append(options, goleak.IgnoreCurrent())
+	code := m.Run()
+	if code == 0 {
+		if err := Goroutines(options...); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	then()
+	if code == 0 {
+		if left := before.Left(patience); len(left) > 0 {
 			fmt.Fprintln(os.Stderr, "descriptors left open:", strings.Join(left, ", "))
 			code = 1
 		}
-		os.Exit(code)
-	}))
-	goleak.VerifyTestMain(m, options...)
+	}
+	os.Exit(code)
+}
+
+// Goroutines is an error that names those that are left, when they stay so for as long as
+// patience. goleak itself waits for half a second, which a busy machine may take.
+func Goroutines(options ...goleak.Option) (err error) {
+	for late := time.Now().Add(patience); ; {
+		if err = goleak.Find(options...); err == nil || time.Now().After(late) {
+			return err
+		}
+	}
 }
 
 // IdleWorkers lets gnet's workers be there: they wait ten seconds for more to do.
 var IdleWorkers = goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*goWorker).run.func1")
 
-// patience is for what closes in the background.
-const patience = 5 * time.Second
+// patience is for what ends in the background.
+const patience = 20 * time.Second
 
 // Open is what a process has open, by descriptor.
 type Open map[string]string
