@@ -35,6 +35,7 @@ func TestServerCloses(t *testing.T) {
 	h := &host{}
 	e := start(t, h)
 	polite, silent := dial(t, e, "name=polite"), dial(t, e, "name=silent")
+	began := time.Now()
 	for _, name := range []string{"polite", "silent"} {
 		on(t, e, h.id(name), func(c *Client) { c.Close(4000, "enough", CauseServerClosed) })
 	}
@@ -42,13 +43,12 @@ func TestServerCloses(t *testing.T) {
 	polite.expectClose(4000)
 	silent.expectClose(4000)
 	polite.write(wsClose(4000))
-	began := time.Now()
 	polite.expectEnd()
-	if took := time.Since(began); took > closeWait/2 {
+	if took := time.Since(began); took >= closeWait {
 		t.Errorf("a client that answers is let go after %v", took)
 	}
 	silent.expectEnd()
-	if took := time.Since(began); took < closeWait/2 || took > closeWait+3*time.Second {
+	if took := time.Since(began); took < closeWait/2 || took > closeWait+slack {
 		t.Errorf("a client that doesn't answer is let go after %v, want about %v", took, closeWait)
 	}
 	eventually(t, "they are counted", func() bool { return closedBy(e, CauseServerClosed) == 2 })
@@ -117,6 +117,7 @@ func TestCloseComesLast(t *testing.T) {
 	h := &host{}
 	e := start(t, h, lagFar, func(o *Options) { o.SendBuffer = 4096 })
 	reading, lagging := dial(t, e, "name=reading"), dial(t, e, "name=lagging", smallReceive)
+	stopTicking(t, e) // or the one that lags would have closeWait for all that it is owed
 	filler := strings.Repeat("z", 3000)
 	const count = 300
 	for i := range count {

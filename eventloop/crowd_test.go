@@ -40,7 +40,7 @@ func join(e *Engine, i int, until uint64) (*member, error) {
 	}
 	m := &member{conn: conn, done: make(chan struct{})}
 	m.until.Store(until)
-	if err = conn.SetDeadline(time.Now().Add(2 * time.Minute)); err == nil {
+	if err = conn.SetDeadline(time.Now().Add(5 * time.Minute)); err == nil {
 		_, err = io.WriteString(conn, request(""))
 	}
 	if err != nil {
@@ -157,6 +157,9 @@ func (x *crowdTest) publish(t *testing.T, events uint64) (coming []*member) {
 		arrived <- in
 	}()
 	for n := uint64(1); n < events; n++ {
+		if n == events/2 {
+			eventually(t, "one has come", func() bool { return x.accepted() > len(x.staying)+len(x.moving) })
+		}
 		if d := x.e.Publish(event(n), nil); d.Any() {
 			t.Errorf("dropped %+v", d)
 		}
@@ -165,17 +168,19 @@ func (x *crowdTest) publish(t *testing.T, events uint64) (coming []*member) {
 		}
 	}
 	coming = <-arrived
-	total := func() (n uint64) {
-		for _, l := range x.e.Stats().Loops {
-			n += l.Accepted
-		}
-		return n
-	}
 	eventually(t, "all that come are in", func() bool {
-		return total() == uint64(len(x.staying)+len(x.moving)+len(coming))
+		return x.accepted() == len(x.staying)+len(x.moving)+len(coming)
 	})
 	x.e.Publish(event(events), nil)
 	return coming
+}
+
+// accepted is how many have come so far.
+func (x *crowdTest) accepted() (n int) {
+	for _, l := range x.e.Stats().Loops {
+		n += int(l.Accepted)
+	}
+	return n
 }
 
 func (x *crowdTest) check(t *testing.T, events uint64, coming []*member) {

@@ -297,6 +297,23 @@ func everyLoop(t testing.TB, e *Engine, f func(*Loop)) {
 	must(t, e.Each(ctx, f))
 }
 
+// stopTicking has time stand still for the loops: no tick sends what it finds, and none ends a
+// connection that a test takes longer for than a server would wait.
+func stopTicking(t testing.TB, e *Engine) {
+	t.Helper()
+	for _, l := range e.loops {
+		eventually(t, "no tick is on its way", func() bool { return l.ticking.CompareAndSwap(false, true) })
+	}
+	everyLoop(t, e, func(*Loop) {}) // the last ones are over
+}
+
+// tickAgain undoes stopTicking.
+func tickAgain(e *Engine) {
+	for _, l := range e.loops {
+		l.ticking.Store(false)
+	}
+}
+
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()

@@ -132,18 +132,12 @@ func TestSendFromClosedIsNotDelayed(t *testing.T) {
 	}
 	e = start(t, h, func(o *Options) { o.Loops = 1 })
 	watching := dial(t, e, "name=watching")
+	stopTicking(t, e)
 	for i := range 20 {
 		p := dial(t, e, fmt.Sprint("name=", i))
-		stopTicking(t, e)
 		p.Close()
 		watching.expect(ws.OpText, "left")
 	}
-}
-
-// stopTicking has no tick come to a loop any more, which would send what it finds.
-func stopTicking(t *testing.T, e *Engine) {
-	t.Helper()
-	everyLoop(t, e, func(l *Loop) { l.ticking.Store(true) })
 }
 
 // Snapshots and pages that are given while bytes are read go out at once too.
@@ -160,9 +154,9 @@ func TestReleaseFromMessageIsNotDelayed(t *testing.T) {
 		}
 	}}
 	e := start(t, h)
+	stopTicking(t, e)
 	for i := range 10 {
 		p := dial(t, e, fmt.Sprintf("hold=1&name=%d", i))
-		stopTicking(t, e)
 		p.send(ws.OpText, "log")
 		p.expect(ws.OpText, "page")
 		p.send(ws.OpText, "row")

@@ -78,6 +78,7 @@ func TestLobbyIsBounded(t *testing.T) {
 	t.Parallel()
 	e := start(t, &host{}, func(o *Options) { o.MaxConnections = 1 })
 	in := dial(t, e, "")
+	stopTicking(t, e) // lobbyTime begins when all are in
 	var silent []*peer
 	for range e.Capacity().Lobby {
 		silent = append(silent, connect(t, e))
@@ -89,6 +90,7 @@ func TestLobbyIsBounded(t *testing.T) {
 	eventually(t, "one has gone", func() bool { return e.Connections() == 0 })
 	dial(t, e, "") // though the lobby is full of silent ones
 	began := time.Now()
+	tickAgain(e)
 	for _, p := range silent[1:] {
 		p.expectEnd()
 	}

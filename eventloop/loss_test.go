@@ -107,7 +107,7 @@ func TestAskedBytes(t *testing.T) {
 	e := start(t, h, oneSmallLoop, func(o *Options) { o.LagBytes, o.AskedBytes = 10_000, 1_000_000 })
 	healthy := dial(t, e, "name=healthy")
 	dial(t, e, "name=stuck", smallReceive)
-	stall(t, e, healthy, &Audience{Clients: []uint64{h.id("stuck"), h.id("healthy")}})
+	stall(t, e, h, healthy, &Audience{Clients: []uint64{h.id("stuck"), h.id("healthy")}})
 	ask := func() {
 		on(t, e, h.id("stuck"), func(c *Client) {
 			ticket, ok := c.SubscribePending("row")

@@ -67,7 +67,7 @@ func provoke(t *testing.T, method string, e *Engine, h *host, victim, other *pee
 		return CausePeerGone
 	case "Lagged":
 		before := e.Stats().Loops[0].LagDropped
-		n := stall(t, e, other, nil)
+		n := stall(t, e, h, other, nil)
 		for e.Stats().Loops[0].LagDropped == before {
 			n++
 			e.Publish(numbered(n, 5000), nil)
@@ -97,7 +97,7 @@ func TestPanickingHandler(t *testing.T) {
 			e := start(t, h, oneSmallLoop, func(o *Options) {
 				o.Slow, o.LagBytes, o.Log = DropOldest, 20_000, slog.New(log)
 			})
-			other := dial(t, e, "name=other")
+			other := dial(t, e, "name=healthy")
 			for round := range 2 {
 				victim := connect(t, e, smallReceive)
 				query := "name=victim"

@@ -10,7 +10,7 @@ import (
 
 func TestProxyRequired(t *testing.T) {
 	t.Parallel()
-	e := startBehind(t, &host{}, ProxyRequired, func(o *Options) { o.HandshakeTimeout = 300 * time.Millisecond })
+	e := startBehind(t, &host{}, ProxyRequired, func(o *Options) { o.HandshakeTimeout = 3 * time.Second })
 	// Nobody else gets in, header or not, and gets no answer.
 	for i, sent := range []string{"", request(""), proxyLine("192.0.2.7") + request("")} {
 		p := connect(t, e)
@@ -27,10 +27,14 @@ func TestProxyRequired(t *testing.T) {
 		eventually(t, "it is counted", func() bool { return closedBy(e, CauseBadProxyHeader) == i+1 })
 	}
 	// It has the time of a handshake.
-	for i, sent := range []string{"", "PROXY TCP4 ", proxyBlock("192.0.2.7")[:27]} {
-		fromProxy(t, e, sent).expectEnd()
-		eventually(t, "it is counted", func() bool { return closedBy(e, CauseHandshakeTimeout) == i+1 })
+	var late []*peer
+	for _, sent := range []string{"", "PROXY TCP4 ", proxyBlock("192.0.2.7")[:27]} {
+		late = append(late, fromProxy(t, e, sent))
 	}
+	for _, p := range late {
+		p.expectEnd()
+	}
+	eventually(t, "they are counted", func() bool { return closedBy(e, CauseHandshakeTimeout) == len(late) })
 	eventually(t, "all have gone", func() bool { return e.Connections() == 0 })
 }
 

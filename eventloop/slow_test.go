@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,11 +10,18 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// stall publishes numbered messages, which a healthy client reads, until the one that
-// doesn't read lags, and returns how many there were.
-func stall(t *testing.T, e *Engine, healthy *peer, a *Audience) (published int) {
+// stall publishes numbered messages, which the healthy client reads, until one that doesn't
+// read lags, and returns how many there were. The healthy one may lag for a moment too, with a small
+// send buffer and until the kernel has acknowledged what it has read.
+func stall(t *testing.T, e *Engine, h *host, healthy *peer, a *Audience) (published int) {
 	t.Helper()
-	for e.Stats().Loops[0].Lagging == 0 {
+	stuck := func() (found bool) {
+		everyLoop(t, e, func(l *Loop) {
+			found = slices.ContainsFunc(l.lagging, func(c *Client) bool { return c.ID() != h.id("healthy") })
+		})
+		return found
+	}
+	for !stuck() {
 		published++
 		e.Publish(numbered(published, 5000), a)
 		healthy.expect(ws.OpText, string(numbered(published, 5000).wire[4:]))
@@ -32,9 +40,10 @@ func TestTooSlowByTime(t *testing.T) {
 	e := start(t, h, oneSmallLoop, func(o *Options) { o.LagTime, o.LagBytes = 300*time.Millisecond, 1<<28 })
 	stuck, ignorant := dial(t, e, "name=stuck", smallReceive), dial(t, e, "name=ignorant", smallReceive)
 	healthy := dial(t, e, "name=healthy")
-	stall(t, e, healthy, nil)
+	stall(t, e, h, healthy, nil)
 	e.Publish(text("more"), nil)
 	eventually(t, "only the healthy one is left", func() bool { return e.Clients() == 1 })
+	stopTicking(t, e) // or it would have closeWait to read its Close
 	last := 0
 	for {
 		f, err := stuck.read()
@@ -52,6 +61,7 @@ func TestTooSlowByTime(t *testing.T) {
 	}
 	stuck.write(wsClose(1013))
 	stuck.expectEnd()
+	tickAgain(e)
 	eventually(t, "both are counted, also the one that never reads", func() bool { return closedBy(e, CauseSlow) == 2 })
 	ignorant.Close()
 	e.Publish(text("on"), nil)
@@ -72,7 +82,7 @@ func TestTooSlowByBytes(t *testing.T) {
 		if alone {
 			a = &Audience{Clients: []uint64{h.id("stuck"), h.id("healthy")}}
 		}
-		n := stall(t, e, healthy, a)
+		n := stall(t, e, h, healthy, a)
 		for i := range 8 { // 40,000 bytes at most are behind the message in progress
 			f := numbered(n+1+i, 5000)
 			e.Publish(f, a)
@@ -105,7 +115,7 @@ func TestDropOldest(t *testing.T) {
 			if alone {
 				a = &Audience{Clients: []uint64{h.id("slow"), h.id("healthy")}}
 			}
-			n := stall(t, e, healthy, a)
+			n := stall(t, e, h, healthy, a)
 			for round := range 4 {
 				began := e.loops[0].counters.lagDropped.Load()
 				n = publishOverTicks(e, healthy, n, 5, a)

@@ -31,7 +31,7 @@ func readersOf(t *testing.T, e *Engine, count int) (got, wrong *atomic.Int64) {
 	for i := range count {
 		p, err := tryConnect(t, e, sourceAddr(i))
 		must(t, err)
-		must(t, p.SetDeadline(time.Now().Add(time.Minute)))
+		must(t, p.SetDeadline(time.Now().Add(5*time.Minute)))
 		p.write(request(fmt.Sprint("name=reader", i)))
 		p.upgraded()
 		done := make(chan struct{})
@@ -97,7 +97,7 @@ func TestStalledClientsHurtNobodyElse(t *testing.T) {
 			if wrong.Load() > 0 {
 				t.Errorf("%d messages were out of order or missing", wrong.Load())
 			}
-			if limit := 3 * time.Second; worst > limit {
+			if limit := 10 * time.Second; worst > limit {
 				t.Errorf("a round of %d messages took %v, at most %v is fine", each, worst, limit)
 			}
 			// The feeds keep LagBytes for each loop, a stalled client some hundred bytes and

@@ -40,7 +40,7 @@ func TestTrickleProlongsNothing(t *testing.T) {
 		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			g := newCrowd(t, &s, closeBy)
+			g := newCrowd(t, &s, func(o *Options) { closeBy(o); o.MaxMessageIn = 64 << 10 })
 			p, c := g.join()
 			if s.drain {
 				g.drain()
