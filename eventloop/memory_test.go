@@ -181,10 +181,10 @@ func TestNewcomersAreRefused(t *testing.T) {
 	}
 	lossy, event := NewFrame(ws.OpText, []byte("lossy")), NewFrame(ws.OpText, []byte("event"))
 	lossy.Lossy, event.Seq = true, 1
-	if d := e.Publish(lossy, nil); d != (Dropped{Lossy: 1}) {
+	if d := e.Publish(lossy, nil); d != (Dropped{Lossy: 1, Refused: true}) {
 		t.Errorf("dropped %+v", d)
 	}
-	if d := e.Publish(event, nil); d != (Dropped{Reliable: 1}) {
+	if d := e.Publish(event, nil); d != (Dropped{Reliable: 1, Refused: true}) {
 		t.Errorf("dropped %+v", d)
 	}
 	if b := e.Stats().Buffered; b.Lossy != 1 || b.Others != 1 || !b.Full {
