@@ -87,6 +87,15 @@ func (t *flagTable) Text(p *string, name, initial, unit, meaning string) *settin
 	})
 }
 
+// Name declares a text that is absent or not empty: a name that a script's variable didn't
+// hold mustn't pass for none.
+func (t *flagTable) Name(p *string, name, meaning string) *setting {
+	s := t.Text(p, name, "", "name", meaning)
+	s.accepts = "a name"
+	s.store = func(text string) bool { return store(p, text, text != "") }
+	return s
+}
+
 // Bool declares a switch that is off unless it is given.
 func (t *flagTable) Bool(p *bool, name, meaning string) *setting {
 	return t.add(&setting{

@@ -41,8 +41,8 @@ func publishChange(args []string, s streams) error {
 	t.Text(&c.Timestamp, "timestamp", "", "text", "passed on as it is; empty = the server's clock")
 	t.Text(&c.OpID, "op-id", "", "id", "a change with an op id that the server has seen isn't applied again")
 	t.Texts(&users, "to-user", "id", "only to this user; may be given several times")
-	t.Text(&tenant, "to-tenant", "", "name", "only to this tenant's clients")
-	t.Text(&topic, "to-topic", "", "name", "only to clients subscribed to this topic")
+	t.Name(&tenant, "to-tenant", "only to this tenant's clients")
+	t.Name(&topic, "to-topic", "only to clients subscribed to this topic")
 	f.declare(t)
 	if _, err := t.parseOrHelp(args, s); err != nil {
 		return err

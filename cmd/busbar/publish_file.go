@@ -46,7 +46,7 @@ func publishRow(args []string, s streams) error {
 	t := newFlagTable("busbar publish row", publishRowUsage)
 	t.Group("Row")
 	t.Bool(&update, "update", "send the bytes as an update, and leave the stored snapshot as it is")
-	t.Text(&tenant, "tenant", "", "name", "tenant whose row it is; empty = every client may read it")
+	t.Name(&tenant, "tenant", "tenant whose row it is; without it every client may read it")
 	operands, err := f.operands(t, 3, "an entity, a row and a file, or - for standard input", args, s)
 	if err != nil {
 		return err
