@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"net/http"
+	"net/url"
 	"unicode/utf8"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -56,7 +57,13 @@ func (a *api) putRow(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	query := r.URL.Query()
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return invalidField("query", "can't be read: what it says of the tenant mustn't get lost")
+	}
+	if query.Has("tenant") && query.Get("tenant") == "" {
+		return invalidField("tenant", "must be a non-empty string; leave it out for everyone")
+	}
 	kind := hub.Snapshot
 	switch query.Get("update") {
 	case "", "0":
