@@ -34,7 +34,7 @@ func (s *Sessions) Create(ctx context.Context, user, tenant string, ttl time.Dur
 	now := time.Now()
 	var end int64
 	if ttl > 0 {
-		expires = time.Unix(now.Add(ttl+time.Second-1).Unix(), 0)
+		expires = time.Unix(now.Add(ttl).Add(time.Second-1).Unix(), 0)
 		end = expires.Unix()
 	}
 	token = newToken()

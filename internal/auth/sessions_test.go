@@ -3,6 +3,7 @@ package auth_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,6 +52,18 @@ func TestCreateAndUse(t *testing.T) {
 	must(t, err)
 	if id := authenticate(t, s, forever); !expires.IsZero() || !id.Expires.IsZero() || id.Tenant != "" {
 		t.Errorf("ttl 0: %v, %+v", expires, id)
+	}
+}
+
+func TestCreateForAsLongAsCanBeSaid(t *testing.T) {
+	s, _ := own(t, auth.SessionOptions{})
+	token, expires, err := s.Create(t.Context(), "u", "", math.MaxInt64, "")
+	must(t, err)
+	if left := time.Until(expires); left < math.MaxInt64-time.Hour {
+		t.Errorf("expires at %v, in %v", expires, left)
+	}
+	if id := authenticate(t, s, token); !id.Expires.Equal(expires) {
+		t.Errorf("identity %+v, want it to expire at %v", id, expires)
 	}
 }
 

@@ -83,6 +83,7 @@ func TestCreateSession(t *testing.T) {
 		{`{"user_id":"u","tenant_id":"acme","ttl_seconds":60,"device":"phone"}`, 60},
 		{`{"user_id":"u","tenant_id":"acme"}`, 30 * 24 * 3600},
 		{`{"user_id":"u","tenant_id":"acme","ttl_seconds":0}`, 0},
+		{`{"user_id":"u","tenant_id":"acme","ttl_seconds":9223372036}`, maxSessionSeconds},
 	}
 	for _, tt := range tests {
 		var created createdSession
