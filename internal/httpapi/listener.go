@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -42,11 +43,12 @@ func LimitListener(l net.Listener, n int) *Listener {
 	}
 }
 
-// Accept waits for a connection and then for a place for it.
+// Accept waits for a connection and then for a place for it. Only a closed listener's errors are
+// final: after any other net/http waits a little and accepts again.
 func (l *Listener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
-		return nil, err
+		return nil, l.passing(err)
 	}
 	c := &limitedConn{Conn: conn, listener: l}
 	for {
@@ -65,6 +67,30 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return nil, net.ErrClosed
 		}
 	}
+}
+
+// passingError tells net/http to go on. To package net only a few errors of accept(2) are
+// temporary; ENOMEM, ENOBUFS, EPROTO or a firewall's EPERM would end the API, and the daemon.
+type passingError struct{ error }
+
+// Temporary is what net/http asks.
+func (passingError) Temporary() bool { return true }
+
+// Timeout is there for net.Error.
+func (passingError) Timeout() bool { return false }
+
+func (e passingError) Unwrap() error { return e.error }
+
+func (l *Listener) passing(err error) error {
+	select {
+	case <-l.closed:
+		return err
+	default:
+	}
+	if errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return passingError{err}
 }
 
 // place takes c in if there is room or somebody can go; if not, it says when to try again.

@@ -3,10 +3,12 @@ package httpapi
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -156,6 +158,56 @@ func TestLimitListenerCloseEndsAWaitingAccept(t *testing.T) {
 		t.Fatal("Accept still waits for a place of a closed listener")
 	}
 	ended(t, waiting)
+}
+
+// troubled is a listener whose accept fails before it goes on.
+type troubled struct {
+	net.Listener
+	errs []error // Accept's alone
+}
+
+func (l *troubled) Accept() (net.Conn, error) {
+	if len(l.errs) > 0 {
+		err := l.errs[0]
+		l.errs = l.errs[1:]
+		return nil, err
+	}
+	return l.Listener.Accept()
+}
+
+// What accept(2) fails with ends neither the API nor the daemon, which ends with it.
+func TestServingOutlivesAcceptsErrors(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	failing := &troubled{Listener: inner}
+	for _, errno := range []syscall.Errno{syscall.ENOMEM, syscall.ENOBUFS, syscall.EPROTO, syscall.EPERM, syscall.ECONNABORTED} {
+		failing.errs = append(failing.errs, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", errno)})
+	}
+	l := LimitListener(failing, 10)
+	srv := NewServer("", http.NotFoundHandler(), ServerOptions{Logger: slog.New(slog.DiscardHandler)})
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(l) }()
+	answered := make(chan string, 1)
+	go func() {
+		defer close(answered)
+		answered <- talk(t, l.Addr().String(), "GET / HTTP/1.0\r\n\r\n")
+	}()
+	select {
+	case err := <-served:
+		l.Close() // ends talk
+		<-answered
+		t.Fatalf("serving ended: %v", err)
+	case answer := <-answered:
+		if !strings.Contains(answer, "404") {
+			t.Errorf("answered %q", answer)
+		}
+	}
+	l.Close()
+	if err := <-served; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("serving a closed listener ended with %v", err)
+	}
 }
 
 func serve(t *testing.T, h http.Handler, o ServerOptions) net.Listener {
