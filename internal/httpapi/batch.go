@@ -35,7 +35,9 @@ const (
 // postBatch publishes one change per line. All lines are read and checked before the
 // first is published, so that a bad line leaves nothing behind. A change log that fails
 // can still stop it half-way; the answer then says at which line, and how many changes
-// before it stand.
+// before it stand. So it does when the caller has gone: nobody waits for room on their behalf,
+// and what isn't paced may push others' messages out of the queues. Going on would also
+// mix with what a caller sends who tries again.
 func (a *api) postBatch(w http.ResponseWriter, r *http.Request) error {
 	body, err := a.readBody(w, r)
 	if err != nil {
@@ -48,6 +50,9 @@ func (a *api) postBatch(w http.ResponseWriter, r *http.Request) error {
 	var done published
 	for len(batch) > 0 {
 		a.awaitRoom(r)
+		if err := r.Context().Err(); err != nil {
+			return atLine(err, batch[0].line, done.Count)
+		}
 		part := batch[:cut(batch, min(together, a.hub.Room()))]
 		batch = batch[len(part):]
 		seqs, err := a.hub.PublishChanges(changesOf(part)...)
