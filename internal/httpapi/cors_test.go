@@ -81,3 +81,17 @@ func TestErrorsCarryCORSHeaders(t *testing.T) {
 		}
 	}
 }
+
+func TestBusyCarriesCORSHeaders(t *testing.T) {
+	a := deaf(t, Options{MaxRequests: 1})
+	a.places <- struct{}{} // somebody else's
+	const origin = "http://example.com"
+	w := ask(a, "GET", origin+"/v1/stats", "", "Origin", origin)
+	if e := errorOf(t, w); e.Code != "BUSY" || w.Header().Get("Access-Control-Allow-Origin") != origin {
+		t.Errorf("%s with headers %v", e.Code, w.Header())
+	}
+	w = ask(a, "OPTIONS", origin+"/v1/stats", "", "Origin", origin, "Access-Control-Request-Method", "GET")
+	if w.Code != 204 || w.Header().Get("Access-Control-Allow-Methods") == "" {
+		t.Errorf("a preflight got %d with headers %v", w.Code, w.Header())
+	}
+}

@@ -55,20 +55,21 @@ func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w, request: r}
 	defer a.finish(rec)
+	if a.allowOrigin(rec, r) {
+		return // a preflight costs less than to refuse it
+	}
 	leave, ok := a.enter(r)
 	if !ok {
-		writeBusy(rec)
+		writeBusy(rec) // with allowOrigin's headers, or a page would see no more than a network error
 		return
 	}
 	defer leave()
-	switch {
-	case a.allowOrigin(rec, r):
-	case !isCanonical(r.URL.EscapedPath()):
+	if !isCanonical(r.URL.EscapedPath()) {
 		// ServeMux would redirect, which turns a POST into a GET.
 		writeFailure(rec, newFailure(http.StatusNotFound, "NOT_FOUND", `the path has empty, "." or ".." segments`))
-	default:
-		a.mux.ServeHTTP(rec, r)
+		return
 	}
+	a.mux.ServeHTTP(rec, r)
 }
 
 // finish recovers a panic of the handler, so that it costs no more than its request. It
