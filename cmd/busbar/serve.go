@@ -31,6 +31,7 @@ type server struct {
 	dir      dataDir
 	hub      *hub.Hub
 	sessions *auth.Sessions // nil unless -auth sessions
+	ends     sessionEnds
 	admin    adminToken
 	api      net.Listener
 	http     *http.Server
@@ -207,6 +208,7 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 		}
 		return err
 	}
+	srv.ends.opened(srv.hub)
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -77,7 +78,7 @@ func (srv *server) openSessions() (*auth.Sessions, error) {
 		path, readOnly = srv.cfg.SessionsDB, true
 	}
 	s, err := auth.OpenSessions(path, auth.SessionOptions{
-		ReadOnly: readOnly, GuestTTL: srv.cfg.GuestTTL, Log: srv.log, OnRevoked: srv.revoked,
+		ReadOnly: readOnly, GuestTTL: srv.cfg.GuestTTL, Log: srv.log, OnRevoked: srv.ends.revoked,
 	})
 	if err != nil {
 		return nil, err
@@ -87,14 +88,42 @@ func (srv *server) openSessions() (*auth.Sessions, error) {
 	return s, nil
 }
 
-// revoked ends the connections of sessions that are sessions no more.
-func (srv *server) revoked(ids []*hub.Identity) {
-	if srv.hub == nil {
-		return // not open yet: nobody is connected
+// sessionEnds ends the connections of sessions that are sessions no more. The store, which
+// calls revoked, is opened before the hub, and the hub lets clients in before anybody has it:
+// what was revoked until then waits for it. Safe from any goroutine.
+type sessionEnds struct {
+	mu      sync.Mutex
+	hub     *hub.Hub
+	waiting []*hub.Identity // until there is a hub
+}
+
+func (e *sessionEnds) revoked(ids []*hub.Identity) {
+	e.mu.Lock()
+	h := e.hub
+	if h == nil {
+		e.waiting = append(e.waiting, ids...)
 	}
+	e.mu.Unlock()
+	if h != nil {
+		endSessions(h, ids)
+	}
+}
+
+// opened gives it the hub, once.
+func (e *sessionEnds) opened(h *hub.Hub) {
+	e.mu.Lock()
+	ids := e.waiting
+	e.hub, e.waiting = h, nil
+	e.mu.Unlock()
+	if len(ids) > 0 {
+		endSessions(h, ids)
+	}
+}
+
+func endSessions(h *hub.Hub, ids []*hub.Identity) {
 	gone := make(map[*hub.Identity]bool, len(ids))
 	for _, id := range ids {
 		gone[id] = true
 	}
-	srv.hub.CloseIdentity(func(id *hub.Identity) bool { return gone[id] }, "session revoked")
+	h.CloseIdentity(func(id *hub.Identity) bool { return gone[id] }, "session revoked")
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
 )
 
@@ -162,6 +163,21 @@ func TestTailOfARevokedSession(t *testing.T) {
 }
 
 // PROTOCOL 3: 1001 while the server drains. The next server at that address has tail back.
+func TestSessionsRevokedBeforeTheHubIsKnown(t *testing.T) {
+	srv := startInProcess(t, t.TempDir())
+	token := newSessionIn(t, srv.data, "-user", "alice")
+	tail := startTail(t, []string{"BUSBAR_TOKEN=" + token}, "-url", srv.url)
+	tail.err.waitFor(t, "connected")
+	id, err := srv.hub.Authenticate(context.Background(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ends sessionEnds
+	ends.revoked([]*hub.Identity{id})
+	ends.opened(srv.hub)
+	tail.want(t, exitFailure, "1008", "session revoked")
+}
+
 func TestTailComesBackAfterADrain(t *testing.T) {
 	data := t.TempDir()
 	srv := startInProcess(t, data)
