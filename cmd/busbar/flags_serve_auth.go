@@ -25,7 +25,7 @@ func declareJWT(t *flagTable, cfg *Config) {
 	t.Text(&cfg.JWTKey, "jwt-key", "", "file",
 		"file with the key that tokens are signed with: an HMAC secret, or a public key in PEM")
 	t.Text(&cfg.JWTJWKS, "jwt-jwks", "", "URL",
-		"JSON Web Key Set with the keys that tokens are signed with: its URL, or a file")
+		"URL of the JSON Web Key Set with the keys that tokens are signed with")
 	t.Text(&cfg.JWTIssuer, "jwt-issuer", "", "name", "what a token's iss has to be; empty = anything")
 	t.Text(&cfg.JWTAudience, "jwt-audience", "", "name", "what a token's aud has to hold; empty = anything")
 	t.Text(&cfg.JWTUserClaim, "jwt-user-claim", "sub", "claim", "claim that holds the user's id")
