@@ -70,7 +70,7 @@ func (c *apiClient) do(what apiCall, w io.Writer) error {
 	defer cancel()
 	segments := make([]string, len(what.path))
 	for i, segment := range what.path {
-		segments[i] = url.PathEscape(segment)
+		segments[i] = escapeSegment(segment)
 	}
 	target := "http://" + c.address + "/" + strings.Join(segments, "/")
 	if len(what.query) > 0 {
@@ -92,6 +92,15 @@ func (c *apiClient) do(what apiCall, w io.Writer) error {
 	}
 	defer response.Body.Close()
 	return c.answer(response, w)
+}
+
+// escapeSegment also escapes the dots of "." and "..", which stand for other paths (RFC 3986
+// section 5.2.4).
+func escapeSegment(segment string) string {
+	if segment == "." || segment == ".." {
+		return strings.ReplaceAll(segment, ".", "%2E")
+	}
+	return url.PathEscape(segment)
 }
 
 func (c *apiClient) answer(response *http.Response, w io.Writer) error {

@@ -41,6 +41,8 @@ func TestPublishReachesClients(t *testing.T) {
 			`{"first_seq":1,"last_seq":1,"count":1}`, `{"seq":1,"entity":"Todo","row_id":"t_2","kind":"delete","timestamp":"7Z"}`},
 		{"presence", "", []string{"presence", `{"type":"presence","x":1}`}, "", `{"type":"presence","x":1}`},
 		{"topic", `"hello"`, []string{"topic", "a/b ü", "-"}, "", `{"type":"topic","topic":"a/b ü","data":"hello"}`},
+		{"topic .", "", []string{"topic", ".", "1"}, "", `{"type":"topic","topic":".","data":1}`},
+		{"topic ..", "", []string{"topic", "..", "1"}, "", `{"type":"topic","topic":"..","data":1}`},
 		{"binary", "raw", []string{"binary", "-"}, "", `binary 3 bytes "raw"`},
 		{"binary file", "", []string{"binary", blob}, "", `binary 4 bytes "raw\x00"`},
 	} {
@@ -79,6 +81,12 @@ func TestPublishRow(t *testing.T) {
 		tail.out.waitFor(t, `row Todo/t_1 snapshot 3 bytes "new"`)
 	}
 	interruptTails(t, first, second)
+}
+
+func TestPublishRowNamedByDots(t *testing.T) {
+	srv := startInProcess(t, t.TempDir())
+	srv.publish("dots", "row", "..", ".", "-").want(t, exitOK)
+	startTail(t, nil, "-url", srv.url, "-data", srv.data, "-row", "../.", "-count", "1").want(t, exitOK)
 }
 
 // PROTOCOL 4, 5: a tenant's row isn't another's; nothing tells that it exists.
