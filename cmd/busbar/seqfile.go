@@ -89,7 +89,24 @@ func (l *seqLog) replace(n uint64) error {
 	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), l.path)
+	if err := os.Rename(f.Name(), l.path); err != nil {
+		return err
+	}
+	return syncDirectory(filepath.Dir(l.path))
+}
+
+// syncDirectory makes a rename last: fsync of the file says nothing about its name (fsync(2)).
+// A file system that can't do that answers EINVAL.
+func syncDirectory(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := dir.Sync(); !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+	return nil
 }
 
 // overwrite puts a number in the place of the one that the file holds. Zeros in front keep a
