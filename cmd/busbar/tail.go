@@ -15,8 +15,9 @@ Usage: busbar tail [flags]
 
 It signs in with the token in -token-file or BUSBAR_TOKEN, else with the admin token of the data
 directory. No flag holds a token: a process's arguments can be read by all. When the server goes
-away it connects again and asks for the change events that it missed. It ends with 0 after -count
-messages, Ctrl-C or Close 1000, and with 1 when the server won't have it back, such as after 1008.
+away it connects again and asks for the change events above the last that it had, or above -since.
+Without either it goes on with what comes. It ends with 0 after -count messages, Ctrl-C or Close
+1000, and with 1 when the server won't have it back, such as after 1008.
 `
 
 // tailConfig is what tail was told. It is read-only once it was parsed.
