@@ -40,6 +40,8 @@ type Hub struct {
 	counters counters
 	panics   eventloop.PanicLog // off the loops
 
+	authTrouble, fetchTrouble, readTrouble troubleLog
+
 	background context.Context
 	cancel     context.CancelFunc
 	stop       sync.Once

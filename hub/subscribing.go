@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -117,7 +118,7 @@ func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, 
 	payload, ok, err := h.callSnapshots(ctx, asked)
 	if err != nil {
 		h.counters.snapshotErrors.Add(1)
-		h.opts.Logger.Warn("fetching a snapshot failed", "entity", asked.entity, "error", err)
+		h.fetchTrouble.warn(h.opts.Logger, time.Now(), "fetching a snapshot failed", "entity", shortened(asked.entity), "error", err)
 		return rowFailed, nil, 0
 	}
 	if !ok {

@@ -122,7 +122,7 @@ func (h *Hub) reject(c *eventloop.Client, a arrival, err error) {
 		h.counters.auth[authRejected].Add(1)
 	} else {
 		h.counters.auth[authFailed].Add(1)
-		h.opts.Logger.Warn("looking up a token failed", "error", err)
+		h.authTrouble.warn(h.opts.Logger, time.Now(), "looking up a token failed", "error", err)
 		code, reason, refusal = wsproto.StatusTryAgainLater, "authentication is unavailable, try again later", wsproto.RefuseOverloaded
 	}
 	if h.opts.Reject == RejectHTTP {
