@@ -80,8 +80,9 @@ func TestPeersThatLeaveUnderway(t *testing.T) {
 					u.slow(o, w)
 					o.AuthTimeout, o.SnapshotTimeout = time.Hour, time.Hour
 					o.Logger = slog.New(slog.DiscardHandler)
-					o.Loops.HandshakeTimeout = 500 * time.Millisecond
-					o.Loops.PingInterval, o.Loops.PongTimeout = 500*time.Millisecond, 500*time.Millisecond
+					// Longer than the healthy client takes to be let in, and to answer pings.
+					o.Loops.HandshakeTimeout = 4 * time.Second
+					o.Loops.PingInterval, o.Loops.PongTimeout = time.Second, 4*time.Second
 				})
 				healthy := connect(t, h, "healthy")
 				heard := make(chan string, 100)
