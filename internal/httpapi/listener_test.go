@@ -88,9 +88,9 @@ func TestTheLongestWaitingMakesRoom(t *testing.T) {
 	dial(t, l)
 	second := next(t, conns)
 	for range 5 {
-		dial(t, l)
 		second.Close()
 		second.Close() // a second close must not free a second place
+		dial(t, l)
 		second = next(t, conns)
 	}
 	if n := l.Evicted(); n != 0 {
