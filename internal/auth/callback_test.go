@@ -106,7 +106,7 @@ func TestHTTPRedirectIsNotFollowed(t *testing.T) {
 
 func TestHTTPCaches(t *testing.T) {
 	var asked atomic.Int64
-	h := callback(t, auth.HTTPOptions{CacheTTL: time.Second, URL: serve(t, func(w http.ResponseWriter, r *http.Request) {
+	h := callback(t, auth.HTTPOptions{CacheTTL: 4 * time.Second, URL: serve(t, func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		if tokenOf(t, r) == "bad" {
 			w.WriteHeader(401)

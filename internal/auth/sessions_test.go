@@ -85,7 +85,7 @@ func TestCreateRefuses(t *testing.T) {
 
 func TestSessionExpires(t *testing.T) {
 	s, _ := own(t, auth.SessionOptions{})
-	token, expires, err := s.Create(t.Context(), "u1", "", time.Second, "")
+	token, expires, err := s.Create(t.Context(), "u1", "", 4*time.Second, "")
 	must(t, err)
 	authenticate(t, s, token)
 	eventually(t, "the cached session ends", func() bool { id, ok := s.Cached(token); return !ok || id == nil })
