@@ -139,7 +139,7 @@ func demoIsRevoked(t *testing.T, b *browser) {
 }
 
 func demoOutlivesARestart(t *testing.T, b *browser) {
-	d := startDaemon(t)
+	d := onOwnAddress(t)
 	page := b.open(t, d.link)
 	page.waitState("open")
 	d.publishMany(3)

@@ -196,16 +196,18 @@ func nextPulse(r io.Reader, n uint64) error {
 	}
 }
 
-// more waits for so many further pulses.
+// more waits for so many further pulses, for each of them as long as for anything else.
 func (p *pulse) more(t *testing.T, n int64) {
 	t.Helper()
-	until := p.sent.Load() + n
-	eventually(t, "pulses", func() bool {
-		if len(p.done) > 0 {
-			t.Fatal(<-p.done)
-		}
-		return p.sent.Load() >= until
-	})
+	for until := p.sent.Load() + n; p.sent.Load() < until; {
+		next := p.sent.Load() + 1
+		eventually(t, "a pulse", func() bool {
+			if len(p.done) > 0 {
+				t.Fatal(<-p.done)
+			}
+			return p.sent.Load() >= next
+		})
+	}
 }
 
 func clientText(text string) []byte {

@@ -16,8 +16,26 @@ import (
 // case, so more than that would show nothing.
 const slack = 2 * time.Second
 
+// withinSlack wants stop, which returns how long one took besides -drain, to be quick once of a few times: a
+// machine with other things to do may be late now and then, a server that waits is late every time.
+func withinSlack(t *testing.T, stop func() time.Duration) {
+	t.Helper()
+	var took time.Duration
+	for range 4 {
+		if took = stop(); took <= slack {
+			return
+		}
+		t.Logf("a stop took %v", took)
+	}
+	t.Errorf("no stop took less than %v", slack)
+}
+
 // PROTOCOL 3: a server that ends tells its clients 1001, behind all that it owes them, and exits with 0.
 func TestStopTellsTheClients(t *testing.T) {
+	withinSlack(t, func() time.Duration { return stopTellsTheClients(t) })
+}
+
+func stopTellsTheClients(t *testing.T) (took time.Duration) {
 	d := startDaemon(t, "-drain", "20s")
 	token := d.session("alice")
 	var clients []peer
@@ -27,7 +45,7 @@ func TestStopTellsTheClients(t *testing.T) {
 		clients = append(clients, c)
 	}
 	d.publishMany(200)
-	took := d.stop()
+	took = d.stop()
 	for _, c := range clients {
 		for want := uint64(1); want <= 200; want++ {
 			if got := waitChange(c).Seq; got != want {
@@ -38,41 +56,42 @@ func TestStopTellsTheClients(t *testing.T) {
 			t.Errorf("reason %q", reason)
 		}
 	}
-	if took > slack {
-		t.Errorf("with clients that answer, the stop took %v", took)
-	}
+	return took
 }
 
 // -drain bounds the stop, whatever clients do.
 func TestStopWithClientsThatDoNotAnswer(t *testing.T) {
 	for _, drain := range []time.Duration{0, 500 * time.Millisecond} {
 		t.Run(drain.String(), func(t *testing.T) {
-			d := startDaemon(t, "-drain", drain.String())
-			d.silentClient(d.session("alice"))
-			halfOpen, err := net.Dial("tcp", d.ws) // and one that never asks for an upgrade
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer halfOpen.Close()
-			if took := d.stop(); took > drain+slack {
-				t.Errorf("with -drain %v the stop took %v", drain, took)
-			}
+			withinSlack(t, func() time.Duration {
+				d := startDaemon(t, "-drain", drain.String())
+				d.silentClient(d.session("alice"))
+				halfOpen, err := net.Dial("tcp", d.ws) // and one that never asks for an upgrade
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer halfOpen.Close()
+				return d.stop() - drain
+			})
 		})
 	}
 }
 
 // A second signal ends the wait.
 func TestSecondSignalEndsTheWait(t *testing.T) {
-	d := startDaemon(t, "-drain", "10m", "-pong-timeout", "10m")
-	d.silentClient(d.session("alice"))
-	start := time.Now()
-	_ = d.cmd.Process.Signal(syscall.SIGTERM)
-	d.waitOutput(d.log, "line about draining", func(text string) bool { return text != "" })
-	_ = d.cmd.Process.Signal(syscall.SIGINT)
-	d.waitExit()
-	if code, took := d.cmd.ProcessState.ExitCode(), time.Since(start); code != 0 || took > slack {
-		t.Errorf("exit code %d after %v", code, took)
-	}
+	withinSlack(t, func() time.Duration {
+		d := startDaemon(t, "-drain", "10m", "-pong-timeout", "10m")
+		d.silentClient(d.session("alice"))
+		start := time.Now()
+		_ = d.cmd.Process.Signal(syscall.SIGTERM)
+		d.waitOutput(d.log, "line about draining", func(text string) bool { return text != "" })
+		_ = d.cmd.Process.Signal(syscall.SIGINT)
+		d.waitExit()
+		if code := d.cmd.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		return time.Since(start)
+	})
 }
 
 // silentClient connects, and neither reads nor answers anything from then on.
@@ -112,7 +131,7 @@ func (d *daemon) dialFrom(source, token, query string) (net.Conn, *bufio.Reader,
 // PROTOCOL 3: seq goes on after a restart, and PROTOCOL 1: a cursor from before it that has missed something,
 // or that is from the future, is told to start over.
 func TestSequenceGoesOnAfterARestart(t *testing.T) {
-	d := startDaemon(t)
+	d := onOwnAddress(t)
 	token := d.session("alice")
 	d.publishMany(3)
 	d.stop()
@@ -140,7 +159,7 @@ func TestSequenceGoesOnAfterARestart(t *testing.T) {
 
 // PROTOCOL 3: not even a crash makes the server give a sequence number twice.
 func TestSequenceIsNotReusedAfterACrash(t *testing.T) {
-	d := startDaemon(t)
+	d := onOwnAddress(t)
 	token := d.session("alice")
 	d.publishMany(5)
 	d.crash()

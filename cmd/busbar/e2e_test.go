@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -215,6 +216,14 @@ func (d *daemon) cleanUp() {
 	if d.t.Failed() {
 		d.t.Logf("%s", text)
 	}
+}
+
+// onOwnAddress starts a server on an address of this host that hardly anybody else uses: its
+// ports stay free while it restarts, whatever is connected from 127.0.0.1 meanwhile.
+func onOwnAddress(t *testing.T) *daemon {
+	t.Helper()
+	host := fmt.Sprintf("127.%d.%d.%d:0", 64+rand.IntN(128), rand.IntN(256), 1+rand.IntN(254))
+	return startDaemon(t, "-listen", host, "-api", host)
 }
 
 // restart starts another server where this one, which has ended, was.

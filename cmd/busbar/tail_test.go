@@ -14,7 +14,7 @@ import (
 )
 
 // tailPatience bounds waits for something that must happen.
-const tailPatience = 20 * time.Second
+const tailPatience = time.Minute
 
 // liveOutput is what a command that still runs has written. Safe from any goroutine.
 type liveOutput struct {
