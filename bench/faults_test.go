@@ -13,7 +13,7 @@ func against(t *testing.T, fault string) *bench.FanoutResult {
 	o := bench.FanoutOptions{Options: options(t, 5), Window: 4, Messages: 20}
 	o.Target = bench.Target{Name: fault, Command: process(t, "faulty", "-fault", fault)}
 	if fault == "silence" {
-		o.Stall = 300 * time.Millisecond
+		o.Stall = 3 * time.Second
 	}
 	r, err := bench.Fanout(t.Context(), o)
 	if err != nil {

@@ -47,6 +47,6 @@ func options(t testing.TB, clients int) bench.Options {
 	return bench.Options{
 		Target: bench.Target{Name: "busbar", Command: process(t, "target")},
 		Load:   bench.LoadOptions{Worker: process(t, "worker"), Clients: clients},
-		Stall:  20 * time.Second,
+		Stall:  time.Minute,
 	}
 }

@@ -90,11 +90,11 @@ func (n *namespace) start(cores []int, cmd *exec.Cmd) error {
 	return n.do(func() error { return startOn(cores, cmd) })
 }
 
-// host is the address on this side of the pair that a server is to listen on, 127.0.0.1
-// when n is nil.
+// host is the address on this side of the pair that a server is to listen on, one of
+// 127.0.0.0/8 when n is nil.
 func (n *namespace) host() string {
 	if n == nil {
-		return "127.0.0.1"
+		return OwnLoopback()
 	}
 	return n.link.server.String()
 }

@@ -52,12 +52,21 @@ func (run *presenceRun) now() (moment, error) {
 // for which a server collects leaves.
 const leaveQuiet = 500 * time.Millisecond
 
+// quietAfter is how long nothing may come: until the first message as long as in any run.
+func (run *presenceRun) quietAfter(first bool) int64 {
+	if first {
+		return int64(leaveQuiet)
+	}
+	return int64(run.o.Stall)
+}
+
 // measureLeaves has clients leave at once, and counts what those who stay are told.
 func (run *presenceRun) measureLeaves(ctx context.Context) error {
 	before, err := run.now()
 	if err != nil {
 		return err
 	}
+	none := run.load.Counted()
 	o := run.order(presenceLeave)
 	o.Leave = run.o.Leave
 	if err := run.tell(o); err != nil {
@@ -66,7 +75,7 @@ func (run *presenceRun) measureLeaves(ctx context.Context) error {
 	if err := run.server.awaitClients(ctx, run.o.Load.Clients-run.o.Leave); err != nil {
 		return err
 	}
-	for last, moved := run.load.Counted(), now(); now()-moved < int64(leaveQuiet) && ctx.Err() == nil; {
+	for last, moved := none, now(); now()-moved < run.quietAfter(last > none) && ctx.Err() == nil; {
 		run.o.Progress("leaving", 0, 0)
 		_ = pause(ctx, now()+int64(20*time.Millisecond))
 		if n := run.load.Counted(); n != last {

@@ -129,7 +129,7 @@ func TestRowsThatCantBe(t *testing.T) {
 
 func TestSubscriptionsThatAreRefusedAreMissed(t *testing.T) {
 	o := rowsOptions(t, 2)
-	o.Subscribers, o.Rows, o.Stall = 1, 10_001, 300*time.Millisecond // one more than a client may have
+	o.Subscribers, o.Rows, o.Stall = 1, 10_001, 3*time.Second // one more than a client may have
 	if _, err := bench.Rows(t.Context(), o); err == nil || !strings.Contains(err.Error(), "subscriptions without a snapshot") {
 		t.Errorf("%v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"syscall"
@@ -44,7 +45,7 @@ func startServer(ctx context.Context, t Target, cores []int, host string) (*serv
 	if len(t.Command) == 0 {
 		return nil, fmt.Errorf("starting %s: no command", t.Name)
 	}
-	ports, err := freePorts(host, "127.0.0.1")
+	ports, err := freePorts(host, OwnLoopback())
 	if err != nil {
 		return nil, err
 	}
@@ -90,6 +91,12 @@ func (s *server) awaitReady(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for it to be ready: %w", ctx.Err())
 	}
+}
+
+// OwnLoopback is an address of this host that hardly anybody else uses. A port of it that is free
+// stays so until a server takes it, whatever is connected from 127.0.0.1 meanwhile.
+func OwnLoopback() string {
+	return fmt.Sprintf("127.%d.%d.%d", 64+rand.IntN(128), rand.IntN(256), 1+rand.IntN(254))
 }
 
 // freePorts finds a port of each address that nobody listens on. They might be taken before

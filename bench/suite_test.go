@@ -17,7 +17,7 @@ import (
 func smallSuite(t *testing.T) bench.SuiteOptions {
 	o := bench.SuiteOptions{
 		Options: options(t, 4), Rounds: 2, Window: 4, Connections: 8, SlowClients: 3,
-		Duration: 20 * time.Millisecond, Settle: time.Millisecond,
+		Duration: 200 * time.Millisecond, Settle: time.Millisecond,
 		Slow: []bench.Target{{Name: "slow", Command: process(t, "faulty", "-fault", "none")}},
 	}
 	o.Targets = []bench.Target{

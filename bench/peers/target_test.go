@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -66,9 +68,12 @@ func startTarget(t *testing.T, name string) *target {
 	return &target{t: t, listen: listen, control: conn, answers: bufio.NewReader(conn)}
 }
 
+// freeAddress is one on which nobody listens. Hardly anybody else uses its host, so that its port
+// stays free until the target takes it.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	host := fmt.Sprintf("127.%d.%d.%d", 64+rand.IntN(128), rand.IntN(256), 1+rand.IntN(254))
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/busbar-ws/busbar/bench"
 )
 
 // daemon is a server's process. Owned by one goroutine, but for what says otherwise.
@@ -33,8 +35,9 @@ type daemon struct {
 // newDaemon finds ports and doesn't start anything.
 func newDaemon(program []string, dir string, args ...string) (*daemon, error) {
 	d := &daemon{program: program, dir: dir, args: args, log: &tail{}}
+	host := bench.OwnLoopback()
 	for _, address := range []*string{&d.ws, &d.api} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 		if err != nil {
 			return nil, fmt.Errorf("finding a free port: %w", err)
 		}
