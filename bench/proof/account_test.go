@@ -97,6 +97,9 @@ func TestAccountFindsWrongs(t *testing.T) {
 		"slow, told once":       {slow: true, gets: []string{"bytes 1", "resync 1 30", "bytes 9", "bytes 11"}, wrong: "10 was missing"},
 		"slow, told, twice":     {slow: true, gets: []string{"bytes 9", "resync 1 30", "bytes 9"}, wrong: "b0 9 came behind 9"},
 		"row":                   {wants: []string{"x0"}, gets: []string{"snapshot x0 3", "row x0 5", "row x0 6"}},
+		"row, in the snapshot":  {settledAt: 9, wants: []string{"x0"}, gets: []string{"snapshot x0 10", "row x0 11"}},
+		"row, left out behind":  {settledAt: 9, wants: []string{"x0"}, gets: []string{"snapshot x0 10", "row x0 12"}, wrong: "11 was missing"},
+		"row, left out":         {settledAt: 9, wants: []string{"x0"}, gets: []string{"snapshot x0 8", "row x0 11"}, wrong: "10 was missing"},
 		"row without snapshot":  {wants: []string{"x0"}, gets: []string{"row x0 5"}, wrong: "before the snapshot"},
 	} {
 		t.Run(name, func(t *testing.T) {

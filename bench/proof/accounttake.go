@@ -85,6 +85,9 @@ func (a *account) take(m note, snapshot bool) error {
 		if !snapshot {
 			return wronged("%s %d came before the snapshot", m.stream, m.n)
 		}
+		if p.must > 0 { // it was published while the subscription was being decided about
+			p.must = max(p.must, m.n+1)
+		}
 		return nil
 	case s.isUnsure(m.n): // sent over a connection that is gone: it comes whenever it is found there
 		return nil
