@@ -53,8 +53,8 @@ func (run *presenceRun) now() (moment, error) {
 const leaveQuiet = 500 * time.Millisecond
 
 // quietAfter is how long nothing may come: until the first message as long as in any run.
-func (run *presenceRun) quietAfter(first bool) int64 {
-	if first {
+func (run *presenceRun) quietAfter(came bool) int64 {
+	if came {
 		return int64(leaveQuiet)
 	}
 	return int64(run.o.Stall)

@@ -57,7 +57,9 @@ func (c *Client) CatchUp(page []*Frame, upTo uint64) {
 	if c.state != open || !c.is(flagHeld) {
 		return
 	}
-	l.collect(c, allEvents)
+	if l.collect(c, allEvents); c.state != open {
+		return // too slow
+	}
 	l.unhold(c)
 	l.weave(c, page, upTo)
 	c.set(flagDrained)

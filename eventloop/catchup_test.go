@@ -344,3 +344,52 @@ func seqOf(n int) *Frame {
 	f.Seq = uint64(n)
 	return f
 }
+
+// A client that turns out too slow just when a frame of its own comes leaves nothing behind: its
+// slot will be somebody else's.
+func TestTooSlowWhileCatchingUpLeavesNothing(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, func(o *Options) { o.Loops, o.LagBytes = 1, 10*64 })
+	p := dial(t, e, "hold=1&name=x")
+	id := h.id("x")
+	on(t, e, id, func(c *Client) { c.CatchUp(nil, 3) })
+	for n := range 50 {
+		e.Queue(numbered(n, 50), nil)
+	}
+	e.Queue(numbered(50, 50), &Audience{Clients: []uint64{id}}) // in the same drain
+	e.Flush()
+	p.expectClose(1013)
+	everyLoop(t, e, func(l *Loop) {
+		if len(l.meanwhile) > 0 {
+			t.Errorf("%d frames are kept for a client that was closed", len(l.meanwhile))
+		}
+	})
+}
+
+// Nor does what comes while pages are read, again and again, grow over the bound.
+func TestKeptBackOverPagesIsBounded(t *testing.T) {
+	t.Parallel()
+	h := &host{onLagged: func(*Client) *Frame { return text("lost") }}
+	e := start(t, h, func(o *Options) { o.Loops, o.Slow, o.LagBytes = 1, DropOldest, 10*64 })
+	dial(t, e, "hold=1&name=x")
+	id := h.id("x")
+	e.Publish(seqOf(1000), nil) // so that all that follows belongs behind the last page
+	for page := range uint64(10) {
+		for n := range 5 {
+			e.Publish(numbered(n, 50), nil)
+			e.Publish(numbered(n, 50), &Audience{Clients: []uint64{id}})
+		}
+		on(t, e, id, func(c *Client) {
+			c.CatchUp(nil, page)
+			c.Hold()
+		})
+		everyLoop(t, e, func(l *Loop) {
+			for _, m := range l.meanwhile {
+				if m.bytes > l.opts.LagBytes {
+					t.Errorf("page %d: %d bytes are kept, %d may be", page, m.bytes, l.opts.LagBytes)
+				}
+			}
+		})
+	}
+}

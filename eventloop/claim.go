@@ -88,7 +88,7 @@ func (l *Loop) claims() (claims []claim) {
 		bySlot[key.slot] += p.weight(key.name)
 	}
 	for slot, m := range l.meanwhile {
-		bySlot[slot] += m.weight(&l.holds)
+		bySlot[slot] += l.holds.weight(m.kept)
 	}
 	for slot, c := range l.roster.clients {
 		if c == nil || c.state == gone {
@@ -133,17 +133,13 @@ func (c *Client) weight() (n int64) {
 const weighed = 256
 
 func (o *outbox) weight() int64 {
-	return outboxBytes + weightOf(o.holds, o.queue[o.head:], func(q queued) *Frame { return q.frame })
+	return outboxBytes + o.holds.weight(o.queue[o.head:])
 }
 
-func (m *meanwhile) weight(h *holds) int64 {
-	return weightOf(h, m.kept, func(k kept) *Frame { return k.frame })
-}
-
-func weightOf[T any](h *holds, queue []T, frame func(T) *Frame) (n int64) {
+func (h *holds) weight(queue []queued) (n int64) {
 	some := queue[:min(len(queue), weighed)]
 	for _, q := range some {
-		n += h.share(frame(q)) + queuedBytes
+		n += h.share(q.frame) + queuedBytes
 	}
 	if len(some) > 0 {
 		n = n / int64(len(some)) * int64(len(queue))

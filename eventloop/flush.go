@@ -219,7 +219,7 @@ func (l *Loop) enqueue(c *Client, f *Frame) {
 	if c.is(flagApart) && !c.is(flagHeld) {
 		if f.Seq == 0 { // events are given to it from the log
 			l.accompany(c)
-			l.keepBack(c, f)
+			l.keepBack(c, f, false)
 		}
 		return
 	}
@@ -243,8 +243,8 @@ func (l *Loop) enqueueAsked(c *Client, f *Frame) {
 		l.tooSlow(c)
 		return
 	}
-	if l.keptBack(c) && !c.is(flagHeld) { // it mustn't overtake what was published before it
-		l.keepAsked(c, f)
+	if c.is(flagApart) && !c.is(flagHeld) && l.keptBack(c) { // it mustn't overtake what was published before it
+		l.keepBack(c, f, true)
 		return
 	}
 	o := c.box()

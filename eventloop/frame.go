@@ -32,7 +32,7 @@ type Frame struct {
 }
 
 // frameBytes is what a frame takes beside its bytes: itself, and its place in a feed or mailbox.
-const frameBytes = 144
+const frameBytes = 160
 
 // footprint is the memory that a frame takes. It doesn't change while the frame is held.
 func (f *Frame) footprint() int64 {

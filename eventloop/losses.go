@@ -62,15 +62,20 @@ func (a *Audience) bytes() int {
 // tellOfLosses tells those who have missed something, each of them once. Who follows the feed
 // is told there when that is for everyone.
 func (l *Loop) tellOfLosses(s losses) {
-	if s.feed || s.more {
-		l.tellInFeed()
+	all := s.feed || s.more
+	if all {
+		l.tellInFeed() // those who are catching up are given it too, in its place
 	}
 	for _, to := range s.some {
-		l.reach(to.Audience, func(c *Client) { l.missed(c, to.own, s.feed) })
+		l.reach(to.Audience, func(c *Client) {
+			if !all {
+				l.missed(c, to.own)
+			}
+		})
 	}
-	if s.more {
-		for c := range l.Clients() {
-			l.missed(c, true, true)
+	if s.more { // any of those who are waiting for a snapshot
+		for _, p := range l.pending {
+			l.losePending(p)
 		}
 	}
 }
@@ -87,9 +92,9 @@ func (l *Loop) tellInFeed() {
 
 // missed has a client be told before it is sent more; see fellOff. One that is catching up is
 // told when it is released, unless the log has all that it has missed.
-func (l *Loop) missed(c *Client, own, inFeed bool) {
+func (l *Loop) missed(c *Client, own bool) {
 	switch catchingUp := c.is(flagApart) && !c.is(flagHeld); {
-	case c.state != open || catchingUp && !own || !catchingUp && inFeed:
+	case c.state != open || catchingUp && !own:
 	case c.is(flagApart):
 		c.set(flagOverflow)
 	default:

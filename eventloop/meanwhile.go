@@ -1,40 +1,46 @@
 package eventloop
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // meanwhile is what has come for a client that stands apart, change events left out: those
 // are read from the log, page by page. What isn't an event is kept here and goes out in its
 // place among them, so that what one publisher published in an order is received in that
 // order. Owned by the client's loop, which has one for each client that needs it.
+//
+// Invariant: only open clients have one. It goes by slot, which will be somebody else's.
 type meanwhile struct {
-	kept  []kept // oldest first
-	place uint64 // of the newest
-	bytes int    // uncompressed, without
-	asked int    // those that the client asked for
+	kept  []queued // oldest first, each behind the event at; held once by the loop's holds
+	place uint64   // of the newest
+	bytes int      // uncompressed, without
+	asked int      // those that the client asked for
 }
 
-// kept is a frame that waits for its place. It is held once by the loop's holds.
-type kept struct {
-	frame *Frame
-	place uint64 // the seq of the event that it goes behind
-	asked bool
-}
-
-// keepBack keeps a frame that a client is to get behind the events up to its place. A client
-// for which more than LagBytes wait is too slow, or loses the oldest.
-func (l *Loop) keepBack(c *Client, f *Frame) {
+// keepBack keeps a frame that an open client is to get behind the events up to its place. A
+// client for which more than LagBytes wait is too slow, or loses the oldest; one that has
+// asked for more than AskedBytes is too slow.
+func (l *Loop) keepBack(c *Client, f *Frame, asked bool) {
 	m := l.meanwhile[c.slot]
-	if m == nil || len(m.kept) == 0 || m.bytes+len(f.wire) <= l.opts.LagBytes {
-		l.keep(c, f, false)
-		return
+	limit := l.opts.LagBytes
+	if asked {
+		limit = l.opts.AskedBytes
 	}
-	if l.opts.Slow == Disconnect {
+	switch {
+	case c.state != open:
+		return // it was too slow a moment ago
+	case m == nil || *m.account(asked) == 0 || *m.account(asked)+len(f.wire) <= limit:
+	case asked || l.opts.Slow == Disconnect:
 		l.tooSlow(c)
 		return
+	default:
+		var dropped int
+		m.kept, dropped = dropOldest(m.kept, &m.bytes, limit/2-len(f.wire), l.holds.release)
+		l.counters.lagDropped.Add(uint64(dropped))
+		c.set(flagOverflow)
 	}
-	l.counters.lagDropped.Add(uint64(m.dropOldest(&l.holds, l.opts.LagBytes/2-len(f.wire))))
-	c.set(flagOverflow)
-	l.keep(c, f, false)
+	l.keep(c, f, asked)
 }
 
 func (l *Loop) keep(c *Client, f *Frame, asked bool) {
@@ -49,7 +55,7 @@ func (l *Loop) keep(c *Client, f *Frame, asked bool) {
 	f.seal()
 	l.holds.take(f)
 	m.place = max(m.place, f.Seq, f.after.Load())
-	m.kept = append(m.kept, kept{f, m.place, asked})
+	m.kept = append(m.kept, queued{f, m.place, asked})
 	*m.account(asked) += len(f.wire)
 }
 
@@ -58,32 +64,6 @@ func (m *meanwhile) account(asked bool) *int {
 		return &m.asked
 	}
 	return &m.bytes
-}
-
-// dropOldest is outbox.dropOldest for what is kept back.
-func (m *meanwhile) dropOldest(h *holds, keep int) (dropped int) {
-	left := m.kept[:0]
-	for _, k := range m.kept {
-		if !k.asked && m.bytes > keep {
-			m.bytes -= len(k.frame.wire)
-			h.release(k.frame)
-			dropped++
-			continue
-		}
-		left = append(left, k)
-	}
-	clear(m.kept[len(left):])
-	m.kept = left
-	return dropped
-}
-
-// keepAsked is keepBack for what the client has asked for, within AskedBytes.
-func (l *Loop) keepAsked(c *Client, f *Frame) {
-	if m := l.meanwhile[c.slot]; m.asked > 0 && m.asked+len(f.wire) > l.opts.AskedBytes {
-		l.tooSlow(c)
-		return
-	}
-	l.keep(c, f, true)
 }
 
 // keptBack is whether anything is.
@@ -109,7 +89,7 @@ func (l *Loop) accompany(c *Client) {
 	l.overrun(c)
 	for c.pos < l.feed.end && c.state == open {
 		if f := l.feed.at(c.pos); f.Seq == 0 {
-			l.keepBack(c, f)
+			l.keepBack(c, f, false)
 		}
 		c.pos++
 	}
@@ -125,25 +105,31 @@ func (l *Loop) overrun(c *Client) {
 }
 
 // collect is accompany for a held client, with what its own queue has: there everything stands
-// in its order. Events up to upTo are left out.
+// in its order. Events up to upTo are left out; above it there are some only when the client
+// is about to follow the feed, which bounds what it is owed.
 func (l *Loop) collect(c *Client, upTo uint64) {
 	l.overrun(c)
 	keep := func(f *Frame, asked bool) {
-		if f.Seq == 0 || f.Seq > upTo {
+		switch {
+		case c.state != open || f.Seq > 0 && f.Seq <= upTo:
+		case upTo < allEvents:
 			l.keep(c, f, asked)
+		default:
+			l.keepBack(c, f, asked)
 		}
 	}
 	feedTo := func(end uint64) {
-		for ; c.pos < min(end, l.feed.end); c.pos++ {
+		for ; c.pos < min(end, l.feed.end) && c.state == open; c.pos++ {
 			keep(l.feed.at(c.pos), false)
 		}
 	}
 	if o := c.out; o != nil {
-		for _, q := range o.queue[o.head:] {
+		own := slices.Clone(o.queue[o.head:])
+		o.forget() // before a Close may come into it
+		for _, q := range own {
 			feedTo(q.at)
 			keep(q.frame, q.asked)
 		}
-		o.forget()
 	}
 	feedTo(l.feed.end)
 }
@@ -161,7 +147,7 @@ func (l *Loop) weave(c *Client, page []*Frame, upTo uint64) {
 	o.park()
 	next := 0
 	give := func(below uint64) {
-		for ; next < len(m.kept) && m.kept[next].place < below; next++ {
+		for ; next < len(m.kept) && m.kept[next].at < below; next++ {
 			k := m.kept[next]
 			o.add(queued{k.frame, l.feed.end, k.asked})
 			*m.account(k.asked) -= len(k.frame.wire)

@@ -187,22 +187,30 @@ func (o *outbox) advance(f *feed, pos uint64) (*Frame, uint64) {
 // dropOldest takes the oldest frames out of the queue until at most keep bytes are left,
 // and returns how many went. What the client asked for stays.
 func (o *outbox) dropOldest(keep int) (dropped int) {
-	kept := o.queue[:o.head]
-	for _, q := range o.queue[o.head:] {
-		if !q.asked && o.bytes > keep {
-			o.bytes -= len(q.frame.wire)
-			o.letGo(q.frame)
-			dropped++
-			continue
-		}
-		kept = append(kept, q)
-	}
-	clear(o.queue[len(kept):])
-	o.queue = kept
-	if o.head == len(o.queue) {
+	var rest []queued
+	rest, dropped = dropOldest(o.queue[o.head:], &o.bytes, keep, o.letGo)
+	o.queue = o.queue[:o.head+len(rest)]
+	if len(rest) == 0 {
 		o.queue, o.head = o.queue[:0], 0
 	}
 	return dropped
+}
+
+// dropOldest takes the oldest frames that weren't asked for out of a queue, in its own memory,
+// until bytes is at most keep. letGo is called for each.
+func dropOldest(queue []queued, bytes *int, keep int, letGo func(*Frame)) (rest []queued, dropped int) {
+	rest = queue[:0]
+	for _, q := range queue {
+		if !q.asked && *bytes > keep {
+			*bytes -= len(q.frame.wire)
+			letGo(q.frame)
+			dropped++
+			continue
+		}
+		rest = append(rest, q)
+	}
+	clear(queue[len(rest):])
+	return rest, dropped
 }
 
 // forget empties the queue; a frame in progress stays.
