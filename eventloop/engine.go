@@ -202,10 +202,10 @@ func (e *Engine) Flush() {
 
 func (e *Engine) route(f *Frame, a *Audience, more bool) (dropped Dropped) {
 	e.placeAmongEvents(f)
+	defer e.ledger.judge()
 	if !e.ledger.takes(int(f.footprint())) {
 		return e.noRoom(f, a)
 	}
-	defer e.ledger.judge()
 	e.split(a, func(l *Loop, part *Audience) {
 		e.Deflate(f)
 		dropped.add(l.put(f, part, more))
@@ -305,12 +305,12 @@ func (e *Engine) Room() int { return max(e.opts.QueueMessages/2, 1) }
 func (e *Engine) Overloaded() bool { return e.ledger.full.Load() }
 
 // noRoom is what becomes of a message above the ledger's ceiling: those whom it was for are
-// told that they have missed something.
+// told that they have missed something, and room is made for when it is published again.
 func (e *Engine) noRoom(f *Frame, a *Audience) Dropped {
 	if !f.Lossy {
 		e.split(a, func(l *Loop, part *Audience) { l.mailbox.lose(f, part) })
+		e.ledger.want(f.footprint())
 	}
-	e.ledger.judge()
 	return e.ledger.refuse(f)
 }
 

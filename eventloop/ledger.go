@@ -36,6 +36,7 @@ type ledger struct {
 	held    [heldKinds]atomic.Int64
 	refused [2]atomic.Uint64 // messages that weren't taken: reliable, lossy
 
+	wanted  atomic.Int64 // by a message that was refused though laggards hold what it takes; 0: by none
 	full    atomic.Bool
 	awaited atomic.Bool // somebody waits for room
 	mu      sync.Mutex
@@ -58,26 +59,44 @@ func (g *ledger) judge() {
 		return
 	}
 	used := g.used()
-	switch {
-	case used > g.mark(shedAbove):
-		if used > g.mark(fullAbove) && !g.full.Load() {
-			g.full.Store(true)
-		}
+	switch shed := used > g.mark(shedAbove); {
+	case shed && used > g.mark(fullAbove) && !g.full.Load():
+		g.full.Store(true)
+	case !shed && g.full.Load():
+		g.full.Store(false)
+	}
+	if g.above(used) {
 		g.relieve()
 		return
-	case g.full.Load():
-		g.full.Store(false)
+	}
+	if g.wanted.Load() > 0 {
+		g.wanted.Store(0)
 	}
 	if g.awaited.Load() {
 		g.ease()
 	}
 }
 
+// above is whether so much is too much.
+func (g *ledger) above(used int64) bool {
+	return used > g.mark(shedAbove) || used+g.wanted.Load() > g.ceiling
+}
+
 // pressed is true when laggards are being let go.
-func (g *ledger) pressed() bool { return g.ceiling > 0 && g.used() > g.mark(shedAbove) }
+func (g *ledger) pressed() bool { return g.ceiling > 0 && g.above(g.used()) }
 
 // excess is how much has to go.
-func (g *ledger) excess() int64 { return g.used() - g.mark(shedTo) }
+func (g *ledger) excess() int64 { return g.used() - min(g.mark(shedTo), g.ceiling-g.wanted.Load()) }
+
+// want has laggards go for a message of n bytes that there was no room for: they could stay
+// below the marks, and large messages be refused, for as long as they like. judge is to be called.
+func (g *ledger) want(n int64) {
+	for now := g.wanted.Load(); n > now && n <= g.ceiling && !g.wanted.CompareAndSwap(now, n); now = g.wanted.Load() {
+	}
+}
+
+// giveUp is called when nobody is left to go.
+func (g *ledger) giveUp() { g.wanted.Store(0) }
 
 // takes is whether there is room for n bytes below the ceiling.
 func (g *ledger) takes(n int) bool { return g.ceiling == 0 || g.used()+int64(n) <= g.ceiling }

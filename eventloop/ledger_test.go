@@ -77,6 +77,39 @@ func TestLedgerRoom(t *testing.T) {
 	<-second
 }
 
+// Room is made for what was refused, and no longer than until it is there, or can't be.
+func TestLedgerWanted(t *testing.T) {
+	g, shed := newTestLedger()
+	g.put(1300)
+	g.want(1601)
+	g.judge()
+	if g.pressed() || *shed != 0 {
+		t.Fatal("room is made for what never fits")
+	}
+	g.want(700)
+	g.want(500) // the larger counts
+	g.judge()
+	room := g.room()
+	if room == nil || *shed != 1 || g.excess() != 400 || g.full.Load() {
+		t.Fatalf("room is made: %v, shed %d times, excess %d, full %v", room != nil, *shed, g.excess(), g.full.Load())
+	}
+	g.put(-399)
+	select {
+	case <-room:
+		t.Fatal("there is one byte too little")
+	default:
+	}
+	g.put(-1)
+	<-room
+	if g.put(400); g.pressed() {
+		t.Error("room is still made for what could have come")
+	}
+	g.want(700)
+	if g.giveUp(); g.pressed() {
+		t.Error("room is made though nobody is left to go")
+	}
+}
+
 // A publisher that begins to wait just as room is made must not miss that.
 func TestLedgerRoomIsNeverMissed(t *testing.T) {
 	g := &ledger{ceiling: 1600, relieve: func() {}}

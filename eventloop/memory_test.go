@@ -76,6 +76,40 @@ func TestWorstLaggardGoesFirst(t *testing.T) {
 	}
 }
 
+// Laggards that keep what is buffered below the mark don't keep large messages out for good: room
+// is made for one that was refused. A message that never fits has nobody ended.
+func TestRoomIsMadeForALargeMessage(t *testing.T) {
+	h := &host{}
+	e := start(t, h, smallMemory, func(o *Options) { o.QueueBytes = 1 << 20 })
+	dial(t, e, "name=light", smallReceive)
+	dial(t, e, "name=heavy", smallReceive)
+	healthy := dial(t, e, "name=healthy")
+	backlog(t, e, h.id("light"), 200<<10)
+	backlog(t, e, h.id("heavy"), 1000<<10)
+	below := settled(t, e)
+	if below > int(e.ledger.mark(shedAbove)) {
+		t.Fatalf("%d bytes are buffered, which is above the mark", below)
+	}
+	publish := func(n int) Dropped { return e.Publish(NewFrame(ws.OpBinary, make([]byte, n)), nil) }
+	if d := publish(2 << 20); !d.Refused || e.ledger.pressed() {
+		t.Fatalf("a message larger than the ceiling: %+v, and room is made for it", d)
+	}
+	const large = 1020 << 10
+	if d := publish(large); !d.Refused {
+		t.Fatalf("%d bytes are buffered, there is room for %d more: nothing is shown", below, large)
+	}
+	if err := e.AwaitRoom(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d := publish(large); d.Any() {
+		t.Fatalf("there was no room for it when it came again: %+v", d)
+	}
+	if n := closedBy(e, CauseMemory); n != 1 || h.causeOf(h.id("heavy")) != CauseMemory {
+		t.Errorf("%d went, want the heaviest alone", n)
+	}
+	healthy.expect(ws.OpBinary, string(make([]byte, large)))
+}
+
 func (h *host) causeOf(id uint64) Cause {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -46,6 +46,7 @@ func (r *relief) begin() {
 // mayTryAgain is called every tick.
 func (r *relief) mayTryAgain() {
 	if r.barren.Load() {
+		r.engine.ledger.giveUp()
 		r.barren.Store(false)
 	}
 	r.engine.ledger.judge()
