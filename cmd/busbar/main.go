@@ -32,6 +32,7 @@ type streams struct {
 	in       io.Reader
 	out, err io.Writer
 	getenv   func(string) string
+	environ  func() []string
 }
 
 // command runs with the arguments behind its name. usageErrors exit with 2, flag.ErrHelp
@@ -48,7 +49,7 @@ var commands = map[string]command{
 }
 
 func main() {
-	s := streams{os.Stdin, os.Stdout, os.Stderr, os.Getenv}
+	s := streams{os.Stdin, os.Stdout, os.Stderr, os.Getenv, os.Environ}
 	os.Exit(run(os.Args[1:], s))
 }
 

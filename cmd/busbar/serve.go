@@ -53,10 +53,12 @@ func serve(args []string, s streams) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
+	log := newLogger(cfg, s.err)
+	warnOfMisspelt(log, s.environ())
 	if cfg.Echo {
-		return serveEcho(cfg, s, signals)
+		return serveEcho(cfg, log, s, signals)
 	}
-	srv, err := open(cfg, newLogger(cfg, s.err))
+	srv, err := open(cfg, log)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"syscall"
 
@@ -13,8 +14,7 @@ import (
 )
 
 // serveEcho is serve with -echo: the event loops without a hub.
-func serveEcho(cfg Config, s streams, signals <-chan os.Signal) error {
-	log := newLogger(cfg, s.err)
+func serveEcho(cfg Config, log *slog.Logger, s streams, signals <-chan os.Signal) error {
 	eventloop.SaveMemory()
 	cfg.Loops = min(eventloop.RaiseProcs(cfg.Loops), subs.MaxLoops)
 	o := cfg.loopOptions()

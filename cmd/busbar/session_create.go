@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/busbar-ws/busbar/internal/auth"
@@ -48,10 +50,14 @@ func createSession(data, user, tenant string, ttl time.Duration, device string, 
 	if err != nil {
 		return "", err
 	}
+	_, missing := os.Stat(dir.database())
 	store, err := auth.OpenSessions(dir.database(), auth.SessionOptions{Log: commandLog(s)})
 	if err != nil {
 		return "", err
 	}
 	token, _, err = store.Create(context.Background(), user, tenant, ttl, device)
+	if err == nil && errors.Is(missing, fs.ErrNotExist) {
+		fmt.Fprintf(s.err, "busbar: made a new session store, %s; a server knows this session only if its -data is %s\n", dir.database(), dir.path)
+	}
 	return token, errors.Join(err, store.Close())
 }

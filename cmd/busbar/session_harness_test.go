@@ -19,7 +19,7 @@ type commandOutcome struct {
 // env as NAME=value.
 func runCommand(in string, env []string, args ...string) commandOutcome {
 	var out, errs bytes.Buffer
-	code := run(args, streams{strings.NewReader(in), &out, &errs, getenvOf(env)})
+	code := run(args, streams{strings.NewReader(in), &out, &errs, getenvOf(env), func() []string { return env }})
 	return commandOutcome{code, out.String(), errs.String()}
 }
 

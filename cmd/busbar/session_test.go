@@ -12,6 +12,19 @@ import (
 	"github.com/busbar-ws/busbar/internal/auth"
 )
 
+// Who is in the wrong folder sees it: the token would be refused by the server, without a reason.
+func TestSessionCreateSaysThatItMadeAStore(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	first := runCommand("", nil, "session", "create", "-user", "alice", "-data", data)
+	first.want(t, exitOK, "new session store", data)
+	if n := strings.Count(first.out, "\n"); n != 1 {
+		t.Errorf("the token isn't alone: %q", first.out)
+	}
+	if again := runCommand("", nil, "session", "create", "-user", "alice", "-data", data); again.err != "" {
+		t.Errorf("the store was there: %q", again.err)
+	}
+}
+
 // PROTOCOL 7: create prints the token alone, and makes the data directory without a server.
 func TestSessionCreateWithoutAServer(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "new", "data")

@@ -70,7 +70,7 @@ type runningTail struct {
 func startTail(t *testing.T, env []string, args ...string) *runningTail {
 	t.Helper()
 	r := &runningTail{newLiveOutput(), newLiveOutput(), make(chan int, 1)}
-	s := streams{strings.NewReader(""), r.out, r.err, getenvOf(env)}
+	s := streams{strings.NewReader(""), r.out, r.err, getenvOf(env), func() []string { return env }}
 	go func() { r.code <- run(append([]string{"tail"}, args...), s) }()
 	return r
 }

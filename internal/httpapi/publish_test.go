@@ -155,6 +155,7 @@ func TestBodies(t *testing.T) {
 		{"POST", "/v1/topics/%FF", `{}`, nil, 400, "INVALID_FIELD"},
 		{"PUT", "/v1/rows/%FF/b", ``, nil, 400, "INVALID_FIELD"},
 		{"PUT", "/v1/rows/a/b?update=yes", ``, nil, 400, "INVALID_FIELD"},
+		{"PUT", "/v1/rows/a/b?Tenant=acme", ``, nil, 400, "INVALID_FIELD"},
 		{"PUT", "/v1/rows/a/b?tenant=", ``, nil, 400, "INVALID_FIELD"},
 		{"PUT", "/v1/rows/a/b?tenant", ``, nil, 400, "INVALID_FIELD"},
 		{"PUT", "/v1/rows/a/b?tenant=%zz", ``, nil, 400, "INVALID_FIELD"},
