@@ -73,3 +73,17 @@ func TestLatencyHasTheServersDelay(t *testing.T) {
 			time.Duration(r.Latency.P50), faultyDelay)
 	}
 }
+
+// A command that starts the server, a script or a tracer, ends with it: nothing is left, and the
+// bench doesn't wait for it.
+func TestCommandAroundTheServer(t *testing.T) {
+	o := bench.FanoutOptions{Options: options(t, 5), Messages: 5}
+	o.Target.Command = append([]string{"sh", "-c", `"$0" "$@"; exit`}, o.Target.Command...)
+	r, err := bench.Fanout(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Failed != "" || r.Messages != 5 {
+		t.Errorf("%d messages, failed: %q", r.Messages, r.Failed)
+	}
+}

@@ -125,8 +125,9 @@ func (s *server) stopWith(clients int) error {
 	if s.control != nil {
 		_ = s.control.Close()
 	}
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	force := time.AfterFunc(patience, func() { _ = s.cmd.Process.Kill() })
+	// To its whole group: a command may be a script, or a tracer, around the server.
+	_ = syscall.Kill(-s.pid(), syscall.SIGTERM)
+	force := time.AfterFunc(patience, func() { _ = syscall.Kill(-s.pid(), syscall.SIGKILL) })
 	<-s.read
 	_, _ = io.Copy(io.Discard, s.output) // Wait must not close the pipe under a reader
 	err := s.cmd.Wait()
