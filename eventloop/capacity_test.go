@@ -2,7 +2,10 @@ package eventloop
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -25,12 +28,16 @@ func TestMaxConnections(t *testing.T) {
 func TestMaxPerAddress(t *testing.T) {
 	t.Parallel()
 	const most = 3
-	e := start(t, &host{}, func(o *Options) { o.MaxPerAddress = most })
+	var log logged
+	e := start(t, &host{}, func(o *Options) { o.MaxPerAddress, o.Log = most, slog.New(slog.NewTextHandler(&log, nil)) })
 	other, ok := admitted(t, e, net.IPv4(127, 0, 1, 2))
 	if !ok {
 		t.Fatal("the first from another address is refused")
 	}
 	expectPlaces(t, e, most, net.IPv4(127, 0, 1, 1), CauseAddressCap)
+	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "from=127.0.1.1 most=3") {
+		t.Errorf("of all that were refused the first alone is logged: %q", text)
+	}
 	for i := range 4 {
 		other.expect(ws.OpText, fmt.Sprint("message ", i))
 	}
@@ -69,4 +76,22 @@ func expectPlaces(t *testing.T, e *Engine, most int, from net.IP, cause Cause) {
 		}
 		in = append(in[1:], p)
 	}
+}
+
+// logged is what was logged. Safe from any goroutine.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

@@ -48,7 +48,7 @@ type Engine struct {
 	asked       atomic.Bool // to stop
 	stopping    atomic.Bool // gnet is closing its pollers, or has
 	panics      PanicLog
-	troubles    sync.Map // causes with proxies that were logged
+	troubles    sync.Map // causes that were logged
 
 	gates        gates
 	room         room

@@ -96,13 +96,13 @@ func (l *Loop) takeIn(c *Client) Cause {
 	}()
 	switch {
 	case e.opts.uninvited(addr):
-		e.proxyTrouble(CauseUntrustedProxy, "a connection that comes from no trusted proxy was closed", "from", addr)
+		e.trouble(CauseUntrustedProxy, "a connection that comes from no trusted proxy was closed", "from", addr)
 		return CauseUntrustedProxy
 	case !c.is(flagLobby) && e.draining.Load():
 		return CauseDraining
 	case l.gate.Load() == nil && l.handshakes.count >= l.opts.MaxHandshakes: // nothing keeps them outside
 		return CauseCapacity
-	case !fronted && !e.addresses.acquire(addr):
+	case !fronted && !e.admits(addr):
 		return CauseAddressCap
 	}
 	counted = !fronted

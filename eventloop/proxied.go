@@ -73,7 +73,7 @@ func (l *Loop) introduced(c *Client) bool {
 	case err != nil:
 		// The specification (2.1) wants it ended at once. An answer could only go to the
 		// proxy's client, which has done nothing wrong.
-		l.engine.proxyTrouble(CauseBadProxyHeader, "a trusted proxy's connection was closed", "proxy", peerAddr(c.conn), "error", err)
+		l.engine.trouble(CauseBadProxyHeader, "a trusted proxy's connection was closed", "proxy", peerAddr(c.conn), "error", err)
 		l.drop(c, CauseBadProxyHeader)
 		return false
 	case n == 0:
@@ -93,7 +93,7 @@ func (l *Loop) count(c *Client, addr netip.Addr) bool {
 	} else {
 		addr = peerAddr(c.conn)
 	}
-	if !l.engine.addresses.acquire(addr) {
+	if !l.engine.admits(addr) {
 		l.drop(c, CauseAddressCap)
 		return false
 	}
@@ -109,9 +109,18 @@ func (l *Loop) uncount(c *Client) {
 	l.sources.forget(c.slot)
 }
 
-// proxyTrouble logs the first of each cause: it is most likely a mistake in how Busbar or
+// admits takes a place for an address, or says why its connections aren't answered.
+func (e *Engine) admits(addr netip.Addr) bool {
+	if e.addresses.acquire(addr) {
+		return true
+	}
+	e.trouble(CauseAddressCap, "a connection was closed: its address has as many as one may have", "from", addr, "most", e.opts.MaxPerAddress)
+	return false
+}
+
+// trouble logs the first of each cause: it is most likely a mistake in how Busbar or
 // the proxy are set up, and then every connection has it.
-func (e *Engine) proxyTrouble(cause Cause, what string, args ...any) {
+func (e *Engine) trouble(cause Cause, what string, args ...any) {
 	if _, again := e.troubles.LoadOrStore(cause, true); !again {
 		args = append(args, "note", "what follows of this kind is only counted, as "+cause.String())
 		e.opts.Log.Warn(what, args...)
