@@ -33,6 +33,13 @@ const (
 	descriptorsShared  = 4
 )
 
+// OwnDescriptors is how many of the process's descriptors so many loops take for themselves, besides
+// Options.Reserve: with what is kept for connections that are told that there is no room for them.
+func OwnDescriptors(loops, descriptors int) int {
+	own := descriptorsPerLoop*loops + descriptorsShared + movesAtOnce(loops, descriptors)
+	return own + lobbySize(max(descriptors-own, 0), max(descriptors-own, 0))
+}
+
 func capacityFor(o *Options) (Capacity, error) {
 	limit, err := DescriptorLimit()
 	if err != nil {

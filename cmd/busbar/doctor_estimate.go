@@ -1,6 +1,11 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/subs"
+)
 
 // What a connection costs, in bytes. Busbar's share is its budget for an idle one, rounded
 // up. The kernel's is the tcp_sock, inode, dentry, file and epoll item of an idle socket:
@@ -17,12 +22,26 @@ const (
 	loopQueueBytes = 64 * mib
 )
 
+// neededFiles is how many descriptors a server with so many connections needs.
+func (h host) neededFiles(connections int64) int64 {
+	need := connections
+	for range 64 { // what is reserved grows by at most a quarter of what is added
+		more := connections + h.reservedFiles(need)
+		if more == need {
+			break
+		}
+		need = more
+	}
+	return need
+}
+
 // reservedFiles is about what a server keeps for itself of so many descriptors; callbacks
 // (-rows-url and the like) are counted in.
-func reservedFiles(descriptors int64) int64 {
+func (h host) reservedFiles(descriptors int64) int64 {
 	const files = 40
 	n := int(min(descriptors, maxConnections))
-	return int64(files + apiConnections(n) + min(n/16, 128))
+	loops := int(min(max(h.cores, 1), subs.MaxLoops))
+	return int64(files + apiConnections(n) + min(n/16, 128) + eventloop.OwnDescriptors(loops, n))
 }
 
 // connectionBytes is what a connection costs with data under way in both directions:
@@ -49,7 +68,7 @@ type estimated struct {
 func estimate(h host) estimated {
 	e := estimated{files: -1, memory: -1, loops: max(h.cores, 1), each: h.connectionBytes(), usable: h.usable()}
 	if h.hardFiles >= 0 {
-		e.files = max(h.hardFiles-reservedFiles(h.hardFiles), 0)
+		e.files = max(h.hardFiles-h.reservedFiles(h.hardFiles), 0)
 	}
 	if e.usable >= 0 {
 		// A quarter is left to the rest of the host.
@@ -72,5 +91,5 @@ func (e estimated) sentence(asked int) string {
 	if n < int64(asked) {
 		enough = "less than"
 	}
-	return fmt.Sprintf("A busbar on this host can hold about %d connections, limited by %s: %s the %d asked about.", n, limit, enough, asked)
+	return fmt.Sprintf("A busbar on this host can hold about %d connections, limited by %s: %s %d (-connections).", n, limit, enough, asked)
 }

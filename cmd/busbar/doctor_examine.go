@@ -69,9 +69,9 @@ func (h host) examineFiles(n int64) finding {
 	f := finding{
 		verdict: fine, what: fmt.Sprintf("RLIMIT_NOFILE soft %s, hard %s", unlimited(h.softFiles), unlimited(h.hardFiles)),
 		meaning: fmt.Sprintf("A connection takes one descriptor, and a server keeps about %d for itself. It raises the soft "+
-			"limit to the hard one.", reservedFiles(h.hardFiles)),
+			"limit to the hard one.", h.reservedFiles(h.hardFiles)),
 	}
-	need := n + reservedFiles(n)
+	need := h.neededFiles(n)
 	if h.hardFiles < need {
 		f.verdict = warn
 		if h.hardFiles < fewestFiles {
@@ -97,7 +97,7 @@ func unlimited(n int64) string {
 }
 
 func (h host) examineNrOpen(n int64) finding {
-	need := n + reservedFiles(n)
+	need := h.neededFiles(n)
 	return h.atLeast("fs.nr_open", h.nrOpen, need, "The most that RLIMIT_NOFILE can be raised to.")
 }
 

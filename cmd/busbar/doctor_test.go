@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+
+	"github.com/busbar-ws/busbar/eventloop"
 )
 
 // aHost is a small virtual machine as a distribution sets it up.
@@ -151,11 +153,11 @@ func TestEstimate(t *testing.T) {
 	if want := int64(3*gib-448*mib) / (13 * kib); e.memory != want {
 		t.Errorf("memory allows %d connections, want %d", e.memory, want)
 	}
-	if !strings.Contains(e.sentence(100_000), "limited by memory: enough for the 100000") {
+	if !strings.Contains(e.sentence(100_000), "limited by memory: enough for 100000") {
 		t.Error(e.sentence(100_000))
 	}
 	h.hardFiles = 20_000
-	if s := estimate(h).sentence(100_000); !strings.Contains(s, "RLIMIT_NOFILE): less than the 100000") {
+	if s := estimate(h).sentence(100_000); !strings.Contains(s, "RLIMIT_NOFILE): less than 100000") {
 		t.Error(s)
 	}
 	h.cgroupMemory = 64 * mib
@@ -229,7 +231,7 @@ func TestDoctorOfAServingHost(t *testing.T) {
 	args := []string{"doctor", "-connections", "10", "-listen", listen, "-api", srv.api}
 	o := runCommand("", nil, append(args, "-data", srv.data)...)
 	o.want(t, exitOK)
-	for _, want := range []string{"A busbar serves from it", "by the busbar that serves", "0 failures", "enough for the 10 "} {
+	for _, want := range []string{"A busbar serves from it", "by the busbar that serves", "0 failures", "enough for 10 "} {
 		if !strings.Contains(o.out, want) {
 			t.Errorf("the report lacks %q:\n%s", want, o.out)
 		}
@@ -239,6 +241,26 @@ func TestDoctorOfAServingHost(t *testing.T) {
 	o.want(t, exitFailure, "2 FAILs")
 	if !strings.Contains(o.out, "ss -ltnp 'sport = :") {
 		t.Errorf("the report doesn't say who has the port:\n%s", o.out)
+	}
+}
+
+// What doctor promises is what a server takes, less what callbacks would.
+func TestDoctorPromisesNoMoreThanAServerTakes(t *testing.T) {
+	h := readHost(os.DirFS("/"))
+	srv := startInProcess(t, t.TempDir(), "-loops", strconv.FormatInt(h.cores, 10))
+	limit, err := eventloop.DescriptorLimit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	promised, taken := int64(limit)-h.reservedFiles(int64(limit)), int64(srv.hub.Capacity().Connections)
+	if promised > taken || promised < taken-200 {
+		t.Errorf("doctor promises %d connections with %d descriptors, the server takes %d", promised, limit, taken)
+	}
+	for _, n := range []int64{1, 100, 4000, 10_000, 100_000, 1_000_000} {
+		need := h.neededFiles(n)
+		if with, less := need-h.reservedFiles(need), need-1-h.reservedFiles(need-1); with < n || less >= n {
+			t.Errorf("%d connections are to need %d descriptors, which hold %d; one less holds %d", n, need, with, less)
+		}
 	}
 }
 

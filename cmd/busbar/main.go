@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 )
 
 // version is set by the build (scripts/build).
@@ -82,6 +83,10 @@ func run(args []string, s streams) int {
 }
 
 func printVersion(args []string, s streams) error {
+	if len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+		fmt.Fprint(s.out, "Prints the version, and what it was built with.\n\nUsage: busbar version\n")
+		return flag.ErrHelp
+	}
 	if len(args) > 0 {
 		return usagef("version takes no arguments")
 	}
