@@ -9,10 +9,15 @@ import (
 // was meant to be set isn't. Others that begin alike are left alone: Kubernetes sets several
 // for a service by the name of busbar. Values are never shown.
 func warnOfMisspelt(log *slog.Logger, environ []string) {
-	t := newServeFlags(new(Config))
-	known := map[string]bool{"BUSBAR_ADMIN_TOKEN": true, "BUSBAR_TOKEN": true}
-	for _, s := range t.settings {
-		known[s.env] = true
+	names := []string{"admin-token", "token"}
+	for _, s := range newServeFlags(new(Config)).settings {
+		if s.env != "" {
+			names = append(names, s.name)
+		}
+	}
+	known := make(map[string]bool)
+	for _, name := range names {
+		known[environmentName(name)] = true
 	}
 	for _, pair := range environ {
 		name, _, _ := strings.Cut(pair, "=")
@@ -20,10 +25,8 @@ func warnOfMisspelt(log *slog.Logger, environ []string) {
 		if !ours || known[name] {
 			continue
 		}
-		if meant := t.nearest(strings.ToLower(strings.ReplaceAll(rest, "_", "-"))); meant != "" {
-			if s := t.setting(meant); s.env != "" {
-				log.Warn("an environment variable isn't read: nothing has that name", "variable", name, "nearest", s.env)
-			}
+		if meant := nearestOf(names, strings.ToLower(strings.ReplaceAll(rest, "_", "-"))); meant != "" {
+			log.Warn("an environment variable isn't read: nothing has that name", "variable", name, "nearest", environmentName(meant))
 		}
 	}
 }

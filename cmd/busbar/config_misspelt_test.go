@@ -7,11 +7,17 @@ import (
 	"testing"
 )
 
+func TestCommandsWarnOfMisspeltVariables(t *testing.T) {
+	o := runCommand("", []string{"BUSBAR_DATTA=/nowhere"}, "session", "create", "-user", "alice", "-data", t.TempDir())
+	o.want(t, exitOK, "BUSBAR_DATTA", "nearest=BUSBAR_DATA")
+}
+
 func TestMisspeltVariables(t *testing.T) {
 	for pair, meant := range map[string]string{
 		"BUSBAR_MAX_CONECTIONS=5":                 "BUSBAR_MAX_CONNECTIONS",
 		"BUSBAR_max_connections=5":                "BUSBAR_MAX_CONNECTIONS",
 		"BUSBAR_BUFER_MEMORY=s3cret":              "BUSBAR_BUFFER_MEMORY",
+		"BUSBAR_ADMIN_TOKN=s3cret":                "BUSBAR_ADMIN_TOKEN",
 		"BUSBAR_MAX_CONNECTIONS=5":                "",
 		"BUSBAR_ADMIN_TOKEN=s3cret":               "",
 		"BUSBAR_TOKEN=s3cret":                     "",

@@ -5,14 +5,22 @@ import "strings"
 // nearest is the flag that a misspelt name most likely meant, or empty. A name that
 // was broken off ("max-conn") counts as near, else up to a third of it may differ.
 func (t *flagTable) nearest(name string) string {
-	best, distance := "", len(name)/3+1
+	var names []string
 	for _, s := range t.settings {
-		d := editDistance(name, s.name)
-		if len(name) >= 3 && strings.HasPrefix(s.name, name) {
+		names = append(names, s.name)
+	}
+	return nearestOf(names, name)
+}
+
+func nearestOf(names []string, name string) string {
+	best, distance := "", len(name)/3+1
+	for _, known := range names {
+		d := editDistance(name, known)
+		if len(name) >= 3 && strings.HasPrefix(known, name) {
 			d = 0
 		}
 		if d < distance {
-			best, distance = s.name, d
+			best, distance = known, d
 		}
 	}
 	return best

@@ -68,6 +68,9 @@ func run(args []string, s streams) int {
 		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, doctor and version; -help says more\n", name)
 		return exitUsage
 	}
+	if name != "serve" { // which logs it as its flags say
+		warnOfMisspelt(commandLog(s), s.environ())
+	}
 	err := c(args, s)
 	var usage usageError
 	switch {

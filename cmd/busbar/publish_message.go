@@ -8,6 +8,8 @@ Usage: busbar publish presence JSON|- [flags]
 const publishTopicUsage = `Sends a JSON value to a topic: to every client, or to its subscribers (-routing of the server).
 
 Usage: busbar publish topic NAME JSON|- [flags]
+
+Text needs quotes of its own, as in '"text"'.
 `
 
 func publishPresence(args []string, s streams) error {
