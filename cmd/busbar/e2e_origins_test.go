@@ -31,7 +31,7 @@ func pagesAt(t *testing.T, address string) (port string) {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		t.Skipf("no pages at %s: %v", address, err)
+		t.Fatalf("no pages at %s: %v", address, err)
 	}
 	pages := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")

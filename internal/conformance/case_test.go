@@ -30,7 +30,7 @@ type conversation struct {
 // family is what cases have in common. Its cases are made once.
 type family struct {
 	name  string
-	needs string // flag of the daemon without which the family is skipped
+	needs string // flag of the daemon without which the family fails
 	cases []conversation
 }
 

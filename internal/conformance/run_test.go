@@ -16,7 +16,7 @@ func TestConversations(t *testing.T) {
 	for _, f := range families() {
 		t.Run(f.name, func(t *testing.T) {
 			if !f.hasServer(help) {
-				t.Skipf("this daemon has no %s", f.needs)
+				t.Fatalf("this daemon has no %s", f.needs)
 			}
 			t.Parallel()
 			f.run(t, servers)
