@@ -76,15 +76,15 @@ func (s *swarm) control(m *member, f frame) error {
 		pong := appendPong(make([]byte, 0, 6+headSize), f.head)
 		_ = unix.Send(int(m.fd), pong, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 	case opClose:
-		code := 1005 // RFC 6455 7.1.5: no code was given
+		code, reason := 1005, "" // RFC 6455 7.1.5: no code was given
 		if len(f.head) >= 2 {
-			code = int(binary.BigEndian.Uint16(f.head))
+			code, reason = int(binary.BigEndian.Uint16(f.head)), string(f.head[2:])
 		}
 		s.report.Closes[code]++
 		if m.role.is(stalled) {
 			s.report.Stalled.Closed++
 		}
-		return fmt.Errorf("%w: close code %d", errPeer, code)
+		return fmt.Errorf("%w: close code %d %q", errPeer, code, reason)
 	case opText:
 		s.report.Texts++
 		if m.role.is(stalled) {

@@ -68,7 +68,7 @@ func Main(args []string, out, errs io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	o.Listen, o.Loops, o.MaxPerAddress, o.FlushDelay = *listen, eventloop.RaiseProcs(*loops), -1, *delay
-	var guard hub.Authenticator = &everyone{hub.Identity{UserID: "guest"}}
+	var guard hub.Authenticator = &everyone{hub.Identity{UserID: "guest", Anonymous: true}}
 	if *sessions != "" {
 		table, err := auth.OpenSessions(*sessions, auth.SessionOptions{ReadOnly: true})
 		if err != nil {
