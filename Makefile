@@ -38,7 +38,7 @@ chaos: ## the daemon killed, stopped, without disk, database or API port (as roo
 bench: ## the comparison that README shows (about 12 minutes, a quiet machine)
 	@scripts/bench
 
-scale: ## memory of CONNECTIONS (100000) in one process, and a message to all
+scale: ## memory of 100,000 and 1,000,000 connections (CONNECTIONS) in one process, and a message to all
 	@scripts/scale
 
 microbench: ## Go benchmarks that match BENCH (all)
