@@ -16,6 +16,10 @@ type LoopsOptions struct {
 	Size     int      // of messages in bytes
 	Messages int      // measured in each run, one at a time. What a socket buffers unread has to hold them
 	Rounds   int
+	// Processes, 2 or more, are also measured: so many of the first target at once, each on a
+	// core of its own, where there are so many, with its part of the clients. They share
+	// nothing, so this is what the cores of the machine give together; 0: not measured.
+	Processes int
 }
 
 // LoopsResult is how much faster a server is with more loops.
@@ -60,33 +64,69 @@ func Loops(ctx context.Context, o LoopsOptions) (*LoopsResult, error) {
 	if held := o.Messages * (f.Size + skbOverhead); held > heldUnread {
 		return nil, fmt.Errorf("%w: %d messages of %d bytes may not fit into a socket's buffer unread", ErrOptions, o.Messages, f.Size)
 	}
+	contests, err := o.contests(f)
+	if err != nil {
+		return nil, err
+	}
 	r := &LoopsResult{Clients: o.Load.Clients, Size: f.Size, Messages: o.Messages}
+	defer r.summarise(contests)
 	for round := range o.Rounds {
-		for _, t := range o.Targets {
-			one := f
-			one.Target = t
-			if len(t.Cores) > 0 {
-				one.Server = t.Cores
+		for _, c := range contests {
+			c.servers[0].Progress = func(phase string, done, of int64) {
+				o.Progress(fmt.Sprintf("round %d/%d, %s: %s", round+1, o.Rounds, c.name, phase), done, of)
 			}
-			one.Progress = func(phase string, done, of int64) {
-				o.Progress(fmt.Sprintf("round %d/%d, %s: %s", round+1, o.Rounds, t.Name, phase), done, of)
-			}
-			seconds, err := loopsRun(ctx, one)
+			seconds, err := loopsRun(ctx, c.servers)
 			if ctx.Err() != nil {
-				r.summarise(o.Targets)
 				return r, nil
 			}
 			if err != nil {
-				r.Failed = fmt.Sprintf("round %d, %s: %v", round+1, t.Name, err)
-				r.summarise(o.Targets)
+				r.Failed = fmt.Sprintf("round %d, %s: %v", round+1, c.name, err)
 				return r, nil
 			}
 			deliveries := float64(o.Messages * o.Load.Clients)
-			r.Runs = append(r.Runs, LoopsRun{Target: t.Name, Cores: one.Server, Round: round, Seconds: seconds, PerSecond: deliveries / seconds})
+			r.Runs = append(r.Runs, LoopsRun{Target: c.name, Cores: c.cores, Round: round, Seconds: seconds, PerSecond: deliveries / seconds})
 		}
 	}
-	r.summarise(o.Targets)
 	return r, nil
+}
+
+// contest is what is measured in each round: one server, or several at once.
+type contest struct {
+	name    string
+	cores   []int
+	servers []FanoutOptions
+}
+
+func (o *LoopsOptions) contests(f FanoutOptions) ([]contest, error) {
+	contests := make([]contest, 0, len(o.Targets)+1)
+	for _, t := range o.Targets {
+		one := f
+		one.Target = t
+		if len(t.Cores) > 0 {
+			one.Server = t.Cores
+		}
+		contests = append(contests, contest{t.Name, one.Server, []FanoutOptions{one}})
+	}
+	if o.Processes == 0 {
+		return contests, nil
+	}
+	n := o.Processes
+	if n < 2 || n > o.Load.Clients {
+		return nil, fmt.Errorf("%w: %d processes at once with %d clients: at least 2, and a client for each", ErrOptions, n, o.Load.Clients)
+	}
+	cores := FirstCores(n)
+	apart := contest{name: fmt.Sprintf("%s, %d processes", o.Targets[0].Name, n), cores: cores}
+	for i := range n {
+		one := f
+		one.Target, one.Server = o.Targets[0], nil
+		if len(cores) > 0 {
+			one.Server = cores[i : i+1]
+		}
+		one.Load.Clients = f.Load.Clients*(i+1)/n - f.Load.Clients*i/n
+		one.Progress = func(string, int64, int64) {} // the first one's stands for all
+		apart.servers = append(apart.servers, one)
+	}
+	return append(contests, apart), nil
 }
 
 // A receiving socket that nobody reads takes about 64 KiB before the sender is told to
@@ -96,57 +136,94 @@ const (
 	skbOverhead = 1280
 )
 
-func loopsRun(ctx context.Context, o FanoutOptions) (seconds float64, err error) {
-	s, err := startSession(ctx, o.Options)
+// loopsRun measures servers at the same time, and returns how long it took the slowest.
+func loopsRun(ctx context.Context, servers []FanoutOptions) (seconds float64, err error) {
+	running := make([]*loopsServer, len(servers))
+	for i := range servers {
+		o := &servers[i]
+		s, err := startSession(ctx, o.Options)
+		if err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, s.close()) }()
+		if err := s.connectAll(ctx); err != nil {
+			return 0, err
+		}
+		running[i] = &loopsServer{s, s.publisher(o.mixture()), o.Messages}
+		if err := s.warmUp(ctx, running[i].publisher, o); err != nil {
+			return 0, err
+		}
+	}
+	took, err := whileStopped(ctx, running)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	if err := s.connectAll(ctx); err != nil {
-		return 0, err
+	for _, r := range running {
+		if err := r.check(ctx); err != nil {
+			return 0, err
+		}
 	}
-	p := s.publisher(o.mixture())
-	if err := s.warmUp(ctx, p, &o); err != nil {
-		return 0, err
-	}
-	took, err := s.whileStopped(ctx, p, o.Messages)
-	if err != nil {
-		return 0, err
-	}
-	if err := p.drain(ctx); err != nil {
-		return 0, err
-	}
-	report, _, _, err := s.load.Finish(ctx, p.next)
-	if err == nil && report.Any() {
-		err = fmt.Errorf("of %d clients: %s; %s", o.Load.Clients, report.Faults, report.Error)
-	}
-	return took.Seconds(), err
+	return took.Seconds(), nil
 }
 
-// whileStopped publishes messages one at a time, each when the server says that it has
-// sent the one before it to all, and no worker runs meanwhile.
-func (s *session) whileStopped(ctx context.Context, p *publisher, messages int) (time.Duration, error) {
-	if err := s.load.signal(syscall.SIGSTOP); err != nil {
-		return 0, err
+// loopsServer is a server whose clients are connected. Owned by one goroutine at a time.
+type loopsServer struct {
+	*session
+	publisher *publisher
+	messages  int
+}
+
+// check has the clients read what they were sent.
+func (r *loopsServer) check(ctx context.Context) error {
+	if err := r.publisher.drain(ctx); err != nil {
+		return err
 	}
-	defer func() { _ = s.load.signal(syscall.SIGCONT) }()
-	before, err := s.server.control.Stats()
-	if err != nil {
-		return 0, err
+	report, _, _, err := r.load.Finish(ctx, r.publisher.next)
+	if err == nil && report.Any() {
+		err = fmt.Errorf("of %d clients: %s; %s", r.opts.Load.Clients, report.Faults, report.Error)
 	}
+	return err
+}
+
+// whileStopped has every server publish its messages while no worker of any runs.
+func whileStopped(ctx context.Context, running []*loopsServer) (time.Duration, error) {
+	for _, r := range running {
+		if err := r.load.signal(syscall.SIGSTOP); err != nil {
+			return 0, err
+		}
+		defer func() { _ = r.load.signal(syscall.SIGCONT) }()
+	}
+	failed := make(chan error, len(running))
 	began := now()
-	for i := range messages {
-		p.stamp(now())
-		if err := p.control.flush(); err != nil {
-			return 0, err
-		}
-		due := before.Deliveries + int64((i+1)*s.opts.Load.Clients)
-		if err := s.awaitSent(ctx, due); err != nil {
-			return 0, err
-		}
-		s.opts.Progress("measuring", int64(i+1), int64(messages))
+	for _, r := range running {
+		go func() { failed <- r.deliver(ctx) }()
 	}
-	return time.Duration(now() - began), nil
+	var err error
+	for range running {
+		err = errors.Join(err, <-failed)
+	}
+	return time.Duration(now() - began), err
+}
+
+// deliver publishes messages one at a time, each when the server says that it has sent
+// the one before it to all.
+func (r *loopsServer) deliver(ctx context.Context) error {
+	before, err := r.server.control.Stats()
+	if err != nil {
+		return err
+	}
+	for i := range r.messages {
+		r.publisher.stamp(now())
+		if err := r.server.control.flush(); err != nil {
+			return err
+		}
+		due := before.Deliveries + int64((i+1)*r.opts.Load.Clients)
+		if err := r.awaitSent(ctx, due); err != nil {
+			return err
+		}
+		r.opts.Progress("measuring", int64(i+1), int64(r.messages))
+	}
+	return nil
 }
 
 // awaitSent asks the server every 200 µs how many deliveries it has made; a message takes
@@ -179,22 +256,22 @@ func (l *Load) signal(sig syscall.Signal) error {
 	return nil
 }
 
-func (r *LoopsResult) summarise(targets []Target) {
-	values := func(target string) []float64 {
+func (r *LoopsResult) summarise(contests []contest) {
+	values := func(name string) []float64 {
 		rounds := make([]float64, len(r.Runs))
 		for _, run := range r.Runs {
-			if run.Target == target {
+			if run.Target == name {
 				rounds[run.Round] = run.PerSecond
 			}
 		}
 		return rounds
 	}
-	for _, t := range targets {
-		all := values(t.Name)
+	for _, c := range contests {
+		all := values(c.name)
 		r.Summary = append(r.Summary, LoopsSpeed{
-			Target:    t.Name,
-			Cores:     t.Cores,
-			Speedup:   spreadOf(ratios(all, values(targets[0].Name))),
+			Target:    c.name,
+			Cores:     c.cores,
+			Speedup:   spreadOf(ratios(all, values(contests[0].name))),
 			PerSecond: spreadOf(slices.DeleteFunc(all, func(v float64) bool { return v == 0 })),
 		})
 	}

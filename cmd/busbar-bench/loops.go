@@ -16,6 +16,7 @@ func loops(ctx context.Context, args []string, s streams) error {
 	rounds := f.set.Int("rounds", 5, "how often each is measured")
 	messages := f.set.Int("messages", 20, "messages in each run, one at a time")
 	size := f.set.Int("size", 128, "bytes of a message, at least 32")
+	processes := f.set.Int("processes", 0, "also so many processes of the first number of loops at once, each on a core of its own and with its part of the clients")
 	if err := f.parse(args); err != nil {
 		return err
 	}
@@ -47,7 +48,7 @@ func loops(ctx context.Context, args []string, s streams) error {
 	if err != nil {
 		return err
 	}
-	r, err := bench.Loops(ctx, bench.LoopsOptions{Options: o, Targets: targets, Size: *size, Messages: *messages, Rounds: *rounds})
+	r, err := bench.Loops(ctx, bench.LoopsOptions{Options: o, Targets: targets, Size: *size, Messages: *messages, Rounds: *rounds, Processes: *processes})
 	b.clear()
 	if err != nil {
 		return err

@@ -42,7 +42,7 @@ func TestCommandsPrintATableAndWriteJSON(t *testing.T) {
 		{"idle", append([]string{"idle", "-settle", "1ms"}, few...), []string{"user, per connection"}, []string{"machine", "result"}},
 		{"storm", append([]string{"storm"}, few...), []string{"CPU per handshake"}, []string{"machine", "result"}},
 		{"storm", append([]string{"storm", "-sessions"}, few...), []string{"CPU per handshake"}, []string{"machine", "result"}},
-		{"loops", append([]string{"loops", "-rounds", "1", "-messages", "3"}, few...), []string{"loops-2", "1.00–1.00"}, []string{"machine", "result"}},
+		{"loops", append([]string{"loops", "-rounds", "1", "-messages", "3", "-processes", "2"}, few...), []string{"loops-2", "loops-1, 2 processes", "1.00–1.00"}, []string{"machine", "result"}},
 		{
 			"slow", append(append([]string{"slow", "-stalled", "5%", "-rounds", "1", "-policy", "drop-oldest"}, few...), messages...),
 			[]string{"with ÷ without", "stopped reading  1: "}, []string{"machine", "result"},
@@ -116,6 +116,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"fanout", "-size", "8"}, "size: 8 bytes"},
 		{[]string{"loops", "-counts", "1,x"}, `"x" isn't a number of event loops`},
 		{[]string{"loops", "-messages", "20", "-size", "65536"}, "may not fit"},
+		{[]string{"loops", "-processes", "1"}, "1 processes at once"},
 		{[]string{"storm", "-sessions", "-target", "raw"}, "raw has no sessions"},
 		{[]string{"rows", "-subscribers", "0"}, "-subscribers 0"},
 		{[]string{"rows", "-clients", "2"}, "3 subscribers, 2 clients"},
