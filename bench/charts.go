@@ -118,16 +118,17 @@ func (r *IdleResult) Charts() []report.Chart {
 	for _, part := range []struct {
 		label string
 		bytes float64
+		text  func(float64) string
 		rank  report.Rank
 	}{
-		{"user", r.User, report.Own},
-		{"user, after a broadcast", r.UserSent, report.Own},
-		{"kernel, slab", r.Slab, report.Other},
-		{"kernel, buffers", r.Buffers, report.Other},
+		{"user", r.User, size, report.Own},
+		{"user, after a broadcast", r.UserSent, size, report.Own},
+		{"kernel, slab", r.Slab, ofMachine, report.Other},
+		{"kernel, buffers", r.Buffers, ofMachine, report.Other},
 	} {
 		b.Rows = append(b.Rows, report.Row{
 			Label: part.label, Rank: part.rank,
-			Values: []report.Value{{At: max(part.bytes, 0), Text: size(part.bytes)}},
+			Values: []report.Value{{At: max(part.bytes, 0), Text: part.text(part.bytes)}},
 		})
 	}
 	return []report.Chart{b}

@@ -14,7 +14,7 @@ func (c *ConnectionCosts) WriteTable(w io.Writer) error {
 	var t rows
 	t.add("target", "user/connection", "min–max", "kernel/connection", "CPU/handshake", "min–max", "connects/s", "failed")
 	for _, s := range c.Summary {
-		t.add(s.Target, s.User.figure(size), s.User.limitsAs(size), s.Kernel.figure(size), s.Handshake.figure(nsText), s.Handshake.limitsAs(nsText),
+		t.add(s.Target, s.User.figure(size), s.User.limitsAs(size), s.Kernel.figure(ofMachine), s.Handshake.figure(nsText), s.Handshake.limitsAs(nsText),
 			s.Connects.figure(whole), strconv.Itoa(s.Failures))
 	}
 	if err := t.write(w, tabwriter.AlignRight); err != nil {

@@ -55,6 +55,14 @@ func size(bytes float64) string {
 	return fmt.Sprintf("%.0f B", bytes)
 }
 
+// ofMachine is size for what the whole machine holds. Where that shrank, other work hides it.
+func ofMachine(bytes float64) string {
+	if bytes < 0 {
+		return "–"
+	}
+	return size(bytes)
+}
+
 func sends(perDelivery float64) string {
 	if perDelivery < 0 {
 		return "not counted"
@@ -120,7 +128,7 @@ func (r *IdleResult) WriteTable(w io.Writer) error {
 	t.add("resident idle", size(float64(r.Idle.Resident)))
 	t.add("after a broadcast", size(float64(r.Sent.Resident)))
 	t.add("user, per connection", fmt.Sprintf("%s; after a broadcast %s", size(r.User), size(r.UserSent)))
-	t.add("kernel, per connection", fmt.Sprintf("slab %s, buffers %s (both ends)", size(r.Slab), size(r.Buffers)))
+	t.add("kernel, per connection", fmt.Sprintf("slab %s, buffers %s (both ends)", ofMachine(r.Slab), ofMachine(r.Buffers)))
 	return t.write(w, 0)
 }
 
