@@ -144,10 +144,13 @@ func (s *session) phase(ctx context.Context, p *publisher, o *FanoutOptions, unt
 		defer cancel()
 		return errors.Join(ctx.Err(), p.control.flush(), p.drain(rest))
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrRate) {
 		return err
 	}
-	return p.drain(ctx)
+	if draining := p.drain(ctx); draining != nil {
+		return draining
+	}
+	return err
 }
 
 // interruptedPatience bounds the wait for messages that are on their way after Ctrl-C.

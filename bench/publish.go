@@ -13,6 +13,10 @@ import (
 // ErrStalled: messages were published, and for a while no client got any further.
 var ErrStalled = errors.New("deliveries have stalled")
 
+// ErrRate: messages come to the server so much later than they are due that it can't be said
+// to take that rate.
+var ErrRate = errors.New("the rate isn't taken")
+
 // publisher publishes stamped messages to a server and follows where the clients are.
 // Owned by one goroutine.
 type publisher struct {
@@ -38,13 +42,15 @@ type limit struct {
 	ended    func() bool // in place of these
 }
 
-func (l limit) reached(published uint64, began int64) bool {
+// reached is told how many messages were published, and at what time since the first the
+// next is: now with a window, when it is due with a rate.
+func (l limit) reached(published uint64, at int64) bool {
 	switch {
 	case l.ended != nil:
 		return l.ended()
 	case l.messages > 0 && published >= l.messages:
 		return true
-	case l.duration > 0 && now()-began >= int64(l.duration):
+	case l.duration > 0 && at >= int64(l.duration):
 		return true
 	}
 	return l.messages == 0 && l.duration == 0
@@ -60,8 +66,8 @@ func (p *publisher) stamp(published int64) {
 func (p *publisher) publishWindow(ctx context.Context, window int, until limit) error {
 	first, began := p.next, now()
 	p.moved = began
-	for !until.reached(p.next-first, began) {
-		for p.next-p.done() < uint64(window) && !until.reached(p.next-first, began) {
+	for !until.reached(p.next-first, now()-began) {
+		for p.next-p.done() < uint64(window) && !until.reached(p.next-first, now()-began) {
 			p.stamp(now())
 		}
 		if err := p.control.flush(); err != nil {
@@ -76,22 +82,30 @@ func (p *publisher) publishWindow(ctx context.Context, window int, until limit) 
 
 // publishRate publishes so many messages a second. Each is stamped with the time at which
 // it is due: when the publisher or the server's control connection is late, the latency
-// has it (no coordinated omission).
+// has it (no coordinated omission). So all that are due within a duration go out, however
+// long that takes, but for a lateness of more than stall, which ends it with ErrRate.
 func (p *publisher) publishRate(ctx context.Context, rate float64, until limit) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	exactTimers()
 	first, began := p.next, now()
 	p.moved = began
-	for !until.reached(p.next-first, began) {
+	for {
 		due := began + int64(float64(p.next-first)/rate*1e9)
+		if until.reached(p.next-first, due-began) {
+			return p.control.flush()
+		}
 		if err := p.awaitDue(ctx, due); err != nil {
 			return err
 		}
-		record(p.late, now()-due)
+		late := now() - due
+		if late > int64(p.stall) {
+			return errors.Join(fmt.Errorf("%w: %d messages went to the server in %v, where %g a second were due",
+				ErrRate, p.next-first, time.Duration(now()-began).Round(time.Millisecond), rate), p.control.flush())
+		}
+		record(p.late, late)
 		p.stamp(due)
 	}
-	return p.control.flush()
 }
 
 // flushAt bounds what is put together while messages are due faster than they are sent,
