@@ -72,7 +72,7 @@ func Compare(ctx context.Context, o CompareOptions) (*Comparison, error) {
 	if o.Base != "" && c.Base == "" {
 		return nil, fmt.Errorf("%w: the base %s isn't among the targets", ErrOptions, o.Base)
 	}
-	if err := o.validate(); err != nil {
+	if err := errors.Join(o.validate(), distinct(o.Targets)); err != nil {
 		return nil, err
 	}
 	o.defaults()
@@ -95,6 +95,16 @@ func Compare(ctx context.Context, o CompareOptions) (*Comparison, error) {
 	}
 	c.summarise(o.Targets)
 	return c, nil
+}
+
+// distinct makes sure that the results can be told apart.
+func distinct(targets []Target) error {
+	for i, t := range targets {
+		if slices.ContainsFunc(targets[:i], func(o Target) bool { return o.Name == t.Name }) {
+			return fmt.Errorf("%w: two targets are called %s; NAME=COMMAND gives another name", ErrOptions, t.Name)
+		}
+	}
+	return nil
 }
 
 func (c *Comparison) measure(ctx context.Context, round *Round, o FanoutOptions) {

@@ -13,9 +13,17 @@ func (r *RowsResult) WriteTable(w io.Writer) error {
 		load = fmt.Sprintf("%g messages a second", r.Rate)
 	}
 	var t rows
-	t.add("target", fmt.Sprintf("%s, cores %v, %d loops; load: %d workers, cores %v", r.Target, r.Cores.Server, r.Loops, r.Workers, r.Cores.Load))
+	server := fmt.Sprintf("%s, cores %v", r.Target, r.Cores.Server)
+	if r.Loops > 0 { // it was asked
+		server += fmt.Sprintf(", %d loops", r.Loops)
+	}
+	t.add("target", fmt.Sprintf("%s; load: %d workers, cores %v", server, r.Workers, r.Cores.Load))
 	t.add("load", fmt.Sprintf("%d clients, %d rows each, %d to a row, %d bytes, %s", r.Clients, r.RowsEach, r.Subscribers, r.Size, load))
 	t.add("outcome", outcomeOf(r.Failed, r.Interrupted, "every message at exactly its subscribers, once, in order"))
+	if r.Subscriptions == 0 {
+		t.add("subscribing", "not measured")
+		return t.write(w, 0)
+	}
 	t.add("subscribing", fmt.Sprintf("%d in %.2f s, %.0f a second, CPU %s each",
 		r.Subscriptions, r.SubscribeSeconds, float64(r.Subscriptions)/max(r.SubscribeSeconds, 1e-9), span(r.SubscribeCPU)))
 	if r.Subscribed.Resident > 0 {
@@ -50,7 +58,7 @@ func (r *RowsResult) phases() rows {
 		if p.Messages == 0 {
 			continue
 		}
-		late := "-"
+		late := "–"
 		if r.Rate > 0 {
 			late = span(p.Late.P99)
 		}

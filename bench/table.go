@@ -98,6 +98,10 @@ func (r *FanoutResult) WriteTable(w io.Writer) error {
 	t.add("target", fmt.Sprintf("%s, cores %v; load: %d workers, cores %v", r.Target, r.Cores.Server, r.Workers, r.Cores.Load))
 	t.add("load", fmt.Sprintf("%d clients, %d bytes, %s", r.Clients, r.Size, load))
 	t.add("outcome", outcome(r.Failed, r.Interrupted))
+	if r.Deliveries == 0 {
+		t.add("deliveries", "none were measured")
+		return t.write(w, 0)
+	}
 	t.add("messages", fmt.Sprintf("%d in %.2f s", r.Messages, r.Seconds))
 	t.add("deliveries", fmt.Sprintf("%d, %.0f a second", r.Deliveries, float64(r.Deliveries)/seconds))
 	t.add("CPU per delivery", fmt.Sprintf("%s (process %s, ksoftirqd %s)", span(r.PerDelivery), span(r.CPU.Process), span(r.CPU.Ksoftirqd)))

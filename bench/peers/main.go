@@ -3,6 +3,8 @@
 //
 // Usage: peers NAME -listen ADDRESS -control ADDRESS [-queue N]
 //
+// peers list prints the names, one a line.
+//
 // It prints "ready" on standard output when both addresses listen, and ends on SIGTERM.
 package main
 
@@ -64,7 +66,12 @@ func main() {
 
 // run serves as args say until SIGTERM or an interrupt, which is a nil error.
 func run(args []string, out io.Writer) error {
-	names := strings.Join(slices.Sorted(maps.Keys(targets)), ", ")
+	sorted := slices.Sorted(maps.Keys(targets))
+	names := strings.Join(sorted, ", ")
+	if len(args) == 1 && args[0] == "list" {
+		_, err := fmt.Fprintln(out, strings.Join(sorted, "\n"))
+		return err
+	}
 	if len(args) == 0 {
 		return fmt.Errorf("%w; NAME is one of %s", errUsage, names)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,7 +46,7 @@ type shared struct {
 func newFlags(name string, s streams) *shared {
 	f := &shared{set: flag.NewFlagSet("busbar-bench "+name, flag.ContinueOnError)}
 	f.set.SetOutput(s.out)
-	f.set.StringVar(&f.peers, "peers", "peers", "`program` that has the other servers in it (bench/peers)")
+	f.set.StringVar(&f.peers, "peers", "", "`program` that has the other servers in it (bench/peers); default peers, beside this program or in PATH")
 	f.set.IntVar(&f.loops, "loops", 0, "event loops of Busbar; 0: one for each of its cores")
 	f.set.IntVar(&f.clients, "clients", 1000, "connections")
 	f.set.IntVar(&f.workers, "workers", 0, "processes that hold them; 0: as many as descriptors and cores ask for")
@@ -93,6 +95,9 @@ func writable(flag, path string) error {
 	if path == "" {
 		return nil
 	}
+	if path == "-" {
+		return usagef("-%s -: a file, standard output has the table", flag)
+	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		return usagef("-%s %s: that is a folder", flag, path)
 	}
@@ -123,15 +128,42 @@ func (f *shared) resolve(name string) (bench.Target, error) {
 		return bench.Target{}, usagef("a target without a name")
 	}
 	if name != "busbar" {
-		if _, err := exec.LookPath(f.peers); err != nil {
-			return bench.Target{}, usagef("%s: -peers %s: there is no such program; (cd bench/peers && go build -o ../../bin/peers .) "+
-				"makes bin/peers", name, f.peers)
-		}
-		return bench.Target{Name: name, Command: []string{f.peers, name}}, nil
+		program, err := f.peerOf(name)
+		return bench.Target{Name: name, Command: []string{program, name}}, err
 	}
 	c, err := self(append([]string{"target", fmt.Sprintf("-loops=%d", f.loops)}, f.busbar...)...)
 	return bench.Target{Name: name, Command: c}, err
 }
+
+// peerOf finds the program that has the server of a name, and asks it whether it does.
+func (f *shared) peerOf(name string) (program string, err error) {
+	program = f.peers
+	if program == "" {
+		program = "peers"
+		if me, err := os.Executable(); err == nil {
+			if beside, err := exec.LookPath(filepath.Join(filepath.Dir(me), program)); err == nil {
+				program = beside
+			}
+		}
+	}
+	if _, err := exec.LookPath(program); err != nil {
+		return "", usagef("%s: -peers %s: there is no such program; (cd bench/peers && go build -o ../../bin/peers .) "+
+			"makes bin/peers", name, program)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), listPatience)
+	defer cancel()
+	list, err := exec.CommandContext(ctx, program, "list").Output() //nolint:gosec // what the user asked for
+	if err != nil {
+		return program, nil //nolint:nilerr // one that can't list its servers says so when they are started
+	}
+	if names := strings.Fields(string(list)); !slices.Contains(names, name) {
+		return "", usagef("%s has no server %q, only %s", program, name, strings.Join(names, ", "))
+	}
+	return program, nil
+}
+
+// listPatience is how long a program of peers may take to list them.
+const listPatience = 5 * time.Second
 
 // cores reads the two core flags and pins this process.
 func (f *shared) cores() (bench.Cores, error) {

@@ -113,6 +113,9 @@ func run(ctx context.Context, args []string, s streams) int {
 	case errors.As(err, &wrong) || errors.Is(err, bench.ErrOptions):
 		fmt.Fprintf(s.err, "busbar-bench: %v\n", err)
 		return exitUsage
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Fprintln(s.err, "busbar-bench: interrupted before anything was measured")
+		return exitOK
 	}
 	fmt.Fprintf(s.err, "busbar-bench: %v\n", err)
 	return exitFailure

@@ -125,6 +125,9 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"compare", "-targets", "busbar", "-base", "other"}, "the base other"},
 		{[]string{"fanout", "-target", "raw", "-peers", "/nowhere/peers"}, "there is no such program"},
 		{[]string{"fanout", "-json", "/nowhere/x.json"}, "-json /nowhere/x.json"},
+		{[]string{"fanout", "-json", "-"}, "-json -: a file"},
+		{[]string{"compare", "-targets", "busbar,busbar"}, "two targets are called busbar"},
+		{[]string{"fanout", "-target", "nosuch", "-peers", peersOf(t, "raw")}, "has no server \"nosuch\", only raw"},
 		{[]string{"fanout", "-html", os.TempDir()}, "that is a folder"},
 		{[]string{"fanout", "-clients", "90000000"}, "need as many descriptors"},
 		{[]string{"compare", "-rounds", "0"}, "-rounds 0"},
@@ -143,6 +146,26 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		if code != exitUsage || !strings.Contains(errs, test.want) || strings.Count(errs, "\n") != 1 || out != "" {
 			t.Errorf("%q: exit %d, %q, printed %q; want a line with %q", test.args, code, errs, out, test.want)
 		}
+	}
+}
+
+// peersOf is a program that says that it has these servers.
+func peersOf(t *testing.T, names string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "peers")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho "+names+"\n"), 0o700); err != nil { //nolint:gosec // it is run
+		t.Fatal(err)
+	}
+	return program
+}
+
+func TestInterruptedBeforeAnythingWasMeasured(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs strings.Builder
+	code := run(ctx, []string{"fanout", "-clients", "20"}, streams{strings.NewReader(""), &out, &errs})
+	if code != exitOK || !strings.Contains(errs.String(), "interrupted before anything was measured") || out.String() != "" {
+		t.Errorf("exit %d, %q, printed %q", code, errs.String(), out.String())
 	}
 }
 
