@@ -72,7 +72,7 @@ func (c *Comparison) Charts() []report.Chart {
 }
 
 func (c *Comparison) costChart() report.Bars {
-	note := fmt.Sprintf("%s. %s Less is better.", c.load(), medians(len(c.Rounds)))
+	note := fmt.Sprintf("%s. %s Less is better.", c.load(), medians(c.measured()))
 	b := report.Bars{Title: "CPU per delivery", Note: note}
 	for _, s := range c.Summary {
 		if c.Base == "" {
@@ -86,6 +86,14 @@ func (c *Comparison) costChart() report.Bars {
 	}
 	ascending(b.Rows)
 	return b
+}
+
+// measured is how many rounds have figures.
+func (c *Comparison) measured() (rounds int) {
+	for _, s := range c.Summary {
+		rounds = max(rounds, s.CPU.Rounds)
+	}
+	return rounds
 }
 
 // medians says what bars and whiskers are.
@@ -114,7 +122,7 @@ func (c *Comparison) splitChart() report.Bars {
 func (c *Comparison) latencyChart() report.Bars {
 	b := report.Bars{
 		Title: "Latency of delivery", Series: []string{"p50", "p99", "max"},
-		Note: fmt.Sprintf("%s. %s", c.load(), medians(len(c.Rounds))),
+		Note: fmt.Sprintf("%s. %s", c.load(), medians(c.measured())),
 	}
 	for _, s := range c.Summary {
 		row := report.Row{Label: s.Target, Total: "no round that counts"}

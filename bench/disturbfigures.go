@@ -25,6 +25,15 @@ func ofArrivals(f func(*Latency) int64) func(*DisturbRun) (float64, bool) {
 	return func(r *DisturbRun) (float64, bool) { return float64(f(&r.Upgrades)), r.Upgrades.Count > 0 }
 }
 
+// aboveNoise is span for a difference of two runs. One below nothing says that the machine
+// changed by more than what was to be measured.
+func aboveNoise(ns float64) string {
+	if ns <= 0 {
+		return "–"
+	}
+	return span(ns)
+}
+
 var disturbFigures = []disturbFigure{
 	{name: "cpu_per_delivery_ns", title: "CPU per delivery", text: span[float64], ratio: true,
 		of: always(func(r *DisturbRun) float64 { return r.PerDelivery })},
@@ -42,7 +51,7 @@ var disturbFigures = []disturbFigure{
 		of: always(func(r *DisturbRun) float64 { return float64(r.Growth) })},
 	{name: "memory_peak", title: "resident peak", text: size, ratio: true,
 		of: always(func(r *DisturbRun) float64 { return float64(r.Peak) })},
-	{name: "cpu_per_arrival_ns", title: "CPU per arrival", text: span[float64], rounds: (*DisturbRound).PerArrival},
+	{name: "cpu_per_arrival_ns", title: "CPU per arrival", text: aboveNoise, rounds: (*DisturbRound).PerArrival},
 	{name: "upgrades_per_second", title: "upgrades a second", text: whole,
 		of: func(r *DisturbRun) (float64, bool) { return r.Came, r.Came > 0 }},
 	{name: "upgrade_p50_ns", title: "upgrade p50", text: span[float64], of: ofArrivals(func(l *Latency) int64 { return l.P50 })},

@@ -36,6 +36,10 @@ func (r *DisturbResult) WriteTable(w io.Writer) error {
 			t.add(f.title, s.With.figure(f.text))
 		}
 	}
+	if len(t) == 1 {
+		_, err := fmt.Fprintln(w, "nothing else was measured")
+		return err
+	}
 	return t.write(w, tabwriter.AlignRight)
 }
 
@@ -57,7 +61,7 @@ func (r *DisturbResult) head() (t rows) {
 		t.add("stopped reading", total.Stalled.String())
 	}
 	if first.Churn > 0 {
-		t.add("came and left", fmt.Sprintf("%d came, %d left; %g a second were asked for", total.Churn.Came, total.Churn.Left, first.Churn))
+		t.add("came and left", fmt.Sprintf("%d came, %d left, in all rounds; %g a second were asked for", total.Churn.Came, total.Churn.Left, first.Churn))
 		t.add("at the end", r.atEnd())
 	}
 	if first.Storm > 0 {
