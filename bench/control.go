@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -46,9 +47,18 @@ type LoopCounts struct {
 	Unwanted uint64 `json:"unwanted"` // messages to a row that none of its clients had
 }
 
+// ListenControl listens at a target's control address. Neither end asks whether the other is
+// still there: a machine that a million clients keep busy may take minutes to answer, and a
+// process that ends ends its connection.
+func ListenControl(ctx context.Context, address string) (net.Listener, error) {
+	l := net.ListenConfig{KeepAlive: -1}
+	return l.Listen(ctx, "tcp", address)
+}
+
 // DialControl connects to a target's control address.
 func DialControl(address string) (*Control, error) {
-	conn, err := net.DialTimeout("tcp", address, controlPatience)
+	d := net.Dialer{Timeout: controlPatience, KeepAlive: -1}
+	conn, err := d.Dial("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to a target's control address: %w", err)
 	}

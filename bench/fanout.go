@@ -180,5 +180,6 @@ func (s *session) conclude(r *FanoutResult, p *publisher, trouble error) error {
 	}
 	r.Memory, err = readMemory(s.server.pid())
 	r.judge(trouble)
+	r.Failed = s.explained(r.Failed)
 	return err
 }

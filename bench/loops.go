@@ -17,7 +17,8 @@ type LoopsOptions struct {
 	Messages int      // measured in each run, one at a time. What a socket buffers unread has to hold them
 	Rounds   int
 	// Processes, 2 or more, are also measured: so many of the first target at once, each on a
-	// core of its own, where there are so many, with its part of the clients. They share
+	// core of its own, where there are so many, with its part of the clients, and in step, as
+	// loops are: the next message goes out when all have sent the one before. They share
 	// nothing, so this is what the cores of the machine give together; 0: not measured.
 	Processes int
 }
@@ -149,7 +150,7 @@ func loopsRun(ctx context.Context, servers []FanoutOptions) (seconds float64, er
 		if err := s.connectAll(ctx); err != nil {
 			return 0, err
 		}
-		running[i] = &loopsServer{s, s.publisher(o.mixture()), o.Messages}
+		running[i] = &loopsServer{session: s, publisher: s.publisher(o.mixture()), messages: o.Messages}
 		if err := s.warmUp(ctx, running[i].publisher, o); err != nil {
 			return 0, err
 		}
@@ -171,6 +172,7 @@ type loopsServer struct {
 	*session
 	publisher *publisher
 	messages  int
+	due       int64 // deliveries when it has sent what was published
 }
 
 // check has the clients read what they were sent.
@@ -185,45 +187,47 @@ func (r *loopsServer) check(ctx context.Context) error {
 	return err
 }
 
-// whileStopped has every server publish its messages while no worker of any runs.
+// whileStopped has messages go out one at a time, to the clients of all servers at once, each
+// when the servers say that they have sent the one before it, and no worker runs meanwhile.
 func whileStopped(ctx context.Context, running []*loopsServer) (time.Duration, error) {
 	for _, r := range running {
 		if err := r.load.signal(syscall.SIGSTOP); err != nil {
 			return 0, err
 		}
 		defer func() { _ = r.load.signal(syscall.SIGCONT) }()
+		before, err := r.server.control.Stats()
+		if err != nil {
+			return 0, err
+		}
+		r.due = before.Deliveries
 	}
+	first := running[0]
 	failed := make(chan error, len(running))
 	began := now()
-	for _, r := range running {
-		go func() { failed <- r.deliver(ctx) }()
+	for i := range first.messages {
+		for _, r := range running {
+			go func() { failed <- r.deliver(ctx) }()
+		}
+		var err error
+		for range running {
+			err = errors.Join(err, <-failed)
+		}
+		if err != nil {
+			return 0, err
+		}
+		first.opts.Progress("measuring", int64(i+1), int64(first.messages))
 	}
-	var err error
-	for range running {
-		err = errors.Join(err, <-failed)
-	}
-	return time.Duration(now() - began), err
+	return time.Duration(now() - began), nil
 }
 
-// deliver publishes messages one at a time, each when the server says that it has sent
-// the one before it to all.
+// deliver publishes a message and waits until the server has sent it.
 func (r *loopsServer) deliver(ctx context.Context) error {
-	before, err := r.server.control.Stats()
-	if err != nil {
+	r.publisher.stamp(now())
+	if err := r.server.control.flush(); err != nil {
 		return err
 	}
-	for i := range r.messages {
-		r.publisher.stamp(now())
-		if err := r.server.control.flush(); err != nil {
-			return err
-		}
-		due := before.Deliveries + int64((i+1)*r.opts.Load.Clients)
-		if err := r.awaitSent(ctx, due); err != nil {
-			return err
-		}
-		r.opts.Progress("measuring", int64(i+1), int64(r.messages))
-	}
-	return nil
+	r.due += int64(r.opts.Load.Clients)
+	return r.awaitSent(ctx, r.due)
 }
 
 // awaitSent asks the server every 200 µs how many deliveries it has made; a message takes

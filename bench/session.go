@@ -61,6 +61,14 @@ func (s *session) publisher(sizes Mixture) *publisher {
 	}
 }
 
+// explained is a failure with what the server wrote, which may say why.
+func (s *session) explained(failed string) string {
+	if failed == "" {
+		return ""
+	}
+	return failed + s.server.errors.suffix()
+}
+
 // close ends the connections, the server, and the network between them.
 func (s *session) close() error {
 	s.load.Close()

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -87,7 +88,9 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("listening for clients: %w", err)
 	}
-	control, err := net.Listen("tcp", o.control)
+	// Nobody asks whether the bench is still there: a busy machine may take minutes to answer.
+	quiet := net.ListenConfig{KeepAlive: -1}
+	control, err := quiet.Listen(context.Background(), "tcp", o.control)
 	if err != nil {
 		return fmt.Errorf("listening for the control connection: %w", err)
 	}

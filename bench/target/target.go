@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os/signal"
 	"syscall"
 	"time"
 
+	"github.com/busbar-ws/busbar/bench"
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
@@ -96,7 +96,7 @@ func serve(ctx context.Context, control string, o hub.Options, ready func()) err
 		defer cancel()
 		_ = h.Shutdown(ctx) // who hasn't left is cut off
 	}()
-	l, err := net.Listen("tcp", control)
+	l, err := bench.ListenControl(ctx, control)
 	if err != nil {
 		return fmt.Errorf("listening for the bench: %w", err)
 	}
