@@ -48,7 +48,7 @@ type LoopCounts struct {
 }
 
 // ListenControl listens at a target's control address. Neither end asks whether the other is
-// still there: a machine that a million clients keep busy may take minutes to answer, and a
+// still there: a machine that very many clients keep busy may take minutes to answer, and a
 // process that ends ends its connection.
 func ListenControl(ctx context.Context, address string) (net.Listener, error) {
 	l := net.ListenConfig{KeepAlive: -1}

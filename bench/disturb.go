@@ -159,6 +159,7 @@ func (r *DisturbResult) measure(ctx context.Context, o DisturbOptions, name stri
 	if err != nil {
 		return nil, fmt.Errorf("%s, %s: %s%w%s", r.Scenario, r.Target, name, err, s.server.errors.suffix())
 	}
+	run.Failed = s.explained(run.Failed)
 	r.Interrupted = r.Interrupted || run.Interrupted
 	if run.Failed != "" && r.Failed == "" {
 		r.Failed = name + run.Failed

@@ -73,6 +73,7 @@ func Fanout(ctx context.Context, o FanoutOptions) (*FanoutResult, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fanout, %s: %w%s", o.Target.Name, err, s.server.errors.suffix())
 	}
+	r.Failed = s.explained(r.Failed)
 	return r, nil
 }
 
@@ -180,6 +181,5 @@ func (s *session) conclude(r *FanoutResult, p *publisher, trouble error) error {
 	}
 	r.Memory, err = readMemory(s.server.pid())
 	r.judge(trouble)
-	r.Failed = s.explained(r.Failed)
 	return err
 }

@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +53,9 @@ func TestClientsThatAreLeftOutFailTheRun(t *testing.T) {
 	ended := against(t, "end")
 	if ended.Report.Ended != 1 || ended.Report.Lost != 14 || ended.Failed == "" {
 		t.Errorf("a connection ended: %v, failed: %q", ended.Report.Faults, ended.Failed)
+	}
+	if !strings.Contains(ended.Failed, "it wrote: a client is unwanted") {
+		t.Errorf("the failure doesn't say what the server wrote: %q", ended.Failed)
 	}
 	silent := against(t, "silence")
 	if silent.Report.Ended != 0 || silent.Report.Lost != 4 || silent.Failed == "" {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -135,6 +136,7 @@ func (s *faultyServer) mistreat(conn net.Conn, payload []byte) {
 	case s.fault == "shorten":
 		s.send(conn, payload[:len(payload)-1])
 	case s.fault == "end":
+		fmt.Fprintln(os.Stderr, "a client is unwanted")
 		_ = conn.Close()
 	default:
 		s.send(conn, payload)

@@ -110,7 +110,7 @@ func (s *session) idleBroadcast(ctx context.Context, o *IdleOptions, r *IdleResu
 	case r.Report.Deliveries != uint64(r.Clients):
 		r.Failed = fmt.Sprintf("%d of %d clients got the message", r.Report.Deliveries, r.Clients)
 	}
-	r.Failed = s.explained(r.Failed)
+	r.Failed = s.explained(r.Failed) // here, because it is printed before the connections are ended
 	return nil
 }
 

@@ -53,7 +53,7 @@ func (r *loopsServer) check(ctx context.Context) error {
 	}
 	report, _, _, err := r.load.Finish(ctx, r.publisher.next)
 	if err == nil && report.Any() {
-		err = fmt.Errorf("of %d clients: %s; %s", r.opts.Load.Clients, report.Faults, report.Error)
+		err = fmt.Errorf("of %d clients: %s; %s%s", r.opts.Load.Clients, report.Faults, report.Error, r.server.errors.suffix())
 	}
 	return err
 }

@@ -34,6 +34,7 @@ func Presence(ctx context.Context, o PresenceOptions) (*PresenceResult, error) {
 	if err != nil {
 		return nil, fmt.Errorf("presence, %s: %w%s", o.Target.Name, err, s.server.errors.suffix())
 	}
+	run.r.Failed = s.explained(run.r.Failed)
 	return run.r, nil
 }
 

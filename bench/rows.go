@@ -74,6 +74,7 @@ func Rows(ctx context.Context, o RowsOptions) (*RowsResult, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rows, %s: %w%s", o.Target.Name, err, s.server.errors.suffix())
 	}
+	run.r.Failed = s.explained(run.r.Failed)
 	return run.r, nil
 }
 

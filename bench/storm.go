@@ -39,6 +39,7 @@ func Storm(ctx context.Context, o Options) (*StormResult, error) {
 	if err != nil {
 		return nil, fmt.Errorf("storm, %s: %w%s", o.Target.Name, err, s.server.errors.suffix())
 	}
+	r.Failed = s.explained(r.Failed)
 	return r, nil
 }
 

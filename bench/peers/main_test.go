@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -16,6 +19,16 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Exit(m.Run())
+}
+
+func TestListNamesEveryTarget(t *testing.T) {
+	var out bytes.Buffer
+	if err := run([]string{"list"}, &out); err != nil {
+		t.Fatal(err)
+	}
+	if names := strings.Fields(out.String()); !slices.Equal(names, slices.Sorted(maps.Keys(targets))) {
+		t.Errorf("listed: %q", names)
+	}
 }
 
 func TestCommandLineRefused(t *testing.T) {

@@ -19,8 +19,8 @@ import (
 	"github.com/busbar-ws/busbar/internal/auth"
 )
 
-// everyone lets all clients in as one guest, from memory: a token that was asked for
-// before costs the same.
+// everyone lets all clients in from memory, which a token that was asked for before costs
+// too. They share one identity, and are strangers to each other.
 type everyone struct{ hub.Identity }
 
 // Cached always knows.
@@ -77,7 +77,8 @@ func Main(args []string, out, errs io.Writer) error {
 		defer table.Close()
 		guard = table
 	}
-	// The bench's clients are one user at a few addresses, and stand for strangers.
+	// The bench's clients come from a few addresses, with sessions as one user, and stand for
+	// strangers.
 	strangers := hub.Rates{PerUser: -1, PerAddress: -1}
 	return serve(ctx, *control, hub.Options{Auth: guard, Loops: o, Rates: strangers, Logger: slog.New(slog.DiscardHandler), Snapshots: emptyRow},
 		func() { fmt.Fprintln(out, "ready") })

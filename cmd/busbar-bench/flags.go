@@ -51,7 +51,7 @@ func newFlags(name string, s streams) *shared {
 	f.set.IntVar(&f.clients, "clients", 1000, "connections")
 	f.set.IntVar(&f.workers, "workers", 0, "processes that hold them; 0: as many as descriptors and cores ask for")
 	f.set.IntVar(&f.pace, "pace", 128, "connections that a worker may have under way at once")
-	f.set.DurationVar(&f.stall, "stall", 10*time.Second, "give up when nothing was connected, or no message came to its last client, for so long")
+	f.set.DurationVar(&f.stall, "stall", 10*time.Second, "give up when nothing was connected, or no message came to its last client, for so long, or when one goes out so much later than -rate has it due")
 	f.set.BoolVar(&f.netns, "netns", false, "connect from a network namespace of their own, through a veth pair that the bench makes and removes; needs root and iproute2")
 	f.set.StringVar(&f.serverCores, "server-cores", "auto", "`cores` of the server, such as 0 or 0-1; auto: the first; none: not pinned")
 	f.set.StringVar(&f.loadCores, "load-cores", "auto", "`cores` of the load; auto: all but the first; none: not pinned")
@@ -152,7 +152,9 @@ func (f *shared) peerOf(name string) (program string, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), listPatience)
 	defer cancel()
-	list, err := exec.CommandContext(ctx, program, "list").Output() //nolint:gosec // what the user asked for
+	ask := exec.CommandContext(ctx, program, "list") //nolint:gosec // what the user asked for
+	ask.WaitDelay = time.Second                      // for what the program has started, and left
+	list, err := ask.Output()
 	if err != nil {
 		return program, nil //nolint:nilerr // one that can't list its servers says so when they are started
 	}

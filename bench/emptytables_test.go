@@ -1,0 +1,39 @@
+package bench
+
+import (
+	"io"
+	"strings"
+	"testing"
+)
+
+// A run that was interrupted or failed before it had figures shows none, rather than zeros.
+func TestTablesWithoutFigures(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		result interface{ WriteTable(w io.Writer) error }
+		want   string
+		absent string
+	}{
+		{"fanout", &FanoutResult{Interrupted: true}, "none were measured", "CPU per delivery"},
+		{"rows", &RowsResult{Interrupted: true}, "not measured", "0 loops"},
+		{"mixed", &DisturbResult{Scenario: "mixed", Interrupted: true, Rounds: []DisturbRound{{With: &DisturbRun{}}}},
+			"nothing else was measured", "delivery p50"},
+	} {
+		var b strings.Builder
+		if err := test.result.WriteTable(&b); err != nil {
+			t.Fatal(err)
+		}
+		if text := b.String(); !strings.Contains(text, test.want) || !strings.Contains(text, "interrupted") || strings.Contains(text, test.absent) {
+			t.Errorf("%s: want %q and no %q in\n%s", test.name, test.want, test.absent, text)
+		}
+	}
+}
+
+func TestDifferencesBelowNothing(t *testing.T) {
+	if text := aboveNoise(-8e6); text != "–" {
+		t.Errorf("below nothing: %q", text)
+	}
+	if text := aboveNoise(8e6); text != span(8e6) {
+		t.Errorf("8 ms: %q", text)
+	}
+}
