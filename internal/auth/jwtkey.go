@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -70,10 +71,10 @@ func readKey(path string) (key, error) {
 // readSecret refuses public keys in other clothes: as an HMAC secret, a thing that
 // everyone may know would let everyone sign.
 func readSecret(b []byte) (key, error) {
-	whole := b
+	der := startsWithDER(b) // before a key's last bytes pass for a line end
 	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
 	switch {
-	case isDER(whole) || isDER(b): // a key's last byte may look like a line end
+	case der:
 		return key{}, errors.New("it is a binary (DER) public key; convert it to PEM")
 	case bytes.HasPrefix(b, []byte("ssh-")), bytes.HasPrefix(b, []byte("ecdsa-")):
 		return key{}, errors.New("it is an SSH key; a PEM public key or a secret is needed")
@@ -85,10 +86,16 @@ func readSecret(b []byte) (key, error) {
 	return key{b, hmacAlgs}, nil
 }
 
-func isDER(b []byte) bool {
-	_, notKey := x509.ParsePKIXPublicKey(b)
-	_, notRSA := x509.ParsePKCS1PublicKey(b)
-	_, notCert := x509.ParseCertificate(b)
+// startsWithDER finds a binary public key by the length that it states itself, whatever
+// an editor has put behind it.
+func startsWithDER(b []byte) bool {
+	var first asn1.RawValue
+	if _, err := asn1.Unmarshal(b, &first); err != nil {
+		return false
+	}
+	_, notKey := x509.ParsePKIXPublicKey(first.FullBytes)
+	_, notRSA := x509.ParsePKCS1PublicKey(first.FullBytes)
+	_, notCert := x509.ParseCertificate(first.FullBytes)
 	return notKey == nil || notRSA == nil || notCert == nil
 }
 
