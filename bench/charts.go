@@ -120,12 +120,16 @@ func (r *IdleResult) Charts() []report.Chart {
 		bytes float64
 		text  func(float64) string
 		rank  report.Rank
+		sent  bool // known only when a message went out
 	}{
-		{"user", r.User, size, report.Own},
-		{"user, after a broadcast", r.UserSent, size, report.Own},
-		{"kernel, slab", r.Slab, ofMachine, report.Other},
-		{"kernel, buffers", r.Buffers, ofMachine, report.Other},
+		{"user", r.User, size, report.Own, false},
+		{"user, after a broadcast", r.UserSent, size, report.Own, true},
+		{"kernel, slab", r.Slab, ofMachine, report.Other, false},
+		{"kernel, buffers", r.Buffers, ofMachine, report.Other, false},
 	} {
+		if part.sent && !r.broadcast() {
+			continue
+		}
 		b.Rows = append(b.Rows, report.Row{
 			Label: part.label, Rank: part.rank,
 			Values: []report.Value{{At: max(part.bytes, 0), Text: part.text(part.bytes)}},

@@ -119,7 +119,7 @@ func TestChartsOfSingleRuns(t *testing.T) {
 	if charts := new(FanoutResult).Charts(); charts != nil {
 		t.Errorf("without deliveries: %v", charts)
 	}
-	idle := &IdleResult{Target: "busbar", User: 600, UserSent: 700, Slab: -5, Buffers: 20480}
+	idle := &IdleResult{Target: "busbar", User: 600, UserSent: 700, Sent: Memory{Source: "status"}, Slab: -5, Buffers: 20480}
 	expect(t, idle.Charts()[0].(report.Bars), "user | 600 B", "user, after a broadcast | 700 B", "kernel, slab | –", "kernel, buffers | 20.0 KiB")
 	storm := &StormResult{Target: "raw", Clients: 2, CPU: CPU{Process: 8, System: 1, Ksoftirqd: 2}}
 	expect(t, storm.Charts()[1].(report.Bars), "raw | 0 ns | 4 ns | 1 ns | 5 ns")

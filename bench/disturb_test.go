@@ -68,6 +68,9 @@ func TestStalledClientsAreDisconnectedAndTheOthersHaveEverything(t *testing.T) {
 			t.Errorf("%q isn't in\n%s", want, table.String())
 		}
 	}
+	if strings.Contains(table.String(), "takes a longer run") {
+		t.Errorf("clients that were disconnected weren't noticed:\n%s", table.String())
+	}
 }
 
 func TestStalledClientsLoseTheOldestMessagesAndAreTold(t *testing.T) {

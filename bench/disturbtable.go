@@ -91,6 +91,10 @@ func (r *DisturbResult) atEnd() string {
 
 // String says what became of the clients that stopped reading, in one line.
 func (s Stalled) String() string {
+	unseen := ""
+	if s.CaughtUp == s.Clients && s.Told+s.Gapped+s.Lost == 0 {
+		unseen = "; all that they had coming waited for them: for a server to notice takes a longer run, or more bytes a second"
+	}
 	return fmt.Sprintf("%d: %d were disconnected (%d had a Close frame), %d were told of a loss, %d lost %d messages, %d caught up, %d didn't",
-		s.Clients, s.Disconnected, s.Closed, s.Told, s.Gapped, s.Lost, s.CaughtUp, s.Behind)
+		s.Clients, s.Disconnected, s.Closed, s.Told, s.Gapped, s.Lost, s.CaughtUp, s.Behind) + unseen
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // faultyServer is a target that does to its third client what its fault says, once, at
-// message 10 and after.
+// message 10 and after; mute is from the first one on.
 type faultyServer struct {
 	fault string
 	mu    sync.Mutex
@@ -120,7 +120,7 @@ func (s *faultyServer) send(conn net.Conn, payload []byte) {
 func (s *faultyServer) mistreat(conn net.Conn, payload []byte) {
 	seq := binary.BigEndian.Uint64(payload)
 	switch {
-	case s.fault == "silence" && seq >= faultyMessage:
+	case s.fault == "silence" && seq >= faultyMessage, s.fault == "mute":
 	case seq != faultyMessage:
 		s.send(conn, payload)
 		if s.held != nil {

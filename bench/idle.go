@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -25,9 +26,9 @@ type IdleResult struct {
 	Connect  float64 `json:"connect_seconds"`               // until all were
 	Before   Memory  `json:"before"`                        // the server alone
 	Idle     Memory  `json:"idle"`                          // with all connections
-	Sent     Memory  `json:"broadcast"`                     // after a message to all of them
+	Sent     Memory  `json:"broadcast"`                     // after a message to all of them; without a Source: there was none
 	User     float64 `json:"user_per_connection"`           // growth of Resident
-	UserSent float64 `json:"user_per_connection_broadcast"` // the same after the message
+	UserSent float64 `json:"user_per_connection_broadcast"` // the same after the message, 0 without one
 	Slab     float64 `json:"kernel_slab_per_connection"`    // of both ends
 	Buffers  float64 `json:"kernel_buffers_per_connection"` // of both ends
 
@@ -36,7 +37,7 @@ type IdleResult struct {
 	Report Report `json:"report"`
 	Failed string `json:"failed,omitempty"`
 
-	Interrupted bool `json:"interrupted,omitempty"` // before it had settled
+	Interrupted bool `json:"interrupted,omitempty"` // before it had settled, or all had the message
 }
 
 // Idle measures the memory of connections that do nothing, and whether a message reaches
@@ -79,32 +80,45 @@ func (s *session) idle(ctx context.Context, o *IdleOptions) (*IdleResult, error)
 	if r.Idle, err = readMemory(s.server.pid()); err != nil {
 		return nil, err
 	}
-	return r, s.idleBroadcast(context.WithoutCancel(ctx), o, r)
+	n := float64(r.Clients)
+	r.User = float64(r.Idle.minus(r.Before).Resident) / n
+	r.Slab = float64(r.Idle.minus(r.Before).Slab) / n
+	r.Buffers = float64(r.Idle.minus(r.Before).SocketBuffers) / n
+	if r.Interrupted {
+		return r, nil
+	}
+	return r, s.idleBroadcast(ctx, o, r)
 }
 
-// idleBroadcast sends one message to all and completes the result.
+// idleBroadcast sends one message to all and completes the result. Ctrl-C ends the wait for
+// it: a million may take a while.
 func (s *session) idleBroadcast(ctx context.Context, o *IdleOptions, r *IdleResult) error {
 	o.Progress("one message to all", 0, 0)
 	p := s.publisher(Mixture{{Size: 128, Weight: 1}})
-	if err := s.load.run(ctx, p.sizes, 0); err != nil {
+	if err := s.load.run(context.WithoutCancel(ctx), p.sizes, 0); err != nil {
 		return err
 	}
 	trouble := p.publishWindow(ctx, 1, limit{messages: 1})
+	end := p.next
+	if r.Interrupted = errors.Is(trouble, context.Canceled); r.Interrupted {
+		end = s.load.Done() // what is still on its way isn't lost
+	}
 	var err error
 	if r.Sent, err = readMemory(s.server.pid()); err != nil {
 		return err
 	}
-	if r.Report, r.Delivery, err = s.books(p.next); err != nil {
+	if r.Report, r.Delivery, err = s.books(end); err != nil {
 		return err
 	}
-	n := float64(r.Clients)
-	r.User = float64(r.Idle.minus(r.Before).Resident) / n
-	r.UserSent = float64(r.Sent.minus(r.Before).Resident) / n
-	r.Slab = float64(r.Idle.minus(r.Before).Slab) / n
-	r.Buffers = float64(r.Idle.minus(r.Before).SocketBuffers) / n
+	if r.Interrupted {
+		r.Sent = Memory{} // of a message that some have
+	} else {
+		r.UserSent = float64(r.Sent.minus(r.Before).Resident) / float64(r.Clients)
+	}
 	switch {
 	case r.Report.Any():
 		r.Failed = fmt.Sprintf("of %d clients: %s; %s", r.Clients, r.Report.Faults, r.Report.Error)
+	case r.Interrupted:
 	case trouble != nil:
 		r.Failed = trouble.Error()
 	case r.Report.Deliveries != uint64(r.Clients):
@@ -113,6 +127,9 @@ func (s *session) idleBroadcast(ctx context.Context, o *IdleOptions, r *IdleResu
 	r.Failed = s.explained(r.Failed) // here, because it is printed before the connections are ended
 	return nil
 }
+
+// broadcast is whether a message went to all, and what they held then was looked at.
+func (r *IdleResult) broadcast() bool { return r.Sent.Source != "" }
 
 // books closes a run and returns what the clients have seen, and the latencies.
 func (s *session) books(end uint64) (Report, Latency, error) {

@@ -1,12 +1,14 @@
 package bench_test
 
 import (
+	"context"
 	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/report"
 )
 
 func TestIdle(t *testing.T) {
@@ -29,6 +31,40 @@ func TestIdle(t *testing.T) {
 	}
 	if r.Before.Resident <= 0 || r.User <= 0 || r.Idle.Slab <= 0 {
 		t.Errorf("memory before %+v, idle %+v, per connection %v", r.Before, r.Idle, r.User)
+	}
+}
+
+// Ctrl-C ends the wait for a client that doesn't get the message, or leaves it out when it
+// comes before. What idle connections hold has been measured.
+func TestInterruptedIdleHasAResult(t *testing.T) {
+	for _, during := range []string{"settling", "one message to all"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		o := bench.IdleOptions{Options: options(t, 5), Settle: time.Hour}
+		if during != "settling" {
+			o.Settle = time.Millisecond
+		}
+		o.Stall = time.Hour
+		o.Target = bench.Target{Name: "mute", Command: process(t, "faulty", "-fault", "mute")}
+		o.Progress = func(phase string, _, _ int64) {
+			if phase == during {
+				cancel()
+			}
+		}
+		r, err := bench.Idle(ctx, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Interrupted || r.Failed != "" || r.Idle.Resident <= 0 || r.Report.Deliveries == 5 {
+			t.Errorf("%s: interrupted: %v, failed: %q, %d B resident, %d deliveries", during, r.Interrupted, r.Failed, r.Idle.Resident, r.Report.Deliveries)
+		}
+		var table strings.Builder
+		if err := r.WriteTable(&table); err != nil || !strings.Contains(table.String(), "interrupted") || strings.Contains(table.String(), "broadcast") {
+			t.Errorf("%s: %v, printed %s", during, err, table.String())
+		}
+		if len(r.Charts()[0].(report.Bars).Rows) != 3 {
+			t.Errorf("%s: a chart of a broadcast that wasn't", during)
+		}
 	}
 }
 

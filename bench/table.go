@@ -127,11 +127,17 @@ func (r *IdleResult) WriteTable(w io.Writer) error {
 	t.add("clients", fmt.Sprint(r.Clients))
 	t.add("outcome", outcome(r.Failed, r.Interrupted))
 	t.add("connected in", span(r.Connect*1e9))
-	t.latency("delivery of a message to all", r.Delivery)
+	if r.broadcast() {
+		t.latency("delivery of a message to all", r.Delivery)
+	}
 	t.add("resident before", fmt.Sprintf("%s (%s)", size(float64(r.Before.Resident)), r.Before.Source))
 	t.add("resident idle", size(float64(r.Idle.Resident)))
-	t.add("after a broadcast", size(float64(r.Sent.Resident)))
-	t.add("user, per connection", fmt.Sprintf("%s; after a broadcast %s", size(r.User), size(r.UserSent)))
+	user := size(r.User)
+	if r.broadcast() {
+		t.add("after a broadcast", size(float64(r.Sent.Resident)))
+		user += "; after a broadcast " + size(r.UserSent)
+	}
+	t.add("user, per connection", user)
 	t.add("kernel, per connection", fmt.Sprintf("slab %s, buffers %s (both ends)", ofMachine(r.Slab), ofMachine(r.Buffers)))
 	return t.write(w, 0)
 }

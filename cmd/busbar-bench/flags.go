@@ -84,10 +84,19 @@ func (f *shared) parse(args []string) error {
 	if f.clients < 1 || f.workers < 0 || f.pace < 1 || f.loops < 0 {
 		return usagef("-clients and -pace must be at least 1, -workers and -loops at least 0")
 	}
+	if rate := f.set.Lookup("rate"); f.given("window") && rate != nil && rate.Value.String() != "0" {
+		return usagef("-window has no meaning at a rate, and -rate is %v here; -rate 0 would go with it", rate.Value)
+	}
 	if f.stall <= 0 {
 		return usagef("-stall %v: it must be above 0", f.stall)
 	}
 	return nil
+}
+
+// given is whether a flag is on the command line.
+func (f *shared) given(name string) (yes bool) {
+	f.set.Visit(func(v *flag.Flag) { yes = yes || v.Name == name })
+	return yes
 }
 
 // writable looks at where a result is to go before it has been measured.

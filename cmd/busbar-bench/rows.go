@@ -7,6 +7,9 @@ import (
 	"github.com/busbar-ws/busbar/bench"
 )
 
+// mostRows is the default of hub.Options.MaxSubscriptions, which the target has.
+const mostRows = 10_000
+
 func rows(ctx context.Context, args []string, s streams) error {
 	f := newFlags("rows", s)
 	f.oneTarget()
@@ -19,6 +22,9 @@ func rows(ctx context.Context, args []string, s streams) error {
 	}
 	if *each < 1 || *subscribers < 1 {
 		return usagef("-rows %d, -subscribers %d: both at least 1", *each, *subscribers)
+	}
+	if f.target == "busbar" && *each > mostRows {
+		return usagef("-rows %d: Busbar lets a client subscribe to %d", *each, mostRows)
 	}
 	b := newBar(s.err)
 	o, err := f.options(b)

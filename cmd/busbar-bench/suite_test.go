@@ -89,10 +89,11 @@ func TestInterruptedSuiteLeavesREADMEAlone(t *testing.T) {
 }
 
 func TestMistakesOfASuite(t *testing.T) {
+	all := peersOf(t, "raw raw-batch nbio gws gorilla centrifuge coder seedlike")
 	for want, args := range map[string][]string{
 		"needs -docs":         {"-readme", "README.md"},
 		"-readme: main.go":    {"-readme", "main.go", "-docs", "docs"},
-		"it would take about": {"-within", "10s", "-peers", os.Args[0]},
+		"it would take about": {"-within", "10s", "-peers", all},
 		"without a name":      {"-targets", ""},
 	} {
 		code, out, errs := try(t, append([]string{"suite"}, args...)...)
