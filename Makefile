@@ -1,12 +1,12 @@
 # Every target is a script in scripts/ that can be run by hand. Variables that they
 # read, from the environment or after make: FUZZTIME, FUZZ, TEST_TIMEOUT, HEAVY_PKGS, HEAVY_TAGS,
 # STATICCHECK_VERSION, BENCH, BENCHTIME, ROUNDS, DURATION, CLIENTS, DOCS, README, TAGS,
-# VERSION, CONNECTIONS, GUEST, PING_INTERVAL, ARGS.
+# VERSION, CONNECTIONS, GUEST, PING_INTERVAL, TARGETS, MESSAGES, WINDOW, ARGS.
 
-.PHONY: help test lint vet race heavy fuzz soak chaos bench scale microbench build run clean
+.PHONY: help test lint vet race heavy fuzz soak chaos bench scale instructions microbench build run clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 test: ## everything that has to hold: lint, race, heavy, fuzz (installs what it needs)
 	@scripts/test
@@ -40,6 +40,9 @@ bench: ## the comparison that README shows (about 12 minutes, a quiet machine)
 
 scale: ## memory of 100,000 and 1,000,000 connections (CONNECTIONS) in one process, and a message to all
 	@scripts/scale
+
+instructions: ## those of each of TARGETS for a delivery, its own code's (valgrind)
+	@scripts/instructions
 
 microbench: ## Go benchmarks that match BENCH (all)
 	@scripts/microbench
