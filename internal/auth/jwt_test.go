@@ -1,8 +1,13 @@
 package auth_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
+	"math/big"
 	"net/http"
 	"os"
 	"slices"
@@ -175,6 +180,27 @@ func TestJWTNonsense(t *testing.T) {
 	}
 }
 
+// publicDER is a SubjectPublicKeyInfo of an algorithm.
+func publicDER(t *testing.T, algorithm asn1.ObjectIdentifier, key string) []byte {
+	t.Helper()
+	der, err := asn1.Marshal(struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}{pkix.AlgorithmIdentifier{Algorithm: algorithm}, asn1.BitString{Bytes: []byte(key), BitLength: 8 * len(key)}})
+	must(t, err)
+	return der
+}
+
+// certificate is one that its own key has signed.
+func certificate(t *testing.T) []byte {
+	t.Helper()
+	own := generated()["Ed25519"]
+	c := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, own.Public(), own)
+	must(t, err)
+	return der
+}
+
 func TestJWTKeyFileErrors(t *testing.T) {
 	rsaDER, err := x509.MarshalPKCS8PrivateKey(generated()["RSA"])
 	must(t, err)
@@ -198,10 +224,18 @@ func TestJWTKeyFileErrors(t *testing.T) {
 		{keyFile(t, "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPl9bHZ1b8 somebody"), "SSH"},
 		{keyFile(t, `{"kty":"oct","k":"topsecrettopsecrettopsecrettopsecrettopsecret"}`), "JSON"},
 	}
-	// A key may end in bytes that look like a line end, and a line end may follow it.
-	for _, last := range []string{"", "\r", "\n", "\r\n", "\n\n"} {
-		for _, more := range []string{"", "\n", "\r\n", "\n\n"} {
-			files = append(files, faulty{keyFile(t, string(edDER[:len(edDER)-len(last)])+last+more), "DER"})
+	// Ed25519's key may end in bytes that look like a line end. Go doesn't know the others.
+	var ends [][]byte
+	for _, last := range []string{"\r", "\n", "\r\n", "\n\n"} {
+		ends = append(ends, []byte(string(edDER[:len(edDER)-len(last)])+last))
+	}
+	pss := asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
+	ed448 := asn1.ObjectIdentifier{1, 3, 101, 113}
+	weak := generated()["weak"].Public().(*rsa.PublicKey)
+	for _, der := range append(ends, edDER, weakDER, x509.MarshalPKCS1PublicKey(weak), certificate(t),
+		publicDER(t, pss, "key"), publicDER(t, ed448, strings.Repeat("k", 57))) {
+		for _, more := range []string{"", "\n", "\r\n", "\n\n", " "} {
+			files = append(files, faulty{keyFile(t, string(der)+more), "DER"})
 		}
 	}
 	for _, c := range files {
@@ -212,6 +246,7 @@ func TestJWTKeyFileErrors(t *testing.T) {
 			t.Errorf("the error shows the key: %v", err)
 		}
 	}
+	newJWT(t, auth.JWTOptions{KeyFile: keyFile(t, strings.Repeat("0", 64))}) // begins as DER does
 	good := keyFile(t, string(secret))
 	for _, o := range []auth.JWTOptions{
 		{},

@@ -6,11 +6,13 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"os"
 	"slices"
 	"strings"
@@ -75,7 +77,7 @@ func readSecret(b []byte) (key, error) {
 	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
 	switch {
 	case der:
-		return key{}, errors.New("it is a binary (DER) public key; convert it to PEM")
+		return key{}, errors.New("it is a binary (DER) key or certificate; a PEM public key or a secret is needed")
 	case bytes.HasPrefix(b, []byte("ssh-")), bytes.HasPrefix(b, []byte("ecdsa-")):
 		return key{}, errors.New("it is an SSH key; a PEM public key or a secret is needed")
 	case bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")):
@@ -86,17 +88,27 @@ func readSecret(b []byte) (key, error) {
 	return key{b, hmacAlgs}, nil
 }
 
-// startsWithDER finds a binary public key by the length that it states itself, whatever
-// an editor has put behind it.
+// startsWithDER finds a binary public key or certificate by its structure: also one of an
+// algorithm that Go or JWT doesn't have, and whatever an editor has put behind it.
 func startsWithDER(b []byte) bool {
-	var first asn1.RawValue
-	if _, err := asn1.Unmarshal(b, &first); err != nil {
-		return false
+	var (
+		publicKey struct { // SubjectPublicKeyInfo, RFC 5280 section 4.1
+			Algorithm pkix.AlgorithmIdentifier
+			Key       asn1.BitString
+		}
+		rsaKey      struct{ Modulus, Exponent *big.Int } // RSAPublicKey, RFC 8017 appendix A.1.1
+		certificate struct {                             // RFC 5280 section 4.1
+			Signed    asn1.RawValue
+			Algorithm pkix.AlgorithmIdentifier
+			Signature asn1.BitString
+		}
+	)
+	for _, structure := range []any{&publicKey, &rsaKey, &certificate} {
+		if _, err := asn1.Unmarshal(b, structure); err == nil {
+			return true
+		}
 	}
-	_, notKey := x509.ParsePKIXPublicKey(first.FullBytes)
-	_, notRSA := x509.ParsePKCS1PublicKey(first.FullBytes)
-	_, notCert := x509.ParseCertificate(first.FullBytes)
-	return notKey == nil || notRSA == nil || notCert == nil
+	return false
 }
 
 func readPEM(b []byte) (key, error) {
