@@ -41,7 +41,7 @@ bench: ## the comparison that README shows (about 12 minutes, a quiet machine)
 scale: ## memory of 100,000 and 1,000,000 connections (CONNECTIONS) in one process, and a message to all
 	@scripts/scale
 
-instructions: ## those of each of TARGETS for a delivery, its own code's (valgrind)
+instructions: ## in user space for each delivery, of each of TARGETS (valgrind)
 	@scripts/instructions
 
 microbench: ## Go benchmarks that match BENCH (all)

@@ -59,6 +59,9 @@ func (r *DisturbResult) head() (t rows) {
 	total := r.totals()
 	if first.Stalled > 0 {
 		t.add("stopped reading", total.Stalled.String())
+		if s := total.Stalled; r.Failed == "" && s.Clients > 0 && s.CaughtUp == s.Clients && s.Told+s.Gapped+s.Lost == 0 {
+			t.add("", "all of it waited for them: that a server notices takes a longer run, or more bytes a second")
+		}
 	}
 	if first.Churn > 0 {
 		t.add("came and left", fmt.Sprintf("%d came, %d left, in all rounds; %g a second were asked for", total.Churn.Came, total.Churn.Left, first.Churn))
@@ -91,10 +94,6 @@ func (r *DisturbResult) atEnd() string {
 
 // String says what became of the clients that stopped reading, in one line.
 func (s Stalled) String() string {
-	unseen := ""
-	if s.CaughtUp == s.Clients && s.Told+s.Gapped+s.Lost == 0 {
-		unseen = "; all that they had coming waited for them: for a server to notice takes a longer run, or more bytes a second"
-	}
 	return fmt.Sprintf("%d: %d were disconnected (%d had a Close frame), %d were told of a loss, %d lost %d messages, %d caught up, %d didn't",
-		s.Clients, s.Disconnected, s.Closed, s.Told, s.Gapped, s.Lost, s.CaughtUp, s.Behind) + unseen
+		s.Clients, s.Disconnected, s.Closed, s.Told, s.Gapped, s.Lost, s.CaughtUp, s.Behind)
 }

@@ -26,13 +26,13 @@ type IdleResult struct {
 	Connect  float64 `json:"connect_seconds"`               // until all were
 	Before   Memory  `json:"before"`                        // the server alone
 	Idle     Memory  `json:"idle"`                          // with all connections
-	Sent     Memory  `json:"broadcast"`                     // after a message to all of them; without a Source: there was none
+	Sent     Memory  `json:"broadcast"`                     // after a message to all of them; without a Source: not all had it
 	User     float64 `json:"user_per_connection"`           // growth of Resident
 	UserSent float64 `json:"user_per_connection_broadcast"` // the same after the message, 0 without one
 	Slab     float64 `json:"kernel_slab_per_connection"`    // of both ends
 	Buffers  float64 `json:"kernel_buffers_per_connection"` // of both ends
 
-	Delivery Latency `json:"delivery"` // of the message
+	Delivery Latency `json:"delivery"` // of the message, to those who had it
 
 	Report Report `json:"report"`
 	Failed string `json:"failed,omitempty"`

@@ -27,7 +27,11 @@ type disturbFlags struct {
 func newDisturb(name string, s streams) *disturbFlags {
 	f := &disturbFlags{shared: newFlags(name, s)}
 	f.oneTarget()
-	f.load = f.fanout()
+	if name == "rush" {
+		f.load = f.fanoutAtRate()
+	} else {
+		f.load = f.fanout()
+	}
 	f.preset("duration", "10s")
 	f.set.StringVar(&f.policy, "policy", "disconnect", "of Busbar, for clients that don't read: disconnect or drop-oldest")
 	f.set.DurationVar(&f.lag, "lag-time", 0, "of Busbar: how long a client may take nothing; 0: its default, 5s")

@@ -47,7 +47,9 @@ func newFlags(name string, s streams) *shared {
 	f := &shared{set: flag.NewFlagSet("busbar-bench "+name, flag.ContinueOnError)}
 	f.set.SetOutput(s.out)
 	f.set.StringVar(&f.peers, "peers", "", "`program` that has the other servers in it (bench/peers); default peers, beside this program or in PATH")
-	f.set.IntVar(&f.loops, "loops", 0, "event loops of Busbar; 0: one for each of its cores")
+	if name != "loops" { // which has -counts
+		f.set.IntVar(&f.loops, "loops", 0, "event loops of Busbar; 0: one for each of its cores")
+	}
 	f.set.IntVar(&f.clients, "clients", 1000, "connections")
 	f.set.IntVar(&f.workers, "workers", 0, "processes that hold them; 0: as many as descriptors and cores ask for")
 	f.set.IntVar(&f.pace, "pace", 128, "connections that a worker may have under way at once")
@@ -230,9 +232,15 @@ type fanoutFlags struct {
 }
 
 func (f *shared) fanout() *fanoutFlags {
-	o := new(fanoutFlags)
+	o := f.fanoutAtRate()
+	f.set.IntVar(&o.window, "window", 1, "messages in flight, with -rate 0")
+	return o
+}
+
+// fanoutAtRate is fanout for what has a rate in any case.
+func (f *shared) fanoutAtRate() *fanoutFlags {
+	o := &fanoutFlags{window: 1}
 	f.set.IntVar(&o.size, "size", 128, "bytes of a message, at least 32")
-	f.set.IntVar(&o.window, "window", 1, "messages in flight")
 	f.set.Float64Var(&o.rate, "rate", 0, "messages a second, whether or not the server keeps up; 0: as the window allows")
 	f.set.IntVar(&o.messages, "messages", 0, "end after so many messages; 0: after -duration")
 	f.set.DurationVar(&o.duration, "duration", 5*time.Second, "end after this time, when -messages isn't given")

@@ -20,9 +20,6 @@ func loops(ctx context.Context, args []string, s streams) error {
 	if err := f.parse(args); err != nil {
 		return err
 	}
-	if f.given("loops") {
-		return usagef("-loops: -counts has the numbers of event loops here")
-	}
 	coreEach := f.serverCores == "auto"
 	if coreEach {
 		f.serverCores = "none"

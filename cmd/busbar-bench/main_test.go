@@ -56,8 +56,8 @@ func TestCommandsPrintATableAndWriteJSON(t *testing.T) {
 			[]string{"upgrades a second", "came at once   200", "upgrade p99"}, []string{"machine", "result"},
 		},
 		{
-			"mixed", append(append([]string{"mixed", "-stalled", "0.05", "-sizes", "64:3,5000:1", "-rate", "100"}, few...), messages...),
-			[]string{"20 clients, 64:3,5000:1 bytes, 100 messages a second", "came and left"}, []string{"machine", "result"},
+			"mixed", append(append([]string{"mixed", "-stalled", "0.05", "-sizes", "64:3,5000:1", "-rate", "0", "-window", "2"}, few...), messages...),
+			[]string{"20 clients, 64:3,5000:1 bytes, window of 2", "came and left"}, []string{"machine", "result"},
 		},
 		{
 			"rows", append(append([]string{"rows", "-rows", "4", "-settle", "1ms", "-token", "any"}, few...), messages...),
@@ -118,7 +118,8 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"loops", "-messages", "20", "-size", "65536"}, "may not fit"},
 		{[]string{"loops", "-processes", "1"}, "1 processes at once"},
 		{[]string{"storm", "-sessions", "-target", "raw"}, "raw has no sessions"},
-		{[]string{"loops", "-loops", "2"}, "-counts has the numbers"},
+		{[]string{"loops", "-loops", "2"}, "-loops"},
+		{[]string{"rush", "-window", "8"}, "-window"},
 		{[]string{"fanout", "-rate", "50", "-window", "8"}, "-rate is 50 here"},
 		{[]string{"mixed", "-window", "8"}, "-rate is 50 here"},
 		{[]string{"rows", "-rows", "10001"}, "subscribe to 10000"},
