@@ -89,8 +89,10 @@ func (o *DisturbOptions) validate() error {
 		return fmt.Errorf("%w: clients: %d; at least %d", ErrOptions, o.Load.Clients, clientsPerWorker)
 	case o.Stalled > 0 && stop == 0:
 		return fmt.Errorf("%w: stalled: %v of %d clients is none", ErrOptions, o.Stalled, o.Load.Clients)
-	case o.Storm < 0 || o.Storm > 0 && o.Rate == 0:
-		return fmt.Errorf("%w: storm: %d clients at a rate of %v messages; at least 0, and a rate", ErrOptions, o.Storm, o.Rate)
+	case o.Storm < 0:
+		return fmt.Errorf("%w: storm: %d clients; at least 0", ErrOptions, o.Storm)
+	case o.Storm > 0 && o.Rate == 0:
+		return fmt.Errorf("%w: rate: 0 messages a second; above 0 while %d clients come", ErrOptions, o.Storm)
 	case o.Rounds < 0:
 		return fmt.Errorf("%w: rounds: %d; at least 0", ErrOptions, o.Rounds)
 	}

@@ -46,8 +46,10 @@ func (o *FanoutOptions) validate() error {
 		return fmt.Errorf("%w: size: %d bytes; %d to 16 MiB", ErrOptions, o.Size, MinSize)
 	case o.Window < 1 || o.Window > maxOutstanding/2:
 		return fmt.Errorf("%w: window: %d messages; 1 to %d", ErrOptions, o.Window, maxOutstanding/2)
-	case o.Rate < 0 || o.Messages < 0 || o.Duration < 0 || o.WarmUp < 0:
-		return fmt.Errorf("%w: rate, messages, duration and warm-up can't be negative", ErrOptions)
+	case !(o.Rate >= 0 && o.Rate <= 1e9):
+		return fmt.Errorf("%w: rate: %v messages a second; 0 to a billion", ErrOptions, o.Rate)
+	case o.Messages < 0 || o.Duration < 0 || o.WarmUp < 0:
+		return fmt.Errorf("%w: messages, duration and warm-up can't be negative", ErrOptions)
 	case o.Messages == 0 && o.Duration == 0:
 		return fmt.Errorf("%w: messages or duration is required: how long the run is", ErrOptions)
 	}

@@ -47,6 +47,9 @@ func Idle(ctx context.Context, o IdleOptions) (*IdleResult, error) {
 	if o.Settle == 0 {
 		o.Settle = 3 * time.Second
 	}
+	if o.Settle < 0 {
+		return nil, fmt.Errorf("%w: settle: %v can't be negative", ErrOptions, o.Settle)
+	}
 	s, err := startSession(ctx, o.Options)
 	if err != nil {
 		return nil, err

@@ -28,6 +28,8 @@ type LoopsResult struct {
 	Runs     []LoopsRun   `json:"runs"`
 	Summary  []LoopsSpeed `json:"summary"`
 	Failed   string       `json:"failed,omitempty"`
+
+	Interrupted bool `json:"interrupted,omitempty"` // before every round was there
 }
 
 // LoopsRun is one target in one round.
@@ -75,6 +77,7 @@ func Loops(ctx context.Context, o LoopsOptions) (*LoopsResult, error) {
 			}
 			seconds, err := loopsRun(ctx, c.servers)
 			if ctx.Err() != nil {
+				r.Interrupted = true
 				return r, nil
 			}
 			if err != nil {

@@ -15,6 +15,10 @@ func (r *PresenceResult) WriteTable(w io.Writer) error {
 	t.add("load", fmt.Sprintf("%d clients, %d of them send %g messages a second in all, %d bytes", r.Clients, r.Senders, r.Rate, r.Size))
 	t.add("outcome", outcomeOf(r.Failed, r.Interrupted, r.good()))
 	t.add("messages", fmt.Sprintf("%d sent in %.2f s: %d relayed, %d above the limit of a client", r.Sent, r.Seconds, r.Relayed, r.Limited))
+	if r.Deliveries == 0 {
+		t.add("deliveries", "none were measured")
+		return t.write(w, 0)
+	}
 	t.add("deliveries", fmt.Sprintf("%d, %.0f a second; %d missing", r.Deliveries, float64(r.Deliveries)/max(r.Seconds, 1e-9), r.Missing))
 	t.add("dropped by the server", causes(r.Dropped))
 	t.add("CPU per delivery", fmt.Sprintf("%s (process %s, ksoftirqd %s)", span(r.PerDelivery), span(r.CPU.Process), span(r.CPU.Ksoftirqd)))

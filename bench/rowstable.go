@@ -24,8 +24,11 @@ func (r *RowsResult) WriteTable(w io.Writer) error {
 		t.add("subscribing", "not measured")
 		return t.write(w, 0)
 	}
-	t.add("subscribing", fmt.Sprintf("%d in %.2f s, %.0f a second, CPU %s each",
-		r.Subscriptions, r.SubscribeSeconds, float64(r.Subscriptions)/max(r.SubscribeSeconds, 1e-9), span(r.SubscribeCPU)))
+	subscribing := fmt.Sprintf("%d in %.2f s, %.0f a second", r.Subscriptions, r.SubscribeSeconds, float64(r.Subscriptions)/max(r.SubscribeSeconds, 1e-9))
+	if r.SubscribeCPU > 0 {
+		subscribing += fmt.Sprintf(", CPU %s each", span(r.SubscribeCPU))
+	}
+	t.add("subscribing", subscribing)
 	if r.Subscribed.Resident > 0 {
 		t.add("memory", fmt.Sprintf("%s per subscription; resident %s connected, %s subscribed (%s)", size(r.PerSubscription),
 			size(float64(r.Connected.Resident)), size(float64(r.Subscribed.Resident)), r.Connected.Source))

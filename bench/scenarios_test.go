@@ -147,3 +147,22 @@ func TestCompare(t *testing.T) {
 		}
 	}
 }
+
+func TestInterruptedLoopsHaveAResult(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o := bench.LoopsOptions{Options: options(t, 20), Messages: 3, Rounds: 2}
+	o.Targets = []bench.Target{o.Target}
+	o.Progress = func(phase string, _, _ int64) {
+		if strings.HasPrefix(phase, "round 2/2") {
+			cancel()
+		}
+	}
+	r, err := bench.Loops(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Interrupted || r.Failed != "" || len(r.Runs) != 1 || r.Summary[0].PerSecond.Rounds != 1 {
+		t.Errorf("interrupted: %v, failed: %q, %d runs", r.Interrupted, r.Failed, len(r.Runs))
+	}
+}

@@ -80,7 +80,9 @@ func (s *server) awaitReady(ctx context.Context) error {
 	go func() {
 		defer close(s.read)
 		text, err := s.output.ReadString('\n')
-		if err == nil && text != "ready\n" {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("it ended before it said that it was ready")
+		} else if err == nil && text != "ready\n" {
 			err = fmt.Errorf("it said %q instead of ready", text)
 		}
 		line <- err

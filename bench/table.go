@@ -169,8 +169,11 @@ func (r *LoopsResult) WriteTable(w io.Writer) error {
 	if err := t.write(w, tabwriter.AlignRight); err != nil {
 		return err
 	}
-	if r.Failed != "" {
+	switch {
+	case r.Failed != "":
 		fmt.Fprintln(w, "FAILED:", r.Failed)
+	case r.Interrupted:
+		fmt.Fprintln(w, "interrupted: not every round is there")
 	}
 	return nil
 }

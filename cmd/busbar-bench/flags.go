@@ -234,6 +234,7 @@ type fanoutFlags struct {
 func (f *shared) fanout() *fanoutFlags {
 	o := f.fanoutAtRate()
 	f.set.IntVar(&o.window, "window", 1, "messages in flight, with -rate 0")
+	f.set.Lookup("rate").Usage += "; 0: as the window allows"
 	return o
 }
 
@@ -241,7 +242,7 @@ func (f *shared) fanout() *fanoutFlags {
 func (f *shared) fanoutAtRate() *fanoutFlags {
 	o := &fanoutFlags{window: 1}
 	f.set.IntVar(&o.size, "size", 128, "bytes of a message, at least 32")
-	f.set.Float64Var(&o.rate, "rate", 0, "messages a second, whether or not the server keeps up; 0: as the window allows")
+	f.set.Float64Var(&o.rate, "rate", 0, "messages a second, whether or not the server keeps up")
 	f.set.IntVar(&o.messages, "messages", 0, "end after so many messages; 0: after -duration")
 	f.set.DurationVar(&o.duration, "duration", 5*time.Second, "end after this time, when -messages isn't given")
 	f.set.DurationVar(&o.warmUp, "warm-up", time.Second, "before measuring; 0: one window of messages")

@@ -144,7 +144,9 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"slow", "-lag-bytes", "-1"}, "-lag-bytes"},
 		{[]string{"churn", "-churn", "0"}, "churn: 0 clients a second"},
 		{[]string{"rush", "-storm", "0"}, "storm: 0 clients"},
-		{[]string{"rush", "-rate", "0"}, "at a rate of 0 messages"},
+		{[]string{"rush", "-rate", "0"}, "rate: 0 messages a second; above 0"},
+		{[]string{"fanout", "-rate", "NaN"}, "rate: NaN"},
+		{[]string{"idle", "-settle", "-1s"}, "settle: -1s"},
 		{[]string{"mixed", "-sizes", "64:"}, `sizes: "64:" isn't SIZE:WEIGHT`},
 	} {
 		code, out, errs := try(t, test.args...)
@@ -176,7 +178,7 @@ func TestInterruptedBeforeAnythingWasMeasured(t *testing.T) {
 
 func TestTargetThatEndsIsAFailure(t *testing.T) {
 	code, _, errs := try(t, "fanout", "-target", "mine=false", "-clients", "1", "-messages", "1")
-	if code != exitFailure || !strings.Contains(errs, "starting mine") {
+	if code != exitFailure || !strings.Contains(errs, "starting mine: it ended before it said that it was ready") {
 		t.Errorf("exit %d, %q", code, errs)
 	}
 }

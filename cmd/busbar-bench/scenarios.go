@@ -31,7 +31,7 @@ func fanout(ctx context.Context, args []string, s streams) error {
 func idle(ctx context.Context, args []string, s streams) error {
 	f := newFlags("idle", s)
 	f.oneTarget()
-	settle := f.set.Duration("settle", 3*time.Second, "between connecting and measuring")
+	settle := f.set.Duration("settle", 3*time.Second, "between connecting and measuring; 0: 3s")
 	if err := f.parse(args); err != nil {
 		return err
 	}
