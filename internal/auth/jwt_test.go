@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
+	"encoding/pem"
 	"math/big"
 	"net/http"
 	"os"
@@ -237,6 +238,12 @@ func TestJWTKeyFileErrors(t *testing.T) {
 		for _, more := range []string{"", "\n", "\r\n", "\n\n", " "} {
 			files = append(files, faulty{keyFile(t, string(der)+more), "DER"})
 		}
+		armour := string(pem.EncodeToMemory(&pem.Block{Type: "X", Bytes: der}))
+		lines := strings.TrimSuffix(strings.TrimPrefix(armour, "-----BEGIN X-----\n"), "-----END X-----\n")
+		one := base64.StdEncoding.EncodeToString(der)
+		for _, text := range []string{lines, one, strings.TrimRight(one, "="), " " + one + "\r\n"} {
+			files = append(files, faulty{keyFile(t, text), "base64"})
+		}
 	}
 	for _, c := range files {
 		_, err := auth.NewJWT(auth.JWTOptions{KeyFile: c.file})
@@ -246,7 +253,9 @@ func TestJWTKeyFileErrors(t *testing.T) {
 			t.Errorf("the error shows the key: %v", err)
 		}
 	}
-	newJWT(t, auth.JWTOptions{KeyFile: keyFile(t, strings.Repeat("0", 64))}) // begins as DER does
+	for _, text := range []string{strings.Repeat("0", 64), base64.StdEncoding.EncodeToString(secret)} { // DER begins with 0; base64
+		newJWT(t, auth.JWTOptions{KeyFile: keyFile(t, text)})
+	}
 	good := keyFile(t, string(secret))
 	for _, o := range []auth.JWTOptions{
 		{},

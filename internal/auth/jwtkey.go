@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -78,6 +79,8 @@ func readSecret(b []byte) (key, error) {
 	switch {
 	case der:
 		return key{}, errors.New("it is a binary (DER) key or certificate; a PEM public key or a secret is needed")
+	case startsWithDER(unarmoured(b)):
+		return key{}, errors.New("it is the base64 of a DER key or certificate; put its PEM lines around it (-----BEGIN PUBLIC KEY-----), or use a secret")
 	case bytes.HasPrefix(b, []byte("ssh-")), bytes.HasPrefix(b, []byte("ecdsa-")):
 		return key{}, errors.New("it is an SSH key; a PEM public key or a secret is needed")
 	case bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")):
@@ -86,6 +89,17 @@ func readSecret(b []byte) (key, error) {
 		return key{}, fmt.Errorf("the secret has %d bytes; HS256 needs %d or more (RFC 7518 section 3.2)", len(b), minSecret)
 	}
 	return key{b, hmacAlgs}, nil
+}
+
+// unarmoured is what PEM would be around, where there is only its base64, as identity
+// providers show keys; nil for anything else.
+func unarmoured(b []byte) []byte {
+	text := strings.TrimRight(strings.Join(strings.Fields(string(b)), ""), "=")
+	der, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil {
+		return nil
+	}
+	return der
 }
 
 // startsWithDER finds a binary public key or certificate by its structure: also one of an
