@@ -59,7 +59,7 @@ func (r *DisturbResult) head() (t rows) {
 	total := r.totals()
 	if first.Stalled > 0 {
 		t.add("stopped reading", total.Stalled.String())
-		if s := total.Stalled; r.Failed == "" && s.Clients > 0 && s.CaughtUp == s.Clients && s.Told+s.Gapped+s.Lost == 0 {
+		if s := total.Stalled; r.Failed == "" && !r.Interrupted && s.Clients > 0 && s.CaughtUp == s.Clients && s.Told+s.Gapped+s.Lost == 0 {
 			t.add("", "all of it waited for them: that a server notices takes a longer run, or more bytes a second")
 		}
 	}

@@ -21,6 +21,8 @@ func TestTablesWithoutFigures(t *testing.T) {
 		{"presence", &PresenceResult{Interrupted: true}, "none were measured", "p50"},
 		{"mixed", &DisturbResult{Scenario: "mixed", Interrupted: true, Rounds: []DisturbRound{{With: &DisturbRun{}}}},
 			"nothing else was measured", "delivery p50"},
+		{"slow", &DisturbResult{Scenario: "slow", Interrupted: true, Rounds: []DisturbRound{{With: &DisturbRun{
+			Stalled: 0.1, FanoutResult: FanoutResult{Report: Report{Stalled: Stalled{Clients: 2, CaughtUp: 2}}}}}}}, "2 caught up", "takes a longer run"},
 	} {
 		var b strings.Builder
 		if err := test.result.WriteTable(&b); err != nil {

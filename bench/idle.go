@@ -26,7 +26,7 @@ type IdleResult struct {
 	Connect  float64 `json:"connect_seconds"`               // until all were
 	Before   Memory  `json:"before"`                        // the server alone
 	Idle     Memory  `json:"idle"`                          // with all connections
-	Sent     Memory  `json:"broadcast"`                     // after a message to all of them; without a Source: not all had it
+	Sent     Memory  `json:"broadcast"`                     // after a message to all of them; without a Source: none went out, or Ctrl-C ended the wait
 	User     float64 `json:"user_per_connection"`           // growth of Resident
 	UserSent float64 `json:"user_per_connection_broadcast"` // the same after the message, 0 without one
 	Slab     float64 `json:"kernel_slab_per_connection"`    // of both ends
@@ -131,7 +131,7 @@ func (s *session) idleBroadcast(ctx context.Context, o *IdleOptions, r *IdleResu
 	return nil
 }
 
-// broadcast is whether a message went to all, and what they held then was looked at.
+// broadcast is whether a message went out and was waited for to the end.
 func (r *IdleResult) broadcast() bool { return r.Sent.Source != "" }
 
 // books closes a run and returns what the clients have seen, and the latencies.
