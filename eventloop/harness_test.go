@@ -130,7 +130,7 @@ func connect(t testing.TB, e *Engine, control ...func(fd int)) *peer {
 }
 
 func tryConnect(t testing.TB, e *Engine, from net.IP, control ...func(fd int)) (*peer, error) {
-	d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: from}}
+	d := net.Dialer{Timeout: patience}
 	d.Control = func(_, _ string, raw syscall.RawConn) error {
 		return raw.Control(func(fd uintptr) {
 			for _, f := range control {
@@ -138,6 +138,11 @@ func tryConnect(t testing.TB, e *Engine, from net.IP, control ...func(fd int)) (
 			}
 		})
 	}
+	return connectBy(d, t, e, from)
+}
+
+func connectBy(d net.Dialer, t testing.TB, e *Engine, from net.IP) (*peer, error) {
+	d.LocalAddr = &net.TCPAddr{IP: from}
 	conn, err := d.Dial("tcp", dialAddr(e, from))
 	if err != nil {
 		return nil, err
