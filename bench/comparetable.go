@@ -40,6 +40,9 @@ func (c *Comparison) writeFigures(w io.Writer) error {
 			}
 		}
 	}
+	if c.Base == "" {
+		fmt.Fprintln(w, "no ratios: what the others are divided by isn't among the targets; -base names another of them")
+	}
 	if c.Interrupted {
 		fmt.Fprintln(w, "interrupted: not every round is there")
 	}

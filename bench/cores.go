@@ -75,6 +75,27 @@ func ParseCores(list string) ([]int, error) {
 	return cores, nil
 }
 
+// CheckCores fails when this process can't run on one of some cores: the kernel is content
+// with a list of which one is there.
+func CheckCores(cores []int) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var before unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &before); err != nil {
+		return fmt.Errorf("reading the CPU affinity: %w", err)
+	}
+	for _, i := range cores {
+		err := unix.SchedSetaffinity(0, setOf([]int{i}))
+		if errors.Is(err, unix.EINVAL) {
+			err = fmt.Errorf("core %d isn't there for this process", i)
+		}
+		if err = errors.Join(err, unix.SchedSetaffinity(0, &before)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func setOf(cores []int) *unix.CPUSet {
 	var set unix.CPUSet
 	for _, i := range cores {

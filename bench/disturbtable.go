@@ -53,7 +53,7 @@ func (r *DisturbResult) head() (t rows) {
 	if first.Rate > 0 {
 		load = fmt.Sprintf("%g messages a second", first.Rate)
 	}
-	t.add("target", fmt.Sprintf("%s, cores %v; load: %d workers, cores %v", r.Target, first.Cores.Server, first.Workers, first.Cores.Load))
+	t.add("target", fmt.Sprintf("%s, cores %v; %s", r.Target, first.Cores.Server, loadText(first.Workers, first.Cores)))
 	t.add("load", fmt.Sprintf("%d clients, %s bytes, %s", first.Clients, first.Sizes, load))
 	t.add("outcome", r.outcome())
 	total := r.totals()

@@ -17,6 +17,8 @@ func TestTablesWithoutFigures(t *testing.T) {
 		{"fanout", &FanoutResult{Interrupted: true}, "none were measured", "CPU per delivery"},
 		{"rows", &RowsResult{Interrupted: true}, "not measured", "0 loops"},
 		{"rows, subscribing", &RowsResult{Interrupted: true, Subscriptions: 5, SubscribeSeconds: 1}, "5 in 1.00 s, 5 a second", "CPU"},
+		{"compare without its base", &Comparison{Interrupted: true}, "-base names another", "FAILED"},
+		{"compare", &Comparison{Interrupted: true, Base: "raw"}, "to raw", "-base"},
 		{"loops", &LoopsResult{Interrupted: true}, "not every round is there", "FAILED"},
 		{"presence", &PresenceResult{Interrupted: true}, "none were measured", "p50"},
 		{"mixed", &DisturbResult{Scenario: "mixed", Interrupted: true, Rounds: []DisturbRound{{With: &DisturbRun{}}}},

@@ -11,7 +11,7 @@ import (
 // WriteTable writes the result for people.
 func (r *PresenceResult) WriteTable(w io.Writer) error {
 	var t rows
-	t.add("target", fmt.Sprintf("%s, cores %v; load: %d workers, cores %v", r.Target, r.Cores.Server, r.Workers, r.Cores.Load))
+	t.add("target", fmt.Sprintf("%s, cores %v; %s", r.Target, r.Cores.Server, loadText(r.Workers, r.Cores)))
 	t.add("load", fmt.Sprintf("%d clients, %d of them send %g messages a second in all, %d bytes", r.Clients, r.Senders, r.Rate, r.Size))
 	t.add("outcome", outcomeOf(r.Failed, r.Interrupted, r.good()))
 	t.add("messages", fmt.Sprintf("%d sent in %.2f s: %d relayed, %d above the limit of a client", r.Sent, r.Seconds, r.Relayed, r.Limited))

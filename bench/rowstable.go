@@ -17,7 +17,7 @@ func (r *RowsResult) WriteTable(w io.Writer) error {
 	if r.Loops > 0 { // it was asked
 		server += fmt.Sprintf(", %d loops", r.Loops)
 	}
-	t.add("target", fmt.Sprintf("%s; load: %d workers, cores %v", server, r.Workers, r.Cores.Load))
+	t.add("target", fmt.Sprintf("%s; %s", server, loadText(r.Workers, r.Cores)))
 	t.add("load", fmt.Sprintf("%d clients, %d rows each, %d to a row, %d bytes, %s", r.Clients, r.RowsEach, r.Subscribers, r.Size, load))
 	t.add("outcome", outcomeOf(r.Failed, r.Interrupted, "every message at exactly its subscribers, once, in order"))
 	if r.Subscriptions == 0 {

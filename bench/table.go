@@ -84,6 +84,15 @@ func outcomeOf(failed string, interrupted bool, good string) string {
 	return good
 }
 
+// loadText is who makes the load, and where.
+func loadText(workers int, on Cores) string {
+	noun := "workers"
+	if workers == 1 {
+		noun = "worker"
+	}
+	return fmt.Sprintf("load: %d %s, cores %v", workers, noun, on.Load)
+}
+
 // WriteTable writes the result for people.
 func (r *FanoutResult) WriteTable(w io.Writer) error {
 	load := fmt.Sprintf("window of %d", r.Window)
@@ -95,7 +104,7 @@ func (r *FanoutResult) WriteTable(w io.Writer) error {
 	}
 	seconds := max(r.Seconds, 1e-9)
 	var t rows
-	t.add("target", fmt.Sprintf("%s, cores %v; load: %d workers, cores %v", r.Target, r.Cores.Server, r.Workers, r.Cores.Load))
+	t.add("target", fmt.Sprintf("%s, cores %v; %s", r.Target, r.Cores.Server, loadText(r.Workers, r.Cores)))
 	t.add("load", fmt.Sprintf("%d clients, %d bytes, %s", r.Clients, r.Size, load))
 	t.add("outcome", outcome(r.Failed, r.Interrupted))
 	if r.Deliveries == 0 {
@@ -145,7 +154,7 @@ func (r *IdleResult) WriteTable(w io.Writer) error {
 // WriteTable writes the result for people.
 func (r *StormResult) WriteTable(w io.Writer) error {
 	var t rows
-	t.add("target", fmt.Sprintf("%s, cores %v; load: %d workers, cores %v", r.Target, r.Cores.Server, r.Workers, r.Cores.Load))
+	t.add("target", fmt.Sprintf("%s, cores %v; %s", r.Target, r.Cores.Server, loadText(r.Workers, r.Cores)))
 	t.add("outcome", outcomeOf(r.Failed, false, "every client was let in"))
 	t.add("connections", fmt.Sprintf("%d in %.2f s, %.0f a second, %d under way per worker", r.Clients, r.Seconds, r.PerSecond, r.Pace))
 	t.add("CPU per handshake", fmt.Sprintf("%s (process %s, ksoftirqd %s)", span(r.PerHandshake), span(r.CPU.Process), span(r.CPU.Ksoftirqd)))

@@ -34,6 +34,9 @@ const (
 	RouteSubscribed                // who subscribed to the topic, or to the entity
 )
 
+// DefaultSubscriptions is how many entities, topics and rows one connection may subscribe to.
+const DefaultSubscriptions = 10_000
+
 // Options configure a Hub. Zero fields take the defaults named beside them.
 type Options struct {
 	Loops eventloop.Options // sockets, queues, slow clients, heartbeats; its Rates and Payer are the hub's
@@ -62,7 +65,7 @@ type Options struct {
 	MaxEventBytes int // default 64 MiB
 
 	MaxMessageOut    int // bytes of a publisher's message; default 16 MiB
-	MaxSubscriptions int // of one connection; default 10,000
+	MaxSubscriptions int // of one connection; default DefaultSubscriptions
 	Routing          Routing
 
 	// RelayRate is how many presence and topic messages a second one connection may
@@ -96,7 +99,7 @@ func (o *Options) defaults() {
 	setDefault(&o.MaxEvents, 10_000)
 	setDefault(&o.MaxEventBytes, 64<<20)
 	setDefault(&o.MaxMessageOut, 16<<20)
-	setDefault(&o.MaxSubscriptions, 10_000)
+	setDefault(&o.MaxSubscriptions, DefaultSubscriptions)
 	setDefault(&o.RelayRate, 20)
 	setDefault(&o.RelayBurst, 40)
 	o.Rates.defaults(o.MaxSubscriptions)

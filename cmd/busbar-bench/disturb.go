@@ -69,6 +69,9 @@ func (f *disturbFlags) run(ctx context.Context, args []string, s streams, do sce
 	if f.set.Lookup("rounds") != nil && f.rounds < 1 {
 		return usagef("-rounds %d: at least 1", f.rounds)
 	}
+	if f.sizes != "" && f.given("size") {
+		return usagef("-size has no meaning beside -sizes, which is %s here; -sizes %d:1 is that size alone", f.sizes, f.load.size)
+	}
 	if f.policy != "disconnect" && f.policy != "drop-oldest" {
 		return usagef("-policy %q: disconnect or drop-oldest", f.policy)
 	}

@@ -80,11 +80,22 @@ func (f *shared) parse(args []string) error {
 	if err := errors.Join(writable("json", f.json), writable("html", f.html)); err != nil {
 		return err
 	}
+	if f.json != "" && filepath.Clean(f.json) == filepath.Clean(f.html) {
+		return usagef("-json and -html are both %s; the second would replace the first", f.json)
+	}
 	if f.set.NArg() > 0 {
 		return usagef("%q: unexpected argument", f.set.Arg(0))
 	}
 	if f.clients < 1 || f.workers < 0 || f.pace < 1 || f.loops < 0 {
 		return usagef("-clients and -pace must be at least 1, -workers and -loops at least 0")
+	}
+	if f.workers > f.clients {
+		return usagef("-workers %d: more than -clients %d", f.workers, f.clients)
+	}
+	for _, name := range []string{"loops", "policy", "lag-time", "lag-bytes", "accept-rate", "accept-burst"} {
+		if f.given(name) && f.target != "" && f.target != "busbar" {
+			return usagef("-%s is for -target busbar; %s doesn't get it", name, f.target)
+		}
 	}
 	if rate := f.set.Lookup("rate"); f.given("window") && rate != nil && rate.Value.String() != "0" {
 		return usagef("-window has no meaning at a rate, and -rate is %v here; -rate 0 would go with it", rate.Value)
@@ -195,6 +206,9 @@ func (f *shared) cores() (bench.Cores, error) {
 		var err error
 		if *v.cores, err = bench.ParseCores(v.list); err != nil {
 			return c, usagef("-%s: %v", v.name, err)
+		}
+		if err = bench.CheckCores(*v.cores); err != nil {
+			return c, usagef("-%s %s: %v", v.name, v.list, err)
 		}
 	}
 	return c, c.Pin()

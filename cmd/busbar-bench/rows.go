@@ -5,10 +5,8 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/hub"
 )
-
-// mostRows is the default of hub.Options.MaxSubscriptions, which the target has.
-const mostRows = 10_000
 
 func rows(ctx context.Context, args []string, s streams) error {
 	f := newFlags("rows", s)
@@ -23,8 +21,8 @@ func rows(ctx context.Context, args []string, s streams) error {
 	if *each < 1 || *subscribers < 1 {
 		return usagef("-rows %d, -subscribers %d: both at least 1", *each, *subscribers)
 	}
-	if f.target == "busbar" && *each > mostRows {
-		return usagef("-rows %d: Busbar lets a client subscribe to %d", *each, mostRows)
+	if f.target == "busbar" && *each > hub.DefaultSubscriptions {
+		return usagef("-rows %d: Busbar lets a client subscribe to %d", *each, hub.DefaultSubscriptions)
 	}
 	b := newBar(s.err)
 	o, err := f.options(b)

@@ -64,6 +64,9 @@ func storm(ctx context.Context, args []string, s streams) error {
 	if *sessions && f.target != "busbar" {
 		return usagef("-sessions: %s has no sessions, -target busbar has", f.target)
 	}
+	if *sessions && f.token != "" {
+		return usagef("-sessions and -token: clients bring one of the two")
+	}
 	b := newBar(s.err)
 	o, err := f.options(b)
 	if err != nil {

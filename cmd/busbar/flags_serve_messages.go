@@ -3,6 +3,8 @@ package main
 import (
 	"math"
 	"time"
+
+	"github.com/busbar-ws/busbar/hub"
 )
 
 const (
@@ -35,6 +37,6 @@ func declareMessages(t *flagTable, cfg *Config) {
 			"newcomers are refused; 0 = a quarter of the memory that there is")
 	t.Choice(&cfg.Routing, "routing", routeAll, []string{routeAll, routeSubscribed},
 		"who gets topic messages and change events: every client, or only those that subscribed")
-	t.Int(&cfg.MaxSubscriptions, "max-subscriptions", 10_000, 1, maxCount,
+	t.Int(&cfg.MaxSubscriptions, "max-subscriptions", hub.DefaultSubscriptions, 1, maxCount,
 		"subscriptions that one connection may hold")
 }
