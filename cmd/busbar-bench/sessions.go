@@ -12,7 +12,7 @@ import (
 )
 
 // withSession makes a SQLite file with one session, has Busbar look tokens up in it, and
-// every client bring that session's token. The file is gone after remove.
+// every client bring that session's token. The file is gone after remove, and when ctx ends.
 func withSession(ctx context.Context, o *bench.Options) (remove func(), err error) {
 	folder, err := os.MkdirTemp("", "busbar-bench")
 	if err != nil {
@@ -33,5 +33,7 @@ func withSession(ctx context.Context, o *bench.Options) (remove func(), err erro
 		return nil, fmt.Errorf("making a session: %w", err)
 	}
 	o.Target.Command = append(o.Target.Command, "-sessions="+file)
-	return func() { os.RemoveAll(folder) }, nil
+	// A second Ctrl-C ends this process before remove is called.
+	stop := context.AfterFunc(ctx, func() { os.RemoveAll(folder) })
+	return func() { stop(); os.RemoveAll(folder) }, nil
 }
