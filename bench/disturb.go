@@ -27,7 +27,7 @@ type DisturbResult struct {
 	Scenario    string         `json:"scenario"` // slow, churn or mixed
 	Target      string         `json:"target"`
 	Rounds      []DisturbRound `json:"rounds"`
-	Summary     []Figure       `json:"summary"` // of the rounds that count
+	Summary     []Figure       `json:"summary"` // of the rounds that count, or of the one interrupted
 	Interrupted bool           `json:"interrupted,omitempty"`
 	Failed      string         `json:"failed,omitempty"` // of the first run that doesn't count
 }

@@ -179,6 +179,13 @@ func TestInterruptedDisturbanceHasAResult(t *testing.T) {
 		t.Errorf("interrupted: %v, %+v", r.Interrupted, r.Rounds[0].With)
 	}
 	checkDisturbed(t, r.Rounds[0].With, 20)
+	var table strings.Builder
+	if err := r.WriteTable(&table); err != nil {
+		t.Fatal(err)
+	}
+	if text := table.String(); !strings.Contains(text, "CPU per delivery") || !strings.Contains(text, "interrupted") {
+		t.Errorf("what there is isn't in\n%s", text)
+	}
 }
 
 func TestDisturbancesThatCantBe(t *testing.T) {

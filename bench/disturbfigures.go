@@ -1,6 +1,6 @@
 package bench
 
-// Figure is one figure over all rounds that count.
+// Figure is one figure over all rounds that count; without any, of the one interrupted.
 type Figure struct {
 	Name    string `json:"name"`
 	Without Spread `json:"without"` // no rounds: it wasn't measured, or has no meaning there
@@ -59,6 +59,7 @@ var disturbFigures = []disturbFigure{
 }
 
 // figure takes a figure of all rounds. Rounds that lack one of the two runs have no ratio.
+// What an interrupted run has is taken when there is nothing else, and never for a ratio.
 func (r *DisturbResult) figure(f disturbFigure) Figure {
 	var without, with, ratio []float64
 	for i := range r.Rounds {
@@ -81,7 +82,21 @@ func (r *DisturbResult) figure(f disturbFigure) Figure {
 			ratio = append(ratio, ratios([]float64{b}, []float64{a})...)
 		}
 	}
+	if last := r.Rounds[len(r.Rounds)-1]; f.rounds == nil {
+		without = orWhatThereIs(without, f, last.Without)
+		with = orWhatThereIs(with, f, last.With)
+	}
 	return Figure{Name: f.name, Without: spreadOf(without), With: spreadOf(with), Ratio: spreadOf(ratio)}
+}
+
+// orWhatThereIs is the values of the runs that count, or that of one that was interrupted.
+func orWhatThereIs(values []float64, f disturbFigure, r *DisturbRun) []float64 {
+	if len(values) == 0 && r != nil && r.Interrupted && r.Failed == "" && r.Report.Measured > 0 {
+		if v, ok := f.of(r); ok {
+			return []float64{v}
+		}
+	}
+	return values
 }
 
 func (f *disturbFigure) ofRun(r *DisturbRun) (float64, bool) {
@@ -91,9 +106,12 @@ func (f *disturbFigure) ofRun(r *DisturbRun) (float64, bool) {
 	return f.of(r)
 }
 
-// summarise takes all figures of which there is a round that counts.
+// summarise takes all figures that a round has.
 func (r *DisturbResult) summarise() {
 	r.Summary = nil
+	if len(r.Rounds) == 0 {
+		return
+	}
 	for _, f := range disturbFigures {
 		if s := r.figure(f); s.With.Rounds+s.Without.Rounds > 0 {
 			r.Summary = append(r.Summary, s)

@@ -26,6 +26,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/busbar-ws/busbar/bench"
 	"github.com/busbar-ws/busbar/bench/proof"
@@ -90,9 +91,17 @@ busbar-bench COMMAND -help lists a command's flags.
 `
 
 func main() {
+	os.Exit(run(untilInterrupted(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// oneSignal is how close together signals are one: timeout(1) signals a process and its group.
+const oneSignal = 500 * time.Millisecond
+
+// untilInterrupted ends with Ctrl-C or SIGTERM. A second one, oneSignal later, ends the process.
+func untilInterrupted() context.Context {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
-	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	context.AfterFunc(ctx, func() { time.AfterFunc(oneSignal, stop) })
+	return ctx
 }
 
 func run(ctx context.Context, args []string, s streams) int {

@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/busbar-ws/busbar/internal/leaks"
 )
@@ -180,6 +183,17 @@ func TestInterruptedBeforeAnythingWasMeasured(t *testing.T) {
 	code := run(ctx, []string{"fanout", "-clients", "20"}, streams{strings.NewReader(""), &out, &errs})
 	if code != exitOK || !strings.Contains(errs.String(), "interrupted before anything was measured") || out.String() != "" {
 		t.Errorf("exit %d, %q, printed %q", code, errs.String(), out.String())
+	}
+}
+
+// timeout(1) signals a process and its group; what there is has to be printed all the same.
+func TestSignalsThatComeTogetherAreOne(t *testing.T) {
+	ctx := untilInterrupted()
+	for end := time.Now().Add(oneSignal / 5); time.Now().Before(end); runtime.Gosched() {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		<-ctx.Done()
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -77,6 +79,26 @@ func TestStopWithClientsThatDoNotAnswer(t *testing.T) {
 	}
 }
 
+// The terminal and timeout(1) signal a process and its group: that is one signal.
+func TestSignalsThatComeTogetherAreOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		signals := make(chan os.Signal)
+		ctx, cancel := drainContext(time.Minute, signals)
+		defer cancel()
+		signals <- syscall.SIGINT
+		synctest.Wait()
+		if ctx.Err() != nil {
+			t.Error("a signal that came with the first one ended the drain")
+		}
+		<-time.After(oneSignal) // of the bubble's clock
+		signals <- syscall.SIGINT
+		synctest.Wait()
+		if ctx.Err() != context.Canceled { //nolint:errorlint // it is that very one
+			t.Errorf("a later one: %v", ctx.Err())
+		}
+	})
+}
+
 // A second signal ends the wait.
 func TestSecondSignalEndsTheWait(t *testing.T) {
 	withinSlack(t, func() time.Duration {
@@ -85,7 +107,21 @@ func TestSecondSignalEndsTheWait(t *testing.T) {
 		start := time.Now()
 		_ = d.cmd.Process.Signal(syscall.SIGTERM)
 		d.waitOutput(d.log, "line about draining", func(text string) bool { return text != "" })
-		_ = d.cmd.Process.Signal(syscall.SIGINT)
+		again := time.NewTicker(oneSignal / 5)
+		defer again.Stop()
+		exited, sent := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(sent)
+			for {
+				select {
+				case <-again.C:
+					_ = d.cmd.Process.Signal(syscall.SIGINT)
+				case <-exited:
+					return
+				}
+			}
+		}()
+		defer func() { close(exited); <-sent }()
 		d.waitExit()
 		if code := d.cmd.ProcessState.ExitCode(); code != 0 {
 			t.Errorf("exit code %d", code)

@@ -254,8 +254,8 @@ func (srv *server) openAPI() {
 	srv.api = listener
 }
 
-// shutdown lets go of the clients in an orderly way, within -drain. A second signal ends
-// the wait.
+// shutdown lets go of the clients in an orderly way, within -drain. A second signal, oneSignal
+// after the first, ends the wait.
 func (srv *server) shutdown(signals <-chan os.Signal) error {
 	ctx, cancel := drainContext(srv.cfg.Drain, signals)
 	defer cancel()
@@ -268,14 +268,24 @@ func (srv *server) shutdown(signals <-chan os.Signal) error {
 	return err
 }
 
-// drainContext ends after within, or with a signal.
+// oneSignal is how close together signals are one and the same: a terminal, timeout(1) and
+// other supervisors signal the process and its group, which mustn't cut the drain short.
+const oneSignal = 500 * time.Millisecond
+
+// drainContext ends after within, or with a signal that comes later than oneSignal.
 func drainContext(within time.Duration, signals <-chan os.Signal) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
+	began := time.Now()
 	go func() {
-		select {
-		case <-signals:
-			cancel()
-		case <-ctx.Done():
+		for {
+			select {
+			case <-signals:
+				if time.Since(began) >= oneSignal {
+					cancel()
+				}
+			case <-ctx.Done():
+				return
+			}
 		}
 	}()
 	return ctx, cancel
