@@ -10,7 +10,13 @@ import (
 // WriteTable writes the comparison for people: medians, and the range of the ratio.
 func (c *Comparison) WriteTable(w io.Writer) error {
 	c.Machine.write(w)
-	return c.writeFigures(w)
+	if err := c.writeFigures(w); err != nil {
+		return err
+	}
+	if c.Base == "" && len(c.Summary) > 1 {
+		fmt.Fprintln(w, "no ratios: raw (with -window above 1 raw-batch) isn't among the targets; -base names one of them in its place")
+	}
+	return nil
 }
 
 // writeFigures is the table without the machine.
@@ -39,9 +45,6 @@ func (c *Comparison) writeFigures(w io.Writer) error {
 				fmt.Fprintf(w, "round %d, %s: FAILED: %s\n", i+1, r.Target, r.Failed)
 			}
 		}
-	}
-	if c.Base == "" {
-		fmt.Fprintln(w, "no ratios: what the others are divided by isn't among the targets; -base names another of them")
 	}
 	if c.Interrupted {
 		fmt.Fprintln(w, "interrupted: not every round is there")

@@ -11,7 +11,7 @@ type Figure struct {
 // disturbFigure is how a figure is taken from a round and shown.
 type disturbFigure struct {
 	name, title string
-	of          func(*DisturbRun) (float64, bool) // of a run that counts
+	of          func(*DisturbRun) (float64, bool) // of a run that counts, or of the interrupted one
 	text        func(float64) string
 	ratio       bool
 	rounds      func(*DisturbRound) (float64, bool) // in place of of: of a whole round
@@ -91,7 +91,7 @@ func (r *DisturbResult) figure(f disturbFigure) Figure {
 
 // orWhatThereIs is the values of the runs that count, or that of one that was interrupted.
 func orWhatThereIs(values []float64, f disturbFigure, r *DisturbRun) []float64 {
-	if len(values) == 0 && r != nil && r.Interrupted && r.Failed == "" && r.Report.Measured > 0 {
+	if len(values) == 0 && r.cutShort() {
 		if v, ok := f.of(r); ok {
 			return []float64{v}
 		}

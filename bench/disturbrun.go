@@ -216,6 +216,11 @@ func (r *DisturbRound) PerArrival() (ns float64, ok bool) {
 	return (float64(r.With.CPU.Server()) - deliveries) / float64(r.With.Report.Churn.Came), true
 }
 
+// cutShort is whether Ctrl-C came when there were figures, and nothing was wrong.
+func (r *DisturbRun) cutShort() bool {
+	return r != nil && r.Failed == "" && r.Interrupted && r.Report.Measured > 0
+}
+
 func (r *DisturbRun) counts() bool {
 	return r != nil && r.Failed == "" && !r.Interrupted && r.Report.Measured > 0
 }

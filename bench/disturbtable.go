@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 )
@@ -40,7 +41,22 @@ func (r *DisturbResult) WriteTable(w io.Writer) error {
 		_, err := fmt.Fprintln(w, "nothing else was measured")
 		return err
 	}
-	return t.write(w, tabwriter.AlignRight)
+	if err := t.write(w, tabwriter.AlignRight); err != nil {
+		return err
+	}
+	for _, column := range []struct {
+		name string
+		run  func(DisturbRound) *DisturbRun
+	}{
+		{"without", func(d DisturbRound) *DisturbRun { return d.Without }},
+		{"with", func(d DisturbRound) *DisturbRun { return d.With }},
+	} {
+		whole := slices.ContainsFunc(r.Rounds, func(d DisturbRound) bool { return column.run(d).counts() })
+		if last := column.run(r.Rounds[len(r.Rounds)-1]); paired && !whole && last.cutShort() {
+			fmt.Fprintf(w, "%s: of the run that was interrupted, which is shorter\n", column.name)
+		}
+	}
+	return nil
 }
 
 // head is what was run, and what became of the clients.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/busbar-ws/busbar/bench"
 )
@@ -17,6 +19,9 @@ func compare(ctx context.Context, args []string, s streams) error {
 	}
 	if *rounds < 1 {
 		return usagef("-rounds %d: at least 1", *rounds)
+	}
+	if f.given("loops") && !slices.ContainsFunc(strings.Split(*targets, ","), func(t string) bool { return strings.TrimSpace(t) == "busbar" }) {
+		return usagef("-loops is for the target busbar, which isn't among %s", *targets)
 	}
 	resolved, err := f.resolveAll(*targets)
 	if err != nil {

@@ -89,7 +89,7 @@ func (f *shared) parse(args []string) error {
 	if f.clients < 1 || f.workers < 0 || f.pace < 1 || f.loops < 0 {
 		return usagef("-clients and -pace must be at least 1, -workers and -loops at least 0")
 	}
-	if f.workers > f.clients {
+	if f.workers > f.clients && f.set.Lookup("connections") == nil {
 		return usagef("-workers %d: more than -clients %d", f.workers, f.clients)
 	}
 	for _, name := range []string{"loops", "policy", "lag-time", "lag-bytes", "accept-rate", "accept-burst"} {

@@ -100,8 +100,13 @@ const oneSignal = 500 * time.Millisecond
 // untilInterrupted ends with Ctrl-C or SIGTERM. A second one, oneSignal later, ends the process.
 func untilInterrupted() context.Context {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, func() { time.AfterFunc(oneSignal, stop) })
+	afterOneSignal(ctx, stop)
 	return ctx
+}
+
+// afterOneSignal has signals do what they do without us, some time after the first ended ctx.
+func afterOneSignal(ctx context.Context, stop func()) {
+	context.AfterFunc(ctx, func() { time.AfterFunc(oneSignal, stop) })
 }
 
 func run(ctx context.Context, args []string, s streams) int {

@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/busbar-ws/busbar/internal/leaks"
@@ -119,6 +119,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		{[]string{"fanout", "-size", "8"}, "size: 8 bytes"},
 		{[]string{"fanout", "-json", "out", "-html", "./out"}, "-json and -html are both out"},
 		{[]string{"fanout", "-workers", "5", "-clients", "4"}, "more than -clients 4"},
+		{[]string{"compare", "-targets", "a=true,b=true", "-loops", "2"}, "-loops is for the target busbar"},
 		{[]string{"fanout", "-target", "mine=true", "-loops", "2"}, "-loops is for -target busbar"},
 		{[]string{"slow", "-target", "mine=true", "-lag-bytes", "9"}, "-lag-bytes is for -target busbar"},
 		{[]string{"fanout", "-server-cores", "0,1023"}, "-server-cores 0,1023: core 1023"},
@@ -188,13 +189,23 @@ func TestInterruptedBeforeAnythingWasMeasured(t *testing.T) {
 
 // timeout(1) signals a process and its group; what there is has to be printed all the same.
 func TestSignalsThatComeTogetherAreOne(t *testing.T) {
-	ctx := untilInterrupted()
-	for end := time.Now().Add(oneSignal / 5); time.Now().Before(end); runtime.Gosched() {
-		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		var stopped atomic.Bool
+		ctx, signalled := context.WithCancel(t.Context())
+		afterOneSignal(ctx, func() { stopped.Store(true) })
+		<-time.After(time.Hour) // of the bubble's clock
+		signalled()
+		synctest.Wait()
+		<-time.After(oneSignal - 1)
+		if stopped.Load() {
+			t.Error("a signal that comes with the first ends the process")
 		}
-		<-ctx.Done()
-	}
+		<-time.After(1)
+		synctest.Wait()
+		if !stopped.Load() {
+			t.Error("a later one doesn't")
+		}
+	})
 }
 
 func TestTargetThatEndsIsAFailure(t *testing.T) {

@@ -65,14 +65,16 @@ func serve(args []string, s streams) error {
 	served := make(chan error, 1)
 	go func() { served <- srv.http.Serve(srv.api) }()
 	srv.announce(s.out, journalled(s.out, s.getenv("JOURNAL_STREAM")))
+	var signalled time.Time
 	select {
 	case <-signals:
+		signalled = time.Now()
 	case <-srv.hub.Failed():
 		err = errors.New("the event loops have stopped; the log says why")
 	case e := <-served:
 		err = fmt.Errorf("serving the API: %w", e)
 	}
-	return errors.Join(err, srv.shutdown(signals))
+	return errors.Join(err, srv.shutdown(signalled, signals))
 }
 
 func newLogger(cfg Config, w interface{ Write([]byte) (int, error) }) *slog.Logger {
@@ -256,8 +258,8 @@ func (srv *server) openAPI() {
 
 // shutdown lets go of the clients in an orderly way, within -drain. A second signal, oneSignal
 // after the first, ends the wait.
-func (srv *server) shutdown(signals <-chan os.Signal) error {
-	ctx, cancel := drainContext(srv.cfg.Drain, signals)
+func (srv *server) shutdown(signalled time.Time, signals <-chan os.Signal) error {
+	ctx, cancel := drainContext(srv.cfg.Drain, signalled, signals)
 	defer cancel()
 	srv.log.Info("draining", "clients", srv.hub.ClientCount(), "within", srv.cfg.Drain)
 	if err := srv.hub.Shutdown(ctx); err != nil {
@@ -268,19 +270,19 @@ func (srv *server) shutdown(signals <-chan os.Signal) error {
 	return err
 }
 
-// oneSignal is how close together signals are one and the same: a terminal, timeout(1) and
-// other supervisors signal the process and its group, which mustn't cut the drain short.
+// oneSignal is how close together signals are one and the same: timeout(1) and other
+// supervisors signal the process and its group, which mustn't cut the drain short.
 const oneSignal = 500 * time.Millisecond
 
-// drainContext ends after within, or with a signal that comes later than oneSignal.
-func drainContext(within time.Duration, signals <-chan os.Signal) (context.Context, context.CancelFunc) {
+// drainContext ends after within, or with a signal that comes later than oneSignal after the
+// one that there was at signalled; its zero value is none.
+func drainContext(within time.Duration, signalled time.Time, signals <-chan os.Signal) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), within)
-	began := time.Now()
 	go func() {
 		for {
 			select {
 			case <-signals:
-				if time.Since(began) >= oneSignal {
+				if time.Since(signalled) >= oneSignal {
 					cancel()
 				}
 			case <-ctx.Done():

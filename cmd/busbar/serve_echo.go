@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/internal/echoserver"
@@ -29,12 +30,14 @@ func serveEcho(cfg Config, log *slog.Logger, s streams, signals <-chan os.Signal
 	}
 	log.Warn("ECHO MODE (-echo): everybody is let in and gets back what they send; for conformance suites only")
 	announceEcho(s.out, cfg, srv)
+	var signalled time.Time
 	select {
 	case <-signals:
+		signalled = time.Now()
 	case <-srv.Failed():
 		err = errors.New("the event loops have stopped; the log says why")
 	}
-	ctx, cancel := drainContext(cfg.Drain, signals)
+	ctx, cancel := drainContext(cfg.Drain, signalled, signals)
 	defer cancel()
 	if e := srv.Shutdown(ctx); e != nil && err == nil {
 		log.Warn("not every client has gone in time", "error", e)
