@@ -24,7 +24,7 @@ type DisturbOptions struct {
 
 // DisturbResult is the rounds and what they amount to.
 type DisturbResult struct {
-	Scenario    string         `json:"scenario"` // slow, churn or mixed
+	Scenario    string         `json:"scenario"` // slow, churn, rush or mixed
 	Target      string         `json:"target"`
 	Rounds      []DisturbRound `json:"rounds"`
 	Summary     []Figure       `json:"summary"` // of the rounds that count, or of the one interrupted
