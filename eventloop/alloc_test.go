@@ -60,15 +60,15 @@ func meteredBy(t testing.TB, e *Engine, clients int, request func(query string) 
 		p, err := tryConnect(t, e, sourceAddr(i))
 		must(t, err)
 		must(t, p.SetDeadline(time.Now().Add(5*time.Minute)))
-		p.write(request(fmt.Sprint("name=", i)))
-		p.upgraded()
+		p.Say(request(fmt.Sprint("name=", i)))
+		p.Upgraded()
 		done := make(chan struct{})
 		t.Cleanup(func() { p.Close(); <-done })
 		go func() {
 			defer close(done)
 			buf := make([]byte, 4096)
 			for {
-				n, err := p.r.Read(buf)
+				n, err := p.R.Read(buf)
 				if err != nil {
 					return
 				}
@@ -155,7 +155,7 @@ func TestControlFramesAllocateNothing(t *testing.T) {
 					must(t, err)
 					_, err = p.Write(last)
 					must(t, err)
-					_, err = io.ReadFull(p.r, answer)
+					_, err = io.ReadFull(p.R, answer)
 					must(t, err)
 				}
 			}

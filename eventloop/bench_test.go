@@ -53,7 +53,7 @@ func BenchmarkPing(b *testing.B) {
 		if _, err := p.Write(frames); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := io.ReadFull(p.r, answer); err != nil {
+		if _, err := io.ReadFull(p.R, answer); err != nil {
 			b.Fatal(err)
 		}
 	}

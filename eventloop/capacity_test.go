@@ -39,7 +39,7 @@ func TestMaxPerAddress(t *testing.T) {
 		t.Errorf("of all that were refused the first alone is logged: %q", text)
 	}
 	for i := range 4 {
-		other.expect(ws.OpText, fmt.Sprint("message ", i))
+		other.Expect(ws.OpText, fmt.Sprint("message ", i))
 	}
 }
 
@@ -60,7 +60,7 @@ func expectPlaces(t *testing.T, e *Engine, most int, from net.IP, cause Cause) {
 		}
 		e.Publish(text("message %d", i), nil)
 		for _, p := range in {
-			p.expect(ws.OpText, fmt.Sprint("message ", i))
+			p.Expect(ws.OpText, fmt.Sprint("message ", i))
 		}
 	}
 	if n := closedBy(e, cause); n != 4 {

@@ -141,7 +141,7 @@ func catchUpRound(t *testing.T, round int) {
 			r.log.publish(e, nil)
 		}
 		if n >= before && (n-before)%40 == 0 && len(back) > 0 {
-			back[0].send(ws.OpText, "since 0")
+			back[0].Send(ws.OpText, "since 0")
 			back = back[1:]
 		}
 		if n%(1+round%3) == 0 {
@@ -161,7 +161,7 @@ func catchUpRound(t *testing.T, round int) {
 // expectSequence reads frames numbered from first to last, each once and in order.
 func expectSequence(t *testing.T, p *peer, first, last int) {
 	for want := first; want <= last; want++ {
-		f, err := p.read()
+		f, err := p.Next()
 		if err != nil || number(f.Payload) != want {
 			t.Errorf("got %q, %v; want event %d", brief(string(f.Payload)), err, want)
 			return
@@ -180,7 +180,7 @@ func TestOthersAreServedWhileSomeAreHeld(t *testing.T) {
 	live := dial(t, e, "name=live")
 	for i := range 50 {
 		e.Publish(numbered(i, 0), nil)
-		live.expect(ws.OpText, string(numbered(i, 0).wire[2:]))
+		live.Expect(ws.OpText, string(numbered(i, 0).wire[2:]))
 	}
 	if n := e.Stats().Loops[0].Panics; n > 0 {
 		t.Errorf("%d panics", n)
@@ -231,7 +231,7 @@ func TestCloseWhileHeldSendsNoLiveEvents(t *testing.T) {
 	e.Publish(text("for it alone"), &Audience{Clients: []uint64{id}})
 	on(t, e, id, func(c *Client) { c.Close(1001, "", CauseDraining) })
 	for {
-		f, err := p.read()
+		f, err := p.Next()
 		must(t, err)
 		if f.Header.OpCode == ws.OpClose {
 			break
@@ -292,15 +292,15 @@ func TestKeptBackIsBounded(t *testing.T) {
 					}
 				})
 				if policy == Disconnect {
-					p.expectClose(1013)
+					p.ExpectClose(1013)
 					return
 				}
 				on(t, e, id, func(c *Client) {
 					c.Hold()
 					c.Release(nil, 3)
 				})
-				p.expect(ws.OpText, "lost")
-				first, err := p.read()
+				p.Expect(ws.OpText, "lost")
+				first, err := p.Next()
 				must(t, err)
 				if n := number(first.Payload); n < 30 {
 					t.Errorf("it goes on with %d", n)
@@ -359,7 +359,7 @@ func TestTooSlowWhileCatchingUpLeavesNothing(t *testing.T) {
 	}
 	e.Queue(numbered(50, 50), &Audience{Clients: []uint64{id}}) // in the same drain
 	e.Flush()
-	p.expectClose(1013)
+	p.ExpectClose(1013)
 	everyLoop(t, e, func(l *Loop) {
 		if len(l.meanwhile) > 0 {
 			t.Errorf("%d frames are kept for a client that was closed", len(l.meanwhile))

@@ -9,6 +9,8 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // RFC 6455 5.5.1: the client's Close is answered with its code.
@@ -22,9 +24,9 @@ func TestClientCloses(t *testing.T) {
 		{"", string(ws.NewCloseFrameBody(1000, ""))},
 	} {
 		p := dial(t, e, "name=x")
-		p.send(ws.OpClose, c.payload)
-		p.expect(ws.OpClose, c.want)
-		p.expectEnd()
+		p.Send(ws.OpClose, c.payload)
+		p.Expect(ws.OpClose, c.want)
+		p.ExpectEnd()
 	}
 	eventually(t, "they are counted", func() bool { return closedBy(e, CausePeerClosed) == 3 })
 }
@@ -40,14 +42,14 @@ func TestServerCloses(t *testing.T) {
 		on(t, e, h.id(name), func(c *Client) { c.Close(4000, "enough", CauseServerClosed) })
 	}
 	e.Publish(text("nobody is left"), nil)
-	polite.expectClose(4000)
-	silent.expectClose(4000)
-	polite.write(wsClose(4000))
-	polite.expectEnd()
+	polite.ExpectClose(4000)
+	silent.ExpectClose(4000)
+	polite.Say(wsClose(4000))
+	polite.ExpectEnd()
 	if took := time.Since(began); took >= closeWait {
 		t.Errorf("a client that answers is let go after %v", took)
 	}
-	silent.expectEnd()
+	silent.ExpectEnd()
 	if took := time.Since(began); took < closeWait/2 || took > closeWait+slack {
 		t.Errorf("a client that doesn't answer is let go after %v, want about %v", took, closeWait)
 	}
@@ -93,7 +95,7 @@ func TestViolations(t *testing.T) {
 	} {
 		before := closedBy(e, c.cause)
 		p := dial(t, e, "name=x")
-		p.write(c.bytes)
+		p.Say(c.bytes)
 		sending := make(chan struct{})
 		go func() {
 			defer close(sending)
@@ -105,7 +107,7 @@ func TestViolations(t *testing.T) {
 			}
 		}()
 		<-sending
-		p.expectClose(c.code)
+		p.ExpectClose(c.code)
 		p.Close()
 		eventually(t, c.name+" is counted", func() bool { return closedBy(e, c.cause) == before+1 })
 	}
@@ -116,7 +118,7 @@ func TestCloseComesLast(t *testing.T) {
 	t.Parallel()
 	h := &host{}
 	e := start(t, h, lagFar, func(o *Options) { o.SendBuffer = 4096 })
-	reading, lagging := dial(t, e, "name=reading"), dial(t, e, "name=lagging", smallReceive)
+	reading, lagging := dial(t, e, "name=reading"), dial(t, e, "name=lagging", wstest.SmallWindow)
 	stopTicking(t, e) // or the one that lags would have closeWait for all that it is owed
 	filler := strings.Repeat("z", 3000)
 	const count = 300
@@ -132,12 +134,12 @@ func TestCloseComesLast(t *testing.T) {
 	eventually(t, "both are closing", func() bool { return e.Clients() == 0 })
 	for name, p := range map[string]*peer{"reading": reading, "lagging": lagging} {
 		for i := range count {
-			p.expect(ws.OpText, string(text("%d %s", i, filler).wire[4:]))
+			p.Expect(ws.OpText, string(text("%d %s", i, filler).wire[4:]))
 		}
-		p.expect(ws.OpText, "for "+name)
-		p.expectClose(1001)
-		p.write(wsClose(1001))
-		p.expectEnd()
+		p.Expect(ws.OpText, "for "+name)
+		p.ExpectClose(1001)
+		p.Say(wsClose(1001))
+		p.ExpectEnd()
 	}
 }
 
@@ -155,13 +157,13 @@ func TestFeedMovesPastAClosingClient(t *testing.T) {
 		e := start(t, h, func(o *Options) {
 			o.Loops, o.SendBuffer, o.LagBytes, o.Slow, o.LagTime = 1, 4096, 20_000, policy, time.Minute
 		})
-		lagging, healthy := dial(t, e, "name=lagging", smallReceive), dial(t, e, "name=healthy")
+		lagging, healthy := dial(t, e, "name=lagging", wstest.SmallWindow), dial(t, e, "name=healthy")
 		published := 0
 		send := func() {
 			published++
 			f := numbered(published, 5000)
 			e.Publish(f, nil)
-			healthy.expect(ws.OpText, string(f.wire[4:]))
+			healthy.Expect(ws.OpText, string(f.wire[4:]))
 		}
 		for e.Stats().Loops[0].Lagging == 0 {
 			send()
@@ -173,7 +175,7 @@ func TestFeedMovesPastAClosingClient(t *testing.T) {
 			send()
 		}
 		for last := 0; ; {
-			f, err := lagging.read()
+			f, err := lagging.Next()
 			if err != nil || f.Header.OpCode == ws.OpClose {
 				break
 			}

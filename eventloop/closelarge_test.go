@@ -18,6 +18,6 @@ func TestCloseBehindALargeMessage(t *testing.T) {
 		c.Send(message)
 		c.Close(ws.StatusGoingAway, "", CauseServerClosed)
 	})
-	p.expect(ws.OpText, string(message.Payload()))
-	p.expectClose(ws.StatusGoingAway)
+	p.Expect(ws.OpText, string(message.Payload()))
+	p.ExpectClose(ws.StatusGoingAway)
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // quickly runs f, which reads to the end, and wants that not to have been a matter of waiting.
@@ -25,12 +27,12 @@ func TestCloseRightBehindAMessage(t *testing.T) {
 	t.Parallel()
 	e := start(t, &host{onMessage: echo})
 	p := dial(t, e, "name=x")
-	p.write(clientFrame(ws.OpText, "last") + clientFrame(ws.OpPing, "p") + wsClose(4000) +
+	p.Say(clientFrame(ws.OpText, "last") + clientFrame(ws.OpPing, "p") + wsClose(4000) +
 		clientFrame(3, "garbage") + clientFrame(ws.OpText, "not listened to"))
-	p.expect(ws.OpText, "last")
-	p.expect(ws.OpPong, "p")
-	p.expectClose(4000)
-	quickly(t, p.expectEnd)
+	p.Expect(ws.OpText, "last")
+	p.Expect(ws.OpPong, "p")
+	p.ExpectClose(4000)
+	quickly(t, p.ExpectEnd)
 	p.Close()
 	eventually(t, "it is counted", func() bool { return closedBy(e, CausePeerClosed) == 1 })
 }
@@ -47,12 +49,12 @@ func TestEndRightBehindTheLastWord(t *testing.T) {
 	}{{wsClose(4000), 4000}, {clientFrame(3, ""), 1002}} {
 		for range tries {
 			p := dial(t, e, "name=x")
-			p.write(clientFrame(ws.OpText, "last") + clientFrame(ws.OpPing, "p") + c.last)
+			p.Say(clientFrame(ws.OpText, "last") + clientFrame(ws.OpPing, "p") + c.last)
 			must(t, p.Conn.(*net.TCPConn).CloseWrite())
-			p.expect(ws.OpText, "last")
-			p.expect(ws.OpPong, "p")
-			p.expectClose(c.code)
-			p.expectEnd()
+			p.Expect(ws.OpText, "last")
+			p.Expect(ws.OpPong, "p")
+			p.ExpectClose(c.code)
+			p.ExpectEnd()
 			p.Close()
 		}
 	}
@@ -63,10 +65,10 @@ func TestViolationRightBehindAMessage(t *testing.T) {
 	t.Parallel()
 	e := start(t, &host{onMessage: echo})
 	p := dial(t, e, "name=x")
-	p.write(clientFrame(ws.OpText, "last") + clientFrame(3, ""))
-	p.expect(ws.OpText, "last")
-	p.expectClose(1002)
-	quickly(t, p.expectEnd)
+	p.Say(clientFrame(ws.OpText, "last") + clientFrame(3, ""))
+	p.Expect(ws.OpText, "last")
+	p.ExpectClose(1002)
+	quickly(t, p.ExpectEnd)
 	p.Close()
 	eventually(t, "it is counted", func() bool { return closedBy(e, CauseProtocolError) == 1 })
 }
@@ -77,7 +79,7 @@ func TestLaggingClientCloses(t *testing.T) {
 	t.Parallel()
 	h := &host{}
 	e := start(t, h, lagFar, func(o *Options) { o.SendBuffer = 4096 })
-	reading, stuck := dial(t, e, "name=reading", smallReceive), dial(t, e, "name=stuck", smallReceive)
+	reading, stuck := dial(t, e, "name=reading", wstest.SmallWindow), dial(t, e, "name=stuck", wstest.SmallWindow)
 	filler := strings.Repeat("z", 3000)
 	const count = 100
 	for i := range count {
@@ -90,15 +92,15 @@ func TestLaggingClientCloses(t *testing.T) {
 	for _, name := range []string{"reading", "stuck"} {
 		on(t, e, h.id(name), func(*Client) {}) // all that was published has come to its loop
 	}
-	reading.write(wsClose(1000))
-	stuck.write(wsClose(1000))
+	reading.Say(wsClose(1000))
+	stuck.Say(wsClose(1000))
 	stopTicking(t, e)
 	eventually(t, "both are closing", func() bool { return e.Clients() == 0 })
 	for i := range count {
-		reading.expect(ws.OpText, string(text("%d %s", i, filler).wire[4:]))
+		reading.Expect(ws.OpText, string(text("%d %s", i, filler).wire[4:]))
 	}
-	reading.expectClose(1000)
-	reading.expectEnd()
+	reading.ExpectClose(1000)
+	reading.ExpectEnd()
 	reading.Close()
 	tickAgain(e)
 	eventually(t, "the one that doesn't read has gone too", func() bool { return e.Connections() == 0 })
@@ -116,10 +118,10 @@ func TestBothCloseAtOnce(t *testing.T) {
 	}}
 	e := start(t, h)
 	p := dial(t, e, "name=x")
-	p.write(clientFrame(ws.OpText, "last") + wsClose(1000))
-	p.expect(ws.OpText, "last")
-	p.expectClose(1001)
-	quickly(t, p.expectEnd)
+	p.Say(clientFrame(ws.OpText, "last") + wsClose(1000))
+	p.Expect(ws.OpText, "last")
+	p.ExpectClose(1001)
+	quickly(t, p.ExpectEnd)
 }
 
 // A Close finds its place behind a queue that is full.
@@ -127,7 +129,7 @@ func TestCloseBehindAFullQueue(t *testing.T) {
 	t.Parallel()
 	h := &host{}
 	e := start(t, h, func(o *Options) { o.SendBuffer, o.LagBytes, o.LagTime = 4096, 50_000, time.Minute })
-	p := dial(t, e, "name=x", smallReceive)
+	p := dial(t, e, "name=x", wstest.SmallWindow)
 	sent := 0
 	on(t, e, h.id("x"), func(c *Client) {
 		c.Send(text("%s", strings.Repeat("a", 1<<20))) // stays in progress
@@ -142,11 +144,11 @@ func TestCloseBehindAFullQueue(t *testing.T) {
 		}
 		c.Close(1001, strings.Repeat("r", 120), CauseDraining)
 	})
-	p.expect(ws.OpText, strings.Repeat("a", 1<<20))
+	p.Expect(ws.OpText, strings.Repeat("a", 1<<20))
 	for range sent {
-		if f, err := p.read(); err != nil || f.Header.OpCode != ws.OpText {
+		if f, err := p.Next(); err != nil || f.Header.OpCode != ws.OpText {
 			t.Fatalf("%v %v, want a message", f.Header, err)
 		}
 	}
-	p.expectClose(1001)
+	p.ExpectClose(1001)
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsflate"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 func compressing(o *Options) { o.Compression = CompressOn }
@@ -23,8 +25,8 @@ func requestDeflate(query string) string {
 func dialDeflate(t testing.TB, e *Engine, query string, control ...func(fd int)) *peer {
 	t.Helper()
 	p := connect(t, e, control...)
-	p.write(requestDeflate(query))
-	p.upgraded()
+	p.Say(requestDeflate(query))
+	p.Upgraded()
 	return p
 }
 
@@ -40,7 +42,7 @@ func like(random *rand.Rand, n, size int) *Frame {
 // inflated reads a frame and inflates it if it is compressed.
 func (p *peer) inflated() (f ws.Frame, compressed bool) {
 	p.t.Helper()
-	f, err := p.read()
+	f, err := p.Next()
 	must(p.t, err)
 	if !f.Header.Rsv1() {
 		return f, false
@@ -85,7 +87,7 @@ func TestBroadcastIsCompressedOnce(t *testing.T) {
 		t.Errorf("%d frames compressed for nobody", frames)
 	}
 	for _, p := range simple {
-		p.expect(ws.OpText, string(before.Payload()))
+		p.Expect(ws.OpText, string(before.Payload()))
 	}
 	for i := range 12 {
 		packing = append(packing, dialDeflate(t, e, fmt.Sprint("name=packing", i)))
@@ -97,7 +99,7 @@ func TestBroadcastIsCompressedOnce(t *testing.T) {
 	for _, f := range []*Frame{long, short, long} {
 		e.Publish(f, nil)
 		for _, p := range simple {
-			p.expect(ws.OpText, string(f.Payload()))
+			p.Expect(ws.OpText, string(f.Payload()))
 		}
 		for _, p := range packing {
 			got, compressed := p.inflated()
@@ -150,8 +152,8 @@ func TestFrameNeverChangesItsForm(t *testing.T) {
 	published, sent := like(random, 1, 1000), like(random, 2, deflateOnLoop)
 	e.Publish(published, nil)
 	on(t, e, h.id("first"), func(c *Client) { c.Send(sent) })
-	first.expect(ws.OpText, string(published.Payload()))
-	first.expect(ws.OpText, string(sent.Payload()))
+	first.Expect(ws.OpText, string(published.Payload()))
+	first.Expect(ws.OpText, string(sent.Payload()))
 	second := dialDeflate(t, e, "name=second")
 	for _, f := range []*Frame{published, sent} {
 		e.Publish(f, nil)
@@ -176,7 +178,7 @@ func TestSendCompressesShortFrames(t *testing.T) {
 		if got, compressed := packing.inflated(); compressed != want || string(got.Payload) != string(f.Payload()) {
 			t.Errorf("%d bytes: compressed is %t", f.Size(), compressed)
 		}
-		simple.expect(ws.OpText, string(f.Payload()))
+		simple.Expect(ws.OpText, string(f.Payload()))
 	}
 }
 
@@ -206,7 +208,7 @@ func TestCompressedStreamsAreExact(t *testing.T) {
 				name := fmt.Sprint("client", i)
 				control := func(int) {}
 				if i > 1 {
-					control = smallReceive
+					control = wstest.SmallWindow
 				}
 				query := "name=" + name + "&user=" + name
 				if forms[name] = form(i % 2); forms[name] == deflated {

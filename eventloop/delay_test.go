@@ -33,7 +33,7 @@ func TestFlushDelayHoldsBackWhatComesTooSoon(t *testing.T) {
 	p := dial(t, e, "name=a")
 	stretchDelay(t, e)
 	e.Publish(text("lone"), nil)
-	p.expect(ws.OpText, "lone")
+	p.Expect(ws.OpText, "lone")
 	before := sends(t, e)
 	const held = 33 // half of QueueMessages, and one
 	for i := range held {
@@ -42,7 +42,7 @@ func TestFlushDelayHoldsBackWhatComesTooSoon(t *testing.T) {
 		}
 	}
 	for i := range held {
-		p.expect(ws.OpText, fmt.Sprint(i))
+		p.Expect(ws.OpText, fmt.Sprint(i))
 	}
 	if n := sends(t, e) - before; n != 1 {
 		t.Errorf("%d messages took %d system calls, want 1", held, n)
@@ -57,13 +57,13 @@ func TestFlushDelayEnds(t *testing.T) {
 	for i := range 200 {
 		e.Publish(text("%d", i), nil)
 		if i%3 == 0 {
-			p.expect(ws.OpText, fmt.Sprint(i)) // nothing else comes before it
+			p.Expect(ws.OpText, fmt.Sprint(i)) // nothing else comes before it
 		} else if i%3 == 1 {
 			e.Publish(text("more"), nil)
-			p.expect(ws.OpText, fmt.Sprint(i))
-			p.expect(ws.OpText, "more")
+			p.Expect(ws.OpText, fmt.Sprint(i))
+			p.Expect(ws.OpText, "more")
 		} else {
-			p.expect(ws.OpText, fmt.Sprint(i))
+			p.Expect(ws.OpText, fmt.Sprint(i))
 		}
 	}
 }
@@ -76,12 +76,12 @@ func TestFlushDelayDelaysMessagesAlone(t *testing.T) {
 	a := dial(t, e, "name=a")
 	stretchDelay(t, e)
 	e.Publish(text("lone"), nil)
-	a.expect(ws.OpText, "lone")
+	a.Expect(ws.OpText, "lone")
 	e.Publish(text("held back"), nil)
 	dial(t, e, "name=b")
 	on(t, e, h.id("b"), func(*Client) {})
-	a.send(ws.OpPing, "hello")
-	a.expect(ws.OpPong, "hello")
+	a.Send(ws.OpPing, "hello")
+	a.Expect(ws.OpPong, "hello")
 }
 
 // Many bytes for one client alone aren't held back: what waits must not make it look slow.
@@ -92,13 +92,13 @@ func TestFlushDelayHoldsBackLittle(t *testing.T) {
 	p := dial(t, e, "name=a")
 	stretchDelay(t, e)
 	e.Publish(text("lone"), nil)
-	p.expect(ws.OpText, "lone")
+	p.Expect(ws.OpText, "lone")
 	on(t, e, h.id("a"), func(c *Client) { c.Send(text("%0900d", 0)) })
 	on(t, e, h.id("a"), func(c *Client) { c.Send(text("more")) })
 	on(t, e, h.id("a"), func(c *Client) { c.Send(text("%090d", 0)) })
-	p.expect(ws.OpText, fmt.Sprintf("%0900d", 0))
-	p.expect(ws.OpText, "more")
-	p.expect(ws.OpText, fmt.Sprintf("%090d", 0))
+	p.Expect(ws.OpText, fmt.Sprintf("%0900d", 0))
+	p.Expect(ws.OpText, "more")
+	p.Expect(ws.OpText, fmt.Sprintf("%090d", 0))
 }
 
 // Messages that are queued with more to come go out together when the publisher says so.
@@ -117,7 +117,7 @@ func TestQueuedMessagesGoOutTogether(t *testing.T) {
 	}
 	e.Flush()
 	for i := range 100 {
-		p.expect(ws.OpText, fmt.Sprint(i))
+		p.Expect(ws.OpText, fmt.Sprint(i))
 	}
 	if n := sends(t, e) - before; n != 1 {
 		t.Errorf("100 messages took %d system calls, want 1", n)
@@ -132,8 +132,8 @@ func TestQueueHoldsNobodyUp(t *testing.T) {
 	p := dial(t, e, "name=a")
 	e.Queue(text("queued"), nil)
 	e.Publish(text("published"), nil)
-	p.expect(ws.OpText, "queued")
-	p.expect(ws.OpText, "published")
+	p.Expect(ws.OpText, "queued")
+	p.Expect(ws.OpText, "published")
 }
 
 // A publisher that queues more than half a mailbox loses nothing by it.
@@ -145,6 +145,6 @@ func TestQueueWakesALoopThatIsHalfFull(t *testing.T) {
 		e.Queue(text("%d", i), nil)
 	}
 	for i := range 5 {
-		p.expect(ws.OpText, fmt.Sprint(i))
+		p.Expect(ws.OpText, fmt.Sprint(i))
 	}
 }

@@ -168,7 +168,7 @@ func (s *fewServer) reach(in []*peer, message string) {
 	s.t.Helper()
 	s.publish(message)
 	for _, p := range in {
-		p.expect(ws.OpText, message)
+		p.Expect(ws.OpText, message)
 	}
 }
 
@@ -189,7 +189,7 @@ func TestLowDescriptorLimit(t *testing.T) {
 	eventually(t, "twenty have gone", func() bool {
 		defer func() {
 			for _, p := range in {
-				p.expect(ws.OpText, "fewer")
+				p.Expect(ws.OpText, "fewer")
 			}
 		}()
 		return s.publish("fewer") == len(in)
@@ -235,7 +235,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 		var waiting []*peer
 		for range 8 {
 			p := connect(t, s.engine)
-			p.write(request(""))
+			p.Say(request(""))
 			waiting = append(waiting, p)
 		}
 		eventually(t, "accepting fails", func() bool { return s.publish("errors") > failed })
@@ -248,7 +248,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 		}
 		s.publish("release")
 		for _, p := range waiting {
-			p.upgraded()
+			p.Upgraded()
 		}
 		s.reach(in, "with descriptors")
 		for _, p := range waiting {
@@ -262,7 +262,7 @@ func TestNoDescriptorLeft(t *testing.T) {
 func (p *peer) skipTo(message string) {
 	p.t.Helper()
 	for {
-		f, err := p.read()
+		f, err := p.Next()
 		must(p.t, err)
 		if string(f.Payload) == message {
 			return

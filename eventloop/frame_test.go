@@ -6,12 +6,6 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// clientFrame is a masked frame as a client sends it.
-func clientFrame(op ws.OpCode, payload string) string {
-	frame, _ := ws.CompileFrame(ws.MaskFrame(ws.NewFrame(op, true, []byte(payload))))
-	return string(frame)
-}
-
 // wsClose is a client's Close frame.
 func wsClose(code ws.StatusCode) string {
 	return clientFrame(ws.OpClose, string(ws.NewCloseFrameBody(code, "")))

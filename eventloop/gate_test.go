@@ -49,7 +49,7 @@ func TestEveryLoopFindsItsGate(t *testing.T) {
 		// Where the hash puts a connection is chance; what gets in got in here.
 		eventually(t, fmt.Sprint("loop ", i, " takes one in"), func() bool {
 			p := connect(t, e)
-			p.write(request(""))
+			p.Say(request(""))
 			lookAround(t, e)
 			return l.counters.accepted.Load()+l.counters.moved.Load() > before
 		})
@@ -69,7 +69,7 @@ func TestGateKeepsNewcomersOutside(t *testing.T) {
 			t.Error("a reason is new once")
 		}
 		late := connect(t, e)
-		late.write(request(""))
+		late.Say(request(""))
 		lookAround(t, e)
 		before := e.Connections()
 		if g.open(first); g.shutNow() != 1 {
@@ -80,9 +80,9 @@ func TestGateKeepsNewcomersOutside(t *testing.T) {
 			t.Errorf("%d connections, %d before", n, before)
 		}
 		e.Publish(text("inside"), nil)
-		in.expect(1, "inside")
+		in.Expect(1, "inside")
 		g.open(shutPace | shutRoom)
-		late.upgraded()
+		late.Upgraded()
 	}
 	if s := e.Stats(); s.GateShuts["pace"] != 2 || s.GateShuts["room"] != 2 || s.GateShuts["handshakes"] != 0 {
 		t.Errorf("counted: %v", s.GateShuts)
@@ -123,7 +123,7 @@ func TestEngineWithoutGates(t *testing.T) {
 		connect(t, e)
 	}
 	eventually(t, "they are in", func() bool { return e.Stats().Loops[0].Handshakes == most })
-	connect(t, e).expectEnd()
+	connect(t, e).ExpectEnd()
 }
 
 func TestParseWatched(t *testing.T) {

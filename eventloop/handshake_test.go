@@ -24,20 +24,20 @@ func TestUpgradeInPieces(t *testing.T) {
 	for _, size := range []int{1, 2, 7, 100, len(whole)} {
 		p := connect(t, e)
 		for left := whole; left != ""; left = left[min(size, len(left)):] {
-			p.write(left[:min(size, len(left))])
+			p.Say(left[:min(size, len(left))])
 		}
-		p.upgraded()
+		p.Upgraded()
 		got := map[string]bool{}
 		for range 2 {
-			f, err := p.read()
+			f, err := p.Next()
 			must(t, err)
 			got[string(f.Payload)] = true
 		}
 		if !got["early"] || !got["too"] {
 			t.Errorf("in pieces of %d: got %v", size, got)
 		}
-		p.send(ws.OpText, "later")
-		p.expect(ws.OpText, "later")
+		p.Send(ws.OpText, "later")
+		p.Expect(ws.OpText, "later")
 	}
 }
 
@@ -86,22 +86,22 @@ func TestEarlyFramesWhileAuthorising(t *testing.T) {
 	h := newPendingHost()
 	e := start(t, h)
 	p := connect(t, e)
-	p.write(request("") + clientFrame(ws.OpText, "one"))
+	p.Say(request("") + clientFrame(ws.OpText, "one"))
 	c := <-h.asked
 	id := c.ID()
-	p.send(ws.OpText, "two")
+	p.Send(ws.OpText, "two")
 	frame := clientFrame(ws.OpText, "three")
-	p.write(frame[:4])
+	p.Say(frame[:4])
 	on(t, e, id, func(c *Client) {
 		if c.Open() || e.Clients() != 0 {
 			t.Error("open before it was accepted")
 		}
 		acceptPending(c)
 	})
-	p.write(frame[4:])
-	p.upgraded()
+	p.Say(frame[4:])
+	p.Upgraded()
 	for _, want := range []string{"one", "two", "three"} {
-		p.expect(ws.OpText, want)
+		p.Expect(ws.OpText, want)
 	}
 }
 
@@ -110,10 +110,10 @@ func TestTooManyEarlyBytesEnd(t *testing.T) {
 	h := newPendingHost()
 	e := start(t, h, func(o *Options) { o.MaxMessageIn = 1000 })
 	p := connect(t, e)
-	p.write(request(""))
+	p.Say(request(""))
 	<-h.asked
-	p.write(strings.Repeat("x", 2000))
-	p.expectEnd()
+	p.Say(strings.Repeat("x", 2000))
+	p.ExpectEnd()
 	eventually(t, "it is counted", func() bool { return closedBy(e, CauseTooBig) == 1 })
 }
 
@@ -132,11 +132,11 @@ func TestRefusedRequests(t *testing.T) {
 		{"endless head", "GET / HTTP/1.1\r\nX: " + strings.Repeat("x", 2*wsproto.MaxHead), 431},
 	} {
 		p := connect(t, e)
-		p.write(c.request)
-		if got := p.status(); got != c.status {
+		p.Say(c.request)
+		if got := p.Status(); got != c.status {
 			t.Errorf("%s: %d, want %d", c.name, got, c.status)
 		}
-		p.expectEnd()
+		p.ExpectEnd()
 		p.Close()
 	}
 	eventually(t, "all have gone", func() bool { return e.Connections() == 0 })
@@ -151,14 +151,14 @@ func TestSlowHandshakesEnd(t *testing.T) {
 	h := newPendingHost()
 	e := start(t, h, func(o *Options) { o.HandshakeTimeout = 2 * time.Second })
 	silent, half, unanswered := connect(t, e), connect(t, e), connect(t, e)
-	half.write("GET / HTTP/1.1\r\nHost:")
-	unanswered.write(request(""))
+	half.Say("GET / HTTP/1.1\r\nHost:")
+	unanswered.Say(request(""))
 	began := time.Now()
-	if got := half.status(); got != 408 { // RFC 9110 15.5.9
+	if got := half.Status(); got != 408 { // RFC 9110 15.5.9
 		t.Errorf("half a request was answered with %d, want 408", got)
 	}
 	for _, p := range []*peer{silent, half, unanswered} {
-		p.expectEnd()
+		p.ExpectEnd()
 	}
 	if took := time.Since(began); took > 9*time.Second {
 		t.Errorf("took %v", took)
@@ -173,7 +173,7 @@ func TestAcceptAfterTheClientWentAway(t *testing.T) {
 	h := newPendingHost()
 	e := start(t, h)
 	p := connect(t, e)
-	p.write(request(""))
+	p.Say(request(""))
 	c := <-h.asked
 	loop := c.Loop()
 	p.Close()
@@ -204,18 +204,18 @@ func TestRejected(t *testing.T) {
 		c.AcceptAndClose(r.Answer, 1008, "unauthorized: bearer token required")
 	}})
 	p := connect(t, e)
-	p.write(request("http"))
-	if got := p.status(); got != 401 {
+	p.Say(request("http"))
+	if got := p.Status(); got != 401 {
 		t.Errorf("answered with %d, want 401", got)
 	}
-	p.expectEnd()
+	p.ExpectEnd()
 	p.Close()
 	p = connect(t, e)
-	p.write(request("") + clientFrame(ws.OpText, "not acted on"))
-	p.upgraded()
-	p.expectClose(1008)
-	p.write(string(wsClose(1008)))
-	p.expectEnd()
+	p.Say(request("") + clientFrame(ws.OpText, "not acted on"))
+	p.Upgraded()
+	p.ExpectClose(1008)
+	p.Say(string(wsClose(1008)))
+	p.ExpectEnd()
 	eventually(t, "two are counted", func() bool { return closedBy(e, CauseRejected) == 2 })
 }
 
@@ -231,9 +231,9 @@ func TestManyFramesBehindTheRequest(t *testing.T) {
 		all.WriteString(clientFrame(ws.OpText, strings.Repeat("y", i)))
 	}
 	go func() { _, _ = p.Write([]byte(all.String())) }()
-	p.r = bufio.NewReaderSize(p.Conn, 64<<10)
-	p.upgraded()
+	p.R = bufio.NewReaderSize(p.Conn, 64<<10)
+	p.Upgraded()
 	for i := range 500 {
-		p.expect(ws.OpText, strings.Repeat("y", i))
+		p.Expect(ws.OpText, strings.Repeat("y", i))
 	}
 }

@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -10,19 +9,22 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
-	"golang.org/x/sys/unix"
 
+	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
-// patience is how long a test waits for what has to happen: longer than any machine takes
-// for it, however much else it has to do.
-const patience = time.Minute
+// patience bounds every wait.
+const patience = wstest.Patience
+
+var (
+	eventually  = wstest.Eventually
+	clientFrame = wstest.Frame
+)
 
 // host is a Handler that accepts everybody and remembers them by ?name=. Functions
 // that are set take the place of what it does; they are set before the engine starts.
@@ -116,9 +118,8 @@ func start(t testing.TB, h Handler, tune ...func(*Options)) *Engine {
 
 // peer is a client made of a socket: what it reads and when is the test's choice.
 type peer struct {
-	net.Conn
+	*wstest.Raw
 	t testing.TB
-	r *bufio.Reader
 }
 
 // connect opens a connection and sends nothing. Control functions see the socket first.
@@ -130,26 +131,8 @@ func connect(t testing.TB, e *Engine, control ...func(fd int)) *peer {
 }
 
 func tryConnect(t testing.TB, e *Engine, from net.IP, control ...func(fd int)) (*peer, error) {
-	d := net.Dialer{Timeout: patience}
-	d.Control = func(_, _ string, raw syscall.RawConn) error {
-		return raw.Control(func(fd uintptr) {
-			for _, f := range control {
-				f(int(fd))
-			}
-		})
-	}
-	return connectBy(d, t, e, from)
-}
-
-func connectBy(d net.Dialer, t testing.TB, e *Engine, from net.IP) (*peer, error) {
-	d.LocalAddr = &net.TCPAddr{IP: from}
-	conn, err := d.Dial("tcp", dialAddr(e, from))
-	if err != nil {
-		return nil, err
-	}
-	t.Cleanup(func() { conn.Close() })
-	must(t, conn.SetDeadline(time.Now().Add(2*patience)))
-	return &peer{Conn: conn, t: t, r: bufio.NewReader(conn)}, nil
+	raw, err := wstest.DialRaw(t, from.String(), dialAddr(e, from), control...)
+	return &peer{raw, t}, err
 }
 
 // dialAddr is where the engine is to be reached from an address.
@@ -172,16 +155,16 @@ func admitted(t testing.TB, e *Engine, from net.IP) (*peer, bool) {
 		return nil, false
 	}
 	if _, err = io.WriteString(p, request("")); err == nil {
-		_, err = p.r.Peek(1)
+		_, err = p.R.Peek(1)
 	}
 	if err != nil {
-		if isTimeout(err) {
+		if wstest.IsTimeout(err) {
 			t.Fatal("neither let in nor refused")
 		}
 		p.Close()
 		return nil, false
 	}
-	switch got := p.status(); got {
+	switch got := p.Status(); got {
 	case http.StatusSwitchingProtocols:
 		return p, true
 	case http.StatusServiceUnavailable:
@@ -193,93 +176,16 @@ func admitted(t testing.TB, e *Engine, from net.IP) (*peer, bool) {
 	}
 }
 
-// smallReceive gives a client a window of a few KB.
-func smallReceive(fd int) { _ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 2048) }
-
 // request is an upgrade request with the query.
-func request(query string) string {
-	return "GET /?" + query + " HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-}
+func request(query string) string { return wstest.Request("/?" + query) }
 
 // dial is connect and the upgrade.
 func dial(t testing.TB, e *Engine, query string, control ...func(fd int)) *peer {
 	t.Helper()
 	p := connect(t, e, control...)
-	p.write(request(query))
-	p.upgraded()
+	p.Say(request(query))
+	p.Upgraded()
 	return p
-}
-
-func (p *peer) write(s string) {
-	p.t.Helper()
-	_, err := io.WriteString(p, s)
-	must(p.t, err)
-}
-
-// status reads the head of an HTTP answer.
-func (p *peer) status() int {
-	p.t.Helper()
-	answer, err := http.ReadResponse(p.r, nil)
-	must(p.t, err)
-	if answer.StatusCode != http.StatusSwitchingProtocols {
-		_, err = io.Copy(io.Discard, answer.Body)
-		must(p.t, err)
-	}
-	answer.Body.Close()
-	return answer.StatusCode
-}
-
-func (p *peer) upgraded() {
-	p.t.Helper()
-	if got := p.status(); got != http.StatusSwitchingProtocols {
-		p.t.Fatalf("upgrade answered with %d", got)
-	}
-}
-
-func (p *peer) send(op ws.OpCode, payload string) {
-	p.t.Helper()
-	p.write(clientFrame(op, payload))
-}
-
-func (p *peer) read() (ws.Frame, error) { return ws.ReadFrame(p.r) }
-
-// expect reads the next frame, which has to be this one.
-func (p *peer) expect(op ws.OpCode, payload string) {
-	p.t.Helper()
-	f, err := p.read()
-	if err != nil {
-		p.t.Fatalf("waiting for %q: %v", brief(payload), err)
-	}
-	if f.Header.OpCode != op || string(f.Payload) != payload {
-		p.t.Fatalf("got opcode %v %q, want opcode %v %q", f.Header.OpCode, brief(string(f.Payload)), op, brief(payload))
-	}
-}
-
-// expectClose reads a Close frame with the code.
-func (p *peer) expectClose(code ws.StatusCode) {
-	p.t.Helper()
-	f, err := p.read()
-	must(p.t, err)
-	if f.Header.OpCode != ws.OpClose {
-		p.t.Fatalf("got opcode %v %q, want Close %d", f.Header.OpCode, brief(string(f.Payload)), code)
-	}
-	if got, _ := ws.ParseCloseFrameData(f.Payload); got != code {
-		p.t.Fatalf("got Close %d, want %d", got, code)
-	}
-}
-
-// expectEnd reads until the server ends the connection, and fails if a message comes.
-func (p *peer) expectEnd() {
-	p.t.Helper()
-	if n, err := io.Copy(io.Discard, p.r); n > 0 || isTimeout(err) {
-		p.t.Fatalf("%d more bytes, then %v; want the end", n, err)
-	}
-}
-
-func isTimeout(err error) bool {
-	ne, ok := err.(net.Error)
-	return ok && ne.Timeout()
 }
 
 // on runs f on the client's loop and waits for it.
@@ -316,21 +222,6 @@ func stopTicking(t testing.TB, e *Engine) {
 func tickAgain(e *Engine) {
 	for _, l := range e.loops {
 		l.ticking.Store(false)
-	}
-}
-
-// eventually waits for a condition.
-func eventually(t testing.TB, what string, cond func() bool) {
-	t.Helper()
-	again := time.NewTicker(2 * time.Millisecond)
-	defer again.Stop()
-	deadline := time.After(patience)
-	for !cond() {
-		select {
-		case <-again.C:
-		case <-deadline:
-			t.Fatalf("never happened: %s", what)
-		}
 	}
 }
 

@@ -17,12 +17,12 @@ func TestPingIsEchoed(t *testing.T) {
 	p := dial(t, e, "name=x")
 	for _, size := range []int{0, 1, 125} {
 		payload := string(bytes.Repeat([]byte{'p'}, size))
-		p.send(ws.OpPing, payload)
-		p.expect(ws.OpPong, payload)
+		p.Send(ws.OpPing, payload)
+		p.Expect(ws.OpPong, payload)
 	}
-	p.send(ws.OpPong, "unasked for") // RFC 6455 5.5.3: no answer
-	p.send(ws.OpPing, "last")
-	p.expect(ws.OpPong, "last")
+	p.Send(ws.OpPong, "unasked for") // RFC 6455 5.5.3: no answer
+	p.Send(ws.OpPing, "last")
+	p.Expect(ws.OpPong, "last")
 	pings, pongs := uint64(0), uint64(0)
 	for _, l := range e.Stats().Loops {
 		pings, pongs = pings+l.Pings, pongs+l.Pongs
@@ -43,13 +43,13 @@ func TestQuietClients(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		dead.expect(ws.OpPing, "")
-		dead.expectEnd()
+		dead.Expect(ws.OpPing, "")
+		dead.ExpectEnd()
 	}()
 	pings := 0
 	for done := false; !done || pings < 3; pings++ {
-		alive.expect(ws.OpPing, "")
-		alive.send(ws.OpPong, "")
+		alive.Expect(ws.OpPing, "")
+		alive.Send(ws.OpPong, "")
 		select {
 		case <-ended:
 			done = true
@@ -59,9 +59,9 @@ func TestQuietClients(t *testing.T) {
 	if n := closedBy(e, CauseDead); n != 1 {
 		t.Errorf("%d are counted as dead, want 1", n)
 	}
-	alive.send(ws.OpPing, "still here")
+	alive.Send(ws.OpPing, "still here")
 	for {
-		f, err := alive.read()
+		f, err := alive.Next()
 		must(t, err)
 		if f.Header.OpCode == ws.OpPong && string(f.Payload) == "still here" {
 			return
@@ -87,7 +87,7 @@ func TestUnreadPongKeepsClient(t *testing.T) {
 		return left
 	}
 	late := check(func(c *Client) { // the loop is in here, and so reads nothing
-		p.send(ws.OpPong, "")
+		p.Send(ws.OpPong, "")
 		for deadline := time.Now().Add(patience); !c.unread() && time.Now().Before(deadline); {
 			runtime.Gosched()
 		}
@@ -95,12 +95,12 @@ func TestUnreadPongKeepsClient(t *testing.T) {
 	if late != open {
 		t.Errorf("with a pong unread the client's state is %d, want %d", late, open)
 	}
-	p.send(ws.OpPing, "still here")
-	p.expect(ws.OpPong, "still here") // and the loop has read everything
+	p.Send(ws.OpPing, "still here")
+	p.Expect(ws.OpPong, "still here") // and the loop has read everything
 	if silent := check(func(*Client) {}); silent != gone {
 		t.Errorf("with nothing unread the client's state is %d, want %d", silent, gone)
 	}
-	p.expectEnd()
+	p.ExpectEnd()
 }
 
 // A session that expires ends its connection with 1008 (PROTOCOL 3, close codes).
@@ -109,13 +109,13 @@ func TestExpiry(t *testing.T) {
 	h := newPendingHost()
 	e := start(t, h)
 	p := connect(t, e)
-	p.write(request(""))
+	p.Say(request(""))
 	on(t, e, (<-h.asked).ID(), func(c *Client) {
 		c.Accept(Acceptance{Answer: c.Data.([]byte), Expires: time.Now().Add(time.Second)})
 	})
-	p.upgraded()
-	p.expectClose(1008)
-	p.write(wsClose(1008))
+	p.Upgraded()
+	p.ExpectClose(1008)
+	p.Say(wsClose(1008))
 	eventually(t, "it is counted", func() bool { return closedBy(e, CauseExpired) == 1 })
 }
 
@@ -136,7 +136,7 @@ func TestSendFromClosedIsNotDelayed(t *testing.T) {
 	for i := range 20 {
 		p := dial(t, e, fmt.Sprint("name=", i))
 		p.Close()
-		watching.expect(ws.OpText, "left")
+		watching.Expect(ws.OpText, "left")
 	}
 }
 
@@ -157,9 +157,9 @@ func TestReleaseFromMessageIsNotDelayed(t *testing.T) {
 	stopTicking(t, e)
 	for i := range 10 {
 		p := dial(t, e, fmt.Sprintf("hold=1&name=%d", i))
-		p.send(ws.OpText, "log")
-		p.expect(ws.OpText, "page")
-		p.send(ws.OpText, "row")
-		p.expect(ws.OpText, "snapshot")
+		p.Send(ws.OpText, "log")
+		p.Expect(ws.OpText, "page")
+		p.Send(ws.OpText, "row")
+		p.Expect(ws.OpText, "snapshot")
 	}
 }

@@ -17,12 +17,12 @@ func TestHopelessRequestsAreRefusedAtOnce(t *testing.T) {
 		for _, size := range []int{1, len(bytes)} {
 			p := connect(t, e)
 			for left := bytes; left != ""; left = left[size:] {
-				p.write(left[:size])
+				p.Say(left[:size])
 			}
-			if got := p.status(); got != 400 {
+			if got := p.Status(); got != 400 {
 				t.Errorf("%s: %d, want 400", name, got)
 			}
-			p.expectEnd()
+			p.ExpectEnd()
 			p.Close()
 		}
 	}

@@ -155,7 +155,7 @@ func healthyClient(t *testing.T, e *Engine) <-chan string {
 	go func() {
 		defer close(done)
 		for {
-			f, err := p.read()
+			f, err := p.Next()
 			if err != nil {
 				return
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
+	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -53,7 +54,7 @@ const vanishedHost = "vanished host"
 // readOn reads to the end, and then closes.
 func (p *peer) readOn() {
 	go func() {
-		_, _ = io.Copy(io.Discard, p.r)
+		_, _ = io.Copy(io.Discard, p.R)
 		p.Close()
 	}()
 }
@@ -203,9 +204,9 @@ func (g *crowd) upgrade(c *Client, r *wsproto.Request) {
 // join brings one more peer into the situation.
 func (g *crowd) join() (*peer, *Client) {
 	from := net.IPv4(127, 0, 1, byte(1+len(g.clients)))
-	p, err := tryConnect(g.t, g.engine, from, smallReceive)
+	p, err := tryConnect(g.t, g.engine, from, wstest.SmallWindow)
 	must(g.t, err)
-	p.write(g.situation.request)
+	p.Say(g.situation.request)
 	return p, g.find(from)
 }
 

@@ -5,7 +5,6 @@ package eventloop
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"testing"
 
@@ -26,15 +25,13 @@ func TestCompressionCostsIdleConnectionsNothing(t *testing.T) {
 		before := settledHeap()
 		peers := make([]*peer, clients)
 		for i := range peers {
-			// Without a timeout: a timer that was stopped stays in the heap for a while, and
-			// hundreds of them with what they hold are as much as is looked for here.
-			p, err := connectBy(net.Dialer{}, t, e, sourceAddr(i))
+			p, err := tryConnect(t, e, sourceAddr(i))
 			must(t, err)
-			p.write(ask(fmt.Sprint("name=", i)))
-			p.upgraded()
-			p.write(message)
+			p.Say(ask(fmt.Sprint("name=", i)))
+			p.Upgraded()
+			p.Say(message)
 			p.inflated()
-			p.r = nil
+			p.R = nil
 			peers[i] = p
 		}
 		return (settledHeap() - before) / clients

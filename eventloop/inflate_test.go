@@ -43,9 +43,9 @@ func TestCompressionMustBeNegotiated(t *testing.T) {
 			e := start(t, echoing(), func(o *Options) { o.Compression = c.compression })
 			p := c.dial(t, e, "name=x")
 			text := strings.Repeat("again and ", 100)
-			p.write(packedFrame(t, ws.OpText, text))
+			p.Say(packedFrame(t, ws.OpText, text))
 			if !c.legal {
-				p.expectClose(ws.StatusProtocolError)
+				p.ExpectClose(ws.StatusProtocolError)
 				return
 			}
 			if f, compressed := p.inflated(); string(f.Payload) != text || !compressed {
@@ -67,19 +67,19 @@ func TestBombEndsItsSenderOnly(t *testing.T) {
 		e := start(t, h, func(o *Options) { o.Loops, o.Compression = 1, c.compression })
 		other := dialDeflate(t, e, "name=other")
 		fits := strings.Repeat("x", c.most)
-		other.write(packedFrame(t, ws.OpText, fits))
+		other.Say(packedFrame(t, ws.OpText, fits))
 		if f, _ := other.inflated(); string(f.Payload) != fits {
 			t.Errorf("%d bytes, which are allowed, came back as %d", c.most, len(f.Payload))
 		}
 		for _, size := range []int{c.most + 1, 16 << 20} {
 			bomber := dialDeflate(t, e, "name=bomber")
-			bomber.write(packedFrame(t, ws.OpText, strings.Repeat("x", size)))
-			bomber.expectClose(ws.StatusMessageTooBig)
-			bomber.expectEnd()
+			bomber.Say(packedFrame(t, ws.OpText, strings.Repeat("x", size)))
+			bomber.ExpectClose(ws.StatusMessageTooBig)
+			bomber.ExpectEnd()
 			bomber.Close()
 		}
 		eventually(t, "both are counted", func() bool { return closedBy(e, CauseTooBig) == 2 })
-		other.send(ws.OpText, fits) // what isn't compressed has the other limit
+		other.Send(ws.OpText, fits) // what isn't compressed has the other limit
 		if f, _ := other.inflated(); string(f.Payload) != fits {
 			t.Errorf("an uncompressed message came back as %d bytes", len(f.Payload))
 		}
@@ -93,9 +93,9 @@ func TestDataThatCannotBeInflated(t *testing.T) {
 	p := dialDeflate(t, e, "name=x")
 	frame := []byte(clientFrame(ws.OpText, "this is no deflate data"))
 	frame[0] |= 0x40
-	p.write(string(frame))
-	p.expectClose(ws.StatusInvalidFramePayloadData)
-	p.expectEnd()
+	p.Say(string(frame))
+	p.ExpectClose(ws.StatusInvalidFramePayloadData)
+	p.ExpectEnd()
 	if got := inflateErrors(e); got != 1 {
 		t.Errorf("%d messages that couldn't be inflated were counted, want 1", got)
 	}
@@ -109,8 +109,8 @@ func TestRejectedWithCompression(t *testing.T) {
 	}}
 	e := start(t, h, compressing)
 	p := dialDeflate(t, e, "name=x")
-	p.expectClose(ws.StatusPolicyViolation)
-	p.expectEnd()
+	p.ExpectClose(ws.StatusPolicyViolation)
+	p.ExpectEnd()
 	if n := e.deflation.clients.Load(); n != 0 {
 		t.Errorf("%d clients with compression", n)
 	}

@@ -17,8 +17,8 @@ import (
 // ask sends a request and reads the whole answer.
 func (p *peer) ask(head string) *http.Response {
 	p.t.Helper()
-	p.write(head)
-	answer, err := http.ReadResponse(p.r, nil)
+	p.Say(head)
+	answer, err := http.ReadResponse(p.R, nil)
 	must(p.t, err)
 	_, err = io.Copy(io.Discard, answer.Body)
 	must(p.t, err)
@@ -34,7 +34,7 @@ func (p *peer) expectRetry(least int) {
 	if answer.StatusCode != http.StatusServiceUnavailable || err != nil || after < least || after > 2*least {
 		p.t.Errorf("status %d, Retry-After %q", answer.StatusCode, answer.Header.Get("Retry-After"))
 	}
-	p.expectEnd()
+	p.ExpectEnd()
 }
 
 const health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -62,7 +62,7 @@ func TestFullServerSaysSo(t *testing.T) {
 	}
 	e.Publish(text("inside"), nil)
 	for _, p := range in {
-		p.expect(ws.OpText, "inside")
+		p.Expect(ws.OpText, "inside")
 	}
 	if s := e.Stats(); s.LobbyAnswers != 42 || s.Connections != most {
 		t.Errorf("%d answers, %d connections", s.LobbyAnswers, s.Connections)
@@ -84,7 +84,7 @@ func TestLobbyIsBounded(t *testing.T) {
 		silent = append(silent, connect(t, e))
 	}
 	eventually(t, "the lobby is full", func() bool { return e.Stats().Lobby == len(silent) })
-	connect(t, e).expectEnd()
+	connect(t, e).ExpectEnd()
 	silent[0].expectRetry(5)
 	in.Close()
 	eventually(t, "one has gone", func() bool { return e.Connections() == 0 })
@@ -92,7 +92,7 @@ func TestLobbyIsBounded(t *testing.T) {
 	began := time.Now()
 	tickAgain(e)
 	for _, p := range silent[1:] {
-		p.expectEnd()
+		p.ExpectEnd()
 	}
 	if took := time.Since(began); took > 8*time.Second { // the handshake timeout is 10 s
 		t.Errorf("silent ones may stay for %v", took)
@@ -111,7 +111,7 @@ func TestDrainingServerSaysSo(t *testing.T) {
 	over, stop := context.WithCancel(t.Context())
 	drained := make(chan error, 1)
 	go func() { drained <- e.Drain(over, ws.StatusGoingAway, "bye") }()
-	stays.expectClose(ws.StatusGoingAway)
+	stays.ExpectClose(ws.StatusGoingAway)
 	connect(t, e).expectRetry(2)
 	if answer := connect(t, e).ask(health); answer.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("a draining server's health is %d", answer.StatusCode)
@@ -126,11 +126,11 @@ func TestDrainAnswersThoseBeingAuthorised(t *testing.T) {
 	asked := make(chan struct{})
 	e := start(t, &host{onUpgrade: func(*Client, *wsproto.Request) { close(asked) }})
 	p := connect(t, e)
-	p.write(request(""))
+	p.Say(request(""))
 	<-asked
 	done := make(chan error, 1)
 	go func() { done <- e.Drain(t.Context(), ws.StatusGoingAway, "bye") }()
-	if got := p.status(); got != http.StatusServiceUnavailable {
+	if got := p.Status(); got != http.StatusServiceUnavailable {
 		t.Errorf("status %d", got)
 	}
 	p.Close()
@@ -144,7 +144,7 @@ func TestLobbyAndAddressCap(t *testing.T) {
 	dial(t, e, "")
 	connect(t, e)
 	eventually(t, "one is in the lobby", func() bool { return e.Stats().Lobby == 1 })
-	connect(t, e).expectEnd()
+	connect(t, e).ExpectEnd()
 	other, err := tryConnect(t, e, net.IPv4(127, 0, 1, 9))
 	must(t, err)
 	other.expectRetry(5)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // hold keeps a loop busy until release is called.
@@ -41,9 +43,9 @@ func TestFullMailboxTellsOfLostEvents(t *testing.T) {
 	}
 	release()
 	for _, p := range []*peer{a, b} {
-		p.expect(ws.OpText, "lost")
+		p.Expect(ws.OpText, "lost")
 		for i := 5; i < 15; i++ {
-			p.expect(ws.OpText, fmt.Sprint(i))
+			p.Expect(ws.OpText, fmt.Sprint(i))
 		}
 	}
 	if got := e.Stats().Loops[0].DroppedOthers; got != 5 {
@@ -67,7 +69,7 @@ func TestFullMailboxIsSilentAboutLossyFrames(t *testing.T) {
 	release()
 	// The first went for the eleventh, the second for the event.
 	for i := 2; i < 12; i++ {
-		p.expect(ws.OpText, fmt.Sprint(i))
+		p.Expect(ws.OpText, fmt.Sprint(i))
 	}
 }
 
@@ -96,7 +98,7 @@ func TestAwaitRoom(t *testing.T) {
 		}
 	}
 	for i := range 500 {
-		p.expect(ws.OpText, fmt.Sprint(i))
+		p.Expect(ws.OpText, fmt.Sprint(i))
 	}
 }
 
@@ -106,7 +108,7 @@ func TestAskedBytes(t *testing.T) {
 	h := &host{}
 	e := start(t, h, oneSmallLoop, func(o *Options) { o.LagBytes, o.AskedBytes = 10_000, 1_000_000 })
 	healthy := dial(t, e, "name=healthy")
-	dial(t, e, "name=stuck", smallReceive)
+	dial(t, e, "name=stuck", wstest.SmallWindow)
 	stall(t, e, h, healthy, &Audience{Clients: []uint64{h.id("stuck"), h.id("healthy")}})
 	ask := func() {
 		on(t, e, h.id("stuck"), func(c *Client) {

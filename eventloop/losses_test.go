@@ -62,7 +62,7 @@ func (x *lossTest) expectTold(names ...string) {
 			want = append([]string{"lost"}, want...)
 		}
 		for _, w := range want {
-			p.expect(ws.OpText, w)
+			p.Expect(ws.OpText, w)
 		}
 	}
 }
@@ -164,7 +164,7 @@ func TestLossWhileCatchingUp(t *testing.T) {
 		p := dial(t, x.e, "hold=1&name=apart&user=apart")
 		id := x.h.id("apart")
 		on(t, x.e, id, func(c *Client) { c.CatchUp([]*Frame{text("page 1")}, 0) })
-		p.expect(ws.OpText, "page 1")
+		p.Expect(ws.OpText, "page 1")
 		x.lose(func() *Frame {
 			f := aFrame()
 			f.Seq = seq
@@ -173,11 +173,11 @@ func TestLossWhileCatchingUp(t *testing.T) {
 		on(t, x.e, id, func(c *Client) { c.Hold() })
 		on(t, x.e, id, func(c *Client) { c.Release([]*Frame{text("page 2")}, 1) })
 		if seq == 0 {
-			p.expect(ws.OpText, "lost")
+			p.Expect(ws.OpText, "lost")
 		}
-		p.expect(ws.OpText, "page 2")
+		p.Expect(ws.OpText, "page 2")
 		x.expectTold()
-		p.expect(ws.OpText, "end")
+		p.Expect(ws.OpText, "end")
 	}
 }
 
@@ -195,6 +195,6 @@ func TestLossWhileASubscriptionIsPending(t *testing.T) {
 			}
 		})
 	}
-	x.peers["b"].expect(ws.OpText, "snapshot")
+	x.peers["b"].Expect(ws.OpText, "snapshot")
 	x.expectTold()
 }

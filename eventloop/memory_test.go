@@ -11,6 +11,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -53,7 +54,7 @@ func TestWorstLaggardGoesFirst(t *testing.T) {
 			e := start(t, h, smallMemory, func(o *Options) { o.Slow = policy })
 			ids := make(map[string]uint64)
 			for _, name := range []string{"light", "heavy", "middle"} {
-				dial(t, e, "name="+name, smallReceive)
+				dial(t, e, "name="+name, wstest.SmallWindow)
 				ids[name] = h.id(name)
 			}
 			healthy := dial(t, e, "name=healthy")
@@ -71,7 +72,7 @@ func TestWorstLaggardGoesFirst(t *testing.T) {
 				t.Errorf("the heaviest is still there")
 			}
 			e.Publish(NewFrame(ws.OpText, []byte("still here")), nil)
-			healthy.expect(ws.OpText, "still here")
+			healthy.Expect(ws.OpText, "still here")
 		})
 	}
 }
@@ -81,8 +82,8 @@ func TestWorstLaggardGoesFirst(t *testing.T) {
 func TestRoomIsMadeForALargeMessage(t *testing.T) {
 	h := &host{}
 	e := start(t, h, smallMemory, func(o *Options) { o.QueueBytes = 1 << 20 })
-	dial(t, e, "name=light", smallReceive)
-	dial(t, e, "name=heavy", smallReceive)
+	dial(t, e, "name=light", wstest.SmallWindow)
+	dial(t, e, "name=heavy", wstest.SmallWindow)
 	healthy := dial(t, e, "name=healthy")
 	backlog(t, e, h.id("light"), 200<<10)
 	backlog(t, e, h.id("heavy"), 1000<<10)
@@ -107,7 +108,7 @@ func TestRoomIsMadeForALargeMessage(t *testing.T) {
 	if n := closedBy(e, CauseMemory); n != 1 || h.causeOf(h.id("heavy")) != CauseMemory {
 		t.Errorf("%d went, want the heaviest alone", n)
 	}
-	healthy.expect(ws.OpBinary, string(make([]byte, large)))
+	healthy.Expect(ws.OpBinary, string(make([]byte, large)))
 }
 
 func (h *host) causeOf(id uint64) Cause {
@@ -123,7 +124,7 @@ func TestWorstLaggardOfAnotherLoop(t *testing.T) {
 	byLoop := make([][]uint64, 2)
 	for i := 0; len(byLoop[0]) < 4 || len(byLoop[1]) < 4; i++ {
 		name := fmt.Sprint("c", i)
-		dial(t, e, "name="+name, smallReceive)
+		dial(t, e, "name="+name, wstest.SmallWindow)
 		id := h.id(name)
 		byLoop[loopOf(id)] = append(byLoop[loopOf(id)], id)
 	}
@@ -142,10 +143,10 @@ func TestEvictedClientIsTold(t *testing.T) {
 	h := &host{}
 	e := start(t, h, smallMemory)
 	p := dial(t, e, "name=half")
-	p.write(string(clientHead(ws.OpText, 60<<10)) + strings.Repeat("x", 50<<10))
+	p.Say(string(clientHead(ws.OpText, 60<<10)) + strings.Repeat("x", 50<<10))
 	eventually(t, "half a message is counted", func() bool { return e.Stats().Buffered.Bytes["inbound"] >= 50<<10 })
 	press(t, e, 2<<20)
-	p.expectClose(wsproto.StatusTryAgainLater)
+	p.ExpectClose(wsproto.StatusTryAgainLater)
 	p.Close()
 	eventually(t, "it is counted", func() bool { return closedBy(e, CauseMemory) == 1 })
 	eventually(t, "its bytes are free", func() bool { return e.Stats().Buffered.Bytes["inbound"] == 0 })
@@ -195,8 +196,8 @@ func TestNewcomersAreRefused(t *testing.T) {
 		t.Fatal("the engine isn't overloaded")
 	}
 	p := connect(t, e)
-	p.write(request(""))
-	answer, err := http.ReadResponse(p.r, nil)
+	p.Say(request(""))
+	answer, err := http.ReadResponse(p.R, nil)
 	must(t, err)
 	answer.Body.Close()
 	if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" {
@@ -204,8 +205,8 @@ func TestNewcomersAreRefused(t *testing.T) {
 	}
 	p.Close()
 	probe := connect(t, e)
-	probe.write("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-	if got := probe.status(); got != http.StatusOK {
+	probe.Say("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	if got := probe.Status(); got != http.StatusOK {
 		t.Errorf("the health probe is answered with %d", got)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
@@ -227,8 +228,8 @@ func TestNewcomersAreRefused(t *testing.T) {
 	off()
 	must(t, e.AwaitRoom(context.Background()))
 	e.Publish(NewFrame(ws.OpText, []byte("after")), nil)
-	inside.expect(ws.OpText, "resync") // a change event is missing
-	inside.expect(ws.OpText, "after")
+	inside.Expect(ws.OpText, "resync") // a change event is missing
+	inside.Expect(ws.OpText, "after")
 	dial(t, e, "name=later")
 	eventually(t, "the refusal is counted", func() bool { return closedBy(e, CauseOverloaded) == 1 })
 	if n := closedBy(e, CauseMemory); n > 0 {
@@ -242,15 +243,15 @@ func TestUnfinishedUpgradesMakeRoom(t *testing.T) {
 	h := &host{onUpgrade: func(*Client, *wsproto.Request) {}} // it never answers
 	e := start(t, h, smallMemory)
 	small := connect(t, e)
-	small.write("GET / HTTP/1.1\r\n")
+	small.Say("GET / HTTP/1.1\r\n")
 	large := connect(t, e)
-	large.write("GET / HTTP/1.1\r\nX: " + strings.Repeat("x", 15<<10))
+	large.Say("GET / HTTP/1.1\r\nX: " + strings.Repeat("x", 15<<10))
 	undecided := connect(t, e)
-	undecided.write(request("") + strings.Repeat("y", 40<<10))
+	undecided.Say(request("") + strings.Repeat("y", 40<<10))
 	eventually(t, "all are counted", func() bool { return e.Stats().Buffered.Bytes["upgrades"] > 16<<10+40<<10 })
 	press(t, e, 1<<20+800<<10-2<<10)
 	for _, p := range []*peer{undecided, large} {
-		if got := p.status(); got != http.StatusServiceUnavailable {
+		if got := p.Status(); got != http.StatusServiceUnavailable {
 			t.Errorf("answered with %d", got)
 		}
 		p.Close()
@@ -283,7 +284,7 @@ func TestSharedFramesCountOnce(t *testing.T) {
 	h := &host{}
 	e := start(t, h, smallMemory)
 	for i := range 40 {
-		dial(t, e, fmt.Sprint("user=u&name=", i), smallReceive)
+		dial(t, e, fmt.Sprint("user=u&name=", i), wstest.SmallWindow)
 	}
 	const size = 500 << 10
 	e.Publish(NewFrame(ws.OpBinary, make([]byte, size)), nil)

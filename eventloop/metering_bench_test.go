@@ -41,7 +41,7 @@ func BenchmarkInbound(b *testing.B) {
 			b.ResetTimer()
 			for range rounds {
 				for _, p := range peers {
-					p.write(batch)
+					p.Say(batch)
 				}
 			}
 			eventually(b, "all handled", func() bool { return handled.Load() == int64(rounds*clients*each) })

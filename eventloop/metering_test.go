@@ -34,7 +34,7 @@ func TestMessagesOverTheLimitAreDropped(t *testing.T) {
 	e, _, handled := limited(t, only(rates.Messages, 10))
 	p := dial(t, e, "")
 	for range 15 {
-		p.send(ws.OpText, "x")
+		p.Send(ws.OpText, "x")
 	}
 	eventually(t, "all counted", func() bool { return e.Stats().Limited["messages"] == 5 })
 	if n := handled.Load(); n != 10 {
@@ -80,8 +80,8 @@ func TestFloodsAreClosed(t *testing.T) {
 			if n := handled.Load(); n > most {
 				t.Errorf("%d messages were handled", n)
 			}
-			other.send(ws.OpPing, "still here")
-			other.expect(ws.OpPong, "still here")
+			other.Send(ws.OpPing, "still here")
+			other.Expect(ws.OpPong, "still here")
 		})
 	}
 }
@@ -101,13 +101,13 @@ func TestPongsAreBounded(t *testing.T) {
 	e, _, _ := limited(t, only(rates.Messages, 10))
 	p := dial(t, e, "")
 	for i := range 15 {
-		p.send(ws.OpPing, fmt.Sprint(i))
+		p.Send(ws.OpPing, fmt.Sprint(i))
 	}
-	p.send(ws.OpClose, "")
+	p.Send(ws.OpClose, "")
 	for i := range 10 {
-		p.expect(ws.OpPong, fmt.Sprint(i))
+		p.Expect(ws.OpPong, fmt.Sprint(i))
 	}
-	p.expectClose(ws.StatusNormalClosure) // Close is no message that could be dropped
+	p.ExpectClose(ws.StatusNormalClosure) // Close is no message that could be dropped
 }
 
 // A user's connections on all loops draw on one account, and those of an address do.
@@ -123,7 +123,7 @@ func TestSharedAccounts(t *testing.T) {
 			for range 8 { // they stay connected until the test is over
 				p := dial(t, e, "")
 				for range 10 {
-					p.send(ws.OpText, "")
+					p.Send(ws.OpText, "")
 				}
 			}
 			eventually(t, "80 messages", func() bool {
@@ -146,7 +146,7 @@ func TestUnmeteredClients(t *testing.T) {
 	})
 	p := dial(t, e, "")
 	for range 1000 {
-		p.send(ws.OpText, "")
+		p.Send(ws.OpText, "")
 	}
 	eventually(t, "all handled", func() bool { return handled.Load() == 1000 })
 }
@@ -155,7 +155,7 @@ func TestUnmeteredClients(t *testing.T) {
 func (p *peer) skipToClose(code ws.StatusCode, reason string) {
 	p.t.Helper()
 	for {
-		f, err := p.read()
+		f, err := p.Next()
 		must(p.t, err)
 		if f.Header.OpCode == ws.OpPong {
 			continue
@@ -184,15 +184,15 @@ func TestIdleConnectionsHaveNoMeter(t *testing.T) {
 	e, _, handled := limited(t, l, func(o *Options) { o.PingInterval = 100 * time.Millisecond })
 	p := dial(t, e, "")
 	for range 3 {
-		p.expect(ws.OpPing, "")
+		p.Expect(ws.OpPing, "")
 		before := e.Stats().pongs()
-		p.send(ws.OpPong, "")
+		p.Send(ws.OpPong, "")
 		eventually(t, "the pong", func() bool { return e.Stats().pongs() > before })
 		if n := metersOf(t, e); n != 0 {
 			t.Fatalf("%d meters because of pongs", n)
 		}
 	}
-	p.send(ws.OpText, "")
+	p.Send(ws.OpText, "")
 	eventually(t, "the message", func() bool { return handled.Load() == 1 })
 	eventually(t, "its meter gone", func() bool { return metersOf(t, e) == 0 })
 }
@@ -202,7 +202,7 @@ func TestMetersEndWithConnections(t *testing.T) {
 	e, _, handled := limited(t, only(rates.Messages, 10))
 	for i := range int64(5) {
 		p := dial(t, e, "")
-		p.send(ws.OpText, "")
+		p.Send(ws.OpText, "")
 		eventually(t, "the message", func() bool { return handled.Load() == i+1 })
 		if n := metersOf(t, e); n != 1 {
 			t.Errorf("%d meters with one connection that has sent", n)

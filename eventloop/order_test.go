@@ -9,6 +9,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // streamTest publishes to clients in every way there is, and knows what each should get.
@@ -71,7 +73,7 @@ func expectStreamIn(t *testing.T, p *peer, random *rand.Rand, want []*Frame, as 
 		wire := string(f.in(as))
 		for len(left) < len(wire) {
 			_ = p.SetReadDeadline(time.Now().Add(2 * patience))
-			n, err := p.r.Read(left[len(left):min(cap(left), len(left)+1+random.IntN(9000))])
+			n, err := p.R.Read(left[len(left):min(cap(left), len(left)+1+random.IntN(9000))])
 			if err != nil {
 				t.Errorf("frame %d of %d: %v", i, len(want), err)
 				return
@@ -110,7 +112,7 @@ func TestStreamsAreExact(t *testing.T) {
 				name := fmt.Sprint("client", i)
 				control := func(int) {}
 				if i > 0 {
-					control = smallReceive
+					control = wstest.SmallWindow
 				}
 				peers[name] = dial(t, s.e, "name="+name+"&user="+name, control)
 				on(t, s.e, s.h.id(name), func(c *Client) { c.Subscribe("topic") })
@@ -136,7 +138,7 @@ func TestOrderOfEachPublisher(t *testing.T) {
 	const publishers, each = 4, 500
 	h := &host{}
 	e := start(t, h, lagFar)
-	fast, slow := dial(t, e, "name=fast"), dial(t, e, "name=slow", smallReceive, func(fd int) {
+	fast, slow := dial(t, e, "name=fast"), dial(t, e, "name=slow", wstest.SmallWindow, func(fd int) {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_WINDOW_CLAMP, 1024)
 	})
 	var wg sync.WaitGroup
@@ -156,7 +158,7 @@ func TestOrderOfEachPublisher(t *testing.T) {
 		wg.Go(func() {
 			var next [publishers]int
 			for range publishers * each {
-				f, err := p.read()
+				f, err := p.Next()
 				if err != nil || f.Header.OpCode != ws.OpText {
 					t.Errorf("%v, %v", f.Header, err)
 					return

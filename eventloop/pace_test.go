@@ -65,13 +65,13 @@ func TestAcceptingIsPaced(t *testing.T) {
 	var all []*peer
 	for range many {
 		p := connect(t, e)
-		p.write(request(""))
+		p.Say(request(""))
 		all = append(all, p)
 	}
 	began := time.Now()
 	g.open(untilAllWait)
 	for _, p := range all {
-		p.upgraded()
+		p.Upgraded()
 	}
 	if least := time.Second * (many - burst - 1) / rate; time.Since(began) < least {
 		t.Errorf("%d were let in within %v, less than %v", many, time.Since(began), least)

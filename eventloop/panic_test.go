@@ -8,6 +8,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -61,7 +62,7 @@ func provoke(t *testing.T, method string, e *Engine, h *host, victim, other *pee
 	t.Helper()
 	switch method {
 	case "Message":
-		victim.send(ws.OpText, "x")
+		victim.Send(ws.OpText, "x")
 	case "Closed":
 		victim.Close()
 		return CausePeerGone
@@ -71,11 +72,11 @@ func provoke(t *testing.T, method string, e *Engine, h *host, victim, other *pee
 		for e.Stats().Loops[0].LagDropped == before {
 			n++
 			e.Publish(numbered(n, 5000), nil)
-			other.expect(ws.OpText, string(numbered(n, 5000).wire[4:]))
+			other.Expect(ws.OpText, string(numbered(n, 5000).wire[4:]))
 		}
 		go func() { // it reads again, and would be told
 			for {
-				if _, err := victim.read(); err != nil {
+				if _, err := victim.Next(); err != nil {
 					return
 				}
 			}
@@ -99,19 +100,19 @@ func TestPanickingHandler(t *testing.T) {
 			})
 			other := dial(t, e, "name=healthy")
 			for round := range 2 {
-				victim := connect(t, e, smallReceive)
+				victim := connect(t, e, wstest.SmallWindow)
 				query := "name=victim"
 				if method == "Drained" {
 					query += "&hold=1"
 				}
-				victim.write(request(query))
+				victim.Say(request(query))
 				if method != "Upgrade" {
-					victim.upgraded()
+					victim.Upgraded()
 				}
 				cause := provoke(t, method, e, h, victim, other)
 				eventually(t, "its connection ends", func() bool { return closedBy(e, cause) == round+1 })
-				other.send(ws.OpPing, "still served")
-				other.expect(ws.OpPong, "still served")
+				other.Send(ws.OpPing, "still served")
+				other.Expect(ws.OpPong, "still served")
 				if n := e.Stats().Loops[0].Panics; n != uint64(round+1) {
 					t.Errorf("%d panics are counted, want %d", n, round+1)
 				}
@@ -131,11 +132,11 @@ func TestPanickingTasks(t *testing.T) {
 	e := start(t, h, func(o *Options) { o.Loops = 1 })
 	victim, other := dial(t, e, "name=victim"), dial(t, e, "name=other")
 	e.Post(h.id("victim"), func(*Client) { panic("posted") })
-	victim.expectClose(ws.StatusInternalServerError) // PROTOCOL 3, close codes
-	victim.expectEnd()
+	victim.ExpectClose(ws.StatusInternalServerError) // PROTOCOL 3, close codes
+	victim.ExpectEnd()
 	everyLoop(t, e, func(*Loop) { panic("for a loop") })
 	e.Publish(text("on"), nil)
-	other.expect(ws.OpText, "on")
+	other.Expect(ws.OpText, "on")
 	if n := e.Stats().Loops[0].Panics; n != 2 || closedBy(e, CausePanic) != 1 {
 		t.Errorf("%d panics, %d connections; want 2 and 1", n, closedBy(e, CausePanic))
 	}
@@ -154,8 +155,8 @@ func TestPanicDoesNotStopAFlush(t *testing.T) {
 		l.post(task{run: func(*Loop) { panic("between") }})
 		e.Publish(text("behind"), nil)
 	})
-	p.expect(ws.OpText, "before")
-	p.expect(ws.OpText, "behind")
+	p.Expect(ws.OpText, "before")
+	p.Expect(ws.OpText, "behind")
 	everyLoop(t, e, func(*Loop) {}) // a flush is counted when it is over
 	if n := flushes() - before; n != 1 {
 		t.Errorf("took %d flushes", n)
@@ -173,9 +174,9 @@ func TestPanicInTheLoopItself(t *testing.T) {
 		c.Send(text("before"))
 		c.loop.dirty = append([]*Client{nil}, c.loop.dirty...) // pumping nobody panics
 	})
-	p.expect(ws.OpText, "before")
+	p.Expect(ws.OpText, "before")
 	e.Publish(text("after"), nil)
-	p.expect(ws.OpText, "after")
+	p.Expect(ws.OpText, "after")
 	if got := e.Stats().Loops[0].Panics; got != 1 {
 		t.Errorf("%d panics counted", got)
 	}

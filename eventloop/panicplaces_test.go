@@ -10,6 +10,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -41,7 +42,7 @@ func TestPanicWhileWalking(t *testing.T) {
 	}
 	e.Publish(text("before"), nil)
 	for i := range peers {
-		peers[i].expect(ws.OpText, "before")
+		peers[i].Expect(ws.OpText, "before")
 	}
 	everyLoop(t, e, func(l *Loop) {
 		for i := range peers {
@@ -55,11 +56,11 @@ func TestPanicWhileWalking(t *testing.T) {
 	}
 	for i, p := range peers {
 		if i%10 == 4 {
-			p.expectEnd()
+			p.ExpectEnd()
 			continue
 		}
 		for n := range 5 {
-			p.expect(ws.OpText, fmt.Sprint(n))
+			p.Expect(ws.OpText, fmt.Sprint(n))
 		}
 	}
 	eventually(t, "they are counted", func() bool { return closedBy(e, CausePanic) == 3 })
@@ -73,14 +74,14 @@ func TestPanicWhileResuming(t *testing.T) {
 	t.Parallel()
 	h := &host{}
 	e := start(t, h, oneSmallLoop, farAway)
-	victim, other := dial(t, e, "name=victim", smallReceive), dial(t, e, "name=other")
+	victim, other := dial(t, e, "name=victim", wstest.SmallWindow), dial(t, e, "name=other")
 	on(t, e, h.id("victim"), func(c *Client) { c.Send(large()) })
 	eventually(t, "it lags", func() bool { return e.Stats().Loops[0].Lagging == 1 })
 	on(t, e, h.id("victim"), func(c *Client) { c.out.sent = 1 << 30 })
 	victim.readOn()
 	eventually(t, "it ends", func() bool { return closedBy(e, CausePanic) == 1 })
 	e.Publish(text("on"), nil)
-	other.expect(ws.OpText, "on")
+	other.Expect(ws.OpText, "on")
 	if l := e.Stats().Loops[0]; l.Lagging != 0 || l.Clients != 1 {
 		t.Errorf("%d lag, %d clients; want 0, 1", l.Lagging, l.Clients)
 	}
@@ -94,7 +95,7 @@ func TestPanicWhileOpeningAndClosing(t *testing.T) {
 	other, victim := dial(t, e, "name=other"), dial(t, e, "name=victim")
 	var free []uint32
 	everyLoop(t, e, func(l *Loop) { free, l.roster.free = l.roster.free, []uint32{maxSlots} })
-	connect(t, e).expectEnd()
+	connect(t, e).ExpectEnd()
 	everyLoop(t, e, func(l *Loop) { l.roster.free = free })
 	on(t, e, h.id("victim"), func(c *Client) {
 		c.groups[LabelUser], c.prev[LabelUser] = &group{name: "nobody's"}, maxSlots
@@ -102,7 +103,7 @@ func TestPanicWhileOpeningAndClosing(t *testing.T) {
 	victim.Close()
 	eventually(t, "its place is given back", func() bool { return e.Connections() == 1 })
 	e.Publish(text("on"), nil)
-	other.expect(ws.OpText, "on")
+	other.Expect(ws.OpText, "on")
 	dial(t, e, "name=another")
 	dial(t, e, "name=third") // the address has its places back
 	if n := panicsOf(e); n != 2 || closedBy(e, CausePeerGone) != 1 {
@@ -124,7 +125,7 @@ func TestPanicOnTheWheel(t *testing.T) {
 		l.visitAll(0, 3)
 		l.roster.clients = slab
 	})
-	p.expectClose(ws.StatusPolicyViolation)
+	p.ExpectClose(ws.StatusPolicyViolation)
 	if n := panicsOf(e); n != 1 {
 		t.Errorf("%d panics are counted, want 1", n)
 	}
@@ -151,11 +152,11 @@ func TestEndWhileAnotherIsAccepted(t *testing.T) {
 	}
 	e := start(t, h, oneSmallLoop, farAway)
 	a, b := dial(t, e, "name=a"), connect(t, e)
-	b.write(request("name=b") + clientFrame(ws.OpText, "early"))
+	b.Say(request("name=b") + clientFrame(ws.OpText, "early"))
 	late.Store(<-h.asked)
-	a.send(ws.OpText, "accept")
-	b.upgraded()
-	a.expectEnd()
+	a.Send(ws.OpText, "accept")
+	b.Upgraded()
+	a.ExpectEnd()
 }
 
 // A logger that panics doesn't end the process either.
@@ -164,8 +165,8 @@ func TestPanickingLogger(t *testing.T) {
 	h := &host{onMessage: func(*Client, ws.OpCode, []byte) { panic("in Message") }}
 	e := start(t, h, func(o *Options) { o.Log = slog.New(loudLog{}) })
 	p := dial(t, e, "name=x")
-	p.send(ws.OpText, "x")
-	p.expectClose(ws.StatusInternalServerError)
+	p.Send(ws.OpText, "x")
+	p.ExpectClose(ws.StatusInternalServerError)
 	dial(t, e, "name=y")
 }
 

@@ -51,7 +51,7 @@ func fromProxy(t *testing.T, e *Engine, bytes string) *peer {
 	t.Helper()
 	p, err := tryConnect(t, e, proxyAddr)
 	must(t, err)
-	p.write(bytes)
+	p.Say(bytes)
 	return p
 }
 
@@ -87,10 +87,10 @@ func TestProxyHeaderCutAnywhere(t *testing.T) {
 			p := fromProxy(t, e, whole[:cut])
 			if cut < len(whole) {
 				digested(t, e)
-				p.write(whole[cut:])
+				p.Say(whole[cut:])
 			}
-			p.upgraded()
-			p.expect(ws.OpText, "early")
+			p.Upgraded()
+			p.Expect(ws.OpText, "early")
 			if got := addrOf(t, e, h, client); got != client {
 				t.Fatalf("cut at %d, the address is %s, want %s", cut, got, client)
 			}
@@ -106,11 +106,11 @@ func TestProxyHeaderByteByByte(t *testing.T) {
 	for _, header := range []string{proxyLine("192.0.2.7"), proxyBlock("192.0.2.7")} {
 		p := fromProxy(t, e, "")
 		for _, b := range []byte(header + request("name=x") + clientFrame(ws.OpText, "early")) {
-			p.write(string([]byte{b}))
+			p.Say(string([]byte{b}))
 			digested(t, e)
 		}
-		p.upgraded()
-		p.expect(ws.OpText, "early")
+		p.Upgraded()
+		p.Expect(ws.OpText, "early")
 		if got := addrOf(t, e, h, "x"); got != "192.0.2.7" {
 			t.Errorf("the address is %s", got)
 		}
@@ -129,23 +129,23 @@ func TestMaxPerAddressBehindAProxy(t *testing.T) {
 	eventually(t, "all are in", func() bool { return e.Connections() == len(waiting) })
 	var in []*peer
 	for i, p := range waiting {
-		p.write([]string{proxyLine("192.0.2.1"), proxyBlock("192.0.2.1"), proxyLine("::ffff:192.0.2.1")}[i%3] + request(""))
+		p.Say([]string{proxyLine("192.0.2.1"), proxyBlock("192.0.2.1"), proxyLine("::ffff:192.0.2.1")}[i%3] + request(""))
 		if i < most {
-			p.upgraded()
+			p.Upgraded()
 			in = append(in, p)
 		} else {
-			p.expectEnd()
+			p.ExpectEnd()
 		}
 	}
 	if n := closedBy(e, CauseAddressCap); n != len(waiting)-most {
 		t.Errorf("%d refusals are counted, want %d", n, len(waiting)-most)
 	}
 	for _, other := range []string{proxyLine("192.0.2.2"), proxyBlock("2001:db8::1"), proxyBlock("")} {
-		fromProxy(t, e, other+request("")).upgraded()
+		fromProxy(t, e, other+request("")).Upgraded()
 	}
 	before := e.Connections()
 	in[0].Close()
 	eventually(t, "it has gone", func() bool { return e.Connections() < before })
-	fromProxy(t, e, proxyBlock("192.0.2.1")+request("")).upgraded()
-	fromProxy(t, e, proxyBlock("192.0.2.1")+request("")).expectEnd()
+	fromProxy(t, e, proxyBlock("192.0.2.1")+request("")).Upgraded()
+	fromProxy(t, e, proxyBlock("192.0.2.1")+request("")).ExpectEnd()
 }

@@ -50,8 +50,8 @@ func TestWritesThatFailInAFlush(t *testing.T) {
 			e.Publish(text("and one more"), a)
 			for i, p := range peers {
 				if i%5 != 2 {
-					p.expect(ws.OpText, "for "+name)
-					p.expect(ws.OpText, "and one more")
+					p.Expect(ws.OpText, "for "+name)
+					p.Expect(ws.OpText, "and one more")
 				}
 			}
 			if n := closedBy(e, CauseReset); n != 10 || e.Clients() != 40 || e.Connections() != 40 {
@@ -95,7 +95,7 @@ func TestResetsRightBeforeBroadcasts(t *testing.T) {
 		}
 		for _, p := range staying {
 			for range leaving {
-				p.expect(ws.OpText, fmt.Sprint("round ", round))
+				p.Expect(ws.OpText, fmt.Sprint("round ", round))
 			}
 		}
 		eventually(t, "those that were reset have gone", func() bool { return e.Connections() == len(staying) })

@@ -86,15 +86,15 @@ func TestNewcomersWaitWhileTheFileTableIsFull(t *testing.T) {
 		used.Store(most)
 		eventually(t, "the gates are shut", func() bool { return e.room.out.Load() })
 		late := connect(t, e)
-		late.write(request(""))
+		late.Say(request(""))
 		lookAround(t, e)
 		e.Publish(text("full"), nil)
-		in.expect(1, "full")
+		in.Expect(1, "full")
 		if n := e.Clients(); n != 1 {
 			t.Errorf("%d clients", n)
 		}
 		used.Store(0)
-		late.upgraded()
+		late.Upgraded()
 		late.Close()
 		eventually(t, "it has gone", func() bool { return e.Connections() == 1 })
 	}

@@ -19,13 +19,13 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 	eventually(t, "the bound is reached", func() bool { return e.Stats().Loops[0].Handshakes == most })
 	began := time.Now()
 	good := connect(t, e)
-	good.write(request("name=good"))
+	good.Say(request("name=good"))
 	seen := 0
 	eventually(t, "somebody with a request is let in", func() bool {
 		seen = max(seen, e.Stats().Loops[0].Handshakes)
 		return e.Clients() == 2
 	})
-	good.upgraded()
+	good.Upgraded()
 	if took := time.Since(began); took > 14*time.Second {
 		t.Errorf("it took %v, as long as if nobody had made room", took)
 	}
@@ -42,11 +42,11 @@ func TestSilentConnectionsMayStayWhenThereIsRoom(t *testing.T) {
 	t.Parallel()
 	e, _, _ := gated(t, &host{}, func(o *Options) { o.MaxHandshakes, o.HandshakeTimeout = 3, patience })
 	slow := connect(t, e)
-	slow.write("GET /?")
+	slow.Say("GET /?")
 	eventually(t, "it is in", func() bool { return e.Stats().Loops[0].Handshakes == 1 })
 	everyLoop(t, e, func(l *Loop) { l.now += ticks(patience) - 10; l.dropSilent() })
-	slow.write(request("")[len("GET /?"):])
-	slow.upgraded()
+	slow.Say(request("")[len("GET /?"):])
+	slow.Upgraded()
 }
 
 // Whatever a handshake ends with, it is counted down and out of the list.
@@ -64,15 +64,15 @@ func TestHandshakesAreCounted(t *testing.T) {
 	e, g, _ := gated(t, h, func(o *Options) { o.MaxHandshakes = 6 })
 	connect(t, e).Close()
 	refused := connect(t, e)
-	refused.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-	if got := refused.status(); got != 426 {
+	refused.Say("GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if got := refused.Status(); got != 426 {
 		t.Errorf("status %d", got)
 	}
 	rejected, asked, left, partly, silent := connect(t, e), connect(t, e), connect(t, e), connect(t, e), connect(t, e)
 	for _, p := range []*peer{rejected, asked, left} {
-		p.write("GET /wait" + request("")[len("GET /?"):])
+		p.Say("GET /wait" + request("")[len("GET /?"):])
 	}
-	partly.write("GET / HT")
+	partly.Say("GET / HT")
 	a, b, c := <-held, <-held, <-held
 	eventually(t, "five are under way", func() bool { return e.Stats().Loops[0].Handshakes == 5 })
 	if g.shutNow() != 0 {
@@ -81,8 +81,8 @@ func TestHandshakesAreCounted(t *testing.T) {
 	full := connect(t, e)
 	eventually(t, "the gate is shut at the bound", func() bool { return g.shutNow() == 1 })
 	partly.Close()
-	full.write(request(""))
-	full.upgraded()
+	full.Say(request(""))
+	full.Upgraded()
 	on(t, e, a, func(c *Client) { c.Refuse(wsproto.RefuseOverloaded) })
 	on(t, e, b, func(c *Client) { c.AcceptAndClose([]byte("HTTP/1.1 101 Switching Protocols\r\n\r\n"), 1008, "no") })
 	on(t, e, c, func(c *Client) { c.Close(1001, "", CauseServerClosed) })

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // stall publishes numbered messages, which the healthy client reads, until one that doesn't
@@ -24,7 +26,7 @@ func stall(t *testing.T, e *Engine, h *host, healthy *peer, a *Audience) (publis
 	for !stuck() {
 		published++
 		e.Publish(numbered(published, 5000), a)
-		healthy.expect(ws.OpText, string(numbered(published, 5000).wire[4:]))
+		healthy.Expect(ws.OpText, string(numbered(published, 5000).wire[4:]))
 	}
 	return published
 }
@@ -38,7 +40,7 @@ func TestTooSlowByTime(t *testing.T) {
 	t.Parallel()
 	h := &host{}
 	e := start(t, h, oneSmallLoop, func(o *Options) { o.LagTime, o.LagBytes = 300*time.Millisecond, 1<<28 })
-	stuck, ignorant := dial(t, e, "name=stuck", smallReceive), dial(t, e, "name=ignorant", smallReceive)
+	stuck, ignorant := dial(t, e, "name=stuck", wstest.SmallWindow), dial(t, e, "name=ignorant", wstest.SmallWindow)
 	healthy := dial(t, e, "name=healthy")
 	stall(t, e, h, healthy, nil)
 	e.Publish(text("more"), nil)
@@ -46,7 +48,7 @@ func TestTooSlowByTime(t *testing.T) {
 	stopTicking(t, e) // or it would have closeWait to read its Close
 	last := 0
 	for {
-		f, err := stuck.read()
+		f, err := stuck.Next()
 		must(t, err)
 		if f.Header.OpCode == ws.OpClose {
 			if code, _ := ws.ParseCloseFrameData(f.Payload); code != 1013 {
@@ -59,14 +61,14 @@ func TestTooSlowByTime(t *testing.T) {
 		}
 		last++
 	}
-	stuck.write(wsClose(1013))
-	stuck.expectEnd()
+	stuck.Say(wsClose(1013))
+	stuck.ExpectEnd()
 	tickAgain(e)
 	eventually(t, "both are counted, also the one that never reads", func() bool { return closedBy(e, CauseSlow) == 2 })
 	ignorant.Close()
 	e.Publish(text("on"), nil)
-	healthy.expect(ws.OpText, "more")
-	healthy.expect(ws.OpText, "on")
+	healthy.Expect(ws.OpText, "more")
+	healthy.Expect(ws.OpText, "on")
 }
 
 // More than LagBytes behind is too far at once, with what was broadcast and with what
@@ -76,7 +78,7 @@ func TestTooSlowByBytes(t *testing.T) {
 	for _, alone := range []bool{false, true} {
 		h := &host{}
 		e := start(t, h, oneSmallLoop, func(o *Options) { o.LagBytes = 50_000 })
-		dial(t, e, "name=stuck", smallReceive)
+		dial(t, e, "name=stuck", wstest.SmallWindow)
 		healthy := dial(t, e, "name=healthy")
 		var a *Audience
 		if alone {
@@ -86,7 +88,7 @@ func TestTooSlowByBytes(t *testing.T) {
 		for i := range 8 { // 40,000 bytes at most are behind the message in progress
 			f := numbered(n+1+i, 5000)
 			e.Publish(f, a)
-			healthy.expect(ws.OpText, string(f.wire[4:]))
+			healthy.Expect(ws.OpText, string(f.wire[4:]))
 		}
 		if e.Clients() != 2 {
 			t.Errorf("alone %v: closed before it was %d bytes behind", alone, 50_000)
@@ -94,7 +96,7 @@ func TestTooSlowByBytes(t *testing.T) {
 		for range 4 {
 			f := numbered(0, 5000)
 			e.Publish(f, a)
-			healthy.expect(ws.OpText, string(f.wire[4:]))
+			healthy.Expect(ws.OpText, string(f.wire[4:]))
 		}
 		eventually(t, "only the healthy one is left", func() bool { return e.Clients() == 1 })
 		eventually(t, "it is counted", func() bool { return closedBy(e, CauseSlow) == 1 })
@@ -110,7 +112,7 @@ func TestDropOldest(t *testing.T) {
 			t.Parallel()
 			h := &host{onLagged: func(*Client) *Frame { return text("lagged") }}
 			e := start(t, h, oneSmallLoop, func(o *Options) { o.LagBytes, o.Slow = 30_000, DropOldest })
-			slow, healthy := dial(t, e, "name=slow", smallReceive), dial(t, e, "name=healthy")
+			slow, healthy := dial(t, e, "name=slow", wstest.SmallWindow), dial(t, e, "name=healthy")
 			var a *Audience
 			if alone {
 				a = &Audience{Clients: []uint64{h.id("slow"), h.id("healthy")}}
@@ -135,7 +137,7 @@ func publishOverTicks(e *Engine, healthy *peer, n, ticks int, a *Audience) int {
 			n++
 			f := numbered(n, 5000)
 			e.Publish(f, a)
-			healthy.expect(ws.OpText, string(f.wire[4:]))
+			healthy.Expect(ws.OpText, string(f.wire[4:]))
 		}
 		ran := make(chan struct{})
 		time.AfterFunc(tick, func() { close(ran) })
@@ -150,7 +152,7 @@ func expectGapTold(t *testing.T, p *peer, last, round int) {
 	t.Helper()
 	previous, told, gaps := -1, false, 0
 	for previous < last {
-		f, err := p.read()
+		f, err := p.Next()
 		must(t, err)
 		if string(f.Payload) == "lagged" {
 			if told {
@@ -177,7 +179,7 @@ func expectGapTold(t *testing.T, p *peer, last, round int) {
 func TestPongsForAClientThatDoesNotRead(t *testing.T) {
 	t.Parallel()
 	e := start(t, &host{}, oneSmallLoop, func(o *Options) { o.LagBytes = 20_000 })
-	p := dial(t, e, "name=x", smallReceive)
+	p := dial(t, e, "name=x", wstest.SmallWindow)
 	flood := strings.Repeat(clientFrame(ws.OpPing, strings.Repeat("p", 125)), 500)
 	for e.Clients() > 0 {
 		if _, err := p.Write([]byte(flood)); err != nil {

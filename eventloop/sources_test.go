@@ -23,7 +23,7 @@ func TestSourcesSize(t *testing.T) {
 				t.Errorf("mode %d: sources are kept and no proxy has connected", mode)
 			}
 		})
-		fromProxy(t, e, request("")).upgraded()
+		fromProxy(t, e, request("")).Upgraded()
 		kept := make(chan bool, 2)
 		everyLoop(t, e, func(l *Loop) { kept <- l.sources != nil })
 		close(kept)

@@ -85,7 +85,7 @@ func TestClientsAreSpreadOverLoops(t *testing.T) {
 			expectAsAccepted(t, e, c.sources)
 			e.Publish(text("to all"), nil)
 			for _, p := range peers {
-				p.expect(ws.OpText, "to all")
+				p.Expect(ws.OpText, "to all")
 			}
 		})
 	}

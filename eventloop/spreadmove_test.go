@@ -47,7 +47,7 @@ func TestPeersThatGoAtOnce(t *testing.T) {
 	}
 	e.Publish(text("still here"), nil)
 	for _, p := range stay {
-		p.expect(ws.OpText, "still here")
+		p.Expect(ws.OpText, "still here")
 	}
 }
 
@@ -64,7 +64,7 @@ func TestCapacityWithManyLoops(t *testing.T) {
 	expectSpread(t, e, most)
 	e.Publish(text("full"), nil)
 	for _, p := range in {
-		p.expect(ws.OpText, "full")
+		p.Expect(ws.OpText, "full")
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // sourceAddr spreads connections over addresses, so that ports don't run out.
@@ -32,22 +34,22 @@ func readersOf(t *testing.T, e *Engine, count int) (got, wrong *atomic.Int64) {
 		p, err := tryConnect(t, e, sourceAddr(i))
 		must(t, err)
 		must(t, p.SetDeadline(time.Now().Add(5*time.Minute)))
-		p.write(request(fmt.Sprint("name=reader", i)))
-		p.upgraded()
+		p.Say(request(fmt.Sprint("name=reader", i)))
+		p.Upgraded()
 		done := make(chan struct{})
 		t.Cleanup(func() { p.Close(); <-done })
 		go func() {
 			defer close(done)
 			for want := 1; ; want++ {
-				h, err := ws.ReadHeader(p.r)
+				h, err := ws.ReadHeader(p.R)
 				if err != nil {
 					return
 				}
 				var payload [9]byte
-				if _, err = io.ReadFull(p.r, payload[:]); err != nil {
+				if _, err = io.ReadFull(p.R, payload[:]); err != nil {
 					return
 				}
-				if _, err = p.r.Discard(int(h.Length) - len(payload)); err != nil {
+				if _, err = p.R.Discard(int(h.Length) - len(payload)); err != nil {
 					return
 				}
 				if number(payload[:]) != want {
@@ -74,7 +76,7 @@ func TestStalledClientsHurtNobodyElse(t *testing.T) {
 				o.SendBuffer, o.LagBytes, o.LagTime, o.Slow = 16<<10, 256<<10, time.Second, policy
 			})
 			for i := range stalled {
-				dial(t, e, fmt.Sprint("name=stalled", i), smallReceive)
+				dial(t, e, fmt.Sprint("name=stalled", i), wstest.SmallWindow)
 			}
 			got, wrong := readersOf(t, e, reading)
 			before := liveHeap()

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // PROTOCOL 3, close codes: draining is Close 1001 to everyone, behind what is owed.
@@ -22,10 +24,10 @@ func TestDrain(t *testing.T) {
 	e := start(t, h, lagFar)
 	var peers []*peer
 	for i := range 10 {
-		peers = append(peers, dial(t, e, fmt.Sprint("name=", i), smallReceive))
+		peers = append(peers, dial(t, e, fmt.Sprint("name=", i), wstest.SmallWindow))
 	}
 	half := connect(t, e)
-	half.write("GET /")
+	half.Say("GET /")
 	stopTicking(t, e) // or the last one would have closeWait to read all of it
 	for i := range 200 {
 		e.Publish(numbered(i, 3000), nil)
@@ -36,7 +38,7 @@ func TestDrain(t *testing.T) {
 		defer cancel()
 		drained <- e.Drain(ctx, ws.StatusGoingAway, "server draining")
 	}()
-	half.expectEnd()
+	half.ExpectEnd()
 	eventually(t, "newcomers are refused", func() bool {
 		_, ok := admitted(t, e, net.IPv4(127, 0, 0, 1))
 		return !ok
@@ -48,9 +50,9 @@ func TestDrain(t *testing.T) {
 		default:
 		}
 		expectSequence(t, p, 0, 199)
-		p.expectClose(1001)
-		p.write(wsClose(1001))
-		p.expectEnd()
+		p.ExpectClose(1001)
+		p.Say(wsClose(1001))
+		p.ExpectEnd()
 		p.Close()
 	}
 	must(t, <-drained)
@@ -78,7 +80,7 @@ func TestDrainIsBounded(t *testing.T) {
 	if err := e.Drain(ctx, 1001, ""); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a client that doesn't answer: %v", err)
 	}
-	p.expectClose(1001)
+	p.ExpectClose(1001)
 }
 
 // Stopping ends connections, and the calls that wait for loops.
@@ -103,7 +105,7 @@ func TestStopWithClients(t *testing.T) {
 		t.Errorf("a call that was waiting: %v", err)
 	}
 	for _, p := range peers {
-		p.expectEnd()
+		p.ExpectEnd()
 	}
 	select {
 	case <-e.Failed():
@@ -160,7 +162,7 @@ func TestPortIsFreeAfterStop(t *testing.T) {
 	first := start(t, &host{})
 	p := dial(t, first, "name=x")
 	first.Stop()
-	p.expectEnd()
+	p.ExpectEnd()
 	second := start(t, &host{}, func(o *Options) { o.Listen = first.Addr().String() })
 	dial(t, second, "name=x")
 }

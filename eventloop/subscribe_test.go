@@ -70,13 +70,13 @@ func TestPendingSubscription(t *testing.T) {
 		s.update("row", v)
 	}
 	s.e.Publish(text("for all"), nil)
-	s.expect(ws.OpText, "for all") // nothing of the row so far
+	s.Expect(ws.OpText, "for all") // nothing of the row so far
 	if got := s.release("row", ticket, "snapshot 3", 3); got != ReleasedLive {
 		t.Fatalf("released: %v", got)
 	}
 	s.update("row", 6)
 	for _, want := range []string{"snapshot 3", "row 4", "row 5", "row 6"} {
-		s.expect(ws.OpText, want)
+		s.Expect(ws.OpText, want)
 	}
 	if got := s.release("row", ticket, "again", 9); got != ReleasedNone {
 		t.Errorf("released twice: %v", got)
@@ -94,7 +94,7 @@ func TestPendingWithoutVersions(t *testing.T) {
 	s.update("row", 0)
 	s.release("row", ticket, "snapshot", 0)
 	for _, want := range []string{"snapshot", "row 1", "row 0"} {
-		s.expect(ws.OpText, want)
+		s.Expect(ws.OpText, want)
 	}
 }
 
@@ -107,7 +107,7 @@ func TestDeniedSubscription(t *testing.T) {
 	on(t, s.e, s.id, func(c *Client) { c.CancelSubscription("row", ticket) })
 	s.update("row", 2)
 	s.e.Publish(text("for all"), nil)
-	s.expect(ws.OpText, "for all")
+	s.Expect(ws.OpText, "for all")
 	s.empty()
 }
 
@@ -133,8 +133,8 @@ func TestResubscribeWhilePending(t *testing.T) {
 	if got := s.release("row", fresh, "snapshot", 6); got != ReleasedLive {
 		t.Errorf("released: %v", got)
 	}
-	s.expect(ws.OpText, "snapshot")
-	s.expect(ws.OpText, "row 7")
+	s.Expect(ws.OpText, "snapshot")
+	s.Expect(ws.OpText, "row 7")
 }
 
 // More than LagBytes while the snapshot is fetched: a newer snapshot is needed.
@@ -152,8 +152,8 @@ func TestPendingOverflow(t *testing.T) {
 	if got := s.release("row", ticket, "newer", 0); got != ReleasedLive {
 		t.Fatalf("released: %v", got)
 	}
-	s.expect(ws.OpText, "newer")
-	s.expect(ws.OpText, "row 11")
+	s.Expect(ws.OpText, "newer")
+	s.Expect(ws.OpText, "row 11")
 }
 
 // PROTOCOL 2: subscriptions end with the connection, pending ones too.
@@ -192,8 +192,8 @@ func TestSubscriptionsEndWithClose(t *testing.T) {
 		}
 	})
 	s.empty()
-	s.expectClose(1000)
+	s.ExpectClose(1000)
 	must(t, s.SetReadDeadline(time.Now().Add(patience)))
-	s.write(wsClose(1000))
-	s.expectEnd()
+	s.Say(wsClose(1000))
+	s.ExpectEnd()
 }

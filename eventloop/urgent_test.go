@@ -38,6 +38,6 @@ func TestUrgentDataIsPassedOver(t *testing.T) {
 		on(t, e, h.id("x"), func(c *Client) { past = pending(c) == 0 })
 		return past
 	})
-	p.send(ws.OpText, "on")
-	p.expect(ws.OpText, "on")
+	p.Send(ws.OpText, "on")
+	p.Expect(ws.OpText, "on")
 }

@@ -42,11 +42,11 @@ func TestFlushIsCutIntoSlices(t *testing.T) {
 		t.Errorf("two messages to %d clients took %d slices, want %d", clients, slices, want)
 	}
 	for i, p := range peers {
-		p.expect(ws.OpText, "one")
+		p.Expect(ws.OpText, "one")
 		if i == 0 || i == clients-1 {
-			p.expect(ws.OpText, "alone")
+			p.Expect(ws.OpText, "alone")
 		}
-		p.expect(ws.OpText, "two")
+		p.Expect(ws.OpText, "two")
 	}
 }
 
@@ -90,8 +90,8 @@ func TestLoopLivesBetweenSlices(t *testing.T) {
 	// A walk that makes no headway until it is let.
 	on(t, e, h.id("0"), func(c *Client) { c.loop.slice = 0; c.loop.feed.append(text("one")) })
 	late := dial(t, e, "name=late")
-	late.send(ws.OpPing, "alive")
-	late.expect(ws.OpPong, "alive")
+	late.Send(ws.OpPing, "alive")
+	late.Expect(ws.OpPong, "alive")
 	e.Publish(text("two"), nil)
 	on(t, e, h.id("late"), func(c *Client) {
 		if l := c.loop; !l.walking || l.walkAt != 0 {
@@ -100,10 +100,10 @@ func TestLoopLivesBetweenSlices(t *testing.T) {
 		c.loop.slice = 7
 	})
 	for _, p := range peers {
-		p.expect(ws.OpText, "one")
-		p.expect(ws.OpText, "two")
+		p.Expect(ws.OpText, "one")
+		p.Expect(ws.OpText, "two")
 	}
-	late.expect(ws.OpText, "two")
+	late.Expect(ws.OpText, "two")
 }
 
 // However soon a loop is woken again, it looks at its sockets before it drains again: also
@@ -116,7 +116,7 @@ func TestLoopReadsBeforeItDrainsAgain(t *testing.T) {
 	p := dial(t, e, "name=a")
 	eventuallyOn(t, e, h.id("a"), func(c *Client) bool { return c.loop.turn != nil })
 	on(t, e, h.id("a"), func(c *Client) {
-		p.send(ws.OpText, "hello") // which is in the loop's socket from here on
+		p.Send(ws.OpText, "hello") // which is in the loop's socket from here on
 		e.Post(c.ID(), func(*Client) { order = append(order, "drain") })
 		c.loop.askForTurn()
 		for range 10_000 { // whoever else can run does
@@ -161,7 +161,7 @@ func TestLoopReadsThoughItsMailboxIsNeverEmpty(t *testing.T) {
 	}
 	e.Post(h.id("a"), again)
 	for range 10 {
-		p.send(ws.OpPing, "alive")
-		p.expect(ws.OpPong, "alive")
+		p.Send(ws.OpPing, "alive")
+		p.Expect(ws.OpPong, "alive")
 	}
 }

@@ -19,8 +19,8 @@ func spread(t *testing.T, h *host, e *Engine) []*peer {
 		name := fmt.Sprint("client", i)
 		p, err := tryConnect(t, e, net.IPv4(127, 0, 2, byte(i)))
 		must(t, err)
-		p.write(request("name=" + name))
-		p.upgraded()
+		p.Say(request("name=" + name))
+		p.Upgraded()
 		loop := loopOf(h.id(name))
 		if of[loop] != nil {
 			p.Close()
@@ -63,7 +63,7 @@ func TestOnlyLoopsWithSubscribersWake(t *testing.T) {
 				t.Fatalf("dropped %+v", d)
 			}
 			for _, loop := range loops {
-				clients[loop].expect(ws.OpText, message)
+				clients[loop].Expect(ws.OpText, message)
 			}
 		}
 		// What a loop does for others has been done when its next task has run.

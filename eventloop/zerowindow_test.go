@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // With drop-oldest a client may lag for as long as it takes something now and then. One
@@ -16,8 +18,8 @@ func TestDropOldestDoesNotKeepTheDead(t *testing.T) {
 	h := &host{}
 	e := start(t, h, oneSmallLoop, closeBy, func(o *Options) { o.Slow, o.LagBytes = DropOldest, 20_000 })
 	got := healthyClient(t, e)
-	gone := dial(t, e, "name=gone", smallReceive)
-	dial(t, e, "name=full", smallReceive)
+	gone := dial(t, e, "name=gone", wstest.SmallWindow)
+	dial(t, e, "name=full", wstest.SmallWindow)
 	n, began := 0, time.Now()
 	publish := func() {
 		n++
@@ -55,7 +57,7 @@ func TestAskingAndNotReading(t *testing.T) {
 	for _, policy := range []SlowPolicy{Disconnect, DropOldest} {
 		h := &host{}
 		e := start(t, h, oneSmallLoop, farAway, func(o *Options) { o.Slow, o.LagBytes = policy, 20_000 })
-		p := dial(t, e, "name=x", smallReceive)
+		p := dial(t, e, "name=x", wstest.SmallWindow)
 		pings := ""
 		for range 100 {
 			pings += clientFrame(ws.OpPing, string(make([]byte, 125)))

@@ -1,0 +1,28 @@
+// Package wstest has the two WebSocket clients that tests connect with. Client is a library that
+// isn't ours, for what any client does. Raw is a socket, for what no library does: bytes that
+// break the protocol, a window of a few kilobytes, reading when the test says so. Tests alone
+// import it.
+package wstest
+
+import (
+	"testing"
+	"time"
+)
+
+// Patience bounds every wait of a test: longer than any machine takes for what has to happen,
+// however much else it has to do. Only a test that fails reaches it.
+const Patience = time.Minute
+
+// Eventually waits for a condition that has no event to wait for.
+func Eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for late := time.After(Patience); !holds(); {
+		select {
+		case <-again.C:
+		case <-late:
+			t.Fatalf("not within %v: %s", Patience, what)
+		}
+	}
+}
