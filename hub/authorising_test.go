@@ -81,7 +81,7 @@ func TestFramesSentBeforeRejection(t *testing.T) {
 	bob := listenOn(t, <-dialled)
 	raw := rawUpgrade(t, h, "mallory", maskedText(`{"type":"presence","n":1}`))
 	(<-lookups).answer <- nil
-	readRaw(t, raw, "unauthorized: bearer token required")
+	readRaw(t, raw, "unauthorized: token invalid or expired")
 	nothingMore(t, h, bob)
 }
 

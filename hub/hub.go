@@ -40,6 +40,7 @@ type Hub struct {
 	counters counters
 	panics   eventloop.PanicLog // off the loops
 
+	refusals                               refusals
 	authTrouble, fetchTrouble, readTrouble troubleLog
 
 	background context.Context
@@ -53,7 +54,7 @@ func New(o Options) (*Hub, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	h := &Hub{opts: o, log: o.Log, opIDs: newOpIDs(rememberedOps)}
+	h := &Hub{opts: o, log: o.Log, opIDs: newOpIDs(rememberedOps), refusals: newRefusals()}
 	if h.log == nil {
 		h.log = NewMemoryLog(o.MaxEvents, o.MaxEventBytes)
 	}
@@ -99,19 +100,41 @@ func (h *Hub) Failed() <-chan struct{} { return h.engine.Failed() }
 // Draining is true from the moment Shutdown was called.
 func (h *Hub) Draining() bool { return h.draining.Load() }
 
-// Authenticate resolves a token as for a connection, from memory where that will do.
+// Authenticate resolves a token as for a connection, from memory where that will do. What it
+// refuses, or can't tell, is counted and logged as for a connection.
 func (h *Hub) Authenticate(ctx context.Context, token string) (*Identity, error) {
 	id, known := h.opts.Auth.Cached(token)
+	var err error
 	if !known {
-		var err error
-		if id, err = h.lookUp(ctx, token); err != nil {
-			return nil, err
-		}
+		id, err = h.lookUp(ctx, token)
 	}
-	if id == nil || id.expired() {
-		return nil, ErrUnauthorized
+	if err = verdict(id, err); err != nil {
+		h.noteUnauthenticated(token, err)
+		return nil, err
 	}
 	return id, nil
+}
+
+// verdict is nil for an identity that may be let in.
+func verdict(id *Identity, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case id == nil:
+		return ErrUnauthorized
+	case id.expired():
+		return &Refusal{Cause: CauseExpired, UserID: id.UserID}
+	}
+	return nil
+}
+
+// noteUnauthenticated tells the operator, who sees nothing of it otherwise, why somebody isn't let in.
+func (h *Hub) noteUnauthenticated(token string, err error) {
+	if errors.Is(err, ErrUnauthorized) {
+		h.refusals.note(h.opts.Logger, time.Now(), token, err)
+		return
+	}
+	h.authTrouble.warn(h.opts.Logger, time.Now(), "looking up a token failed", "error", err)
 }
 
 // Known is Authenticate for what is in memory: known is false when others would have to be

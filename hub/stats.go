@@ -57,6 +57,7 @@ type Stats struct {
 	RateLimitedBy   map[string]uint64 `json:"rate_limited_by"`  // the same, by whose limit it was
 	Ignored         map[string]uint64 `json:"ignored"`          // messages of clients, by reason
 	Auth            map[string]uint64 `json:"auth"`             // upgrades, by how the token was decided about
+	AuthRefused     map[string]uint64 `json:"auth_refused"`     // tokens, by cause, of the API's callers too
 	RowsDenied      uint64            `json:"rows_denied"`      // subscriptions to rows, or there was no such row
 	SnapshotErrors  uint64            `json:"snapshot_errors"`  // fetches that failed
 	RowsEvicted     uint64            `json:"rows_evicted"`     // snapshots let go of for newer ones
@@ -100,7 +101,7 @@ func (h *Hub) Stats() Stats {
 			"row": c.rows.Load(), "binary": c.binary.Load(),
 		},
 		Relayed: c.relayed.Load(), RateLimited: e.Limited, RateLimitedBy: e.LimitedBy,
-		Ignored: named(ignoredNames[:], c.ignored[:]), Auth: named(authNames[:], c.auth[:]),
+		Ignored: named(ignoredNames[:], c.ignored[:]), Auth: named(authNames[:], c.auth[:]), AuthRefused: h.refusals.counts(),
 		RowsDenied: c.denied.Load(), SnapshotErrors: c.snapshotErrors.Load(), OpsRepeated: c.repeated.Load(),
 		WorkersRefused: h.auth.refused.Load() + h.fetches.refused.Load() + h.reads.refused.Load(),
 		Dropped:        map[string]uint64{}, Closed: e.Closed, Refused: e.Refused, Loops: e.Loops,

@@ -79,16 +79,17 @@ func TestRejectedByClose(t *testing.T) {
 		name, header string
 		protocols    []string
 		echoed       string
+		reason       string
 	}{
-		{"no token", "", nil, ""},
-		{"unknown token", "Bearer nobody", nil, ""},
-		{"unknown token of a browser", "", []string{"bearer.nobody"}, "bearer.nobody"},
-		{"malformed escape", "", []string{"bearer.%4"}, ""},
-		{"unknown token in the header, a good one beside it", "Bearer nobody", []string{"bearer.alice"}, "bearer.alice"},
+		{"no token", "", nil, "", ErrUnauthorized.Error()},
+		{"unknown token", "Bearer nobody", nil, "", invalidToken},
+		{"unknown token of a browser", "", []string{"bearer.nobody"}, "bearer.nobody", invalidToken},
+		{"malformed escape", "", []string{"bearer.%4"}, "", ErrUnauthorized.Error()},
+		{"unknown token in the header, a good one beside it", "Bearer nobody", []string{"bearer.alice"}, "bearer.alice", invalidToken},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, code, reason, echoed := upgrade(t, h, c.header, c.protocols...)
-			if code != 1008 || reason != "unauthorized: bearer token required" || echoed != c.echoed {
+			if code != 1008 || reason != c.reason || echoed != c.echoed {
 				t.Errorf("close code %d, reason %q, echoed %q", code, reason, echoed)
 			}
 		})

@@ -1,12 +1,13 @@
 package hub
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"time"
 )
 
-// troubleLog logs at most one warning of a kind in a second, and with the next how many were
+// troubleLog logs at most one line of a kind in a second, and with the next how many were
 // left out: clients can cause as many as they like. The counters have them all. Its zero
 // value is ready. Safe from any goroutine.
 type troubleLog struct {
@@ -15,10 +16,14 @@ type troubleLog struct {
 	more uint64    // since then
 }
 
-// troubleInterval is the time between two warnings.
+// troubleInterval is the time between two lines.
 const troubleInterval = time.Second
 
 func (t *troubleLog) warn(log *slog.Logger, now time.Time, what string, args ...any) {
+	t.tell(log, slog.LevelWarn, now, what, args...)
+}
+
+func (t *troubleLog) tell(log *slog.Logger, level slog.Level, now time.Time, what string, args ...any) {
 	leftOut, ok := t.admit(now)
 	if !ok {
 		return
@@ -26,7 +31,7 @@ func (t *troubleLog) warn(log *slog.Logger, now time.Time, what string, args ...
 	if leftOut > 0 {
 		args = append(args, "left_out", leftOut)
 	}
-	log.Warn(what, args...)
+	log.Log(context.Background(), level, what, args...)
 }
 
 func (t *troubleLog) admit(now time.Time) (leftOut uint64, ok bool) {

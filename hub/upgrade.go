@@ -85,7 +85,7 @@ func (h *Hub) decideLate(c *eventloop.Client, a arrival, id *Identity, err error
 	}
 	switch h.revoked.verdict(id, a.began) {
 	case revoked:
-		h.decide(c, a, nil, ErrUnauthorized)
+		h.decide(c, a, nil, &Refusal{Cause: CauseRevoked, UserID: id.UserID})
 	case unknown: // asked often enough, this ends with the handshake's timeout
 		a.began = time.Now()
 		h.askAbout(c, a)
@@ -96,10 +96,7 @@ func (h *Hub) decideLate(c *eventloop.Client, a arrival, id *Identity, err error
 }
 
 func (h *Hub) decide(c *eventloop.Client, a arrival, id *Identity, err error) {
-	if err == nil && (id == nil || id.expired()) {
-		err = ErrUnauthorized
-	}
-	if err != nil {
+	if err = verdict(id, err); err != nil {
 		h.reject(c, a, err)
 		return
 	}
@@ -117,13 +114,17 @@ func (h *Hub) decide(c *eventloop.Client, a arrival, id *Identity, err error) {
 }
 
 func (h *Hub) reject(c *eventloop.Client, a arrival, err error) {
-	code, reason, refusal := ws.StatusPolicyViolation, ErrUnauthorized.Error(), wsproto.RefuseUnauthorized
-	if errors.Is(err, ErrUnauthorized) {
-		h.counters.auth[authRejected].Add(1)
-	} else {
+	h.noteUnauthenticated(a.request.Token, err)
+	code, reason, refusal := ws.StatusPolicyViolation, invalidToken, wsproto.RefuseInvalidToken
+	switch {
+	case !errors.Is(err, ErrUnauthorized):
 		h.counters.auth[authFailed].Add(1)
-		h.authTrouble.warn(h.opts.Logger, time.Now(), "looking up a token failed", "error", err)
 		code, reason, refusal = wsproto.StatusTryAgainLater, "authentication is unavailable, try again later", wsproto.RefuseOverloaded
+	case a.request.Token == "":
+		h.counters.auth[authRejected].Add(1)
+		reason, refusal = ErrUnauthorized.Error(), wsproto.RefuseUnauthorized
+	default:
+		h.counters.auth[authRejected].Add(1)
 	}
 	if h.opts.Reject == RejectHTTP {
 		c.Refuse(refusal)

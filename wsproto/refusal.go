@@ -21,6 +21,7 @@ type Refusal struct {
 var (
 	RefusalHealthy        = &Refusal{Status: http.StatusOK, Reason: "ok"}
 	RefuseUnauthorized    = &Refusal{Status: http.StatusUnauthorized, Reason: "unauthorized: bearer token required", extra: "WWW-Authenticate: Bearer\r\n"}
+	RefuseInvalidToken    = &Refusal{Status: http.StatusUnauthorized, Reason: "unauthorized: token invalid or expired", extra: "WWW-Authenticate: Bearer\r\n"}
 	RefuseForbiddenOrigin = &Refusal{Status: http.StatusForbidden, Reason: "this origin is not allowed"}
 	RefuseTimeout         = &Refusal{Status: http.StatusRequestTimeout, Reason: "the request took too long to arrive"}
 	RefuseHeadTooLarge    = &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "the request's head is too large"}

@@ -143,7 +143,7 @@ func TestHTTPAuth(t *testing.T) {
 	if n := service.asked.Load(); n != 1 {
 		t.Errorf("the service was asked %d times about one token, want once", n)
 	}
-	if reason := waitClose(t, startGoClient(t, d.url(""), "whose?", "header"), 1008); reason != "unauthorized: bearer token required" {
+	if reason := waitClose(t, startGoClient(t, d.url(""), "whose?", "header"), 1008); reason != "unauthorized: token invalid or expired" {
 		t.Errorf("reason %q", reason)
 	}
 	service.broken.Store(true)

@@ -94,7 +94,7 @@ func demoTalksToOthers(t *testing.T, b *browser) {
 	page.waitFor(`document.querySelector('#presence li[data-from="bob"]') === null`)
 }
 
-const refused = "unauthorized: bearer token required"
+const refused = "unauthorized: token invalid or expired"
 
 func demoIsRefused(t *testing.T, b *browser) {
 	d := startDaemon(t)

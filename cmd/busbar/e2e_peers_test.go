@@ -97,7 +97,11 @@ func TestPeersSeeWhyTheyAreRefused(t *testing.T) {
 				}
 				return e.Event == "close"
 			})
-			if e.Code != 1008 || e.Reason != "unauthorized: bearer token required" {
+			want := "unauthorized: token invalid or expired"
+			if test.token == "" {
+				want = "unauthorized: bearer token required"
+			}
+			if e.Code != 1008 || e.Reason != want {
 				t.Errorf("token %q by %s: closed with %d %q", test.token, test.way, e.Code, e.Reason)
 			}
 		}

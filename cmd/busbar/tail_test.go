@@ -139,7 +139,7 @@ func TestTailSubscribes(t *testing.T) {
 
 // PROTOCOL 1: an unknown token is told by Close 1008, or by 401.
 func TestTailUnauthorised(t *testing.T) {
-	for reject, word := range map[string]string{"close": "unauthorized: bearer token required", "http": "401"} {
+	for reject, word := range map[string]string{"close": "unauthorized: token invalid or expired", "http": "401"} {
 		t.Run(reject, func(t *testing.T) {
 			srv := startInProcess(t, t.TempDir(), "-reject", reject)
 			tail := startTail(t, []string{"BUSBAR_TOKEN=nobody's"}, "-url", srv.url)

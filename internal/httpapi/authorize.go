@@ -62,18 +62,17 @@ func (a *api) identify(w http.ResponseWriter, r *http.Request, token string) (*h
 	case err == nil && id != nil:
 		return id, nil
 	case err == nil || errors.Is(err, hub.ErrUnauthorized):
-		if token != "" {
-			w.Header().Set(bearerRejected, "1")
+		if token == "" {
+			return nil, unauthorized()
 		}
-		return nil, unauthorized()
+		w.Header().Set(bearerRejected, "1")
+		return nil, newFailure(http.StatusUnauthorized, "UNAUTHORIZED", "the token is invalid or expired")
 	}
-	// Not louder: with the store down this is every request, and the store says so itself.
-	a.Logger.Debug("API call could not be authorised", "route", r.Pattern, "error", err)
 	return nil, newFailure(http.StatusServiceUnavailable, "AUTH_UNAVAILABLE", "the token could not be checked, try again")
 }
 
 func unauthorized() *failure {
-	return newFailure(http.StatusUnauthorized, "UNAUTHORIZED", "a valid bearer token is required")
+	return newFailure(http.StatusUnauthorized, "UNAUTHORIZED", "a bearer token is required")
 }
 
 // bearer is the token of "Authorization: Bearer <token>", or empty. The scheme's name is

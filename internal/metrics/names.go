@@ -89,6 +89,8 @@ var losses = []family{
 		func(s *hub.Stats) map[string]uint64 { return s.RateLimited }),
 	counters("busbar_rate_limited_by_total", "The same, by whose limit it was: the connection's, its user's or its address's.", "scope",
 		func(s *hub.Stats) map[string]uint64 { return s.RateLimitedBy }),
+	counters("busbar_auth_refused_total", "Tokens that were refused, of upgrades and of the API's callers, by cause.", "cause",
+		func(s *hub.Stats) map[string]uint64 { return s.AuthRefused }),
 	counters("busbar_connections_closed_total", "Connections that ended or were refused, by cause.", "cause",
 		func(s *hub.Stats) map[string]uint64 { return s.Closed }),
 	counter("busbar_lobby_answers_total", "Requests answered that came when the server was full or shutting down.",

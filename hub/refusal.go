@@ -1,0 +1,119 @@
+package hub
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Cause says in a word why a token was refused. The causes are the values of a metric's label, so
+// that there are no others than these: whatever else an Authenticator names is counted as CauseOther.
+type Cause string
+
+// The causes. Those up to CauseTenant are about what a token says of itself.
+const (
+	CauseNoToken     Cause = "no_token"
+	CauseTooLong     Cause = "too_long"
+	CauseMalformed   Cause = "malformed"
+	CauseCrit        Cause = "crit" // it asks for an extension that isn't understood
+	CauseAlgorithm   Cause = "algorithm"
+	CauseUnknownKID  Cause = "unknown_kid"
+	CauseSignature   Cause = "signature"
+	CauseExpired     Cause = "expired"
+	CauseNoExp       Cause = "no_exp"
+	CauseNotYetValid Cause = "not_yet_valid"
+	CauseIssuer      Cause = "issuer"
+	CauseAudience    Cause = "audience"
+	CauseUserID      Cause = "user_id" // missing, or none that a user may have
+	CauseTenant      Cause = "tenant"
+
+	CauseUnknownSession Cause = "unknown_session"
+	CauseRevoked        Cause = "revoked" // while it was being looked up
+
+	CauseService400 Cause = "service_said_400"
+	CauseService401 Cause = "service_said_401"
+	CauseService403 Cause = "service_said_403"
+	CauseService404 Cause = "service_said_404"
+	CauseService410 Cause = "service_said_410"
+	CauseService422 Cause = "service_said_422"
+
+	CauseOther Cause = "other"
+)
+
+var causes = []Cause{
+	CauseNoToken, CauseTooLong, CauseMalformed, CauseCrit, CauseAlgorithm, CauseUnknownKID, CauseSignature,
+	CauseExpired, CauseNoExp, CauseNotYetValid, CauseIssuer, CauseAudience, CauseUserID, CauseTenant,
+	CauseUnknownSession, CauseRevoked,
+	CauseService400, CauseService401, CauseService403, CauseService404, CauseService410, CauseService422,
+	CauseOther,
+}
+
+// Refusal is an ErrUnauthorized that says why. It is immutable.
+type Refusal struct {
+	Cause Cause
+	// UserID is whose token it is, where that is certain: what somebody claims without proof is not.
+	UserID string
+	// Detail may add what helps, such as the issuer that a token names. Never the token.
+	Detail string
+}
+
+func (r *Refusal) Error() string { return "token refused: " + r.Cause.words() }
+
+// Unwrap makes every refusal an ErrUnauthorized.
+func (r *Refusal) Unwrap() error { return ErrUnauthorized }
+
+func (c Cause) words() string { return strings.ReplaceAll(string(c), "_", " ") }
+
+// invalidToken is the close reason for a token that was given and is no good. Without one it is
+// ErrUnauthorized's text (PROTOCOL 1).
+const invalidToken = "unauthorized: token invalid or expired"
+
+// refusals count what was refused and tell of it, each cause at most once in troubleInterval, so
+// that strangers can't fill the log and whoever sets authentication up sees the first of each.
+// Safe from any goroutine.
+type refusals map[Cause]*refused
+
+type refused struct {
+	count atomic.Uint64
+	log   troubleLog
+}
+
+func newRefusals() refusals {
+	r := make(refusals, len(causes))
+	for _, c := range causes {
+		r[c] = new(refused)
+	}
+	return r
+}
+
+// note counts a token that was refused with err, which is an ErrUnauthorized.
+func (r refusals) note(log *slog.Logger, now time.Time, token string, err error) {
+	why := Refusal{Cause: CauseOther}
+	var said *Refusal
+	switch {
+	case token == "":
+		why.Cause = CauseNoToken
+	case errors.As(err, &said) && r[said.Cause] != nil:
+		why = *said
+	}
+	of := r[why.Cause]
+	of.count.Add(1)
+	var args []any
+	if why.UserID != "" {
+		args = append(args, "user_id", shortened(why.UserID))
+	}
+	if why.Detail != "" {
+		args = append(args, "detail", why.Detail)
+	}
+	of.log.tell(log, slog.LevelInfo, now, "token refused: "+why.Cause.words(), append(args, "cause", string(why.Cause))...)
+}
+
+func (r refusals) counts() map[string]uint64 {
+	m := make(map[string]uint64, len(r))
+	for cause, of := range r {
+		m[string(cause)] = of.count.Load()
+	}
+	return m
+}

@@ -1,0 +1,102 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// PROTOCOL 1: who gave a token that is no good is told so, and the operator why: by a counter
+// and a line, for connections and for the API's callers alike, without the token.
+func TestRefusalsSayWhy(t *testing.T) {
+	const none, invalid = "unauthorized: bearer token required", "unauthorized: token invalid or expired"
+	refuse := AuthenticatorFunc(func(_ context.Context, token string) (*Identity, error) {
+		switch token {
+		case "":
+			return nil, ErrUnauthorized
+		case "ended":
+			return &Identity{UserID: "alice", Expires: time.Now().Add(-time.Second)}, nil
+		case "strange":
+			return nil, &Refusal{Cause: "of its own"}
+		}
+		return nil, fmt.Errorf("wrapped: %w", &Refusal{Cause: CauseIssuer, UserID: strings.Repeat("u", 100), Detail: "mallory"})
+	})
+	for _, c := range []struct {
+		token, reason, cause string
+		says                 []string
+	}{
+		{"", none, "no_token", []string{"no token"}},
+		{"ended", invalid, "expired", []string{"expired", "user_id=alice"}},
+		{"strange", invalid, "other", nil},
+		{"t0ken", invalid, "issuer", []string{"issuer", "detail=mallory", "user_id=" + strings.Repeat("u", maxLogged) + " "}},
+	} {
+		for _, reject := range []Rejection{RejectClose, RejectHTTP} {
+			var logged lockedText
+			h := start(t, func(o *Options) {
+				o.Auth, o.Reject, o.Logger = refuse, reject, slog.New(slog.NewTextHandler(&logged, nil))
+			})
+			authorization := ""
+			if c.token != "" {
+				authorization = "Bearer " + c.token
+			}
+			if reject == RejectClose {
+				if _, code, reason, _ := upgrade(t, h, authorization); code != 1008 || reason != c.reason {
+					t.Errorf("%q: %d %q", c.token, code, reason)
+				}
+			} else {
+				o := &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {authorization}}}
+				_, resp, err := dialWith(t, h, "", o)
+				if err == nil || resp == nil {
+					t.Fatalf("not refused by a status: %v", err)
+				}
+				if body, _ := io.ReadAll(resp.Body); resp.StatusCode != 401 || strings.TrimSpace(string(body)) != c.reason {
+					t.Errorf("%q: status %d %q", c.token, resp.StatusCode, body)
+				}
+			}
+			if _, err := h.Authenticate(within(t), c.token); !errors.Is(err, ErrUnauthorized) {
+				t.Errorf("%q: %v", c.token, err)
+			}
+			refused := h.Stats().AuthRefused
+			if refused[c.cause] != 2 || len(refused) != len(causes) {
+				t.Errorf("%q: counted %v", c.token, refused)
+			}
+			text := logged.String()
+			for _, word := range append(c.says, "cause="+c.cause) {
+				if !strings.Contains(text, word) {
+					t.Errorf("%q: %q isn't in\n%s", c.token, word, text)
+				}
+			}
+			if c.token == "t0ken" && strings.Contains(text, c.token) {
+				t.Errorf("the token is in the log:\n%s", text)
+			}
+		}
+	}
+}
+
+// However often it is refused, and for whatever it gives as its cause, the log and the labels
+// stay bounded.
+func TestRefusalsDoNotFillTheLog(t *testing.T) {
+	var logged lockedText
+	r, now := newRefusals(), time.Unix(1_000_000, 0)
+	log := slog.New(slog.NewTextHandler(&logged, nil))
+	for i := range 1000 {
+		r.note(log, now, "x", &Refusal{Cause: CauseExpired, UserID: fmt.Sprint("u", i)})
+		r.note(log, now, "x", &Refusal{Cause: Cause(fmt.Sprint("c", i))})
+	}
+	r.note(log, now.Add(troubleInterval), "x", &Refusal{Cause: CauseExpired})
+	text := logged.String()
+	if strings.Count(text, "\n") != 3 || !strings.Contains(text, "left_out=999") {
+		t.Errorf("logged\n%s", text)
+	}
+	if n := r.counts(); n["expired"] != 1001 || n["other"] != 1000 || len(n) != len(causes) {
+		t.Errorf("counted %v", n)
+	}
+}
