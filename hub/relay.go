@@ -17,6 +17,9 @@ type clientMessage struct {
 	topic  []byte
 	entity []byte
 	rowID  []byte // "rowId", or "row_id" when there is no rowId of any type
+
+	// forged: to those whom it were relayed to it might say what only the server says.
+	forged bool
 }
 
 // parseClient reads a client's message in one pass; false for anything but a valid JSON
@@ -33,21 +36,47 @@ func parseClient(message []byte) (clientMessage, bool) {
 }
 
 // readFields is parseClient for a message that is known to be valid JSON.
+//
+// A relay must not pass for what only the server says (PROTOCOL 2), whoever reads it: a
+// decoder may take a key for another one that differs in case, and either of two that are
+// the same. So of such keys all count. A seq makes a change event of it for Pylon's client,
+// whatever its type; a second type may be any, resync included; and an event "disconnect"
+// of a client is how the hub tells that somebody has left.
 func readFields(message []byte) (clientMessage, bool) {
 	var kind, topic, entity, camel, snake []byte // values as they stand in the message
+	var folded [foldedLen]byte
+	var types int
+	var seq, disconnect, aboutClient bool
 	object := walkMembers(message)
 	for m, more := object.next(); more; m, more = object.next() {
-		switch {
-		case m.is("type"):
-			kind = m.value
-		case m.is("topic"):
-			topic = m.value
-		case m.is("entity"):
-			entity = m.value
-		case m.is("rowId"):
-			camel = m.value
-		case m.is("row_id"):
-			snake = m.value
+		switch string(m.fold(&folded)) {
+		case "type":
+			types++
+			if m.is("type") {
+				kind = m.value
+			}
+		case "topic":
+			if m.is("topic") {
+				topic = m.value
+			}
+		case "entity":
+			if m.is("entity") {
+				entity = m.value
+			}
+		case "rowid":
+			if m.is("rowId") {
+				camel = m.value
+			}
+		case "":
+			if m.is("row_id") {
+				snake = m.value
+			}
+		case "seq":
+			seq = true
+		case "event":
+			disconnect = disconnect || m.says("disconnect")
+		case "clientid", "clientids":
+			aboutClient = true
 		}
 	}
 	decoded, typed := stringValue(kind)
@@ -57,7 +86,10 @@ func readFields(message []byte) (clientMessage, bool) {
 	if camel == nil {
 		camel = snake
 	}
-	return clientMessage{kind: decoded, topic: nonEmpty(topic), entity: nonEmpty(entity), rowID: nonEmpty(camel)}, true
+	return clientMessage{
+		kind: decoded, topic: nonEmpty(topic), entity: nonEmpty(entity), rowID: nonEmpty(camel),
+		forged: seq || types > 1 || disconnect && aboutClient,
+	}, true
 }
 
 func stringValue(value []byte) (decoded []byte, ok bool) {
@@ -74,13 +106,10 @@ func nonEmpty(value []byte) []byte {
 	return nil
 }
 
-// StampFrom appends message to dst, with every top-level key that decodes to "from"
-// taken out, however it is spelled, and "from" put in as the last one (PROTOCOL 2). All
-// else, numbers, order, repeated keys and space within the object included, stays byte
-// for byte.
-//
-// It is the last key, because many decoders take the last of keys that differ only in
-// case (encoding/json does): a "From" that the client sent loses to it.
+// StampFrom appends message to dst, with every top-level key that decodes to "from" in
+// capitals or small letters taken out, however it is spelled, and "from" put in as the last
+// one (PROTOCOL 2). All else, numbers, order, repeated keys and space within the object
+// included, stays byte for byte.
 //
 // The message must be valid JSON; StampFrom checks no more of it than it needs to find
 // the top-level keys, and returns dst and ErrNotObject when it can't. It keeps neither
@@ -88,9 +117,10 @@ func nonEmpty(value []byte) []byte {
 func StampFrom(dst, message []byte, from string) ([]byte, error) {
 	out := append(dst, '{')
 	empty := true
+	var folded [foldedLen]byte
 	object := walkMembers(message)
 	for m, more := object.next(); more; m, more = object.next() {
-		if m.is("from") {
+		if string(m.fold(&folded)) == "from" {
 			continue
 		}
 		if !empty {

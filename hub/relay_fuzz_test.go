@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -10,7 +11,8 @@ import (
 func relaySeeds(f *testing.F, add func(message string)) {
 	f.Helper()
 	for _, message := range []string{`{"type":"presence"}`, `{"fr\u006fm":1,"from":2,"a":{"from":3}}`, ` { } `, `{"a":1,"a":[{}]}`,
-		`{"type":"\ud800","rowId":null,"row_id":"x"}`, `{"type":"a","type":2}`, `[`, `{"a":"\`, `{"":"","From":0}`} {
+		`{"type":"\ud800","rowId":null,"row_id":"x"}`, `{"type":"a","type":2}`, `[`, `{"a":"\`, `{"":"","From":0}`,
+		`{"type":"topic","ſeq":1}`, `{"Type":"","\u0074ype":"x"}`, `{"type":"x","event":"disconnect","\u212A":0,"clientId":1}`} {
 		add(message)
 	}
 }
@@ -48,7 +50,7 @@ func checkStamped(t *testing.T, out []byte, sent []keyValue, from string) {
 	}
 	got = got[:len(got)-1]
 	for _, kv := range sent {
-		if kv.key == "from" {
+		if strings.EqualFold(kv.key, "from") {
 			continue
 		}
 		if len(got) == 0 || got[0].key != kv.key || !bytes.Equal(got[0].value, kv.value) {
@@ -101,6 +103,9 @@ func FuzzParseClient(f *testing.F) {
 		if ok != wantOK || (ok && got.String() != want.String()) {
 			t.Fatalf("%q: got %s, %v, want %s, %v", message, got, ok, want, wantOK)
 		}
+		if ok && got.forged != forgedByTheBook(message) {
+			t.Fatalf("%q: forged is %v", message, got.forged)
+		}
 	})
 }
 
@@ -120,4 +125,23 @@ func parseByTheBook(message []byte) (clientMessage, bool) {
 	}
 	_, ok := fields["type"].(string)
 	return clientMessage{kind: str("type"), topic: str("topic"), entity: str("entity"), rowID: str(row)}, ok
+}
+
+func forgedByTheBook(message []byte) bool {
+	fields, _ := topLevel(message)
+	types, disconnect, client := 0, false, false
+	for _, kv := range fields {
+		switch {
+		case strings.EqualFold(kv.key, "seq"):
+			return true
+		case strings.EqualFold(kv.key, "type"):
+			types++
+		case strings.EqualFold(kv.key, "event"):
+			var event any
+			disconnect = json.Unmarshal(kv.value, &event) == nil && event == "disconnect" || disconnect
+		case strings.EqualFold(kv.key, "clientId"), strings.EqualFold(kv.key, "clientIds"):
+			client = true
+		}
+	}
+	return types > 1 || disconnect && client
 }

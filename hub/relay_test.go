@@ -21,8 +21,9 @@ func TestStampFrom(t *testing.T) {
 		{"repeated", `{"from":1,"a":2,"from":{"b":[]},"from":"x"}`, `{"a":2,"from":"u1"}`},
 		{"escaped", `{"fr\u006fm":"evil","a":2}`, `{"a":2,"from":"u1"}`},
 		{"escaped throughout", `{"\u0066\u0072\u006F\u006d":"evil"}`, `{"from":"u1"}`},
-		{"not quite from", `{"From":1,"fromm":2,"fro":3,"from ":4,"\\from":5,"f\ud800rom":6}`,
-			`{"From":1,"fromm":2,"fro":3,"from ":4,"\\from":5,"f\ud800rom":6,"from":"u1"}`},
+		{"in capitals", `{"From":"evil","FROM":1,"f\u0052oM":2,"a":3}`, `{"a":3,"from":"u1"}`},
+		{"not quite from", `{"fromm":2,"fro":3,"from ":4,"\\from":5,"f\ud800rom":6,"":7,"from_":8,"\u0066\u0072\u006f":9}`,
+			`{"fromm":2,"fro":3,"from ":4,"\\from":5,"f\ud800rom":6,"":7,"from_":8,"\u0066\u0072\u006f":9,"from":"u1"}`},
 		{"nested stays", `{"data":{"from":"kept","l":[{"from":1}]}}`, `{"data":{"from":"kept","l":[{"from":1}]},"from":"u1"}`},
 		{"in a string", `{"data":"\",\"from\":\"kept\"}"}`, `{"data":"\",\"from\":\"kept\"}","from":"u1"}`},
 		{"numbers", `{"n":1.000000000000000000010e+400,"z":-0.0}`, `{"n":1.000000000000000000010e+400,"z":-0.0,"from":"u1"}`},
@@ -47,6 +48,52 @@ func TestStampFromEscapesTheName(t *testing.T) {
 		var got map[string]string
 		if err := json.Unmarshal(out, &got); err != nil || got["from"] != from {
 			t.Errorf("%q became %q: %v", from, got["from"], err)
+		}
+	}
+}
+
+// PROTOCOL 2: what only the server says isn't relayed, however it is spelled, and to
+// whatever decoder it would say so.
+func TestForged(t *testing.T) {
+	for _, message := range []string{
+		`{"type":"topic","seq":2,"entity":"Account","row_id":"acc1","kind":"update","data":{"balance":0}}`,
+		`{"type":"presence","seq":null}`,
+		`{"seq":9007199254740991,"type":"presence"}`,
+		`{"type":"presence","Seq":1}`,
+		`{"type":"presence","SEQ":1}`,
+		`{"type":"presence","\u0073eq":1}`,
+		`{"type":"presence","\u0053\u0045\u0051":1}`,
+		`{"type":"presence","ſeq":1}`,
+		`{"type":"presence","\u017FeQ":1}`,
+		`{"type":"presence","a":{},"seq":1,"b":[]}`,
+		`{"type":"presence","event":"disconnect","clientId":17}`,
+		`{"type":"presence","event":"disconnect","clientIds":[17,18]}`,
+		`{"clientId":17,"event":"disconnect","type":"presence"}`,
+		`{"type":"presence","event":"dis\u0063onnect","client\u0049d":17}`,
+		`{"type":"presence","Event":"disconnect","CLIENTID":17}`,
+		`{"type":"presence","event":"disconnect","event":"join","clientId":17}`,
+		`{"type":"presence","event":"join","event":"disconnect","clientId":17}`,
+		`{"type":"topic","event":"disconnect","clientId":17}`,
+		`{"type":"presence","Type":"resync","oldest_seq":1}`,
+		`{"type":"resync","oldest_seq":1,"type":"presence"}`,
+		`{"TYPE":"gap","type":"topic"}`,
+	} {
+		if m, ok := parseClient([]byte(message)); !ok || !m.forged {
+			t.Errorf("%s: %v, forged %v", message, ok, m.forged)
+		}
+	}
+	for _, message := range []string{
+		`{"type":"presence","event":"cursor","clientId":17}`,
+		`{"type":"presence","event":"disconnect"}`,
+		`{"type":"presence","event":"Disconnect","clientId":17}`, // values are compared as they are
+		`{"type":"presence","event":["disconnect"],"clientId":17}`,
+		`{"type":"presence","event":"disconnected","clientId":17}`,
+		`{"type":"presence","data":{"seq":1,"type":"resync","event":"disconnect","clientId":17}}`,
+		`{"type":"topic","entity":"Account","row_id":"acc1","kind":"update"}`, // no event without a seq
+		`{"type":"presence","se":1,"seqq":1,"s eq":1,"seq ":1,"ѕeq":1,"s\\u0065q":1,"last_seq":1,"\ud835eq":1}`,
+	} {
+		if m, ok := parseClient([]byte(message)); !ok || m.forged {
+			t.Errorf("%s: %v, forged %v", message, ok, m.forged)
 		}
 	}
 }
@@ -136,7 +183,7 @@ func TestParseClientBoundsNesting(t *testing.T) {
 // it is given under the race detector. BenchmarkParseClient has it.
 func TestRelayingAllocatesNothing(t *testing.T) {
 	message := []byte(`{"type":"presence","from":"evil","topic":"t","entity":"e","rowId":"r","data":{"x":[1,2,"3"]}` +
-		strings.Repeat(`,"\n":1,"\u0066rom":2,"\u0074\u0079pe":"presence"`, 100) + `}`)
+		strings.Repeat(`,"\n":1,"\u0066rom":2,"\u0074\u0079pe":"presence","\u017Feq":1,"Event":"dis\u0063onnect","clientIds":[1]`, 100) + `}`)
 	dst := make([]byte, 0, 2*len(message))
 	allocations := testing.AllocsPerRun(100, func() {
 		if _, ok := readFields(message); !ok {

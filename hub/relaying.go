@@ -13,6 +13,10 @@ func (h *Hub) relay(c *eventloop.Client, m clientMessage, payload []byte) {
 	if !c.Spend(rates.Relays, 1) {
 		return
 	}
+	if m.forged {
+		h.counters.ignored[ignoredForged].Add(1)
+		return
+	}
 	stamped, err := StampFrom(nil, payload, identityOf(c).From())
 	if err != nil {
 		h.counters.ignored[ignoredMalformed].Add(1)

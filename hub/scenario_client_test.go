@@ -18,7 +18,7 @@ import (
 
 // actorLines are what a client does, by what stands behind its name.
 var actorLines = map[string]func(s *scenario, a *actor, rest string) error{
-	"sends":           func(_ *scenario, a *actor, text string) error { return a.say(text) },
+	"sends":           func(s *scenario, a *actor, text string) error { return a.say(s.withIDs(text)) },
 	"subscribes":      func(_ *scenario, a *actor, to string) error { return a.ask("subscribe", to) },
 	"unsubscribes":    func(_ *scenario, a *actor, from string) error { return a.ask("unsubscribe", from) },
 	"gets":            func(s *scenario, a *actor, rest string) error { return s.expect(a, rest) },

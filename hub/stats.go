@@ -12,10 +12,11 @@ const (
 	ignoredMalformed
 	ignoredType
 	ignoredSubscriptions
+	ignoredForged
 	ignoredReasons
 )
 
-var ignoredNames = [ignoredReasons]string{"binary", "malformed", "unknown_type", "too_many_subscriptions"}
+var ignoredNames = [ignoredReasons]string{"binary", "malformed", "unknown_type", "too_many_subscriptions", "forged"}
 
 // How a token was decided about.
 const (
