@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -90,8 +91,14 @@ func (p *reservedPort) release() {
 	}
 }
 
+// gnetAddr is where gnet is to listen. It takes no host for IPv6's wildcard, so that where the
+// kernel has no IPv6 (package net has bound IPv4's then) it has to be told.
 func (p *reservedPort) gnetAddr() string {
-	return fmt.Sprintf("tcp://%s", net.JoinHostPort(p.host, fmt.Sprint(p.addr.Port())))
+	host := p.host
+	if host == "" && p.addr.Addr().Is4() {
+		host = netip.IPv4Unspecified().String()
+	}
+	return "tcp://" + net.JoinHostPort(host, strconv.Itoa(int(p.addr.Port())))
 }
 
 // plain takes the wrapping "listen tcp …: bind:" off a net error.

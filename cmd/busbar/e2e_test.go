@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,6 +26,7 @@ type launch struct {
 	args        []string
 	env         []string // besides PATH and HOME
 	stdin       string
+	inside      []string            // a command that runs busbar in other surroundings; empty: none
 	descriptors int                 // hard and soft RLIMIT_NOFILE; 0: as this process's
 	user        *syscall.Credential // nil: as this process's
 }
@@ -35,6 +37,9 @@ func (l launch) command() *exec.Cmd {
 	if l.descriptors > 0 { // prlimit replaces itself by the program, so the process id stays
 		limit := fmt.Sprintf("--nofile=%d:%d", l.descriptors, l.descriptors)
 		program, args = "prlimit", append([]string{limit, "--", program}, args...)
+	}
+	if len(l.inside) > 0 {
+		program, args = l.inside[0], slices.Concat(l.inside[1:], []string{program}, args)
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Env = append([]string{

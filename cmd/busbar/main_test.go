@@ -30,6 +30,9 @@ func runTests(m *testing.M) int {
 		}
 		return 0
 	}
+	if os.Getenv(withoutIPv6) != "" {
+		return failed("running without IPv6", execWithoutIPv6(os.Args[1:]))
+	}
 	// Whatever a child leaves behind becomes this process's child, and can be found.
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return failed("becoming a subreaper", err)

@@ -22,8 +22,8 @@ func (srv *server) announce(w io.Writer, kept bool) {
 	api := reachable(srv.api.Addr())
 	ws := reachable(srv.hub.Addr())
 	fmt.Fprintf(w, "busbar %s\n\n", version)
-	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", ws, everywhere(srv.hub.Addr()))
-	fmt.Fprintf(w, "  HTTP API     http://%s%s\n", api, everywhere(srv.api.Addr()))
+	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", ws, everywhere(srv.hub.Addr(), srv.cfg.Listen))
+	fmt.Fprintf(w, "  HTTP API     http://%s%s\n", api, everywhere(srv.api.Addr(), srv.cfg.API))
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.hub.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", capacity.Connections, capacity.LimitedBy)
 	fmt.Fprintf(w, "  Data         %s\n", srv.dir.path)
@@ -151,12 +151,17 @@ func reachable(a net.Addr) string {
 	return tcp.String()
 }
 
-// everywhere says so when an address is every interface's.
-func everywhere(a net.Addr) string {
-	if a.(*net.TCPAddr).IP.IsUnspecified() {
-		return "  (listening on every interface)"
+// everywhere says so when an address is every interface's. configured is what was asked for: an
+// address without a host is IPv4's where there is no IPv6.
+func everywhere(a net.Addr, configured string) string {
+	ip := a.(*net.TCPAddr).IP
+	switch {
+	case !ip.IsUnspecified():
+		return ""
+	case strings.HasPrefix(configured, ":") && ip.To4() != nil:
+		return "  (listening on every IPv4 address: there is no IPv6 here)"
 	}
-	return ""
+	return "  (listening on every interface)"
 }
 
 func short(d time.Duration) string {

@@ -49,7 +49,7 @@ func serveEcho(cfg Config, log *slog.Logger, s streams, signals <-chan os.Signal
 func announceEcho(w io.Writer, cfg Config, srv *echoserver.Server) {
 	fmt.Fprintf(w, "busbar %s\n\n", version)
 	fmt.Fprintf(w, "  ECHO MODE (-echo): for conformance suites only. Everybody is let in and gets back what they send.\n")
-	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", reachable(srv.Addr()), everywhere(srv.Addr()))
+	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", reachable(srv.Addr()), everywhere(srv.Addr(), cfg.Listen))
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", srv.Capacity().Connections, srv.Capacity().LimitedBy)
 	fmt.Fprintf(w, "  Messages     up to %s (-max-message-in); who doesn't read may have %s waiting (-lag-bytes)\n\n",
