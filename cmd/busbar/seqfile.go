@@ -31,20 +31,27 @@ type seqLog struct {
 	failing  bool // the last write failed, and has been logged
 }
 
-// openSeqLog reads the file in the directory, which may be absent.
+// openSeqLog reads the file in the directory, which may be absent, and reserves numbers: while
+// the server runs there may come to be no room for a file, and its first event is to survive a
+// crash too.
 func openSeqLog(dir dataDir, memory *hub.MemoryLog, log *slog.Logger) (*seqLog, error) {
 	l := &seqLog{MemoryLog: memory, path: filepath.Join(dir.path, "last-seq"), log: log}
 	b, err := os.ReadFile(l.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return l, nil
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
 		return nil, fmt.Errorf("last sequence number: %w", err)
+	default:
+		last, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 53)
+		if err != nil {
+			return nil, fmt.Errorf("last sequence number: %s holds no number; remove it to start at 1 (clients that reconnect may then miss events)", l.path)
+		}
+		memory.Resume(last)
 	}
-	if l.reserved, err = strconv.ParseUint(strings.TrimSpace(string(b)), 10, 53); err != nil {
-		return nil, fmt.Errorf("last sequence number: %s holds no number; remove it to start at 1 (clients that reconnect may then miss events)", l.path)
+	l.reserved = memory.Last() + seqBlock
+	if err := l.write(l.reserved); err != nil {
+		return nil, fmt.Errorf("reserving sequence numbers: %w", err)
 	}
-	memory.Resume(l.reserved)
 	return l, nil
 }
 
@@ -126,9 +133,6 @@ const seqDigits = 16
 
 // Close gives back what was reserved and not used.
 func (l *seqLog) Close() error {
-	if l.Last() == 0 || l.Last() == l.reserved {
-		return nil
-	}
 	if err := l.write(l.Last()); err != nil {
 		return fmt.Errorf("last sequence number: %w", err)
 	}
