@@ -1,18 +1,25 @@
 package main
 
 import (
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
 )
 
-// companions are flags that mean nothing unless another one is set. Given alone they
-// are a mistake that would otherwise show as tokens refused or callbacks not made.
+// companion is the flags whose names begin with prefix: they have no effect unless met.
+type companion struct {
+	prefix string
+	met    bool
+	needs  string
+}
+
 func (c *Config) companions() []companion {
 	return []companion{
 		{"jwt-", c.Auth == authJWT, "-auth jwt"},
 		{"auth-url", c.Auth == authHTTP, "-auth http"},
 		{"auth-timeout", c.Auth == authHTTP, "-auth http"},
+		{"auth-cache", c.Auth == authHTTP, "-auth http"},
 		{"sessions-db", c.Auth == authSessions, "-auth sessions"},
 		{"guests", !c.Guests || c.Auth == authSessions, "-auth sessions"},
 		{"guest-ttl", c.Guests, "-guests"},
@@ -23,21 +30,13 @@ func (c *Config) companions() []companion {
 	}
 }
 
-type companion struct {
-	prefix string // of the flags' names
-	met    bool
-	needs  string
-}
-
-func (c *Config) validateCompanions() error {
-	given := slices.Sorted(maps.Keys(c.sources))
-	for _, rule := range c.companions() {
-		for _, name := range given {
+// warnOfNoEffect names the flags that were given and change nothing.
+func (c *Config) warnOfNoEffect(log *slog.Logger) {
+	for _, name := range slices.Sorted(maps.Keys(c.sources)) {
+		for _, rule := range c.companions() {
 			if strings.HasPrefix(name, rule.prefix) && !rule.met {
-				return usagef("%s: does nothing without %s; add that, or leave %s out",
-					c.source(name), rule.needs, c.source(name))
+				log.Warn(c.source(name) + " has no effect without " + rule.needs)
 			}
 		}
 	}
-	return nil
 }

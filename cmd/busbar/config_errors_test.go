@@ -113,17 +113,6 @@ func TestErrorsBetweenFlags(t *testing.T) {
 			variables: map[string]string{"BUSBAR_AUTH": "http"},
 			want:      `BUSBAR_AUTH: "http" needs -auth-url`,
 		},
-		{args: "-jwt-issuer i", want: `-jwt-issuer: does nothing without -auth jwt; add that, or leave -jwt-issuer out`},
-		{args: "-auth none -sessions-db p.db", want: `-sessions-db: does nothing without -auth sessions; add that, or leave -sessions-db out`},
-		{args: "-auth none -guests", want: `-guests: does nothing without -auth sessions; add that, or leave -guests out`},
-		{args: "-max-per-ip 0 -address-allowance 3", want: `-address-allowance: does nothing without -max-per-ip; add that, or leave -address-allowance out`},
-		{args: "-guest-ttl 1h", want: `-guest-ttl: does nothing without -guests; add that, or leave -guest-ttl out`},
-		{args: "-compression-threshold 1KiB", want: `-compression-threshold: does nothing without -compression out or on; add that, or leave -compression-threshold out`},
-		{args: "-auth-timeout 1s", want: `-auth-timeout: does nothing without -auth http; add that, or leave -auth-timeout out`},
-		{
-			variables: map[string]string{"BUSBAR_ROWS_TIMEOUT": "1s"},
-			want:      `BUSBAR_ROWS_TIMEOUT: does nothing without -rows-url; add that, or leave BUSBAR_ROWS_TIMEOUT out`,
-		},
 		{
 			args: "-admin-token-file f", variables: map[string]string{"BUSBAR_ADMIN_TOKEN": "s3cret"},
 			want: `-admin-token-file: "f" is given beside BUSBAR_ADMIN_TOKEN; give one of them`,

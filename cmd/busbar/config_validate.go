@@ -18,7 +18,6 @@ func (c *Config) validate() error {
 		(*Config).validateAdminToken,
 		(*Config).validateAuth,
 		(*Config).validateProxies,
-		(*Config).validateCompanions,
 	} {
 		if err := check(c); err != nil {
 			return err

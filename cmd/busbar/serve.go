@@ -55,6 +55,7 @@ func serve(args []string, s streams) error {
 	defer signal.Stop(signals)
 	log := newLogger(cfg, s.err)
 	warnOfMisspelt(log, s.environ())
+	cfg.warnOfNoEffect(log)
 	if cfg.Echo {
 		return serveEcho(cfg, log, s, signals)
 	}
