@@ -41,14 +41,14 @@ func like(random *rand.Rand, n, size int) *Frame {
 
 // inflated reads a frame and inflates it if it is compressed.
 func (p *peer) inflated() (f ws.Frame, compressed bool) {
-	p.t.Helper()
+	p.T.Helper()
 	f, err := p.Next()
-	must(p.t, err)
+	must(p.T, err)
 	if !f.Header.Rsv1() {
 		return f, false
 	}
 	f, err = wsflate.DecompressFrame(f)
-	must(p.t, err)
+	must(p.T, err)
 	return f, true
 }
 

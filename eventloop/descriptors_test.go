@@ -260,10 +260,10 @@ func TestNoDescriptorLeft(t *testing.T) {
 
 // skipTo reads up to the message.
 func (p *peer) skipTo(message string) {
-	p.t.Helper()
+	p.T.Helper()
 	for {
 		f, err := p.Next()
-		must(p.t, err)
+		must(p.T, err)
 		if string(f.Payload) == message {
 			return
 		}

@@ -117,10 +117,7 @@ func start(t testing.TB, h Handler, tune ...func(*Options)) *Engine {
 }
 
 // peer is a client made of a socket: what it reads and when is the test's choice.
-type peer struct {
-	*wstest.Raw
-	t testing.TB
-}
+type peer struct{ *wstest.Raw }
 
 // connect opens a connection and sends nothing. Control functions see the socket first.
 func connect(t testing.TB, e *Engine, control ...func(fd int)) *peer {
@@ -132,7 +129,7 @@ func connect(t testing.TB, e *Engine, control ...func(fd int)) *peer {
 
 func tryConnect(t testing.TB, e *Engine, from net.IP, control ...func(fd int)) (*peer, error) {
 	raw, err := wstest.DialRaw(t, from.String(), dialAddr(e, from), control...)
-	return &peer{raw, t}, err
+	return &peer{raw}, err
 }
 
 // dialAddr is where the engine is to be reached from an address.

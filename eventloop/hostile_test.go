@@ -32,7 +32,7 @@ type happening struct {
 
 var happenings = []happening{
 	{"FIN", true, func(p *peer) { // half-close: it goes on reading
-		must(p.t, p.Conn.(*net.TCPConn).CloseWrite())
+		must(p.T, p.Conn.(*net.TCPConn).CloseWrite())
 		p.readOn()
 	}},
 	{"RST", true, (*peer).reset},
@@ -64,17 +64,17 @@ func (p *peer) readOn() {
 // sees it (net/ipv4/tcp_ipv4.c, tcp_filter), so that nothing is acknowledged any more. It
 // needs no right and concerns this one connection.
 func (p *peer) vanish() {
-	p.t.Helper()
+	p.T.Helper()
 	drop := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
 	program := unix.SockFprog{Len: 1, Filter: unsafe.SliceData(drop)}
 	raw, err := p.Conn.(syscall.Conn).SyscallConn()
-	must(p.t, err)
+	must(p.T, err)
 	failed := raw.Control(func(fd uintptr) {
 		err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
 	})
-	must(p.t, failed)
-	must(p.t, err)
-	must(p.t, p.Conn.(*net.TCPConn).SetLinger(0)) // or its FIN would be sent for minutes
+	must(p.T, failed)
+	must(p.T, err)
+	must(p.T, p.Conn.(*net.TCPConn).SetLinger(0)) // or its FIN would be sent for minutes
 }
 
 // situation is a state that a connection can be in.

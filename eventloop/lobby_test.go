@@ -16,23 +16,23 @@ import (
 
 // ask sends a request and reads the whole answer.
 func (p *peer) ask(head string) *http.Response {
-	p.t.Helper()
+	p.T.Helper()
 	p.Say(head)
 	answer, err := http.ReadResponse(p.R, nil)
-	must(p.t, err)
+	must(p.T, err)
 	_, err = io.Copy(io.Discard, answer.Body)
-	must(p.t, err)
+	must(p.T, err)
 	answer.Body.Close()
 	return answer
 }
 
 // expectRetry wants 503 and a Retry-After of that and up to twice as much.
 func (p *peer) expectRetry(least int) {
-	p.t.Helper()
+	p.T.Helper()
 	answer := p.ask(request(""))
 	after, err := strconv.Atoi(answer.Header.Get("Retry-After"))
 	if answer.StatusCode != http.StatusServiceUnavailable || err != nil || after < least || after > 2*least {
-		p.t.Errorf("status %d, Retry-After %q", answer.StatusCode, answer.Header.Get("Retry-After"))
+		p.T.Errorf("status %d, Retry-After %q", answer.StatusCode, answer.Header.Get("Retry-After"))
 	}
 	p.ExpectEnd()
 }

@@ -153,15 +153,15 @@ func TestUnmeteredClients(t *testing.T) {
 
 // skipToClose reads past pongs up to a Close with the code and reason.
 func (p *peer) skipToClose(code ws.StatusCode, reason string) {
-	p.t.Helper()
+	p.T.Helper()
 	for {
 		f, err := p.Next()
-		must(p.t, err)
+		must(p.T, err)
 		if f.Header.OpCode == ws.OpPong {
 			continue
 		}
 		if got, why := ws.ParseCloseFrameData(f.Payload); f.Header.OpCode != ws.OpClose || got != code || why != reason {
-			p.t.Fatalf("got opcode %v %d %q, want Close %d %q", f.Header.OpCode, got, why, code, reason)
+			p.T.Fatalf("got opcode %v %d %q, want Close %d %q", f.Header.OpCode, got, why, code, reason)
 		}
 		return
 	}

@@ -12,9 +12,9 @@ import (
 
 // reset breaks the connection with an RST.
 func (p *peer) reset() {
-	p.t.Helper()
-	must(p.t, p.Conn.(*net.TCPConn).SetLinger(0))
-	must(p.t, p.Close())
+	p.T.Helper()
+	must(p.T, p.Conn.(*net.TCPConn).SetLinger(0))
+	must(p.T, p.Close())
 }
 
 // A write that fails in the middle of a flush takes that client out of what is being

@@ -24,14 +24,14 @@ func newSubscriber(t *testing.T, tune ...func(*Options)) *subscriber {
 }
 
 func (s *subscriber) pending(name string) (ticket uint64, ok bool) {
-	s.t.Helper()
-	on(s.t, s.e, s.id, func(c *Client) { ticket, ok = c.SubscribePending(name) })
+	s.T.Helper()
+	on(s.T, s.e, s.id, func(c *Client) { ticket, ok = c.SubscribePending(name) })
 	return ticket, ok
 }
 
 func (s *subscriber) release(name string, ticket uint64, snapshot string, version uint64) (r Released) {
-	s.t.Helper()
-	on(s.t, s.e, s.id, func(c *Client) { r = c.ReleaseSubscription(name, ticket, text("%s", snapshot), version) })
+	s.T.Helper()
+	on(s.T, s.e, s.id, func(c *Client) { r = c.ReleaseSubscription(name, ticket, text("%s", snapshot), version) })
 	return r
 }
 
@@ -43,14 +43,14 @@ func (s *subscriber) update(name string, version uint64) {
 
 // empty checks that nothing of a subscription is kept.
 func (s *subscriber) empty() {
-	s.t.Helper()
-	everyLoop(s.t, s.e, func(l *Loop) {
+	s.T.Helper()
+	everyLoop(s.T, s.e, func(l *Loop) {
 		if n, m := len(l.pending), l.subs.Count(); n != 0 || m != 0 {
-			s.t.Errorf("%d pending, %d subscriptions are left", n, m)
+			s.T.Errorf("%d pending, %d subscriptions are left", n, m)
 		}
 	})
 	if s.e.Wanted("row") || s.e.table.Keys() != 0 {
-		s.t.Errorf("%d names are wanted still", s.e.table.Keys())
+		s.T.Errorf("%d names are wanted still", s.e.table.Keys())
 	}
 }
 

@@ -21,7 +21,7 @@ func (p *peer) trickle(piece string) {
 			}
 		}
 	}()
-	p.t.Cleanup(func() { p.Close(); <-done })
+	p.T.Cleanup(func() { p.Close(); <-done })
 }
 
 // What has to be over by some time isn't put off by bytes that go on coming: a request a

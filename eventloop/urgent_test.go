@@ -10,12 +10,12 @@ import (
 
 // sendUrgent sends one byte of urgent data (RFC 9293 3.8.5).
 func (p *peer) sendUrgent(b byte) {
-	p.t.Helper()
+	p.T.Helper()
 	raw, err := p.Conn.(syscall.Conn).SyscallConn()
-	must(p.t, err)
+	must(p.T, err)
 	failed := raw.Control(func(fd uintptr) { err = unix.Sendto(int(fd), []byte{b}, unix.MSG_OOB, nil) })
-	must(p.t, failed)
-	must(p.t, err)
+	must(p.T, failed)
+	must(p.T, err)
 }
 
 // pending is what a poll of the client's socket finds.

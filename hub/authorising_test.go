@@ -6,7 +6,10 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // asked is a lookup that waits for the test to answer it.
@@ -86,26 +89,23 @@ func TestFramesSentBeforeRejection(t *testing.T) {
 }
 
 // rawUpgrade sends an upgrade request and more right behind it, as no library does.
-func rawUpgrade(t *testing.T, h *Hub, token, more string) net.Conn {
+func rawUpgrade(t *testing.T, h *Hub, token, more string) *wstest.Raw {
 	t.Helper()
-	conn, err := net.Dial("tcp", h.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	_, err = fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer %s\r\n\r\n%s", h.Addr(), token, more)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return conn
+	return rawRequest(t, h, "/", token, more)
 }
 
-// maskedText is a client's text frame of at most 125 bytes; masking with zeros changes nothing.
-func maskedText(text string) string {
-	return "\x81" + string([]byte{0x80 | byte(len(text))}) + "\x00\x00\x00\x00" + text
+func rawRequest(t *testing.T, h *Hub, path, token, more string) *wstest.Raw {
+	t.Helper()
+	raw, err := wstest.DialRaw(t, "", h.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw.Say(wstest.Request(path, "Authorization: Bearer "+token) + more)
+	return raw
 }
+
+// maskedText is a client's text frame.
+func maskedText(text string) string { return wstest.Frame(ws.OpText, text) }
 
 // readRaw reads until what was read contains want.
 func readRaw(t *testing.T, conn net.Conn, want string) string {

@@ -17,7 +17,7 @@ func TestChangeReachesEveryClient(t *testing.T) {
 	}
 	for _, c := range []*client{a, b} {
 		for _, want := range []string{"1", "2", "3"} {
-			if got := c.text(); got != `{"seq":`+want+`,"entity":"Todo","row_id":"t_1","kind":"insert","data":{"n":1},"timestamp":"7Z"}` {
+			if got := c.Text(); got != `{"seq":`+want+`,"entity":"Todo","row_id":"t_1","kind":"insert","data":{"n":1},"timestamp":"7Z"}` {
 				t.Fatal(got)
 			}
 		}

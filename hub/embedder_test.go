@@ -27,13 +27,13 @@ func TestPanicsOfTheEmbedder(t *testing.T) {
 			return []byte("fine"), true, nil
 		}
 	})
-	if code, _ := connect(t, h, "bomb").closed(); code != websocket.StatusCode(wsproto.StatusTryAgainLater) {
+	if code, _ := connect(t, h, "bomb").Closed(); code != websocket.StatusCode(wsproto.StatusTryAgainLater) {
 		t.Errorf("Close %d to a client whose lookup panicked", code)
 	}
 	alice := connect(t, h, "alice")
-	alice.send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"bomb"}`)
-	alice.send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"d1"}`)
-	if _, b := alice.read(); string(b[len(b)-4:]) != "fine" {
+	alice.Send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"bomb"}`)
+	alice.Send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"d1"}`)
+	if _, b := alice.Next(); string(b[len(b)-4:]) != "fine" {
 		t.Errorf("got %q, want the other row's snapshot", b)
 	}
 	eventually(t, "both panics are counted", func() bool { return h.Stats().Panics == 2 })
@@ -52,11 +52,11 @@ func TestShutdownDoesNotWaitForDeafFunctions(t *testing.T) {
 	})
 	defer close(free)
 	alice := connect(t, h, "alice")
-	alice.send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"d1"}`)
+	alice.Send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"d1"}`)
 	<-called
 	ended := make(chan error, 1)
 	go func() { ended <- h.Shutdown(within(t)) }()
-	if code, _ := alice.closed(); code != 1001 {
+	if code, _ := alice.Closed(); code != 1001 {
 		t.Errorf("Close %d", code)
 	}
 	select {

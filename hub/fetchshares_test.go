@@ -54,21 +54,21 @@ func TestFetchesOfOneUserAreBounded(t *testing.T) {
 	for i := range 3 {
 		c := connect(t, h, "greedy")
 		for row := range 4 {
-			c.send(fmt.Sprintf(`{"type":"crdt-subscribe","entity":"E","rowId":"%d %d"}`, i, row))
+			c.Send(fmt.Sprintf(`{"type":"crdt-subscribe","entity":"E","rowId":"%d %d"}`, i, row))
 		}
 		if i < 2 {
 			eventually(t, "all asked", func() bool { return h.SubscriptionCount() == 4*(i+1) })
 			continue
 		}
-		if code, _ := c.closed(); code != websocket.StatusTryAgainLater {
+		if code, _ := c.Closed(); code != websocket.StatusTryAgainLater {
 			t.Errorf("close code %d", code)
 		}
 	}
 	modest := connect(t, h, "modest")
-	modest.send(`{"type":"crdt-subscribe","entity":"E","rowId":"r"}`)
+	modest.Send(`{"type":"crdt-subscribe","entity":"E","rowId":"r"}`)
 	close(hang)
 	for kind := websocket.MessageText; kind != websocket.MessageBinary; {
-		kind, _ = modest.read()
+		kind, _ = modest.Next()
 	}
 	eventually(t, "nothing waits", func() bool {
 		h.waiting.mu.Lock()

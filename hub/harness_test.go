@@ -2,16 +2,15 @@ package hub
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/internal/leaks"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // TestMain fails when goroutines or descriptors are left. Those that are there before the tests belong to
@@ -21,9 +20,12 @@ func TestMain(m *testing.M) {
 	leaks.Main(m, leaks.IdleWorkers)
 }
 
-// patience bounds every wait of a test: nothing waits for time to pass, so it is only
-// reached by a test that fails.
-const patience = time.Minute
+const patience = wstest.Patience
+
+var (
+	eventually = wstest.Eventually
+	comesTrue  = wstest.ComesTrue
+)
 
 func within(t testing.TB) context.Context {
 	t.Helper()
@@ -68,30 +70,16 @@ func start(t testing.TB, change func(*Options)) *Hub {
 	return h
 }
 
-// client is a connection made by a library that isn't ours.
-type client struct {
-	*websocket.Conn
-	t testing.TB
-}
+type client = wstest.Client
 
 func dial(t testing.TB, h *Hub, token, query string) (*client, *http.Response, error) {
 	t.Helper()
-	header := http.Header{}
-	if token != "" {
-		header.Set("Authorization", "Bearer "+token)
-	}
-	return dialWith(t, h, query, &websocket.DialOptions{HTTPHeader: header})
+	return dialWith(t, h, query, wstest.Bearer(token))
 }
 
 func dialWith(t testing.TB, h *Hub, query string, o *websocket.DialOptions) (*client, *http.Response, error) {
 	t.Helper()
-	conn, resp, err := websocket.Dial(within(t), "ws://"+h.Addr().String()+"/"+query, o)
-	if err != nil {
-		return nil, resp, err
-	}
-	conn.SetReadLimit(64 << 20)
-	t.Cleanup(func() { _ = conn.CloseNow() })
-	return &client{conn, t}, resp, nil
+	return wstest.Dial(t, "ws://"+h.Addr().String()+"/"+query, o)
 }
 
 // connect dials and waits until the client is in broadcasts.
@@ -107,68 +95,4 @@ func connectQuery(t testing.TB, h *Hub, token, query string) *client {
 		t.Fatal(err)
 	}
 	return c
-}
-
-func (c *client) read() (websocket.MessageType, []byte) {
-	c.t.Helper()
-	kind, b, err := c.Read(within(c.t))
-	if err != nil {
-		c.t.Fatalf("reading: %v", err)
-	}
-	return kind, b
-}
-
-// text reads one message, which must be text.
-func (c *client) text() string {
-	c.t.Helper()
-	kind, b := c.read()
-	if kind != websocket.MessageText {
-		c.t.Fatalf("got a binary message of %d bytes where text was expected", len(b))
-	}
-	return string(b)
-}
-
-func (c *client) send(text string) {
-	c.t.Helper()
-	if err := c.Write(within(c.t), websocket.MessageText, []byte(text)); err != nil {
-		c.t.Fatalf("sending %s: %v", text, err)
-	}
-}
-
-// closed reads until the server's Close and returns its code and reason.
-func (c *client) closed() (websocket.StatusCode, string) {
-	c.t.Helper()
-	for {
-		_, _, err := c.Read(within(c.t))
-		if err == nil {
-			continue
-		}
-		var closed websocket.CloseError
-		if !errors.As(err, &closed) {
-			c.t.Fatalf("ended without Close: %v", err)
-		}
-		return closed.Code, closed.Reason
-	}
-}
-
-// eventually waits for a condition that has no event to wait for.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	if !comesTrue(ok) {
-		t.Fatalf("not within %v: %s", patience, what)
-	}
-}
-
-// comesTrue looks at a condition again and again, until it holds or patience is over.
-func comesTrue(ok func() bool) bool {
-	again := time.NewTicker(time.Millisecond)
-	defer again.Stop()
-	for over := time.After(patience); !ok(); {
-		select {
-		case <-again.C:
-		case <-over:
-			return false
-		}
-	}
-	return true
 }

@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -96,7 +95,7 @@ func TestPeersThatLeaveUnderway(t *testing.T) {
 						heard <- string(b)
 					}
 				}()
-				victim := requestOf(t, h, u.request, u.message)
+				victim := rawRequest(t, h, u.request, "victim", u.message).Conn.(*net.TCPConn)
 				<-w.asked
 				end(victim)
 				eventually(t, "its place is given back", func() bool { return h.Stats().Connections == 1 })
@@ -116,21 +115,6 @@ func TestPeersThatLeaveUnderway(t *testing.T) {
 			})
 		}
 	}
-}
-
-func requestOf(t *testing.T, h *Hub, path, more string) *net.TCPConn {
-	t.Helper()
-	conn, err := net.Dial("tcp", h.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer victim\r\n\r\n%s", path, h.Addr(), more)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return conn.(*net.TCPConn)
 }
 
 // nothingUnderway waits until the workers are idle, and looks at what is left then.

@@ -99,25 +99,25 @@ func (l *listener) receive() (message, error) {
 }
 
 func (l *listener) next() message {
-	l.t.Helper()
+	l.T.Helper()
 	m, err := l.receive()
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	return m
 }
 
 // gets fails unless the next message reads so.
 func (l *listener) gets(want string) {
-	l.t.Helper()
+	l.T.Helper()
 	if got := l.next().String(); got != want {
-		l.t.Fatalf("got %s, want %s", got, want)
+		l.T.Fatalf("got %s, want %s", got, want)
 	}
 }
 
 // ended reads to the end and returns the close code and reason.
 func (l *listener) ended() (websocket.StatusCode, string) {
-	l.t.Helper()
+	l.T.Helper()
 	for {
 		_, err := l.receive()
 		if err == nil {
@@ -125,7 +125,7 @@ func (l *listener) ended() (websocket.StatusCode, string) {
 		}
 		var closed websocket.CloseError
 		if !errors.As(err, &closed) {
-			l.t.Fatalf("ended without Close: %v", err)
+			l.T.Fatalf("ended without Close: %v", err)
 		}
 		return closed.Code, closed.Reason
 	}
@@ -140,10 +140,10 @@ func (l *listener) settle() error {
 }
 
 func (l *listener) sendAndSettle(text string) {
-	l.t.Helper()
-	l.send(text)
+	l.T.Helper()
+	l.Send(text)
 	if err := l.settle(); err != nil {
-		l.t.Fatalf("ping after %s: %v", text, err)
+		l.T.Fatalf("ping after %s: %v", text, err)
 	}
 }
 

@@ -62,7 +62,7 @@ func TestPanickingChangeLog(t *testing.T) {
 	h := start(t, func(o *Options) { o.Log, o.Logger = log, quietly(lines) })
 	alice := connect(t, h, "alice")
 	mustPublish(t, h, someChange)
-	alice.text()
+	alice.Text()
 	log.angry.Store(true)
 	for range 3 {
 		if _, err := h.PublishChange(someChange); !errors.Is(err, ErrPanicked) {
@@ -72,7 +72,7 @@ func TestPanickingChangeLog(t *testing.T) {
 	if _, err := h.Pull(t.Context(), &Identity{}, 0, 10); !errors.Is(err, ErrPanicked) {
 		t.Errorf("pulling: %v", err)
 	}
-	if code, _ := connectQuery(t, h, "bob", "?since=0").closed(); code != websocket.StatusCode(wsproto.StatusTryAgainLater) {
+	if code, _ := connectQuery(t, h, "bob", "?since=0").Closed(); code != websocket.StatusCode(wsproto.StatusTryAgainLater) {
 		t.Errorf("Close %d to a client that catches up", code)
 	}
 	if n := h.Stats().Panics; n != 6 { // Stats asks the log too
@@ -84,7 +84,7 @@ func TestPanickingChangeLog(t *testing.T) {
 	}
 	eventually(t, "bob has left", func() bool { return h.ClientCount() == 1 })
 	for {
-		got := alice.text()
+		got := alice.Text()
 		if strings.HasPrefix(got, `{"seq":2,`) {
 			break
 		}
@@ -113,7 +113,7 @@ func TestPanicInCloseIdentity(t *testing.T) {
 		return id.UserID == "revoked"
 	}, "session revoked")
 	for i := range []int{1, 3} {
-		if code, reason := clients[1+2*i].closed(); code != websocket.StatusPolicyViolation || reason != "session revoked" {
+		if code, reason := clients[1+2*i].Closed(); code != websocket.StatusPolicyViolation || reason != "session revoked" {
 			t.Errorf("client %d: Close %d %q", 1+2*i, code, reason)
 		}
 	}

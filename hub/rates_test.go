@@ -24,7 +24,7 @@ func TestRelayAbuse(t *testing.T) {
 			break
 		}
 	}
-	if code, reason := alice.closed(); code != websocket.StatusPolicyViolation || reason != "rate abuse: relays" {
+	if code, reason := alice.Closed(); code != websocket.StatusPolicyViolation || reason != "rate abuse: relays" {
 		t.Errorf("closed with %d %q", code, reason)
 	}
 	if s := h.Stats(); s.Relayed != 5 || s.RateLimited["relays"] != 6 {
@@ -52,7 +52,7 @@ func TestSubscribingInALoop(t *testing.T) {
 			_ = alice.Write(within(t), websocket.MessageText, []byte(text))
 		}
 	}
-	if code, reason := alice.closed(); code != websocket.StatusPolicyViolation || reason != "rate abuse: subscribes" {
+	if code, reason := alice.Closed(); code != websocket.StatusPolicyViolation || reason != "rate abuse: subscribes" {
 		t.Errorf("closed with %d %q", code, reason)
 	}
 	if n := fetches.Load(); n > 5 {
@@ -77,8 +77,8 @@ func TestAllowancePerUser(t *testing.T) {
 			})
 			for range 50 {
 				c := connect(t, h, token)
-				c.send(`{"type":"presence"}`)
-				c.send(`{"type":"presence"}`)
+				c.Send(`{"type":"presence"}`)
+				c.Send(`{"type":"presence"}`)
 			}
 			eventually(t, "all decided about", func() bool { return h.Stats().Relayed+h.Stats().RateLimited["relays"] == 100 })
 			if n := h.Stats().Relayed; n != want {
@@ -100,7 +100,7 @@ func TestAdminsHaveNoLimits(t *testing.T) {
 	})
 	admin := connect(t, h, "ADMIN")
 	for range 100 {
-		admin.send(`{"type":"presence"}`)
+		admin.Send(`{"type":"presence"}`)
 	}
 	eventually(t, "all relayed", func() bool { return h.Stats().Relayed == 100 })
 }

@@ -47,12 +47,12 @@ func TestResyncNamesNoEventThatIsStillToCome(t *testing.T) {
 	publishing.Go(publish)
 	<-log.appended
 	c := connectQuery(t, h, "u", "?since=999")
-	if got, want := c.text(), `{"type":"resync","oldest_seq":1,"seq":1}`; got != want {
+	if got, want := c.Text(), `{"type":"resync","oldest_seq":1,"seq":1}`; got != want {
 		t.Fatalf("got %s, want %s", got, want)
 	}
 	publishing.Wait()
 	publish()
-	if got := c.text(); got[:8] != `{"seq":2` {
+	if got := c.Text(); got[:8] != `{"seq":2` {
 		t.Errorf("behind the resync to 1 comes %s, want the event 2", got)
 	}
 }

@@ -66,7 +66,7 @@ func TestRevocationDuringLookup(t *testing.T) {
 	h.CloseIdentity(isUser("alice"), "session revoked")
 	begun["alice"].answer <- &Identity{UserID: "alice"}
 	begun["bob"].answer <- &Identity{UserID: "bob"}
-	if code, _ := (<-early).closed(); code != 1008 {
+	if code, _ := (<-early).Closed(); code != 1008 {
 		t.Errorf("close code %d", code)
 	}
 	if err := listenOn(t, <-bystander).settle(); err != nil {

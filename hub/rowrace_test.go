@@ -147,7 +147,7 @@ func TestPendingUpdatesBeforeTheSnapshot(t *testing.T) {
 
 // nextBinary passes over what tells that others have left.
 func nextBinary(l *listener) message {
-	l.t.Helper()
+	l.T.Helper()
 	m := l.next()
 	for m.kind == websocket.MessageText {
 		m = l.next()

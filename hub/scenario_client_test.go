@@ -36,7 +36,7 @@ var actorLines = map[string]func(s *scenario, a *actor, rest string) error{
 }
 
 func (a *actor) say(text string) error {
-	if err := a.Write(within(a.t), websocket.MessageText, []byte(text)); err != nil {
+	if err := a.Write(within(a.T), websocket.MessageText, []byte(text)); err != nil {
 		return err
 	}
 	return a.settle()
@@ -47,7 +47,7 @@ func (a *actor) sayBinary(text string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Write(within(a.t), websocket.MessageBinary, []byte(payload)); err != nil {
+	if err := a.Write(within(a.T), websocket.MessageBinary, []byte(payload)); err != nil {
 		return err
 	}
 	return a.settle()

@@ -97,7 +97,7 @@ func TestBinaryMessagesTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{"b", "c"} {
-			if _, got := c.read(); string(got) != want {
+			if _, got := c.Next(); string(got) != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		}

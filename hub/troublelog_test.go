@@ -68,7 +68,7 @@ func TestFailedFetchesDoNotFillTheLog(t *testing.T) {
 	began := time.Now()
 	alice := connect(t, h, "alice")
 	for i := range fetches {
-		alice.send(fmt.Sprintf(`{"type":"crdt-subscribe","entity":%q,"rowId":"%d"}`, strings.Repeat("E", 1000), i))
+		alice.Send(fmt.Sprintf(`{"type":"crdt-subscribe","entity":%q,"rowId":"%d"}`, strings.Repeat("E", 1000), i))
 	}
 	eventually(t, "all are asked for", func() bool { return called.Load() == fetches })
 	eventually(t, "the first is logged", func() bool { return strings.Contains(logged.String(), "down") })

@@ -1,11 +1,10 @@
 package auth_test
 
 import (
-	"bufio"
 	"context"
 	"database/sql/driver"
 	"fmt"
-	"net"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +16,7 @@ import (
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // asked is called by SQLite for each row that a query of countedView's comes to.
@@ -93,18 +93,14 @@ func TestStormOfOneTokenIsOneQuery(t *testing.T) {
 
 // upgrade connects with a token until the test is over.
 func upgrade(t *testing.T, addr, token string) error {
-	conn, err := net.Dial("tcp", addr)
+	raw, err := wstest.DialRaw(t, "", addr)
 	if err != nil {
 		return err
 	}
-	t.Cleanup(func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	_, err = fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer %s\r\n\r\n", token)
-	if err != nil {
+	if _, err := io.WriteString(raw.Conn, wstest.Request("/", "Authorization: Bearer "+token)); err != nil {
 		return err
 	}
-	status, err := bufio.NewReader(conn).ReadString('\n')
+	status, err := raw.R.ReadString('\n')
 	if err != nil || !strings.Contains(status, " 101 ") {
 		return fmt.Errorf("the upgrade was answered by %q, %w", status, err)
 	}

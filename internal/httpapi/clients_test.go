@@ -62,7 +62,7 @@ func TestDisconnectClient(t *testing.T) {
 	s.want(s.admin("GET", "/v1/clients", ""), 200, &page)
 	target := fmt.Sprintf("/v1/clients/%d", page.Clients[0].ID)
 	s.want(s.admin("DELETE", target, ""), 204, nil)
-	c.expectClose(websocket.StatusPolicyViolation)
+	c.ExpectClose(websocket.StatusPolicyViolation)
 	s.wantError(s.admin("DELETE", "/v1/clients/999999", ""), 404, "NOT_FOUND")
 	for _, id := range []string{"x", "-1", "1.5"} {
 		s.wantError(s.admin("DELETE", "/v1/clients/"+id, ""), 400, "INVALID_FIELD")

@@ -11,12 +11,12 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/coder/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 const adminToken = "the-admin-token"
@@ -126,62 +126,9 @@ func (s *server) wantError(w *httptest.ResponseRecorder, status int, code string
 	return e
 }
 
-// client is a WebSocket, from a library that isn't ours.
-type client struct {
-	*testing.T
-	conn *websocket.Conn
-}
+type client = wstest.Client
 
 func (s *server) connect(token string) *client {
 	s.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	conn, _, err := websocket.Dial(ctx, "ws://"+s.hub.Addr().String(), &websocket.DialOptions{
-		HTTPHeader: http.Header{"Authorization": {"Bearer " + token}},
-	})
-	if err != nil {
-		s.Fatal(err)
-	}
-	s.Cleanup(func() { _ = conn.CloseNow() })
-	return &client{s.T, conn}
-}
-
-func (c *client) send(text string) {
-	c.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := c.conn.Write(ctx, websocket.MessageText, []byte(text)); err != nil {
-		c.Fatal(err)
-	}
-}
-
-// expect reads the next message, which must be this one.
-func (c *client) expect(kind websocket.MessageType, want string) {
-	c.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	got, b, err := c.conn.Read(ctx)
-	if err != nil {
-		c.Fatal(err)
-	}
-	if got != kind || string(b) != want {
-		c.Fatalf("got %v %q, want %v %q", got, b, kind, want)
-	}
-}
-
-// expectClose reads until the server's Close.
-func (c *client) expectClose(code websocket.StatusCode) {
-	c.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for {
-		_, _, err := c.conn.Read(ctx)
-		if err == nil {
-			continue
-		}
-		if got := websocket.CloseStatus(err); got != code {
-			c.Fatalf("ended with %v (close code %d), want close code %d", err, got, code)
-		}
-		return
-	}
+	return wstest.Connect(s, "ws://"+s.hub.Addr().String(), token)
 }

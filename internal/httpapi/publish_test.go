@@ -19,7 +19,7 @@ func TestPostChange(t *testing.T) {
 	if answer.Seq != 1 {
 		t.Errorf("seq %d, want 1", answer.Seq)
 	}
-	c.expect(websocket.MessageText, `{"seq":1,"entity":"Todo","row_id":"1","kind":"update","data":{"a":"<é>"},"timestamp":"5Z"}`)
+	c.Expect(websocket.MessageText, `{"seq":1,"entity":"Todo","row_id":"1","kind":"update","data":{"a":"<é>"},"timestamp":"5Z"}`)
 
 	const once = `{"entity":"Todo","row_id":"2","kind":"delete","op_id":"once","timestamp":"6Z"}`
 	for range 2 {
@@ -28,7 +28,7 @@ func TestPostChange(t *testing.T) {
 			t.Errorf("a repeated op_id has seq %d, want the first one, 2", answer.Seq)
 		}
 	}
-	c.expect(websocket.MessageText, `{"seq":2,"entity":"Todo","row_id":"2","kind":"delete","timestamp":"6Z"}`)
+	c.Expect(websocket.MessageText, `{"seq":2,"entity":"Todo","row_id":"2","kind":"delete","timestamp":"6Z"}`)
 }
 
 // PROTOCOL 5: an audience is everyone, users, a tenant or a topic.
@@ -42,10 +42,10 @@ func TestPostChangeToAnAudience(t *testing.T) {
 	} {
 		s.want(s.admin("POST", "/v1/changes", body), 200, nil)
 	}
-	v.expect(websocket.MessageText, `{"seq":1,"entity":"T","row_id":"1","kind":"delete","timestamp":"1Z"}`)
-	u.expect(websocket.MessageText, `{"seq":2,"entity":"T","row_id":"2","kind":"delete","timestamp":"1Z"}`)
+	v.Expect(websocket.MessageText, `{"seq":1,"entity":"T","row_id":"1","kind":"delete","timestamp":"1Z"}`)
+	u.Expect(websocket.MessageText, `{"seq":2,"entity":"T","row_id":"2","kind":"delete","timestamp":"1Z"}`)
 	for _, c := range []*client{u, v} {
-		c.expect(websocket.MessageText, `{"seq":3,"entity":"T","row_id":"3","kind":"delete","timestamp":"1Z"}`)
+		c.Expect(websocket.MessageText, `{"seq":3,"entity":"T","row_id":"3","kind":"delete","timestamp":"1Z"}`)
 	}
 }
 
@@ -85,7 +85,7 @@ func TestPostBatch(t *testing.T) {
 		t.Errorf("got %+v, want %+v", answer, want)
 	}
 	for i, row := range []string{"a", "b", "c"} {
-		c.expect(websocket.MessageText, `{"seq":`+string(rune('1'+i))+`,"entity":"T","row_id":"`+row+`","kind":"delete","timestamp":"1Z"}`)
+		c.Expect(websocket.MessageText, `{"seq":`+string(rune('1'+i))+`,"entity":"T","row_id":"`+row+`","kind":"delete","timestamp":"1Z"}`)
 	}
 
 	s.want(s.admin("POST", "/v1/changes", line("d")+line("b"), ndjson...), 200, &answer)
@@ -117,7 +117,7 @@ func TestPostBatchWaitsForRoom(t *testing.T) {
 		t.Errorf("got %+v, want %+v", answer, want)
 	}
 	for i := range changes {
-		c.expect(websocket.MessageText, fmt.Sprintf(`{"seq":%d,"entity":"T","row_id":"%d","kind":"delete","timestamp":"1Z"}`, i+1, i))
+		c.Expect(websocket.MessageText, fmt.Sprintf(`{"seq":%d,"entity":"T","row_id":"%d","kind":"delete","timestamp":"1Z"}`, i+1, i))
 	}
 }
 
@@ -174,11 +174,11 @@ func TestPostToEveryone(t *testing.T) {
 	s := start(t, nil)
 	c := s.connect(s.session("u", ""))
 	s.want(s.admin("POST", "/v1/presence", " {\"type\":\"presence\", \"n\":1}\n"), 204, nil)
-	c.expect(websocket.MessageText, `{"type":"presence", "n":1}`)
+	c.Expect(websocket.MessageText, `{"type":"presence", "n":1}`)
 	s.want(s.admin("POST", "/v1/topics/news%2Fat%20%22home%22", `[1]`), 204, nil)
-	c.expect(websocket.MessageText, `{"type":"topic","topic":"news/at \"home\"","data":[1]}`)
+	c.Expect(websocket.MessageText, `{"type":"topic","topic":"news/at \"home\"","data":[1]}`)
 	s.want(s.admin("POST", "/v1/broadcast", "\x00\xff", "Content-Type", "application/octet-stream"), 204, nil)
-	c.expect(websocket.MessageBinary, "\x00\xff")
+	c.Expect(websocket.MessageBinary, "\x00\xff")
 }
 
 // PROTOCOL 5: PUT /v1/rows is the row's snapshot, 0x10, or with ?update=1 a 0x11 that isn't stored.
@@ -189,16 +189,16 @@ func TestPutRow(t *testing.T) {
 	s.want(s.admin("PUT", target, "one"), 204, nil)
 
 	first := s.connect(s.session("u", ""))
-	first.send(subscribe)
-	first.expect(websocket.MessageBinary, "\x10"+header+"one")
+	first.Send(subscribe)
+	first.Expect(websocket.MessageBinary, "\x10"+header+"one")
 	s.want(s.admin("PUT", target+"?update=1", "two"), 204, nil)
-	first.expect(websocket.MessageBinary, "\x11"+header+"two")
+	first.Expect(websocket.MessageBinary, "\x11"+header+"two")
 	second := s.connect(s.session("v", ""))
-	second.send(subscribe)
-	second.expect(websocket.MessageBinary, "\x10"+header+"one")
+	second.Send(subscribe)
+	second.Expect(websocket.MessageBinary, "\x10"+header+"one")
 	s.want(s.admin("PUT", target+"?update=0", "three"), 204, nil)
 	for _, c := range []*client{first, second} {
-		c.expect(websocket.MessageBinary, "\x10"+header+"three")
+		c.Expect(websocket.MessageBinary, "\x10"+header+"three")
 	}
 }
 
@@ -208,11 +208,11 @@ func TestPutRowOfATenant(t *testing.T) {
 	s.want(s.admin("PUT", "/v1/rows/T/1?tenant=acme", "theirs"), 204, nil)
 	mine, foreign := s.connect(s.session("u", "acme")), s.connect(s.session("v", "other"))
 	for _, c := range []*client{mine, foreign} {
-		c.send(`{"type":"crdt-subscribe","entity":"T","rowId":"1"}`)
+		c.Send(`{"type":"crdt-subscribe","entity":"T","rowId":"1"}`)
 	}
-	mine.expect(websocket.MessageBinary, "\x10\x00\x01T\x00\x011theirs")
+	mine.Expect(websocket.MessageBinary, "\x10\x00\x01T\x00\x011theirs")
 	s.want(s.admin("POST", "/v1/broadcast", "end"), 204, nil)
-	foreign.expect(websocket.MessageBinary, "end")
+	foreign.Expect(websocket.MessageBinary, "end")
 }
 
 // PROTOCOL 3: an entity or row id over 65,535 bytes is an error to the publisher.

@@ -123,7 +123,7 @@ func TestRevokeSession(t *testing.T) {
 	token := s.session("u", "")
 	c := s.connect(token)
 	s.want(s.admin("DELETE", "/v1/sessions/"+token, ""), 204, nil)
-	c.expectClose(websocket.StatusPolicyViolation)
+	c.ExpectClose(websocket.StatusPolicyViolation)
 	s.wantError(s.as(token, "GET", "/api/sync/pull", ""), 401, "UNAUTHORIZED")
 	s.wantError(s.admin("DELETE", "/v1/sessions/"+token, ""), 404, "NOT_FOUND")
 }

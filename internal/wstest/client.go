@@ -13,7 +13,7 @@ import (
 // it doesn't do what is expected. Owned by its test; one goroutine may read while another sends.
 type Client struct {
 	*websocket.Conn
-	t testing.TB
+	T testing.TB
 }
 
 // Bearer are the options of a client with a token in its Authorization header, without one when
@@ -57,51 +57,51 @@ func within(t testing.TB) context.Context {
 
 // Next reads one message.
 func (c *Client) Next() (websocket.MessageType, []byte) {
-	c.t.Helper()
-	kind, payload, err := c.Read(within(c.t))
+	c.T.Helper()
+	kind, payload, err := c.Read(within(c.T))
 	if err != nil {
-		c.t.Fatalf("reading: %v", err)
+		c.T.Fatalf("reading: %v", err)
 	}
 	return kind, payload
 }
 
 // Text reads one message, which has to be text.
 func (c *Client) Text() string {
-	c.t.Helper()
+	c.T.Helper()
 	kind, payload := c.Next()
 	if kind != websocket.MessageText {
-		c.t.Fatalf("got a binary message of %d bytes where text was expected", len(payload))
+		c.T.Fatalf("got a binary message of %d bytes where text was expected", len(payload))
 	}
 	return string(payload)
 }
 
 // Expect reads one message, which has to be this one.
 func (c *Client) Expect(kind websocket.MessageType, want string) {
-	c.t.Helper()
+	c.T.Helper()
 	if got, payload := c.Next(); got != kind || string(payload) != want {
-		c.t.Fatalf("got %v %q, want %v %q", got, payload, kind, want)
+		c.T.Fatalf("got %v %q, want %v %q", got, payload, kind, want)
 	}
 }
 
 // Send sends a text message.
 func (c *Client) Send(text string) {
-	c.t.Helper()
-	if err := c.Write(within(c.t), websocket.MessageText, []byte(text)); err != nil {
-		c.t.Fatalf("sending %s: %v", text, err)
+	c.T.Helper()
+	if err := c.Write(within(c.T), websocket.MessageText, []byte(text)); err != nil {
+		c.T.Fatalf("sending %s: %v", text, err)
 	}
 }
 
 // Closed reads until the server's Close.
 func (c *Client) Closed() (code websocket.StatusCode, reason string) {
-	c.t.Helper()
+	c.T.Helper()
 	for {
-		_, _, err := c.Read(within(c.t))
+		_, _, err := c.Read(within(c.T))
 		if err == nil {
 			continue
 		}
 		var closed websocket.CloseError
 		if !errors.As(err, &closed) {
-			c.t.Fatalf("ended without Close: %v", err)
+			c.T.Fatalf("ended without Close: %v", err)
 		}
 		return closed.Code, closed.Reason
 	}
@@ -109,8 +109,8 @@ func (c *Client) Closed() (code websocket.StatusCode, reason string) {
 
 // ExpectClose reads until the server's Close, which has to have this code.
 func (c *Client) ExpectClose(code websocket.StatusCode) {
-	c.t.Helper()
+	c.T.Helper()
 	if got, reason := c.Closed(); got != code {
-		c.t.Fatalf("closed with %d %q, want %d", got, reason, code)
+		c.T.Fatalf("closed with %d %q, want %d", got, reason, code)
 	}
 }

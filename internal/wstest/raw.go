@@ -19,7 +19,7 @@ import (
 type Raw struct {
 	net.Conn
 	R *bufio.Reader // what was read from Conn and not looked at yet
-	t testing.TB
+	T testing.TB
 }
 
 // DialRaw opens a connection that sends nothing yet, and ends with the test. from is this end's
@@ -65,42 +65,42 @@ func Frame(op ws.OpCode, payload string) string {
 
 // Say writes bytes as they are.
 func (r *Raw) Say(bytes string) {
-	r.t.Helper()
+	r.T.Helper()
 	if _, err := io.WriteString(r.Conn, bytes); err != nil {
-		r.t.Fatalf("writing %q: %v", brief(bytes), err)
+		r.T.Fatalf("writing %q: %v", brief(bytes), err)
 	}
 }
 
 // Send sends a whole frame.
 func (r *Raw) Send(op ws.OpCode, payload string) {
-	r.t.Helper()
+	r.T.Helper()
 	r.Say(Frame(op, payload))
 }
 
 // Upgrade sends an upgrade request that has to be answered with 101.
 func (r *Raw) Upgrade(target string, lines ...string) {
-	r.t.Helper()
+	r.T.Helper()
 	r.Say(Request(target, lines...))
 	r.Upgraded()
 }
 
 // Upgraded reads the answer to an upgrade request, which has to be 101.
 func (r *Raw) Upgraded() {
-	r.t.Helper()
+	r.T.Helper()
 	if got := r.Status(); got != http.StatusSwitchingProtocols {
-		r.t.Fatalf("upgrade answered with %d", got)
+		r.T.Fatalf("upgrade answered with %d", got)
 	}
 }
 
 // Status reads an HTTP answer, up to and with its body.
 func (r *Raw) Status() int {
-	r.t.Helper()
+	r.T.Helper()
 	answer, err := http.ReadResponse(r.R, nil)
 	if err == nil && answer.StatusCode != http.StatusSwitchingProtocols {
 		_, err = io.Copy(io.Discard, answer.Body)
 	}
 	if err != nil {
-		r.t.Fatalf("reading an HTTP answer: %v", err)
+		r.T.Fatalf("reading an HTTP answer: %v", err)
 	}
 	answer.Body.Close()
 	return answer.StatusCode
@@ -111,34 +111,34 @@ func (r *Raw) Next() (ws.Frame, error) { return ws.ReadFrame(r.R) }
 
 // Expect reads the next frame, which has to be this one.
 func (r *Raw) Expect(op ws.OpCode, payload string) {
-	r.t.Helper()
+	r.T.Helper()
 	f, err := r.Next()
 	if err != nil {
-		r.t.Fatalf("waiting for %q: %v", brief(payload), err)
+		r.T.Fatalf("waiting for %q: %v", brief(payload), err)
 	}
 	if f.Header.OpCode != op || string(f.Payload) != payload {
-		r.t.Fatalf("got opcode %v %q, want opcode %v %q", f.Header.OpCode, brief(string(f.Payload)), op, brief(payload))
+		r.T.Fatalf("got opcode %v %q, want opcode %v %q", f.Header.OpCode, brief(string(f.Payload)), op, brief(payload))
 	}
 }
 
 // ExpectClose reads the next frame, which has to be a Close with the code.
 func (r *Raw) ExpectClose(code ws.StatusCode) {
-	r.t.Helper()
+	r.T.Helper()
 	f, err := r.Next()
 	if err != nil {
-		r.t.Fatalf("waiting for Close %d: %v", code, err)
+		r.T.Fatalf("waiting for Close %d: %v", code, err)
 	}
 	got, reason := ws.ParseCloseFrameData(f.Payload)
 	if f.Header.OpCode != ws.OpClose || got != code {
-		r.t.Fatalf("got opcode %v, %d %q; want Close %d", f.Header.OpCode, got, brief(reason), code)
+		r.T.Fatalf("got opcode %v, %d %q; want Close %d", f.Header.OpCode, got, brief(reason), code)
 	}
 }
 
 // ExpectEnd reads until the server ends the connection, and fails when anything comes before.
 func (r *Raw) ExpectEnd() {
-	r.t.Helper()
+	r.T.Helper()
 	if n, err := io.Copy(io.Discard, r.R); n > 0 || IsTimeout(err) {
-		r.t.Fatalf("%d more bytes, then %v; want the end", n, err)
+		r.T.Fatalf("%d more bytes, then %v; want the end", n, err)
 	}
 }
 

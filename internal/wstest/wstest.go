@@ -16,13 +16,21 @@ const Patience = time.Minute
 // Eventually waits for a condition that has no event to wait for.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
+	if !ComesTrue(holds) {
+		t.Fatalf("not within %v: %s", Patience, what)
+	}
+}
+
+// ComesTrue looks at a condition again and again, until it holds or Patience is over.
+func ComesTrue(holds func() bool) bool {
 	again := time.NewTicker(time.Millisecond)
 	defer again.Stop()
 	for late := time.After(Patience); !holds(); {
 		select {
 		case <-again.C:
 		case <-late:
-			t.Fatalf("not within %v: %s", Patience, what)
+			return false
 		}
 	}
+	return true
 }
