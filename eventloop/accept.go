@@ -53,8 +53,14 @@ func (l *Loop) readHead(c *Client) {
 		l.refuse(c, wsproto.RefuseOverloaded, CauseOverloaded)
 		return
 	}
-	if l.opts.Compression != CompressOff && request.AcceptDeflate() {
-		c.set(flagDeflate)
+	if l.opts.Compression != CompressOff {
+		in, out := request.AcceptDeflate()
+		if in {
+			c.set(flagInflate)
+		}
+		if out {
+			c.set(flagDeflate)
+		}
 	}
 	l.requested(c)
 	c.state = authorising

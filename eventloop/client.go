@@ -28,7 +28,8 @@ const (
 	flagOverflow                    // something it was owed is lost, and it hasn't been told
 	flagLobby                       // will be refused whatever it asks for
 	flagWatched                     // the socket is known to the watcher
-	flagDeflate                     // compression was negotiated
+	flagDeflate                     // may be sent compressed messages
+	flagInflate                     // compression was negotiated: it may send compressed messages
 )
 
 // Client is one connection. It is owned by its loop: its methods must only be called

@@ -30,7 +30,7 @@ const DefaultCompressionThreshold = 256
 
 // deflation is what the loops share of compression. Safe from any goroutine.
 type deflation struct {
-	clients   atomic.Int64 // open, and compression was negotiated with them
+	clients   atomic.Int64 // open, and may be sent compressed messages
 	threshold int
 	frames    atomic.Uint64 // that got a twin
 	before    atomic.Uint64 // their bytes
@@ -76,7 +76,7 @@ func nothing() {}
 // deflateOnLoop is how long a frame may be that an event loop compresses: some 80 µs.
 const deflateOnLoop = 16 << 10
 
-// Deflates is true when compression was negotiated with the client.
+// Deflates is true when the client may be sent compressed messages.
 func (c *Client) Deflates() bool { return c.is(flagDeflate) }
 
 // countDeflating is called when an open client has come (1) or left (-1).

@@ -21,7 +21,7 @@ func (l *Loop) readFrames(c *Client) {
 	d := c.decoder
 	if d == nil {
 		d = l.decoder()
-		if c.is(flagDeflate) {
+		if c.is(flagInflate) {
 			d.AllowDeflate(l.opts.inflateTo())
 		}
 		c.decoder = d

@@ -55,6 +55,41 @@ func TestCompressionMustBeNegotiated(t *testing.T) {
 	}
 }
 
+// RFC 7692 7.1.2.1 and 6: a client that wants to keep less than the whole window may send
+// compressed messages, and is sent none, whatever form others get.
+func TestSmallWindow(t *testing.T) {
+	t.Parallel()
+	e := start(t, echoing(), compressing)
+	other := dialDeflate(t, e, "name=other")
+	text := strings.Repeat("again and ", 100)
+	for bits := 8; bits <= 14; bits++ {
+		p := connect(t, e)
+		window := fmt.Sprint("; server_max_window_bits=", bits)
+		p.Say(strings.Replace(requestDeflate("name=x"), "permessage-deflate", "permessage-deflate"+window, 1))
+		p.Upgraded()
+		if clients, _ := deflatedStats(e); clients != 1 {
+			t.Errorf("%d clients count as such that are sent compressed messages, want 1", clients)
+		}
+		p.Say(packedFrame(t, ws.OpText, text))
+		e.Publish(NewFrame(ws.OpBinary, []byte(text)), nil)
+		seen := make(map[ws.OpCode]bool)
+		for range 2 { // in either order
+			f, compressed := p.inflated()
+			if string(f.Payload) != text || compressed {
+				t.Errorf("%d bits: got %q, compressed is %t", bits, brief(string(f.Payload)), compressed)
+			}
+			seen[f.Header.OpCode] = true
+		}
+		if len(seen) != 2 {
+			t.Errorf("%d bits: got %v", bits, seen)
+		}
+		if f, compressed := other.inflated(); string(f.Payload) != text || !compressed {
+			t.Errorf("another client got %q, compressed is %t", brief(string(f.Payload)), compressed)
+		}
+		p.Close()
+	}
+}
+
 // A compressed message costs its sender, and nobody else, what it may cost: MaxMessageIn,
 // and under CompressOut less, because what comes can't be kept from being compressed.
 func TestBombEndsItsSenderOnly(t *testing.T) {

@@ -27,12 +27,14 @@ func (d *Decoder) inflate(kind ws.OpCode, payload []byte, maxMessage int) (Messa
 	return Message{Opcode: kind, Payload: text}, nil
 }
 
-// packedLimit is how long a compressed message may be whose content has at most limit
-// bytes. At worst deflate takes nine bits for each byte and a few for its blocks
-// (RFC 1951 3.2.6); what is longer has blocks without content.
-func packedLimit(limit int) int {
-	limit = min(max(limit, 0), maxPackable)
-	return limit + limit/8 + 64
-}
+// packedLimit is how long a compressed message may be whose content has at most limit bytes.
+// The content is what counts; but a message is kept until it is whole, and blocks without
+// content are work for nothing. Seven bytes for one is what an encoder takes that flushes
+// behind each: three with the fixed code and the header of an empty block, and that block's
+// four (RFC 1951 3.2.4, 3.2.6). A block without compression takes six.
+func packedLimit(limit int) int { return packedShare*min(max(limit, 0), maxPackable) + 64 }
 
-const maxPackable = math.MaxInt / 2
+const (
+	packedShare = 7
+	maxPackable = math.MaxInt / (2 * packedShare)
+)

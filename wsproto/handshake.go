@@ -20,21 +20,24 @@ type Request struct {
 	Protocol string // the bearer entry that Answer echoes, empty if none was chosen
 	Answer   []byte // the complete 101 response; the caller owns it
 
-	deflate string // header line that accepts compression; empty if none was offered that can be
+	deflate offer // that is accepted if compression is wanted; one that isn't ours if there is none
 }
 
-// AcceptDeflate accepts permessage-deflate (RFC 7692) by adding the first of the client's
-// offers that can be met to Answer. False: there is none, and the connection goes without.
-// Either way nothing is ever compressed across messages. It is called at most once.
-func (r *Request) AcceptDeflate() bool {
-	if r.deflate == "" {
-		return false
+// AcceptDeflate accepts permessage-deflate (RFC 7692) by adding one of the client's offers to
+// Answer. in says that the client may send compressed messages from here on, out that it may
+// be sent what DeflateFrame makes: not when each of its offers that can be met has a small
+// server_max_window_bits. Nothing is ever compressed across messages. It is called at most
+// once.
+func (r *Request) AcceptDeflate() (in, out bool) {
+	line := r.deflate.accept()
+	if line == "" {
+		return false, false
 	}
 	head := r.Answer[:len(r.Answer)-len(crlf)]
-	r.Answer = make([]byte, 0, len(r.Answer)+len(r.deflate)+len(crlf))
-	r.Answer = append(append(r.Answer, head...), r.deflate...)
+	r.Answer = make([]byte, 0, len(r.Answer)+len(line)+len(crlf))
+	r.Answer = append(append(r.Answer, head...), line...)
 	r.Answer = append(r.Answer, "\r\n\r\n"...)
-	return true
+	return true, !r.deflate.small()
 }
 
 // ParseUpgrade reads the head of an HTTP request, blank line included, and

@@ -117,8 +117,10 @@ func TestInflateViolations(t *testing.T) {
 		{"7.4.1 a bad byte behind the limit", packedFrame(true, ws.OpText, pack(t, strings.Repeat("x", 1000)+"\xff")), errTooBig},
 		{"7.4.1 one byte too big", packedFrame(true, ws.OpBinary, pack(t, strings.Repeat("x", 1001))), errTooBig},
 		{"7.4.1 a bomb", packedFrame(true, ws.OpBinary, pack(t, strings.Repeat("\x00", 1<<20))), errTooBig},
-		{"7.4.1 announced longer than deflate needs", []byte{0xc2, 0x80 | 126, 0x04, 0xbe}, errTooBig},
-		{"7.4.1 fragments longer than deflate needs", frames(packedFrame(false, ws.OpBinary, strings.Repeat("\x00", 1189)), []byte{0x00, 0x81}), errTooBig},
+		{"7.4.1 announced longer than deflate needs", []byte{0xc2, 0x80 | 126, 0x1b, 0x99}, errTooBig},
+		{"7.4.1 fragments longer than deflate needs", frames(packedFrame(false, ws.OpBinary, strings.Repeat("\x00", 7064)), []byte{0x00, 0x81}), errTooBig},
+		{"7.4.1 a block for each byte, and one byte too big", packedFrame(true, ws.OpBinary, strings.Repeat("\x00\x01\x00\xfe\xffx", 1001)+"\x00"), errTooBig},
+		{"7.4.1 blocks without content", packedFrame(true, ws.OpBinary, strings.Repeat("\x00\x00\x00\xff\xff", 1413)), errTooBig},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			expectInflated(t, frames(ok, c.bad), 1000, 1<<20, []string{event(ws.OpText, "Hello"), failure(c.want)})
@@ -179,6 +181,22 @@ func TestInflateIncompressible(t *testing.T) {
 		}
 		expectInflated(t, packedFrame(true, ws.OpBinary, strings.TrimSuffix(fixed.String(), deflateTail)), size, size,
 			[]string{event(ws.OpBinary, string(noise)), atRest})
+	}
+}
+
+// However little each block holds, it is the content that the limit is for.
+func TestInflateManySmallBlocks(t *testing.T) {
+	const limit = 1000
+	for name, block := range map[string]string{
+		"stored":                  "\x00\x01\x00\xfe\xff\xff",
+		"stored, each the last":   "\x01\x01\x00\xfe\xff\xff",
+		"compressed, and flushed": pack(t, "\xff") + deflateTail,
+	} {
+		t.Run(name, func(t *testing.T) {
+			packed, want := strings.Repeat(block, limit)+"\x00", []string{event(ws.OpBinary, strings.Repeat("\xff", limit)), atRest}
+			expectInflated(t, packedFrame(true, ws.OpBinary, packed), limit, limit, want)
+			expectInflated(t, packedFrame(true, ws.OpBinary, packed), 1<<16, limit, want)
+		})
 	}
 }
 

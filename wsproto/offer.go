@@ -1,13 +1,15 @@
 package wsproto
 
+import "strconv"
+
 // extensions is what a client's Sec-WebSocket-Extensions lines say, taken together. It is
 // owned by one run of ParseUpgrade.
 type extensions struct {
 	seen      bool // there was such a line
 	count     int  // of extensions in them
 	malformed bool
-	offer     offer  // that is being read
-	chosen    string // the line that accepts the first offer that can be met
+	offer     offer // that is being read
+	chosen    offer // the first that lets both sides compress, else the first with a small window
 }
 
 // Neither side keeps a window between messages. A server may ask that of both, offered or
@@ -33,14 +35,33 @@ func (e *extensions) begin(name []byte) param {
 }
 
 func (e *extensions) end() {
-	if e.chosen != "" || !e.offer.ours || e.offer.declined {
+	if !e.offer.ours || e.offer.declined {
 		return
 	}
-	e.chosen = acceptDeflate
-	if e.offer.seen&serverBits != 0 {
-		e.chosen = acceptDeflate + "; server_max_window_bits=15" // RFC 7692 7.1.2.1: accepted by being in the answer
+	// RFC 7692 5.1 lets a server choose: a later offer that allows the whole window is worth
+	// more to the client than an earlier one with which it is only sent what isn't compressed.
+	if !e.chosen.ours || e.chosen.small() && !e.offer.small() {
+		e.chosen = e.offer
 	}
 }
+
+// accept is the line that accepts an offer, empty for none.
+func (o *offer) accept() string {
+	switch {
+	case !o.ours:
+		return ""
+	case o.window == 0:
+		return acceptDeflate
+	}
+	// RFC 7692 7.1.2.1: accepted by being in the answer, with the same value.
+	return acceptDeflate + "; server_max_window_bits=" + strconv.Itoa(int(o.window))
+}
+
+// small says that the client wants to keep less than the whole window. A message is
+// compressed once for all clients, with the whole of it, so this one is sent none that is:
+// RFC 7692 6 leaves it to the sender which messages it compresses. That also spares it the
+// window of 8 bits, which zlib makes one of 9.
+func (o *offer) small() bool { return o.window != 0 && o.window < 15 }
 
 // broken is RFC 6455 9.1: a value that doesn't conform to the grammar must fail the
 // connection. So must a header that lists nothing: it has at least one element.
@@ -51,6 +72,7 @@ type offer struct {
 	ours     bool  // it is for permessage-deflate
 	declined bool  // RFC 7692 7.1: unknown, repeated or invalid parameters
 	seen     uint8 // parameters that were there
+	window   uint8 // server_max_window_bits, 0: not named
 }
 
 // The parameters of RFC 7692 7.1.
@@ -69,9 +91,8 @@ func (o *offer) param(name, value []byte) {
 	case "client_no_context_takeover": // RFC 7692 7.1.1.2: no value
 		kind, legal = clientTakeover, value == nil
 	case "server_max_window_bits":
-		// RFC 7692 7.1.2.1 has 8 to 15. Below 15 the offer is legal and can't be met:
-		// a message is compressed once for all clients, with the whole window.
-		kind, legal = serverBits, windowBits(value) == 15
+		o.window = uint8(windowBits(value)) // RFC 7692 7.1.2.1: 8 to 15
+		kind, legal = serverBits, o.window > 0
 	case "client_max_window_bits": // RFC 7692 7.1.2.2: with or without a value
 		kind, legal = clientBits, value == nil || windowBits(value) > 0
 	}

@@ -24,8 +24,11 @@ var deflateOffers = []struct{ name, offer, want string }{
 	{"7.1.2.1 server_max_window_bits of 15", "permessage-deflate; server_max_window_bits=15", deflateGranted15},
 	{"7.1.2.1 quoted", `permessage-deflate; server_max_window_bits="15"`, deflateGranted15},
 	{"7.1.2.1 quoted, with a backslash", `permessage-deflate; server_max_window_bits="\1\5"`, deflateGranted15},
-	{"7.1.2.1 legal, and can't be met", "permessage-deflate; server_max_window_bits=10", ""},
-	{"7.1.2.1 the least", "permessage-deflate; server_max_window_bits=8", ""},
+	{"7.1.2.1 a small window", "permessage-deflate; server_max_window_bits=10", deflateGranted + "; server_max_window_bits=10"},
+	{"7.1.2.1 the least", "permessage-deflate; server_max_window_bits=8", deflateGranted + "; server_max_window_bits=8"},
+	{"7.1.2.1 the most that is small", `permessage-deflate; server_max_window_bits="14"; client_max_window_bits`, deflateGranted + "; server_max_window_bits=14"},
+	{"5 the first of two small windows", "permessage-deflate; server_max_window_bits=9, permessage-deflate; server_max_window_bits=14", deflateGranted + "; server_max_window_bits=9"},
+	{"7.1.2.1 twice", "permessage-deflate; server_max_window_bits=9; server_max_window_bits=9", ""},
 	{"7.1.2.1 too few", "permessage-deflate; server_max_window_bits=7", ""},
 	{"7.1.2.1 too many", "permessage-deflate; server_max_window_bits=16", ""},
 	{"7.1.2.1 without a value", "permessage-deflate; server_max_window_bits", ""},
@@ -64,7 +67,7 @@ func TestDeflateOffers(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			expectAccepted(t, c.want, "Sec-WebSocket-Extensions: "+c.offer)
 			second := c.want
-			if second == "" {
+			if second == "" || limited(second) {
 				second = deflateGranted
 			}
 			expectAccepted(t, second, "Sec-WebSocket-Extensions: "+c.offer+", permessage-deflate")
@@ -74,14 +77,19 @@ func TestDeflateOffers(t *testing.T) {
 	expectAccepted(t, "")
 }
 
+// limited says that what was accepted is a small window.
+func limited(accepted string) bool {
+	return strings.Contains(accepted, "server_max_window_bits") && accepted != deflateGranted15
+}
+
 // expectAccepted upgrades a request with the lines, and says what of them is accepted.
 func expectAccepted(t *testing.T, want string, lines ...string) {
 	t.Helper()
 	r := granted(t, upgradeHead("/", append(lines, "Sec-WebSocket-Protocol: bearer.t")...))
 	expectAnswer(t, *r) // no extension without being asked
 	without := bytes.Clone(r.Answer)
-	if got := r.AcceptDeflate(); got != (want != "") {
-		t.Fatalf("%q: accepted is %t, want %q", lines, got, want)
+	if in, out := r.AcceptDeflate(); in != (want != "") || out != (in && !limited(want)) {
+		t.Fatalf("%q: accepted is %t and %t, want %q", lines, in, out, want)
 	}
 	line := ""
 	if want != "" {
@@ -132,12 +140,12 @@ var (
 )
 
 // oracleAnswer is what is to be accepted of a value that is in the grammar.
-func oracleAnswer(value string) string {
+func oracleAnswer(value string) (small string) {
 	for _, extension := range oracleEach.FindAllString(value, -1) {
 		if name, _, _ := strings.Cut(extension, ";"); strings.Trim(name, " \t") != "permessage-deflate" {
 			continue
 		}
-		seen, legal := map[string]bool{}, true
+		seen, legal, window := map[string]bool{}, true, "15"
 		for _, p := range oracleParts.FindAllStringSubmatch(extension, -1) {
 			name, value := p[1], p[2]
 			switch name {
@@ -146,21 +154,26 @@ func oracleAnswer(value string) string {
 			case "client_max_window_bits":
 				legal = legal && (value == "" || oracleBits.MatchString(value))
 			case "server_max_window_bits":
-				legal = legal && strings.NewReplacer(`"`, "", `\`, "").Replace(value) == "15"
+				legal = legal && oracleBits.MatchString(value)
+				window = strings.NewReplacer(`"`, "", `\`, "").Replace(value)
 			default:
 				legal = false
 			}
 			legal = legal && !seen[name]
 			seen[name] = true
 		}
-		if legal && seen["server_max_window_bits"] {
+		switch {
+		case !legal:
+		case window != "15" && small == "":
+			small = deflateGranted + "; server_max_window_bits=" + window
+		case window != "15":
+		case seen["server_max_window_bits"]:
 			return deflateGranted15
-		}
-		if legal {
+		default:
 			return deflateGranted
 		}
 	}
-	return ""
+	return small
 }
 
 // FuzzDeflateOffer: whatever a client offers, in one line or cut into two between
@@ -189,7 +202,7 @@ func FuzzDeflateOffer(f *testing.F) {
 			return
 		}
 		want := oracleAnswer(value)
-		if got := r.AcceptDeflate(); got != (want != "") || got && !bytes.Contains(r.Answer, []byte("Extensions: "+want+"\r\n")) {
+		if got, _ := r.AcceptDeflate(); got != (want != "") || got && !bytes.Contains(r.Answer, []byte("Extensions: "+want+"\r\n")) {
 			t.Fatalf("%q: accepted is %t, %q, want %q", value, got, r.Answer, want)
 		}
 		for at, c := range value {
@@ -205,7 +218,10 @@ func expectTwoLines(t *testing.T, first, second, want string) {
 	if refusal == RefuseHeadTooLarge {
 		return
 	}
-	if refusal != nil || r.AcceptDeflate() != (want != "") || want != "" && !bytes.Contains(r.Answer, []byte("Extensions: "+want+"\r\n")) {
-		t.Fatalf("%q and %q: %+v %+v, want %q", first, second, r, refusal, want)
+	if refusal != nil {
+		t.Fatalf("%q and %q: %+v", first, second, refusal)
+	}
+	if in, _ := r.AcceptDeflate(); in != (want != "") || want != "" && !bytes.Contains(r.Answer, []byte("Extensions: "+want+"\r\n")) {
+		t.Fatalf("%q and %q: %+v, want %q", first, second, r, want)
 	}
 }

@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"compress/flate"
+	"fmt"
 	"io"
 	"strings"
 )
@@ -44,6 +45,7 @@ func compressionCases() []conversation {
 		cases[i].extensions, cases[i].agreed = "permessage-deflate", agreedTo
 	}
 	cases = append(cases, offerCases()...)
+	cases = append(cases, smallWindows()...)
 	for i := range cases {
 		cases[i].args = []string{"-compression", "on"}
 	}
@@ -56,6 +58,8 @@ func deflateCases() []conversation {
 	hello := gotText("Hello")
 	large := filler(1 << 16)
 	return []conversation{
+		{name: "a block for each byte", rfc: "1951 3.2.4", send: raw(fin|rsv1|opText, strings.Repeat("\x00\x01\x00\xfe\xffa", 15_000)+"\x00"),
+			want: []frame{gotText(strings.Repeat("a", 15_000))}, large: true},
 		comesBack("one block", "7692 7.2.3.1", raw(fin|rsv1|opText, "\xf2\x48\xcd\xc9\xc9\x07\x00"), hello),
 		comesBack("one block in two fragments", "7692 7.2.3.1", first(rsv1|opText, "\xf2\x48\xcd")+last("\xc9\xc9\x07\x00"), hello),
 		comesBack("a block that isn't compressed", "7692 7.2.3.3", raw(fin|rsv1|opText, "\x00\x05\x00\xfa\xffHello\x00"), hello),
@@ -77,6 +81,20 @@ func deflateCases() []conversation {
 			many(3, frame{op: opText, payload: filler(1000), compressed: true})...),
 		comesBack("a hundred messages", "7692 7.2.2", repeat(100, raw(fin|rsv1|opText, deflated("again and again"))), many(100, gotText("again and again"))...),
 	}
+}
+
+// smallWindows are clients that don't keep all of a window: RFC 7692 7.1.2.1. They are sent
+// nothing that is compressed, which RFC 7692 6 leaves to the sender.
+func smallWindows() []conversation {
+	var cases []conversation
+	for bits := 8; bits <= 14; bits++ {
+		window := fmt.Sprint("; server_max_window_bits=", bits)
+		c := comesBack("compressed one way,"+window[1:], "7692 7.1.2.1, 6", repeat(2, raw(fin|rsv1|opText, deflated(filler(1000)))),
+			many(2, gotText(filler(1000)))...)
+		c.extensions, c.agreed = "permessage-deflate"+window, agreedTo+window
+		cases = append(cases, c)
+	}
+	return cases
 }
 
 func deflatedPerByte(payload string) string {
@@ -106,6 +124,8 @@ func deflateViolations() []conversation {
 			raw(fin|rsv1|opText, "\xf2\x48\xcd\xc9\xc9\x07\x00")+raw(fin|rsv1|opText, "\xf2\x00\x11\x00\x00"), gotText("Hello")),
 		fails("text that isn't UTF-8", "6455 8.1, 7692 6.2", 1007, raw(fin|rsv1|opText, deflated("a\xff"))),
 		fails("text that ends inside a character", "6455 8.1, 7692 6.2", 1007, raw(fin|rsv1|opText, deflated("a\xe2\x82"))),
+		{name: "blocks without content, and no end of them", rfc: "7692 8, 6455 7.4.1", code: 1009, large: true,
+			send: raw(fin|rsv1|opBinary, strings.Repeat("\x00\x00\x00\xff\xff", 100_000))},
 		fails("a byte more than may come", "7692 6.2, 6455 7.4.1", 1009, raw(fin|rsv1|opBinary, deflated(strings.Repeat("\x00", 1<<16+1)))),
 		fails("16 MiB in a few bytes", "7692 8, 6455 7.4.1", 1009, raw(fin|rsv1|opBinary, deflated(strings.Repeat("\x00", 16<<20)))),
 	}
@@ -123,6 +143,8 @@ func offerCases() []conversation {
 		"permessage-deflate;server_no_context_takeover;client_no_context_takeover": agreedTo,
 		"permessage-deflate; server_max_window_bits=15":                            agreedTo + "; server_max_window_bits=15",
 		"permessage-deflate; server_max_window_bits=10, permessage-deflate":        agreedTo,
+		"permessage-deflate; server_max_window_bits=8":                             agreedTo + "; server_max_window_bits=8",
+		"permessage-deflate; server_max_window_bits=14; client_max_window_bits":    agreedTo + "; server_max_window_bits=14",
 		"permessage-deflate; unknown, permessage-deflate":                          agreedTo,
 		"x-webkit-deflate-frame, permessage-deflate":                               agreedTo,
 		"permessage-deflate, permessage-deflate":                                   agreedTo,
@@ -133,7 +155,7 @@ func offerCases() []conversation {
 	for _, offer := range []string{
 		"permessage-deflate; unknown", "permessage-deflate; server_no_context_takeover=1", "permessage-deflate; client_no_context_takeover=x",
 		"permessage-deflate; server_max_window_bits", "permessage-deflate; server_max_window_bits=7", "permessage-deflate; server_max_window_bits=16",
-		"permessage-deflate; server_max_window_bits=015", "permessage-deflate; server_max_window_bits=10", "permessage-deflate; client_max_window_bits=7",
+		"permessage-deflate; server_max_window_bits=015", "permessage-deflate; client_max_window_bits=7",
 		"permessage-deflate; client_max_window_bits=16", "permessage-deflate; client_max_window_bits=x",
 		"permessage-deflate; server_no_context_takeover; server_no_context_takeover", "permessage-deflate; client_max_window_bits; client_max_window_bits=9",
 		"x-webkit-deflate-frame", "permessage-bzip2", "PERMESSAGE-DEFLATE2",
