@@ -173,9 +173,7 @@ func (l *Loop) refuse(c *Client, r *wsproto.Refusal, cause Cause) {
 	c.set(flagDeaf)
 	l.scratch = r.AppendResponse(l.scratch[:0])
 	l.write(c, l.scratch)
-	if c.state == closing {
-		l.shutWrite(c)
-	}
+	l.shutWrite(c)
 }
 
 // AcceptAndClose completes the upgrade and sends Close at once, so that a page in a

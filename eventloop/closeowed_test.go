@@ -1,6 +1,8 @@
 package eventloop
 
 import (
+	"errors"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/internal/wstest"
+	"github.com/busbar-ws/busbar/wsproto"
 )
 
 // quickly runs f, which reads to the end, and wants that not to have been a matter of waiting.
@@ -130,6 +133,7 @@ func TestCloseBehindAFullQueue(t *testing.T) {
 	h := &host{}
 	e := start(t, h, func(o *Options) { o.SendBuffer, o.LagBytes, o.LagTime = 4096, 50_000, time.Minute })
 	p := dial(t, e, "name=x", wstest.SmallWindow)
+	stopTicking(t, e) // or it would have closeWait for all that it is owed
 	sent := 0
 	on(t, e, h.id("x"), func(c *Client) {
 		c.Send(text("%s", strings.Repeat("a", 1<<20))) // stays in progress
@@ -151,4 +155,50 @@ func TestCloseBehindAFullQueue(t *testing.T) {
 		}
 	}
 	p.ExpectClose(1001)
+}
+
+// RFC 6455 7.1.1: whatever the client goes on sending behind the last word, it reads the
+// server's Close and then the end of the connection, and not that it was reset. What comes
+// with the last word is more than the server reads at once.
+func TestUnreadInputResetsNothing(t *testing.T) {
+	t.Parallel()
+	more := strings.Repeat(clientFrame(ws.OpBinary, strings.Repeat("x", 1000)), 500)
+	for name, c := range map[string]struct {
+		first, last string
+		upgrade     func(c *Client, r *wsproto.Request)
+		code        ws.StatusCode
+	}{
+		"a Close":                               {last: wsClose(1000), code: 1000},
+		"an answer to the server's Close":       {first: "bye", last: wsClose(1001), code: 1001},
+		"a violation":                           {last: clientFrame(3, ""), code: 1002},
+		"a violation behind the server's Close": {first: "bye", last: clientFrame(3, ""), code: 1001},
+		"two Closes":                            {last: wsClose(1000) + wsClose(1000), code: 1000},
+		"a rejection": {upgrade: func(c *Client, r *wsproto.Request) {
+			c.AcceptAndClose(r.Answer, ws.StatusPolicyViolation, "no")
+		}, last: wsClose(1008), code: 1008},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := &host{onUpgrade: c.upgrade, onMessage: func(c *Client, _ ws.OpCode, p []byte) {
+				if string(p) == "bye" {
+					c.Close(1001, "", CauseDraining)
+				}
+			}}
+			e := start(t, h)
+			p := dial(t, e, "name=x")
+			if c.first != "" {
+				p.Send(ws.OpText, c.first)
+				p.ExpectClose(c.code)
+			}
+			p.Say(c.last + more)
+			if c.first == "" {
+				p.ExpectClose(c.code)
+			}
+			p.Say(more) // it has the Close, and doesn't stop at that
+			if _, err := p.R.ReadByte(); !errors.Is(err, io.EOF) {
+				t.Errorf("the connection ended with %v", err)
+			}
+			p.Close()
+		})
+	}
 }

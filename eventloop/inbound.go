@@ -90,11 +90,16 @@ func (l *Loop) peerClosed(c *Client, payload []byte) {
 	if c.state == open {
 		c.Close(answerTo(payload), "", CausePeerClosed)
 	}
-	if c.out == nil || c.state == gone {
-		l.drop(c, CausePeerClosed)
-		return
-	}
-	c.set(flagDeaf) // RFC 6455 5.5.1: nothing that follows a Close counts
+	l.hangUp(c)
+}
+
+// hangUp ends a connection on which the last word has been said, once the peer has had all
+// that it is owed. What still comes is read and forgotten (RFC 6455 5.5.1), because a socket
+// that is closed with unread input resets the connection, and a reset takes from the peer
+// what it hasn't read (RFC 6455 7.1.1, RFC 2525 2.17).
+func (l *Loop) hangUp(c *Client) {
+	c.set(flagDeaf)
+	l.shutWrite(c)
 }
 
 // answerTo is the code that a Close is answered with. An empty one says that nothing
@@ -112,8 +117,8 @@ func answerTo(payload []byte) ws.StatusCode {
 
 // violation ends a connection whose peer broke the protocol, with the code that says so.
 func (l *Loop) violation(c *Client, err error) {
-	if c.state != open {
-		l.drop(c, CauseProtocolError)
+	if c.state != open { // our Close is on its way already
+		l.hangUp(c)
 		return
 	}
 	code, reason, cause := ws.StatusProtocolError, "", CauseProtocolError
@@ -135,8 +140,5 @@ func (l *Loop) violation(c *Client, err error) {
 // the peer gets to see the Close and not a reset.
 func (l *Loop) expel(c *Client, code ws.StatusCode, reason string, cause Cause) {
 	c.Close(code, reason, cause)
-	c.set(flagDeaf)
-	if c.state == closing {
-		l.shutWrite(c)
-	}
+	l.hangUp(c)
 }
