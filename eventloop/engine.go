@@ -46,7 +46,6 @@ type Engine struct {
 	draining    atomic.Bool
 	running     atomic.Bool // Start has succeeded
 	asked       atomic.Bool // to stop
-	stopping    atomic.Bool // gnet is closing its pollers, or has
 	panics      PanicLog
 	troubles    sync.Map // causes that were logged
 
@@ -145,7 +144,6 @@ func (e *Engine) run(port *reservedPort) error {
 		if e.err == nil && !e.asked.Load() {
 			e.err = errEnded
 		}
-		e.stopping.Store(true)
 		close(e.returned)
 		e.closeTurns()
 		e.watcher.shut()

@@ -19,10 +19,10 @@ func (ev *events) OnBoot(g gnet.Engine) gnet.Action {
 	return gnet.None
 }
 
-// OnShutdown is called before gnet closes its pollers, whose descriptors must not be
-// written to from there on. Connections end by OnClose.
+// OnShutdown is called before gnet ends its loops and closes their descriptors, which must not
+// be written to from there on. Connections end by OnClose.
 func (ev *events) OnShutdown(gnet.Engine) {
-	ev.stopping.Store(true)
+	(*Engine)(ev).endWakes()
 	ev.gates.end()
 }
 

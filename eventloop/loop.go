@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"iter"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,8 +34,13 @@ type Loop struct {
 	// connections are descriptors, handshakes and what is on its way here included.
 	connections atomic.Int64
 	ticking     atomic.Bool // a tick waits in the mailbox
-	busy        atomic.Bool // in drain
-	counters    counters
+	// wakes is held, for reading, while gnet is told of something: that is a write to a descriptor of gnet's.
+	// Invariant: gnet closes it only when stopped is true and nobody holds wakes. Without that a publisher
+	// could write eight bytes to whatever file has got the descriptor's number by then.
+	wakes    sync.RWMutex
+	stopped  bool        // guarded by wakes
+	busy     atomic.Bool // in drain
+	counters counters
 
 	roster  roster
 	sources sources

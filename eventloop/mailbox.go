@@ -32,6 +32,7 @@ type mailbox struct {
 	frames, bytes       int
 	dead                int // entries that were dropped and still hold a place
 
+	shut bool // the loop has ended: what is put is let go of
 	told bool // the loop knows that there's something to take, or is about to
 	// quiet: the loop comes by itself in a while, and needn't be told of frames before
 	// the box is half full.
@@ -76,6 +77,9 @@ func (d *Dropped) count(f *Frame) {
 func (m *mailbox) putFrame(f *Frame, a *Audience, more bool) (dropped Dropped, wake bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.shut {
+		return dropped, false
+	}
 	if len(f.wire) > m.maxBytes {
 		dropped.count(f)
 		m.lost.note(f, a)
@@ -123,10 +127,16 @@ func (m *mailbox) mustTell() bool {
 	return untold
 }
 
-// putTask adds a task, which is never dropped.
+// putTask adds a task, which is never dropped while the loop runs.
 func (m *mailbox) putTask(t task) (wake bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.shut {
+		if t.frame != nil {
+			m.ledger.release(t.frame)
+		}
+		return false
+	}
 	m.push(entry{task: t})
 	return m.mustTell()
 }
@@ -212,6 +222,15 @@ func (m *mailbox) take(entries []entry, writable []uint32) ([]entry, []uint32) {
 		m.emptied = nil
 	}
 	return e, w
+}
+
+// end is take for a loop that has ended.
+func (m *mailbox) end() []entry {
+	m.mu.Lock()
+	m.shut = true
+	m.mu.Unlock()
+	entries, _ := m.take(nil, nil)
+	return entries
 }
 
 // lose notes that a frame didn't even get here.

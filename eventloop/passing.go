@@ -12,7 +12,7 @@ func (l *Loop) letPass() {
 
 // letGoOfAll is called when the loop has ended: what it has for clients reaches nobody.
 func (l *Loop) letGoOfAll() {
-	entries, _ := l.mailbox.take(nil, nil)
+	entries := l.mailbox.end()
 	for i := range entries {
 		if f := entries[i].frame; f != nil {
 			l.account.release(f)

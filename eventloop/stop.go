@@ -45,7 +45,7 @@ func (e *Engine) checkEmpty() {
 }
 
 // Stop ends all connections without a word, closes the listeners, and returns when
-// nothing of the engine runs any more.
+// nothing of the engine runs any more. Publishers may go on meanwhile: what they publish reaches nobody.
 func (e *Engine) Stop() {
 	e.draining.Store(true)
 	if !e.running.Load() {
@@ -54,7 +54,11 @@ func (e *Engine) Stop() {
 	e.stopOnce.Do(func() {
 		e.awaitTurns() // gnet would leave who waits for a connection waiting
 		e.stopMoving()
-		_ = e.gnet.Stop(context.Background())
+		// gnet looks twice a second for whether it has ended (v2.9.8, Engine.Stop), and gives
+		// that up at once for a context that has. done tells the same, and sooner.
+		ended, end := context.WithCancel(context.Background())
+		end()
+		_ = e.gnet.Stop(ended)
 		<-e.done
 		for _, l := range e.loops {
 			l.letGoOfAll()
@@ -62,4 +66,14 @@ func (e *Engine) Stop() {
 		e.watcher.close()
 		e.room.files.close()
 	})
+}
+
+// endWakes is called when gnet has been told to end, and before it closes what a wake-up writes to.
+// A wake-up that is under way is waited for, and no other begins.
+func (e *Engine) endWakes() {
+	for _, l := range e.loops {
+		l.wakes.Lock()
+		l.stopped = true
+		l.wakes.Unlock()
+	}
 }

@@ -7,11 +7,15 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
@@ -165,4 +169,108 @@ func TestPortIsFreeAfterStop(t *testing.T) {
 	p.ExpectEnd()
 	second := start(t, &host{}, func(o *Options) { o.Listen = first.Addr().String() })
 	dial(t, second, "name=x")
+}
+
+// gnet looks twice a second for whether it has ended, which isn't waited for.
+func TestStopIsQuick(t *testing.T) {
+	t.Parallel()
+	quickest := time.Hour
+	for range 5 { // a busy machine may be late now and then; half a second each time is gnet's
+		e := start(t, &host{})
+		dial(t, e, "name=x")
+		began := time.Now()
+		e.Stop()
+		quickest = min(quickest, time.Since(began))
+	}
+	if quickest > 200*time.Millisecond {
+		t.Errorf("the quickest of five took %v", quickest)
+	}
+}
+
+// slowWake is a gnet loop that is told of something only when the test lets it be.
+type slowWake struct {
+	gnet.EventLoop
+	entered chan struct{}
+	let     chan struct{}
+}
+
+func (s slowWake) Execute(ctx context.Context, r gnet.Runnable) error {
+	close(s.entered)
+	<-s.let
+	return s.EventLoop.Execute(ctx, r)
+}
+
+// A wake-up is a write to a descriptor of gnet's: it is over before that is closed, and none begins later.
+func TestWakeUpIsOverBeforeTheDescriptorIsClosed(t *testing.T) {
+	t.Parallel()
+	e := start(t, &host{}, func(o *Options) { o.Loops = 1 })
+	dial(t, e, "name=x")
+	stopTicking(t, e)
+	l := e.loops[0]
+	el := slowWake{*l.gnet.Load(), make(chan struct{}), make(chan struct{})}
+	var wrapped gnet.EventLoop = el
+	l.gnet.Store(&wrapped)
+	woke := make(chan struct{})
+	go func() { defer close(woke); l.trigger() }()
+	<-el.entered
+	go e.Stop()
+	eventually(t, "the engine waits for the wake-up", func() bool {
+		free := l.wakes.TryRLock()
+		if free {
+			l.wakes.RUnlock()
+		}
+		return !free
+	})
+	select {
+	case <-e.returned:
+		t.Fatal("the descriptor was closed while it was about to be written to")
+	default:
+	}
+	close(el.let)
+	<-woke
+	<-e.done
+	l.trigger() // and would enter a second time, which panics
+}
+
+// Publishers that go on while the engine stops write into nobody else's file: descriptors that were opened
+// meanwhile, with the numbers that the loops' had, get nothing.
+func TestPublishersDuringStop(t *testing.T) {
+	t.Parallel()
+	const publishers = 4
+	for range 3 {
+		e := start(t, &host{})
+		for i := range 4 {
+			dial(t, e, fmt.Sprint("name=", i))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		for range publishers {
+			running.Go(func() {
+				for ctx.Err() == nil {
+					e.Publish(text("x"), nil)
+					e.loops[0].trigger()
+				}
+			})
+		}
+		e.Stop()
+		var reused []int
+		for range 64 { // the lowest numbers that are free: those that were closed just now
+			fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+			must(t, err)
+			reused = append(reused, fd)
+		}
+		for range 100 { // wake-ups that were under way had time enough
+			e.loops[0].trigger()
+			runtime.Gosched()
+		}
+		cancel()
+		running.Wait()
+		for _, fd := range reused {
+			var got [8]byte
+			if n, err := unix.Read(fd, got[:]); err == nil {
+				t.Errorf("descriptor %d was written to: %x", fd, got[:n])
+			}
+			unix.Close(fd)
+		}
+	}
 }

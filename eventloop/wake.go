@@ -20,8 +20,11 @@ func (l *Loop) wake() {
 	}
 }
 
+// trigger is safe from any goroutine, also while the engine stops and afterwards.
 func (l *Loop) trigger() {
-	if el := l.gnet.Load(); el != nil && !l.engine.stopping.Load() {
+	l.wakes.RLock()
+	defer l.wakes.RUnlock()
+	if el := l.gnet.Load(); el != nil && !l.stopped {
 		_ = (*el).Execute(l.engine.background, wakeUp{l})
 	}
 }
