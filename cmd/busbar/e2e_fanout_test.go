@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 const fanOutEvents = 300
@@ -20,7 +22,7 @@ func fanOutClients() int {
 
 // follower reads change events until it has seen the last one, or for a while.
 type follower struct {
-	rawPeer
+	*wstest.Raw
 	first, last uint64 // what it has to see, from and to; first 0: wherever it starts
 	leave       uint64 // it leaves after this one; 0: it stays
 	err         error
@@ -31,7 +33,7 @@ func (f *follower) follow() {
 	defer f.Close()
 	want := f.first
 	for want <= f.last {
-		text, err := f.next()
+		text, err := f.Text()
 		if err != nil {
 			f.err = fmt.Errorf("waiting for seq %d: %w", want, err)
 			return
@@ -74,8 +76,7 @@ func TestFanOutWhileClientsComeAndGo(t *testing.T) {
 		for range n {
 			g := f
 			// Several addresses, as many clients have.
-			conn, r := d.rawClient(fmt.Sprintf("127.0.1.%d", 1+len(all)%20), token, query)
-			g.rawPeer = rawPeer{conn, r}
+			g.Raw = d.rawClient(fmt.Sprintf("127.0.1.%d", 1+len(all)%20), token, query)
 			all = append(all, &g)
 			done.Go(g.follow)
 		}

@@ -78,7 +78,7 @@ func TestFloodedAtTheDescriptorLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, c := range clients {
-			c.skipTo(t, fmt.Sprintf("flooded %d", i))
+			skipTo(t, c, fmt.Sprintf("flooded %d", i))
 		}
 	}
 	eventually(t, "newcomers are told to come back", func() bool { return told.Load() > 20 })

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -20,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gobwas/ws"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // haproxy is HAProxy in front of a daemon, with the configuration of docs/proxies.md.
@@ -132,19 +129,13 @@ func writeCertificate(t *testing.T, file string, roots *x509.CertPool) {
 }
 
 // dial connects through the proxy, over TLS, from an address of this host.
-func (p *haproxy) dial(source, token string) (*rawPeer, error) {
+func (p *haproxy) dial(source, token string) (*wstest.Raw, error) {
 	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
-	dialer := ws.Dialer{
-		Timeout: soon, NetDial: from.DialContext, TLSConfig: &tls.Config{RootCAs: p.roots},
-		Header: ws.HandshakeHeaderString(fmt.Sprintf("Authorization: Bearer %s\r\n", token)),
-	}
-	conn, r, _, err := dialer.Dial(context.Background(), "wss://"+p.addr+"/")
+	conn, err := tls.DialWithDialer(&from, "tcp", p.addr, &tls.Config{RootCAs: p.roots})
 	if err != nil {
 		return nil, err
 	}
 	p.t.Cleanup(func() { conn.Close() })
-	if r == nil {
-		r = bufio.NewReader(conn)
-	}
-	return &rawPeer{conn, r}, nil
+	c := wstest.NewRaw(p.t, conn)
+	return c, c.Upgrade("/", "Authorization: Bearer "+token)
 }

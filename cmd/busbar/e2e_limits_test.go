@@ -1,32 +1,16 @@
 package main
 
 import (
-	"bufio"
 	"net"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/gobwas/ws/wsutil"
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
-
-// rawPeer is one of many connections of this process.
-type rawPeer struct {
-	net.Conn
-	r *bufio.Reader
-}
-
-// Read reads behind what came with the upgrade's answer; wsutil answers pings by Write.
-func (p *rawPeer) Read(b []byte) (int, error) { return p.r.Read(b) }
-
-// next is the next message from the server.
-func (p *rawPeer) next() (string, error) {
-	_ = p.SetReadDeadline(time.Now().Add(soon))
-	text, err := wsutil.ReadServerText(p)
-	return string(text), err
-}
 
 // A server out of descriptors goes on serving those whom it has, and lets others in when some leave. It said at
 // the start how many it can hold.
@@ -45,7 +29,7 @@ func TestDescriptorLimit(t *testing.T) {
 		t.Errorf("%d clients got in, %d were announced", len(clients), room)
 	}
 	for range 50 { // refusals cost those inside nothing
-		if conn, _, err := d.dialFrom("127.0.0.1", token, ""); err == nil {
+		if conn, err := d.dialFrom("127.0.0.1", token, ""); err == nil {
 			conn.Close()
 			t.Error("another one got in")
 		}
@@ -68,7 +52,7 @@ func TestDescriptorLimit(t *testing.T) {
 }
 
 // holdAPI opens more connections to the API than it serves at a time, which must cost clients nothing.
-func (d *daemon) holdAPI(token string, clients []*rawPeer) {
+func (d *daemon) holdAPI(token string, clients []*wstest.Raw) {
 	d.t.Helper()
 	for range 60 {
 		conn, err := net.Dial("tcp", d.api)
@@ -79,33 +63,30 @@ func (d *daemon) holdAPI(token string, clients []*rawPeer) {
 	}
 	// Even refusing a client needs a descriptor, and without one it would be the end of the event loops.
 	for range 20 {
-		if conn, _, err := d.dialFrom("127.0.0.1", token, ""); err == nil {
+		if conn, err := d.dialFrom("127.0.0.1", token, ""); err == nil {
 			conn.Close()
 			d.t.Error("another one got in")
 		}
 	}
 	clients[0].Close()
 	eventually(d.t, "a client let in", func() bool {
-		conn, r, err := d.dialFrom("127.0.0.1", token, "")
+		c, err := d.dialFrom("127.0.0.1", token, "")
 		if err == nil {
-			clients[0] = &rawPeer{conn, r}
-			d.t.Cleanup(func() { conn.Close() })
+			clients[0] = c
 		}
 		return err == nil
 	})
-	if err := wsutil.WriteClientText(clients[0], []byte(`{"type":"presence","event":"held"}`)); err != nil {
-		d.t.Fatal(err)
-	}
+	clients[0].Send(ws.OpText, `{"type":"presence","event":"held"}`)
 	for _, c := range clients {
-		c.skipTo(d.t, `"held"`)
+		skipTo(d.t, c, `"held"`)
 	}
 }
 
-// skipTo reads up to the message that contains text, past those about others who left.
-func (p *rawPeer) skipTo(t *testing.T, text string) {
+// skipTo reads up to the message that contains text, past those about clients that left.
+func skipTo(t *testing.T, c *wstest.Raw, text string) {
 	t.Helper()
 	for {
-		got, err := p.next()
+		got, err := c.Text()
 		if err != nil || !strings.Contains(got, `"presence"`) && !strings.Contains(got, text) {
 			t.Errorf("waiting for %s: got %q, %v", text, got, err)
 			return
@@ -117,26 +98,25 @@ func (p *rawPeer) skipTo(t *testing.T, text string) {
 }
 
 // fill connects clients until one is refused, at most so many.
-func (d *daemon) fill(token string, most int) (clients []*rawPeer) {
+func (d *daemon) fill(token string, most int) (clients []*wstest.Raw) {
 	d.t.Helper()
 	for len(clients) < most {
-		conn, r, err := d.dialFrom("127.0.0.1", token, "")
+		c, err := d.dialFrom("127.0.0.1", token, "")
 		if err != nil {
 			return clients
 		}
-		d.t.Cleanup(func() { conn.Close() })
-		clients = append(clients, &rawPeer{conn, r})
+		clients = append(clients, c)
 	}
 	d.t.Fatalf("%d clients got in, and none was refused", most)
 	return nil
 }
 
 // publishToAll publishes one change and wants everyone to get it.
-func (d *daemon) publishToAll(clients []*rawPeer) {
+func (d *daemon) publishToAll(clients []*wstest.Raw) {
 	d.t.Helper()
 	prefix := `{"seq":` + strconv.FormatUint(d.publish("t_1"), 10) + `,`
 	for _, c := range clients {
-		c.skipTo(d.t, prefix)
+		skipTo(d.t, c, prefix)
 	}
 }
 
@@ -148,7 +128,5 @@ func TestConnectionsPerAddress(t *testing.T) {
 	if len(clients) != 3 {
 		t.Errorf("%d clients got in from one address, want 3", len(clients))
 	}
-	other, r := d.rawClient("127.0.0.2", token, "")
-	defer other.Close()
-	d.publishToAll(append(clients, &rawPeer{other, r}))
+	d.publishToAll(append(clients, d.rawClient("127.0.0.2", token, "")))
 }

@@ -144,12 +144,9 @@ type pulse struct {
 func (x *crowd) startPulse() *pulse {
 	p := &pulse{stop: make(chan struct{}), done: make(chan error, 1)}
 	p.size.Store(8)
-	conn, r, err := x.d.dialFrom("127.0.0.1", "", "")
-	if err != nil {
-		x.d.t.Fatal(err)
-	}
+	c := x.d.rawClient("127.0.0.1", "", "")
 	go func() {
-		defer conn.Close()
+		defer c.Close()
 		for n := uint64(1); ; n++ {
 			select {
 			case <-p.stop:
@@ -162,8 +159,8 @@ func (x *crowd) startPulse() *pulse {
 				p.done <- err
 				return
 			}
-			_ = conn.SetDeadline(time.Now().Add(soon))
-			if err := nextPulse(r, n); err != nil {
+			_ = c.SetDeadline(time.Now().Add(soon))
+			if err := nextPulse(c, n); err != nil {
 				p.done <- fmt.Errorf("the healthy client, waiting for %d: %w", n, err)
 				return
 			}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // clientAddresses counts the clients that the API lists, by address.
@@ -32,7 +34,7 @@ func TestBehindHAProxy(t *testing.T) {
 			d := startDaemon(t, "-max-per-ip", "2", "-proxy-protocol", "required", "-trusted-proxies", "127.0.0.1")
 			p := d.startHAProxy(send)
 			token := d.session("alice")
-			var in []*rawPeer
+			var in []*wstest.Raw
 			for _, source := range []string{"127.0.7.1", "127.0.7.1", "127.0.7.2", "127.0.7.3"} {
 				c, err := p.dial(source, token)
 				if err != nil {
@@ -70,7 +72,7 @@ func TestPastTheProxy(t *testing.T) {
 	}
 	token := required.session("alice")
 	for range 3 {
-		if conn, _, err := required.dialFrom("127.0.0.1", token, ""); err == nil {
+		if conn, err := required.dialFrom("127.0.0.1", token, ""); err == nil {
 			conn.Close()
 			t.Error("somebody who isn't a proxy got in")
 		}
@@ -86,11 +88,7 @@ func TestPastTheProxy(t *testing.T) {
 	optional := startDaemon(t, "-proxy-protocol", "optional", "-trusted-proxies", "127.0.0.9")
 	token = optional.session("alice")
 	for _, source := range []string{"127.0.0.1", "127.0.0.9"} {
-		conn, _, err := optional.dialFrom(source, token, "")
-		if err != nil {
-			t.Fatalf("from %s without a header: %v", source, err)
-		}
-		defer conn.Close()
+		optional.rawClient(source, token, "")
 	}
 	if got := optional.clientAddresses(); got["127.0.0.1"] != 1 || got["127.0.0.9"] != 1 {
 		t.Errorf("the API lists %v", got)

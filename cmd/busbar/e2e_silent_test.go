@@ -11,6 +11,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // silentTimeout is how long a silent connection may stay when there is room for it.
@@ -64,15 +65,15 @@ func (d *daemon) stats() (s hub.Stats) {
 
 // responds wants a newcomer let in, and a change delivered to it and to who was there before,
 // within a bound.
-func (d *daemon) responds(token string, before *rawPeer) {
+func (d *daemon) responds(token string, before *wstest.Raw) {
 	d.t.Helper()
 	const most = silentTimeout // whoever had to wait for the silent ones to be timed out would wait for longer
 	began := time.Now()
-	conn, r := d.rawClient("127.0.0.2", token, "")
-	defer conn.Close()
+	newcomer := d.rawClient("127.0.0.2", token, "")
+	defer newcomer.Close()
 	handshake := time.Since(began)
 	began = time.Now()
-	d.publishToAll([]*rawPeer{before, {conn, r}})
+	d.publishToAll([]*wstest.Raw{before, newcomer})
 	delivery := time.Since(began)
 	d.t.Logf("a handshake took %v, a change to all %v", handshake, delivery)
 	if handshake > most || delivery > most {
@@ -87,9 +88,7 @@ func TestTenThousandSilentConnections(t *testing.T) {
 	const sources, perSource = 200, 64
 	d := startDaemon(t, "-handshake-timeout", silentTimeout.String(), "-max-per-ip", fmt.Sprint(perSource))
 	token, count := d.session("alice"), silentConnections(t)
-	conn, r := d.rawClient("127.0.0.1", token, "")
-	defer conn.Close()
-	healthy := &rawPeer{conn, r}
+	healthy := d.rawClient("127.0.0.1", token, "")
 	d.responds(token, healthy)
 	eventually(t, "the newcomer has left", func() bool { return d.stats().Connections == 1 })
 	pid := d.cmd.Process.Pid

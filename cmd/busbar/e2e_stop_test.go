@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"context"
 	"fmt"
 	"net"
 	"os"
@@ -11,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/gobwas/ws"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // slack is what a stop may take besides -drain. A client that doesn't answer is let go of after 3 s in any
@@ -67,7 +65,7 @@ func TestStopWithClientsThatDoNotAnswer(t *testing.T) {
 		t.Run(drain.String(), func(t *testing.T) {
 			withinSlack(t, func() time.Duration {
 				d := startDaemon(t, "-drain", drain.String())
-				d.silentClient(d.session("alice"))
+				d.rawClient("127.0.0.1", d.session("alice"), "")
 				halfOpen, err := net.Dial("tcp", d.ws) // and one that never asks for an upgrade
 				if err != nil {
 					t.Fatal(err)
@@ -116,7 +114,7 @@ func TestSignalEndsADrainThatNoSignalBegan(t *testing.T) {
 func TestSecondSignalEndsTheWait(t *testing.T) {
 	withinSlack(t, func() time.Duration {
 		d := startDaemon(t, "-drain", "10m", "-pong-timeout", "10m")
-		d.silentClient(d.session("alice"))
+		d.rawClient("127.0.0.1", d.session("alice"), "")
 		start := time.Now()
 		_ = d.cmd.Process.Signal(syscall.SIGTERM)
 		d.waitOutput(d.log, "line about draining", func(text string) bool { return text != "" })
@@ -130,38 +128,22 @@ func TestSecondSignalEndsTheWait(t *testing.T) {
 	})
 }
 
-// silentClient connects, and neither reads nor answers anything from then on.
-func (d *daemon) silentClient(token string) {
+// rawClient is a connection from source, upgraded and not read from yet. It ends with the test.
+func (d *daemon) rawClient(source, token, query string) *wstest.Raw {
 	d.t.Helper()
-	conn, _ := d.rawClient("127.0.0.1", token, "")
-	d.t.Cleanup(func() { conn.Close() })
-}
-
-// rawClient is a connection from source, upgraded and not read from yet. r holds what came with the answer.
-func (d *daemon) rawClient(source, token, query string) (conn net.Conn, r *bufio.Reader) {
-	d.t.Helper()
-	conn, r, err := d.dialFrom(source, token, query)
+	c, err := d.dialFrom(source, token, query)
 	if err != nil {
 		d.t.Fatalf("connecting from %s: %v\n%s", source, err, d.transcript())
 	}
-	return conn, r
+	return c
 }
 
-func (d *daemon) dialFrom(source, token, query string) (net.Conn, *bufio.Reader, error) {
-	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
-	dialer := ws.Dialer{
-		Timeout: soon,
-		Header:  ws.HandshakeHeaderString(fmt.Sprintf("Authorization: Bearer %s\r\n", token)),
-		NetDial: from.DialContext,
-	}
-	conn, r, _, err := dialer.Dial(context.Background(), d.url(query))
+func (d *daemon) dialFrom(source, token, query string) (*wstest.Raw, error) {
+	c, err := wstest.DialRaw(d.t, source, d.ws)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if r == nil {
-		r = bufio.NewReader(conn)
-	}
-	return conn, r, nil
+	return c, c.Upgrade("/"+query, "Authorization: Bearer "+token)
 }
 
 // PROTOCOL 3: seq goes on after a restart, and PROTOCOL 1: a cursor from before it that has missed something,

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 	"golang.org/x/sys/unix"
 )
 
@@ -77,11 +78,20 @@ func (r *Raw) Send(op ws.OpCode, payload string) {
 	r.Say(Frame(op, payload))
 }
 
-// Upgrade sends an upgrade request that has to be answered with 101.
-func (r *Raw) Upgrade(target string, lines ...string) {
-	r.T.Helper()
-	r.Say(Request(target, lines...))
-	r.Upgraded()
+// Upgrade sends an upgrade request. An answer other than 101 is an error.
+func (r *Raw) Upgrade(target string, lines ...string) error {
+	if _, err := io.WriteString(r.Conn, Request(target, lines...)); err != nil {
+		return err
+	}
+	answer, err := http.ReadResponse(r.R, nil)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusSwitchingProtocols {
+		r.Close()
+		return fmt.Errorf("upgrade answered with %s", answer.Status)
+	}
+	return nil
 }
 
 // Upgraded reads the answer to an upgrade request, which has to be 101.
@@ -106,8 +116,18 @@ func (r *Raw) Status() int {
 	return answer.StatusCode
 }
 
+// Read reads from behind what was looked at.
+func (r *Raw) Read(p []byte) (int, error) { return r.R.Read(p) }
+
+// Text reads the next message, which is text, and answers pings before it.
+func (r *Raw) Text() (string, error) {
+	_ = r.SetReadDeadline(time.Now().Add(Patience))
+	payload, err := wsutil.ReadServerText(r)
+	return string(payload), err
+}
+
 // Next reads one frame.
-func (r *Raw) Next() (ws.Frame, error) { return ws.ReadFrame(r.R) }
+func (r *Raw) Next() (ws.Frame, error) { return ws.ReadFrame(r) }
 
 // Expect reads the next frame, which has to be this one.
 func (r *Raw) Expect(op ws.OpCode, payload string) {
