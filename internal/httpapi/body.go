@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,7 +8,8 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"unicode/utf8"
+
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 const (
@@ -62,48 +62,21 @@ func unsupportedType(want string) *failure {
 	return newFailure(http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", "this call takes Content-Type "+want)
 }
 
-// decodeStrict reads one JSON value into v and refuses keys that v doesn't have, so that
-// a misspelled key is an error and not a message to everybody. Errors are failures
-// that name the field or the offset.
+// decodeStrict reads one JSON value into v and refuses keys that v doesn't have, so that a
+// misspelled one is an error and not a message to everybody. Errors are failures that name the
+// field or the offset.
 func decodeStrict(body []byte, v any) error {
-	// encoding/json lets invalid UTF-8 through in a RawMessage; sent on in a text
-	// frame it would end the connection of everybody who gets it (RFC 6455 section 8.1).
-	if !utf8.Valid(body) {
-		return invalidJSON("not valid UTF-8", int64(validPrefix(body)))
-	}
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return decodeFailure(err, int64(len(body)))
-	}
-	end := dec.InputOffset()
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return invalidJSON("something follows the value", end)
-	}
-	return nil
-}
-
-func decodeFailure(err error, size int64) *failure {
-	var syntax *json.SyntaxError
-	var mismatch *json.UnmarshalTypeError
+	err := strictjson.UnmarshalKnown(body, v)
+	var wrong *strictjson.Error
 	switch {
-	case errors.As(err, &syntax):
-		return invalidJSON(syntax.Error(), syntax.Offset)
-	case errors.As(err, &mismatch):
-		f := invalidField(mismatch.Field, fmt.Sprintf("a %s is expected, not a %s", mismatch.Type, mismatch.Value))
-		if mismatch.Field == "" {
-			f = invalidJSON("an object is expected, not a "+mismatch.Value, mismatch.Offset)
-		}
-		f.Offset = &mismatch.Offset
-		return f
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return invalidJSON("the value isn't complete", size)
+	case !errors.As(err, &wrong):
+		return err
+	case wrong.Syntax:
+		return invalidJSON(wrong.Message, wrong.Offset)
 	}
-	// encoding/json has no type for this error.
-	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return invalidField(strings.Trim(name, `"`), "there is no such field")
-	}
-	return invalidJSON(err.Error(), 0)
+	f := invalidField(wrong.Field, wrong.Message)
+	f.Offset = &wrong.Offset
+	return f
 }
 
 func invalidJSON(message string, offset int64) *failure {
@@ -114,19 +87,6 @@ func invalidJSON(message string, offset int64) *failure {
 
 // checkJSON is decodeStrict for a value that is passed on as it is.
 func checkJSON(body []byte) error {
-	var raw json.RawMessage
-	return decodeStrict(body, &raw)
-}
-
-// validPrefix is how many bytes of b are valid UTF-8 before the first that isn't.
-func validPrefix(b []byte) int {
-	n := 0
-	for n < len(b) {
-		r, size := utf8.DecodeRune(b[n:])
-		if r == utf8.RuneError && size <= 1 {
-			break
-		}
-		n += size
-	}
-	return n
+	var value json.RawMessage
+	return decodeStrict(body, &value)
 }

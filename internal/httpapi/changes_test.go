@@ -26,7 +26,8 @@ func TestParseChange(t *testing.T) {
 		{"users", `,"audience":{"users":["u","v"]}`, with(func(c *hub.Change) { c.Audience.Users = []string{"u", "v"} })},
 		{"tenant", `,"audience":{"tenant":"t"}`, with(func(c *hub.Change) { c.Audience.Tenant = "t" })},
 		{"topic", `,"audience":{"topic":"x"}`, with(func(c *hub.Change) { c.Audience.Topic = "x" })},
-		{"null audience is everyone", `,"audience":null`, base},
+		{"null is data too", `,"data":null`, with(func(c *hub.Change) { c.Data = json.RawMessage(`null`) })},
+		{"text cut within a character, in data", `,"data":"\ud83d"`, with(func(c *hub.Change) { c.Data = json.RawMessage(`"\ud83d"`) })},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -52,6 +53,25 @@ func TestParseChangeNamesTheField(t *testing.T) {
 		{"audience.users", `{"entity":"Todo",` + rest + `,"audience":{"users":[]}}`},
 		{"audience.tenant", `{"entity":"Todo",` + rest + `,"audience":{"tenant":""}}`},
 		{"audience.topic", `{"entity":"Todo",` + rest + `,"audience":{"topic":""}}`},
+		// Each of these would tell everybody if it were taken for an audience that was left out.
+		{"audience", `{"entity":"Todo",` + rest + `,"audience":null}`},
+		{"audience.users", `{"entity":"Todo",` + rest + `,"audience":{"users":null}}`},
+		{"audience.users", `{"entity":"Todo",` + rest + `,"audience":{"users":[null]}}`},
+		{"audience.tenant", `{"entity":"Todo",` + rest + `,"audience":{"tenant":null}}`},
+		{"audience.topic", `{"entity":"Todo",` + rest + `,"audience":{"topic":null}}`},
+		{"audience.tenant", `{"entity":"Todo",` + rest + `,"audience":{"users":["u"],"tenant":null}}`},
+		{"AUDIENCE", `{"entity":"Todo",` + rest + `,"audience":{"users":["u"]},"AUDIENCE":null}`},
+		{"Audience", `{"entity":"Todo",` + rest + `,"Audience":{"users":["u"]}}`},
+		{"audience", `{"entity":"Todo",` + rest + `,"audience":{"users":["u"]},"audience":null}`},
+		{"audience", `{"entity":"Todo",` + rest + `,"audience":{"users":["u"]},"\u0061udience":{"users":["v"]}}`},
+		{"audience.Users", `{"entity":"Todo",` + rest + `,"audience":{"users":["u"],"Users":["v"]}}`},
+		{"audience.users", `{"entity":"Todo",` + rest + `,"audience":{"users":["u"],"users":["v"]}}`},
+		{"audience.uſers", `{"entity":"Todo",` + rest + `,"audience":{"uſers":["u"]}}`},
+		{"audience.users", `{"entity":"Todo",` + rest + `,"audience":{"users":["\ud83d"]}}`},
+		{"entity", `{"entity":null,` + rest + `}`},
+		{"ENTITY", `{"ENTITY":"Todo",` + rest + `}`},
+		{"timestamp", `{"entity":"Todo",` + rest + `,"timestamp":null}`},
+		{"op_id", `{"entity":"Todo",` + rest + `,"op_id":null}`},
 	}
 	for _, tt := range tests {
 		_, err := parseChange([]byte(tt.body))

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -27,14 +28,17 @@ func batchSeeds(f *testing.F) {
 		`{"entity":"T","row_id":"1","kind":"update","audience":{}}`, `{"entity":"T","row_id":"1","kind":"update","audience":{"users":[]}}`,
 		`{"entity":"T","row_id":"1","kind":"update","audience":{"tenant":"","topic":"t"}}`, "{\"entity\":\"\xff\",\"row_id\":\"1\",\"kind\":\"insert\"}",
 		`{"entity":"T","row_id":"1","kind":"update","data":1e999}`, `{"entity":"T","row_id":"1","kind":"update","op_id":"o","timestamp":"x","more":1}`,
+		`{"entity":"T","row_id":"1","kind":"update","audience":{"users":["u"]},"AUDIENCE":null}`, `{"entity":"T","row_id":"1","kind":"update","audience":null}`,
+		`{"entity":"T","entity":"U","row_id":"1","kind":"update"}`, `{"entity":"T","row_id":"1","kind":"update","audience":{"users":["\ud83d"]}}`,
+		`{"entity":"T","row_id":"1","kind":"update","data":{"a":1,"\u0061":2}}`, `{"entity":"T","row_id":"1","kind":"update","data":"\ud83d"}`,
 		`{"entity":"T","row_id":"1","kind":"update","data":` + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + `}`,
 	} {
 		f.Add([]byte(seed))
 	}
 }
 
-// What a body of changes is taken for is what encoding/json says of each of its lines; an
-// audience that is there names somebody.
+// What a body of changes is taken for is what encoding/json says of each of its lines, whose
+// names are exact and stand once; an audience that is there names somebody.
 func FuzzParseBatch(f *testing.F) {
 	batchSeeds(f)
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -85,10 +89,36 @@ func checkChange(t *testing.T, line []byte, c hub.Change) {
 		c.Timestamp != want.Timestamp || c.OpID != want.OpID {
 		t.Fatalf("%q became %+v", line, c)
 	}
+	var names map[string]json.RawMessage
+	if err := json.Unmarshal(line, &names); err != nil {
+		t.Fatal(err)
+	}
+	for name := range names {
+		if !slices.Contains([]string{"entity", "row_id", "kind", "data", "timestamp", "op_id", "audience"}, name) {
+			t.Fatalf("%q was taken, with %q in it", line, name)
+		}
+	}
+	if n := topLevelNames(line); n != len(names) {
+		t.Fatalf("%q was taken, and has %d names, %d of them different", line, n, len(names))
+	}
 	everyone := len(c.Audience.Users) == 0 && c.Audience.Tenant == "" && c.Audience.Topic == ""
 	if everyone != (want.Audience == nil) {
 		t.Fatalf("%q became %+v", line, c.Audience)
 	}
+}
+
+// topLevelNames counts the names of a JSON object, repeated ones too.
+func topLevelNames(object []byte) (n int) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	_, _ = d.Token()
+	for ; d.More(); n++ {
+		var value json.RawMessage
+		_, _ = d.Token()
+		if d.Decode(&value) != nil {
+			return -1
+		}
+	}
+	return n
 }
 
 // fuzzedAPI is an API with a hub and sessions behind it, for as long as the fuzzer runs.

@@ -71,9 +71,9 @@ func (a *api) putRow(w http.ResponseWriter, r *http.Request) error {
 		return invalidField("tenant", "must be a non-empty string; leave it out for everyone")
 	}
 	kind := hub.Snapshot
-	switch query.Get("update") {
-	case "", "0":
-	case "1":
+	switch update := query.Get("update"); {
+	case !query.Has("update"), update == "0":
+	case update == "1":
 		kind = hub.Incremental
 	default:
 		return invalidField("update", "must be 0 or 1")

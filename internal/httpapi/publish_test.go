@@ -59,7 +59,6 @@ func TestPostChangeRefusesBadOnes(t *testing.T) {
 		`{"entity":"T","row_id":"1","kind":"update","extra":1}`:                                  "extra",
 		`{"entity":"T","row_id":"1","kind":"update","op_id":"` + strings.Repeat("x", 257) + `"}`: "op_id",
 		`{"entity":"T","row_id":"1","kind":"update","audience":{"users":[]}}`:                    "audience.users",
-		`null`: "entity",
 	} {
 		e := s.wantError(s.admin("POST", "/v1/changes", body), 400, "INVALID_FIELD")
 		if e.Field != field {
@@ -151,10 +150,15 @@ func TestBodies(t *testing.T) {
 		{"POST", "/v1/presence", ``, nil, 400, "INVALID_JSON"},
 		{"POST", "/v1/presence", ` [1]`, nil, 400, "INVALID_JSON"},
 		{"POST", "/v1/presence", "{\"a\":\"\xff\"}", nil, 400, "INVALID_JSON"},
+		{"POST", "/v1/presence", `null`, nil, 400, "INVALID_JSON"},
+		{"POST", "/v1/presence", `{"type":"presence","type":"topic"}`, nil, 400, "INVALID_FIELD"},
 		{"POST", "/v1/topics/x", `{} {}`, nil, 400, "INVALID_JSON"},
+		{"POST", "/v1/topics/x", `[{"a":1,"\u0061":2}]`, nil, 400, "INVALID_FIELD"},
 		{"POST", "/v1/topics/%FF", `{}`, nil, 400, "INVALID_FIELD"},
 		{"PUT", "/v1/rows/%FF/b", ``, nil, 400, "INVALID_FIELD"},
 		{"PUT", "/v1/rows/a/b?update=yes", ``, nil, 400, "INVALID_FIELD"},
+		{"PUT", "/v1/rows/a/b?update=", ``, nil, 400, "INVALID_FIELD"},
+		{"PUT", "/v1/rows/a/b?update", ``, nil, 400, "INVALID_FIELD"},
 		{"PUT", "/v1/rows/a/b?Tenant=acme", ``, nil, 400, "INVALID_FIELD"},
 		{"PUT", "/v1/rows/a/b?tenant=", ``, nil, 400, "INVALID_FIELD"},
 		{"PUT", "/v1/rows/a/b?tenant", ``, nil, 400, "INVALID_FIELD"},

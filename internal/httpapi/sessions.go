@@ -69,10 +69,10 @@ func (a *api) createGuest(w http.ResponseWriter, r *http.Request) error {
 
 // newSession is the body of POST /v1/sessions.
 type newSession struct {
-	UserID     string `json:"user_id"`
-	TenantID   string `json:"tenant_id"`
-	TTLSeconds *int64 `json:"ttl_seconds"` // absent: 30 days; 0: for ever
-	Device     string `json:"device"`
+	UserID     string  `json:"user_id"`
+	TenantID   *string `json:"tenant_id"`   // absent: none
+	TTLSeconds *int64  `json:"ttl_seconds"` // absent: 30 days; 0: for ever
+	Device     string  `json:"device"`
 }
 
 // createSession is POST /v1/sessions.
@@ -95,12 +95,18 @@ func (a *api) createSession(w http.ResponseWriter, r *http.Request) error {
 	if s.UserID == "" {
 		return invalidField("user_id", "must be a non-empty string")
 	}
-	token, expires, err := a.Sessions.Create(r.Context(), s.UserID, s.TenantID, ttl, s.Device)
+	tenant := ""
+	if s.TenantID != nil {
+		if tenant = *s.TenantID; tenant == "" {
+			return invalidField("tenant_id", "must be a non-empty string; leave it out for none")
+		}
+	}
+	token, expires, err := a.Sessions.Create(r.Context(), s.UserID, tenant, ttl, s.Device)
 	if err != nil {
 		return a.sessionFailure(err)
 	}
 	return writeJSON(w, createdSession{
-		Token: token, UserID: s.UserID, TenantID: orNull(s.TenantID), ExpiresAt: unixOrZero(expires),
+		Token: token, UserID: s.UserID, TenantID: s.TenantID, ExpiresAt: unixOrZero(expires),
 	})
 }
 

@@ -109,6 +109,21 @@ func TestCreateSessionRefusesBadOnes(t *testing.T) {
 		`{"user_id":"u","ttl_seconds":1e300}`: "ttl_seconds",
 		`{"user_id":"u","ttl_seconds":9223372036854775807}`: "ttl_seconds",
 		`{"user_id":"` + strings.Repeat("u", 2000) + `"}`:   "",
+		// Each of these would be a session for longer, or of nobody's tenant, if it were taken for left out.
+		`{"user_id":"u","ttl_seconds":null}`:                  "ttl_seconds",
+		`{"user_id":"u","ttl_seconds":"60"}`:                  "ttl_seconds",
+		`{"user_id":"u","ttl_seconds":0.5}`:                   "ttl_seconds",
+		`{"user_id":"u","TTL_SECONDS":60}`:                    "TTL_SECONDS",
+		`{"user_id":"u","ttl_seconds":60,"Ttl_Seconds":0}`:    "Ttl_Seconds",
+		`{"user_id":"u","ttl_seconds":60,"ttl_seconds":0}`:    "ttl_seconds",
+		`{"user_id":"u","tenant_id":null}`:                    "tenant_id",
+		`{"user_id":"u","tenant_id":""}`:                      "tenant_id",
+		`{"user_id":"u","tenant_id":"t","Tenant_ID":"other"}`: "Tenant_ID",
+		`{"user_id":"u","user_id":"v"}`:                       "user_id",
+		`{"user_id":"u","User_ID":"v"}`:                       "User_ID",
+		`{"user_id":null}`:                                    "user_id",
+		`{"user_id":"\ud83d"}`:                                "user_id",
+		`{"user_id":"u","device":null}`:                       "device",
 	} {
 		e := s.wantError(s.admin("POST", "/v1/sessions", body), 400, "INVALID_FIELD")
 		if e.Field != field {

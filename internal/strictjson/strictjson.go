@@ -80,7 +80,7 @@ func validPrefix(text []byte) int {
 }
 
 var (
-	errNull      = errors.New("null isn't taken; leave it out")
+	errNull      = errors.New("null isn't taken here")
 	errSurrogate = errors.New("it holds half of a surrogate pair, which is no character")
 )
 
