@@ -23,7 +23,7 @@ func (l *Loop) readHead(c *Client) {
 	if end < 0 {
 		l.waitFor(c, 0, len(p))
 		if len(p) > wsproto.MaxHead {
-			l.refuse(c, wsproto.RefuseHeadTooLarge, CauseBadHandshake)
+			l.refuse(c, wsproto.RefuseHeadTooLarge.AnswerTo(p), CauseBadHandshake)
 		} else if !l.engine.ledger.takes(0) {
 			l.evict(c)
 		}
@@ -31,17 +31,17 @@ func (l *Loop) readHead(c *Client) {
 	}
 	end += from
 	if end > wsproto.MaxHead {
-		l.refuse(c, wsproto.RefuseHeadTooLarge, CauseBadHandshake)
+		l.refuse(c, wsproto.RefuseHeadTooLarge.AnswerTo(p), CauseBadHandshake)
 		return
 	}
 	l.waitFor(c, 0, 0)
 	request, refusal := wsproto.ParseUpgrade(p[:end])
 	_, _ = c.conn.Discard(end)
 	if c.is(flagLobby) {
-		l.refuseInLobby(c, refusal)
+		l.refuseInLobby(c, refusal, p)
 		return
 	}
-	if refusal == wsproto.RefusalHealthy {
+	if refusal.Healthy() {
 		l.refuse(c, refusal, CauseProbe)
 		return
 	}
@@ -123,7 +123,8 @@ func (c *Client) Accept(a Acceptance) {
 		l.hold(c)
 	}
 	l.counters.accepted.Add(1)
-	l.write(c, a.Answer)
+	l.scratch = wsproto.AppendAnswer(l.scratch[:0], a.Answer, l.date.at(time.Now()))
+	l.write(c, l.scratch)
 	l.readEarly(c)
 }
 
@@ -171,7 +172,7 @@ func (l *Loop) refuse(c *Client, r *wsproto.Refusal, cause Cause) {
 	l.upgradeEnds(c)
 	c.state, c.since = closing, l.now
 	c.set(flagDeaf)
-	l.scratch = r.AppendResponse(l.scratch[:0])
+	l.scratch = r.AppendResponse(l.scratch[:0], l.date.at(time.Now()))
 	l.write(c, l.scratch)
 	l.shutWrite(c)
 }
@@ -187,7 +188,8 @@ func (c *Client) AcceptAndClose(answer []byte, code ws.StatusCode, reason string
 	l.endHandshake(c)
 	l.upgradeEnds(c)
 	c.state, c.since = closing, l.now
-	l.scratch = wsproto.AppendClose(append(l.scratch[:0], answer...), code, reason)
+	l.scratch = wsproto.AppendAnswer(l.scratch[:0], answer, l.date.at(time.Now()))
+	l.scratch = wsproto.AppendClose(l.scratch, code, reason)
 	l.write(c, l.scratch)
 	l.readEarly(c)
 }

@@ -3,10 +3,14 @@ package eventloop
 import (
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
+	"github.com/busbar-ws/busbar/wsproto"
 )
 
 // BenchmarkPublish is one message to all clients, until all have it. The clients are in
@@ -39,6 +43,27 @@ func sent(e *Engine) (n uint64) {
 		n += l.Sends
 	}
 	return n
+}
+
+// BenchmarkHandshake is a client that connects, is upgraded and resets the connection.
+func BenchmarkHandshake(b *testing.B) {
+	e := start(b, &host{})
+	ask := []byte(wstest.Request("/"))
+	answer := make([]byte, 4<<10)
+	b.ReportAllocs()
+	for b.Loop() {
+		conn, err := net.Dial("tcp", e.Addr().String())
+		must(b, err)
+		_, err = conn.Write(ask)
+		must(b, err)
+		n, err := conn.Read(answer)
+		must(b, err)
+		if wsproto.HeadEnd(answer[:n]) != n {
+			b.Fatalf("got %q", answer[:n])
+		}
+		must(b, conn.(*net.TCPConn).SetLinger(0))
+		conn.Close()
+	}
 }
 
 // BenchmarkPing is a control frame in and its answer out, a hundred at a time.

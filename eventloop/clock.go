@@ -66,7 +66,8 @@ func (l *Loop) visit(c *Client, unix int64) {
 // a request is told so: RFC 9110 15.5.9.
 func (l *Loop) handshakeTimeout(c *Client) {
 	if c.state == handshaking && c.pos > 0 {
-		l.refuse(c, wsproto.RefuseTimeout, CauseHandshakeTimeout)
+		p, _ := c.conn.Peek(-1)
+		l.refuse(c, wsproto.RefuseTimeout.AnswerTo(p), CauseHandshakeTimeout)
 		return
 	}
 	l.drop(c, CauseHandshakeTimeout)

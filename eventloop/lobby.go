@@ -53,14 +53,14 @@ func (e *Engine) leave(c *Client) {
 	e.checkEmpty()
 }
 
-// refuseInLobby answers a client in the lobby whose request is complete. A full server is a
+// refuseInLobby answers a client in the lobby whose request, head, is complete. A full server is a
 // healthy one: whoever restarts it for not saying so ends all its connections. One that
 // drains isn't to be sent anybody.
-func (l *Loop) refuseInLobby(c *Client, refusal *wsproto.Refusal) {
+func (l *Loop) refuseInLobby(c *Client, refusal *wsproto.Refusal, head []byte) {
 	switch {
 	case c.cause == CauseDraining:
-		l.refuse(c, wsproto.RefuseDraining, CauseDraining)
-	case refusal == wsproto.RefusalHealthy:
+		l.refuse(c, wsproto.RefuseDraining.AnswerTo(head), CauseDraining)
+	case refusal.Healthy():
 		c.cause = CauseUnknown
 		l.refuse(c, refusal, CauseProbe)
 	case refusal != nil:

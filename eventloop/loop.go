@@ -80,11 +80,12 @@ type Loop struct {
 	meters     meters
 	handshakes handshakes
 
-	current *Client   // whose bytes are being read; it isn't closed before that is over
-	doomed  bool      // current is to be closed
-	now     uint32    // in ticks since the engine started
-	phase   int       // of the round
-	scratch []byte    // for control frames
+	current *Client // whose bytes are being read; it isn't closed before that is over
+	doomed  bool    // current is to be closed
+	now     uint32  // in ticks since the engine started
+	phase   int     // of the round
+	scratch []byte  // for control frames and answers
+	date    httpDate
 	spare   *assembly // for clients that are at a frame boundary
 }
 

@@ -139,7 +139,8 @@ const closeBehind = 4 << 10
 func (l *Loop) evict(c *Client) {
 	switch c.state {
 	case handshaking, authorising:
-		l.refuse(c, wsproto.RefuseOverloaded, CauseMemory)
+		p, _ := c.conn.Peek(-1)
+		l.refuse(c, wsproto.RefuseOverloaded.AnswerTo(p), CauseMemory)
 		if c.state != gone {
 			_, _ = c.conn.Discard(-1)
 		}

@@ -47,14 +47,18 @@ func (r *Request) AcceptDeflate() (in, out bool) {
 func ParseUpgrade(head []byte) (*Request, *Refusal) {
 	end := HeadEnd(head)
 	if end > MaxHead || end < 0 && len(head) > MaxHead {
-		return nil, RefuseHeadTooLarge
+		return nil, RefuseHeadTooLarge.AnswerTo(head)
 	}
 	if end < 0 {
-		return nil, refuseNoEnd
+		return nil, refuseNoEnd.AnswerTo(head)
 	}
 	u := upgrades.Get().(*upgrade)
 	defer u.free()
-	return u.run(head[:end-len(crlf)])
+	request, refusal := u.run(head[:end-len(crlf)])
+	if refusal != nil {
+		return nil, refusal.AnswerTo(head)
+	}
+	return request, nil
 }
 
 // upgrade is one run of ParseUpgrade, owned by it and pooled: binding the hooks
@@ -86,18 +90,11 @@ func (u *upgrade) free() {
 	upgrades.Put(u)
 }
 
-var headMethod = []byte("HEAD ")
-
 // run upgrades the request whose lines, each with its line end, are head.
 func (u *upgrade) run(head []byte) (*Request, *Refusal) {
 	head = bytes.TrimPrefix(head, crlf) // RFC 9112 2.2: ignore one empty line in front
 	line, rest, _ := bytes.Cut(head, crlf)
 	asked, refusal := parseRequestLine(line)
-	if refusal != nil && bytes.HasPrefix(line, headMethod) {
-		bare := *refusal
-		bare.bodiless = true
-		return nil, &bare
-	}
 	if refusal != nil {
 		return nil, refusal
 	}

@@ -126,6 +126,8 @@ func TestUpgradeSpelledOtherwise(t *testing.T) {
 		"bytes behind the blank line": {"13\r\n\r\n", "13\r\n\r\nanything \x00"},
 		"underscore and port in Host": {"server.example.com", "my_server:8080"},
 		"an IPv6 address in Host":     {"server.example.com", "[2001:db8::1]:80"},
+		"RFC 6874 zone in Host":       {"server.example.com", "[fe80::1%25eth0]:80"},
+		"escapes in the target":       {"GET /", "GET /%2F%aF?a=%ff"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			expectAnswer(t, *granted(t, strings.Replace(upgradeHead("/"), change[0], change[1], 1)))

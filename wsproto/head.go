@@ -31,7 +31,8 @@ func CheckHead(p []byte, from, end int) *Refusal {
 		p = p[:from+end]
 	}
 	p = p[:min(len(p), MaxHead)]
-	if line := bytes.TrimPrefix(p, crlf); from < len(crlf)+1 && len(line) > 0 && line[0] != '\r' && !tokenChar[line[0]] {
+	line := bytes.TrimPrefix(p, crlf)
+	if from < len(crlf)+1 && len(line) > 0 && line[0] != '\r' && !tokenChar[line[0]] {
 		return refuseNotHTTP // RFC 9110 9.1: a method is a token; the first byte of TLS (RFC 8446 5.1) isn't one
 	}
 	for at := from; at < len(p); at++ {
@@ -40,7 +41,7 @@ func CheckHead(p []byte, from, end int) *Refusal {
 			return nil
 		}
 		if at += next; at == 0 || p[at-1] != '\r' {
-			return refuseLineEnd
+			return refuseLineEnd.AnswerTo(line)
 		}
 	}
 	return nil
@@ -135,9 +136,9 @@ func (s *survey) judge(r requestLine) *Refusal {
 		return RefusalHealthy
 	case !s.validHost: // RFC 9112 3.2: a missing or invalid Host is answered with 400
 		return refuseHost
-	case !s.upgrade && health:
+	case health && (!s.upgrade || r.bare):
 		return RefusalHealthy
-	case !s.upgrade:
+	case !s.upgrade || r.bare: // RFC 9110 7.8: Upgrade may be ignored
 		return refusePlainHTTP
 	case !s.connection: // RFC 6455 4.2.1, item 4
 		return refuseConnection

@@ -79,9 +79,9 @@ func (a *answering) Read(p []byte) (int, error) {
 	if a.answer == nil {
 		r, refusal := ParseUpgrade(a.head.Bytes())
 		if refusal != nil {
-			a.answer = bytes.NewReader(refusal.AppendResponse(nil))
+			a.answer = bytes.NewReader(refusal.AppendResponse(nil, []byte(aDate)))
 		} else {
-			a.asked, a.answer = r, bytes.NewReader(r.Answer)
+			a.asked, a.answer = r, bytes.NewReader(AppendAnswer(nil, r.Answer, []byte(aDate)))
 		}
 	}
 	if a.answer.Len() == 0 {

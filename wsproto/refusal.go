@@ -1,6 +1,7 @@
 package wsproto
 
 import (
+	"bytes"
 	"net/http"
 	"strconv"
 )
@@ -14,7 +15,7 @@ type Refusal struct {
 
 	// What the status needs besides, as whole header lines.
 	extra    string
-	bodiless bool // the request was HEAD
+	bodiless bool // the request is HEAD
 }
 
 // Answers that don't come from the request's head alone.
@@ -49,7 +50,7 @@ var (
 	refuseHandshake    = badRequest("the upgrade request is malformed")
 	refuseTargetLength = &Refusal{Status: http.StatusRequestURITooLong, Reason: "the request target is longer than 8 KiB"}
 	refuseHTTPVersion  = &Refusal{Status: http.StatusHTTPVersionNotSupported, Reason: "only HTTP/1.1 can be upgraded to a WebSocket"}
-	refuseMethod       = &Refusal{Status: http.StatusMethodNotAllowed, Reason: "only GET can be upgraded to a WebSocket", extra: "Allow: GET\r\n"}
+	refuseMethod       = &Refusal{Status: http.StatusMethodNotAllowed, Reason: "only GET can be upgraded to a WebSocket", extra: "Allow: GET, HEAD\r\n"}
 	refusePlainHTTP    = &Refusal{Status: http.StatusUpgradeRequired, Reason: "this is a WebSocket endpoint", extra: upgradeLines}
 	refuseVersion      = &Refusal{Status: http.StatusUpgradeRequired, Reason: "only WebSocket version 13 is spoken here", extra: upgradeLines}
 )
@@ -58,9 +59,35 @@ func badRequest(reason string) *Refusal {
 	return &Refusal{Status: http.StatusBadRequest, Reason: reason}
 }
 
-// AppendResponse appends the whole HTTP response to dst and returns the extended
+// AnswerTo is r without its body when head, as far as it has come, is a HEAD request's: RFC 9110 9.3.2.
+func (r *Refusal) AnswerTo(head []byte) *Refusal {
+	if r.bodiless || !bytes.HasPrefix(bytes.TrimPrefix(head, crlf), headMethod) {
+		return r
+	}
+	bare := *r
+	bare.bodiless = true
+	return &bare
+}
+
+var headMethod = []byte("HEAD ")
+
+// Healthy reports that r is the answer to a health check, and so no refusal.
+func (r *Refusal) Healthy() bool { return r != nil && r.Status == http.StatusOK }
+
+// appendDate appends the Date header line of an answer to dst, which is within a head: RFC 9110 6.6.1.
+func appendDate(dst, date []byte) []byte {
+	return append(append(append(dst, "Date: "...), date...), crlf...)
+}
+
+// AppendAnswer appends a Request's Answer with its date to dst.
+func AppendAnswer(dst, answer, date []byte) []byte {
+	dst = append(dst, answer[:len(answer)-len(crlf)]...)
+	return append(appendDate(dst, date), crlf...)
+}
+
+// AppendResponse appends the whole HTTP response, of this date, to dst and returns the extended
 // dst. The connection is to be closed once it is sent.
-func (r *Refusal) AppendResponse(dst []byte) []byte {
+func (r *Refusal) AppendResponse(dst, date []byte) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(r.Status), 10)
 	dst = append(dst, ' ')
@@ -71,7 +98,7 @@ func (r *Refusal) AppendResponse(dst []byte) []byte {
 	if r.Status == http.StatusUpgradeRequired {
 		dst = append(dst, ", Upgrade"...) // RFC 9110 7.8: whoever sends Upgrade names it here
 	}
-	dst = append(dst, "\r\n"...)
+	dst = appendDate(append(dst, crlf...), date)
 	dst = append(dst, r.extra...)
 	if r.RetryAfter > 0 {
 		dst = append(dst, "Retry-After: "...)

@@ -9,10 +9,12 @@ import (
 	"testing"
 )
 
+const aDate = "Sun, 06 Nov 1994 08:49:37 GMT" // RFC 9110 5.6.7
+
 // sent is the refusal as an HTTP client sees it.
 func sent(t *testing.T, r *Refusal) (*http.Response, string) {
 	t.Helper()
-	br := bufio.NewReader(bytes.NewReader(r.AppendResponse(nil)))
+	br := bufio.NewReader(bytes.NewReader(r.AppendResponse(nil, []byte(aDate))))
 	response, err := http.ReadResponse(br, &http.Request{Method: "GET"})
 	if err != nil {
 		t.Fatalf("%d: %v", r.Status, err)
@@ -36,7 +38,7 @@ func TestRefusalResponses(t *testing.T) {
 		{refuseNotHTTP, 400, "", ""},
 		{RefuseUnauthorized, 401, "WWW-Authenticate", "Bearer"},
 		{RefuseForbiddenOrigin, 403, "", ""},
-		{refuseMethod, 405, "Allow", "GET"},
+		{refuseMethod, 405, "Allow", "GET, HEAD"},
 		{RefuseTimeout, 408, "", ""},
 		{refuseTargetLength, 414, "", ""},
 		{refusePlainHTTP, 426, "Upgrade", "websocket"},
@@ -49,6 +51,9 @@ func TestRefusalResponses(t *testing.T) {
 		response, body := sent(t, c.refusal)
 		if response.StatusCode != c.status || body != c.refusal.Reason+"\n" || !response.Close {
 			t.Errorf("%d: got %d %q, close %t", c.status, response.StatusCode, body, response.Close)
+		}
+		if got := response.Header.Get("Date"); got != aDate {
+			t.Errorf("%d: Date is %q", c.status, got)
 		}
 		if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/plain") {
 			t.Errorf("%d: Content-Type is %q", c.status, got)
@@ -84,14 +89,27 @@ func TestPlainHTTP(t *testing.T) {
 	}
 }
 
-// RFC 9110 9.3.2: what HEAD is answered with has the header of another method's answer alone.
+// RFC 9110 9.3.2: HEAD is answered with the header of what GET is answered with, whatever that is.
 func TestHeadHasNoBody(t *testing.T) {
-	const rest = " / HTTP/1.1\r\nHost: a\r\n\r\n"
-	_, post := ParseUpgrade([]byte("POST" + rest))
-	_, head := ParseUpgrade([]byte("HEAD" + rest))
-	got, whole := string(head.AppendResponse(nil)), string(post.AppendResponse(nil))
-	if want, _, _ := strings.Cut(whole, "\r\n\r\n"); head.Status != 405 || got != want+"\r\n\r\n" {
-		t.Errorf("got %q, want the header of %q", got, whole)
+	for rest, status := range map[string]int{
+		" / HTTP/1.1\r\nHost: a\r\n\r\n": 426, " /healthz HTTP/1.1\r\nHost: a\r\n\r\n": 200, " /healthz HTTP/1.0\r\n\r\n": 200,
+		" / HTTP/1.1\r\n\r\n": 400, " /% HTTP/1.1\r\nHost: a\r\n\r\n": 400, " / HTTP/1.0\r\n\r\n": 505, " /": 400,
+		" /" + strings.Repeat("a", maxTarget) + " HTTP/1.1\r\n\r\n": 414, " / HTTP/1.1\r\nX: " + strings.Repeat("a", MaxHead): 431,
+	} {
+		_, get := ParseUpgrade([]byte("GET" + rest))
+		_, head := ParseUpgrade([]byte("HEAD" + rest))
+		got, whole := string(head.AppendResponse(nil, []byte(aDate))), string(get.AppendResponse(nil, []byte(aDate)))
+		if want, _, _ := strings.Cut(whole, "\r\n\r\n"); head.Status != status || got != want+"\r\n\r\n" {
+			t.Errorf("%.40q: got %d %q, want %d and the header of %q", rest, head.Status, got, status, whole)
+		}
+	}
+}
+
+// HEAD is never upgraded: RFC 6455 4.1 has GET alone.
+func TestHeadIsNotUpgraded(t *testing.T) {
+	r, refusal := ParseUpgrade([]byte(strings.Replace(upgradeHead("/"), "GET", "HEAD", 1)))
+	if r != nil || refusal.Status != 426 || refusal.Reason != refusePlainHTTP.Reason {
+		t.Errorf("got %+v, %+v", r, refusal)
 	}
 }
 
@@ -145,6 +163,22 @@ func TestBadUpgrades(t *testing.T) {
 		{"two names in Host", replace("server.example.com", "a, b"), refuseHost},
 		{"path in Host", replace("server.example.com", "a/b"), refuseHost},
 		{"port that is none", replace("server.example.com", "a:b"), refuseHost},
+		{"RFC 3986 2.1 percent sign", replace("GET /", "GET /%"), refuseTarget},
+		{"percent sign and a digit", replace("GET /", "GET /a%2"), refuseTarget},
+		{"escape that is none", replace("GET /", "GET /%zz"), refuseTarget},
+		{"escape that is none in a query", replace("GET /", "GET /?since=1%"), refuseTarget},
+		{"escape that is none in a host", replace("GET /", "GET ws://a%2/"), refuseTarget},
+		{"RFC 3986 3.2.2 half an IPv6 address", replace("GET /", "GET wss://[:1]:3/"), refuseTarget},
+		{"IPv6 address of nine parts", replace("GET /", "GET ws://[1:2:3:4:5:6:7:8:9]/"), refuseTarget},
+		{"IPv4 address in brackets", replace("GET /", "GET ws://[127.0.0.1]/"), refuseTarget},
+		{"half an IPv6 address in Host", replace("server.example.com", "[:1]:3"), refuseHost},
+		{"zone of no name in Host", replace("server.example.com", "[fe80::1%]"), refuseHost},
+		{"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", refuseMethod},
+		{"OPTIONS of a path", replace("GET", "OPTIONS"), refuseMethod},
+		{"CONNECT", "CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\n\r\n", refuseMethod},
+		{"CONNECT without a port", "CONNECT [::1] HTTP/1.1\r\nHost: [::1]\r\n\r\n", refuseTarget},
+		{"CONNECT with an empty port", "CONNECT a: HTTP/1.1\r\nHost: a\r\n\r\n", refuseTarget},
+		{"CONNECT of a path", replace("GET", "CONNECT"), refuseTarget},
 		{"unfinished IPv6 address", replace("server.example.com", "[::1"), refuseHost},
 		{"two Hosts", replace("Host:", "Host: a\r\nHost:"), refuseDuplicate},
 		{"two keys", replace("Sec-WebSocket-Key:", "sec-websocket-key: "+rfcKey+"\r\nSec-WebSocket-Key:"), refuseDuplicate},

@@ -46,8 +46,9 @@ func isHost(p []byte) bool {
 		}
 	}
 	if len(host) > 2 && host[0] == '[' && host[len(host)-1] == ']' { // an IPv6 address
-		address := host[1 : len(host)-1]
-		return bytes.IndexByte(address, ':') >= 0 && !bytes.ContainsAny(address, "[]/?#@ ") && printable(address)
+		address, zone, zoned := bytes.Cut(host[1:len(host)-1], []byte("%")) // RFC 6874; some clients send it
+		_, ok := parseIPv6(address)
+		return ok && zoned == (len(zone) > 0) && all(zone, &hostChar)
 	}
 	return len(host) > 0 && all(host, &hostChar)
 }

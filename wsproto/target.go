@@ -14,11 +14,12 @@ type requestLine struct {
 	host   []byte // nil unless the target is in absolute form
 	path   []byte // not percent-decoded
 	query  []byte // without the question mark
+	bare   bool   // HEAD: GET that is answered without a body (RFC 9110 9.3.2), and never upgraded
 	http10 bool   // only ever for a health check
 }
 
-// parseRequestLine reads "GET <target> HTTP/1.1", or a higher 1.x. A load balancer's health check
-// is the one request that may be HTTP/1.0, as it is never upgraded.
+// parseRequestLine reads "GET <target> HTTP/1.1", or HEAD, or a higher 1.x. A load balancer's health
+// check is the one request that may be HTTP/1.0, as it is never upgraded.
 func parseRequestLine(line []byte) (r requestLine, refusal *Refusal) {
 	method, rest, ok := bytes.Cut(line, []byte(" "))
 	target, version, ok2 := bytes.Cut(rest, []byte(" "))
@@ -28,8 +29,8 @@ func parseRequestLine(line []byte) (r requestLine, refusal *Refusal) {
 	if len(target) > maxTarget {
 		return r, refuseTargetLength
 	}
-	r.target = target
-	if !r.splitTarget() {
+	r.target, r.bare = target, string(method) == "HEAD"
+	if !r.splitTarget(string(method)) {
 		return r, refuseTarget
 	}
 	r.http10 = string(version) == "HTTP/1.0"
@@ -39,25 +40,26 @@ func parseRequestLine(line []byte) (r requestLine, refusal *Refusal) {
 	case r.http10 && string(r.path) != healthPath,
 		!r.http10 && string(version[:len("HTTP/1.")]) != "HTTP/1.":
 		return r, refuseHTTPVersion
-	case string(method) != "GET": // RFC 6455 4.1
+	case string(method) != "GET" && !r.bare: // RFC 6455 4.1
 		return r, refuseMethod
 	}
 	return r, nil
 }
 
-// splitTarget takes the target apart: RFC 9112 3.2.1 (origin form) and 3.2.2
-// (absolute form). The other two forms aren't for GET on a server.
-func (r *requestLine) splitTarget() bool {
+// splitTarget takes the target apart: RFC 9112 3.2.1 (origin form) and 3.2.2 (absolute form). The
+// other two forms are well-formed for one method each, neither of which is served: authority form
+// for CONNECT (3.2.3), and the asterisk for OPTIONS (3.2.4).
+func (r *requestLine) splitTarget(method string) bool {
 	rest := r.target
-	for _, c := range rest {
-		if c <= ' ' || c == 0x7f || c == '#' {
-			return false
-		}
-	}
-	if len(rest) == 0 {
+	if len(rest) == 0 || !isTarget(rest) {
 		return false
 	}
-	if rest[0] != '/' {
+	switch {
+	case method == "CONNECT":
+		return isHost(rest) && isDigit(rest[len(rest)-1]) && bytes.LastIndexByte(rest, ':') > bytes.LastIndexByte(rest, ']')
+	case method == "OPTIONS" && string(rest) == "*":
+		return true
+	case rest[0] != '/':
 		scheme, after, ok := bytes.Cut(rest, []byte("://"))
 		if !ok || !isScheme(scheme) {
 			return false
@@ -74,6 +76,20 @@ func (r *requestLine) splitTarget() bool {
 	r.path, r.query, _ = bytes.Cut(rest, []byte("?"))
 	if len(r.path) == 0 {
 		r.path = []byte("/")
+	}
+	return true
+}
+
+// isTarget reports that p has no byte that may stand in no target, and that each percent sign
+// begins an escape: RFC 3986 2.1. Bytes above ASCII pass, as browsers' own odd characters do.
+func isTarget(p []byte) bool {
+	for i, c := range p {
+		switch {
+		case c <= ' ', c == 0x7f, c == '#':
+			return false
+		case c == '%' && (i+2 >= len(p) || hexDigit(p[i+1]) < 0 || hexDigit(p[i+2]) < 0):
+			return false
+		}
 	}
 	return true
 }

@@ -49,6 +49,14 @@ func malformedRequests() []request {
 		bad("two empty lines in front", "9112 2.2", "\r\n\r\n"+upgradeRequest(), "not an HTTP request"),
 		bad("a target with a fragment", "9112 3.2", changed("GET /", "GET /#top"), "target is malformed"),
 		bad("a target with NUL", "9112 3.2", changed("GET /", "GET /\x00"), "target is malformed"),
+		bad("a percent sign", "3986 2.1", changed("GET /", "GET /%"), "target is malformed"),
+		bad("a percent sign and a digit", "3986 2.1", changed("GET /", "GET /%2"), "target is malformed"),
+		bad("an escape that is none", "3986 2.1", changed("GET /", "GET /%zz"), "target is malformed"),
+		bad("an escape in a query that is none", "3986 2.1", changed("GET /", "GET /?since=5&x=%"), "target is malformed"),
+		bad("an absolute target with half an IPv6 address", "3986 3.2.2", changed("GET /", "GET wss://[:1]:3/"), "target is malformed"),
+		bad("an absolute target with a host cut short", "3986 3.2.2", changed("GET /", "GET ws://[::1:3/"), "target is malformed"),
+		bad("an absolute target with a port that is none", "3986 3.2.3", changed("GET /", "GET ws://a:x/"), "target is malformed"),
+		bad("half an IPv6 address in Host", "3986 3.2.2", changed("server.example.com", "[:1]:3"), "Host"),
 		bad("a target in authority form", "9112 3.2.3", changed("GET /", "GET server.example.com:80"), "target is malformed"),
 		bad("a target in asterisk form", "9112 3.2.4", changed("GET /", "GET *"), "target is malformed"),
 		bad("an absolute target with a user", "9110 4.2.4", changed("GET /", "GET ws://me@server.example.com/"), "target is malformed"),
@@ -64,6 +72,7 @@ func malformedRequests() []request {
 
 func notWebSocketRequests() []request {
 	upgrade := map[string]string{"Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+	allow := map[string]string{"Allow": "GET, HEAD"}
 	version := func(name, value string) request {
 		return request{name: name, rfc: "6455 4.2.2, 4.4", send: changed("Version: 13", "Version: "+value), status: 426, header: upgrade, reason: "version 13"}
 	}
@@ -82,11 +91,19 @@ func notWebSocketRequests() []request {
 		bad("a Connection that isn't upgraded", "6455 4.2.1 item 4", changed("Connection: Upgrade", "Connection: keep-alive"), "Connection"),
 		bad("a Connection to something longer", "6455 4.2.1 item 4", changed("Connection: Upgrade", "Connection: Upgrades"), "Connection"),
 		bad("a Connection in quotes", "9110 7.6.1", changed("Connection: Upgrade", `Connection: "Upgrade"`), "Connection"),
-		{name: "POST", rfc: "6455 4.2.1 item 1", send: changed("GET", "POST"), status: 405, header: map[string]string{"Allow": "GET"}, reason: "only GET"},
-		{name: "HEAD", rfc: "9110 9.3.2", send: changed("GET", "HEAD"), status: 405, header: map[string]string{"Allow": "GET"}, bodiless: true},
+		{name: "POST", rfc: "6455 4.2.1 item 1", send: changed("GET", "POST"), status: 405, header: allow, reason: "only GET"},
+		{name: "HEAD", rfc: "9110 9.3.2", send: "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", status: 426, header: upgrade, bodiless: true},
+		{name: "HEAD with an upgrade", rfc: "6455 4.2.1 item 1, 9110 7.8", send: changed("GET", "HEAD"), status: 426, header: upgrade, bodiless: true},
+		{name: "HEAD without Host", rfc: "9112 3.2, 9110 9.3.2", send: "HEAD / HTTP/1.1\r\n\r\n", status: 400, bodiless: true},
+		{name: "HEAD with LF at a line's end", rfc: "9112 2.2, 9110 9.3.2", send: "HEAD / HTTP/1.1\nHost: a\n\n", status: 400, bodiless: true},
+		{name: "HEAD of a long target", rfc: "9110 15.5.15, 9.3.2", send: "HEAD /" + strings.Repeat("a", 8<<10) + " HTTP/1.1\r\nHost: a\r\n\r\n", status: 414, bodiless: true},
 		{name: "HEAD of nothing that there is", rfc: "9110 9.3.2", send: "HEAD * HTTP/1.1\r\nHost: a\r\n\r\n", status: 400, bodiless: true},
-		{name: "CONNECT", rfc: "6455 4.2.1 item 1", send: changed("GET", "CONNECT"), status: 405, header: map[string]string{"Allow": "GET"}, reason: "only GET"},
-		{name: "get", rfc: "9110 9.1", send: changed("GET", "get"), status: 405, header: map[string]string{"Allow": "GET"}, reason: "only GET"},
+		{name: "CONNECT", rfc: "9110 9.3.6, 9112 3.2.3", send: "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", status: 405, header: allow, reason: "only GET"},
+		bad("CONNECT without a port", "9110 9.3.6", "CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n", "target is malformed"),
+		bad("CONNECT of a path", "9112 3.2.3", changed("GET", "CONNECT"), "target is malformed"),
+		{name: "OPTIONS *", rfc: "9110 9.3.7, 9112 3.2.4", send: "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", status: 405, header: allow, reason: "only GET"},
+		{name: "OPTIONS", rfc: "9110 9.3.7", send: changed("GET", "OPTIONS"), status: 405, header: allow, reason: "only GET"},
+		{name: "get", rfc: "9110 9.1", send: changed("GET", "get"), status: 405, header: allow, reason: "only GET"},
 		{name: "HTTP/1.0", rfc: "6455 4.2.1 item 1, 9110 7.8", send: changed("HTTP/1.1", "HTTP/1.0"), status: 505, reason: "HTTP/1.1"},
 		{name: "HTTP/2.0", rfc: "9110 15.6.6", send: changed("HTTP/1.1", "HTTP/2.0"), status: 505, reason: "HTTP/1.1"},
 		bad("http in lower case", "9112 2.3", changed("HTTP/1.1", "http/1.1"), "not an HTTP request"),
@@ -97,6 +114,8 @@ func notWebSocketRequests() []request {
 		bad("TLS", "9112 2.2, 8446 4.1.2", "\x16\x03\x01\x00\xc8\x01\x00\x00\xc4\x03\x03"+filler(200), "not an HTTP request"),
 		bad("frames and no request", "6455 4.2.1", text("hello")+text("is anybody there?"), "not an HTTP request"),
 		{name: "a load balancer's question", rfc: "9110 9.3.1", send: "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", status: 200, reason: "ok"},
+		{name: "a load balancer's question by HEAD", rfc: "9110 9.3.2", send: "HEAD /healthz HTTP/1.1\r\nHost: a\r\n\r\n", status: 200, bodiless: true},
+		{name: "the same by HEAD in HTTP/1.0", rfc: "9110 9.3.2", send: "HEAD /healthz HTTP/1.0\r\n\r\n", status: 200, bodiless: true},
 		{name: "the same in HTTP/1.0", rfc: "9110 9.3.1", send: "GET /healthz HTTP/1.0\r\n\r\n", status: 200, reason: "ok"},
 	}
 }
