@@ -1,6 +1,6 @@
 # Every target is a script in scripts/ that can be run by hand. Variables that they
-# read, from the environment or after make: FUZZTIME, FUZZ, TEST_TIMEOUT, HEAVY_PKGS, HEAVY_TAGS,
-# STATICCHECK_VERSION, BENCH, BENCHTIME, ROUNDS, DURATION, CLIENTS, DOCS, README, TAGS,
+# read, from the environment or after make: FUZZTIME, FUZZ, TEST_TIMEOUT, STATICCHECK_VERSION,
+# BENCH, BENCHTIME, ROUNDS, DURATION, CLIENTS, DOCS, README, TAGS,
 # VERSION, CONNECTIONS, GUEST, PING_INTERVAL, TARGETS, MESSAGES, WINDOW, ARGS.
 
 .PHONY: help test lint vet race heavy fuzz soak chaos bench scale instructions microbench build run clean

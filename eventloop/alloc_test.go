@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // meter adds up what clients have read, and says when it is enough, without allocating.
@@ -95,7 +97,7 @@ func mallocs(f func()) uint64 {
 func TestDeliveryAllocatesNothing(t *testing.T) {
 	const messages, limit, tries = 100, 10, 10
 	clients := 1000
-	if raceEnabled {
+	if wstest.RaceEnabled {
 		clients = 100
 	}
 	for name, a := range map[string]*Audience{

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // changeLog is what a hub keeps: events by seq, appended before they are published. Its one
@@ -105,7 +107,7 @@ func (r *readers) drained(c *Client) {
 func TestCatchUpIsGapless(t *testing.T) {
 	t.Parallel()
 	rounds := 25
-	if raceEnabled {
+	if wstest.RaceEnabled {
 		rounds = 10
 	}
 	for round := range rounds {

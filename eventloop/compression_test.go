@@ -188,7 +188,7 @@ func TestSendCompressesShortFrames(t *testing.T) {
 func TestCompressedStreamsAreExact(t *testing.T) {
 	t.Parallel()
 	seeds, frames := 16, 400
-	if raceEnabled {
+	if wstest.RaceEnabled {
 		seeds = 6
 	}
 	for seed := range seeds {

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // Events of the crowd's test are binary messages of one number: 10 bytes on the wire.
@@ -110,7 +112,7 @@ func (x *crowdTest) join(t *testing.T, i int, until uint64) *member {
 // published: everyone gets every event once and in order from its first one on.
 func TestCrowd(t *testing.T) {
 	clients, events := 5000, uint64(1000)
-	if raceEnabled {
+	if wstest.RaceEnabled {
 		clients, events = 500, 300
 	}
 	x := &crowdTest{random: rand.New(rand.NewPCG(12, 13))}

@@ -93,7 +93,7 @@ func expectStreamIn(t *testing.T, p *peer, random *rand.Rand, want []*Frame, as 
 func TestStreamsAreExact(t *testing.T) {
 	t.Parallel()
 	seeds, frames := 16, 400
-	if raceEnabled {
+	if wstest.RaceEnabled {
 		seeds = 6
 	}
 	for seed := range seeds {

@@ -66,7 +66,7 @@ func readersOf(t *testing.T, e *Engine, count int) (got, wrong *atomic.Int64) {
 // cost a bounded amount of memory: not what they are owed.
 func TestStalledClientsHurtNobodyElse(t *testing.T) {
 	stalled, reading := 200, 1000
-	if raceEnabled {
+	if wstest.RaceEnabled {
 		stalled, reading = 20, 100
 	}
 	for _, policy := range []SlowPolicy{Disconnect, DropOldest} {

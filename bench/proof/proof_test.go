@@ -4,12 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/busbar-ws/busbar/internal/leaks"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // program is the daemon, built for these tests.
@@ -29,25 +28,13 @@ func TestMain(m *testing.M) {
 	}
 	folder, err := os.MkdirTemp("", "busbar-proof-test")
 	if err == nil {
-		program, err = build(folder)
+		program, err = wstest.BuildDaemon(folder)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	leaks.MainThen(m, func() { os.RemoveAll(folder) })
-}
-
-func build(folder string) (string, error) {
-	program := filepath.Join(folder, "busbar")
-	args := []string{"build", "-o", program}
-	if raceEnabled {
-		args = append(args, "-race")
-	}
-	if out, err := exec.Command("go", append(args, "github.com/busbar-ws/busbar/cmd/busbar")...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building busbar: %w\n%s", err, out)
-	}
-	return program, nil
 }
 
 // make soak, in small.

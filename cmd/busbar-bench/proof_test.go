@@ -3,19 +3,19 @@ package main
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/busbar-ws/busbar/bench/proof"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 func builtDaemon(t *testing.T) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "busbar")
-	if out, err := exec.Command("go", "build", "-o", program, "../busbar").CombinedOutput(); err != nil {
-		t.Fatalf("building busbar: %v\n%s", err, out)
+	program, err := wstest.BuildDaemon(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	return program
 }

@@ -6,44 +6,59 @@ import (
 	"fmt"
 	"image/color"
 	"image/png"
-	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
 )
 
-// browser is Chromium without a window. It is owned by its test.
-type browser struct {
-	t   *testing.T
-	ctx context.Context
+// chromium is one browser for all tests, started by the first that asks for it and stopped by
+// TestMain. Each test has tabs of its own.
+var chromium struct {
+	start sync.Once
+	ctx   context.Context
+	err   error
+	stop  func()
 }
 
-// startBrowser starts Chromium with a profile of its own, and nothing that talks to anyone else.
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
-	profile, err := os.MkdirTemp("", "busbar-chromium-")
-	if err != nil {
-		t.Fatal(err)
+	chromium.start.Do(startChromium)
+	if chromium.err != nil {
+		t.Fatalf("starting Chromium: %v", chromium.err)
 	}
+	return &browser{chromium.ctx}
+}
+
+// startChromium starts Chromium without a window, with a profile of its own, and nothing that
+// talks to anyone else.
+func startChromium() {
+	profile := filepath.Join(built, "chromium")
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(profile),
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(func() {
+	chromium.ctx = ctx
+	chromium.stop = func() {
 		_ = chromedp.Cancel(ctx) // closes the browser and waits for it
 		cancel()
 		stop()
-		// Chromium's helpers may write for a moment after it has gone.
-		eventually(t, "the browser's profile removed", func() bool { return os.RemoveAll(profile) == nil })
-	})
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("starting Chromium: %v", err)
 	}
-	return &browser{t, ctx}
+	chromium.err = chromedp.Do(ctx)
 }
+
+func stopBrowser() {
+	if chromium.stop != nil {
+		chromium.stop()
+	}
+}
+
+// browser is Chromium, as a test sees it.
+type browser struct{ ctx context.Context }
 
 // tab is one page.
 type tab struct {

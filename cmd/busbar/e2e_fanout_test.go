@@ -12,14 +12,6 @@ import (
 
 const fanOutEvents = 300
 
-// fanOutClients is how many there are; 1 in 10 leaves, and as many come.
-func fanOutClients() int {
-	if raceEnabled {
-		return 300
-	}
-	return 2000
-}
-
 // follower reads change events until it has seen the last one, or for a while.
 type follower struct {
 	*wstest.Raw
@@ -81,7 +73,10 @@ func TestFanOutWhileClientsComeAndGo(t *testing.T) {
 			done.Go(g.follow)
 		}
 	}
-	n := fanOutClients()
+	n := 2000 // 1 in 10 leaves, and as many come
+	if wstest.RaceEnabled {
+		n = 300
+	}
 	join(n-n/10, "", follower{first: 1, last: fanOutEvents})
 	for i := range n / 10 { // each of these leaves at a moment of its own
 		join(1, "", follower{first: 1, last: fanOutEvents, leave: uint64(1 + i%(fanOutEvents-1))})

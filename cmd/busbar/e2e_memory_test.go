@@ -1,3 +1,5 @@
+//go:build !race
+
 package main
 
 import (
@@ -16,7 +18,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // What docs/performance.md promises: resident memory stays below the ceiling, half of it for Go's
@@ -28,14 +31,6 @@ const (
 	testRows       = 8 * mib
 	testLog        = mib
 )
-
-// crowdSize is how many clients stall.
-func crowdSize() int {
-	if raceEnabled { // the bound itself is judged without it, with the whole crowd
-		return 400
-	}
-	return 10_000
-}
 
 // crowd is clients that take nothing. Safe from any goroutine.
 type crowd struct {
@@ -60,36 +55,22 @@ func eachOf(n int, f func(i int)) {
 }
 
 // dial opens a connection with a small window and sends the start, without reading anything.
-func (x *crowd) dial(i int, start string) net.Conn {
-	from := net.Dialer{Timeout: soon, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%200))}}
-	conn, err := from.Dial("tcp", x.d.ws)
+func (x *crowd) dial(i int, start string) {
+	c, err := wstest.DialRaw(x.d.t, fmt.Sprint("127.0.1.", 1+i%200), x.d.ws, wstest.SmallWindow)
 	if err != nil {
 		x.d.t.Errorf("connecting: %v", err)
-		return nil
+		return
 	}
-	raw, err := conn.(*net.TCPConn).SyscallConn()
-	if err == nil {
-		err = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 2048) })
-	}
-	if err != nil {
-		x.d.t.Errorf("setting SO_RCVBUF: %v", err)
-	}
-	_ = conn.SetWriteDeadline(time.Now().Add(soon))
-	_, _ = io.WriteString(conn, start) // refused ones are expected
+	_, _ = io.WriteString(c.Conn, start) // refused ones are expected
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.conns = append(x.conns, conn)
-	return conn
+	x.conns = append(x.conns, c)
 }
-
-// upgradeRequest is one without its blank line.
-const upgradeRequest = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
-	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 // comes has n clients connect that each send something behind their request.
 func (x *crowd) comes(n int, sends func(i int) []byte) {
 	before := x.d.metric("busbar_clients")
-	eachOf(n, func(i int) { x.dial(i, upgradeRequest+"\r\n"+string(sends(i))) })
+	eachOf(n, func(i int) { x.dial(i, wstest.Request("/")+string(sends(i))) })
 	eventually(x.d.t, "clients let in or refused", func() bool {
 		let := x.d.metric("busbar_clients") - before
 		ended := x.d.metric(`busbar_connections_closed_total{cause="memory"}`) +
@@ -207,9 +188,7 @@ func (p *pulse) more(t *testing.T, n int64) {
 	}
 }
 
-func clientText(text string) []byte {
-	return ws.MustCompileFrame(ws.MaskFrameInPlace(ws.NewTextFrame([]byte(text))))
-}
+func clientText(text string) []byte { return []byte(wstest.Frame(ws.OpText, text)) }
 
 // peakResident is VmHWM of proc_pid_status(5), in bytes.
 func (d *daemon) peakResident() int {
@@ -237,10 +216,7 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 func testMemory(t *testing.T, policy string) {
-	size, ceiling, share := crowdSize(), 64*mib, 1
-	if size < 10_000 {
-		ceiling, share = 16*mib, 4
-	}
+	const size, ceiling = 10_000, 64 * mib
 	d := startDaemon(t, "-auth", "none", "-max-per-ip", "0", "-slow", policy, "-lag-time", "1h", "-lag-bytes", strconv.Itoa(ceiling/4),
 		"-buffer-memory", strconv.Itoa(ceiling), "-queue-bytes", "8MiB", "-max-message-out", "7MiB", "-send-buffer", "64KiB",
 		"-handshake-timeout", "1m", "-ping-interval", "1h", "-log-bytes", strconv.Itoa(testLog), "-rows-bytes", strconv.Itoa(testRows))
@@ -277,7 +253,7 @@ func testMemory(t *testing.T, policy string) {
 		})
 	})
 	stage("snapshots of rows that change", func() {
-		for n := range 40 / share {
+		for n := range 40 {
 			if err := x.publish("PUT", "/v1/rows/E/big", bytes.Repeat([]byte{byte(n)}, 4*mib)); err != nil {
 				t.Error(err)
 			}
@@ -294,7 +270,7 @@ func testMemory(t *testing.T, policy string) {
 		})
 	})
 	stage("requests that never end", func() {
-		start := upgradeRequest + "X-Filler: " + strings.Repeat("x", 15*kib)
+		start := strings.TrimSuffix(wstest.Request("/"), "\r\n") + "X-Filler: " + strings.Repeat("x", 15*kib)
 		eachOf(size, func(i int) { x.dial(i, start) })
 	})
 	p.more(t, 3)
@@ -309,10 +285,10 @@ func testMemory(t *testing.T, policy string) {
 	bound := ceiling + ceiling/garbageShare + fixedPart + connectionPart*size + testRows + testLog
 	peak := d.peakResident()
 	t.Logf("peak resident %d MiB, at most %d MiB are promised", peak/mib, bound/mib)
-	if peak > bound && !raceEnabled {
+	if peak > bound {
 		t.Errorf("resident memory was up to %d MiB, at most %d MiB are promised", peak/mib, bound/mib)
 	}
-	if highest > int64(ceiling) {
+	if highest > ceiling {
 		t.Errorf("%d bytes were buffered, the ceiling is %d", highest, ceiling)
 	}
 }

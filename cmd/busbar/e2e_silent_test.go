@@ -17,20 +17,6 @@ import (
 // silentTimeout is how long a silent connection may stay when there is room for it.
 const silentTimeout = 10 * time.Second
 
-// silentConnections is how many there are: 10,000 where the descriptors are for it, both
-// the server's and those of the process that connects.
-func silentConnections(t *testing.T) int {
-	t.Helper()
-	limit, err := eventloop.DescriptorLimit()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if raceEnabled { // the daemon is ten times as slow and large
-		return min(1000, limit/2)
-	}
-	return min(10_000, limit/2)
-}
-
 // startSilentCrowd has another process connect, and returns the lines that it prints.
 func (d *daemon) startSilentCrowd(count, sources int) *bufio.Scanner {
 	d.t.Helper()
@@ -87,7 +73,15 @@ func TestTenThousandSilentConnections(t *testing.T) {
 	t.Parallel()
 	const sources, perSource = 200, 64
 	d := startDaemon(t, "-handshake-timeout", silentTimeout.String(), "-max-per-ip", fmt.Sprint(perSource))
-	token, count := d.session("alice"), silentConnections(t)
+	token := d.session("alice")
+	limit, err := eventloop.DescriptorLimit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := min(10_000, limit/2) // half is the server's, half that of the process that connects
+	if wstest.RaceEnabled {
+		count = min(1000, limit/2)
+	}
 	healthy := d.rawClient("127.0.0.1", token, "")
 	d.responds(token, healthy)
 	eventually(t, "the newcomer has left", func() bool { return d.stats().Connections == 1 })
@@ -119,7 +113,7 @@ func TestTenThousandSilentConnections(t *testing.T) {
 	t.Logf("%d connected in %v, all ended after %v; resident %s before, %s at the peak, %s after",
 		count, connected, took, inMiB(resident), inMiB(peak), inMiB(after))
 	// Measured: 6 MiB more with all of them, which the allocator keeps for those that come next.
-	if most := resident + 20<<20; !raceEnabled && (peak > most || after > most) {
+	if most := resident + 20<<20; !wstest.RaceEnabled && (peak > most || after > most) {
 		t.Errorf("resident %s before, %s at the peak, %s after: at most 20 MiB more are fine", inMiB(resident), inMiB(peak), inMiB(after))
 	}
 	d.responds(token, healthy)

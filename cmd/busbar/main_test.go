@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/busbar-ws/busbar/internal/leaks"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // built is the directory with the daemon as users run it. Any user may enter it.
@@ -43,11 +43,15 @@ func runTests(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	built = dir
-	if err := build(); err != nil {
-		return failed("building busbar", err)
+	if err := os.Chmod(built, 0o755); err != nil {
+		return failed("letting others in", err)
+	}
+	if _, err := wstest.BuildDaemon(built); err != nil {
+		return failed("building the daemon", err)
 	}
 	before, open := goleak.IgnoreCurrent(), leaks.Descriptors()
 	code := m.Run()
+	stopBrowser()
 	if err := waitChildless(30 * time.Second); err != nil {
 		return failed("looking for processes left behind", err)
 	}
@@ -63,21 +67,6 @@ func runTests(m *testing.M) int {
 func failed(doing string, err error) int {
 	fmt.Fprintf(os.Stderr, "%s: %v\n", doing, err)
 	return 1
-}
-
-// build makes the daemon, with the race detector when the tests run with it.
-func build() error {
-	if err := os.Chmod(built, 0o755); err != nil {
-		return err
-	}
-	args := []string{"build", "-o", filepath.Join(built, "busbar")}
-	if raceEnabled {
-		args = append(args, "-race")
-	}
-	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
-	}
-	return nil
 }
 
 // waitChildless waits until no process is left of those that the tests started. Ended ones that

@@ -3,13 +3,12 @@ package conformance
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"github.com/busbar-ws/busbar/internal/leaks"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // TestMain builds the daemon once, and fails when the tests leave a goroutine behind.
@@ -22,7 +21,7 @@ func runTests(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	built = dir
-	if err := build(); err != nil {
+	if _, err := wstest.BuildDaemon(built); err != nil {
 		return failed("building busbar", err)
 	}
 	before := goleak.IgnoreCurrent()
@@ -36,16 +35,4 @@ func runTests(m *testing.M) int {
 func failed(doing string, err error) int {
 	fmt.Fprintf(os.Stderr, "%s: %v\n", doing, err)
 	return 1
-}
-
-// build makes the daemon, with the race detector when the tests run with it.
-func build() error {
-	args := []string{"build", "-o", filepath.Join(built, "busbar")}
-	if raceEnabled {
-		args = append(args, "-race")
-	}
-	if out, err := exec.Command("go", append(args, "../../cmd/busbar")...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
-	}
-	return nil
 }

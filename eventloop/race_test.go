@@ -1,6 +1,0 @@
-//go:build race
-
-package eventloop
-
-// raceEnabled: the race detector takes ten times the time and memory, so crowds are smaller.
-const raceEnabled = true

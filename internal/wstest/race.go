@@ -1,0 +1,8 @@
+//go:build race
+
+package wstest
+
+// RaceEnabled says that the test runs under the race detector, which takes ten times the time and
+// memory: crowds are smaller, and nothing is weighed. A test that asks for it, in its own body, is
+// run without the detector too (scripts/heavy).
+const RaceEnabled = true
