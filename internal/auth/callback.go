@@ -2,11 +2,10 @@ package auth
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -19,8 +18,14 @@ const maxLongToken = 8 << 10
 // HTTPOptions says which service knows the tokens.
 type HTTPOptions struct {
 	// URL takes POST {"token":"…"} and answers 200 with {"user_id","tenant_id"?,
-	// "is_admin"?,"expires_at"?} (Unix seconds, 0 or absent = never), or 401, 403 or 404
-	// for a token that it doesn't know.
+	// "is_admin"?,"expires_at"?}, or 400, 401, 403, 404, 410 or 422 for a token that is no good.
+	// Any other status says that it can't answer now.
+	//
+	// The names match exactly and stand once; others are passed over. user_id and tenant_id are
+	// strings or integers, which are taken as they are written; a tenant_id of null or "" is none.
+	// is_admin is true or false. expires_at is in whole Unix seconds, also as 5.0 or "5"; 0 or
+	// absent means never, and null is an error. An answer that isn't so says nothing about the
+	// token, and is logged.
 	URL string
 	// Timeout bounds a question, waiting for its turn included (default 5 s).
 	Timeout time.Duration
@@ -89,15 +94,6 @@ type question struct {
 	Token string `json:"token"`
 }
 
-type answer struct {
-	UserID    string `json:"user_id"`
-	TenantID  string `json:"tenant_id"`
-	IsAdmin   bool   `json:"is_admin"`
-	ExpiresAt int64  `json:"expires_at"`
-}
-
-var errBadAnswer = errors.New("the answer is not as it should be")
-
 func (h *HTTP) ask(ctx context.Context, token string) (*hub.Identity, error) {
 	status, body, err := h.service.Post(ctx, question{token})
 	if err != nil {
@@ -105,19 +101,15 @@ func (h *HTTP) ask(ctx context.Context, token string) (*hub.Identity, error) {
 	}
 	switch status {
 	case http.StatusOK:
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound:
-		return nil, hub.ErrUnauthorized
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
+		http.StatusGone, http.StatusUnprocessableEntity:
+		return nil, &hub.Refusal{Cause: hub.Cause("service_said_" + strconv.Itoa(status))}
 	default:
 		return nil, fmt.Errorf("ask %s: status %d: %w", h.service.Name(), status, errBadAnswer)
 	}
-	var a answer
-	// The decoder's error isn't passed on: it may quote the body.
-	if json.Unmarshal(body, &a) != nil {
-		return nil, fmt.Errorf("ask %s: not the JSON expected: %w", h.service.Name(), errBadAnswer)
-	}
-	id := &hub.Identity{UserID: a.UserID, Tenant: a.TenantID, Admin: a.IsAdmin, Expires: expiry(a.ExpiresAt)}
-	if !usable(id) {
-		return nil, fmt.Errorf("ask %s: user_id or tenant_id is missing or too long: %w", h.service.Name(), errBadAnswer)
+	id, err := readAnswer(body)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w: %w", h.service.Name(), errBadAnswer, err)
 	}
 	return id, nil
 }

@@ -155,6 +155,9 @@ func (j *JWT) Cached(token string) (*hub.Identity, bool) { return j.memo.cached(
 // Authenticate verifies a token that isn't cached. It may fetch the key set.
 func (j *JWT) Authenticate(ctx context.Context, token string) (*hub.Identity, error) {
 	return j.memo.authenticate(ctx, token, func(ctx context.Context) (*hub.Identity, error) {
+		if !readOneWay(token) {
+			return nil, &hub.Refusal{Cause: hub.CauseMalformed}
+		}
 		return j.verify(ctx, token)
 	})
 }

@@ -33,14 +33,52 @@ func fuzzedJWT(f *testing.F) *auth.JWT {
 }
 
 // signed signs any bytes as if they were claims.
-func signed(payload []byte) string {
+func signed(payload []byte) string { return signedWith(`{"alg":"HS256","typ":"JWT"}`, payload) }
+
+func signedWith(header string, payload []byte) string {
 	enc := base64.RawURLEncoding
-	head := enc.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + enc.EncodeToString(payload)
+	head := enc.EncodeToString([]byte(header)) + "." + enc.EncodeToString(payload)
 	sig, err := jwt.SigningMethodHS256.Sign(head, secret)
 	if err != nil {
 		panic(err)
 	}
 	return head + "." + enc.EncodeToString(sig)
+}
+
+// A signed token whose JSON can be read in two ways opens nothing, and a name that is written
+// otherwise is another name.
+func TestJWTIsReadInOneWay(t *testing.T) {
+	j := newJWT(t, auth.JWTOptions{KeyFile: keyFile(t, string(secret)), AdminClaim: "admin"})
+	for _, claims := range []string{
+		`{"sub":"u","exp":4102444800,"admin":false,"admin":true}`,
+		`{"sub":"u","exp":4102444800,"admin":false,"\u0061dmin":true}`,
+		`{"sub":"u","exp":4102444800,"sub":"v"}`,
+		`{"sub":"u","exp":4102444800,"tenant":"t","tenant":null}`,
+		`{"sub":"u","exp":5,"exp":4102444800}`,
+		`{"sub":"u","exp":4102444800,"realm":{"a":1,"a":2}}`,
+		`{"sub":"u","exp":4102444800}{"admin":true}`,
+		`{"sub":"u","exp":4102444800} x`,
+		`{"sub":"\ud83d","exp":4102444800}`,
+		"{\"sub\":\"u\xff\",\"exp\":4102444800}",
+		`{"sub":"u","exp":null}`, `{"sub":"u","EXP":4102444800}`, `{"SUB":"u","exp":4102444800}`,
+	} {
+		unauthorized(t, j, signed([]byte(claims)))
+	}
+	good := []byte(`{"sub":"u","exp":4102444800}`)
+	for _, header := range []string{
+		`{"alg":"HS256","alg":"HS256"}`, `{"alg":"none","alg":"HS256"}`, `{"alg":"HS256","\u0061lg":"HS256"}`, `{"alg":"HS256"}{}`,
+		`{"ALG":"HS256"}`, "{\"alg\":\"HS256\",\"x\":\"\xff\"}",
+	} {
+		unauthorized(t, j, signedWith(header, good))
+	}
+	for _, claims := range []string{
+		`{"sub":"u","exp":4102444800,"Admin":true,"ADMIN":true,"Sub":"v","Tenant":"t"}`,
+		`{"sub":"u","exp":4102444800,"admin":"true"}`, `{"sub":"u","exp":4102444800,"admin":1}`, `{"sub":"u","exp":4102444800,"admin":null}`,
+	} {
+		if id := authenticate(t, j, signed([]byte(claims))); id.Admin || id.UserID != "u" || id.Tenant != "" {
+			t.Errorf("%s became %+v", claims, id)
+		}
+	}
 }
 
 // Whoever holds the key may claim anything: what is no user, no tenant or no time is refused,
@@ -51,6 +89,8 @@ func FuzzJWTClaims(f *testing.F) {
 		`{"sub":"u","exp":4102444800}`, `{"sub":7,"exp":4102444800,"tenant":"t","admin":true}`, `{"sub":"u","exp":4102444800,"admin":"true"}`,
 		`{"sub":"u"}`, `{"sub":"u","exp":1}`, `{"sub":"u","exp":"4102444800"}`, `{"sub":"u","exp":1e400}`, `{"sub":"u","exp":-1e18}`, `{"sub":["u"],"exp":4102444800}`,
 		`{"sub":"u","tenant":{},"exp":4102444800}`, `{"sub":"u","sub":"v","exp":4102444800}`, `{"sub":"","exp":4102444800}`, `{"exp":4102444800,"admin":true}`,
+		`{"sub":"u","exp":4102444800,"admin":false,"admin":true}`, `{"sub":"u","exp":4102444800,"Admin":true}`, `{"sub":"u","exp":4102444800}{"admin":true}`,
+		`{"sub":"\ud83d","exp":4102444800}`, `{"sub":"u","exp":4102444800,"\u0065xp":5}`,
 		`{"sub":"u","exp":4102444800,"nbf":4102444800}`, `{"sub":"u","exp":4102444800,"nbf":"x"}`, `[]`, `null`, `{`, ``, "{\"sub\":\"\xff\",\"exp\":4102444800}",
 	} {
 		f.Add([]byte(claims))

@@ -14,8 +14,9 @@ import (
 // Options says which service has the rows.
 type Options struct {
 	// URL takes POST {"user_id","tenant_id","is_admin","entity","row_id"} and answers
-	// 200 with the row's payload, or 403 or 404 when that caller may not read it or
-	// there is no such row.
+	// 200 with the row's payload, or 400, 403, 404, 410 or 422 when that caller may not read it
+	// or there is no such row: entity and row_id are whatever a client says. Any other status,
+	// 401 too, says that the service can't answer now.
 	URL string
 	// Timeout bounds a fetch, waiting for its turn included (default 5 s).
 	Timeout time.Duration
@@ -66,7 +67,7 @@ func (h *HTTP) Fetch(ctx context.Context, id *hub.Identity, entity, rowID string
 	switch status {
 	case http.StatusOK:
 		return body, true, nil
-	case http.StatusForbidden, http.StatusNotFound:
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusGone, http.StatusUnprocessableEntity:
 		return nil, false, nil
 	}
 	return nil, false, fmt.Errorf("ask %s for a row: unexpected status %d", h.service.Name(), status)
