@@ -11,10 +11,11 @@ const (
 	heldQueues          // what it takes to remember who is owed which of them
 	heldInbound         // messages from clients that haven't come whole
 	heldUpgrades        // requests that aren't complete, or not decided about
+	heldOutside         // what an embedder keeps for peers of its own
 	heldKinds
 )
 
-var heldNames = [heldKinds]string{"messages", "queues", "inbound", "upgrades"}
+var heldNames = [heldKinds]string{"messages", "queues", "inbound", "upgrades", "outside"}
 
 // The ledger's marks, in sixteenths of its ceiling. From shedAbove on the worst laggards
 // are let go until shedTo is reached; when that isn't enough, newcomers and publishers are
@@ -148,6 +149,34 @@ func (g *ledger) release(f *Frame) {
 	}
 }
 
+// Hold counts n bytes, and frames, as buffered until release is called, once. It is for what
+// an embedder keeps for peers of its own, such as an API's bodies and answers. A frame counts
+// once however many hold it. No client has to go for such peers: ok is false, and nothing is
+// held, where one would.
+func (e *Engine) Hold(n int, frames ...*Frame) (release func(), ok bool) {
+	g := &e.ledger
+	more := int64(n)
+	for _, f := range frames {
+		if f.holders.Load() == 0 {
+			more += f.footprint()
+		}
+	}
+	if g.ceiling > 0 && g.above(g.used()+more) {
+		return nil, false
+	}
+	g.held[heldOutside].Add(int64(n))
+	for _, f := range frames {
+		g.hold(f)
+	}
+	return func() {
+		g.held[heldOutside].Add(-int64(n))
+		for _, f := range frames {
+			g.release(f)
+		}
+		g.judge()
+	}, true
+}
+
 // refuse counts a message that there was no room for.
 func (g *ledger) refuse(f *Frame) (dropped Dropped) {
 	dropped.count(f)
@@ -159,7 +188,7 @@ func (g *ledger) refuse(f *Frame) (dropped Dropped) {
 // Buffered is what is buffered for clients and from them, in bytes.
 type Buffered struct {
 	Ceiling int64            // 0: there is none
-	Bytes   map[string]int64 // by kind: messages, queues, inbound, upgrades
+	Bytes   map[string]int64 // by kind: messages, queues, inbound, upgrades, outside
 	Full    bool             // newcomers and publishers are refused
 	Lossy   uint64           // messages refused for want of room since the start: presence and relays
 	Others  uint64           // the same: all others

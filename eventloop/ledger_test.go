@@ -236,3 +236,37 @@ func (m *ledgerModel) check(t *testing.T) {
 		t.Fatalf("%d bytes of frames, %d of queues; there are %d and %d", got[heldFrames].Load(), got[heldQueues].Load(), frames, queues)
 	}
 }
+
+// What an embedder holds counts, frames once, and never has a client go.
+func TestHoldingOutside(t *testing.T) {
+	e := &Engine{}
+	e.ledger.ceiling, e.ledger.relieve = 1600, func() { t.Error("laggards go") } // above 1400
+	f := NewFrame(ws.OpBinary, make([]byte, 500))
+	size := f.footprint()
+	first, ok := e.Hold(0, f)
+	second, ok2 := e.Hold(0, f, f)
+	if !ok || !ok2 || e.ledger.used() != size {
+		t.Fatalf("one frame of %d bytes, held by all: %d", size, e.ledger.used())
+	}
+	rest := int(e.ledger.mark(shedAbove) - size)
+	if _, ok := e.Hold(rest+1); ok || e.ledger.used() != size {
+		t.Errorf("laggards would have to go: %v, %d held", ok, e.ledger.used())
+	}
+	third, ok := e.Hold(rest)
+	if !ok {
+		t.Error("there was room for the rest")
+	}
+	if _, ok := e.Hold(0, NewFrame(ws.OpBinary, nil)); ok {
+		t.Error("there was room for a frame")
+	}
+	fourth, ok := e.Hold(0, f)
+	if !ok {
+		t.Error("what is held already takes no room")
+	}
+	for _, release := range []func(){first, second, third, fourth} {
+		release()
+	}
+	if e.ledger.used() != 0 {
+		t.Errorf("%d are left", e.ledger.used())
+	}
+}

@@ -158,8 +158,14 @@ func (h *Hub) Pull(ctx context.Context, id *Identity, since uint64, limit int) (
 	p := Pulled{Changes: []json.RawMessage{}, LastSeq: max(since, page.Last)}
 	for _, e := range firstBytes(page.Entries) {
 		p.LastSeq = e.Seq
-		if e.Audience.readableBy(id) {
-			p.Changes = append(p.Changes, e.JSON)
+		if !e.Audience.readableBy(id) {
+			continue
+		}
+		p.Changes = append(p.Changes, e.JSON)
+		if e.frame != nil {
+			p.frames = append(p.frames, e.frame)
+		} else {
+			p.bytes += len(e.JSON)
 		}
 	}
 	p.HasMore = p.LastSeq < page.Last

@@ -1,6 +1,10 @@
 package hub
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
 
 // ErrOverloaded is returned to publishers while so much is buffered for clients that letting
 // the slow ones go isn't enough (Options.Loops.BufferBytes), and for a message that there is
@@ -17,4 +21,22 @@ func (h *Hub) admit() error {
 		return ErrOverloaded
 	}
 	return nil
+}
+
+// Hold counts n bytes, and the changes of pages, as buffered for clients until release is
+// called, once: an embedder calls it for what it keeps for peers of its own, who may be slow.
+// What pages share counts once. ErrOverloaded says that clients would have to go for it.
+func (h *Hub) Hold(n int, pages ...Pulled) (release func(), err error) {
+	var frames []*eventloop.Frame
+	for _, p := range pages {
+		frames, n = append(frames, p.frames...), n+p.bytes
+	}
+	if len(frames) > 0 {
+		h.awaitPublishers() // who compress what they publish, which what is held can't be
+	}
+	release, ok := h.engine.Hold(n, frames...)
+	if !ok {
+		return nil, ErrOverloaded
+	}
+	return release, nil
 }

@@ -92,3 +92,39 @@ func TestPullLeavesOutOtherAudiences(t *testing.T) {
 		t.Errorf("a page for others: %+v, %v", p, err)
 	}
 }
+
+// What is pulled is the log's own bytes: held by however many, it counts once, and not in the log.
+func TestPulledPagesAreShared(t *testing.T) {
+	h := start(t, nil)
+	for range 3 {
+		mustPublish(t, h, Change{Entity: "T", RowID: "1", Kind: Insert, Data: []byte(`"` + strings.Repeat("x", 100_000) + `"`)})
+	}
+	buffered := func() (sum int64) {
+		for _, n := range h.Stats().Buffered {
+			sum += n
+		}
+		return sum
+	}
+	eventually(t, "nothing on its way", func() bool { return buffered() == 0 })
+	var releases []func()
+	for range 10 {
+		p, err := h.Pull(within(t), &Identity{UserID: "u"}, 0, 0)
+		if err != nil || len(p.Changes) != 3 {
+			t.Fatalf("%d changes, %v", len(p.Changes), err)
+		}
+		release, err := h.Hold(0, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		releases = append(releases, release)
+	}
+	if n := buffered(); n < 300_000 || n > 303_000 {
+		t.Errorf("%d bytes count for three events of 100,000", n)
+	}
+	for _, release := range releases {
+		release()
+	}
+	if n := buffered(); n != 0 {
+		t.Errorf("%d bytes are left", n)
+	}
+}

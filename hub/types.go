@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/busbar-ws/busbar/eventloop"
 )
 
 // ChangeKind is what happened to a row.
@@ -81,6 +83,9 @@ type Pulled struct {
 	Changes []json.RawMessage // encoded Events, oldest first
 	LastSeq uint64            // the cursor for the next call
 	HasMore bool
+
+	frames []*eventloop.Frame // whose payloads the Changes are, where the log keeps them so
+	bytes  int                // of the other Changes
 }
 
 // ClientInfo describes one open connection.

@@ -15,6 +15,7 @@ type Config struct {
 	// Network.
 	Listen           string
 	API              string
+	APIKeepAlive     time.Duration
 	Loops            int
 	MaxConnections   int
 	MaxPerIP         int

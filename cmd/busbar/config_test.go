@@ -29,7 +29,7 @@ func parsed(t *testing.T, args []string, variables map[string]string) Config {
 func TestDefaults(t *testing.T) {
 	got := parsed(t, nil, nil)
 	want := Config{
-		Listen: ":4322", API: "127.0.0.1:4321", MaxPerIP: 64, ProxyProtocol: "off",
+		Listen: ":4322", API: "127.0.0.1:4321", APIKeepAlive: 75 * time.Second, MaxPerIP: 64, ProxyProtocol: "off",
 		AcceptRate: 2000, AcceptBurst: 200, MaxHandshakes: 2048,
 		HandshakeTimeout: 10 * time.Second, PingInterval: 25 * time.Second, PongTimeout: 10 * time.Second,
 		Reject:       "close",
@@ -53,7 +53,7 @@ func TestDefaults(t *testing.T) {
 
 // everyFlag gives each flag of the daemon a value that isn't its default.
 var everyFlag = map[string]string{
-	"listen": "10.0.0.1:9002", "api": "[::1]:9001", "loops": "128", "max-connections": "1000000",
+	"listen": "10.0.0.1:9002", "api": "[::1]:9001", "api-keep-alive": "65s", "loops": "128", "max-connections": "1000000",
 	"max-per-ip": "9", "accept-rate": "0", "accept-burst": "9", "max-handshakes": "77", "proxy-protocol": "required", "trusted-proxies": "10.0.0.0/8, 127.0.0.1", "handshake-timeout": "3s", "ping-interval": "1m30s", "pong-timeout": "1s",
 	"flush-delay": "2ms", "send-buffer": "16KiB", "notsent-lowat": "8KB", "reject": "http", "origins": "https://a.example, *",
 	"max-message-in": "125", "max-message-out": "1GiB", "compression": "out", "compression-threshold": "1KiB", "queue-messages": "1", "queue-bytes": "2GiB",

@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -22,18 +26,23 @@ var floods = map[string]string{
 }
 
 // Whatever holds connections to the API, probes and scrapes are answered, clients are let in and get what is
-// relayed, and publishers are served again as soon as the others have gone.
+// relayed, and publishers are served, unless others with the admin token have all of their places: then as soon
+// as these have gone.
 func TestProbesWhileTheAPIIsFlooded(t *testing.T) {
 	for name, text := range floods {
 		t.Run(name, func(t *testing.T) {
 			d := launch{descriptors: 400, args: []string{"-max-per-ip", "0"}}.start(t) // 25 connections to the API
 			token := d.session("alice")
-			if strings.Contains(text, "%s") {
+			publishers := strings.Contains(text, "%s")
+			if publishers {
 				text = fmt.Sprintf(text, d.admin)
 			}
 			var held []net.Conn
 			for range 100 {
 				held = append(held, d.hold(text))
+				if !publishers {
+					d.wantPublished()
+				}
 			}
 			d.wantProbes()
 			c := d.connect(token)
@@ -48,6 +57,130 @@ func TestProbesWhileTheAPIIsFlooded(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Strangers call without end, each time with another invented token or with none. Publishing is never refused for
+// it; a connection may have to go before its request is read, and then the next has better luck.
+func TestPublishingBesideStrangers(t *testing.T) {
+	d := launch{descriptors: 400}.start(t) // 25 connections to the API
+	const calls = "GET /api/sync/pull HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %[1]d\r\n\r\n" +
+		"POST /v1/changes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x%[1]d\r\nContent-Length: 2\r\n\r\n{}" +
+		"GET /demo HTTP/1.1\r\nHost: x\r\n\r\n"
+	var over atomic.Bool
+	var strangers sync.WaitGroup
+	defer strangers.Wait()
+	defer over.Store(true)
+	for i := range 64 {
+		strangers.Go(func() {
+			for n := i; !over.Load(); n += 64 {
+				conn, err := net.DialTimeout("tcp", d.api, soon)
+				if err != nil {
+					continue
+				}
+				_ = conn.SetDeadline(time.Now().Add(soon))
+				_, _ = fmt.Fprintf(conn, calls, n)
+				_, _ = conn.Read(make([]byte, 1))
+				conn.Close()
+			}
+		})
+	}
+	eventually(t, "the flood", func() bool { return d.tryPublish() == 204 })
+	for range 50 {
+		tries := 0
+		eventually(t, "publishing", func() bool {
+			status := d.tryPublish()
+			if status != 0 && status != 204 {
+				t.Errorf("publishing: %d", status)
+			}
+			tries++
+			return status == 204
+		})
+		if tries > 20 {
+			t.Errorf("publishing took %d connections", tries)
+		}
+	}
+}
+
+// tryPublish publishes on a connection of its own; 0 when that ended before there was an answer.
+func (d *daemon) tryPublish() (status int) {
+	r, err := http.NewRequest("POST", "http://"+d.api+"/v1/presence", strings.NewReader(`{"type":"presence"}`))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+d.admin)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: soon}
+	answer, err := client.Do(r)
+	if err != nil {
+		return 0
+	}
+	answer.Body.Close()
+	return answer.StatusCode
+}
+
+// wantPublished publishes once, on a connection of its own.
+func (d *daemon) wantPublished() {
+	d.t.Helper()
+	if r := d.call("POST", "/v1/presence", d.admin, `{"type":"presence"}`); r.status != 204 {
+		d.t.Errorf("publishing: %d %s", r.status, r.body)
+	}
+}
+
+// One client asks for a large page on as many connections as the API takes, and reads none of them. Publishers
+// don't notice, nor do others who pull; the page is in memory once, and counted.
+func TestUnreadPullsBesidePublishing(t *testing.T) {
+	d := launch{descriptors: 8192}.start(t) // 512 connections to the API
+	alice, bob := d.session("alice"), d.session("bob")
+	const event = 4 << 20
+	d.adminCall("POST", "/v1/changes", `{"entity":"T","row_id":"1","kind":"insert","data":"`+strings.Repeat("x", event)+`"}`, nil)
+	before := d.peakMemory()
+	var served, busy int
+	for range 470 {
+		conn := d.hold("GET /api/sync/pull?since=0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + alice + "\r\n\r\n")
+		_ = conn.SetReadDeadline(time.Now().Add(soon))
+		status := make([]byte, len("HTTP/1.1 200"))
+		if _, err := io.ReadFull(conn, status); err != nil {
+			t.Fatalf("no answer: %v", err)
+		}
+		switch string(status) {
+		case "HTTP/1.1 200":
+			served++
+		case "HTTP/1.1 503":
+			busy++
+		default:
+			t.Errorf("answered %q", status)
+		}
+		d.wantPublished()
+	}
+	if served == 0 || busy == 0 {
+		t.Errorf("%d pulls of one user are being served, %d not", served, busy)
+	}
+	if r := d.call("GET", "/api/sync/pull?since=0", bob, ""); r.status != 200 || len(r.body) < event {
+		t.Errorf("another's pull: %d, %d bytes", r.status, len(r.body))
+	}
+	d.wantProbes()
+	counted := d.metric(`busbar_buffered_bytes{kind="messages"}`)
+	if counted < event || counted > 2*event {
+		t.Errorf("%v bytes count for one event of %d", counted, event)
+	}
+	// What is not counted: Go's garbage, and some 20 KiB for each connection and its goroutine.
+	if grown := d.peakMemory() - before; grown > 2*event+470*20<<10+16<<20 {
+		t.Errorf("memory grew by %d MiB for one event of 4 MiB", grown>>20)
+	}
+}
+
+// peakMemory is the most that the daemon has had resident.
+func (d *daemon) peakMemory() int {
+	d.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	_, peak, _ := strings.Cut(string(status), "VmHWM:")
+	var kib int
+	if _, err := fmt.Sscan(peak, &kib); err != nil {
+		d.t.Fatalf("VmHWM: %v", err)
+	}
+	return kib << 10
 }
 
 // hold opens a connection to the API and sends text on it. It may be closed by the server at once.

@@ -10,6 +10,9 @@ func declareNetwork(t *flagTable, cfg *Config) {
 	t.Group("Network")
 	t.Address(&cfg.Listen, "listen", ":4322", "address of the WebSocket listener")
 	t.API(&cfg.API)
+	t.Duration(&cfg.APIKeepAlive, "api-keep-alive", 75*time.Second, time.Second,
+		"how long a connection to the API stays open between two requests; "+
+			"longer than a proxy in front keeps it, or a request may meet its end")
 	t.Int(&cfg.Loops, "loops", 0, 0, 128, "event loops, one per shard; 0 = one per core")
 	t.Int(&cfg.MaxConnections, "max-connections", 0, 0, maxConnections,
 		"connections above this are refused; 0 = what descriptors allow")

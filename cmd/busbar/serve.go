@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strconv"
@@ -245,16 +246,23 @@ func (cfg *Config) loopOptions() eventloop.Options {
 }
 
 func (srv *server) openAPI() {
-	connections := apiConnections(srv.hub.Capacity().Descriptors)
-	listener := httpapi.LimitListener(srv.api, connections)
+	listener := httpapi.LimitListener(srv.api, apiConnections(srv.hub.Capacity().Descriptors))
 	handler := httpapi.New(srv.hub, httpapi.Options{
 		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Origins,
 		MaxBody: int64(srv.cfg.MaxMessageOut), Logger: srv.log,
-		MaxRequests: connections - httpapi.Reserved(connections), Listener: listener,
+		Listener: listener, SharedAddresses: srv.cfg.sharedAddresses(),
 		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),
 	})
-	srv.http = httpapi.NewServer(srv.cfg.API, handler, httpapi.ServerOptions{Logger: srv.log})
+	srv.http = httpapi.NewServer(srv.cfg.API, handler, httpapi.ServerOptions{IdleTimeout: srv.cfg.APIKeepAlive, Logger: srv.log})
 	srv.api = listener
+}
+
+// sharedAddresses are those that many callers of the API come from.
+func (cfg *Config) sharedAddresses() []netip.Prefix {
+	if cfg.MaxPerIP == 0 { // many share one
+		return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
+	}
+	return cfg.TrustedProxies
 }
 
 // shutdown lets go of the clients in an orderly way, within -drain. A second signal, oneSignal

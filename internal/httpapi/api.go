@@ -6,6 +6,7 @@ package httpapi
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -37,11 +38,12 @@ type Options struct {
 	// A request holds up to about three times that while it is served.
 	MaxBody int64
 
-	// MaxRequests is how many requests are served at one time, besides probes and scrapes;
-	// more are answered 503. Zero: no bound.
-	MaxRequests int
-	// Listener is what the API is served on, for its numbers in /metrics. Nil: none.
+	// Listener is what the API is served on: how many requests are served at one time follows
+	// from how many connections it takes, and more are answered 503. Nil: no bound.
 	Listener *Listener
+	// SharedAddresses are those that many callers come from, such as a proxy's. What one
+	// address may have served at one time is no bound for them.
+	SharedAddresses []netip.Prefix
 
 	// Ready adds a condition to /readyz, which answers 503 while it is false and
 	// while the hub drains. Nil: no other condition. It is called from many goroutines.
@@ -50,8 +52,6 @@ type Options struct {
 	// Demo is served at /demo and below; nil: not found. It checks no token.
 	Demo http.Handler
 
-	// MetricsOpen serves /metrics without the admin token, for scrapers in a closed network.
-	MetricsOpen bool
 	// Registry is what /metrics shows; New adds the API's own counters to it. Nil: a
 	// new metrics.NewRegistry for the hub.
 	Registry *prometheus.Registry
@@ -87,7 +87,7 @@ type api struct {
 	hub    *hub.Hub
 	mux    *http.ServeMux
 	guests *rate.Limiter
-	places chan struct{} // an element for each request that is served; nil: no bound
+	places *places
 	counts counts
 	panics eventloop.PanicLog
 }
@@ -103,10 +103,8 @@ func New(h *hub.Hub, o Options) http.Handler {
 		guests:  rate.NewLimiter(rate.Limit(o.GuestRate), int(10*o.GuestRate)+1),
 		counts:  newCounts(o.Registry),
 	}
-	if o.MaxRequests > 0 {
-		a.places = make(chan struct{}, o.MaxRequests)
-	}
 	if o.Listener != nil {
+		a.places = newPlaces(o.Listener.most, o.SharedAddresses)
 		countEvictions(o.Registry, o.Listener)
 	}
 	a.route()
@@ -124,7 +122,7 @@ func (a *api) route() {
 
 	a.mux.Handle("GET /api/sync/pull", a.open(a.pull))
 	a.mux.Handle("GET /api/auth/me", a.open(a.me))
-	a.mux.Handle("POST /api/auth/guest", a.open(a.createGuest))
+	a.mux.Handle("POST /api/auth/guest", a.visitor(a.createGuest))
 	a.mux.Handle("POST /v1/sessions", a.admin(a.createSession))
 	a.mux.Handle("DELETE /v1/sessions/{token}", a.admin(a.revokeSession))
 
@@ -136,31 +134,25 @@ func (a *api) route() {
 	a.mux.Handle("GET /readyz", a.open(a.readyz))
 	if a.Demo != nil {
 		a.mux.Handle("GET /{$}", http.RedirectHandler("/demo", http.StatusFound))
-		a.mux.HandleFunc("/demo", a.demo)
-		a.mux.HandleFunc("/demo/", a.demo)
+		a.mux.Handle("/demo", a.visitor(a.demo))
+		a.mux.Handle("/demo/", a.visitor(a.demo))
 	}
 }
 
 // demo gives the pages a request of their own: a ServeMux in there would overwrite the
 // pattern by which this one is counted.
-func (a *api) demo(w http.ResponseWriter, r *http.Request) {
+func (a *api) demo(w http.ResponseWriter, r *http.Request) error {
 	a.Demo.ServeHTTP(w, r.WithContext(r.Context()))
+	return nil
 }
 
-// scrape bounds the scrapes at one time, because each asks every loop for its numbers.
 func (a *api) scrape() http.Handler {
 	h := promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{
-		MaxRequestsInFlight: 4,
-		ErrorHandling:       promhttp.ContinueOnError,
-		ErrorLog:            slog.NewLogLogger(a.Logger.Handler(), slog.LevelWarn),
+		ErrorHandling: promhttp.ContinueOnError,
+		ErrorLog:      slog.NewLogLogger(a.Logger.Handler(), slog.LevelWarn),
 	})
-	serve := func(w http.ResponseWriter, r *http.Request) error {
-		hurry(w)
+	return a.adminOnly(scraping, func(w http.ResponseWriter, r *http.Request) error {
 		h.ServeHTTP(w, r)
 		return nil
-	}
-	if a.MetricsOpen {
-		return a.open(serve)
-	}
-	return a.admin(serve)
+	})
 }

@@ -33,8 +33,20 @@ func (a *api) open(c call) http.Handler {
 	})
 }
 
+// visitor makes a handler of c, which anybody may call, of an address as many at a time as it
+// has places for.
+func (a *api) visitor(c call) http.Handler {
+	return a.open(func(w http.ResponseWriter, r *http.Request) error {
+		return a.in(calling, nil, c, w, r)
+	})
+}
+
 // admin makes a handler of c that only an admin gets to.
-func (a *api) admin(c call) http.Handler {
+func (a *api) admin(c call) http.Handler { return a.adminOnly(administering, c) }
+
+// adminOnly is admin for one kind of places. Who it is comes first: a place that strangers
+// could hold until they are known wouldn't be publishers' own.
+func (a *api) adminOnly(k kind, c call) http.Handler {
 	return a.open(func(w http.ResponseWriter, r *http.Request) error {
 		token := bearer(r)
 		// Without this line -auth none, where the empty token is somebody, would answer 403.
@@ -48,13 +60,21 @@ func (a *api) admin(c call) http.Handler {
 		if !id.Admin {
 			return newFailure(http.StatusForbidden, "FORBIDDEN", "this call needs the admin token")
 		}
-		return c(w, r)
+		return a.in(k, id, c, w, r)
 	})
 }
 
 // identify resolves a token, which may be empty. Its errors are failures: 401 for
-// a bad token, 503 when there was no way to tell.
+// a bad token, 503 when there was no way to tell. Whoever's token memory knows isn't held up
+// by those whose tokens have to be looked up; of these one address can't have all the places.
 func (a *api) identify(w http.ResponseWriter, r *http.Request, token string) (*hub.Identity, error) {
+	if !a.hub.Known(token) {
+		leave, full := a.places.take(asking, a.places.callerOf(r, nil))
+		if full != nil {
+			return nil, a.refuse(w, full)
+		}
+		defer leave()
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), authTimeout)
 	defer cancel()
 	id, err := a.hub.Authenticate(ctx, token)

@@ -43,6 +43,11 @@ func (a *api) postBatch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	release, err := a.hub.Hold(len(body)) // while there is no room for what it publishes
+	if err != nil {
+		return err
+	}
+	defer release()
 	batch, err := parseBatch(body, a.hub.CheckChange)
 	if err != nil {
 		return err

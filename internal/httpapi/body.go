@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
@@ -29,12 +30,42 @@ func (a *api) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if rec, ok := w.(*recorder); ok {
 		w = rec.ResponseWriter
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, a.MaxBody))
+	steady := &steadyBody{ReadCloser: r.Body, conn: connOf(r)}
+	body, err := a.readHeld(http.MaxBytesReader(w, steady, a.MaxBody), r.ContentLength)
 	var tooLong *http.MaxBytesError
-	if err != nil && !errors.As(err, &tooLong) {
+	if err != nil && !errors.As(err, &tooLong) && !errors.Is(err, hub.ErrOverloaded) {
 		return nil, newFailure(http.StatusBadRequest, "BODY_INCOMPLETE", "the body could not be read to its end")
 	}
 	return body, err
+}
+
+// readHeld reads to the end, and has what it takes counted as buffered until the end is there:
+// it may take its time. size is how much will come, or negative.
+func (a *api) readHeld(r io.Reader, size int64) (body []byte, err error) {
+	release := func() {}
+	defer func() { release() }()
+	for grown := 4 << 10; ; grown *= 2 {
+		if size >= 0 && int64(grown) > size {
+			grown = int(size) + 1 // for a reader that tells the end only when it is read beyond
+		}
+		held, err := a.hub.Hold(grown)
+		if err != nil {
+			return nil, err
+		}
+		body = append(make([]byte, 0, grown), body...)
+		release()
+		release = held
+		for len(body) < cap(body) {
+			n, err := r.Read(body[len(body):cap(body)])
+			body = body[:len(body)+n]
+			if err == io.EOF {
+				return body, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
 }
 
 // readJSON reads a body of the type application/json, which a missing Content-Type and curl's

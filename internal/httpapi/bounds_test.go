@@ -1,19 +1,16 @@
 package httpapi
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
-	"github.com/busbar-ws/busbar/internal/auth"
 )
 
 // listening serves the API as the daemon does, on a port, with its timeouts made short.
@@ -50,9 +47,9 @@ func TestSlowCallersAreLetGoOf(t *testing.T) {
 		text string
 		want string
 	}{
-		"body":            {ServerOptions{ReadTimeout: short}, "POST /v1/changes HTTP/1.1\r\n" + asAdmin + "Content-Length: 100\r\n\r\n{", "BODY_INCOMPLETE"},
-		"chunks":          {ServerOptions{ReadTimeout: short}, "POST /v1/broadcast HTTP/1.1\r\n" + asAdmin + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "BODY_INCOMPLETE"},
-		"body of nobody":  {ServerOptions{ReadTimeout: short}, "POST /v1/changes HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", "UNAUTHORIZED"},
+		"body":            {ServerOptions{StallTimeout: short}, "POST /v1/changes HTTP/1.1\r\n" + asAdmin + "Content-Length: 100\r\n\r\n{", "BODY_INCOMPLETE"},
+		"chunks":          {ServerOptions{StallTimeout: short}, "POST /v1/broadcast HTTP/1.1\r\n" + asAdmin + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "BODY_INCOMPLETE"},
+		"body of nobody":  {ServerOptions{}, "POST /v1/changes HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", "UNAUTHORIZED"},
 		"between two":     {ServerOptions{IdleTimeout: short}, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", `{"status":"ok"}`},
 		"header":          {ServerOptions{ReadHeaderTimeout: short}, "GET /healthz HTTP/1.1\r\nHost: x\r\n", ""},
 		"nothing at all":  {ServerOptions{ReadHeaderTimeout: short}, "", ""},
@@ -71,7 +68,7 @@ func TestSlowCallersAreLetGoOf(t *testing.T) {
 func TestCallersWhoNeverRead(t *testing.T) {
 	s := start(t, nil)
 	s.publishLarge(8, 900<<10)
-	addr := s.listening(ServerOptions{WriteTimeout: 200 * time.Millisecond})
+	addr := s.listening(ServerOptions{StallTimeout: 200 * time.Millisecond})
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -113,53 +110,6 @@ func TestPagesAreBoundedInBytes(t *testing.T) {
 	}
 	if seen != 5 || pages != 3 {
 		t.Errorf("%d events in %d pages, want 5 in 3", seen, pages)
-	}
-}
-
-// What is served at one time is bounded; a probe is answered all the same, and so is a scrape.
-func TestRequestsAtOneTimeAreBounded(t *testing.T) {
-	s := start(t, func(ho *hub.Options, o *Options) {
-		ho.Auth, o.MaxRequests = auth.WithAdmin(ho.Auth, adminToken), 2
-	})
-	addr := s.listening(ServerOptions{})
-	var slow []net.Conn
-	for range 2 {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		// The server asks for the body when the handler reads it.
-		_, _ = io.WriteString(conn, "POST /v1/changes HTTP/1.1\r\n"+asAdmin+"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
-		if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
-			t.Fatalf("%q, %v", line, err)
-		}
-		slow = append(slow, conn)
-	}
-	if e := s.wantError(s.admin("GET", "/v1/stats", ""), 503, "BUSY"); e.Message == "" {
-		t.Error("no message")
-	}
-	busy := talk(t, addr, "POST /v1/changes HTTP/1.1\r\n"+asAdmin+"Content-Length: 100\r\n\r\n")
-	if !strings.Contains(busy, "Connection: close") || !strings.Contains(busy, "Retry-After: 1") {
-		t.Errorf("answered %q", busy)
-	}
-	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
-		if w := s.admin("GET", path, ""); w.Code != 200 {
-			t.Errorf("%s: %d", path, w.Code)
-		}
-	}
-	s.wantError(s.as("guess", "GET", "/metrics", ""), 503, "BUSY") // its token would have to be looked up
-	for _, conn := range slow {
-		_, _ = io.WriteString(conn, "{}")
-		if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	deadline := time.Now().Add(patience)
-	for s.admin("GET", "/v1/stats", "").Code != 200 {
-		if time.Now().After(deadline) {
-			t.Fatal("busy though nothing is being served")
-		}
 	}
 }
 

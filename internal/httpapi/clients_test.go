@@ -115,11 +115,6 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-func TestOpenMetrics(t *testing.T) {
-	s := start(t, func(_ *hub.Options, o *Options) { o.MetricsOpen = true })
-	s.want(ask(s, "GET", "/metrics", ""), 200, nil)
-}
-
 // PROTOCOL 5: probes need no token; /readyz is 503 while the server drains.
 func TestProbes(t *testing.T) {
 	ready := false

@@ -83,10 +83,10 @@ func TestErrorsCarryCORSHeaders(t *testing.T) {
 }
 
 func TestBusyCarriesCORSHeaders(t *testing.T) {
-	a := deaf(t, Options{MaxRequests: 1})
-	a.places <- struct{}{} // somebody else's
+	a := deaf(t, Options{Guests: true, Listener: listen(t, 8)})
+	a.fill(calling)
 	const origin = "http://example.com"
-	w := ask(a, "GET", origin+"/v1/stats", "", "Origin", origin)
+	w := ask(a, "POST", origin+"/api/auth/guest", "", "Origin", origin)
 	if e := errorOf(t, w); e.Code != "BUSY" || w.Header().Get("Access-Control-Allow-Origin") != origin {
 		t.Errorf("%s with headers %v", e.Code, w.Header())
 	}

@@ -90,12 +90,18 @@ func writeJSON(w http.ResponseWriter, v any) error {
 	return nil
 }
 
-// writeBody sends encoded JSON. Answers are about now and about one caller, so no cache may keep
-// them. A failed write is the client's going away, which nobody is left to hear of.
+// writeBody sends encoded JSON. A failed write is the client's going away, which nobody is
+// left to hear of.
 func writeBody(w http.ResponseWriter, status int, body []byte) {
+	writeHeader(w, status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// writeHeader says that JSON follows. Answers are about now and about one caller, so no cache
+// may keep them.
+func writeHeader(w http.ResponseWriter, status int) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
 }

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -10,10 +9,10 @@ import (
 )
 
 // Listener has at most so many connections open at one time. When one more comes, the one
-// goes that has waited longest without a request being served on it: idle, silent or slow
-// with its header. So whoever holds on to connections holds none up, as long as fewer
-// requests are served at a time than there may be connections (Options.MaxRequests). While
-// requests are served on all of them, the next one waits.
+// goes that has waited longest without a request having a place: idle, silent, slow with its
+// header, or with a token that is being looked up. Those of publishers and other admins go
+// last. So whoever holds on to connections holds none up, as long as there are fewer places
+// than connections (places). While all of them are held, the next one waits.
 //
 // Its methods may be called from any goroutine.
 type Listener struct {
@@ -33,6 +32,10 @@ type Listener struct {
 // if it was sent right behind the connect, as a probe's is; and an answer has been flushed.
 const evictAfter = 10 * time.Millisecond
 
+// sendBuffer bounds, as SO_SNDBUF, what the kernel keeps of an answer that nobody reads, which
+// no budget counts. By itself it would keep megabytes; the kernel doubles what it is told.
+const sendBuffer = 128 << 10
+
 // LimitListener returns a listener that has at most n connections open at one time (n < 1
 // is 1), and for a moment the one that makes another go. It owns l.
 func LimitListener(l net.Listener, n int) *Listener {
@@ -49,6 +52,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, l.passing(err)
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(sendBuffer)
 	}
 	c := &limitedConn{Conn: conn, listener: l}
 	for {
@@ -116,7 +122,7 @@ func (l *Listener) place(c *limitedConn, now time.Time) (again time.Duration, pl
 
 func (l *Listener) longestWaiting() (found *limitedConn) {
 	for c := range l.open {
-		if c.serving == 0 && (found == nil || c.since.Before(found.since)) {
+		if c.held == 0 && (found == nil || c.goesBefore(found)) {
 			found = c
 		}
 	}
@@ -147,8 +153,23 @@ func (l *Listener) signal() {
 type limitedConn struct {
 	net.Conn
 	listener *Listener
-	serving  int       // requests; guarded by the listener's mu
-	since    time.Time // when it began to wait; guarded by the listener's mu
+
+	stall time.Duration // without progress; set before anything is served
+	sent  int64         // bytes; whoever writes, and net/http has one at a time
+
+	// Guarded by the listener's mu.
+	held    int       // requests that have a place
+	trusted bool      // an admin's request has had one
+	since   time.Time // when it began to wait
+}
+
+// goesBefore tells which of two that wait has to make room. Strangers mustn't be able to end a
+// publisher's connection between two of its calls.
+func (c *limitedConn) goesBefore(other *limitedConn) bool {
+	if c.trusted != other.trusted {
+		return other.trusted
+	}
+	return c.since.Before(other.since)
 }
 
 // CloseWrite is what net/http asks of a connection that it ends while a request may still
@@ -169,31 +190,28 @@ func (c *limitedConn) Close() error {
 	return err
 }
 
-func (c *limitedConn) serve(delta int) {
+// hold keeps the connection while a request on it has a place. What net/http does after the
+// handler, such as waiting for the rest of a body that nobody wanted, doesn't count.
+func (c *limitedConn) hold(admin bool) {
 	c.listener.mu.Lock()
-	c.serving += delta
+	defer c.listener.mu.Unlock()
+	c.held++
+	c.trusted = c.trusted || admin
+}
+
+// letGo is the opposite of hold.
+func (c *limitedConn) letGo() {
+	c.listener.mu.Lock()
+	c.held--
 	c.since = time.Now()
 	c.listener.mu.Unlock()
-	if delta < 0 {
-		c.listener.signal()
-	}
+	c.listener.signal()
 }
 
 type connKey struct{}
 
-// withConn lets the handler find its connection.
-func withConn(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, c)
-}
-
-// holding keeps a connection while a request on it is served. What net/http does after the
-// handler, such as waiting for the rest of a body that nobody wanted, doesn't count.
-func holding(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c, ok := r.Context().Value(connKey{}).(*limitedConn); ok {
-			c.serve(1)
-			defer c.serve(-1)
-		}
-		h.ServeHTTP(w, r)
-	})
+// connOf is the request's connection; nil when it didn't come through a Listener.
+func connOf(r *http.Request) *limitedConn {
+	c, _ := r.Context().Value(connKey{}).(*limitedConn)
+	return c
 }

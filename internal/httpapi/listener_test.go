@@ -104,34 +104,55 @@ func TestTheLongestWaitingMakesRoom(t *testing.T) {
 	}
 }
 
-// serving marks the connection as net/http's handler would.
-func serving(c net.Conn, delta int) net.Conn {
-	c.(*limitedConn).serve(delta)
-	return c
+// holding is the connection while a request on it has a place.
+func holding(c net.Conn, admin bool) *limitedConn {
+	held := c.(*limitedConn)
+	held.hold(admin)
+	return held
 }
 
 func TestNobodyGoesWhileServed(t *testing.T) {
 	l := listen(t, 2)
 	conns := accepts(t, l)
 	dial(t, l)
-	first := serving(next(t, conns), 1)
+	first := holding(next(t, conns), false)
 	dial(t, l)
-	second := serving(next(t, conns), 1)
+	second := holding(next(t, conns), false)
 	dial(t, l)
 	select {
 	case <-conns:
 		t.Fatal("a third connection was accepted while two were served")
 	case <-time.After(5 * evictAfter):
 	}
-	serving(second, -1)
+	second.letGo()
 	third := next(t, conns)
 	if _, err := second.Write([]byte("x")); err == nil {
 		t.Error("the second one is still open")
 	}
-	serving(third, 1)
+	holding(third, false)
 	dial(t, l)
 	first.Close()
 	next(t, conns)
+}
+
+// Strangers who come all the time don't end the connection that an admin keeps for its next call.
+func TestStrangersMakeRoomBeforeAdmins(t *testing.T) {
+	l := listen(t, 2)
+	conns := accepts(t, l)
+	dial(t, l)
+	admin := holding(next(t, conns), true)
+	admin.letGo()
+	stranger := dial(t, l)
+	next(t, conns)
+	for range 5 {
+		newcomer := dial(t, l)
+		next(t, conns)
+		ended(t, stranger)
+		stranger = newcomer
+	}
+	if _, err := admin.Write([]byte("x")); err != nil {
+		t.Errorf("the admin's connection had to go: %v", err)
+	}
 }
 
 func TestLimitListenerCloseEndsAWaitingAccept(t *testing.T) {
@@ -141,7 +162,7 @@ func TestLimitListenerCloseEndsAWaitingAccept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer serving(held, 1).Close()
+	defer holding(held, false).Close()
 	waiting := dial(t, l)
 	done := make(chan error, 1)
 	go func() {
@@ -213,6 +234,12 @@ func TestServingOutlivesAcceptsErrors(t *testing.T) {
 func serve(t *testing.T, h http.Handler, o ServerOptions) net.Listener {
 	t.Helper()
 	l := listen(t, 10)
+	serveOn(t, l, h, o)
+	return l
+}
+
+func serveOn(t *testing.T, l net.Listener, h http.Handler, o ServerOptions) {
+	t.Helper()
 	srv := NewServer("", h, o)
 	done := make(chan struct{})
 	go func() {
@@ -220,7 +247,6 @@ func serve(t *testing.T, h http.Handler, o ServerOptions) net.Listener {
 		_ = srv.Serve(l)
 	}()
 	t.Cleanup(func() { srv.Close(); <-done })
-	return l
 }
 
 func TestServerCutsASilentCaller(t *testing.T) {

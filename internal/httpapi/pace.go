@@ -13,7 +13,7 @@ const roomTimeout = 5 * time.Second
 // publisher is admin for calls that publish: they wait for room first, so that whoever
 // publishes over HTTP is slowed down and loses nothing.
 func (a *api) publisher(c call) http.Handler {
-	return a.admin(func(w http.ResponseWriter, r *http.Request) error {
+	return a.adminOnly(publishing, func(w http.ResponseWriter, r *http.Request) error {
 		a.awaitRoom(r)
 		return c(w, r)
 	})

@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"bufio"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -19,6 +21,15 @@ func (a *api) pull(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	k := calling
+	if id.Admin {
+		k = administering
+	}
+	return a.in(k, id, func(w http.ResponseWriter, r *http.Request) error { return a.page(w, r, id) }, w, r)
+}
+
+// page answers a pull of who has a place.
+func (a *api) page(w http.ResponseWriter, r *http.Request, id *hub.Identity) error {
 	since, err := queryUint(r, "since", 0)
 	if err != nil {
 		return err
@@ -36,25 +47,39 @@ func (a *api) pull(w http.ResponseWriter, r *http.Request) error {
 	if limit == 0 {
 		page = hub.Pulled{LastSeq: since, HasMore: page.HasMore || len(page.Changes) > 0}
 	}
-	writeBody(w, http.StatusOK, appendPage(nil, page))
-	return nil
+	release, err := a.hub.Hold(0, page)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return writePage(w, page)
 }
 
-// appendPage puts the events, which are JSON already, into a page as they are: encoding/json
-// would parse and escape each of them again.
-func appendPage(b []byte, page hub.Pulled) []byte {
-	b = append(b, `{"changes":[`...)
+// pageBuffer joins small events, so that not each of them is a write; larger ones go past it.
+const pageBuffer = 16 << 10
+
+// writePage sends the events as they are: they are JSON already, and the log's own bytes,
+// which all who pull them share.
+func writePage(w http.ResponseWriter, page hub.Pulled) error {
+	const begin, between = `{"changes":[`, ','
+	end := fmt.Appendf(nil, `],"cursor":{"last_seq":%d},"has_more":%t}`+"\n", page.LastSeq, page.HasMore)
+	size := len(begin) + len(end) + max(len(page.Changes)-1, 0)
+	for _, event := range page.Changes {
+		size += len(event)
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(size))
+	writeHeader(w, http.StatusOK)
+	b := bufio.NewWriterSize(w, pageBuffer)
+	_, _ = b.WriteString(begin)
 	for i, event := range page.Changes {
 		if i > 0 {
-			b = append(b, ',')
+			_ = b.WriteByte(between)
 		}
-		b = append(b, event...)
+		_, _ = b.Write(event)
 	}
-	b = append(b, `],"cursor":{"last_seq":`...)
-	b = strconv.AppendUint(b, page.LastSeq, 10)
-	b = append(b, `},"has_more":`...)
-	b = strconv.AppendBool(b, page.HasMore)
-	return append(b, '}')
+	_, _ = b.Write(end)
+	_ = b.Flush() // it fails when the client has gone
+	return nil
 }
 
 // queryUint is a whole number from the query, or missing when it isn't there.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -56,14 +57,11 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w, request: r}
 	defer a.finish(rec)
 	if a.allowOrigin(rec, r) {
-		return // a preflight costs less than to refuse it
-	}
-	leave, ok := a.enter(r)
-	if !ok {
-		writeBusy(rec) // with allowOrigin's headers, or a page would see no more than a network error
 		return
 	}
-	defer leave()
+	if conn := connOf(r); conn != nil && r.ContentLength != 0 {
+		_ = conn.SetReadDeadline(time.Now().Add(unreadTimeout)) // readBody has its own
+	}
 	if !isCanonical(r.URL.EscapedPath()) {
 		// ServeMux would redirect, which turns a POST into a GET.
 		writeFailure(rec, newFailure(http.StatusNotFound, "NOT_FOUND", `the path has empty, "." or ".." segments`))

@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 )
@@ -9,18 +11,16 @@ import (
 // ServerOptions bound what one caller can hold on to. Zero means the value in brackets.
 type ServerOptions struct {
 	ReadHeaderTimeout time.Duration // for a request's header (10 s)
-	ReadTimeout       time.Duration // for header and body (60 s)
-	WriteTimeout      time.Duration // from the header's end to the answer's (90 s)
-	IdleTimeout       time.Duration // between two requests of a connection (30 s)
+	StallTimeout      time.Duration // in which a body, or the reader of an answer, has to make progress (20 s)
+	IdleTimeout       time.Duration // between two requests of a connection (75 s)
 	MaxHeaderBytes    int           // (16 KiB)
 	Logger            *slog.Logger  // gets what net/http has to say (slog.Default())
 }
 
 func (o *ServerOptions) setDefaults() {
 	setDefault(&o.ReadHeaderTimeout, 10*time.Second)
-	setDefault(&o.ReadTimeout, 60*time.Second)
-	setDefault(&o.WriteTimeout, 90*time.Second)
-	setDefault(&o.IdleTimeout, 30*time.Second)
+	setDefault(&o.StallTimeout, 20*time.Second)
+	setDefault(&o.IdleTimeout, 75*time.Second)
 	setDefault(&o.MaxHeaderBytes, 16<<10)
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -40,14 +40,17 @@ func NewServer(addr string, h http.Handler, o ServerOptions) *http.Server {
 	o.setDefaults()
 	return &http.Server{
 		Addr:              addr,
-		Handler:           holding(h),
-		ConnContext:       withConn,
+		Handler:           h,
 		ReadHeaderTimeout: o.ReadHeaderTimeout,
-		ReadTimeout:       o.ReadTimeout,
-		WriteTimeout:      o.WriteTimeout,
 		IdleTimeout:       o.IdleTimeout,
 		// net/http reads 4 KiB beyond what it is told.
 		MaxHeaderBytes: max(o.MaxHeaderBytes-4<<10, 1<<10),
 		ErrorLog:       slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if l, ok := c.(*limitedConn); ok {
+				l.stall = o.StallTimeout
+			}
+			return context.WithValue(ctx, connKey{}, c)
+		},
 	}
 }
