@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 const publishChangeUsage = `Publishes one change event and prints its seq.
@@ -88,10 +91,13 @@ func (c *changeBody) setData(text string, in io.Reader) error {
 	if len(data) == 0 {
 		return nil
 	}
-	if !json.Valid(data) {
+	var wrong *strictjson.Error
+	switch err := strictjson.UnmarshalKnown(data, &c.Data); {
+	case errors.As(err, &wrong) && wrong.Syntax:
 		return usagef("-data-json: that isn't JSON; text needs quotes of its own, as in '\"text\"'")
+	case err != nil:
+		return usagef("-data-json: %v", err)
 	}
-	c.Data = data
 	return nil
 }
 

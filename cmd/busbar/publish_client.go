@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 // maxAnswer bounds what is read of the API's answer, in bytes.
@@ -118,9 +119,12 @@ func (c *apiClient) answer(response *http.Response, w io.Writer) error {
 // apiError is the one line that an answer other than success is told in.
 func apiError(status int, body []byte) error {
 	var answer struct {
-		Error struct{ Code, Message string }
+		Error struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		} `json:"error"`
 	}
-	if json.Unmarshal(body, &answer) != nil || answer.Error.Code == "" {
+	if strictjson.Unmarshal(body, &answer) != nil || answer.Error.Code == "" {
 		return fmt.Errorf("publish: status %d %s, and no error of Busbar's API: is something else at that address?",
 			status, http.StatusText(status))
 	}

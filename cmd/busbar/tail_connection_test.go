@@ -67,7 +67,7 @@ func TestTailResumes(t *testing.T) {
 		}
 		messages := [][]string{
 			// A relayed message can't move the cursor.
-			{event("7"), `{"type":"topic","seq":99,"entity":"T"}`},
+			{event("7"), `{"type":"topic","Type":null,"seq":99,"entity":"T","row_id":"1","kind":"delete","from":"u"}`},
 			{`{"type":"resync","oldest_seq":1,"seq":3}`},
 			{"last"},
 		}[n]
@@ -198,10 +198,26 @@ func TestCursorSees(t *testing.T) {
 		want    cursor
 	}{
 		{ws.OpText, "not JSON", cursor{}},
-		{ws.OpText, `{"type":"presence","seq":5,"entity":"T"}`, cursor{}},
-		{ws.OpBinary, `{"seq":5,"entity":"T"}`, cursor{}},
-		{ws.OpText, `{"seq":5,"entity":"T"}`, cursor{5, true}},
-		{ws.OpText, `{"seq":4,"entity":"T"}`, cursor{5, true}},
+		{ws.OpText, `{"type":"presence","seq":5,"entity":"T","row_id":"1","kind":"delete"}`, cursor{}},
+		{ws.OpBinary, `{"seq":5,"entity":"T","row_id":"1","kind":"delete"}`, cursor{}},
+		{ws.OpText, `{"seq":5,"entity":"T","row_id":"1","kind":"insert","data":{"type":"resync","from":"u","seq":9,"t":"\ud83d"},"timestamp":"1Z"}`, cursor{5, true}},
+		{ws.OpText, `{"seq":4,"entity":"T","row_id":"1","kind":"update"}`, cursor{5, true}},
+		{ws.OpText, `{"Type":"resync","oldest_seq":1,"seq":6}`, cursor{5, true}},
+		{ws.OpText, `{"type":"topic","Type":"resync","oldest_seq":1,"seq":6,"from":"u"}`, cursor{5, true}},
+		{ws.OpText, `{"type":"presence","Type":null,"seq":6,"entity":"T","row_id":"1","kind":"delete","from":"u"}`, cursor{5, true}},
+		{ws.OpText, `{"type":"presence","type":"resync","oldest_seq":1,"seq":6}`, cursor{5, true}},
+		{ws.OpText, `{"type":"resync","oldest_seq":1,"seq":6,"from":"u"}`, cursor{5, true}},
+		{ws.OpText, `{"type":null,"seq":6,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{ws.OpText, `{"seq":6,"entity":"T","row_id":"1","kind":"delete","from":null}`, cursor{5, true}},
+		{ws.OpText, `{"seq":5,"seq":6,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{ws.OpText, `{"SEQ":6,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{ws.OpText, `{"seq":6,"Entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{ws.OpText, `{"seq":6,"entity":"T","row_id":"1","kind":"connect"}`, cursor{5, true}},
+		{ws.OpText, `{"seq":null,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{ws.OpText, `{"seq":6.0,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{ws.OpText, `{"seq":18446744073709551616,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{ws.OpText, `{"seq":6,"entity":"T","row_id":"1","kind":"delete"}{}`, cursor{5, true}},
+		{ws.OpText, `{"type":"resync","seq":0}`, cursor{5, true}},
 		{ws.OpText, `{"type":"resync","oldest_seq":1,"seq":0}`, cursor{0, true}},
 	} {
 		if c.see(step.op, []byte(step.message)); c != step.want {
