@@ -33,18 +33,17 @@ const (
 	descriptorsShared  = 4
 )
 
-// OwnDescriptors is how many of the process's descriptors so many loops take for themselves, besides
-// Options.Reserve: with what is kept for connections that are told that there is no room for them.
-func OwnDescriptors(loops, descriptors int) int {
-	own := descriptorsPerLoop*loops + descriptorsShared + movesAtOnce(loops, descriptors)
-	return own + lobbySize(max(descriptors-own, 0), max(descriptors-own, 0))
-}
-
 func capacityFor(o *Options) (Capacity, error) {
 	limit, err := DescriptorLimit()
 	if err != nil {
 		return Capacity{}, err
 	}
+	return o.Capacity(limit)
+}
+
+// Capacity is how many connections there can be with so many descriptors. Loops and Reserve have
+// to be set.
+func (o *Options) Capacity(limit int) (Capacity, error) {
 	moves := movesAtOnce(o.Loops, limit)
 	own := o.Reserve + descriptorsPerLoop*o.Loops + descriptorsShared + moves
 	room := limit - own

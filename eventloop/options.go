@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/busbar-ws/busbar/internal/memory"
 	"github.com/busbar-ws/busbar/rates"
 	"github.com/busbar-ws/busbar/subs"
 )
@@ -66,13 +67,13 @@ type Options struct {
 	Payer func(c *Client) (user string, metered bool)
 
 	QueueMessages int // frames in a loop's mailbox; default 1024
-	QueueBytes    int // bytes in a loop's mailbox; default 64 MiB
+	QueueBytes    int // bytes in a loop's mailbox; default 64 MiB, or an eighth of the memory where that is less
 
 	Slow     SlowPolicy
 	LagTime  time.Duration // without taking anything that waits; default 5 s
 	LagBytes int           // that wait behind the message in progress; default 1 MiB
 	// AskedBytes bounds what a client has asked for and hasn't taken: snapshots of rows.
-	// They don't count as lagging. Default 32 MiB.
+	// They don't count as lagging. Default 32 MiB, or an eighth of the memory where that is less.
 	AskedBytes int
 
 	// BufferBytes bounds all that is buffered for clients and from them, together: messages
@@ -80,8 +81,8 @@ type Options struct {
 	// about, messages from clients that haven't come whole, and requests to be upgraded. From
 	// seven eighths on the clients that take most of it are let go; when that isn't enough
 	// newcomers are refused; at the bound messages are dropped. Go's garbage comes on top.
-	// Default: a quarter of the host's memory (a container's limit isn't looked at), and at
-	// least twice what QueueBytes and LagBytes are; negative: no bound.
+	// Default: a quarter of the memory, which is the host's, or the control group's limit where that
+	// is less. At least twice what QueueBytes and LagBytes are; negative: no bound.
 	BufferBytes int
 
 	HandshakeTimeout time.Duration // default 10 s
@@ -127,11 +128,11 @@ func (o *Options) defaults() {
 	}
 	orDefault(&o.CompressionThreshold, DefaultCompressionThreshold)
 	orDefault(&o.QueueMessages, 1024)
-	orDefault(&o.QueueBytes, 64<<20)
+	orDefault(&o.QueueBytes, memory.Defaults().Queue)
 	orDefault(&o.LagTime, 5*time.Second)
 	orDefault(&o.LagBytes, 1<<20)
-	orDefault(&o.AskedBytes, 32<<20)
-	orDefault(&o.BufferBytes, max(hostMemory()/4, o.LeastBufferBytes()))
+	orDefault(&o.AskedBytes, 2*memory.Defaults().Message)
+	orDefault(&o.BufferBytes, memory.Defaults().Buffers)
 	orDefault(&o.HandshakeTimeout, 10*time.Second)
 	orDefault(&o.PingInterval, 25*time.Second)
 	orDefault(&o.PongTimeout, 10*time.Second)

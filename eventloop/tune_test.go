@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"testing"
+
+	"github.com/busbar-ws/busbar/internal/memory"
 )
 
 func TestRaiseProcs(t *testing.T) {
@@ -25,6 +27,7 @@ func TestRaiseProcs(t *testing.T) {
 func TestSaveMemory(t *testing.T) {
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(-1))
 	t.Setenv("GOGC", "100")
 	SaveMemory()
 	if got := debug.SetGCPercent(100); got != 100 {
@@ -34,5 +37,8 @@ func TestSaveMemory(t *testing.T) {
 	SaveMemory()
 	if got := debug.SetGCPercent(100); got != gcPercent {
 		t.Errorf("GOGC is %d", got)
+	}
+	if got := debug.SetMemoryLimit(-1); got != memory.Defaults().Heap {
+		t.Errorf("the memory limit is %d, want %d", got, memory.Defaults().Heap)
 	}
 }

@@ -3,13 +3,12 @@ package hub
 import (
 	"context"
 	"sync"
+
+	"github.com/busbar-ws/busbar/internal/memory"
 )
 
-// What NewMemoryLog takes zero for.
-const (
-	DefaultLogEvents = 10_000
-	DefaultLogBytes  = 64 << 20
-)
+// DefaultLogEvents is what NewMemoryLog takes zero for.
+const DefaultLogEvents = 10_000
 
 // entryOverhead is what an entry takes besides its strings: its place in the ring, and
 // the allocator's rounding.
@@ -39,13 +38,13 @@ var _ ChangeLog = (*MemoryLog)(nil)
 
 // NewMemoryLog makes an empty log that keeps at most so many events and bytes (of
 // encoded events, audiences and what keeping them costs). The oldest go first. Zero or
-// less means DefaultLogEvents, DefaultLogBytes.
+// less means DefaultLogEvents, and 64 MiB or a 16th of the memory where that is less.
 func NewMemoryLog(maxEvents, maxBytes int) *MemoryLog {
 	if maxEvents <= 0 {
 		maxEvents = DefaultLogEvents
 	}
 	if maxBytes <= 0 {
-		maxBytes = DefaultLogBytes
+		maxBytes = memory.Defaults().Log
 	}
 	return &MemoryLog{maxEvents: maxEvents, maxBytes: maxBytes}
 }

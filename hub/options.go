@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/memory"
 )
 
 // SnapshotFetcher decides whether id may read a row and supplies the row's current
@@ -54,7 +55,8 @@ type Options struct {
 	Snapshots       SnapshotFetcher
 	SnapshotTimeout time.Duration // of one fetch; default 5 s
 	MaxRows         int           // stored snapshots when Snapshots is nil; default 100,000
-	// MaxRowBytes bounds stored snapshots; default 256 MiB. With compression up to as much
+	// MaxRowBytes bounds stored snapshots; default 256 MiB, or an eighth of the memory where that is
+	// less: the host's, or the control group's limit. With compression up to as much
 	// again is taken by the compressed form of those that clients have asked for, and the
 	// same holds for MaxEventBytes.
 	MaxRowBytes int64
@@ -62,9 +64,9 @@ type Options struct {
 	// Log retains change events. Nil: in memory, MaxEvents and MaxEventBytes.
 	Log           ChangeLog
 	MaxEvents     int // default 10,000
-	MaxEventBytes int // default 64 MiB
+	MaxEventBytes int // default 64 MiB, or a 16th of the memory where that is less
 
-	MaxMessageOut    int // bytes of a publisher's message; default 16 MiB
+	MaxMessageOut    int // bytes of a publisher's message; default 16 MiB, or a 16th of the memory
 	MaxSubscriptions int // of one connection; default DefaultSubscriptions
 	Routing          Routing
 
@@ -95,10 +97,10 @@ func (o *Options) defaults() {
 	setDefault(&o.AuthTimeout, 5*time.Second)
 	setDefault(&o.SnapshotTimeout, 5*time.Second)
 	setDefault(&o.MaxRows, 100_000)
-	setDefault(&o.MaxRowBytes, 256<<20)
-	setDefault(&o.MaxEvents, 10_000)
-	setDefault(&o.MaxEventBytes, 64<<20)
-	setDefault(&o.MaxMessageOut, 16<<20)
+	setDefault(&o.MaxRowBytes, int64(memory.Defaults().Rows))
+	setDefault(&o.MaxEvents, DefaultLogEvents)
+	setDefault(&o.MaxEventBytes, memory.Defaults().Log)
+	setDefault(&o.MaxMessageOut, memory.Defaults().Message)
 	setDefault(&o.MaxSubscriptions, DefaultSubscriptions)
 	setDefault(&o.RelayRate, 20)
 	setDefault(&o.RelayBurst, 40)
@@ -110,7 +112,7 @@ func (o *Options) defaults() {
 	}
 	setDefault(&o.Loops.Log, o.Logger)
 	setDefault(&o.Loops.AskedBytes, 2*o.MaxMessageOut)
-	setDefault(&o.Loops.QueueBytes, max(64<<20, 2*o.MaxMessageOut))
+	setDefault(&o.Loops.QueueBytes, max(memory.Defaults().Queue, 2*o.MaxMessageOut))
 	o.Loops.Rates, o.Loops.Payer = o.limits(), payer
 }
 

@@ -1,6 +1,10 @@
 package main
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/busbar-ws/busbar/internal/memory"
+)
 
 // parseConfig reads the daemon's flags from args, which don't hold the program's
 // name, and from the environment. It returns flag.ErrHelp when help was asked for; any
@@ -8,25 +12,31 @@ import "strconv"
 // exits with 2. With Config.Version set nothing else was read or checked.
 func parseConfig(args []string, getenv func(string) string) (Config, error) {
 	var cfg Config
-	t := newServeFlags(&cfg)
+	err := cfg.parse(newServeFlags(&cfg), args, getenv)
+	return cfg, err
+}
+
+// parse is parseConfig for a table that may have other flags too.
+func (cfg *Config) parse(t *flagTable, args []string, getenv func(string) string) error {
 	// The environment isn't read before it is known that it counts: -version has to
 	// work in a container whose variables are wrong.
 	if _, err := t.parse(args, func(string) string { return "" }); err != nil || cfg.Version {
-		return cfg, err
+		return err
 	}
 	if err := t.parseEnvironment(getenv); err != nil {
-		return cfg, err
+		return err
 	}
 	if err := applyPylonMaxFrame(t, getenv("PYLON_WS_MAX_FRAME")); err != nil {
-		return cfg, err
+		return err
 	}
+	cfg.sources = t.given()
+	cfg.fitMemory(memory.Defaults())
 	if t.setting("max-message-in").given == "" && !cfg.Echo {
 		// Nobody has asked for more to come in than may go out.
 		cfg.MaxMessageIn = min(cfg.MaxMessageIn, cfg.MaxMessageOut)
 	}
 	cfg.AdminToken = getenv("BUSBAR_ADMIN_TOKEN")
-	cfg.sources = t.given()
-	return cfg, cfg.validate()
+	return cfg.validate()
 }
 
 // applyPylonMaxFrame lets text, a number of bytes, be the default of -max-message-out,

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"github.com/busbar-ws/busbar/internal/memory"
 )
 
 // environment is a getenv over a fixed set of variables.
@@ -34,7 +36,7 @@ func TestDefaults(t *testing.T) {
 		HandshakeTimeout: 10 * time.Second, PingInterval: 25 * time.Second, PongTimeout: 10 * time.Second,
 		Reject:       "close",
 		MaxMessageIn: 65536, MaxMessageOut: 16 << 20, Compression: "off", CompressionThreshold: 256, QueueMessages: 1024, QueueBytes: 64 << 20,
-		Slow: "disconnect", LagTime: 5 * time.Second, LagBytes: 1 << 20,
+		Slow: "disconnect", LagTime: 5 * time.Second, LagBytes: 1 << 20, BufferMemory: memory.Defaults().Buffers,
 		Routing: "all", MaxSubscriptions: 10000,
 		MessageRate: 200, MessageBurst: 20_000, ByteRate: 2 << 20, ByteBurst: 8 << 20, RelayRate: 20, RelayBurst: 40,
 		SubscribeRate: 100, UserAllowance: 8, AddressAllowance: 32,

@@ -2,49 +2,58 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 )
 
 const doctorUsage = `Looks at this host and says what limits a busbar on it, and what would change that.
 
-Usage: busbar doctor [flags]
+Usage: busbar doctor [-connections N] [the server's flags]
 
-Give it the server's -data, -listen, -api and -trusted-proxies. It changes nothing. It exits with 1
-if there is something that keeps a server from starting here (FAIL), and with 0 otherwise: what is
-marked WARN costs connections, speed, or safety.
+Give it what the server is given: it takes all flags of "busbar serve", and their variables. It
+changes nothing. It exits with 1 if there is something that keeps a server from starting here
+(FAIL), and with 0 otherwise: what is marked WARN costs connections, speed, or safety.
 `
-
-// doctorConfig is what the host is judged against.
-type doctorConfig struct {
-	connections       int
-	data, listen, api string
-	proxies           []netip.Prefix
-}
 
 // doctor is the command of that name.
 func doctor(args []string, s streams) error {
-	var cfg doctorConfig
-	t := newFlagTable("busbar doctor", doctorUsage)
-	t.Group("Flags")
-	t.Int(&cfg.connections, "connections", 100_000, 1, maxConnections, "connections that this host is meant to hold")
-	t.DataDir(&cfg.data)
-	t.shared(t.Address(&cfg.listen, "listen", ":4322", "address of the WebSocket listener"))
-	t.API(&cfg.api)
-	t.shared(t.TrustedProxies(&cfg.proxies))
-	if _, err := t.parseOrHelp(args, s); err != nil {
+	var cfg Config
+	connections := 0
+	declareConnections := func(t *flagTable) {
+		t.Group("Flags")
+		t.Int(&connections, "connections", 0, 0, maxConnections,
+			"connections that this host is meant to hold; 0 = as many as it can, and no warnings for their number")
+	}
+	t := newServeFlags(&cfg)
+	t.command = "busbar doctor"
+	declareConnections(t)
+	err := cfg.parse(t, args, s.getenv)
+	if errors.Is(err, flag.ErrHelp) {
+		help := newFlagTable("busbar doctor", doctorUsage)
+		declareConnections(help)
+		return errors.Join(err, help.WriteHelp(s.out))
+	}
+	if err != nil {
 		return err
 	}
 	h := readHost(os.DirFS("/"))
-	findings := examine(h, cfg.connections)
-	findings = append(findings, examineDataDir(cfg.data, h.locks), examinePort("-listen", cfg.listen, cfg.data, h.locks),
-		examinePort("-api", cfg.api, cfg.data, h.locks))
-	if len(cfg.proxies) > 0 {
-		findings = append(findings, examineProxies(cfg.proxies, cfg.listen, cfg.connections))
+	e := estimate(h, &cfg)
+	n := int64(connections)
+	if n == 0 {
+		n = e.connections()
 	}
-	if err := writeFindings(s.out, findings, estimate(h), cfg.connections); err != nil {
+	findings := examine(h, &cfg, n)
+	findings = append(findings, examineDataDir(cfg.Data, h.locks), examinePort("-listen", cfg.Listen, cfg.Data, h.locks),
+		examinePort("-api", cfg.API, cfg.Data, h.locks))
+	if len(cfg.TrustedProxies) > 0 {
+		findings = append(findings, examineProxies(cfg.TrustedProxies, cfg.Listen, n))
+	}
+	if connections == 0 {
+		withoutNumber(findings)
+	}
+	if err := writeFindings(s.out, findings, e.sentence(int64(connections))); err != nil {
 		return err
 	}
 	if failed := count(findings, fail); failed > 0 {
@@ -69,10 +78,21 @@ type finding struct {
 	what    string
 	meaning string
 	fix     []string // none for what is fine
+	// byNumber is set where it is the number of connections that makes it a warning.
+	byNumber bool
+}
+
+// withoutNumber takes back the warnings for a number of connections, when nobody has named one.
+func withoutNumber(findings []finding) {
+	for i := range findings {
+		if f := &findings[i]; f.byNumber && f.verdict == warn {
+			f.verdict, f.fix = fine, nil
+		}
+	}
 }
 
 // writeFindings prints the findings and what they come to.
-func writeFindings(w io.Writer, findings []finding, e estimated, asked int) error {
+func writeFindings(w io.Writer, findings []finding, conclusion string) error {
 	var errs []error
 	line := func(format string, args ...any) {
 		_, err := fmt.Fprintf(w, format+"\n", args...)
@@ -94,7 +114,7 @@ func writeFindings(w io.Writer, findings []finding, e estimated, asked int) erro
 		line("sysctl -w lasts until the next boot: put the settings into /etc/sysctl.d/90-busbar.conf too.")
 	}
 	line("%s, %s.", plural(count(findings, warn), "warning", "warnings"), plural(count(findings, fail), "failure", "failures"))
-	for _, text := range wrap(e.sentence(asked), helpWidth) {
+	for _, text := range wrap(conclusion, helpWidth) {
 		line("%s", text)
 	}
 	return errors.Join(errs...)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"sort"
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/subs"
@@ -15,33 +16,30 @@ const (
 	socketBytes = 4 * kib
 )
 
-// queueBytes is what Busbar's buffers may hold by default when everything is full: the
-// change log and the stored rows; and per loop what waits for it.
-const (
-	queueBytes     = 64*mib + 256*mib
-	loopQueueBytes = 64 * mib
-)
-
-// neededFiles is how many descriptors a server with so many connections needs.
-func (h host) neededFiles(connections int64) int64 {
-	need := connections
-	for range 64 { // what is reserved grows by at most a quarter of what is added
-		more := connections + h.reservedFiles(need)
-		if more == need {
-			break
-		}
-		need = more
+// capacity is what a server with these flags says at its start when it may have so many
+// descriptors on so many cores.
+func (cfg *Config) capacity(cores, descriptors int64) (eventloop.Capacity, error) {
+	const most = 1 << 30
+	limit := int(min(descriptors, most))
+	o := cfg.loopOptions()
+	o.Reserve = cfg.reserve(0, limit)
+	if o.Loops == 0 {
+		o.Loops = int(max(cores, 1))
 	}
-	return need
+	o.Loops = min(o.Loops, subs.MaxLoops)
+	return o.Capacity(limit)
 }
 
-// reservedFiles is about what a server keeps for itself of so many descriptors; callbacks
-// (-rows-url and the like) are counted in.
-func (h host) reservedFiles(descriptors int64) int64 {
-	const files = 40
-	n := int(min(descriptors, maxConnections))
-	loops := int(min(max(h.cores, 1), subs.MaxLoops))
-	return int64(files + apiConnections(n) + min(n/16, 128) + eventloop.OwnDescriptors(loops, n))
+// neededFiles is how many descriptors a server needs for so many connections.
+func (h host) neededFiles(cfg *Config, connections int64) int64 {
+	unlimited := *cfg
+	unlimited.MaxConnections = 0
+	room := func(more int) bool {
+		c, err := unlimited.capacity(h.cores, connections+int64(more))
+		return err == nil && int64(c.Connections) >= connections
+	}
+	// What is reserved is a part of all, and never more than some thousands.
+	return connections + int64(sort.Search(int(connections)+10_000, room))
 }
 
 // connectionBytes is what a connection costs with data under way in both directions:
@@ -58,38 +56,59 @@ func bufferBytes(setting [3]int64) int64 {
 	return setting[0]
 }
 
-// estimated is how many connections a host could hold, and why not more.
-type estimated struct {
-	files, memory int64 // connections that each allows; -1 when unknown
-	loops         int64
-	each, usable  int64 // bytes
+// kept is what buffers, rows and change log may take, in bytes, with the compressed forms of the
+// latter two.
+func (cfg *Config) kept() int64 {
+	stored := int64(cfg.RowsBytes) + int64(cfg.LogBytes)
+	if cfg.Compression != compressionOff {
+		stored *= 2
+	}
+	return int64(cfg.BufferMemory) + stored
 }
 
-func estimate(h host) estimated {
-	e := estimated{files: -1, memory: -1, loops: max(h.cores, 1), each: h.connectionBytes(), usable: h.usable()}
+// estimated is how many connections a server can have on a host, and why not more.
+type estimated struct {
+	capacity eventloop.Capacity // as far as descriptors and flags go; none when those are unknown
+	memory   int64              // connections that there is memory for; -1 when unknown
+}
+
+func estimate(h host, cfg *Config) estimated {
+	e := estimated{memory: -1}
 	if h.hardFiles >= 0 {
-		e.files = max(h.hardFiles-h.reservedFiles(h.hardFiles), 0)
+		e.capacity, _ = cfg.capacity(h.cores, h.hardFiles) // that there are too few is said of RLIMIT_NOFILE
 	}
-	if e.usable >= 0 {
+	if usable := h.usable(); usable >= 0 {
 		// A quarter is left to the rest of the host.
-		e.memory = max(e.usable/4*3-queueBytes-loopQueueBytes*e.loops, 0) / e.each
+		e.memory = max(usable/4*3-cfg.kept(), 0) / h.connectionBytes()
 	}
 	return e
 }
 
-// sentence is what it comes to.
-func (e estimated) sentence(asked int) string {
-	n, limit := e.memory, "memory"
-	if n < 0 || e.files >= 0 && e.files < n {
-		n, limit = e.files, "descriptors (RLIMIT_NOFILE)"
+// connections is how many there can be; 0 when that is unknown.
+func (e estimated) connections() int64 {
+	n := int64(e.capacity.Connections)
+	if e.memory >= 0 && (n == 0 || e.memory < n) {
+		n = e.memory
 	}
-	if n < 0 {
+	return n
+}
+
+// sentence is what it comes to. asked is 0 when no number was named.
+func (e estimated) sentence(asked int64) string {
+	text := ""
+	if e.capacity.Connections > 0 {
+		text = fmt.Sprintf("A server here takes up to %d connections: limited by %s. ", e.capacity.Connections, e.capacity.LimitedBy)
+	}
+	if e.memory >= 0 {
+		text += fmt.Sprintf("There is memory for about %d. ", e.memory)
+	}
+	switch n := e.connections(); {
+	case text == "":
 		return "How many connections fit can't be told: /proc shows neither memory nor limits."
+	case asked > n:
+		text += fmt.Sprintf("That is less than %d (-connections).", asked)
+	case asked > 0:
+		text += fmt.Sprintf("That is enough for %d (-connections).", asked)
 	}
-	n = min(n, maxConnections)
-	enough := "enough for"
-	if n < int64(asked) {
-		enough = "less than"
-	}
-	return fmt.Sprintf("A busbar on this host can hold about %d connections, limited by %s: %s %d (-connections).", n, limit, enough, asked)
+	return text
 }

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// examine judges a host by the connections that it is meant to hold.
-func examine(h host, connections int) []finding {
-	n := int64(connections)
+// examine judges a host by n connections to a server with these flags.
+func examine(h host, cfg *Config, n int64) []finding {
+	need := h.neededFiles(cfg, n)
 	findings := []finding{
-		h.examineKernel(), h.examineCores(), h.examineFiles(n), h.examineNrOpen(n), h.examineFileMax(n),
-		h.examineMemory(n), h.examineCgroup(),
+		h.examineKernel(), h.examineCores(cfg), h.examineFiles(n, need), h.examineNrOpen(need), h.examineFileMax(n),
+		h.examineMemory(cfg, n), h.examineCgroup(),
 		h.examineTCPMem(n), h.examineRmem(), h.examineWmem(n),
 		h.examineBacklog("net.core.somaxconn", h.somaxconn, n), h.examineBacklog("net.ipv4.tcp_max_syn_backlog", h.synBacklog, n),
 		h.examinePorts(n),
@@ -54,26 +54,24 @@ func (h host) examineKernel() finding {
 	return f
 }
 
-func (h host) examineCores() finding {
+func (h host) examineCores(cfg *Config) finding {
 	return finding{
 		verdict: fine, what: plural(int(h.cores), "core", "cores"),
 		meaning: fmt.Sprintf("There is an event loop per core (-loops), and each may have %s of messages waiting (-queue-bytes).",
-			formatSize(loopQueueBytes)),
+			formatSize(cfg.QueueBytes)),
 	}
 }
 
-func (h host) examineFiles(n int64) finding {
+func (h host) examineFiles(n, need int64) finding {
 	if h.hardFiles < 0 {
 		return unknown("RLIMIT_NOFILE", "/proc/self/limits")
 	}
 	f := finding{
 		verdict: fine, what: fmt.Sprintf("RLIMIT_NOFILE soft %s, hard %s", unlimited(h.softFiles), unlimited(h.hardFiles)),
-		meaning: fmt.Sprintf("A connection takes one descriptor, and a server keeps about %d for itself. It raises the soft "+
-			"limit to the hard one.", h.reservedFiles(h.hardFiles)),
+		meaning: "A connection takes one descriptor, and a server keeps some for itself. It raises the soft limit to the hard one.",
 	}
-	need := h.neededFiles(n)
 	if h.hardFiles < need {
-		f.verdict = warn
+		f.verdict, f.byNumber = warn, true
 		if h.hardFiles < fewestFiles {
 			f.verdict = fail
 		}
@@ -96,8 +94,7 @@ func unlimited(n int64) string {
 	return fmt.Sprint(n)
 }
 
-func (h host) examineNrOpen(n int64) finding {
-	need := h.neededFiles(n)
+func (h host) examineNrOpen(need int64) finding {
 	return h.atLeast("fs.nr_open", h.nrOpen, need, "The most that RLIMIT_NOFILE can be raised to.")
 }
 
@@ -113,8 +110,8 @@ func (h host) atLeast(name string, value, need int64, meaning string) finding {
 	}
 	f := finding{verdict: fine, what: fmt.Sprintf("%s = %d", name, value), meaning: meaning}
 	if value < need {
-		f.verdict = warn
-		f.meaning += fmt.Sprintf(" It should be %d or more.", need)
+		f.verdict, f.byNumber = warn, true
+		f.meaning += fmt.Sprintf(" %d or more would do.", need)
 		f.fix = sysctlFix(name, fmt.Sprint(need))
 	}
 	return f
@@ -148,7 +145,7 @@ func (h host) examinePorts(n int64) finding {
 			"address to one other address and port.", count),
 	}
 	if n > count && count < most-1024 {
-		f.verdict, f.fix = warn, sysctlFix(name, "1024 65535")
+		f.verdict, f.byNumber, f.fix = warn, true, sysctlFix(name, "1024 65535")
 	}
 	if n > most {
 		f.meaning += fmt.Sprintf(" %d take %d local addresses there, or as many listening ports.", n, (n+most-1)/most)

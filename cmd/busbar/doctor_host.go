@@ -7,6 +7,8 @@ import (
 	"path"
 	"runtime"
 	"strings"
+
+	"github.com/busbar-ws/busbar/internal/memory"
 )
 
 // host is what /proc and /sys say about limits. It is read-only once it was read.
@@ -20,8 +22,7 @@ type host struct {
 	tcpMem               [3]int64 // pages: low, pressure, high
 	tcpRmem, tcpWmem     [3]int64 // bytes: min, default, max
 	conntrack            int64    // the table's size; -1 also when it isn't loaded
-	memory, available    int64    // bytes
-	cgroupMemory         int64    // bytes; -1 = no limit
+	memory               memory.Host
 	cores                int64
 	kernel               string
 	locks                []byte // /proc/locks
@@ -47,8 +48,7 @@ func readHost(root fs.FS) host {
 	parseNumbers(sysctl("net/ipv4/tcp_mem"), h.tcpMem[:])
 	parseNumbers(sysctl("net/ipv4/tcp_rmem"), h.tcpRmem[:])
 	parseNumbers(sysctl("net/ipv4/tcp_wmem"), h.tcpWmem[:])
-	h.memory, h.available = parseMeminfo(readSmall(root, "proc/meminfo"))
-	h.cgroupMemory = readCgroupMemory(root)
+	h.memory = memory.ReadHost(root)
 	return h
 }
 
@@ -64,24 +64,10 @@ func readSmall(root fs.FS, name string) []byte {
 	return b
 }
 
-// readCgroupMemory is the lowest memory limit of the process's control group and those
-// above it, or -1.
-func readCgroupMemory(root fs.FS) int64 {
-	lowest := int64(-1)
-	for _, name := range cgroupMemoryFiles(readSmall(root, "proc/self/cgroup")) {
-		if limit := parseCgroupLimit(readSmall(root, name)); limit >= 0 && (lowest < 0 || limit < lowest) {
-			lowest = limit
-		}
-	}
-	return lowest
-}
-
 // usable is the memory that a busbar could get now, in bytes; -1 when unknown.
 func (h host) usable() int64 {
-	switch {
-	case h.cgroupMemory >= 0 && (h.available < 0 || h.cgroupMemory < h.available):
-		return h.cgroupMemory
-	default:
-		return h.available
+	if group := h.memory.Group; group >= 0 && (h.memory.Available < 0 || group < h.memory.Available) {
+		return group
 	}
+	return h.memory.Available
 }

@@ -5,41 +5,34 @@ import "fmt"
 func mebibytes(bytes int64) string { return fmt.Sprintf("%d MiB", bytes/mib) }
 
 // examineMemory explains how the estimate of connections comes about.
-func (h host) examineMemory(n int64) finding {
-	e := estimate(h)
+func (h host) examineMemory(cfg *Config, n int64) finding {
+	e, each, kept := estimate(h, cfg), h.connectionBytes(), cfg.kept()
 	if e.memory < 0 {
 		return unknown("memory", "/proc/meminfo")
 	}
-	what := fmt.Sprintf("memory: %s, %s of it available", mebibytes(h.memory), mebibytes(h.available))
+	what := fmt.Sprintf("memory: %s, %s of it available", mebibytes(h.memory.Total), mebibytes(h.memory.Available))
 	f := finding{verdict: fine, what: what, meaning: fmt.Sprintf(
-		"A busbar buffers at most %s for clients and from them by default (-buffer-memory). Room for %d connections, cautiously: of three quarters of the %s that can be used now, Busbar's buffers may take %s when everything is full "+
-			"(-queue-bytes for each of %d loops, -log-bytes, -rows-bytes at their defaults); a connection takes %d bytes: %d of "+
-			"Busbar's, %d of the kernel's, and %d for data under way.",
-		mebibytes(int64(defaultBuffers(h))), e.memory, mebibytes(e.usable), mebibytes(queueBytes+loopQueueBytes*e.loops), e.loops,
-		e.each, busbarBytes, socketBytes, e.each-busbarBytes-socketBytes)}
+		"Room for %d connections, cautiously: of three quarters of the %s that can be used now, a busbar may take %s when "+
+			"all is full (-buffer-memory %s, -rows-bytes %s, -log-bytes %s, the latter two twice with -compression); a connection "+
+			"takes %d bytes: %d of Busbar's, %d of the kernel's, and %d for data under way.",
+		e.memory, mebibytes(h.usable()), mebibytes(kept), mebibytes(int64(cfg.BufferMemory)), formatSize(cfg.RowsBytes),
+		formatSize(cfg.LogBytes), each, busbarBytes, socketBytes, each-busbarBytes-socketBytes)}
 	if e.memory < n {
-		f.verdict = warn
-		f.meaning += fmt.Sprintf(" %d would need %s. Take a larger host, or smaller buffers:", n,
-			mebibytes((n*e.each+queueBytes+loopQueueBytes*e.loops)/3*4))
-		f.fix = []string{"busbar -queue-bytes 32MiB -log-bytes 16MiB -rows-bytes 32MiB"}
+		f.verdict, f.byNumber = warn, true
+		f.meaning += fmt.Sprintf(" %d would need %s. Take a larger host, or smaller buffers:", n, mebibytes((n*each+kept)/3*4))
+		f.fix = []string{"busbar -buffer-memory 128MiB -rows-bytes 32MiB -log-bytes 16MiB"}
 	}
 	return f
 }
 
 func (h host) examineCgroup() finding {
-	if h.cgroupMemory < 0 {
+	if h.memory.Group < 0 {
 		return finding{verdict: fine, what: "cgroup memory limit: none", meaning: "The host's memory alone is the limit."}
 	}
-	f := finding{
-		verdict: fine, what: "cgroup memory limit: " + mebibytes(h.cgroupMemory),
-		meaning: "The kernel ends the server when it and its sockets' buffers need more. It is counted above.",
+	return finding{
+		verdict: fine, what: "cgroup memory limit: " + mebibytes(h.memory.Group),
+		meaning: "The kernel ends the server when it and its sockets' buffers need more. What a server keeps by default is a part of it.",
 	}
-	if need := int64(queueBytes) + loopQueueBytes*max(h.cores, 1); h.cgroupMemory < need {
-		f.verdict = warn
-		f.meaning += fmt.Sprintf(" Busbar's buffers alone may take %s.", mebibytes(need))
-		f.fix = []string{fmt.Sprintf("systemctl set-property busbar.service MemoryMax=%dM", 2*need/mib)}
-	}
-	return f
 }
 
 // examineTCPMem judges by one page each way for every connection, which is the least
@@ -56,7 +49,7 @@ func (h host) examineTCPMem(n int64) finding {
 			"way at least one each way: from %d such connections on the kernel keeps buffers small.", h.page, pressure/2),
 	}
 	if need := 2 * n; pressure < need {
-		f.verdict = warn
+		f.verdict, f.byNumber = warn, true
 		f.meaning += fmt.Sprintf(" %d would pass that.", n)
 		f.fix = sysctlFix(name, fmt.Sprintf("%d %d %d", need*3/4, need, need*3/2))
 	}
@@ -90,8 +83,8 @@ func (h host) examineWmem(n int64) finding {
 			"hundred of %d could hold %s.", n, mebibytes(slow*min(most, 1<<40))),
 	}
 	if usable := h.usable(); usable >= 0 && slow*min(most, 1<<40) > usable/4 {
-		f.verdict = warn
-		f.meaning += " That is over a quarter of the memory. Let the server bound it, or the kernel:"
+		f.verdict, f.byNumber = warn, true
+		f.meaning += " That is over a quarter of the memory; the server bounds it with -send-buffer, or the kernel does."
 		f.fix = append([]string{"busbar -send-buffer 256KiB"},
 			sysctlFix(name, fmt.Sprintf("%d %d 262144", h.tcpWmem[0], h.tcpWmem[1]))...)
 	}

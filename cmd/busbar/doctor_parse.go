@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"math"
-	"path"
 	"strconv"
 	"strings"
 )
@@ -47,78 +45,6 @@ func parseLimits(text []byte) (soft, hard int64) {
 		}
 	}
 	return -1, -1
-}
-
-// parseMeminfo reads /proc/meminfo, in bytes; -1 for what isn't there.
-func parseMeminfo(text []byte) (total, available int64) {
-	total, available = -1, -1
-	for line := range bytes.Lines(text) {
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		kib := first(bytes.TrimSuffix(bytes.TrimSpace(value), []byte(" kB")))
-		if kib < 0 || kib > math.MaxInt64/1024 {
-			continue
-		}
-		switch string(name) {
-		case "MemTotal":
-			total = kib * 1024
-		case "MemAvailable":
-			available = kib * 1024
-		}
-	}
-	return total, available
-}
-
-// cgroupMemoryFiles are the files, from the root directory, that may hold a memory limit
-// for the control groups in /proc/self/cgroup (cgroups(7)) and for those above them. In
-// a container the path is often the host's, so that only the top exists.
-func cgroupMemoryFiles(text []byte) []string {
-	var files []string
-	scanner := bufio.NewScanner(bytes.NewReader(text))
-	for scanner.Scan() {
-		// hierarchy:controllers:path; version 2 is "0::/path"
-		parts := strings.SplitN(scanner.Text(), ":", 3)
-		if len(parts) != 3 {
-			continue
-		}
-		mount, file := "", ""
-		switch {
-		case parts[0] == "0" && parts[1] == "":
-			mount, file = "sys/fs/cgroup", "memory.max"
-		case containsWord(parts[1], "memory"):
-			mount, file = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
-		default:
-			continue
-		}
-		for dir := path.Clean("/" + parts[2]); ; dir = path.Dir(dir) {
-			files = append(files, path.Join(mount, dir, file))
-			if dir == "/" {
-				break
-			}
-		}
-	}
-	return files
-}
-
-func containsWord(list, word string) bool {
-	for part := range strings.SplitSeq(list, ",") {
-		if part == word {
-			return true
-		}
-	}
-	return false
-}
-
-// noCgroupLimit is where version 1 writes "no limit": the largest int64 that is a whole
-// number of pages, whatever their size.
-const noCgroupLimit = math.MaxInt64 &^ (1<<20 - 1)
-
-// parseCgroupLimit reads a memory limit in bytes; -1 for none.
-func parseCgroupLimit(text []byte) int64 {
-	n := first(text) // "max" isn't a number
-	if n >= noCgroupLimit {
-		return -1
-	}
-	return n
 }
 
 // lockHeld looks in /proc/locks for a flock(2) on the file with that inode.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"math"
-	"strings"
 	"testing"
 )
 
@@ -31,47 +30,6 @@ func TestParseLimits(t *testing.T) {
 	} {
 		if soft, hard := parseLimits([]byte(text)); [2]int64{soft, hard} != want {
 			t.Errorf("%q: %d %d, want %v", text, soft, hard, want)
-		}
-	}
-}
-
-func TestParseMeminfo(t *testing.T) {
-	for text, want := range map[string][2]int64{
-		"MemTotal:  2048 kB\nMemFree: 5 kB\nMemAvailable: 1024 kB\n": {2 * mib, mib},
-		"MemTotal:  2048 kB\n": {2 * mib, -1}, // Linux before 3.14
-		"MemTotal: much\n":     {-1, -1},
-		"":                     {-1, -1},
-	} {
-		if total, available := parseMeminfo([]byte(text)); [2]int64{total, available} != want {
-			t.Errorf("%q: %d %d, want %v", text, total, available, want)
-		}
-	}
-}
-
-func TestCgroupMemoryFiles(t *testing.T) {
-	for text, want := range map[string]string{
-		"0::/\n": "sys/fs/cgroup/memory.max",
-		"0::/a.slice/b.service\n": "sys/fs/cgroup/a.slice/b.service/memory.max sys/fs/cgroup/a.slice/memory.max " +
-			"sys/fs/cgroup/memory.max",
-		"9:name=systemd:/x\n4:memory:/docker/1\n1:cpu,cpuacct:/\n": "sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes " +
-			"sys/fs/cgroup/memory/docker/memory.limit_in_bytes sys/fs/cgroup/memory/memory.limit_in_bytes",
-		"3:hugetlb,memory:/\n":   "sys/fs/cgroup/memory/memory.limit_in_bytes",
-		"0::/../../elsewhere\n":  "sys/fs/cgroup/elsewhere/memory.max sys/fs/cgroup/memory.max",
-		"4:memory_recursive:/\n": "",
-		"garbage\n":              "",
-	} {
-		if got := strings.Join(cgroupMemoryFiles([]byte(text)), " "); got != want {
-			t.Errorf("%q:\n got %s\nwant %s", text, got, want)
-		}
-	}
-}
-
-func TestParseCgroupLimit(t *testing.T) {
-	for text, want := range map[string]int64{
-		"max\n": -1, "": -1, "9223372036854771712\n": -1, "9223372036854710272\n": -1, "536870912\n": 512 * mib, "0\n": 0,
-	} {
-		if got := parseCgroupLimit([]byte(text)); got != want {
-			t.Errorf("%q: %d, want %d", text, got, want)
 		}
 	}
 }

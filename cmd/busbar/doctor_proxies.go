@@ -8,7 +8,7 @@ import (
 
 // examineProxies judges whom -trusted-proxies trusts, and whether as many connections as
 // are meant can come from there.
-func examineProxies(trusted []netip.Prefix, listen string, connections int) finding {
+func examineProxies(trusted []netip.Prefix, listen string, connections int64) finding {
 	f := finding{verdict: fine, what: "-trusted-proxies " + joinPrefixes(trusted)}
 	if p, ok := trustsEverybody(trusted); ok {
 		f.verdict = warn
@@ -23,8 +23,8 @@ func examineProxies(trusted []netip.Prefix, listen string, connections int) find
 	}
 	// TCP tells connections apart by both ends' addresses and ports.
 	const ports = 65_535 - 1024 + 1
-	if most := addresses * ports; connections > most {
-		f.verdict = warn
+	if most := int64(addresses) * ports; connections > most {
+		f.verdict, f.byNumber = warn, true
 		f.meaning += fmt.Sprintf(" %s can have at most %d connections to %s. %d take %d addresses there, or -listen on every address "+
 			"of this host, and proxies that use several of them.",
 			plural(addresses, "address", "addresses"), most, listen, connections, (connections+ports-1)/ports)

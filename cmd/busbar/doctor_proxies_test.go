@@ -8,7 +8,7 @@ import (
 func TestExamineProxies(t *testing.T) {
 	for _, c := range []struct {
 		trusted, listen string
-		connections     int
+		connections     int64
 		verdict         verdict
 		meaning         string
 	}{

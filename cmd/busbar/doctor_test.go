@@ -5,12 +5,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
 
-	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/memory"
 )
 
 // aHost is a small virtual machine as a distribution sets it up.
@@ -50,8 +51,7 @@ func TestReadHost(t *testing.T) {
 		"tcp_rmem":  {h.tcpRmem, [3]int64{4096, 131072, 6291456}},
 		"tcp_wmem":  {h.tcpWmem, [3]int64{4096, 16384, 4194304}},
 		"conntrack": {h.conntrack, int64(-1)},
-		"memory":    {[2]int64{h.memory, h.available}, [2]int64{4028440 << 10, 3 << 30}},
-		"cgroup":    {h.cgroupMemory, int64(2 << 30)},
+		"memory":    {h.memory, memory.Host{Total: 4028440 << 10, Available: 3 << 30, Group: 2 << 30}},
 		"usable":    {h.usable(), int64(2 << 30)},
 		"kernel":    {h.kernel, "6.12.9-amd64"},
 	} {
@@ -59,6 +59,15 @@ func TestReadHost(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, values[0], values[1])
 		}
 	}
+}
+
+// configFor is what a server without flags makes of a host's memory.
+func configFor(t *testing.T, h host) *Config {
+	t.Helper()
+	cfg := parsed(t, nil, nil)
+	cfg.BufferMemory = 0
+	cfg.fitMemory(memory.Share(h.memory.Limit()))
+	return &cfg
 }
 
 // verdicts are the findings' by the first word of what they are about.
@@ -74,7 +83,7 @@ func TestExamineJudgesByTheConnections(t *testing.T) {
 	h := readHost(aHost())
 	h.cores = 2
 	for _, c := range []struct {
-		connections int
+		connections int64
 		warnings    string // in the order of the findings
 	}{
 		{1000, "net.ipv4.tcp_max_syn_backlog"},
@@ -83,7 +92,7 @@ func TestExamineJudgesByTheConnections(t *testing.T) {
 			"net.ipv4.tcp_max_syn_backlog net.ipv4.ip_local_port_range"},
 	} {
 		var warnings []string
-		for _, f := range examine(h, c.connections) {
+		for _, f := range examine(h, configFor(t, h), c.connections) {
 			if f.verdict != fine {
 				warnings = append(warnings, strings.TrimSuffix(strings.Fields(f.what)[0], ":"))
 				if len(f.fix) == 0 {
@@ -102,7 +111,7 @@ func TestExamineIsContentAfterItsOwnAdvice(t *testing.T) {
 	files := aHost()
 	h := readHost(files)
 	h.cores = 2
-	for _, f := range examine(h, 150_000) {
+	for _, f := range examine(h, configFor(t, h), 150_000) {
 		for _, command := range f.fix {
 			setting, ok := strings.CutPrefix(command, "sysctl -w ")
 			if !ok {
@@ -115,7 +124,7 @@ func TestExamineIsContentAfterItsOwnAdvice(t *testing.T) {
 	}
 	h = readHost(files)
 	h.cores = 2
-	for _, f := range examine(h, 150_000) {
+	for _, f := range examine(h, configFor(t, h), 150_000) {
 		for _, command := range f.fix {
 			if isSysctl(command) {
 				t.Errorf("still advises %s", command)
@@ -127,12 +136,12 @@ func TestExamineIsContentAfterItsOwnAdvice(t *testing.T) {
 // A container may hide all of it. That is said, and isn't taken for a host without limits.
 func TestExamineAHostThatShowsNothing(t *testing.T) {
 	h := readHost(fstest.MapFS{})
-	for what, v := range verdicts(examine(h, 1000)) {
+	for what, v := range verdicts(examine(h, configFor(t, h), 1000)) {
 		if v != warn && what != "cgroup" && what != strconv.Itoa(int(h.cores)) {
 			t.Errorf("%s is %s though it can't be known", what, v)
 		}
 	}
-	if s := estimate(h).sentence(1000); !strings.Contains(s, "can't be told") {
+	if s := estimate(h, configFor(t, h)).sentence(1000); !strings.Contains(s, "can't be told") {
 		t.Errorf("an estimate from nothing: %s", s)
 	}
 }
@@ -148,21 +157,48 @@ func TestExamineKernel(t *testing.T) {
 }
 
 func TestEstimate(t *testing.T) {
-	h := host{cores: 2, hardFiles: 524_288, available: 4 * gib, cgroupMemory: -1, tcpRmem: [3]int64{4096, 0, 0}, tcpWmem: [3]int64{4096, 0, 0}}
-	e := estimate(h)
-	if want := int64(3*gib-448*mib) / (13 * kib); e.memory != want {
+	h := host{cores: 2, hardFiles: 524_288, tcpRmem: [3]int64{4096, 0, 0}, tcpWmem: [3]int64{4096, 0, 0},
+		memory: memory.Host{Total: 4 * gib, Available: 4 * gib, Group: -1}}
+	cfg := configFor(t, h)
+	e := estimate(h, cfg)
+	if want := int64(3*gib-gib-(256+64)*mib) / (13 * kib); e.memory != want {
 		t.Errorf("memory allows %d connections, want %d", e.memory, want)
 	}
-	if !strings.Contains(e.sentence(100_000), "limited by memory: enough for 100000") {
-		t.Error(e.sentence(100_000))
+	for asked, want := range map[int64]string{0: fmt.Sprintf("memory for about %d. ", e.memory), 100_000: "That is enough for 100000 (-connections).",
+		200_000: "That is less than 200000 (-connections)."} {
+		if s := e.sentence(asked); !strings.HasSuffix(s, want) {
+			t.Errorf("%d: %s", asked, s)
+		}
 	}
-	h.hardFiles = 20_000
-	if s := estimate(h).sentence(100_000); !strings.Contains(s, "RLIMIT_NOFILE): less than 100000") {
-		t.Error(s)
+	h.memory.Group = 64 * mib
+	if n := estimate(h, configFor(t, h)).memory; n <= 0 || n > 64*mib/3/(13*kib) {
+		t.Errorf("%d connections in a third of 64 MiB", n)
 	}
-	h.cgroupMemory = 64 * mib
-	if e := estimate(h); e.memory != 0 {
-		t.Errorf("%d connections in less memory than the buffers take", e.memory)
+	h.memory.Group = 16 * mib
+	if n := estimate(h, cfg).memory; n != 0 {
+		t.Errorf("%d connections in less memory than the buffers take", n)
+	}
+}
+
+// Whoever names no number is told what fits, and is not warned of what a larger number would take.
+func TestDoctorWithoutANumber(t *testing.T) {
+	h := readHost(aHost())
+	h.cores = 2
+	cfg := configFor(t, h)
+	findings := examine(h, cfg, estimate(h, cfg).connections())
+	if verdicts(findings)["net.ipv4.tcp_max_syn_backlog"] != warn {
+		t.Fatal("nothing to take back")
+	}
+	withoutNumber(findings)
+	for _, f := range findings {
+		if f.verdict != fine || len(f.fix) > 0 {
+			t.Errorf("%s %s: %s", f.verdict, f.what, f.meaning)
+		}
+	}
+	o := runCommand("", nil, "doctor", "-data", t.TempDir(), "-listen", idleAddress(t), "-api", idleAddress(t))
+	o.want(t, exitOK)
+	if !strings.Contains(o.out, "\n0 warnings, 0 failures.\n") || strings.Contains(o.out, "-connections") {
+		t.Errorf("the report of this host:\n%s", o.out)
 	}
 }
 
@@ -244,22 +280,33 @@ func TestDoctorOfAServingHost(t *testing.T) {
 	}
 }
 
-// What doctor promises is what a server takes, less what callbacks would.
-func TestDoctorPromisesNoMoreThanAServerTakes(t *testing.T) {
-	h := readHost(os.DirFS("/"))
-	srv := startInProcess(t, t.TempDir(), "-loops", strconv.FormatInt(h.cores, 10))
-	limit, err := eventloop.DescriptorLimit()
-	if err != nil {
-		t.Fatal(err)
+// Doctor says what a server with the same flags says at its start.
+func TestDoctorAndServerSayTheSameCapacity(t *testing.T) {
+	for _, l := range []launch{
+		{}, {args: []string{"-loops", "3"}}, {args: []string{"-max-connections", "77"}}, {descriptors: 200},
+		{env: []string{"BUSBAR_ROWS_URL=http://127.0.0.1:1/rows"}, descriptors: 4000},
+	} {
+		d := l.start(t)
+		said := regexp.MustCompile(`Connections +up to (\d+): (limited by .*)\n`).FindStringSubmatch(d.out.String())
+		l.args = append([]string{"doctor", "-data", d.dir, "-listen", d.ws, "-api", d.api}, l.args...)
+		report, _, code := l.run(t)
+		if code != exitOK || said == nil || !strings.Contains(strings.Join(strings.Fields(report), " "), "A server here takes up to "+said[1]+" connections: "+said[2]+".") {
+			t.Errorf("%v: the server says %q, doctor (%d):\n%s", l.args, said, code, report)
+		}
+		d.stop()
 	}
-	promised, taken := int64(limit)-h.reservedFiles(int64(limit)), int64(srv.hub.Capacity().Connections)
-	if promised > taken || promised < taken-200 {
-		t.Errorf("doctor promises %d connections with %d descriptors, the server takes %d", promised, limit, taken)
-	}
+}
+
+func TestNeededFiles(t *testing.T) {
+	h := host{cores: 2}
+	cfg := parsed(t, []string{"-max-connections", "5"}, nil)
 	for _, n := range []int64{1, 100, 4000, 10_000, 100_000, 1_000_000} {
-		need := h.neededFiles(n)
-		if with, less := need-h.reservedFiles(need), need-1-h.reservedFiles(need-1); with < n || less >= n {
-			t.Errorf("%d connections are to need %d descriptors, which hold %d; one less holds %d", n, need, with, less)
+		need := h.neededFiles(&cfg, n)
+		cfg.MaxConnections = 0
+		with, err := cfg.capacity(h.cores, need)
+		less, _ := cfg.capacity(h.cores, need-1)
+		if err != nil || int64(with.Connections) < n || int64(less.Connections) >= n {
+			t.Errorf("%d connections are to need %d descriptors, which hold %d; one less holds %d", n, need, with.Connections, less.Connections)
 		}
 	}
 }

@@ -10,7 +10,7 @@ func declareLog(t *flagTable, cfg *Config) {
 	t.Int(&cfg.LogEvents, "log-events", 10_000, 1, maxCount,
 		"change events kept for clients that reconnect")
 	t.Size(&cfg.LogBytes, "log-bytes", 64*mib, kib, math.MaxInt,
-		"bytes of change events kept for clients that reconnect")
+		"bytes of change events kept for clients that reconnect; by default at most a 16th of the memory")
 	t.URL(&cfg.RowsURL, "rows-url",
 		"HTTP callback that supplies rows' snapshots and says who may read them; "+
 			"empty = the snapshots that were published to this server")
@@ -18,5 +18,5 @@ func declareLog(t *flagTable, cfg *Config) {
 		"how long a call of -rows-url may take")
 	t.Int(&cfg.RowsMax, "rows-max", 100_000, 1, maxCount, "published snapshots that are stored")
 	t.Size(&cfg.RowsBytes, "rows-bytes", 256*mib, kib, math.MaxInt,
-		"bytes of published snapshots that are stored")
+		"bytes of published snapshots that are stored; by default at most an eighth of the memory")
 }

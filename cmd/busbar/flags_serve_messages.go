@@ -20,12 +20,12 @@ func declareMessages(t *flagTable, cfg *Config) {
 	t.Size(&cfg.MaxMessageIn, "max-message-in", 64*kib, minMessage, gib,
 		"a larger message from a client closes its connection with 1009")
 	t.Size(&cfg.MaxMessageOut, "max-message-out", 16*mib, minMessage, gib,
-		"a larger message is an error to its publisher; PYLON_WS_MAX_FRAME (bytes), when set, is the default")
+		"a larger message is an error to its publisher; by default at most a 16th of the memory, or PYLON_WS_MAX_FRAME (bytes)")
 	declareCompression(t, cfg)
 	t.Int(&cfg.QueueMessages, "queue-messages", 1024, 1, maxCount,
 		"messages that may wait for one event loop; the oldest lossy one is dropped beyond it")
 	t.Size(&cfg.QueueBytes, "queue-bytes", 64*mib, minMessage, math.MaxInt,
-		"bytes that may wait for one event loop; at least -max-message-out")
+		"bytes that may wait for one event loop; at least -max-message-out; by default at most an eighth of the memory")
 	t.Choice(&cfg.Slow, "slow", slowDisconnect, []string{slowDisconnect, slowDropOldest},
 		"what happens to a client that falls behind by -lag-time or -lag-bytes")
 	t.Duration(&cfg.LagTime, "lag-time", 5*time.Second, 100*time.Millisecond,
@@ -34,7 +34,7 @@ func declareMessages(t *flagTable, cfg *Config) {
 		"how many bytes a client may lag before -slow acts")
 	t.Size(&cfg.BufferMemory, "buffer-memory", 0, 0, math.MaxInt,
 		"memory for all that is buffered for clients and from them: near it those that are furthest behind go, then "+
-			"newcomers are refused; 0 = a quarter of the memory that there is")
+			"newcomers are refused; 0 = a quarter of the memory, which is the host's, or the control group's limit where that is less")
 	t.Choice(&cfg.Routing, "routing", routeAll, []string{routeAll, routeSubscribed},
 		"who gets topic messages and change events: every client, or only those that subscribed")
 	t.Int(&cfg.MaxSubscriptions, "max-subscriptions", hub.DefaultSubscriptions, 1, maxCount,

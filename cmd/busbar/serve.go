@@ -153,21 +153,21 @@ func listenCause(err error) error {
 // with a low limit most of them for clients.
 func apiConnections(descriptors int) int { return min(max(descriptors/16, 8), 512) }
 
-// reserve is how many descriptors everything but the clients may take: what is open
-// already, the API, the workers' connections to databases and callbacks, and some for
-// files that are open for a moment.
-func (srv *server) reserve(descriptors int) (int, error) {
-	open, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		return 0, fmt.Errorf("counting descriptors: %w", err)
-	}
+// reserve is how many descriptors everything but the clients may take, when so many are open at
+// the start: these and some for files that are open for a moment, the API, and the workers'
+// connections to callbacks.
+func (cfg *Config) reserve(open, descriptors int) int {
 	const passing = 16
-	n := len(open) + apiConnections(descriptors) + passing
-	if srv.cfg.RowsURL != "" || srv.cfg.AuthURL != "" || srv.cfg.JWTJWKS != "" {
+	n := max(open, openAtStart) + passing + apiConnections(descriptors)
+	if cfg.RowsURL != "" || cfg.AuthURL != "" || cfg.JWTJWKS != "" {
 		n += min(descriptors/16, 128)
 	}
-	return n, nil
+	return n
 }
+
+// openAtStart is the least that is counted as open: more than a server opens, so that doctor,
+// which opens something else, reckons with the same.
+const openAtStart = 24
 
 func (srv *server) openHub(authenticator hub.Authenticator) error {
 	cfg := srv.cfg
@@ -175,9 +175,9 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	if err != nil {
 		return err
 	}
-	reserve, err := srv.reserve(descriptors)
+	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
-		return err
+		return fmt.Errorf("counting descriptors: %w", err)
 	}
 	o := hub.Options{
 		Loops: cfg.loopOptions(), Auth: authenticator, AuthTimeout: cfg.AuthTimeout,
@@ -187,7 +187,7 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 		Rates:  cfg.rates(),
 		Logger: srv.log,
 	}
-	o.Loops.Reserve = reserve
+	o.Loops.Reserve = cfg.reserve(len(open), descriptors)
 	if cfg.Reject == rejectHTTP {
 		o.Reject = hub.RejectHTTP
 	}
@@ -234,11 +234,10 @@ func (cfg *Config) loopOptions() eventloop.Options {
 		LagTime: cfg.LagTime, LagBytes: cfg.LagBytes, HandshakeTimeout: cfg.HandshakeTimeout,
 		PingInterval: cfg.PingInterval, PongTimeout: cfg.PongTimeout,
 		SendBuffer: cfg.SendBuffer, NotSentLowat: cfg.NotSentLowat,
-		FlushDelay:    cfg.FlushDelay,
+		FlushDelay: cfg.FlushDelay, BufferBytes: cfg.BufferMemory,
 		ProxyProtocol: proxyProtocols[cfg.ProxyProtocol], TrustedProxies: cfg.TrustedProxies,
 		Compression: cfg.compression(), CompressionThreshold: cfg.CompressionThreshold,
 	}
-	o.BufferBytes = cfg.bufferMemory(os.DirFS("/"), o.LeastBufferBytes())
 	if cfg.Slow == slowDropOldest {
 		o.Slow = eventloop.DropOldest
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/memory"
 )
 
 const (
@@ -12,10 +13,8 @@ const (
 
 	badTTL     = time.Second // so that a session made a moment later is found
 	badEntries = 10_000
-	badBytes   = 8 << 20
 
 	defaultCacheEntries = 1_000_000
-	defaultCacheBytes   = 1 << 30
 )
 
 // cache remembers what tokens stand for. It is safe from any goroutine; readers take no
@@ -36,8 +35,8 @@ func newCache(entries int) *cache {
 	}
 	return &cache{
 		seed: maphash.MakeSeed(),
-		good: newShards(entries, defaultCacheBytes),
-		bad:  newShards(badEntries, badBytes),
+		good: newShards(entries, memory.Defaults().Tokens),
+		bad:  newShards(badEntries, memory.Defaults().BadTokens),
 	}
 }
 

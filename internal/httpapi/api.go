@@ -15,6 +15,7 @@ import (
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/memory"
 	"github.com/busbar-ws/busbar/internal/metrics"
 )
 
@@ -34,7 +35,7 @@ type Options struct {
 	// Origins are the web pages whose requests browsers may let through.
 	Origins hub.Origins
 
-	// MaxBody is the largest request body in bytes (-max-message-out). Zero: 16 MiB.
+	// MaxBody is the largest request body in bytes (-max-message-out). Zero: 16 MiB, or a 16th of the memory.
 	// A request holds up to about three times that while it is served.
 	MaxBody int64
 
@@ -60,14 +61,11 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-const (
-	defaultMaxBody   = 16 << 20
-	defaultGuestRate = 100
-)
+const defaultGuestRate = 100
 
 func (o *Options) setDefaults(h *hub.Hub) {
 	if o.MaxBody <= 0 {
-		o.MaxBody = defaultMaxBody
+		o.MaxBody = int64(memory.Defaults().Message)
 	}
 	if o.GuestRate <= 0 {
 		o.GuestRate = defaultGuestRate

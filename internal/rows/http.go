@@ -9,6 +9,7 @@ import (
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth/ask"
+	"github.com/busbar-ws/busbar/internal/memory"
 )
 
 // Options says which service has the rows.
@@ -20,7 +21,7 @@ type Options struct {
 	URL string
 	// Timeout bounds a fetch, waiting for its turn included (default 5 s).
 	Timeout time.Duration
-	// MaxBytes bounds a payload (default 16 MiB). A larger one is an error.
+	// MaxBytes bounds a payload (default 16 MiB, or a 16th of the memory). A larger one is an error.
 	MaxBytes int64
 	// MaxConcurrent bounds the fetches under way (default 64), and with MaxBytes the
 	// memory they take.
@@ -33,7 +34,7 @@ type HTTP struct{ service *ask.Service }
 // NewHTTP checks the options; it fetches nothing yet. The caller closes it.
 func NewHTTP(o Options) (*HTTP, error) {
 	if o.MaxBytes <= 0 {
-		o.MaxBytes = 16 << 20
+		o.MaxBytes = int64(memory.Defaults().Message)
 	}
 	service, err := ask.New(ask.Options{URL: o.URL, Timeout: o.Timeout, MaxBytes: o.MaxBytes, MaxConcurrent: o.MaxConcurrent})
 	if err != nil {

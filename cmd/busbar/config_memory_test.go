@@ -1,0 +1,44 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/busbar-ws/busbar/internal/memory"
+)
+
+// What nobody has given fits into the memory, however little there is; what was given stays.
+func TestSizesFitTheMemory(t *testing.T) {
+	given := Config{MaxMessageOut: 16 * mib, QueueBytes: 64 * mib, LogBytes: 64 * mib, RowsBytes: 512 * mib, BufferMemory: 300 * mib,
+		sources: map[string]string{"rows-bytes": "-rows-bytes"}}
+	given.fitMemory(memory.Share(256 * mib))
+	if given.RowsBytes != 512*mib || given.BufferMemory != 300*mib || given.LogBytes != 16*mib {
+		t.Errorf("given sizes became %+v", given)
+	}
+	for limit := int64(16 * mib); limit < 1<<42; limit += limit/3 + 4321 {
+		c := Config{MaxMessageOut: 16 * mib, QueueBytes: 64 * mib, LagBytes: mib, LogBytes: 64 * mib, RowsBytes: 256 * mib}
+		c.fitMemory(memory.Share(limit))
+		if c.BufferMemory != int(limit/4) {
+			t.Errorf("%d: -buffer-memory is %d, not a quarter", limit, c.BufferMemory)
+		}
+		if err := c.validateSizes(); err != nil {
+			t.Errorf("%d: %v", limit, err)
+		}
+		if err := c.validateBufferMemory(); err != nil {
+			t.Errorf("%d: %v", limit, err)
+		}
+		c.Compression = compressionOn
+		if c.kept() > limit/4*3 {
+			t.Errorf("%d: up to %d may be kept", limit, c.kept())
+		}
+	}
+}
+
+func TestErrorsOfBufferMemory(t *testing.T) {
+	for _, test := range []badConfig{
+		{args: "-queue-bytes 64MiB -buffer-memory 127MiB", want: `-buffer-memory: "127MiB" is less than twice -queue-bytes 64MiB, so that one queue alone could have clients ended`},
+		{args: "-buffer-memory 1GiB -lag-bytes 600MiB", want: `-buffer-memory: "1GiB" is less than twice -lag-bytes 600MiB, so that one queue alone could have clients ended`},
+		{args: "-buffer-memory lots", want: `-buffer-memory: "lots" isn't a size of at least 0, in bytes or with a unit, such as 64KiB`},
+	} {
+		test.check(t)
+	}
+}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// limitedGroup makes a control group below this process's own with a memory limit, and returns the
+// command that runs another one in it. It needs root, as containers do.
+func limitedGroup(t *testing.T, limit int) (inside []string) {
+	t.Helper()
+	groups, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, file := "", "memory.max"
+	for line := range strings.Lines(string(groups)) {
+		switch parts := strings.SplitN(strings.TrimSpace(line), ":", 3); {
+		case parts[1] == "memory":
+			dir, file = filepath.Join("/sys/fs/cgroup/memory", parts[2]), "memory.limit_in_bytes"
+		case parts[0] == "0" && dir == "":
+			dir = filepath.Join("/sys/fs/cgroup", parts[2])
+		}
+	}
+	if dir, err = os.MkdirTemp(dir, "busbar-test-"); err != nil {
+		t.Fatalf("making a control group, which takes root and a cgroup file system that is mounted for writing: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.WriteFile(filepath.Join(dir, file), fmt.Append(nil, limit), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(dir, "cgroup.procs")}
+}
+
+// In a container of 256 MiB a server without flags lives, whatever is published: rows, events and
+// messages for clients that take none have bounds whose sum is below that.
+func TestDefaultsFitAContainer(t *testing.T) {
+	const limit = 256 * mib
+	d := launch{inside: limitedGroup(t, limit), args: []string{"-max-per-ip", "0"}}.start(t)
+	if n := d.metric("busbar_buffered_max_bytes"); n != limit/4 {
+		t.Errorf("-buffer-memory is %v, want a quarter of the memory", n)
+	}
+	x := &crowd{d: d, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
+	defer x.http.CloseIdleConnections()
+	defer x.leaves()
+	token := d.session("alice")
+	eachOf(50, func(i int) {
+		x.dial(i, upgradeRequest+"Authorization: Bearer "+token+"\r\n\r\n")
+	})
+	eventually(t, "clients that take nothing", func() bool { return d.metric("busbar_clients") == 50 })
+	payload := bytes.Repeat([]byte("x"), 60_000)
+	event := fmt.Appendf(nil, `{"entity":"Doc","row_id":"d","kind":"update","data":"%s"}`, payload)
+	eachOf(5000, func(i int) { // 300 MB of rows
+		if err := x.publish("PUT", fmt.Sprintf("/v1/rows/Doc/d_%d", i), payload); err != nil {
+			t.Error(err)
+		}
+		if i%4 == 0 {
+			if err := x.publish("POST", "/v1/changes", event); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if d.metric("busbar_rows_evicted_total") == 0 {
+		t.Error("no row had to go: the test shows nothing")
+	}
+	select {
+	case <-d.exited:
+		t.Fatalf("it was ended: %v", d.cmd.ProcessState)
+	default:
+	}
+	t.Logf("at most %d MiB resident", d.peakResident()/mib)
+}

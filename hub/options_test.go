@@ -1,0 +1,18 @@
+package hub
+
+import (
+	"testing"
+
+	"github.com/busbar-ws/busbar/internal/memory"
+)
+
+// Who embeds the hub has the bounds of the daemon: by what this process may come to use.
+func TestSizesOfAnEmbedderFitTheMemory(t *testing.T) {
+	var o Options
+	o.defaults()
+	s := memory.Defaults()
+	if o.MaxRowBytes != int64(s.Rows) || o.MaxEventBytes != s.Log || o.MaxMessageOut != s.Message ||
+		o.Loops.QueueBytes != s.Queue || o.Loops.BufferBytes != 0 {
+		t.Errorf("%+v, want %+v", o, s)
+	}
+}
