@@ -27,7 +27,7 @@ func connect(ctx context.Context, path string, opts *SessionOptions, s state) (*
 		return nil, err
 	case !wal:
 		return dial(ctx, path, opts, "mode=ro")
-	case s.wal:
+	case s.walSize > 0:
 		return nil, fmt.Errorf("it has a -wal file without a -shm file; open it once with the program that owns it: %w", ErrDamaged)
 	}
 	db, err := dial(ctx, path, opts, "mode=ro&immutable=1")
@@ -64,8 +64,13 @@ func dial(ctx context.Context, path string, opts *SessionOptions, mode string) (
 	if err != nil {
 		return nil, err
 	}
-	pool.SetMaxOpenConns(opts.Connections + 2) // and the watcher's, and one for writing
-	pool.SetMaxIdleConns(opts.Connections + 2)
+	if opts.ReadOnly {
+		pool.SetMaxOpenConns(1)
+		pool.SetMaxIdleConns(-1) // see database.look
+	} else {
+		pool.SetMaxOpenConns(opts.Connections + 2) // and the watcher's, and one for writing
+		pool.SetMaxIdleConns(opts.Connections + 2)
+	}
 	db := &database{path: path, pool: pool}
 	if err := db.prepare(ctx, opts); err != nil {
 		db.close()

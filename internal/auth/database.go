@@ -11,26 +11,35 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// database is one opening of the session file. It is immutable but for version and unchecked, which
+// database is the session file as it was found. It is immutable but for version and unchecked, which
 // belong to the watcher; safe from any goroutine otherwise.
 type database struct {
 	path string
 	pool *sql.DB
-	one  *sql.Stmt // a session by its token
-	many *sql.Stmt // sessions by a JSON array of tokens
 
-	conn    *sql.Conn // the watcher's: data_version only means something on one connection
-	version int64
-	// unchecked is true until the cached sessions were compared with this opening.
-	unchecked bool
+	// Of our own file, which stays open.
+	one  *sql.Stmt
+	many *sql.Stmt
+	conn *sql.Conn // the watcher's: data_version only means something on one connection
 
+	foreign   *foreign // nil: it is our own
 	opened    state
 	immutable bool
+
+	version version
+	// unchecked is true until the cached sessions were compared with this opening.
+	unchecked bool
 }
 
+const (
+	selectSessions = `SELECT token, user_id, tenant_id, expires_at FROM _pylon_sessions WHERE token `
+	selectOne      = selectSessions + `= ?`                                 // a session by its token
+	selectMany     = selectSessions + `IN (SELECT value FROM json_each(?))` // sessions by a JSON array of tokens
+)
+
 // openDatabase opens and checks the file. A file replaced while it was being opened is
-// an error: another attempt will do.
-func openDatabase(ctx context.Context, path string, opts *SessionOptions) (*database, error) {
+// an error: another attempt will do. Nothing of a foreign file is open when it returns.
+func openDatabase(ctx context.Context, path string, opts *SessionOptions, shared *foreign) (*database, error) {
 	if err := inspect(path, opts.ReadOnly); err != nil {
 		return nil, err
 	}
@@ -39,10 +48,16 @@ func openDatabase(ctx context.Context, path string, opts *SessionOptions) (*data
 			return nil, err
 		}
 	}
+	if opts.ReadOnly {
+		defer shared.begin(path)(ctx)
+	}
 	before := stateOf(path)
 	db, err := connect(ctx, path, opts, before)
 	if err != nil {
 		return nil, explain("open", path, err)
+	}
+	if opts.ReadOnly {
+		db.foreign, db.version = shared, before.version()
 	}
 	// The state is taken before the first read, so that a later change is always seen
 	// as one. A -wal and -shm that this very opening made are the exception.
@@ -73,20 +88,19 @@ func createFile(path string) error {
 }
 
 func (db *database) prepare(ctx context.Context, opts *SessionOptions) (err error) {
-	if err = prepareSchema(ctx, db.pool, opts); err != nil {
+	if err = prepareSchema(ctx, db.pool, opts); err != nil || opts.ReadOnly {
 		return err
 	}
-	const columns = `SELECT token, user_id, tenant_id, expires_at FROM _pylon_sessions WHERE token `
-	if db.one, err = db.pool.PrepareContext(ctx, columns+`= ?`); err != nil {
+	if db.one, err = db.pool.PrepareContext(ctx, selectOne); err != nil {
 		return err
 	}
-	if db.many, err = db.pool.PrepareContext(ctx, columns+`IN (SELECT value FROM json_each(?))`); err != nil {
+	if db.many, err = db.pool.PrepareContext(ctx, selectMany); err != nil {
 		return err
 	}
 	if db.conn, err = db.pool.Conn(ctx); err != nil {
 		return err
 	}
-	db.version, err = db.dataVersion(ctx)
+	db.version.data, err = db.dataVersion(ctx)
 	return err
 }
 
@@ -105,9 +119,18 @@ func (db *database) dataVersion(ctx context.Context) (v int64, err error) {
 }
 
 // find reads one session; hub.ErrUnauthorized when there is none or it has ended.
-func (db *database) find(ctx context.Context, token string) (*hub.Identity, error) {
-	_, id, err := scanSession(db.one.QueryRowContext(ctx, token))
+func (db *database) find(ctx context.Context, token string) (id *hub.Identity, err error) {
+	if db.foreign == nil {
+		_, id, err = scanSession(db.one.QueryRowContext(ctx, token))
+	} else {
+		err = db.look(ctx, func(c *sql.Conn) error {
+			_, id, err = scanSession(c.QueryRowContext(ctx, selectOne, token))
+			return err
+		})
+	}
 	switch {
+	case errors.Is(err, errMoved):
+		return nil, err
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, hub.ErrUnauthorized
 	case err != nil:

@@ -59,14 +59,24 @@ func (s *Sessions) list(ctx context.Context) iter.Seq2[listed, error] {
 	}
 }
 
-func (s *Sessions) page(ctx context.Context, after string) ([]listed, error) {
-	db, err := s.ready()
-	if err != nil {
-		return nil, err
-	}
-	rows, err := db.pool.QueryContext(ctx,
-		`SELECT token, user_id, tenant_id, device, created_at, expires_at FROM _pylon_sessions
-		WHERE token > ? ORDER BY token LIMIT ?`, after, listPage)
+func (s *Sessions) page(ctx context.Context, after string) (page []listed, err error) {
+	err = s.reading(ctx, func(db *database) error {
+		if db.foreign != nil {
+			return db.look(ctx, func(c *sql.Conn) error {
+				page, err = s.scanPage(c.QueryContext(ctx, selectPage, after, listPage))
+				return err
+			})
+		}
+		page, err = s.scanPage(db.pool.QueryContext(ctx, selectPage, after, listPage))
+		return err
+	})
+	return page, err
+}
+
+const selectPage = `SELECT token, user_id, tenant_id, device, created_at, expires_at FROM _pylon_sessions
+	WHERE token > ? ORDER BY token LIMIT ?`
+
+func (s *Sessions) scanPage(rows *sql.Rows, err error) ([]listed, error) {
 	if err != nil {
 		return nil, explain("list sessions of", s.path, err)
 	}

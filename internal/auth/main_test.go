@@ -76,6 +76,9 @@ const childMark = "child-of-auth-test"
 
 // child is what another process does to a session file.
 func child(do string, args []string) error {
+	if do == "own" {
+		return ownUntilEnd(args[0])
+	}
 	opts := auth.SessionOptions{ReadOnly: do == "read", Log: quiet}
 	s, err := auth.OpenSessions(args[0], opts)
 	if err != nil {
@@ -139,7 +142,7 @@ func openDir(t *testing.T) string {
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

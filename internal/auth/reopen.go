@@ -22,7 +22,7 @@ func (s *Sessions) reopen(ctx context.Context, old *database) bool {
 		// Statements under way still finish.
 		old.close()
 	}
-	db, err := openDatabase(ctx, s.path, &s.opts)
+	db, err := openDatabase(ctx, s.path, &s.opts, &s.foreign)
 	if err != nil {
 		s.set(nil, err)
 	} else {
@@ -43,6 +43,21 @@ func (s *Sessions) current() (*database, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.db, s.err
+}
+
+// reading runs f on the database, and again when that turns out to have moved meanwhile.
+func (s *Sessions) reading(ctx context.Context, f func(*database) error) error {
+	for range 3 {
+		db, err := s.ready()
+		if err != nil {
+			return err
+		}
+		if err = f(db); !errors.Is(err, errMoved) {
+			return err
+		}
+		s.reopen(ctx, db)
+	}
+	return fmt.Errorf("read session from %s: file keeps changing: %w", s.path, ErrLocked)
 }
 
 // ready is current, but for a file that is just being opened anew: that is waited for.

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"slices"
 	"time"
@@ -67,18 +68,28 @@ func (db *database) findMany(ctx context.Context, chunk []known) (map[string]*hu
 	if err != nil {
 		return nil, err
 	}
-	rows, err := db.many.QueryContext(ctx, string(list))
+	found := make(map[string]*hub.Identity, len(chunk))
+	if db.foreign == nil {
+		rows, err := db.many.QueryContext(ctx, string(list))
+		return found, scanSessions(rows, err, found)
+	}
+	return found, db.look(ctx, func(c *sql.Conn) error {
+		rows, err := c.QueryContext(ctx, selectMany, string(list))
+		return scanSessions(rows, err, found)
+	})
+}
+
+func scanSessions(rows *sql.Rows, err error, found map[string]*hub.Identity) error {
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	found := make(map[string]*hub.Identity, len(chunk))
 	for rows.Next() {
 		token, id, err := scanSession(rows)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		found[token] = id
 	}
-	return found, rows.Err()
+	return rows.Err()
 }

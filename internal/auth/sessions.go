@@ -16,7 +16,8 @@ import (
 // store with defaults.
 type SessionOptions struct {
 	// ReadOnly is for a file that belongs to someone else (Pylon): it is neither
-	// written nor created, and no file is made beside it.
+	// written nor created, and nothing of it is open between two looks at it. See
+	// foreign.settle for the one exception.
 	ReadOnly bool
 	// CacheEntries bounds the sessions kept in memory, about (default 1,000,000). Keep
 	// it above the number of sessions that have connections: the connections of a
@@ -71,6 +72,7 @@ type Sessions struct {
 	panics eventloop.PanicLog // of the watcher
 
 	opening sync.Mutex // held while the file is opened anew
+	foreign foreign
 
 	mu  sync.RWMutex // guards db and err, never held while something blocks
 	db  *database    // nil while the file can't be used
@@ -92,12 +94,13 @@ func OpenSessions(path string, opts SessionOptions) (*Sessions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sessions database: %w", err)
 	}
-	db, err := openDatabase(context.Background(), path, &opts)
+	s := &Sessions{path: path, opts: opts, watched: make(chan struct{})}
+	db, err := openDatabase(context.Background(), path, &s.opts, &s.foreign)
 	if err != nil {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Sessions{path: path, opts: opts, db: db, stop: stop, watched: make(chan struct{})}
+	s.db, s.stop = db, stop
 	s.memo = memo{
 		cache:    newCache(opts.CacheEntries),
 		flights:  newFlights(opts.Connections, lookupTimeout, opts.Log),
@@ -133,19 +136,11 @@ func (s *Sessions) Authenticate(ctx context.Context, token string) (*hub.Identit
 	})
 }
 
-// find reads one session. A file that is read as immutable may have got a writer in
-// the meantime; then what was read counts for nothing.
-func (s *Sessions) find(ctx context.Context, token string) (*hub.Identity, error) {
-	for range 3 {
-		db, err := s.ready()
-		if err != nil {
-			return nil, err
-		}
-		id, err := db.find(ctx, token)
-		if !db.immutable || !db.moved() {
-			return id, err
-		}
-		s.reopen(ctx, db)
-	}
-	return nil, fmt.Errorf("read session from %s: file keeps changing: %w", s.path, ErrLocked)
+// find reads one session.
+func (s *Sessions) find(ctx context.Context, token string) (id *hub.Identity, err error) {
+	err = s.reading(ctx, func(db *database) error {
+		id, err = db.find(ctx, token)
+		return err
+	})
+	return id, err
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"os"
 	"syscall"
+	"time"
 )
 
 // state is what the directory says about a database file. Two states that differ mean
@@ -13,7 +14,8 @@ type state struct {
 	size     int64
 	mtime    int64 // Unix nanoseconds
 	live     bool  // there are a -wal and a -shm: someone has it open in WAL mode
-	wal      bool  // there is something in the -wal
+	walSize  int64 // of the -wal, 0 when there is none
+	walMtime int64
 }
 
 func stateOf(path string) state {
@@ -30,7 +32,7 @@ func stateOf(path string) state {
 	if err != nil {
 		return s
 	}
-	s.wal = wal.Size() > 0
+	s.walSize, s.walMtime = wal.Size(), wal.ModTime().UnixNano()
 	_, err = os.Stat(path + "-shm")
 	s.live = err == nil
 	return s
@@ -43,10 +45,26 @@ func (s state) sameFile(o state) bool {
 // moved reports whether the file has to be opened anew: it is gone or another, or its
 // way of being written has changed. SQLite looks at nothing of an immutable file twice,
 // so for one any change counts.
-func (db *database) moved() bool {
-	now := stateOf(db.path)
+func (db *database) moved(now state) bool {
 	if !db.opened.sameFile(now) || db.opened.live != now.live {
 		return true
 	}
-	return db.immutable && (db.opened.size != now.size || db.opened.mtime != now.mtime || now.wal)
+	return db.immutable && (db.opened.size != now.size || db.opened.mtime != now.mtime || now.walSize > 0)
+}
+
+// version tells what is in the file from what was there before.
+type version struct {
+	data                           int64 // PRAGMA data_version, of our own file
+	size, mtime, walSize, walMtime int64 // of a foreign one
+}
+
+func (s state) version() version {
+	return version{size: s.size, mtime: s.mtime, walSize: s.walSize, walMtime: s.walMtime}
+}
+
+// mayChangeUnseen reports that a further write may leave the same times behind: those of
+// files are as coarse as 2 s on some file systems.
+func (v version) mayChangeUnseen(now time.Time) bool {
+	const coarse = 2 * time.Second
+	return now.Add(-coarse).UnixNano() < max(v.mtime, v.walMtime) && max(v.mtime, v.walMtime) < now.Add(coarse).UnixNano()
 }

@@ -46,7 +46,8 @@ func (s *Sessions) guard(doing string, f func()) {
 // poll looks at the file once.
 func (s *Sessions) poll(ctx context.Context) {
 	db, _ := s.current()
-	if db == nil || db.moved() {
+	now := stateOf(s.path)
+	if db == nil || db.moved(now) {
 		if !s.reopen(ctx, db) {
 			return
 		}
@@ -54,9 +55,12 @@ func (s *Sessions) poll(ctx context.Context) {
 			return
 		}
 	}
-	version, err := db.version, error(nil)
-	if !db.immutable {
-		version, err = db.dataVersion(ctx)
+	found, err := now.version(), error(nil)
+	if db.foreign != nil {
+		db.foreign.settleLater(ctx, s.path, s.opts.PollInterval)
+	} else {
+		found = version{}
+		found.data, err = db.dataVersion(ctx)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -64,18 +68,19 @@ func (s *Sessions) poll(ctx context.Context) {
 		// A writer holds it for itself. The next poll will see what it did.
 	case err != nil:
 		s.reopen(ctx, db)
-	case version != db.version || db.unchecked:
-		s.catchUp(ctx, db, version)
+	case found != db.version || db.unchecked:
+		s.catchUp(ctx, db, found)
 	}
 }
 
 // catchUp deals with a change. It counts as dealt with only when it was: after an
 // error the next poll tries again.
-func (s *Sessions) catchUp(ctx context.Context, db *database, version int64) {
+func (s *Sessions) catchUp(ctx context.Context, db *database, found version) {
+	now := time.Now()
 	s.memo.epoch.Add(1) // before the cache is looked at, see memo.epoch
 	switch err := s.revalidate(ctx, db); {
 	case err == nil:
-		db.version, db.unchecked = version, false
+		db.version, db.unchecked = found, found.mayChangeUnseen(now)
 	case ctx.Err() == nil && code(err) != codeBusy:
 		s.reopen(ctx, db)
 	}

@@ -1,0 +1,101 @@
+package auth
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+var errMoved = errors.New("the file has changed hands")
+
+// foreign is what looks at someone else's file have in common. Safe from any goroutine.
+//
+// Invariant: of the file nothing but one connection is open in this process, or closing it
+// would drop the locks of the others (fcntl(2)). So whatever opens the file, if only to see
+// who has locked it, holds looking meanwhile.
+type foreign struct {
+	looking sync.Mutex
+	owned   time.Time // the last look at a file that its owner had open
+}
+
+// look runs f on a connection to a foreign file, and leaves nothing open. While a connection
+// of ours is open its owner isn't the last to close the file: the -wal stays, with rows in it
+// that a copy of the main file lacks, and that a backup put in the file's place is given.
+func (db *database) look(ctx context.Context, f func(*sql.Conn) error) error {
+	defer db.foreign.begin(db.path)(ctx)
+	if db.moved(stateOf(db.path)) { // read this way, one in WAL mode that nobody has open would get a -wal and a -shm
+		return errMoved
+	}
+	conn, err := db.pool.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() // the pool keeps none
+	err = f(conn)
+	if db.immutable && db.moved(stateOf(db.path)) { // it got a writer meanwhile: what was read counts for nothing
+		return errMoved
+	}
+	return err
+}
+
+// begin is called before a look at the file, and what it returns behind it.
+func (o *foreign) begin(path string) (end func(context.Context)) {
+	o.looking.Lock()
+	owned := inUse(path)
+	return func(ctx context.Context) {
+		defer o.looking.Unlock()
+		if owned {
+			o.owned = time.Now()
+			o.settle(ctx, path)
+		}
+	}
+}
+
+// closing is how long the owner may take from finding that it isn't the last to having closed.
+const closing = 2 * time.Second
+
+// settleLater is called now and then: an owner that was about to close the file during the last
+// look may have done so by now.
+func (o *foreign) settleLater(ctx context.Context, path string, interval time.Duration) {
+	o.looking.Lock()
+	defer o.looking.Unlock()
+	if time.Since(o.owned) < closing+2*interval {
+		o.settle(ctx, path)
+	}
+}
+
+// settle does what the owner would have done, had it not closed the file during a look: the
+// last one to close a database in WAL mode writes what is in the -wal to the main file, and
+// removes -wal and -shm, if it may write. Where we may not, they stay until the owner opens
+// the file again.
+func (o *foreign) settle(ctx context.Context, path string) {
+	if !stateOf(path).live || inUse(path) {
+		return
+	}
+	pool, err := sql.Open("sqlite", source(path, "mode=rw"))
+	if err != nil {
+		return
+	}
+	defer pool.Close()
+	var n int
+	_ = pool.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&n) // SQLite opens a -wal when it reads
+}
+
+// inUse reports whether another process has the database open. SQLite holds a lock on these
+// bytes from a connection's first look at a file in WAL mode until it closes
+// (https://www.sqlite.org/src/file/src/os.h, SHARED_FIRST and SHARED_SIZE).
+func inUse(path string) bool {
+	const sharedFirst, sharedSize = 0x40000002, 510
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	lock := unix.Flock_t{Type: unix.F_WRLCK, Start: sharedFirst, Len: sharedSize}
+	return unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock) == nil && lock.Type != unix.F_UNLCK
+}
