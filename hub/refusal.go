@@ -55,7 +55,8 @@ type Refusal struct {
 	Cause Cause
 	// UserID is whose token it is, where that is certain: what somebody claims without proof is not.
 	UserID string
-	// Detail may add what helps, such as the issuer that a token names. Never the token.
+	// Detail may add what helps, such as the issuer that a token names. Never the token. Its
+	// start is logged.
 	Detail string
 }
 
@@ -105,7 +106,7 @@ func (r refusals) note(log *slog.Logger, now time.Time, token string, err error)
 		args = append(args, "user_id", shortened(why.UserID))
 	}
 	if why.Detail != "" {
-		args = append(args, "detail", why.Detail)
+		args = append(args, "detail", shortened(why.Detail))
 	}
 	of.log.tell(log, slog.LevelInfo, now, "token refused: "+why.Cause.words(), append(args, "cause", string(why.Cause))...)
 }

@@ -81,6 +81,9 @@ type Config struct {
 	JWTUserClaim   string
 	JWTTenantClaim string
 	JWTAdminClaim  string
+	JWTLeeway      time.Duration
+	JWTAllowNoExp  bool
+	JWTRefresh     time.Duration
 	AuthURL        string
 	AuthTimeout    time.Duration
 	AuthCache      time.Duration

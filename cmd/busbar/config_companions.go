@@ -17,6 +17,7 @@ type companion struct {
 func (c *Config) companions() []companion {
 	return []companion{
 		{"jwt-", c.Auth == authJWT, "-auth jwt"},
+		{"jwt-refresh", c.Auth != authJWT || c.JWTJWKS != "", "-jwt-jwks"},
 		{"auth-url", c.Auth == authHTTP, "-auth http"},
 		{"auth-timeout", c.Auth == authHTTP, "-auth http"},
 		{"auth-cache", c.Auth == authHTTP, "-auth http"},

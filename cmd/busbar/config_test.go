@@ -75,8 +75,9 @@ var (
 	jwtFlags     = map[string]string{
 		"auth": "jwt", "jwt-key": "key.pem", "jwt-issuer": "iss", "jwt-audience": "aud",
 		"jwt-user-claim": "uid", "jwt-tenant-claim": "org", "jwt-admin-claim": "adm",
+		"jwt-leeway": "1m", "jwt-allow-no-exp": "true",
 	}
-	jwksFlags = map[string]string{"auth": "jwt", "jwt-jwks": "https://keys.example/jwks.json"}
+	jwksFlags = map[string]string{"auth": "jwt", "jwt-jwks": "https://keys.example/jwks.json", "jwt-refresh": "1m"}
 )
 
 // PROTOCOL 7: every flag has an environment name, and means the same there.

@@ -32,4 +32,9 @@ func declareJWT(t *flagTable, cfg *Config) {
 	t.Text(&cfg.JWTTenantClaim, "jwt-tenant-claim", "tenant", "claim", "claim that holds the tenant")
 	t.Text(&cfg.JWTAdminClaim, "jwt-admin-claim", "", "claim",
 		"claim that makes an admin when it is true; empty = no token does")
+	t.Duration(&cfg.JWTLeeway, "jwt-leeway", 30*time.Second, 0,
+		"how far the clocks of who signs tokens and of this host may differ, for exp, nbf and iat")
+	t.Bool(&cfg.JWTAllowNoExp, "jwt-allow-no-exp", "take tokens without exp, which are good for as long as their key is")
+	t.Duration(&cfg.JWTRefresh, "jwt-refresh", 5*time.Minute, time.Second,
+		"how often the key set of -jwt-jwks is fetched, and how long a key that it no longer has is still believed")
 }

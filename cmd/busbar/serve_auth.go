@@ -45,6 +45,7 @@ func (srv *server) openTokens() (hub.Authenticator, error) {
 		a, err := auth.NewJWT(auth.JWTOptions{
 			KeyFile: cfg.JWTKey, JWKSURL: cfg.JWTJWKS, Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience,
 			UserClaim: cfg.JWTUserClaim, TenantClaim: cfg.JWTTenantClaim, AdminClaim: cfg.JWTAdminClaim,
+			Leeway: cfg.JWTLeeway, AllowNoExp: cfg.JWTAllowNoExp, RefreshInterval: cfg.JWTRefresh,
 			Log: srv.log,
 		})
 		if err != nil {

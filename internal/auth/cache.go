@@ -54,14 +54,17 @@ func newShards(entries, bytes int) []shard {
 	return shards
 }
 
-// get answers a token that is remembered and hasn't expired. A nil identity with ok
-// true is a token known to be bad.
+// get answers a good token that is remembered and hasn't expired.
 func (c *cache) get(token string, now time.Time) (id *hub.Identity, ok bool) {
-	sum := maphash.String(c.seed, token)
-	if id, ok = shardOf(c.good, sum).get(token, now); ok {
-		return id, true
+	return shardOf(c.good, maphash.String(c.seed, token)).get(token, now)
+}
+
+// why says why a token is remembered as bad; nil when it isn't.
+func (c *cache) why(token string, now time.Time) error {
+	if e := shardOf(c.bad, maphash.String(c.seed, token)).find(token, now); e != nil {
+		return e.why
 	}
-	return shardOf(c.bad, sum).get(token, now)
+	return nil
 }
 
 // put remembers a good token until its identity expires or ttl has passed, whichever is
@@ -73,15 +76,22 @@ func (c *cache) put(token string, id *hub.Identity, ttl time.Duration, now time.
 	return shardOf(c.good, sum).put(token, id, until(id, ttl, now), now)
 }
 
-// putBad remembers for a second that a token is bad.
-func (c *cache) putBad(token string, now time.Time) {
+// putBad remembers for a second that a token is bad, and why.
+func (c *cache) putBad(token string, why error, now time.Time) {
 	sum := maphash.String(c.seed, token)
-	shardOf(c.bad, sum).put(token, nil, now.Add(badTTL).UnixNano(), now)
+	shardOf(c.bad, sum).keep(token, &entry{why: why, until: now.Add(badTTL).UnixNano()}, now)
 }
 
 // drop forgets a good token and returns the identities it had, if any, the latest first.
 func (c *cache) drop(token string) []*hub.Identity {
 	return shardOf(c.good, maphash.String(c.seed, token)).drop(token)
+}
+
+// clear forgets every good token.
+func (c *cache) clear() {
+	for i := range c.good {
+		c.good[i].clear()
+	}
 }
 
 // known is one good token as the cache holds it.

@@ -19,7 +19,7 @@ func TestCacheAnswers(t *testing.T) {
 	c.put("good", id, 0, epoch0)
 	c.put("short", &hub.Identity{UserID: "s"}, time.Second, epoch0)
 	c.put("never", &hub.Identity{UserID: "n", Expires: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, 0, epoch0)
-	c.putBad("bad", epoch0)
+	c.putBad("bad", hub.ErrUnauthorized, epoch0)
 	for _, k := range []struct {
 		token string
 		after time.Duration
@@ -31,12 +31,11 @@ func TestCacheAnswers(t *testing.T) {
 		{"bad", time.Second - 1, "-"}, {"bad", time.Second, ""},
 		{"other", 0, ""},
 	} {
-		id, ok := c.get(k.token, epoch0.Add(k.after))
 		got := ""
-		if ok && id == nil {
-			got = "-"
-		} else if ok {
+		if id, ok := c.get(k.token, epoch0.Add(k.after)); ok {
 			got = id.UserID
+		} else if c.why(k.token, epoch0.Add(k.after)) != nil {
+			got = "-"
 		}
 		if got != k.user {
 			t.Errorf("%s after %v: %q, want %q", k.token, k.after, got, k.user)
@@ -58,7 +57,7 @@ func TestCacheKeepsThePointer(t *testing.T) {
 
 func TestGoodTokenIsNotBadAnyMore(t *testing.T) {
 	c := newCache(0)
-	c.putBad("tok", epoch0)
+	c.putBad("tok", hub.ErrUnauthorized, epoch0)
 	c.put("tok", &hub.Identity{UserID: "u"}, 0, epoch0)
 	c.drop("tok")
 	if _, ok := c.get("tok", epoch0); ok {
@@ -82,7 +81,7 @@ func TestBadTokensPushNothingOut(t *testing.T) {
 	c := newCache(100)
 	c.put("good", &hub.Identity{UserID: "u"}, 0, epoch0)
 	for i := range 3 * badEntries {
-		c.putBad(fmt.Sprint("bad", i), epoch0)
+		c.putBad(fmt.Sprint("bad", i), hub.ErrUnauthorized, epoch0)
 	}
 	if _, ok := c.get("good", epoch0); !ok {
 		t.Error("a good token was pushed out")

@@ -2,6 +2,9 @@ package auth
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -13,11 +16,11 @@ import (
 func (j *JWT) identity(claims jwt.MapClaims) (*hub.Identity, error) {
 	user, ok := text(claims[j.opts.UserClaim])
 	if !ok {
-		return nil, hub.ErrUnauthorized
+		return nil, &hub.Refusal{Cause: hub.CauseUserID, Detail: "the user claim is neither a string nor a number"}
 	}
 	tenant, ok := text(claims[j.opts.TenantClaim])
 	if !ok {
-		return nil, hub.ErrUnauthorized
+		return nil, &hub.Refusal{Cause: hub.CauseTenant, UserID: user, Detail: "the tenant claim is neither a string nor a number"}
 	}
 	id := &hub.Identity{UserID: user, Tenant: tenant}
 	if j.opts.AdminClaim != "" {
@@ -25,7 +28,7 @@ func (j *JWT) identity(claims jwt.MapClaims) (*hub.Identity, error) {
 	}
 	exp, err := claims.GetExpirationTime()
 	if err != nil {
-		return nil, hub.ErrUnauthorized
+		return nil, &hub.Refusal{Cause: hub.CauseMalformed, UserID: user, Detail: "exp isn't a number"}
 	}
 	if exp != nil {
 		// With the leeway, or a connection let in by it would end at once.
@@ -46,4 +49,46 @@ func text(claim any) (string, bool) {
 	default:
 		return "", false
 	}
+}
+
+// whyUnverified says why a token isn't known to be anybody's, or nothing when its signature is
+// good. What such a token claims may be anything, so that only its header is told of.
+func (j *JWT) whyUnverified(t *jwt.Token, err error) *hub.Refusal {
+	switch {
+	case errors.Is(err, errCrit):
+		return &hub.Refusal{Cause: hub.CauseCrit}
+	case errors.Is(err, errUnknownKID):
+		return &hub.Refusal{Cause: hub.CauseUnknownKID, Detail: fmt.Sprint(t.Header["kid"])}
+	case errors.Is(err, errBadKID), errors.Is(err, jwt.ErrTokenMalformed):
+		return &hub.Refusal{Cause: hub.CauseMalformed}
+	case errors.Is(err, jwt.ErrTokenInvalidClaims):
+		return nil
+	// errNoKey, an algorithm that nobody knows, and one that isn't allowed.
+	case errors.Is(err, jwt.ErrTokenUnverifiable), !slices.Contains(j.algs, t.Method.Alg()):
+		return &hub.Refusal{Cause: hub.CauseAlgorithm, Detail: fmt.Sprint(t.Header["alg"])}
+	}
+	return &hub.Refusal{Cause: hub.CauseSignature}
+}
+
+// whyInvalid says what is wrong with the claims of a token whose signature is good.
+func (j *JWT) whyInvalid(claims jwt.MapClaims, err error) *hub.Refusal {
+	user, _ := text(claims[j.opts.UserClaim])
+	why := &hub.Refusal{UserID: user}
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		why.Cause = hub.CauseExpired
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		why.Cause, why.Detail = hub.CauseNotYetValid, "nbf"
+	case errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
+		why.Cause, why.Detail = hub.CauseNotYetValid, "iat"
+	case errors.Is(err, jwt.ErrInvalidType):
+		why.Cause, why.Detail = hub.CauseMalformed, "a registered claim isn't of its type"
+	case claims["exp"] == nil && !j.opts.AllowNoExp:
+		why.Cause = hub.CauseNoExp
+	case j.opts.Issuer != "" && claims["iss"] != j.opts.Issuer:
+		why.Cause, why.Detail = hub.CauseIssuer, fmt.Sprint(claims["iss"])
+	default:
+		why.Cause, why.Detail = hub.CauseAudience, fmt.Sprint(claims["aud"])
+	}
+	return why
 }

@@ -132,7 +132,7 @@ func (db *database) find(ctx context.Context, token string) (id *hub.Identity, e
 	case errors.Is(err, errMoved):
 		return nil, err
 	case errors.Is(err, sql.ErrNoRows):
-		return nil, hub.ErrUnauthorized
+		return nil, &hub.Refusal{Cause: hub.CauseUnknownSession}
 	case err != nil:
 		return nil, explain("read session from", db.path, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -30,23 +31,24 @@ type JWTOptions struct {
 	// Algorithms are those believed (default HS256, RS256, ES256, EdDSA). Of these only
 	// the ones made for the key's type count, whatever a token's header says.
 	Algorithms []string
-	// Leeway is how far clocks may differ (default 0).
+	// Leeway is how far clocks may differ, for exp, nbf and iat (default 0).
 	Leeway time.Duration
-	// AllowNoExpiry lets tokens without "exp" in. They can't be taken back but by
-	// changing the key.
-	AllowNoExpiry bool
+	// AllowNoExp lets tokens without "exp" in. They can't be taken back but by changing the key.
+	AllowNoExp bool
 	// CacheTTL is how long a verified token is used without looking at its signature
-	// again (default 10 min), and so how long a key that was withdrawn still opens
-	// connections.
+	// again (default 10 min), unless a key is withdrawn.
 	CacheTTL time.Duration
 	// CacheEntries bounds the verified tokens kept, about (default 1,000,000).
 	CacheEntries int
-	// RefreshInterval is how often the key set is fetched (default 1 h). A token with an
-	// unknown key id fetches it too, at most every 10 s.
+	// RefreshInterval is how often the key set is fetched at least (default 5 min), and so how
+	// long a key that was withdrawn may still open connections. An answer whose Cache-Control says
+	// a shorter time is fetched again after that, but not within 30 s. A token that no key of the
+	// set verifies fetches it too, at most every 10 s.
 	RefreshInterval time.Duration
 	// Client fetches the key set; nil for one of its own. Redirects are never followed.
 	Client *http.Client
-	// Log takes a line when the key set can't be refreshed (default slog.Default()).
+	// Log takes a line for each key that is left out, and when the set changes or can't be
+	// refreshed (default slog.Default()).
 	Log *slog.Logger
 }
 
@@ -67,7 +69,7 @@ func (o *JWTOptions) setDefaults() error {
 		return fmt.Errorf("JWT: leeway %v is negative", o.Leeway)
 	}
 	setDefault(&o.CacheTTL, 10*time.Minute)
-	setDefault(&o.RefreshInterval, time.Hour)
+	setDefault(&o.RefreshInterval, 5*time.Minute)
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -78,9 +80,10 @@ func (o *JWTOptions) setDefaults() error {
 type JWT struct {
 	opts   JWTOptions
 	parser *jwt.Parser
-	key    func(context.Context) jwt.Keyfunc
+	algs   []string
+	ring   atomic.Pointer[keyRing]
+	set    *keySet // nil when the key is a file's
 	memo   memo
-	stop   context.CancelFunc
 }
 
 var _ hub.Authenticator = (*JWT)(nil)
@@ -91,42 +94,53 @@ func NewJWT(o JWTOptions) (*JWT, error) {
 	if err := o.setDefaults(); err != nil {
 		return nil, err
 	}
-	j := &JWT{opts: o, stop: func() {}}
-	algs, err := j.loadKeys()
-	if err != nil {
-		return nil, err
-	}
-	j.parser = jwt.NewParser(parserOptions(&o, algs)...)
+	j := &JWT{opts: o}
 	j.memo = memo{
 		cache:    newCache(o.CacheEntries),
 		flights:  newFlights(64, lookupTimeout, j.opts.Log),
 		ttl:      o.CacheTTL,
 		maxToken: maxLongToken,
 	}
+	if err := j.loadKeys(); err != nil {
+		return nil, err
+	}
+	j.parser = jwt.NewParser(parserOptions(&o, j.algs)...)
 	return j, nil
 }
 
-func (j *JWT) loadKeys() (algs []string, err error) {
+func (j *JWT) loadKeys() (err error) {
 	if j.opts.JWKSURL != "" {
-		return j.loadKeySet()
+		if j.set, err = openKeySet(&j.opts, j.replace); err == nil {
+			j.algs = j.set.algs
+		}
+		return err
 	}
 	k, err := readKey(j.opts.KeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("JWT key file %s: %w", j.opts.KeyFile, err)
+		return fmt.Errorf("JWT key file %s: %w", j.opts.KeyFile, err)
 	}
-	if algs = both(k.algs, j.opts.Algorithms); len(algs) == 0 {
-		return nil, fmt.Errorf("JWT key file %s: the key is for %v and the algorithms allowed are %v", j.opts.KeyFile, k.algs, j.opts.Algorithms)
+	if j.algs = both(k.algs, j.opts.Algorithms); len(j.algs) == 0 {
+		return fmt.Errorf("JWT key file %s: the key is for %v and the algorithms allowed are %v", j.opts.KeyFile, k.algs, j.opts.Algorithms)
 	}
-	j.key = func(context.Context) jwt.Keyfunc {
-		return func(*jwt.Token) (any, error) { return k.key, nil }
+	j.ring.Store(&keyRing{[]namedKey{{"", k}}})
+	return nil
+}
+
+// replace makes a ring the one that counts. Once a key has gone nothing that was verified before
+// does: what a lookup that is under way leaves in the cache is dropped by memo.epoch.
+func (j *JWT) replace(ring *keyRing) {
+	old := j.ring.Swap(ring)
+	if old != nil && ring.lacks(old) {
+		j.memo.epoch.Add(1)
+		j.memo.cache.clear()
 	}
-	return algs, nil
 }
 
 func parserOptions(o *JWTOptions, algs []string) []jwt.ParserOption {
 	list := []jwt.ParserOption{
 		jwt.WithValidMethods(algs),
 		jwt.WithLeeway(o.Leeway),
+		jwt.WithIssuedAt(),
 		jwt.WithJSONNumber(),
 		jwt.WithStrictDecoding(), // RFC 4648 3.5: one signature is one text, and not four
 	}
@@ -136,7 +150,7 @@ func parserOptions(o *JWTOptions, algs []string) []jwt.ParserOption {
 	if o.Audience != "" {
 		list = append(list, jwt.WithAudience(o.Audience))
 	}
-	if !o.AllowNoExpiry {
+	if !o.AllowNoExp {
 		list = append(list, jwt.WithExpirationRequired())
 	}
 	return list
@@ -144,7 +158,9 @@ func parserOptions(o *JWTOptions, algs []string) []jwt.ParserOption {
 
 // Close ends the refreshing of the key set.
 func (j *JWT) Close() error {
-	j.stop()
+	if j.set != nil {
+		j.set.close()
+	}
 	j.memo.flights.close()
 	return nil
 }
@@ -162,18 +178,38 @@ func (j *JWT) Authenticate(ctx context.Context, token string) (*hub.Identity, er
 	})
 }
 
+// verify tries the keys that are known, and then those that the set has by now: keys are rotated
+// without asking us, with and without a kid, and under the kid that the old one had.
 func (j *JWT) verify(ctx context.Context, token string) (*hub.Identity, error) {
-	claims := jwt.MapClaims{}
-	_, err := j.parser.ParseWithClaims(token, claims, j.key(ctx))
-	switch {
-	case err == nil:
-		return j.identity(claims)
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("verify token: %w", ctx.Err())
-	case errors.Is(err, errStaleKeySet):
-		return nil, errStaleKeySet
-	default:
-		// The parser's error isn't passed on: it may quote the token.
-		return nil, hub.ErrUnauthorized
+	ring := j.ring.Load()
+	id, unverified, err := j.verifyWith(ring, token)
+	if !unverified || j.set == nil {
+		return id, err
 	}
+	newer, failed := j.set.newer(ctx, ring)
+	switch {
+	case failed != nil:
+		return nil, failed
+	case newer == ring:
+		return nil, err
+	}
+	id, _, err = j.verifyWith(newer, token)
+	return id, err
+}
+
+// verifyWith believes one ring. unverified says that another might have the key.
+func (j *JWT) verifyWith(ring *keyRing, token string) (id *hub.Identity, unverified bool, err error) {
+	claims := jwt.MapClaims{}
+	t, err := j.parser.ParseWithClaims(token, claims, ring.find)
+	if err == nil {
+		id, err = j.identity(claims)
+		return id, false, err
+	}
+	// The parser's error isn't passed on: it may quote the token.
+	why := j.whyUnverified(t, err)
+	if why != nil {
+		unverified = errors.Is(err, errUnknownKID) || errors.Is(err, errNoKey) || why.Cause == hub.CauseSignature
+		return nil, unverified, why
+	}
+	return nil, false, j.whyInvalid(claims, err)
 }

@@ -128,7 +128,7 @@ func TestJWTClaims(t *testing.T) {
 	base := auth.JWTOptions{KeyFile: keyFile(t, string(secret)), AdminClaim: "adm"}
 	strict, lenient := base, base
 	strict.Issuer, strict.Audience, strict.UserClaim, strict.TenantClaim = "iss1", "aud1", "uid", "org"
-	lenient.AllowNoExpiry, lenient.Leeway, lenient.AdminClaim = true, time.Minute, ""
+	lenient.AllowNoExp, lenient.Leeway, lenient.AdminClaim = true, time.Minute, ""
 	exp := now.Add(time.Hour).Truncate(time.Second)
 	for _, c := range []struct {
 		name   string

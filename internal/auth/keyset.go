@@ -1,88 +1,64 @@
 package auth
 
 import (
-	"context"
 	"errors"
 	"slices"
-	"sync/atomic"
 
-	"github.com/MicahParks/jwkset"
-	"github.com/MicahParks/keyfunc/v3"
 	"github.com/golang-jwt/jwt/v5"
-	"golang.org/x/time/rate"
 )
 
-// keySet is a JSON Web Key Set behind a URL. Safe from any goroutine.
-type keySet struct {
-	stored  jwkset.Storage  // what was fetched last
-	lookup  keyfunc.Keyfunc // fetches for a key id that isn't in stored
-	unknown *rate.Limiter   // whether it may
-	stale   *atomic.Bool    // the last fetch failed
-}
+// keyRing is the keys that are believed at one time. It is immutable.
+type keyRing struct{ keys []namedKey }
 
-// errStaleKeySet: the token's key isn't known, and may be in the set that couldn't be fetched.
-var errStaleKeySet = errors.New("the JWT key set can't be fetched, and the one from before lacks the token's key")
+// What find says of a token for which the ring has no key. Another ring may have one.
+var (
+	errUnknownKID = errors.New("no key has the token's kid")
+	errNoKey      = errors.New("no key is for the token's algorithm")
+)
 
-// find looks a token's key up. The library would make callers with an unknown key id
-// wait for their turn to fetch; here whoever has no turn is refused, since anybody can
-// invent key ids.
-func (s *keySet) find(ctx context.Context) jwt.Keyfunc {
-	return func(token *jwt.Token) (any, error) {
-		id, named := token.Header[jwkset.HeaderKID].(string)
-		if named && !s.has(ctx, id) && !s.unknown.Allow() {
-			return nil, s.missing()
-		}
-		found, err := s.lookup.KeyfuncCtx(ctx)(token)
-		if err != nil && named && !s.has(ctx, id) {
-			return nil, s.missing()
-		}
-		if err != nil {
-			return nil, err
-		}
-		return forAlgorithm(found, token.Method.Alg())
+// What find says of a token that no key would help.
+var (
+	errCrit   = errors.New("the token asks for an extension")
+	errBadKID = errors.New("the token's kid isn't a string")
+)
+
+// find is the jwt.Keyfunc: the keys that may have signed a token. The algorithm is the key's and
+// not the token's (RFC 8725 section 2.1).
+func (r *keyRing) find(t *jwt.Token) (any, error) {
+	// RFC 7515 section 4.1.11: what crit names has to be understood, nothing of which is, and it may
+	// be neither empty nor malformed. RFC 7797 section 6: b64 changes what is signed, and needs crit.
+	if _, there := t.Header["crit"]; there {
+		return nil, errCrit
 	}
-}
-
-func (s *keySet) has(ctx context.Context, id string) bool {
-	_, err := s.stored.KeyRead(ctx, id)
-	return err == nil
-}
-
-// missing says what an unknown key id means: a bad token, unless the set is stale.
-func (s *keySet) missing() error {
-	if s.stale.Load() {
-		return errStaleKeySet
+	if b64, there := t.Header["b64"]; there && b64 != true {
+		return nil, errCrit
 	}
-	return jwkset.ErrKeyNotFound
-}
-
-// forAlgorithm leaves the keys that are made for the algorithm.
-func forAlgorithm(found any, alg string) (any, error) {
-	set, ok := found.(jwt.VerificationKeySet)
-	if !ok {
-		set.Keys = []jwt.VerificationKey{found}
+	kid, named := t.Header["kid"].(string)
+	if !named && t.Header["kid"] != nil {
+		return nil, errBadKID
 	}
 	var fit jwt.VerificationKeySet
-	for _, k := range set.Keys {
-		if k, err := publicKey(k, nil); err == nil && slices.Contains(k.algs, alg) {
-			fit.Keys = append(fit.Keys, k.key)
+	known := false
+	for _, k := range r.keys {
+		// A key without a kid may be any token's, and a token without one any key's.
+		if named && k.kid != "" && k.kid != kid {
+			continue
+		}
+		known = true
+		if slices.Contains(k.algs, t.Method.Alg()) {
+			fit.Keys = append(fit.Keys, k.key.key)
 		}
 	}
-	if len(fit.Keys) == 0 {
-		return nil, jwkset.ErrKeyNotFound
+	switch {
+	case len(fit.Keys) > 0:
+		return fit, nil
+	case named && !known:
+		return nil, errUnknownKID
 	}
-	return fit, nil
+	return nil, errNoKey
 }
 
-// freshness notes when a fetched key set was stored.
-type freshness struct {
-	jwkset.Storage
-	stale *atomic.Bool
-}
-
-// KeyReplaceAll is called once for each key set fetched and understood.
-func (f *freshness) KeyReplaceAll(ctx context.Context, keys []jwkset.JWK) error {
-	err := f.Storage.KeyReplaceAll(ctx, keys)
-	f.stale.Store(err != nil)
-	return err
+// lacks reports whether a key of old isn't in r any more.
+func (r *keyRing) lacks(old *keyRing) bool {
+	return slices.ContainsFunc(old.keys, func(k namedKey) bool { return !slices.ContainsFunc(r.keys, k.same) })
 }

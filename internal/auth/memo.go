@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +16,7 @@ type memo struct {
 	cache    *cache
 	flights  *flights
 	ttl      time.Duration // how long a good answer is trusted; 0 = until it expires
-	maxToken int           // longer tokens are bad without asking, in bytes
+	maxToken int           // longer tokens are refused without asking, in bytes
 
 	// ended is told about identities that were given out for a session that is none; nil = nobody.
 	ended func([]*hub.Identity)
@@ -30,24 +31,40 @@ type memo struct {
 // maxEpochs is how often a lookup is repeated because of revocations beside it.
 const maxEpochs = 5
 
+// cached knows the tokens that are good, and that nobody is the empty one. What is remembered of
+// bad ones is why they are, which authenticate tells.
 func (m *memo) cached(token string) (*hub.Identity, bool) {
-	if m.absurd(token) {
+	if token == "" {
 		return nil, true
 	}
 	return m.cache.get(token, time.Now())
 }
 
-func (m *memo) absurd(token string) bool { return token == "" || len(token) > m.maxToken }
+// known is what can be said of a token without asking.
+func (m *memo) known(token string) (id *hub.Identity, ok bool, err error) {
+	switch {
+	case token == "":
+		return nil, true, &hub.Refusal{Cause: hub.CauseNoToken}
+	case len(token) > m.maxToken:
+		return nil, true, &hub.Refusal{Cause: hub.CauseTooLong, Detail: fmt.Sprintf("%d bytes", len(token))}
+	}
+	now := time.Now()
+	if id, ok = m.cache.get(token, now); ok {
+		return id, true, nil
+	}
+	err = m.cache.why(token, now)
+	return nil, err != nil, err
+}
 
-// authenticate answers from the cache, else asks. ask returns ErrUnauthorized for a bad token.
+// authenticate answers from the cache, else asks. ask returns an ErrUnauthorized for a bad token.
 func (m *memo) authenticate(ctx context.Context, token string, ask func(context.Context) (*hub.Identity, error)) (*hub.Identity, error) {
-	if id, ok := m.cached(token); ok {
-		return orUnauthorized(id)
+	if id, ok, err := m.known(token); ok {
+		return id, err
 	}
 	return m.flights.do(ctx, token, func(ctx context.Context) (*hub.Identity, error) {
 		// The flight before this one may have landed since the caller looked.
-		if id, ok := m.cached(token); ok {
-			return orUnauthorized(id)
+		if id, ok, err := m.known(token); ok {
+			return id, err
 		}
 		return m.fill(ctx, token, ask)
 	})
@@ -57,8 +74,8 @@ func (m *memo) fill(ctx context.Context, token string, ask func(context.Context)
 	for range maxEpochs {
 		epoch := m.epoch.Load()
 		id, err := ask(ctx)
-		if err == nil && (!usable(id) || expired(id, time.Now())) {
-			err = hub.ErrUnauthorized
+		if err == nil {
+			err = check(id, time.Now())
 		}
 		if err != nil {
 			m.forget(token, err)
@@ -80,17 +97,21 @@ func (m *memo) forget(token string, err error) {
 		m.ended(ids)
 	}
 	if errors.Is(err, hub.ErrUnauthorized) {
-		m.cache.putBad(token, time.Now())
+		m.cache.putBad(token, err, time.Now())
 	}
+}
+
+// check refuses identities that the hub mustn't have.
+func check(id *hub.Identity, now time.Time) error {
+	switch {
+	case !usable(id):
+		return &hub.Refusal{Cause: hub.CauseUserID, Detail: "the user id or tenant is missing, too long or not UTF-8"}
+	case expired(id, now):
+		return &hub.Refusal{Cause: hub.CauseExpired, UserID: id.UserID}
+	}
+	return nil
 }
 
 func expired(id *hub.Identity, now time.Time) bool {
 	return !id.Expires.IsZero() && !now.Before(id.Expires)
-}
-
-func orUnauthorized(id *hub.Identity) (*hub.Identity, error) {
-	if id == nil {
-		return nil, hub.ErrUnauthorized
-	}
-	return id, nil
 }

@@ -12,7 +12,7 @@ import (
 const (
 	// entryBytes is about what an entry costs besides its token: its places in the map and in
 	// the index, entry, identity.
-	entryBytes = 288
+	entryBytes = 304
 	// evictSample is how many entries are looked at to find one to evict. Five to ten
 	// come close to a true least-recently-used order without keeping one.
 	evictSample = 8
@@ -32,6 +32,7 @@ type shard struct {
 // entry is immutable but for used.
 type entry struct {
 	id    *hub.Identity // nil in the table of bad tokens
+	why   error         // nil in the table of good ones
 	until int64         // Unix nanoseconds; 0 = never
 	used  atomic.Int64  // Unix seconds of the last hit, for eviction
 	// before are the token's earlier identities, which connections keep when a session is
@@ -73,23 +74,37 @@ func (s *shard) init(maxEntries, maxBytes int) {
 }
 
 func (s *shard) get(token string, now time.Time) (*hub.Identity, bool) {
+	if e := s.find(token, now); e != nil {
+		return e.id, true
+	}
+	return nil, false
+}
+
+// find is nil for what isn't there or is over.
+func (s *shard) find(token string, now time.Time) *entry {
 	found, ok := s.index.Load(token)
 	if !ok {
-		return nil, false
+		return nil
 	}
 	e := found.(*entry)
 	if e.over(now) {
-		return nil, false
+		return nil
 	}
 	// Stored only when it changes: a write for every hit would bounce the cache line.
 	if sec := now.Unix(); e.used.Load() != sec {
 		e.used.Store(sec)
 	}
-	return e.id, true
+	return e
 }
 
 func (s *shard) put(token string, id *hub.Identity, until int64, now time.Time) *hub.Identity {
-	e := &entry{id: id, until: until}
+	return s.keep(token, &entry{id: id, until: until}, now)
+}
+
+// keep takes an entry in. It returns the identity to use: the one that the token has already when
+// it says the same.
+func (s *shard) keep(token string, e *entry, now time.Time) *hub.Identity {
+	id := e.id
 	e.used.Store(now.Unix())
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -157,6 +172,14 @@ func (s *shard) remove(token string) {
 	delete(s.entries, token)
 	s.index.Delete(token)
 	s.bytes -= len(token) + entryBytes
+}
+
+func (s *shard) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.entries)
+	s.index.Clear()
+	s.bytes = 0
 }
 
 func (s *shard) all() []known {
