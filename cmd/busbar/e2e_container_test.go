@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // limitedGroup makes a control group below this process's own with a memory limit, and returns the
@@ -54,7 +56,7 @@ func TestDefaultsFitAContainer(t *testing.T) {
 	defer x.leaves()
 	token := d.session("alice")
 	eachOf(50, func(i int) {
-		x.dial(i, upgradeRequest+"Authorization: Bearer "+token+"\r\n\r\n")
+		x.dial(i, wstest.Request("/", "Authorization: Bearer "+token))
 	})
 	eventually(t, "clients that take nothing", func() bool { return d.metric("busbar_clients") == 50 })
 	payload := bytes.Repeat([]byte("x"), 60_000)
