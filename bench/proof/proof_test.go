@@ -37,26 +37,6 @@ func TestMain(m *testing.M) {
 	leaks.MainThen(m, func() { os.RemoveAll(folder) })
 }
 
-// make soak, in small.
-func TestSoak(t *testing.T) {
-	t.Parallel()
-	r, err := Soak(t.Context(), SoakOptions{
-		Program: []string{program}, Duration: 10 * time.Second, Steady: 4, Churners: 12, Limpers: 3, Storm: 20,
-		Rate: 10, Storms: 4 * time.Second, Every: time.Second,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var table bytes.Buffer
-	if err := r.WriteTable(&table); err != nil {
-		t.Fatal(err)
-	}
-	if r.Failed != "" {
-		t.Errorf("%s\n%s", r.Failed, &table)
-	}
-	t.Log(table.String())
-}
-
 // make chaos, in small.
 func TestChaos(t *testing.T) {
 	for _, s := range scenarios {

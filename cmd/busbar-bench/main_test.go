@@ -32,53 +32,69 @@ func try(t *testing.T, args ...string) (code int, out, errs string) {
 	return code, o.String(), e.String()
 }
 
-func TestCommandsPrintATableAndWriteJSON(t *testing.T) {
-	few := []string{"-clients", "20", "-workers", "2"}
+// reported is what a command's -html has to show.
+type reported struct {
+	charts int
+	want   []string
+}
+
+func TestCommandsPrintATableAndWriteFiles(t *testing.T) {
+	few := []string{"-clients", "20", "-workers", "2", "-server-cores", "0"}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	messages := []string{"-messages", "20", "-warm-up", "0"}
 	tests := []struct {
 		name string
 		args []string
 		want []string // in the table
 		keys []string // of the JSON
+		html reported // the zero value: not asked for
 	}{
-		{"fanout", append(append([]string{"fanout"}, few...), messages...), []string{"20 clients, 128 bytes, window of 1", "CPU per delivery"}, []string{"machine", "result"}},
-		{"idle", append([]string{"idle", "-settle", "1ms"}, few...), []string{"user, per connection"}, []string{"machine", "result"}},
-		{"storm", append([]string{"storm"}, few...), []string{"CPU per handshake"}, []string{"machine", "result"}},
-		{"storm", append([]string{"storm", "-sessions"}, few...), []string{"CPU per handshake"}, []string{"machine", "result"}},
-		{"loops", append([]string{"loops", "-rounds", "1", "-messages", "3", "-processes", "2"}, few...), []string{"loops-2", "loops-1, 2 processes", "1.00–1.00"}, []string{"machine", "result"}},
+		{"fanout", append(append([]string{"fanout"}, few...), messages...), []string{"20 clients, 128 bytes, window of 1", "CPU per delivery"}, []string{"machine", "result"}, reported{2, []string{"Latency of delivery", "CPU per delivery", "sends per delivery"}}},
+		{"idle", append([]string{"idle", "-settle", "1ms"}, few...), []string{"user, per connection"}, []string{"machine", "result"}, reported{1, []string{"Memory per idle connection", "resident before"}}},
+		{"storm", append([]string{"storm"}, few...), []string{"CPU per handshake"}, []string{"machine", "result"}, reported{2, []string{"Latency of connecting", "CPU per handshake"}}},
+		{"storm", append([]string{"storm", "-sessions"}, few...), []string{"CPU per handshake"}, []string{"machine", "result"}, reported{}},
+		{"loops", append([]string{"loops", "-rounds", "1", "-messages", "3", "-processes", "2"}, few...), []string{"loops-2", "loops-1, 2 processes", "1.00–1.00"}, []string{"machine", "result"}, reported{1, []string{"divided by those of loops-1", ">loops-2<"}}},
 		{
 			"slow", append(append([]string{"slow", "-stalled", "5%", "-rounds", "1", "-policy", "drop-oldest"}, few...), messages...),
-			[]string{"with ÷ without", "stopped reading  1: ", "takes a longer run"}, []string{"machine", "result"},
+			[]string{"with ÷ without", "stopped reading  1: ", "takes a longer run"}, []string{"machine", "result"}, reported{},
 		},
 		{
 			"churn", append(append([]string{"churn", "-rounds", "1", "-rate", "100", "-churn", "50"}, few...), messages...),
-			[]string{"CPU per arrival", "upgrade p99", "the server counts 20 clients"}, []string{"machine", "result"},
+			[]string{"CPU per arrival", "upgrade p99", "the server counts 20 clients"}, []string{"machine", "result"}, reported{},
 		},
 		{
 			"rush", append(append([]string{"rush", "-rounds", "1", "-rate", "100", "-storm", "200", "-accept-rate", "-1"}, few...), messages...),
-			[]string{"upgrades a second", "came at once   200", "upgrade p99"}, []string{"machine", "result"},
+			[]string{"upgrades a second", "came at once   200", "upgrade p99"}, []string{"machine", "result"}, reported{},
 		},
 		{
 			"mixed", append(append([]string{"mixed", "-stalled", "0.05", "-sizes", "64:3,5000:1", "-rate", "0", "-window", "2"}, few...), messages...),
-			[]string{"20 clients, 64:3,5000:1 bytes, window of 2", "came and left"}, []string{"machine", "result"},
+			[]string{"20 clients, 64:3,5000:1 bytes, window of 2", "came and left"}, []string{"machine", "result"}, reported{},
 		},
 		{
 			"rows", append(append([]string{"rows", "-rows", "4", "-settle", "1ms", "-token", "any"}, few...), messages...),
-			[]string{"20 clients, 4 rows each, 3 to a row, 128 bytes, window of 1", "per subscription", "to 3 clients"}, []string{"machine", "result"},
+			[]string{"20 clients, 4 rows each, 3 to a row, 128 bytes, window of 1", "per subscription", "to 3 clients"}, []string{"machine", "result"}, reported{},
 		},
 		{
 			"presence", append([]string{"presence", "-duration", "100ms", "-warm-up", "0", "-leave", "5"}, few...),
-			[]string{"20 clients, 2 of them send", "CPU per delivery", "messages to each of 15 that stayed"}, []string{"machine", "result"},
+			[]string{"20 clients, 2 of them send", "CPU per delivery", "messages to each of 15 that stayed"}, []string{"machine", "result"}, reported{},
 		},
 		{
-			"compare", append(append([]string{"compare", "-rounds", "2", "-targets", "busbar", "-base", "busbar"}, few...), messages...),
+			"compare", append(append([]string{"compare", "-rounds", "2", "-targets", "busbar,other=" + self + " target", "-base", "busbar"}, few...), messages...),
 			[]string{"to busbar", "1.00–1.00"}, []string{"machine", "rounds", "summary"},
+			reported{3, []string{"divided by that of busbar", ">other<", "<th>p99</th>"}},
 		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "result.json")
-			code, out, errs := try(t, append(test.args, "-json", path)...)
+			path, html := filepath.Join(t.TempDir(), "result.json"), filepath.Join(t.TempDir(), "report.html")
+			args := append(test.args, "-json", path)
+			if test.html.charts > 0 {
+				args = append(args, "-html", html)
+			}
+			code, out, errs := try(t, args...)
 			if code != exitOK || errs != "" {
 				t.Fatalf("exit %d, %s", code, errs)
 			}
@@ -99,6 +115,9 @@ func TestCommandsPrintATableAndWriteJSON(t *testing.T) {
 				if document[key] == nil {
 					t.Errorf("the JSON has no %s", key)
 				}
+			}
+			if test.html.charts > 0 {
+				checkReport(t, html, test.name, test.html.charts, test.html.want)
 			}
 		})
 	}

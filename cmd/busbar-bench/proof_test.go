@@ -23,13 +23,14 @@ func builtDaemon(t *testing.T) string {
 func TestProofsPrintATableAndWriteJSON(t *testing.T) {
 	program := builtDaemon(t)
 	path := filepath.Join(t.TempDir(), "result.json")
-	code, out, errs := try(t, "soak", "-busbar", program, "-duration", "2s", "-slow", "disconnect", "-steady", "2", "-churners", "3",
-		"-limpers", "1", "-storm", "5", "-storms", "1s", "-every", "200ms", "-json", path)
+	// make soak, in small
+	code, out, errs := try(t, "soak", "-busbar", program, "-duration", "10s", "-steady", "4", "-churners", "12",
+		"-limpers", "3", "-storm", "20", "-storms", "4s", "-rate", "10", "-every", "1s", "-json", path)
 	if code != exitOK || errs != "" || !strings.Contains(out, "all is back at the start") || !strings.Contains(out, "subscriptions") {
 		t.Errorf("exit %d, %s\n%s", code, errs, out)
 	}
 	var soaked struct{ Result proof.SoakResult }
-	if err := json.Unmarshal([]byte(read(t, path)), &soaked); err != nil || len(soaked.Result.Runs) != 1 || len(soaked.Result.Runs[0].Samples) < 3 {
+	if err := json.Unmarshal([]byte(read(t, path)), &soaked); err != nil || len(soaked.Result.Runs) != 2 || len(soaked.Result.Runs[0].Samples) < 3 {
 		t.Errorf("the JSON: %+v, %v", soaked, err)
 	}
 	code, out, errs = try(t, "chaos", "-busbar", program, "-only", "lock", "-clients", "3", "-load", "100ms", "-json", path)
