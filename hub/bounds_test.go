@@ -34,6 +34,8 @@ func TestPublishersErrors(t *testing.T) {
 		{"change with junk", changed(Change{Entity: "E", RowID: "r", Kind: Insert, Data: []byte("{")}), "data"},
 		{"change for nobody", changed(Change{Entity: "E", RowID: "r", Kind: Insert, Audience: Audience{Users: []string{}}}), "audience.users"},
 		{"presence that is no object", h.PublishPresence([]byte(`[1]`)), "body"},
+		{"presence with a name twice", h.PublishPresence([]byte(`{"type":"presence","type":"topic"}`)), "body"},
+		{"topic with a name twice", h.PublishTopic("t", []byte(`{"a":1,"a":2}`)), "data"},
 		{"presence that is nothing", h.PublishPresence(nil), "body"},
 		{"presence that isn't UTF-8", h.PublishPresence([]byte("{\"x\":\"\xff\"}")), "body"},
 		{"topic without a name", h.PublishTopic("", []byte("1")), "topic"},

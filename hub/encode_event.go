@@ -3,12 +3,13 @@ package hub
 import (
 	"encoding/json"
 	"strconv"
-	"unicode/utf8"
+
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 // EncodeEvent is the event as clients get it: the keys of PROTOCOL 3 in their order,
 // data byte for byte as given, and no data on a delete or when there is none. A
-// *FieldError says that data isn't valid JSON in UTF-8.
+// *FieldError says that data isn't valid JSON in UTF-8 whose names stand once.
 func EncodeEvent(e Event) ([]byte, error) {
 	if e.Kind == Delete {
 		e.Data = nil
@@ -19,17 +20,15 @@ func EncodeEvent(e Event) ([]byte, error) {
 	return appendEvent(nil, &e), nil
 }
 
-// checkData also asks for UTF-8, which json.Valid doesn't: a text message that isn't
-// costs every client that gets it its connection (RFC 6455, section 8.1).
+// checkData also asks for UTF-8, because a text message that isn't costs every client that gets it
+// its connection (RFC 6455, section 8.1), and for names that stand once, because of two one client
+// takes the first and another the last.
 func checkData(data json.RawMessage) error {
 	if len(data) == 0 {
 		return nil
 	}
-	if !json.Valid(data) {
-		return &FieldError{"data", "not valid JSON"}
-	}
-	if !utf8.Valid(data) {
-		return &FieldError{"data", "not UTF-8"}
+	if err := strictjson.Check(data); err != nil {
+		return &FieldError{"data", err.Error()}
 	}
 	return nil
 }

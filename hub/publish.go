@@ -8,11 +8,11 @@ import (
 	"strconv"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 // PublishChange gives the change a seq, appends it to the change log and sends it to its
@@ -131,8 +131,11 @@ func (h *Hub) send(f *eventloop.Frame, to *eventloop.Audience, published *atomic
 
 // PublishPresence sends a JSON object to every client, as it is.
 func (h *Hub) PublishPresence(object json.RawMessage) error {
-	if !isObject(object) {
-		return &FieldError{Field: "body", Message: "presence must be a JSON object in UTF-8"}
+	if err := strictjson.Check(object); err != nil {
+		return &FieldError{Field: "body", Message: err.Error()}
+	}
+	if at := skipSpace(object, 0); object[at] != '{' {
+		return &FieldError{Field: "body", Message: "presence must be a JSON object"}
 	}
 	if len(object) > h.opts.MaxMessageOut {
 		return ErrTooLarge
@@ -143,19 +146,6 @@ func (h *Hub) PublishPresence(object json.RawMessage) error {
 	f := eventloop.NewFrame(ws.OpText, object)
 	f.Lossy = true
 	return h.send(f, nil, &h.counters.presence)
-}
-
-func isObject(text []byte) bool {
-	for _, b := range text {
-		switch b {
-		case ' ', '\t', '\r', '\n':
-		case '{':
-			return json.Valid(text) && utf8.Valid(text)
-		default:
-			return false
-		}
-	}
-	return false
 }
 
 // PublishTopic sends {"type":"topic","topic":…,"data":…} to every client, or to those

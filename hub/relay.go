@@ -2,8 +2,10 @@ package hub
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // ErrNotObject is what StampFrom returns for a message that isn't a JSON object.
@@ -22,14 +24,17 @@ type clientMessage struct {
 	forged bool
 }
 
+// lenient is for what is relayed as it is: names may be repeated, strings cut within a character.
+var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
 // parseClient reads a client's message in one pass; false for anything but a valid JSON
 // object with a string type (PROTOCOL 2). Objects and arrays nested deeper than 10,000
-// are not valid for encoding/json, and so are ignored like other junk.
+// are not valid for jsontext, and so are ignored like other junk.
 //
 // Of a repeated key the last counts, as for JSON.parse in a browser: the hub must not
 // act on another type than the clients that the message is relayed to will see.
 func parseClient(message []byte) (clientMessage, bool) {
-	if !json.Valid(message) {
+	if !jsontext.Value(message).IsValid(lenient) {
 		return clientMessage{}, false
 	}
 	return readFields(message)

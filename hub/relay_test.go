@@ -179,7 +179,7 @@ func TestParseClientBoundsNesting(t *testing.T) {
 	}
 }
 
-// json.Valid is left out: it takes its state from a sync.Pool, which drops some of what
+// The check for valid JSON is left out: it takes its state from a sync.Pool, which drops some of what
 // it is given under the race detector. BenchmarkParseClient has it.
 func TestRelayingAllocatesNothing(t *testing.T) {
 	message := []byte(`{"type":"presence","from":"evil","topic":"t","entity":"e","rowId":"r","data":{"x":[1,2,"3"]}` +

@@ -26,6 +26,8 @@ func TestValidateChange(t *testing.T) {
 		{"unknown kind", "kind", func(c *Change) { c.Kind = "Insert" }},
 		{"no data", "", func(c *Change) { c.Data = nil }},
 		{"bad data", "data", func(c *Change) { c.Data = json.RawMessage(`{"a"}`) }},
+		{"data with a name twice", "data", func(c *Change) { c.Data = json.RawMessage(`[{"a":1,"\u0061":2}]`) }},
+		{"text cut within a character", "", func(c *Change) { c.Data = json.RawMessage(`{"a":"\ud83d","A":1}`) }},
 		{"data not UTF-8", "data", func(c *Change) { c.Data = json.RawMessage("\"\xff\"") }},
 		{"bad data on delete", "", func(c *Change) { c.Kind, c.Data = Delete, json.RawMessage("{") }},
 		{"long op id", "", func(c *Change) { c.OpID = strings.Repeat("o", 256) }},

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -96,8 +95,12 @@ func unsupportedType(want string) *failure {
 // decodeStrict reads one JSON value into v and refuses keys that v doesn't have, so that a
 // misspelled one is an error and not a message to everybody. Errors are failures that name the
 // field or the offset.
-func decodeStrict(body []byte, v any) error {
-	err := strictjson.UnmarshalKnown(body, v)
+func decodeStrict(body []byte, v any) error { return decodeFailure(strictjson.UnmarshalKnown(body, v)) }
+
+// checkJSON is decodeStrict for a value that is passed on as it is.
+func checkJSON(body []byte) error { return decodeFailure(strictjson.Check(body)) }
+
+func decodeFailure(err error) error {
 	var wrong *strictjson.Error
 	switch {
 	case !errors.As(err, &wrong):
@@ -114,10 +117,4 @@ func invalidJSON(message string, offset int64) *failure {
 	f := newFailure(http.StatusBadRequest, "INVALID_JSON", fmt.Sprintf("at byte %d: %s", offset, message))
 	f.Offset = &offset
 	return f
-}
-
-// checkJSON is decodeStrict for a value that is passed on as it is.
-func checkJSON(body []byte) error {
-	var value json.RawMessage
-	return decodeStrict(body, &value)
 }

@@ -47,13 +47,20 @@ func UnmarshalKnown(text []byte, v any) error {
 	return unmarshal(text, v, json.RejectUnknownMembers(true))
 }
 
-// Lone surrogates (\ud800) are let through where they are only passed on: JSON.stringify writes
-// them for a string that was cut within a character. What they would mean is looked at in
+// passedOn lets lone surrogates (\ud800) through where they are only passed on: JSON.stringify
+// writes them for a string that was cut within a character. What they would mean is looked at in
 // strings that are decoded, and bytes that aren't UTF-8 are refused before.
-var decoding = json.JoinOptions(
-	jsontext.AllowInvalidUTF8(true),
-	json.WithUnmarshalers(json.UnmarshalFromFunc(decode)),
-)
+var passedOn = jsontext.AllowInvalidUTF8(true)
+
+var decoding = json.JoinOptions(passedOn, json.WithUnmarshalers(json.UnmarshalFromFunc(decode)))
+
+// Check is Unmarshal for a text that is only passed on as it is.
+func Check(text []byte) error {
+	if utf8.Valid(text) && jsontext.Value(text).IsValid(passedOn) {
+		return nil
+	}
+	return Unmarshal(text, new(jsontext.Value))
+}
 
 func unmarshal(text []byte, v any, more ...json.Options) error {
 	if at := validPrefix(text); at < len(text) {

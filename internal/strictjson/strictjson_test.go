@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
@@ -107,11 +105,19 @@ func TestUnknownNamesArePassedOver(t *testing.T) {
 	}
 }
 
-func TestValue(t *testing.T) {
-	for _, text := range []string{`null`, ` 1e999 `, `"\ud83d"`, `{"a":[]}`} {
-		var v jsontext.Value
-		if err := strictjson.UnmarshalKnown([]byte(text), &v); err != nil || string(v) != strings.TrimSpace(text) {
-			t.Errorf("%s: got %s, %v", text, v, err)
+func TestCheck(t *testing.T) {
+	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+	for _, text := range []string{`null`, ` 1e999 `, `"\ud83d"`, `{"a":[],"A":{"a":1}}`, deep(9999)} {
+		if err := strictjson.Check([]byte(text)); err != nil {
+			t.Errorf("%.20s: %v", text, err)
+		}
+	}
+	for text, says := range map[string]string{
+		``: "at byte 0", `{}{}`: "at byte 2", "\"\xff\"": "at byte 1", `[01]`: "at byte 2", `"a`: "at byte 2", deep(10_001): "at byte 10000",
+		`[{"a":{"b":1,"b":2}}]`: "a.b: stands twice", `{"a":1,"\u0061":2}`: "a: stands twice",
+	} {
+		if err := strictjson.Check([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), says) {
+			t.Errorf("%.20s: got %v, want %s", text, err, says)
 		}
 	}
 }
