@@ -2,6 +2,7 @@ package hub
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/busbar-ws/busbar/eventloop"
 )
@@ -15,12 +16,25 @@ var ErrOverloaded = errors.New("too much is buffered for clients, try again late
 // Overloaded is true while newcomers are refused, and publishers get ErrOverloaded.
 func (h *Hub) Overloaded() bool { return h.engine.Overloaded() }
 
-// admit is asked before anything is published.
-func (h *Hub) admit() error {
-	if h.engine.Overloaded() {
+// ErrShutDown is returned to publishers once Shutdown was called: each client's Close is behind
+// what was published before, and nobody is left for what comes after it.
+var ErrShutDown = errors.New("the hub is shutting down, and nobody is left to publish to")
+
+// admit is asked before anything is published, about a message of so many bytes.
+func (h *Hub) admit(size int) error {
+	switch {
+	case size > h.opts.MaxMessageOut:
+		return tooLarge(size, h.opts.MaxMessageOut)
+	case h.draining.Load():
+		return ErrShutDown
+	case h.engine.Overloaded():
 		return ErrOverloaded
 	}
 	return nil
+}
+
+func tooLarge(size, most int) error {
+	return fmt.Errorf("%w: it has %d bytes, at most %d bytes are allowed", ErrTooLarge, size, most)
 }
 
 // Hold counts n bytes, and the changes of pages, as buffered for clients until release is

@@ -18,7 +18,7 @@ import (
 // PublishChange gives the change a seq, appends it to the change log and sends it to its
 // audience. A repeated OpID returns the first seq and sends nothing. The change is
 // checked first; what is wrong with it is a *FieldError, or ErrTooLarge. Its slices
-// become the hub's. Every call that publishes may return ErrOverloaded too.
+// become the hub's. Every call that publishes may return ErrOverloaded and ErrShutDown too.
 func (h *Hub) PublishChange(c Change) (seq uint64, err error) {
 	seqs, err := h.PublishChanges(c)
 	if err != nil {
@@ -38,7 +38,7 @@ func (h *Hub) PublishChanges(changes ...Change) (seqs []uint64, err error) {
 			return nil, err
 		}
 	}
-	if err := h.admit(); err != nil {
+	if err := h.admit(0); err != nil {
 		return nil, err
 	}
 	seqs = make([]uint64, 0, len(changes))
@@ -137,10 +137,7 @@ func (h *Hub) PublishPresence(object json.RawMessage) error {
 	if at := skipSpace(object, 0); object[at] != '{' {
 		return &FieldError{Field: "body", Message: "presence must be a JSON object"}
 	}
-	if len(object) > h.opts.MaxMessageOut {
-		return ErrTooLarge
-	}
-	if err := h.admit(); err != nil {
+	if err := h.admit(len(object)); err != nil {
 		return err
 	}
 	f := eventloop.NewFrame(ws.OpText, object)
@@ -166,10 +163,7 @@ func (h *Hub) PublishTopic(topic string, data json.RawMessage) error {
 	message := appendJSONString([]byte(`{"type":"topic","topic":`), topic)
 	message = append(message, `,"data":`...)
 	message = append(append(message, data...), '}')
-	if len(message) > h.opts.MaxMessageOut {
-		return ErrTooLarge
-	}
-	if err := h.admit(); err != nil {
+	if err := h.admit(len(message)); err != nil {
 		return err
 	}
 	f := eventloop.NewFrame(ws.OpText, message)
@@ -189,10 +183,7 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 	if err := checkRow(kind, entity, rowID); err != nil {
 		return err
 	}
-	if len(payload)+len(entity)+len(rowID)+rowHeader > h.opts.MaxMessageOut {
-		return ErrTooLarge
-	}
-	if err := h.admit(); err != nil {
+	if err := h.admit(len(payload) + len(entity) + len(rowID) + rowHeader); err != nil {
 		return err
 	}
 	f, err := rowFrame(kind, entity, rowID, payload)
@@ -235,12 +226,11 @@ func checkRow(kind RowKind, entity, rowID string) error {
 // at once should hand them over in one call. More than Room can push each other out of a
 // loop's queue. When memory runs out on the way, the error says how many were sent.
 func (h *Hub) BroadcastBinary(messages ...[]byte) error {
+	largest := 0
 	for _, b := range messages {
-		if len(b) > h.opts.MaxMessageOut {
-			return ErrTooLarge
-		}
+		largest = max(largest, len(b))
 	}
-	if err := h.admit(); err != nil {
+	if err := h.admit(largest); err != nil {
 		return err
 	}
 	defer h.engine.Flush()
@@ -267,10 +257,7 @@ func (h *Hub) SendBinary(b []byte, ids ...uint64) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	if len(b) > h.opts.MaxMessageOut {
-		return ErrTooLarge
-	}
-	if err := h.admit(); err != nil {
+	if err := h.admit(len(b)); err != nil {
 		return err
 	}
 	return h.send(eventloop.NewFrame(ws.OpBinary, b), &eventloop.Audience{Clients: distinct(slices.Clone(ids))}, &h.counters.binary)

@@ -74,3 +74,39 @@ func TestShutdownDoesNotWaitForever(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Once a hub shuts down its clients get no more, and whoever publishes is told.
+func TestPublishingWhileShuttingDown(t *testing.T) {
+	h := start(t, nil)
+	c := listen(t, h, "user", "")
+	mustPublish(t, h, someChange)
+	down := make(chan error, 1)
+	ctx := within(t)
+	go func() { down <- h.Shutdown(ctx) }()
+	eventually(t, "draining", h.Draining)
+	for name, publish := range map[string]func() error{
+		"change":   func() error { _, err := h.PublishChange(someChange); return err },
+		"presence": func() error { return h.PublishPresence([]byte(`{}`)) },
+		"topic":    func() error { return h.PublishTopic("t", []byte(`1`)) },
+		"row":      func() error { return h.PublishRow(Snapshot, "", "T", "1", nil) },
+		"all":      func() error { return h.BroadcastBinary([]byte("x")) },
+		"some":     func() error { return h.SendBinary([]byte("x"), 1) },
+	} {
+		if err := publish(); !errors.Is(err, ErrShutDown) {
+			t.Errorf("%s: got %v, want ErrShutDown", name, err)
+		}
+	}
+	if got := nextSeq(t, c); got != 1 {
+		t.Errorf("seq %d, want 1", got)
+	}
+	if _, err := c.receive(); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("ended with %v", err)
+	}
+	_ = c.CloseNow()
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+	if seq := h.Stats().LastSeq; seq != 1 {
+		t.Errorf("seq %d, want 1: something was published to nobody", seq)
+	}
+}

@@ -64,7 +64,7 @@ func checkSize(c *Change, maxOut int) error {
 		size += len(`,"data":`) + len(c.Data)
 	}
 	if size > maxOut {
-		return fmt.Errorf("publishing a change of %d bytes, at most %d are allowed: %w", size, maxOut, ErrTooLarge)
+		return tooLarge(size, maxOut)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -187,4 +188,28 @@ func TestSequenceIsNotReusedAfterACrash(t *testing.T) {
 	if seq := d.publish("t_1"); seq <= 5 {
 		t.Errorf("seq %d was given out before the crash", seq)
 	}
+}
+
+// PROTOCOL 5: while a server waits for its clients to go, it isn't ready, and publishers are told that they publish to
+// nobody.
+func TestPublishingWhileDraining(t *testing.T) {
+	d := startDaemon(t, "-drain", "1m")
+	silent := d.rawClient("127.0.0.1", d.session("alice"), "") // it doesn't answer the server's Close
+	_ = d.cmd.Process.Signal(syscall.SIGTERM)
+	eventually(t, "draining", func() bool { return d.call("GET", "/readyz", "", "").status == 503 })
+	for call, body := range map[string]string{
+		"POST /v1/changes":   `{"entity":"T","row_id":"1","kind":"delete"}`,
+		"POST /v1/presence":  `{}`,
+		"POST /v1/topics/t":  `1`,
+		"PUT /v1/rows/T/1":   "",
+		"POST /v1/broadcast": "",
+		"GET /readyz":        "",
+	} {
+		method, path, _ := strings.Cut(call, " ")
+		if r := d.call(method, path, d.admin, body); r.status != 503 || !strings.Contains(r.body, `"DRAINING"`) {
+			t.Errorf("%s: %d %s", call, r.status, r.body)
+		}
+	}
+	silent.Close()
+	d.waitExit()
 }

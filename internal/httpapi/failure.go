@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/busbar-ws/busbar/eventloop"
@@ -55,11 +56,14 @@ func failureOf(err error) *failure {
 		f.OldestSeq = &resync.OldestSeq
 		return f
 	case errors.As(err, &tooLong):
-		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE", "the body is over the bound (-max-message-out)")
+		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE",
+			fmt.Sprintf("the body is too large: at most %d bytes are allowed (-max-message-out)", tooLong.Limit))
 	case errors.Is(err, hub.ErrTooLarge):
-		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE", "the message is over the bound (-max-message-out)")
+		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE", err.Error()+" (-max-message-out)")
 	case errors.Is(err, hub.ErrOverloaded):
 		return newFailure(http.StatusServiceUnavailable, "OVERLOADED", "too much is buffered for clients (-buffer-memory), try again")
+	case errors.Is(err, hub.ErrShutDown):
+		return newFailure(http.StatusServiceUnavailable, "DRAINING", "the server is shutting down, and nobody is left to publish to")
 	case errors.Is(err, eventloop.ErrStopped):
 		return newFailure(http.StatusServiceUnavailable, "DRAINING", "the server is shutting down")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

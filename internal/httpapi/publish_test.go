@@ -170,6 +170,13 @@ func TestBodies(t *testing.T) {
 		if e := errorOf(t, w); w.Code != tt.status || e.Code != tt.code {
 			t.Errorf("%s %s %.60s: got %d %s, want %d %s", tt.method, tt.target, tt.body, w.Code, e.Code, tt.status, tt.code)
 		}
+		bound := "at most 1000 bytes"
+		if tt.body == longer {
+			bound = "at most 2000 bytes"
+		}
+		if e := errorOf(t, w); e.Code == "TOO_LARGE" && !strings.Contains(e.Message, bound) {
+			t.Errorf("%s %s: %q doesn't say the bound, %s", tt.method, tt.target, e.Message, bound)
+		}
 	}
 }
 
