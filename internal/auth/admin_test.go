@@ -55,6 +55,8 @@ func TestAdminTokenSources(t *testing.T) {
 	named := file("named", " token-from-a-file \r\n", 0o600)
 	for _, c := range []struct{ name, file, env, want, warns string }{
 		{"file wins", named, "token-from-environment", "token-from-a-file", ""},
+		{"a byte order mark", file("marked", "\ufefftoken-from-a-file\r\n", 0o600), "", "token-from-a-file", ""},
+		{"two line ends", file("two", "token-from-a-file\n\n", 0o600), "", "token-from-a-file", ""},
 		{"environment wins", "", "token-from-environment", "token-from-environment", ""},
 		{"readable by others", file("wide", "token-from-a-file", 0o644), "", "token-from-a-file", "0644"},
 		{"short", file("short", "secret", 0o600), "", "secret", "guessed"},

@@ -70,9 +70,9 @@ func readAdminToken(path string) (token, warning string, err error) {
 	return token, weakness("the admin token in "+path, token), nil
 }
 
-// checkAdminToken trims the line and refuses what no HTTP header could carry.
+// checkAdminToken trims the line, of a byte order mark too, and refuses what no HTTP header could carry.
 func checkAdminToken(s string) (string, error) {
-	s = strings.TrimSpace(s)
+	s = strings.TrimSpace(strings.TrimPrefix(s, byteOrderMark))
 	switch {
 	case s == "":
 		return "", fmt.Errorf("%w: it is empty", ErrAdminToken)

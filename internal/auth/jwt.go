@@ -17,8 +17,10 @@ import (
 // JWTOptions says which JSON Web Tokens are believed. Exactly one of KeyFile and JWKSURL
 // has to be set.
 type JWTOptions struct {
-	// KeyFile holds a secret of 32 bytes or more for HS256 (one line end after it is not
-	// part of it), or a PEM public key or certificate: RSA, EC or Ed25519.
+	// KeyFile holds a secret of 32 bytes or more for HS256, or a PEM public key or
+	// certificate: RSA, EC or Ed25519. One line end after a secret is not part of it. A
+	// secret in text with more white space or a byte order mark around it is taken with
+	// and without that, and a warning is logged.
 	KeyFile string
 	// JWKSURL serves a JSON Web Key Set. Symmetric keys in it are never used.
 	JWKSURL string
@@ -122,7 +124,13 @@ func (j *JWT) loadKeys() (err error) {
 	if j.algs = both(k.algs, j.opts.Algorithms); len(j.algs) == 0 {
 		return fmt.Errorf("JWT key file %s: the key is for %v and the algorithms allowed are %v", j.opts.KeyFile, k.algs, j.opts.Algorithms)
 	}
-	j.ring.Store(&keyRing{[]namedKey{{"", k}}})
+	keys := []namedKey{{"", k}}
+	if k.bare != nil {
+		keys = append(keys, namedKey{"", key{key: k.bare, algs: k.algs}})
+		j.opts.Log.Warn("JWT key file: the secret begins or ends in white space or a byte order mark; "+
+			"tokens signed without that are taken too", "file", j.opts.KeyFile)
+	}
+	j.ring.Store(&keyRing{keys})
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -8,6 +9,7 @@ import (
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"os"
@@ -200,6 +202,48 @@ func certificate(t *testing.T) []byte {
 	der, err := x509.CreateCertificate(rand.Reader, c, c, own.Public(), own)
 	must(t, err)
 	return der
+}
+
+// What an editor or a shell puts around a secret doesn't refuse tokens in silence, whether the
+// issuer's secret has it or not. A binary secret is taken as it is.
+func TestJWTSecretWithSpaceAround(t *testing.T) {
+	claims := jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()}
+	text, binary := string(secret), "\x00\xff"+string(secret)
+	for _, c := range []struct {
+		name, file  string
+		good, bad   []string
+		wantWarning bool
+	}{
+		{"nothing", text, []string{text}, []string{text + "\n"}, false},
+		{"one line end", text + "\n", []string{text}, []string{text + "\n"}, false},
+		{"one line end of Windows", text + "\r\n", []string{text}, nil, false},
+		{"two line ends", text + "\n\n", []string{text, text + "\n"}, []string{text + "\n\n"}, true},
+		{"a space", text + " ", []string{text, text + " "}, []string{text + "  "}, true},
+		{"a space and a line end", text + " \n", []string{text, text + " "}, nil, true},
+		{"a space in front", " " + text, []string{text, " " + text}, nil, true},
+		{"a byte order mark", "\ufeff" + text + "\n", []string{text, "\ufeff" + text}, nil, true},
+		{"binary, ending in a space", binary + " ", []string{binary + " "}, []string{binary}, false},
+	} {
+		var log bytes.Buffer
+		j, err := auth.NewJWT(auth.JWTOptions{KeyFile: keyFile(t, c.file), Log: slog.New(slog.NewTextHandler(&log, nil))})
+		must(t, err)
+		defer j.Close()
+		for _, list := range []struct {
+			secrets []string
+			good    bool
+		}{{c.good, true}, {c.bad, false}} {
+			for _, key := range list.secrets {
+				token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(key))
+				must(t, err)
+				if _, err := j.Authenticate(t.Context(), token); (err == nil) != list.good {
+					t.Errorf("%s: signed with %q: %v", c.name, key, err)
+				}
+			}
+		}
+		if warned := strings.Contains(log.String(), "byte order mark"); warned != c.wantWarning || strings.Contains(log.String(), text) {
+			t.Errorf("%s: log %q", c.name, log.String())
+		}
+	}
 }
 
 func TestJWTKeyFileErrors(t *testing.T) {

@@ -17,6 +17,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // key is a verification key and the algorithms made for its type. The two belong
@@ -25,7 +27,10 @@ import (
 type key struct {
 	key  any
 	algs []string
+	bare []byte // a secret without what is around it in its file, nil if that is nothing
 }
+
+const byteOrderMark = "\ufeff"
 
 var (
 	rsaAlgs   = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}
@@ -88,7 +93,18 @@ func readSecret(b []byte) (key, error) {
 	case len(b) < minSecret:
 		return key{}, fmt.Errorf("the secret has %d bytes; HS256 needs %d or more (RFC 7518 section 3.2)", len(b), minSecret)
 	}
-	return key{b, hmacAlgs}, nil
+	return secretKey(b), nil
+}
+
+// secretKey takes a text with white space or a byte order mark around it for two secrets: an
+// editor may have put that there, or the issuer may have it in its own.
+func secretKey(b []byte) key {
+	bare := bytes.TrimSpace(bytes.TrimPrefix(b, []byte(byteOrderMark)))
+	isText := utf8.Valid(b) && !bytes.ContainsFunc(bare, unicode.IsControl)
+	if !isText || len(bare) == len(b) || len(bare) < minSecret {
+		return key{key: b, algs: hmacAlgs}
+	}
+	return key{b, hmacAlgs, bare}
 }
 
 // unarmoured is what PEM would be around, where there is only its base64, as identity
@@ -160,15 +176,15 @@ func publicKey(k any, err error) (key, error) {
 		if k.N.BitLen() < minRSA {
 			return key{}, fmt.Errorf("the RSA key has %d bits; %d or more are needed (RFC 7518 section 3.3)", k.N.BitLen(), minRSA)
 		}
-		return key{k, rsaAlgs}, nil
+		return key{key: k, algs: rsaAlgs}, nil
 	case *ecdsa.PublicKey:
 		alg, ok := ecAlgs[k.Curve.Params().Name]
 		if !ok {
 			return key{}, fmt.Errorf("JWT has no algorithm for the curve %s", k.Curve.Params().Name)
 		}
-		return key{k, []string{alg}}, nil
+		return key{key: k, algs: []string{alg}}, nil
 	case ed25519.PublicKey:
-		return key{k, []string{"EdDSA"}}, nil
+		return key{key: k, algs: []string{"EdDSA"}}, nil
 	}
 	return key{}, fmt.Errorf("a key of type %T is of no use here", k)
 }

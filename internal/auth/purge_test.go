@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // Sessions that ended over an hour ago are removed, and no others.
@@ -36,5 +38,36 @@ func TestPurge(t *testing.T) {
 		if got != len(want) {
 			t.Errorf("%v later: %d sessions, want %v", step.later, got, want)
 		}
+	}
+}
+
+// The watcher empties a store in which more sessions have ended than one batch, and the file
+// takes no more room when as many come and end again.
+func TestPurgeKeepsUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "busbar.db")
+	var pages [2]int
+	for round := range pages {
+		s, err := OpenSessions(path, SessionOptions{PollInterval: 50 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		number := func(query string, args ...any) (n int) {
+			if err := s.db.pool.QueryRow(query, args...).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		if _, err := s.db.pool.Exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+			INSERT INTO _pylon_sessions SELECT 'guest ' || i, 'guest', 1, 1, NULL, NULL FROM n`, 3*purgeBatch+1); err != nil {
+			t.Fatal(err)
+		}
+		wstest.Eventually(t, "nothing is left", func() bool { return number(`SELECT count(*) FROM _pylon_sessions`) == 0 })
+		pages[round] = number(`PRAGMA page_count`)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if pages[1] > pages[0] {
+		t.Errorf("%d pages of 4 KiB, and then %d", pages[0], pages[1])
 	}
 }

@@ -5,15 +5,20 @@ import (
 	"time"
 )
 
-// purgeInterval is how often sessions that ended are removed from Busbar's own store.
-const purgeInterval = 10 * time.Minute
+// purgeInterval is how often sessions that ended are looked for in Busbar's own store. While
+// there are more than purgeBatch of them, they are removed at every look at the file: faster
+// than anybody can make sessions, each of which is a transaction of its own.
+const (
+	purgeInterval = time.Minute
+	purgeBatch    = 10_000 // keeps the write lock short
+)
 
 // watch notices what other processes do to the file, until ctx ends.
 func (s *Sessions) watch(ctx context.Context) {
 	defer close(s.watched)
 	timer := time.NewTimer(s.opts.PollInterval)
 	defer timer.Stop()
-	purged := time.Now()
+	purged, more := time.Now(), true // what ended while no server ran
 	for {
 		select {
 		case <-ctx.Done():
@@ -22,9 +27,9 @@ func (s *Sessions) watch(ctx context.Context) {
 		}
 		start := time.Now()
 		s.guard("while looking at the sessions database", func() { s.poll(ctx) })
-		if !s.opts.ReadOnly && start.Sub(purged) > purgeInterval {
-			purged = start
-			s.guard("while removing ended sessions", func() { s.purge(ctx, start) })
+		if !s.opts.ReadOnly && (more || start.Sub(purged) > purgeInterval) {
+			purged, more = start, false
+			s.guard("while removing ended sessions", func() { more = s.purge(ctx, start) })
 		}
 		// With a million sessions cached, going through them takes seconds. A file that
 		// changes all the time may then cost a third of a core and no more.
@@ -86,18 +91,23 @@ func (s *Sessions) catchUp(ctx context.Context, db *database, found version) {
 	}
 }
 
-// purge removes some of the sessions that ended over an hour ago, so that guests don't
-// fill the disk. The hour is for clocks that differ. What fails is tried again next time.
-func (s *Sessions) purge(ctx context.Context, now time.Time) {
+// purge removes up to purgeBatch of the sessions that ended over an hour ago, so that guests
+// don't fill the disk, and reports whether there may be more. The hour is for clocks that
+// differ. What fails is tried again next time.
+func (s *Sessions) purge(ctx context.Context, now time.Time) (more bool) {
 	db, err := s.current()
 	if err != nil {
-		return
+		return false
 	}
-	const limit = 10_000 // keeps the write lock short
-	_, err = db.pool.ExecContext(ctx, `DELETE FROM _pylon_sessions WHERE rowid IN (
+	result, err := db.pool.ExecContext(ctx, `DELETE FROM _pylon_sessions WHERE rowid IN (
 		SELECT rowid FROM _pylon_sessions WHERE expires_at > 0 AND expires_at < ? LIMIT ?)`,
-		now.Add(-time.Hour).Unix(), limit)
-	if err != nil && ctx.Err() == nil {
-		s.opts.Log.Warn("remove ended sessions", "error", explain("write", s.path, err))
+		now.Add(-time.Hour).Unix(), purgeBatch)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.opts.Log.Warn("remove ended sessions", "error", explain("write", s.path, err))
+		}
+		return false
 	}
+	n, err := result.RowsAffected()
+	return err == nil && n == purgeBatch
 }
