@@ -28,7 +28,7 @@ func (d *daemon) publishText(text string) (seq uint64) {
 // broadcast, which is compressed once, and hear each other.
 func TestCompressionWithAllKindsOfClients(t *testing.T) {
 	d := startDaemon(t, "-compression", "on")
-	page := startBrowser(t).open(t, d.link)
+	page := startBrowser(t).open(t, d.page())
 	page.waitState("open")
 	clients := map[string]peer{}
 	for name, start := range peers {

@@ -20,7 +20,7 @@ func TestDemoPage(t *testing.T) {
 }
 
 func demoLinkSignsIn(t *testing.T, b *browser) {
-	d := startDaemon(t)
+	d := launch{terminal: true}.start(t)
 	page := b.open(t, d.link)
 	page.waitState("open")
 	address, title := evaluate[string](page, `location.href`), evaluate[string](page, `document.title`)
@@ -37,7 +37,7 @@ func demoLinkSignsIn(t *testing.T, b *browser) {
 
 func demoShowsChanges(t *testing.T, b *browser) {
 	d := startDaemon(t)
-	page := b.open(t, d.link)
+	page := b.open(t, d.page())
 	page.waitState("open")
 	d.publish("t_1")
 	page.waitSeqs(1)
@@ -55,7 +55,7 @@ func demoShowsChanges(t *testing.T, b *browser) {
 func demoFollowsARow(t *testing.T, b *browser) {
 	d := startDaemon(t)
 	d.adminCall("PUT", "/v1/rows/Doc/d_1", "grüße", nil)
-	page := b.open(t, d.link)
+	page := b.open(t, d.page())
 	page.waitState("open")
 	page.fill("row-entity", "Doc", "row-id", "d_1")
 	page.click("row-subscribe")
@@ -73,7 +73,7 @@ func demoFollowsARow(t *testing.T, b *browser) {
 func demoTalksToOthers(t *testing.T, b *browser) {
 	d := startDaemon(t)
 	c := d.connect(d.session("alice"))
-	page := b.open(t, d.link)
+	page := b.open(t, d.page())
 	page.waitState("open")
 	if m := waitType(c, "presence"); m.From != "demo" || m.Event != "join" {
 		t.Errorf("the page's presence is %+v", m)
@@ -140,7 +140,7 @@ func demoIsRevoked(t *testing.T, b *browser) {
 
 func demoOutlivesARestart(t *testing.T, b *browser) {
 	d := onOwnAddress(t)
-	page := b.open(t, d.link)
+	page := b.open(t, d.page())
 	page.waitState("open")
 	d.publishMany(3)
 	page.waitSeqs(3)

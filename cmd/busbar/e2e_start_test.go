@@ -2,13 +2,17 @@ package main
 
 import (
 	"encoding/json"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -20,7 +24,7 @@ func TestStartSaysWhatRuns(t *testing.T) {
 	for _, want := range []string{
 		`WebSocket +ws://127\.0\.0\.1:\d+\n`, `HTTP API +http://127\.0\.0\.1:\d+\n`, `Event loops +3\n`,
 		`Connections +up to 77: limited by -max-connections\n`, `Data +` + regexp.QuoteMeta(d.dir) + `\n`,
-		`http://` + regexp.QuoteMeta(d.api) + `/demo#token=\S+\n`,
+		`http://` + regexp.QuoteMeta(d.api) + `/demo\n`,
 	} {
 		if !regexp.MustCompile(want).MatchString(text) {
 			t.Errorf("no %s in\n%s", want, text)
@@ -54,13 +58,14 @@ func TestServeIsTheDefaultCommand(t *testing.T) {
 func TestPrintedCommandsWork(t *testing.T) {
 	for _, name := range []string{"data", "Bob's $HOME data"} {
 		t.Run(name, func(t *testing.T) {
-			printedCommandsWork(t, startDaemon(t, "-data", filepath.Join(t.TempDir(), name)))
+			d := startDaemon(t, "-data", filepath.Join(t.TempDir(), name))
+			d.printedCommandsWork(d.out.String())
 		})
 	}
 }
 
-func printedCommandsWork(t *testing.T, d *daemon) {
-	text := d.out.String()
+func (d *daemon) printedCommandsWork(text string) {
+	t := d.t
 	tail := d.shell(regexp.MustCompile(`busbar tail.*`).FindString(text))
 	lines := newOutput()
 	tail.Stdout, tail.Stderr = lines, lines
@@ -175,10 +180,10 @@ func TestAdminTokenOfTheEnvironment(t *testing.T) {
 // -auth none is a decision that nobody should make by accident.
 func TestWithoutAuthenticationItSaysSo(t *testing.T) {
 	d := startDaemon(t, "-auth", "none", "-log-format", "json")
-	d.waitOutput(d.log, "line of log", func(text string) bool { return strings.HasSuffix(text, "\n") })
+	first, _, _ := strings.Cut(d.log.String(), "\n")
 	var line struct{ Level, Msg string }
-	if err := json.Unmarshal([]byte(d.log.String()), &line); err != nil {
-		t.Fatalf("the log isn't one line of JSON: %v\n%s", err, d.log.String())
+	if err := json.Unmarshal([]byte(first), &line); err != nil {
+		t.Fatalf("the log isn't lines of JSON: %v\n%s", err, d.log.String())
 	}
 	if line.Level != "WARN" || !strings.Contains(line.Msg, "AUTHENTICATION IS OFF") {
 		t.Errorf("logged %+v", line)
@@ -190,4 +195,69 @@ func TestWithoutAuthenticationItSaysSo(t *testing.T) {
 	if status := d.call("POST", "/v1/changes", "", "{}").status; status != 401 {
 		t.Errorf("publishing without the admin token: status %d", status)
 	}
+}
+
+// With -log-format json the start is one record, and durations are in seconds.
+func TestStartInJSON(t *testing.T) {
+	d := startDaemon(t, "-log-format", "json", "-loops", "3", "-max-connections", "77", "-drain", "1500ms")
+	if d.out.String() != "" {
+		t.Errorf("printed %s", d.out)
+	}
+	got := make(map[string]any)
+	if err := json.Unmarshal([]byte(d.log.String()), &got); err != nil {
+		t.Fatalf("the start isn't one record: %v\n%s", err, d.log)
+	}
+	delete(got, "time")
+	want := map[string]any{"level": "INFO", "msg": "serving", "version": "dev", "websocket": d.ws, "api": d.api,
+		"loops": 3.0, "capacity": 77.0, "limited_by": "-max-connections"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("the start is %v, want %v", got, want)
+	}
+	d.stop()
+	if !strings.Contains(d.log.String(), `"msg":"draining","clients":0,"within":1.5}`) {
+		t.Errorf("the end is %s", d.log)
+	}
+}
+
+// Where every connection has to begin with a proxy's header, the printed commands are ones that
+// work: through the proxy, and straight to the API.
+func TestPrintedCommandsWorkBehindAProxy(t *testing.T) {
+	d := startDaemon(t, "-proxy-protocol", "required", "-trusted-proxies", "127.0.0.1")
+	if text := d.out.String(); strings.Contains(text, "/demo") || strings.Contains(text, "-url ws://"+d.ws) {
+		t.Errorf("there are commands that connect directly:\n%s", text)
+	}
+	d.printedCommandsWork(strings.Replace(d.out.String(), "ws://PROXY", "ws://"+d.startTCPProxy(), 1))
+}
+
+// startTCPProxy passes connections on behind a PROXY protocol header.
+func (d *daemon) startTCPProxy() (address string) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	d.t.Cleanup(func() { ln.Close(); all.Wait() })
+	all.Go(func() {
+		for {
+			client, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer client.Close()
+				server, err := net.Dial("tcp", d.ws)
+				if err != nil {
+					return
+				}
+				defer server.Close()
+				_, _ = io.WriteString(server, "PROXY TCP4 203.0.113.7 127.0.0.1 4711 4322\r\n")
+				all.Go(func() {
+					_, _ = io.Copy(server, client)
+					_ = server.(*net.TCPConn).CloseWrite()
+				})
+				_, _ = io.Copy(client, server)
+			})
+		}
+	})
+	return ln.Addr().String()
 }

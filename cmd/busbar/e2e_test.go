@@ -27,6 +27,7 @@ type launch struct {
 	env         []string // besides PATH and HOME
 	stdin       string
 	inside      []string            // a command that runs busbar in other surroundings; empty: none
+	terminal    bool                // standard output is one
 	descriptors int                 // hard and soft RLIMIT_NOFILE; 0: as this process's
 	user        *syscall.Credential // nil: as this process's
 }
@@ -103,6 +104,9 @@ func (l launch) start(t *testing.T) *daemon {
 	}
 	l.args = append([]string{"-data", d.dir, "-listen", "127.0.0.1:0", "-api", "127.0.0.1:0", "-drain", "5s"}, l.args...)
 	d.cmd = l.command()
+	if l.terminal {
+		d.useTerminal()
+	}
 	d.run()
 	return d
 }
@@ -110,7 +114,9 @@ func (l launch) start(t *testing.T) *daemon {
 // run starts d.cmd and waits until the server says where it listens.
 func (d *daemon) run() {
 	d.t.Helper()
-	d.cmd.Stdout, d.cmd.Stderr = d.out, d.log
+	if d.cmd.Stderr = d.log; d.cmd.Stdout == nil {
+		d.cmd.Stdout = d.out
+	}
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatalf("starting busbar: %v", err)
 	}
@@ -125,13 +131,20 @@ func (d *daemon) run() {
 var (
 	announced = regexp.MustCompile(`(?s)WebSocket +ws://(\S+).*HTTP API +http://(\S+).*-d '\{.*\}'\n\n`)
 	demoLink  = regexp.MustCompile(`http://\S+/demo\S*`)
+
+	// announcedJSON is the record in place of it with -log-format json.
+	announcedJSON = regexp.MustCompile(`"msg":"serving".*"websocket":"(\S+?)".*"api":"(\S+?)".*\n`)
 )
 
 func (d *daemon) readAnnouncement() {
 	d.t.Helper()
 	var found []string
-	d.waitOutput(d.out, "announcement", func(text string) bool {
-		found = announced.FindStringSubmatch(text)
+	where, what := d.out, announced
+	if slices.Contains(d.cmd.Args, "json") {
+		where, what = d.log, announcedJSON
+	}
+	d.waitOutput(where, "announcement", func(text string) bool {
+		found = what.FindStringSubmatch(text)
 		return found != nil
 	})
 	d.ws, d.api, d.link = found[1], found[2], demoLink.FindString(d.out.String())
@@ -222,6 +235,9 @@ func (d *daemon) cleanUp() {
 		d.t.Logf("%s", text)
 	}
 }
+
+// page is the address of the demo page, signed in.
+func (d *daemon) page() string { return "http://" + d.api + "/demo#token=" + d.session("demo") }
 
 // onOwnAddress starts a server on an address of this host that hardly anybody else uses: its
 // ports stay free while it restarts, whatever is connected from 127.0.0.1 meanwhile.

@@ -66,7 +66,7 @@ func serve(args []string, s streams) error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.http.Serve(srv.api) }()
-	srv.announce(s.out, journalled(s.out, s.getenv("JOURNAL_STREAM")))
+	srv.announce(s.out)
 	var signalled time.Time
 	select {
 	case <-signals:
@@ -84,9 +84,18 @@ func newLogger(cfg Config, w interface{ Write([]byte) (int, error) }) *slog.Logg
 	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // one of the four that parseConfig lets through
 	o := &slog.HandlerOptions{Level: level}
 	if cfg.LogFormat == "json" {
+		o.ReplaceAttr = durationsInSeconds
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// durationsInSeconds: JSON would have them as nanoseconds.
+func durationsInSeconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.Float64Value(a.Value.Duration().Seconds())
+	}
+	return a
 }
 
 // open starts everything. After an error nothing of it is left.

@@ -8,17 +8,23 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // demoTTL is how long the session lasts that the link to the demo page signs in with.
 const demoTTL = time.Hour
 
-// announce tells whoever started the server how to use it. It goes to standard output;
-// the log goes to standard error. What is kept, in a journal, holds no token.
-func (srv *server) announce(w io.Writer, kept bool) {
+// announce says that the server serves: one record of the log when that is JSON, else a text on
+// standard output that tells whoever started it how to use it.
+func (srv *server) announce(w io.Writer) {
 	capacity := srv.hub.Capacity()
+	if srv.cfg.LogFormat == "json" {
+		srv.log.Info("serving", "version", version, "websocket", srv.hub.Addr().String(), "api", srv.api.Addr().String(),
+			"loops", srv.hub.Loops(), "capacity", capacity.Connections, "limited_by", capacity.LimitedBy)
+		return
+	}
 	api := reachable(srv.api.Addr())
 	ws := reachable(srv.hub.Addr())
 	fmt.Fprintf(w, "busbar %s\n\n", version)
@@ -34,10 +40,15 @@ func (srv *server) announce(w io.Writer, kept bool) {
 		fmt.Fprintf(w, "  AUTHENTICATION IS OFF (-auth none): everyone who can reach the WebSocket is let in\n")
 	}
 	fmt.Fprintln(w)
-	if link := srv.demoLink(api, kept); link != "" {
-		fmt.Fprintf(w, "See it: open this link%s\n  %s\n\n", srv.demoNote(api, ws, link), link)
+	program := invocation(os.Args[0])
+	if srv.cfg.ProxyProtocol == proxyRequired {
+		// Neither a page nor tail can send the header that a connection has to begin with.
+		fmt.Fprintf(w, "Connect and print what arrives, with the address of your proxy in place of PROXY:\n  %s tail%s\n\n",
+			program, srv.tailFlags("PROXY"))
+	} else {
+		fmt.Fprintf(w, "See it: open this link%s\n\n", srv.demoLink(api, ws, isTerminal(w)))
+		fmt.Fprintf(w, "Connect and print what arrives:\n  %s tail%s\n\n", program, srv.tailFlags(ws))
 	}
-	fmt.Fprintf(w, "Connect and print what arrives:\n  %s tail%s\n\n", invocation(os.Args[0]), srv.tailFlags(ws))
 	fmt.Fprintf(w, "Publish:\n  curl -H \"Authorization: Bearer %s\" http://%s/v1/changes \\\n", srv.bearer(), api)
 	fmt.Fprintf(w, "    -d '{\"entity\":\"Todo\",\"row_id\":\"t_1\",\"kind\":\"insert\",\"data\":{\"title\":\"hello\"}}'\n\n")
 }
@@ -62,31 +73,14 @@ func invocation(program string) string {
 	return shellWord(program)
 }
 
-// journalled is whether systemd's journal keeps what is written to w. The variable names the
-// device and inode of the stream (systemd.exec(5)); it may be there, inherited, when w is
-// something else.
-func journalled(w io.Writer, stream string) bool {
+// isTerminal is whether what is written to w is read as it comes, and isn't kept.
+func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	if !ok || stream == "" {
+	if !ok {
 		return false
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && stream == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
-}
-
-// demoNote says what is to be known about the link to the demo page.
-func (srv *server) demoNote(api, ws, link string) string {
-	if !srv.cfg.Origins.Allow("http://"+api, ws) {
-		return " (the page can connect once -origins names http://" + api + ")"
-	}
-	if strings.Contains(link, "#token=") {
-		return " (signed in for " + short(demoTTL) + ")"
-	}
-	return ""
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 // bearer is how a shell gets at the admin token; the token itself isn't printed.
@@ -101,19 +95,24 @@ func (srv *server) bearer() string {
 	return "$(cat " + shellWord(file) + ")"
 }
 
-func (srv *server) demoLink(api string, kept bool) string {
-	page := "http://" + api + "/demo"
-	if kept || srv.sessions == nil || srv.cfg.SessionsDB != "" {
-		return page
+// demoLink is the address of the demo page, below what is to be known about it. A token is for the
+// eyes of whoever started the server: to files and pipes none is printed.
+func (srv *server) demoLink(api, ws string, terminal bool) string {
+	note, token := " (it asks for a token)", ""
+	if terminal && srv.sessions != nil && srv.cfg.SessionsDB == "" {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		made, _, err := srv.sessions.Create(ctx, "demo", "", demoTTL, "demo page")
+		if err != nil {
+			srv.log.Warn("no session for the demo page", "error", err)
+		} else {
+			note, token = " (signed in for "+formatDuration(demoTTL)+")", "#token="+made
+		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	token, _, err := srv.sessions.Create(ctx, "demo", "", demoTTL, "demo page")
-	if err != nil {
-		srv.log.Warn("no session for the demo page", "error", err)
-		return page
+	if !srv.cfg.Origins.Allow("http://"+api, ws) {
+		note = " (the page can connect once -origins names http://" + api + ")"
 	}
-	return page + "#token=" + token
+	return note + "\n  http://" + api + "/demo" + token
 }
 
 // tailFlags are what "busbar tail" has to be told that isn't its default.
@@ -162,11 +161,4 @@ func everywhere(a net.Addr, configured string) string {
 		return "  (listening on every IPv4 address: there is no IPv6 here)"
 	}
 	return "  (listening on every interface)"
-}
-
-func short(d time.Duration) string {
-	if d%time.Hour == 0 {
-		return fmt.Sprintf("%dh", d/time.Hour)
-	}
-	return d.String()
 }

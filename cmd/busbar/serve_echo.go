@@ -29,7 +29,7 @@ func serveEcho(cfg Config, log *slog.Logger, s streams, signals <-chan os.Signal
 		return err
 	}
 	log.Warn("ECHO MODE (-echo): everybody is let in and gets back what they send; for conformance suites only")
-	announceEcho(s.out, cfg, srv)
+	announceEcho(s.out, log, cfg, srv)
 	var signalled time.Time
 	select {
 	case <-signals:
@@ -46,7 +46,12 @@ func serveEcho(cfg Config, log *slog.Logger, s streams, signals <-chan os.Signal
 }
 
 // announceEcho tells whoever started it how to use it.
-func announceEcho(w io.Writer, cfg Config, srv *echoserver.Server) {
+func announceEcho(w io.Writer, log *slog.Logger, cfg Config, srv *echoserver.Server) {
+	if cfg.LogFormat == "json" {
+		log.Info("serving", "version", version, "websocket", srv.Addr().String(), "loops", srv.Loops(),
+			"capacity", srv.Capacity().Connections, "limited_by", srv.Capacity().LimitedBy)
+		return
+	}
 	fmt.Fprintf(w, "busbar %s\n\n", version)
 	fmt.Fprintf(w, "  ECHO MODE (-echo): for conformance suites only. Everybody is let in and gets back what they send.\n")
 	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", reachable(srv.Addr()), everywhere(srv.Addr(), cfg.Listen))
