@@ -151,6 +151,38 @@ func TestHTTPAuth(t *testing.T) {
 	d.connect("token of alice") // the service's trouble doesn't cost those who are known
 }
 
+// What a service answers is read in one way; the log says what is wrong with what can't be used.
+func TestHTTPAuthOddAnswers(t *testing.T) {
+	answers := map[string]string{
+		"number":   `{"user_id":9007199254740993,"expires_at":"4102444800"}`,
+		"capitals": `{"user_id":"eve","is_admin":false,"Is_Admin":true}`,
+		"twice":    `{"user_id":"eve","is_admin":false,"is_admin":true}`,
+		"forever":  `{"user_id":"eve","expires_at":null}`,
+	}
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var question struct{ Token string }
+		_ = json.NewDecoder(r.Body).Decode(&question)
+		if answers[question.Token] == "" {
+			w.WriteHeader(http.StatusUnprocessableEntity)
+		}
+		fmt.Fprint(w, answers[question.Token])
+	}))
+	t.Cleanup(service.Close)
+	d := startDaemon(t, "-auth", "http", "-auth-url", service.URL)
+	for token, want := range map[string]string{
+		"number":   `{"user_id":"9007199254740993","tenant_id":null,"is_admin":false,"roles":[]}`,
+		"capitals": `{"user_id":"eve","tenant_id":null,"is_admin":false,"roles":[]}`,
+	} {
+		if got := d.call("GET", "/api/auth/me", token, "").body; strings.TrimSpace(got) != want {
+			t.Errorf("%s: %s", token, got)
+		}
+	}
+	waitClose(t, startGoClient(t, d.url(""), "no token of ours", "header"), 1008)
+	waitClose(t, startGoClient(t, d.url(""), "twice", "header"), 1013)
+	d.waitOutput(d.log, "what was wrong", func(text string) bool { return strings.Contains(text, "is_admin: stands twice") })
+	waitClose(t, startGoClient(t, d.url(""), "forever", "header"), 1013)
+}
+
 // -auth-cache 0 asks about every connection, so that a token taken back is at once worth nothing.
 func TestHTTPAuthWithoutCache(t *testing.T) {
 	service := startAuthService(t)
