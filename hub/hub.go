@@ -97,7 +97,7 @@ func (h *Hub) Loops() int { return h.engine.Loops() }
 // Failed is closed when the event loops have stopped, by Shutdown or by themselves.
 func (h *Hub) Failed() <-chan struct{} { return h.engine.Failed() }
 
-// Draining is true from the moment Shutdown was called.
+// Draining is true from the moment Drain or Shutdown was called.
 func (h *Hub) Draining() bool { return h.draining.Load() }
 
 // Authenticate resolves a token as for a connection, from memory where that will do. What it
@@ -143,11 +143,21 @@ func (h *Hub) Known(token string) bool {
 	return known
 }
 
-// Shutdown refuses new connections, sends Close 1001 to everyone behind all that they are
-// owed, and returns when all are gone or ctx has ended. Nothing of the hub runs then.
-func (h *Hub) Shutdown(ctx context.Context) error {
+// Drain refuses new connections and publishers, sends Close 1001 to everyone behind all that they are owed,
+// and returns when all are gone or ctx has ended. Shutdown ends the hub.
+func (h *Hub) Drain(ctx context.Context) error {
 	h.draining.Store(true)
 	err := h.engine.Drain(ctx, ws.StatusGoingAway, "server is shutting down")
+	if err != nil && !(errors.Is(err, eventloop.ErrStopped) && h.engine.Err() == nil) { // shut down before
+		return fmt.Errorf("draining: %w", err)
+	}
+	return nil
+}
+
+// Shutdown is Drain, and ends whom ctx left no time to go. Nothing of the hub runs when it returns.
+// Publishers may go on all the while: they get ErrShutDown.
+func (h *Hub) Shutdown(ctx context.Context) error {
+	err := h.Drain(ctx)
 	h.stop.Do(func() {
 		h.cancel() // what runs on workers has nobody left to answer
 		h.engine.Stop()
@@ -155,10 +165,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 		defer cancel()
 		h.close(grace)
 	})
-	if err != nil && !(errors.Is(err, eventloop.ErrStopped) && h.engine.Err() == nil) { // shut down before
-		return fmt.Errorf("draining: %w", err)
-	}
-	return nil
+	return err
 }
 
 // close ends what runs beside the loops. What an embedder's function does beyond ctx, which

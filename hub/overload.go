@@ -16,7 +16,7 @@ var ErrOverloaded = errors.New("too much is buffered for clients, try again late
 // Overloaded is true while newcomers are refused, and publishers get ErrOverloaded.
 func (h *Hub) Overloaded() bool { return h.engine.Overloaded() }
 
-// ErrShutDown is returned to publishers once Shutdown was called: each client's Close is behind
+// ErrShutDown is returned to publishers once Drain or Shutdown was called: each client's Close is behind
 // what was published before, and nobody is left for what comes after it.
 var ErrShutDown = errors.New("the hub is shutting down, and nobody is left to publish to")
 

@@ -110,3 +110,48 @@ func TestPublishingWhileShuttingDown(t *testing.T) {
 		t.Errorf("seq %d, want 1: something was published to nobody", seq)
 	}
 }
+
+// Publishers that outlive the hub are told so, by every call that publishes, and none gets in the end's way.
+func TestPublishersOutliveTheHub(t *testing.T) {
+	h := start(t, roomy)
+	c := listen(t, h, "alice", "")
+	calls := map[string]func() error{
+		"change":   func() error { _, err := h.PublishChange(someChange); return err },
+		"presence": func() error { return h.PublishPresence([]byte(`{"type":"presence"}`)) },
+		"topic":    func() error { return h.PublishTopic("chat", []byte(`1`)) },
+		"row":      func() error { return h.PublishRow(Snapshot, "", "E", "r", []byte("x")) },
+		"binary":   func() error { return h.BroadcastBinary([]byte("x")) },
+		"client":   func() error { return h.SendBinary([]byte("x"), 1) },
+	}
+	started, ended := make(chan struct{}, len(calls)), make(chan error, len(calls))
+	for name, publish := range calls {
+		go func() {
+			err := publish()
+			for started <- struct{}{}; err == nil || errors.Is(err, ErrOverloaded); err = publish() {
+			}
+			if !errors.Is(err, ErrShutDown) {
+				err = fmt.Errorf("%s: %w", name, err)
+			} else {
+				err = nil
+			}
+			ended <- err
+		}()
+	}
+	for range calls {
+		<-started
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // the client doesn't read: it is ended
+	_ = h.Shutdown(ctx)
+	for range calls {
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(patience):
+			t.Fatal("a publisher goes on")
+		}
+	}
+	_ = c.CloseNow()
+}
