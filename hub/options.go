@@ -83,7 +83,9 @@ type Options struct {
 	Workers     int
 	WorkerQueue int
 
-	Logger *slog.Logger // default slog.Default
+	// Logger's handler is called on event loops too, and must not wait for whoever reads the log.
+	// Default: slog.Default, whose handler does.
+	Logger *slog.Logger
 }
 
 func setDefault[T comparable](v *T, d T) {

@@ -16,6 +16,8 @@ import (
 	"os"
 	"runtime"
 	"slices"
+
+	"github.com/busbar-ws/busbar/internal/logqueue"
 )
 
 // version is set by the build (scripts/build).
@@ -77,12 +79,19 @@ func run(args []string, s streams) int {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(s.err, "busbar: %v\n", err)
+		report(s.err, err)
 		return exitUsage
 	default:
-		fmt.Fprintf(s.err, "busbar: %v\n", err)
+		report(s.err, err)
 		return exitFailure
 	}
+}
+
+// report writes the last line. A pipe that nobody reads doesn't keep the process from ending.
+func report(w io.Writer, err error) {
+	q := logqueue.New(w)
+	fmt.Fprintf(q, "busbar: %v\n", err)
+	q.Close(flushTime)
 }
 
 func printVersion(args []string, s streams) error {

@@ -5,12 +5,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
-	"os/signal"
 	"strconv"
 	"syscall"
 	"time"
@@ -20,6 +20,8 @@ import (
 	"github.com/busbar-ws/busbar/internal/auth"
 	"github.com/busbar-ws/busbar/internal/demo"
 	"github.com/busbar-ws/busbar/internal/httpapi"
+	"github.com/busbar-ws/busbar/internal/logqueue"
+	"github.com/busbar-ws/busbar/internal/metrics"
 	"github.com/busbar-ws/busbar/internal/rows"
 	"github.com/busbar-ws/busbar/subs"
 )
@@ -29,6 +31,7 @@ import (
 type server struct {
 	cfg      Config
 	log      *slog.Logger
+	logs     *logqueue.Queue // what log is written to
 	dir      dataDir
 	hub      *hub.Hub
 	sessions *auth.Sessions // nil unless -auth sessions
@@ -38,6 +41,9 @@ type server struct {
 	http     *http.Server
 	closers  []func() error
 }
+
+// flushTime is how long the end waits for who reads the log, or standard output.
+const flushTime = time.Second
 
 // serve is the default command.
 func serve(args []string, s streams) error {
@@ -51,22 +57,30 @@ func serve(args []string, s streams) error {
 	if cfg.Version {
 		return printVersion(nil, s)
 	}
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
-	log := newLogger(cfg, s.err)
+	out, logs := logqueue.New(s.out), logqueue.New(s.err)
+	defer func() {
+		late := time.Now().Add(flushTime)
+		logs.Close(time.Until(late))
+		out.Close(time.Until(late))
+	}()
+	log := newLogger(cfg, logs)
+	logs.OnRoom(func(dropped uint64) {
+		log.Warn("log records were dropped: nobody took them in time", "records", dropped)
+	})
+	slog.SetDefault(log) // for packages that know no other
+	signals := catchSignals(log)
 	warnOfMisspelt(log, s.environ())
 	cfg.warnOfNoEffect(log)
 	if cfg.Echo {
-		return serveEcho(cfg, log, s, signals)
+		return serveEcho(cfg, log, out, signals)
 	}
-	srv, err := open(cfg, log)
+	srv, err := open(cfg, log, logs)
 	if err != nil {
 		return err
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.http.Serve(srv.api) }()
-	srv.announce(s.out)
+	srv.announce(out, isTerminal(s.out))
 	var signalled time.Time
 	select {
 	case <-signals:
@@ -79,7 +93,7 @@ func serve(args []string, s streams) error {
 	return errors.Join(err, srv.shutdown(signalled, signals))
 }
 
-func newLogger(cfg Config, w interface{ Write([]byte) (int, error) }) *slog.Logger {
+func newLogger(cfg Config, w io.Writer) *slog.Logger {
 	var level slog.Level
 	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // one of the four that parseConfig lets through
 	o := &slog.HandlerOptions{Level: level}
@@ -99,10 +113,10 @@ func durationsInSeconds(_ []string, a slog.Attr) slog.Attr {
 }
 
 // open starts everything. After an error nothing of it is left.
-func open(cfg Config, log *slog.Logger) (*server, error) {
+func open(cfg Config, log *slog.Logger, logs *logqueue.Queue) (*server, error) {
 	eventloop.SaveMemory()
 	cfg.Loops = min(eventloop.RaiseProcs(cfg.Loops), subs.MaxLoops)
-	srv := &server{cfg: cfg, log: log}
+	srv := &server{cfg: cfg, log: log, logs: logs}
 	if err := srv.open(); err != nil {
 		_ = srv.close()
 		return nil, err
@@ -255,7 +269,10 @@ func (cfg *Config) loopOptions() eventloop.Options {
 
 func (srv *server) openAPI() {
 	listener := httpapi.LimitListener(srv.api, apiConnections(srv.hub.Capacity().Descriptors))
+	registry := metrics.NewRegistry(srv.hub.Stats)
+	registry.MustRegister(metrics.LogRecordsDropped(srv.logs.Dropped)) // a new registry has no such name
 	handler := httpapi.New(srv.hub, httpapi.Options{
+		Registry: registry,
 		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Origins,
 		MaxBody: int64(srv.cfg.MaxMessageOut), Logger: srv.log,
 		Listener: listener, SharedAddresses: srv.cfg.sharedAddresses(),
@@ -279,7 +296,7 @@ func (srv *server) shutdown(signalled time.Time, signals <-chan os.Signal) error
 	ctx, cancel := drainContext(srv.cfg.Drain, signalled, signals)
 	defer cancel()
 	srv.log.Info("draining", "clients", srv.hub.ClientCount(), "within", srv.cfg.Drain)
-	if err := srv.hub.Shutdown(ctx); err != nil {
+	if err := srv.hub.Drain(ctx); err != nil {
 		srv.log.Warn("not every client has gone in time", "error", err)
 	}
 	err := srv.close()
@@ -310,6 +327,7 @@ func drainContext(within time.Duration, signalled time.Time, signals <-chan os.S
 	return ctx, cancel
 }
 
+// close ends the API before the hub: whoever publishes through it has an answer by then.
 func (srv *server) close() error {
 	var errs []error
 	if srv.http != nil {

@@ -17,8 +17,8 @@ import (
 const demoTTL = time.Hour
 
 // announce says that the server serves: one record of the log when that is JSON, else a text on
-// standard output that tells whoever started it how to use it.
-func (srv *server) announce(w io.Writer) {
+// standard output that tells whoever started it how to use it. terminal is whether that is one.
+func (srv *server) announce(w io.Writer, terminal bool) {
 	capacity := srv.hub.Capacity()
 	if srv.cfg.LogFormat == "json" {
 		srv.log.Info("serving", "version", version, "websocket", srv.hub.Addr().String(), "api", srv.api.Addr().String(),
@@ -46,7 +46,7 @@ func (srv *server) announce(w io.Writer) {
 		fmt.Fprintf(w, "Connect and print what arrives, with the address of your proxy in place of PROXY:\n  %s tail%s\n\n",
 			program, srv.tailFlags("PROXY"))
 	} else {
-		fmt.Fprintf(w, "See it: open this link%s\n\n", srv.demoLink(api, ws, isTerminal(w)))
+		fmt.Fprintf(w, "See it: open this link%s\n\n", srv.demoLink(api, ws, terminal))
 		fmt.Fprintf(w, "Connect and print what arrives:\n  %s tail%s\n\n", program, srv.tailFlags(ws))
 	}
 	fmt.Fprintf(w, "Publish:\n  curl -H \"Authorization: Bearer %s\" http://%s/v1/changes \\\n", srv.bearer(), api)

@@ -15,7 +15,7 @@ import (
 )
 
 // serveEcho is serve with -echo: the event loops without a hub.
-func serveEcho(cfg Config, log *slog.Logger, s streams, signals <-chan os.Signal) error {
+func serveEcho(cfg Config, log *slog.Logger, out io.Writer, signals <-chan os.Signal) error {
 	eventloop.SaveMemory()
 	cfg.Loops = min(eventloop.RaiseProcs(cfg.Loops), subs.MaxLoops)
 	o := cfg.loopOptions()
@@ -29,7 +29,7 @@ func serveEcho(cfg Config, log *slog.Logger, s streams, signals <-chan os.Signal
 		return err
 	}
 	log.Warn("ECHO MODE (-echo): everybody is let in and gets back what they send; for conformance suites only")
-	announceEcho(s.out, log, cfg, srv)
+	announceEcho(out, log, cfg, srv)
 	var signalled time.Time
 	select {
 	case <-signals:

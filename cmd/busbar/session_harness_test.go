@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/busbar-ws/busbar/internal/logqueue"
 )
 
 // commandOutcome is what a command did.
@@ -65,7 +67,9 @@ func startInProcess(t *testing.T, data string, flags ...string) *runningServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, err := open(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	logs := logqueue.New(io.Discard)
+	t.Cleanup(func() { logs.Close(time.Minute) })
+	srv, err := open(cfg, newLogger(cfg, logs), logs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,3 +21,11 @@ func NewRegistry(stats func() hub.Stats) *prometheus.Registry {
 	)
 	return reg
 }
+
+// LogRecordsDropped is the daemon's own counter beside the hub's.
+func LogRecordsDropped(dropped func() uint64) prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "busbar_log_records_dropped_total",
+		Help: "Log records that nobody took in time, or that couldn't be written.",
+	}, func() float64 { return float64(dropped()) })
+}

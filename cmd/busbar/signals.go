@@ -1,0 +1,37 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// endSignals have the server drain: the signals that end a process unless it does something about them
+// (signal(7)), and that somebody outside sends. SIGQUIT is among them because it is some supervisors' word
+// for an orderly end; who wants the stacks of all goroutines has SIGABRT.
+//
+// Not among them are those of a program that has gone wrong (SIGABRT, SIGSEGV and the like), which mustn't
+// go on, and those about a write or a profile of our own (SIGPIPE, SIGXFSZ, SIGPROF), which the write's error
+// says as well, and which the Go runtime sees to.
+var endSignals = []os.Signal{
+	syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
+	syscall.SIGVTALRM, syscall.SIGIO, syscall.SIGPWR, syscall.SIGXCPU, syscall.SIGSTKFLT,
+}
+
+// catchSignals is called once, by a server: ends gets endSignals. SIGHUP, which a terminal sends when it
+// closes, and a log rotation to whoever may have to open files anew, is logged and ignored. SIGPIPE is
+// ignored until the process ends: a log that nobody reads any more is no reason to end, and supervisors take
+// an end by SIGPIPE for a good one (systemd.service(5), SuccessExitStatus).
+func catchSignals(log *slog.Logger) (ends <-chan os.Signal) {
+	caught, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signal.Notify(caught, endSignals...)
+	signal.Notify(hangups, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGPIPE)
+	go func() {
+		for range hangups {
+			log.Info("SIGHUP is ignored: there is nothing to reload")
+		}
+	}()
+	return caught
+}
