@@ -40,8 +40,8 @@ type Hub struct {
 	counters counters
 	panics   eventloop.PanicLog // off the loops
 
-	refusals                               refusals
-	authTrouble, fetchTrouble, readTrouble troubleLog
+	refusals                                              refusals
+	authTrouble, fetchTrouble, readTrouble, originTrouble troubleLog
 
 	background context.Context
 	cancel     context.CancelFunc

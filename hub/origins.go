@@ -2,9 +2,11 @@ package hub
 
 import (
 	"fmt"
-	"net"
-	"net/url"
+	"net/netip"
+	"strconv"
 	"strings"
+
+	"golang.org/x/net/idna"
 )
 
 // Origins says which web pages may talk to this server, over the WebSocket and over
@@ -21,10 +23,6 @@ type Origins struct {
 	exact     map[origin]struct{}
 	wildcards []origin // host is the part after "*", so it starts with a dot
 }
-
-// origin is an origin as RFC 6454 section 4 defines it: scheme and host in lower case, and
-// the port, which is empty where it is the scheme's default.
-type origin struct{ scheme, host, port string }
 
 // ParseOrigins reads an allowlist. An entry is an origin ("https://app.example.com",
 // "http://localhost:3000"), an origin whose host starts with "*." for all names below
@@ -45,27 +43,25 @@ func (l *Origins) add(entry string) error {
 		l.any = true
 		return nil
 	}
-	o, ok := parseOrigin(strings.TrimSuffix(entry, "/")) // as people copy it
-	if !ok {
+	scheme, rest, _ := strings.Cut(entry, "://")
+	below, isWildcard := strings.CutPrefix(rest, "*.")
+	o, ok := parseOrigin(scheme + "://" + below)
+	switch {
+	case strings.Contains(below, "*"):
+		return fmt.Errorf(`-origins: %q: "*" can only stand for the first part of a host, as in https://*.example.com`, entry)
+	case !ok:
 		return fmt.Errorf("-origins: %q is not an origin: write it as a browser sends it, such as "+
 			"https://app.example.com, https://*.example.com or http://localhost:3000 (no path), or * for all", entry)
-	}
-	rest, isWildcard := strings.CutPrefix(o.host, "*.")
-	if isWildcard && !strings.Contains(rest, ".") && rest != "localhost" {
+	case isWildcard && !strings.Contains(o.host, ".") && o.host != "localhost":
 		return fmt.Errorf("-origins: %q stands for a whole top-level domain: name the domain below it, as in https://*.example.com", entry)
-	}
-	if isWildcard {
-		o.host = "." + rest
+	case isWildcard:
+		o.host = "." + o.host
 		l.wildcards = append(l.wildcards, o)
-	} else {
-		if l.exact == nil {
-			l.exact = make(map[origin]struct{})
-		}
-		l.exact[o] = struct{}{}
+		return nil
+	case l.exact == nil:
+		l.exact = make(map[origin]struct{})
 	}
-	if strings.Contains(o.host, "*") {
-		return fmt.Errorf(`-origins: %q: "*" can only stand for the first part of a host, as in https://*.example.com`, entry)
-	}
+	l.exact[o] = struct{}{}
 	return nil
 }
 
@@ -80,8 +76,9 @@ func (l Origins) Allow(header, host string) bool {
 	if !ok {
 		return false
 	}
-	if len(l.exact) == 0 && len(l.wildcards) == 0 {
-		return o.host == hostname(host)
+	if l.isOwnHost() {
+		name, _, ok := parseHost(host)
+		return ok && o.host == name
 	}
 	if _, ok := l.exact[o]; ok {
 		return true
@@ -95,33 +92,115 @@ func (l Origins) Allow(header, host string) bool {
 	return false
 }
 
-// parseOrigin reads scheme "://" host [ ":" port ], all that RFC 6454 section 6.2
-// lets a browser send besides "null".
-func parseOrigin(s string) (origin, bool) {
-	scheme, _, ok := strings.Cut(s, "://")
-	if !ok || scheme == "" {
-		return origin{}, false
+func (l Origins) isOwnHost() bool { return len(l.exact) == 0 && len(l.wildcards) == 0 }
+
+// LogArgs is what a log should say of an Origin header that isn't allowed: the header, at a bounded
+// length since anybody can send one, and what would allow it.
+func (l Origins) LogArgs(header string) []any {
+	remedy := "none: this isn't an origin"
+	switch o, ok := parseOrigin(header); {
+	case header == "null":
+		remedy = "-origins * alone, which lets in every page"
+	case ok && l.isOwnHost():
+		remedy = "-origins " + o.String() + ", and the server's own pages' origin beside it"
+	case ok:
+		remedy = "add " + o.String() + " to -origins"
 	}
-	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.User != nil || s != scheme+"://"+u.Host {
-		return origin{}, false
+	return []any{"origin", shortened(header), "remedy", remedy}
+}
+
+// origin is an origin as RFC 6454 section 4 defines it: scheme and host in lower case, the
+// host in its ASCII form, and the port, which is 0 where it is the scheme's default.
+type origin struct {
+	scheme, host string
+	port         uint16
+}
+
+// parseOrigin reads scheme "://" host [ ":" port ], all that RFC 6454 section 6.2 lets a browser send
+// besides "null". A slash behind is let pass: people copy it, and some clients send it.
+func parseOrigin(s string) (o origin, ok bool) {
+	scheme, authority, _ := strings.Cut(s, "://")
+	o.scheme = strings.ToLower(scheme)
+	if !isScheme(o.scheme) {
+		return o, false
 	}
-	o := origin{scheme: strings.ToLower(u.Scheme), host: strings.ToLower(u.Hostname()), port: u.Port()}
-	if o.host == "" || strings.HasSuffix(u.Host, ":") {
-		return origin{}, false
+	if o.host, o.port, ok = parseHost(strings.TrimSuffix(authority, "/")); !ok {
+		return o, false
 	}
-	if o.scheme == "http" && o.port == "80" || o.scheme == "https" && o.port == "443" {
-		o.port = ""
+	if o.port == 80 && (o.scheme == "http" || o.scheme == "ws") || o.port == 443 && (o.scheme == "https" || o.scheme == "wss") {
+		o.port = 0
 	}
 	return o, true
 }
 
-// hostname is a Host header without its port, in lower case.
-func hostname(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	} else {
-		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+// String is the origin as a browser sends it.
+func (o origin) String() string {
+	host := o.host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
 	}
-	return strings.ToLower(host)
+	if o.port != 0 {
+		host += ":" + strconv.Itoa(int(o.port))
+	}
+	return o.scheme + "://" + host
+}
+
+// isScheme is RFC 3986 section 3.1, of what is in lower case already.
+func isScheme(s string) bool {
+	for i, c := range []byte(s) {
+		if letter := 'a' <= c && c <= 'z'; !letter && (i == 0 || !strings.ContainsRune("0123456789+-.", rune(c))) {
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxScheme
+}
+
+const (
+	maxScheme = 32
+	maxHost   = 254 // RFC 1035 section 2.3.4, with a dot behind
+)
+
+// parseHost reads host [ ":" port ] into a host that can be compared: an IPv6 address without its
+// brackets and in its shortest form (RFC 5952), a name in lower case and as punycode. The port is 0
+// where there is none.
+func parseHost(s string) (host string, port uint16, ok bool) {
+	if colon := strings.LastIndexByte(s, ':'); colon > strings.LastIndexByte(s, ']') {
+		n, err := strconv.ParseUint(s[colon+1:], 10, 16)
+		if err != nil || n == 0 {
+			return "", 0, false
+		}
+		s, port = s[:colon], uint16(n)
+	}
+	if inner, bracketed := strings.CutPrefix(s, "["); bracketed {
+		address, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		return address.String(), port, err == nil && address.Is6() && address.Zone() == "" && len(inner) > 0 && inner[len(inner)-1] == ']'
+	}
+	host, ok = asciiHost(s)
+	return host, port, ok
+}
+
+// punycode turns names into ASCII as browsers do (URL standard, "domain to ASCII").
+var punycode = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.CheckJoiners(true),
+	idna.CheckHyphens(false), idna.StrictDomainName(false))
+
+// asciiHost is a name, or an IPv4 address, as browsers spell it.
+func asciiHost(name string) (string, bool) {
+	if len(name) > maxHost {
+		return "", false
+	}
+	for i := range len(name) {
+		if name[i] >= 0x80 {
+			var err error
+			if name, err = punycode.ToASCII(name); err != nil || len(name) > maxHost {
+				return "", false
+			}
+			break
+		}
+	}
+	for _, c := range []byte(name) { // URL standard, "forbidden domain code point"
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`#%/:<>?@[\]^|`+"`,;*\"{}", c) >= 0 {
+			return "", false
+		}
+	}
+	return strings.ToLower(name), name != ""
 }

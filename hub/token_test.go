@@ -140,12 +140,19 @@ func TestLookupFails(t *testing.T) {
 	}
 }
 
-// PROTOCOL 7, -origins: a page of another host is refused before its token is looked at.
+// PROTOCOL 7, -origins: a page of another host is refused before its token is looked at. The log says what
+// would allow it, and strangers can't fill it.
 func TestOriginRefused(t *testing.T) {
-	h := start(t, nil)
+	var logged lockedText
+	h := start(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&logged, nil)) })
 	o := &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer alice"}, "Origin": {"https://evil.example"}}}
-	if got := refusedWith(t, h, o, ""); got != http.StatusForbidden {
-		t.Errorf("status %d", got)
+	for range 3 {
+		if got := refusedWith(t, h, o, ""); got != http.StatusForbidden {
+			t.Errorf("status %d", got)
+		}
+	}
+	if text := logged.String(); !strings.Contains(text, "-origins https://evil.example") {
+		t.Errorf("the log has %q", text)
 	}
 	o.HTTPHeader.Set("Origin", "http://"+h.Addr().String())
 	if _, _, err := dialWith(t, h, "", o); err != nil {
@@ -156,7 +163,7 @@ func TestOriginRefused(t *testing.T) {
 // PROTOCOL 1: what isn't a sequence number is no cursor.
 func TestMalformedSince(t *testing.T) {
 	h := start(t, nil)
-	for _, query := range []string{"?since=x", "?since=-1", "?since=", "?since=18446744073709551616", "?a=b&since=1.5"} {
+	for _, query := range []string{"?since=x", "?since=-1", "?since=", "?since=18446744073709551616", "?a=b&since=1.5", "?since=2999;limit=1", "?since=2999%25", "?since=1&since=2"} {
 		o := &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer alice"}}}
 		if got := refusedWith(t, h, o, query); got != http.StatusBadRequest {
 			t.Errorf("%s: status %d", query, got)

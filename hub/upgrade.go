@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -27,13 +26,14 @@ type arrival struct {
 func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
 	h := (*Hub)(cb)
 	if !h.opts.Origins.Allow(r.Origin, r.Host) {
+		h.originTrouble.warn(h.opts.Logger, time.Now(), "a page of another origin was refused", h.opts.Origins.LogArgs(r.Origin)...)
 		c.Refuse(wsproto.RefuseForbiddenOrigin)
 		return
 	}
 	a := arrival{request: r, began: time.Now()}
 	var err error
 	if a.since, a.catchUp, err = sinceOf(r.Query); err != nil {
-		c.Refuse(badSince)
+		c.Refuse(badQuery)
 		return
 	}
 	if id, known := h.opts.Auth.Cached(r.Token); known {
@@ -58,23 +58,32 @@ func (h *Hub) askAbout(c *eventloop.Client, a arrival) {
 	}
 }
 
-var badSince = &wsproto.Refusal{Status: 400, Reason: "since isn't a sequence number"}
+var badQuery = &wsproto.Refusal{Status: 400, Reason: "the query is malformed, or since isn't one sequence number"}
 
-// sinceOf reads the cursor from the upgrade's query. What else is in there may be malformed; a
-// cursor that is must not pass for none, which would be a gap that nobody is told of.
+// sinceOf reads the cursor from the upgrade's query. A cursor that is malformed must not pass for none, which
+// would be a gap that nobody is told of, and neither must one that the rest of a malformed query hides. What
+// else is in a query is for others: PROTOCOL section 5.
 func sinceOf(query string) (since uint64, given bool, err error) {
-	for pair := range strings.SplitSeq(query, "&") {
-		name, value, _ := strings.Cut(pair, "=")
-		if name, err = url.QueryUnescape(name); err != nil || name != "since" {
-			continue
-		}
-		if value, err = url.QueryUnescape(value); err == nil {
-			since, err = strconv.ParseUint(value, 10, 64)
-		}
-		return since, true, err
+	if query == "" {
+		return 0, false, nil
 	}
-	return 0, false, nil
+	parameters, err := url.ParseQuery(query)
+	cursors := parameters["since"]
+	switch {
+	case err != nil:
+		return 0, false, err
+	case len(cursors) == 0:
+		return 0, false, nil
+	case len(cursors) > 1:
+		return 0, false, errTwoCursors
+	}
+	if since, err = strconv.ParseUint(cursors[0], 10, 64); err != nil {
+		return 0, false, err
+	}
+	return since, true, nil
 }
+
+var errTwoCursors = errors.New("since is there more than once")
 
 // decideLate is decide for an answer that took time: the identity may have been revoked
 // while it was on its way.

@@ -115,7 +115,7 @@ func TestOddOrigins(t *testing.T) {
 		{[]string{"https://app.example.com:443"}, "101"},
 		{[]string{"https://app.example.com:8443"}, "403"},
 		{[]string{"https://app.example.com."}, "403"},
-		{[]string{"https://app.example.com/"}, "403"},
+		{[]string{"https://app.example.com/"}, "101"},
 		{[]string{"https://user@app.example.com"}, "403"},
 		{[]string{"https://app.example.com@evil.example"}, "403"},
 		{[]string{"https://app.example.com evil.example"}, "403"},

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -86,8 +87,10 @@ type api struct {
 	mux    *http.ServeMux
 	guests *rate.Limiter
 	places *places
-	counts counts
-	panics eventloop.PanicLog
+	// originLog lets through one line a second about refused origins, which strangers make up.
+	originLog rate.Sometimes
+	counts    counts
+	panics    eventloop.PanicLog
 }
 
 // New returns the handler of every call in PROTOCOL section 5. The hub stays the
@@ -100,6 +103,8 @@ func New(h *hub.Hub, o Options) http.Handler {
 		mux:     http.NewServeMux(),
 		guests:  rate.NewLimiter(rate.Limit(o.GuestRate), int(10*o.GuestRate)+1),
 		counts:  newCounts(o.Registry),
+
+		originLog: rate.Sometimes{Interval: time.Second},
 	}
 	if o.Listener != nil {
 		a.places = newPlaces(o.Listener.most, o.SharedAddresses)
@@ -112,21 +117,27 @@ func New(h *hub.Hub, o Options) http.Handler {
 // route is the table of all calls. Path wildcards arrive decoded, so they may contain
 // slashes that were sent as %2F.
 func (a *api) route() {
-	a.mux.Handle("POST /v1/changes", a.publisher(a.postChanges))
-	a.mux.Handle("POST /v1/presence", a.publisher(a.postPresence))
-	a.mux.Handle("POST /v1/topics/{topic}", a.publisher(a.postTopic))
-	a.mux.Handle("PUT /v1/rows/{entity}/{row}", a.publisher(a.putRow))
-	a.mux.Handle("POST /v1/broadcast", a.publisher(a.postBroadcast))
+	call := func(pattern string, h http.Handler, parameters ...string) {
+		a.mux.Handle(pattern, withParameters(h, parameters...))
+	}
+	call("POST /v1/changes", a.publisher(a.postChanges))
+	call("POST /v1/presence", a.publisher(a.postPresence))
+	call("POST /v1/topics/{topic}", a.publisher(a.postTopic))
+	call("PUT /v1/rows/{entity}/{row}", a.publisher(a.putRow), "tenant", "update")
+	call("POST /v1/broadcast", a.publisher(a.postBroadcast))
 
-	a.mux.Handle("GET /api/sync/pull", a.open(a.pull))
-	a.mux.Handle("GET /api/auth/me", a.open(a.me))
-	a.mux.Handle("POST /api/auth/guest", a.visitor(a.createGuest))
-	a.mux.Handle("POST /v1/sessions", a.admin(a.createSession))
-	a.mux.Handle("DELETE /v1/sessions/{token}", a.admin(a.revokeSession))
+	call("GET /api/sync/pull", a.open(a.pull), "since", "limit")
+	call("GET /api/auth/me", a.open(a.me))
+	call("POST /api/auth/guest", a.visitor(a.createGuest))
+	call("POST /v1/sessions", a.admin(a.createSession))
+	call("DELETE /v1/sessions/{token}", a.admin(a.revokeSession))
 
-	a.mux.Handle("GET /v1/clients", a.admin(a.listClients))
-	a.mux.Handle("DELETE /v1/clients/{id}", a.admin(a.disconnectClient))
-	a.mux.Handle("GET /v1/stats", a.admin(a.stats))
+	call("GET /v1/clients", a.admin(a.listClients), "after", "limit")
+	call("DELETE /v1/clients/{id}", a.admin(a.disconnectClient))
+	call("GET /v1/stats", a.admin(a.stats))
+
+	// A query says nothing to these, whoever sends one: probes, Prometheus and pages.
+	a.mux.Handle("GET /api/sync/ws", a.open(a.webSocketIsElsewhere))
 	a.mux.Handle("GET /metrics", a.scrape())
 	a.mux.Handle("GET /healthz", a.open(a.healthz))
 	a.mux.Handle("GET /readyz", a.open(a.readyz))

@@ -10,6 +10,10 @@ import "net/http"
 func (a *api) allowOrigin(w http.ResponseWriter, r *http.Request) (answered bool) {
 	h := w.Header()
 	h.Add("Vary", "Origin")
+	if len(r.Header["Origin"]) > 1 { // RFC 6454 7.3; whose would be believed?
+		writeFailure(w, invalidField("Origin", "is there more than once"))
+		return true
+	}
 	origin := r.Header.Get("Origin")
 	allowed := origin != "" && a.Origins.Allow(origin, r.Host)
 	if allowed {
@@ -23,14 +27,23 @@ func (a *api) allowOrigin(w http.ResponseWriter, r *http.Request) (answered bool
 		return false
 	}
 	if !allowed {
-		writeFailure(w, newFailure(http.StatusForbidden, "ORIGIN_NOT_ALLOWED", "pages of this origin may not call this server (-origins)"))
+		writeFailure(w, a.foreignOrigin(origin))
 		return true
 	}
-	h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE")
+	// PATCH for the sake of Pylon's pages, which then read 501 and not a network error.
+	h.Set("Access-Control-Allow-Methods", methods+", PATCH")
 	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return true
+}
+
+// foreignOrigin is the answer to a page whose origin isn't allowed. The log says what would allow it.
+func (a *api) foreignOrigin(origin string) *failure {
+	a.originLog.Do(func() {
+		a.Logger.Warn("a call by a page of another origin was refused", a.Origins.LogArgs(origin)...)
+	})
+	return newFailure(http.StatusForbidden, "ORIGIN_NOT_ALLOWED", "pages of this origin may not call this server (-origins)")
 }
 
 // isPreflight tells a browser's question from a plain OPTIONS (Fetch standard, "CORS-preflight request").

@@ -1,9 +1,14 @@
 package httpapi
 
 import (
+	"bytes"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/auth"
 )
 
 // PROTOCOL 5: browsers on other origins are answered (CORS) by the WebSocket's allowlist.
@@ -50,7 +55,7 @@ func TestCORS(t *testing.T) {
 				want["Access-Control-Allow-Credentials"] = "true"
 			}
 			if tt.allowed && tt.preflight {
-				want["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE"
+				want["Access-Control-Allow-Methods"] = "GET, HEAD, POST, PUT, DELETE, PATCH"
 				want["Access-Control-Allow-Headers"] = "Authorization, Content-Type"
 				want["Access-Control-Max-Age"] = "600"
 			}
@@ -93,5 +98,30 @@ func TestBusyCarriesCORSHeaders(t *testing.T) {
 	w = ask(a, "OPTIONS", origin+"/v1/stats", "", "Origin", origin, "Access-Control-Request-Method", "GET")
 	if w.Code != 204 || w.Header().Get("Access-Control-Allow-Methods") == "" {
 		t.Errorf("a preflight got %d with headers %v", w.Code, w.Header())
+	}
+}
+
+// RFC 6454 7.3: several origins are none, and which of them would count must not depend on who reads them.
+func TestSeveralOriginsAreAnError(t *testing.T) {
+	r := httptest.NewRequest("GET", "http://example.com/healthz", nil)
+	r.Header["Origin"] = []string{"http://example.com", "https://evil.example"}
+	w := httptest.NewRecorder()
+	deaf(t, Options{}).ServeHTTP(w, r)
+	if e := errorOf(t, w); w.Code != 400 || e.Field != "Origin" || w.Header().Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("status %d, %+v, header %v", w.Code, e, w.Header())
+	}
+}
+
+// Whoever forgot -origins reads in the log what to write there. Strangers can't fill it.
+func TestForeignOriginsAreLoggedSparingly(t *testing.T) {
+	var log bytes.Buffer
+	a := deaf(t, Options{Guests: true, Sessions: new(auth.Sessions)})
+	a.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	for _, origin := range []string{"https://app.example.com", "https://evil.example", strings.Repeat("x", 8000)} {
+		ask(a, "OPTIONS", "http://example.com/v1/stats", "", "Origin", origin, "Access-Control-Request-Method", "GET")
+		ask(a, "POST", "http://example.com/api/auth/guest", "", "Origin", origin)
+	}
+	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "-origins https://app.example.com") || len(text) > 512 {
+		t.Errorf("the log has %q", text)
 	}
 }

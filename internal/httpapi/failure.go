@@ -25,6 +25,7 @@ type failure struct {
 	Line      int     `json:"line,omitempty"`       // of an NDJSON body, from 1
 	Applied   *int    `json:"applied,omitempty"`    // changes of the body that were published
 	OldestSeq *uint64 `json:"oldest_seq,omitempty"` // with RESYNC_REQUIRED
+	WebSocket string  `json:"websocket,omitempty"`  // its address, with UPGRADE_REQUIRED
 }
 
 func (f *failure) Error() string { return f.Code + ": " + f.Message }
@@ -79,6 +80,9 @@ func writeFailure(w http.ResponseWriter, f *failure) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
+	case http.StatusUpgradeRequired: // RFC 9110 15.5.22 and 7.8
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade")
 	}
 	body, _ := json.Marshal(map[string]*failure{"error": f}) // strings and numbers alone: can't fail
 	writeBody(w, f.status, body)

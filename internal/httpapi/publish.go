@@ -2,9 +2,7 @@ package httpapi
 
 import (
 	"bytes"
-	"fmt"
 	"net/http"
-	"net/url"
 	"unicode/utf8"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -58,18 +56,7 @@ func (a *api) putRow(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return invalidField("query", "can't be read: what it says of the tenant mustn't get lost")
-	}
-	for key := range query {
-		if key != "tenant" && key != "update" {
-			return invalidField("query", fmt.Sprintf("%.64q isn't known; there are tenant and update", key))
-		}
-	}
-	if query.Has("tenant") && query.Get("tenant") == "" {
-		return invalidField("tenant", "must be a non-empty string; leave it out for everyone")
-	}
+	query := r.URL.Query()
 	kind := hub.Snapshot
 	switch update := query.Get("update"); {
 	case !query.Has("update"), update == "0":

@@ -81,16 +81,3 @@ func writePage(w http.ResponseWriter, page hub.Pulled) error {
 	_ = b.Flush() // it fails when the client has gone
 	return nil
 }
-
-// queryUint is a whole number from the query, or missing when it isn't there.
-func queryUint(r *http.Request, name string, missing uint64) (uint64, error) {
-	text := r.URL.Query().Get(name)
-	if text == "" {
-		return missing, nil
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		return 0, invalidField(name, "must be a whole number that isn't negative")
-	}
-	return n, nil
-}

@@ -62,9 +62,11 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if conn := connOf(r); conn != nil && r.ContentLength != 0 {
 		_ = conn.SetReadDeadline(time.Now().Add(unreadTimeout)) // readBody has its own
 	}
-	if !isCanonical(r.URL.EscapedPath()) {
-		// ServeMux would redirect, which turns a POST into a GET.
-		writeFailure(rec, newFailure(http.StatusNotFound, "NOT_FOUND", `the path has empty, "." or ".." segments`))
+	if f := badTarget(r); f != nil {
+		if f.status == http.StatusMethodNotAllowed {
+			rec.Header().Set("Allow", methods)
+		}
+		writeFailure(rec, f)
 		return
 	}
 	a.mux.ServeHTTP(rec, r)
@@ -104,6 +106,23 @@ func routeOf(r *http.Request) string {
 	return "unmatched"
 }
 
+// badTarget is the answer to a request whose target ServeMux can't judge; nil for all others.
+func badTarget(r *http.Request) *failure {
+	switch p := r.URL.EscapedPath(); {
+	case r.Method == http.MethodConnect && p == "" && r.URL.Port() != "", r.Method == http.MethodOptions && p == "*":
+		// RFC 9110 9.3.6 and 9.3.7: well-formed, but about no call.
+		return newFailure(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "this server takes "+methods)
+	case r.Method == http.MethodConnect, !strings.HasPrefix(p, "/"): // RFC 9112 3.2
+		return newFailure(http.StatusBadRequest, "INVALID_TARGET", "the method can't have this request target")
+	case !isCanonical(p): // ServeMux would redirect, which turns a POST into a GET
+		return noSuchCall(r)
+	}
+	return nil
+}
+
+// methods are all that any call has.
+const methods = "GET, HEAD, POST, PUT, DELETE"
+
 func isCanonical(p string) bool {
 	clean := path.Clean(p)
 	if clean != "/" && strings.HasSuffix(p, "/") {
@@ -134,7 +153,9 @@ func (rec *recorder) WriteHeader(status int) {
 	}
 	switch status {
 	case http.StatusNotFound:
-		rec.replace(newFailure(status, "NOT_FOUND", "there is no such call"))
+		f := noSuchCall(rec.request)
+		rec.status = f.status
+		rec.replace(f)
 	case http.StatusMethodNotAllowed:
 		rec.replace(newFailure(status, "METHOD_NOT_ALLOWED", "this path takes "+rec.Header().Get("Allow")))
 	default:

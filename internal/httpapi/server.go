@@ -39,8 +39,11 @@ func setDefault[T time.Duration | int](v *T, def T) {
 func NewServer(addr string, h http.Handler, o ServerOptions) *http.Server {
 	o.setDefaults()
 	return &http.Server{
-		Addr:              addr,
-		Handler:           h,
+		Addr:    addr,
+		Handler: h,
+		// OPTIONS * is the handler's, which says what there is.
+		DisableGeneralOptionsHandler: true,
+
 		ReadHeaderTimeout: o.ReadHeaderTimeout,
 		IdleTimeout:       o.IdleTimeout,
 		// net/http reads 4 KiB beyond what it is told.

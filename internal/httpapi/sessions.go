@@ -56,7 +56,7 @@ func (a *api) createGuest(w http.ResponseWriter, r *http.Request) error {
 	case a.Sessions == nil:
 		return sessionsDisabled()
 	case !a.Origins.Allow(r.Header.Get("Origin"), r.Host):
-		return newFailure(http.StatusForbidden, "ORIGIN_NOT_ALLOWED", "pages of this origin may not call this server (-origins)")
+		return a.foreignOrigin(r.Header.Get("Origin"))
 	case !a.guests.Allow():
 		return newFailure(http.StatusTooManyRequests, "RATE_LIMITED", "too many new guests, try again")
 	}

@@ -1,0 +1,60 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// withParameters is h for requests whose query has parameters of these names alone, each at most once
+// and with a value: a cursor or a tenant that is misspelled must not pass for none.
+func withParameters(h http.Handler, known ...string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f := checkQuery(r.URL.RawQuery, known); f != nil {
+			writeFailure(w, f)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func checkQuery(raw string, known []string) *failure {
+	parameters, err := url.ParseQuery(raw) // which takes neither "%zz" nor a semicolon
+	if err != nil {
+		return invalidField("query", "is malformed: write name=value, with & between, and %XX for what isn't a letter or digit")
+	}
+	for name, values := range parameters {
+		switch {
+		case !slices.Contains(known, name):
+			there := "this call has none"
+			if len(known) > 0 {
+				there = "there are " + strings.Join(known, " and ")
+			}
+			return invalidField("query", fmt.Sprintf("the parameter %.64q isn't known; %s", name, there))
+		case len(values) > 1:
+			return invalidField(name, "is there more than once")
+		case values[0] == "":
+			return invalidField(name, "is empty: leave it out, or give it a value")
+		case !utf8.ValidString(values[0]):
+			return invalidField(name, "is not valid UTF-8")
+		}
+	}
+	return nil
+}
+
+// queryUint is a whole number from a query that was checked, or missing when it isn't there.
+func queryUint(r *http.Request, name string, missing uint64) (uint64, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return missing, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, invalidField(name, "must be a whole number that isn't negative")
+	}
+	return n, nil
+}
