@@ -33,8 +33,8 @@ func (id *Identity) From() string {
 }
 
 // ErrUnauthorized is what an Authenticator returns for a token that is unknown,
-// malformed, revoked or expired. Any other error means that the question could not be
-// answered (a database or service is down).
+// malformed, revoked or expired; a *Refusal is one that says why, for the log and the metrics.
+// Any other error means that the question could not be answered (a database or service is down).
 var ErrUnauthorized = errors.New("unauthorized: bearer token required")
 
 // Authenticator turns bearer tokens into identities. Safe from any goroutine.

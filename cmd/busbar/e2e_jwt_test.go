@@ -29,10 +29,11 @@ func signed(t *testing.T, secret string, claims jwt.MapClaims) string {
 // PROTOCOL 1 with -auth jwt: the token's claims are the identity, and its end is the connection's.
 func TestJWT(t *testing.T) {
 	key := makeFile(t, filepath.Join(t.TempDir(), "key"), jwtSecret+"\n", 0o600)
-	d := startDaemon(t, "-auth", "jwt", "-jwt-key", key, "-jwt-issuer", "shop", "-jwt-admin-claim", "root")
+	d := startDaemon(t, "-auth", "jwt", "-jwt-key", key, "-jwt-issuer", "shop", "-jwt-admin-claim", "root", "-jwt-leeway", "1s")
 	claims := func(more jwt.MapClaims) jwt.MapClaims {
 		all := jwt.MapClaims{"sub": "alice", "tenant": "acme", "iss": "shop", "exp": time.Now().Add(time.Hour).Unix()}
 		maps.Copy(all, more)
+		maps.DeleteFunc(all, func(_ string, value any) bool { return value == nil })
 		return all
 	}
 	for _, way := range []string{"header", "subprotocol"} {
@@ -48,12 +49,17 @@ func TestJWT(t *testing.T) {
 		"another key":    signed(t, strings.Repeat("x", 40), claims(nil)),
 		"another issuer": signed(t, jwtSecret, claims(jwt.MapClaims{"iss": "other"})),
 		"ended":          signed(t, jwtSecret, claims(jwt.MapClaims{"exp": time.Now().Add(-time.Hour).Unix()})),
+		"no end":         signed(t, jwtSecret, claims(jwt.MapClaims{"exp": nil})),
 		"no token":       "",
 		"no JWT":         "abc",
 	} {
 		t.Run(name, func(t *testing.T) { waitClose(t, startGoClient(t, d.url(""), token, "subprotocol"), 1008) })
 	}
 	waitClose(t, d.connect(signed(t, jwtSecret, claims(jwt.MapClaims{"exp": time.Now().Add(2 * time.Second).Unix()}))), 1008)
+
+	lenient := startDaemon(t, "-auth", "jwt", "-jwt-key", key, "-jwt-allow-no-exp")
+	lenient.connect(signed(t, jwtSecret, claims(jwt.MapClaims{"exp": nil})))
+	lenient.connect(signed(t, jwtSecret, claims(jwt.MapClaims{"exp": time.Now().Add(-time.Second).Unix()}))) // within -jwt-leeway
 
 	admin := signed(t, jwtSecret, claims(jwt.MapClaims{"root": true}))
 	body := `{"entity":"Todo","row_id":"1","kind":"insert"}`
@@ -68,18 +74,26 @@ func TestJWT(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1 with -auth jwt: the keys may be at a URL.
+// PROTOCOL 1 with -auth jwt: the keys may be at a URL. One that goes from there opens nothing any
+// more within -jwt-refresh.
 func TestJWTKeysFromAURL(t *testing.T) {
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	kid := make(chan string, 1)
+	kid <- "k1"
 	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, `{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","kid":"k1","x":%q}]}`,
-			base64.RawURLEncoding.EncodeToString(public))
+		id := <-kid
+		kid <- id
+		fmt.Fprintf(w, `{"keys":[{"kty":"odd","kid":"k0"},{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","kid":%q,"x":%q}]}`,
+			id, base64.RawURLEncoding.EncodeToString(public))
 	}))
 	t.Cleanup(keys.Close)
-	d := startDaemon(t, "-auth", "jwt", "-jwt-jwks", keys.URL)
+	d := startDaemon(t, "-auth", "jwt", "-jwt-jwks", keys.URL, "-jwt-refresh", "1s")
+	if log := d.log.String(); !strings.Contains(log, "kid=k0") {
+		t.Errorf("the odd key that is left out isn't in the log:\n%s", log)
+	}
 	token := func(kid string) string {
 		j := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()})
 		j.Header["kid"] = kid
@@ -95,4 +109,8 @@ func TestJWTKeysFromAURL(t *testing.T) {
 		t.Errorf("presence from %q", m.From)
 	}
 	waitClose(t, startGoClient(t, d.url(""), token("k2"), "header"), 1008)
+	<-kid
+	kid <- "k3"
+	eventually(t, "the key that is gone opens nothing", func() bool { return d.call("GET", "/api/sync/pull", token("k1"), "").status == 401 })
+	d.connect(token("k3"))
 }
