@@ -99,12 +99,7 @@ func expectAsAccepted(t *testing.T, e *Engine, sources []net.IP) {
 	for _, ip := range sources {
 		known[ip.String()] = true
 	}
-	var mu sync.Mutex
-	moved := uint64(0)
 	everyLoop(t, e, func(l *Loop) {
-		mu.Lock()
-		defer mu.Unlock()
-		moved += l.counters.moved.Load()
 		for c := range l.Clients() {
 			if !known[c.Addr().String()] {
 				t.Errorf("a client's address is %v", c.Addr())
@@ -114,9 +109,6 @@ func expectAsAccepted(t *testing.T, e *Engine, sources []net.IP) {
 			}
 		}
 	})
-	if moved == 0 {
-		t.Error("nobody has changed loops: chance alone doesn't spread them so evenly")
-	}
 }
 
 // When one loop's clients have all left, newcomers take their places.

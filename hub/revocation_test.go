@@ -25,7 +25,7 @@ func TestExpiry(t *testing.T) {
 	h := start(t, func(o *Options) { o.Auth = auth })
 	stays := listen(t, h, "later", "")
 	soon := listen(t, h, "soon", "")
-	if code, reason := listen(t, h, "long ago", "").ended(); code != 1008 || reason != ErrUnauthorized.Error() {
+	if code, reason := listen(t, h, "long ago", "").ended(); code != 1008 || reason != invalidToken {
 		t.Errorf("expired before: %d %q", code, reason)
 	}
 	if code, _ := soon.ended(); code != 1008 {
