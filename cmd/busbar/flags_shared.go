@@ -8,10 +8,17 @@ func (t *flagTable) shared(s *setting) *setting {
 	return s
 }
 
-// DataDir declares -data.
+// DataDir declares -data for what makes it.
 func (t *flagTable) DataDir(p *string) *setting {
 	return t.shared(t.Text(p, "data", "./busbar-data", "directory",
 		"data directory with busbar.db and admin-token; made when absent"))
+}
+
+// ServerDataDir declares -data for commands beside the server, which make nothing.
+func (t *flagTable) ServerDataDir(p *string) *setting {
+	s := t.DataDir(p)
+	s.meaning = "the server's data directory, with busbar.db and admin-token"
+	return s
 }
 
 // API declares -api.

@@ -9,7 +9,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/auth"
 )
 
-const publishUsage = `Publishes through the HTTP API of a running server, and prints what it answers.
+const publishUsage = `Publishes through the HTTP API of a running server. Prints the seqs of changes, and else nothing.
 
 Usage: busbar publish change -entity E -row R -kind insert|update|delete [flags]
        busbar publish changes FILE|- [flags]         change events, one JSON object per line
@@ -42,7 +42,7 @@ type apiFlags struct {
 func (f *apiFlags) declare(t *flagTable) {
 	t.Group("Server")
 	t.API(&f.api)
-	t.DataDir(&f.data)
+	t.ServerDataDir(&f.data)
 	t.AdminTokenFile(&f.tokenFile)
 	t.Duration(&f.timeout, "timeout", time.Minute, time.Millisecond, "how long the call may take")
 }

@@ -56,7 +56,9 @@ func publishChange(args []string, s streams) error {
 	if err := c.complete(); err != nil {
 		return err
 	}
-	c.Audience = changeAudience(users, tenant, topic)
+	if c.Audience = changeAudience(users, tenant, topic); len(c.Audience) > 1 {
+		return usagef("-to-user, -to-tenant, -to-topic: give one kind of them; a change has one audience")
+	}
 	if err := c.setData(data, s.in); err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func (c *changeBody) setData(text string, in io.Reader) error {
 	return nil
 }
 
-// changeAudience is nil for everyone. That there is but one, the server checks.
+// changeAudience is empty for everyone.
 func changeAudience(users []string, tenant, topic string) map[string]any {
 	a := make(map[string]any)
 	if len(users) > 0 {

@@ -152,7 +152,7 @@ func TestPublishErrors(t *testing.T) {
 		{"data isn't JSON", []string{"change", "-entity", "T", "-row", "1", "-kind", "insert", "-data-json", "hello"}, exitUsage, []string{"-data-json"}},
 		{"no operand", []string{"row", "T", "1"}, exitUsage, []string{"busbar publish row", "a file"}},
 		{"two audiences", []string{"change", "-entity", "T", "-row", "1", "-kind", "insert", "-to-user", "a", "-to-topic", "b"},
-			exitFailure, []string{"INVALID_FIELD", "audience"}},
+			exitUsage, []string{"-to-user, -to-tenant, -to-topic"}},
 		{"empty user", []string{"change", "-entity", "T", "-row", "1", "-kind", "insert", "-to-user", ""}, exitUsage, []string{"-to-user"}},
 		{"empty tenant", []string{"change", "-entity", "T", "-row", "1", "-kind", "insert", "-to-tenant", ""}, exitUsage, []string{"-to-tenant"}},
 		{"empty topic", []string{"change", "-entity", "T", "-row", "1", "-kind", "insert", "-to-topic="}, exitUsage, []string{"-to-topic"}},

@@ -14,7 +14,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/auth"
 )
 
-const sessionListUsage = `Lists the sessions of a data directory, ended ones included, in no particular order.
+const sessionListUsage = `Lists the sessions of a data directory in no particular order: expired ones too, revoked ones not.
 
 Usage: busbar session list [flags]
 
@@ -28,7 +28,7 @@ func sessionList(args []string, s streams) error {
 	t := newFlagTable("busbar session list", sessionListUsage)
 	t.Group("Flags")
 	t.Bool(&asJSON, "json", "print one JSON object per line; times are Unix seconds, expires_at 0 = never")
-	t.DataDir(&data)
+	t.ServerDataDir(&data)
 	if _, err := t.parseOrHelp(args, s); err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func sessionRevoke(args []string, s streams) error {
 	t := newFlagTable("busbar session revoke", sessionRevokeUsage)
 	t.maxOperands = 1
 	t.Group("Flags")
-	t.DataDir(&data)
+	t.ServerDataDir(&data)
 	operands, err := t.parseOrHelp(args, s)
 	if err != nil {
 		return err
@@ -50,7 +50,10 @@ func sessionRevoke(args []string, s streams) error {
 	if errors.Is(err, auth.ErrNoSession) {
 		err = fmt.Errorf("session revoke: %w in %s; busbar session list shows their ids", err, dataDir{data}.database())
 	}
-	return errors.Join(err, store.Close())
+	if err = errors.Join(err, store.Close()); err == nil {
+		_, err = fmt.Fprintln(s.out, "revoked")
+	}
+	return err
 }
 
 // readLine reads one bounded line, which has to be all there is, without space around it.

@@ -94,7 +94,10 @@ func TestSessionRevoke(t *testing.T) {
 			data := t.TempDir()
 			token, other := newSessionIn(t, data, "-user", "alice"), newSessionIn(t, data, "-user", "bob")
 			in, args := arguments(token)
-			runCommand(in, nil, append([]string{"session", "revoke", "-data", data}, args...)...).want(t, exitOK)
+			o := runCommand(in, nil, append([]string{"session", "revoke", "-data", data}, args...)...)
+			if o.want(t, exitOK); o.out != "revoked\n" {
+				t.Errorf("it says %q", o.out)
+			}
 			list := runCommand("", nil, "session", "list", "-data", data).out
 			if strings.Contains(list, auth.SessionID(token)) || !strings.Contains(list, auth.SessionID(other)) {
 				t.Errorf("left after revoking alice's:\n%s", list)

@@ -41,7 +41,7 @@ func tail(args []string, s streams) error {
 	t.Group("Server")
 	t.WebSocketURL(&cfg.url, "url", "ws://127.0.0.1:4322", "server to connect to")
 	t.Text(&tokenFile, "token-file", "", "file", "file whose one line is the token; - reads it from standard input")
-	t.DataDir(&data)
+	t.ServerDataDir(&data)
 	t.AdminTokenFile(&adminTokenFile)
 	t.Bool(&cfg.once, "once", "don't connect again: end when the connection ends")
 	declareTailMessages(t, &cfg)

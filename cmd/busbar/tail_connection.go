@@ -27,6 +27,10 @@ type tailConnection struct {
 	conn   net.Conn
 	reader wsutil.Reader
 	max    int
+
+	// accepted is called at the first frame that isn't a Close; nil afterwards. A token that is no
+	// good is upgraded and closed with 1008 (PROTOCOL 1): only then is it known that it isn't.
+	accepted func()
 }
 
 // connect connects, subscribes and prints until the connection ends. opened says whether
@@ -37,10 +41,11 @@ func (t *tailer) connect(ctx context.Context) (opened bool, err error) {
 		return false, t.explainDial(err)
 	}
 	defer c.conn.Close()
-	fmt.Fprintf(t.s.err, "busbar: tail: connected to %s\n", t.cfg.url)
+	c.accepted = func() { fmt.Fprintf(t.s.err, "busbar: tail: connected to %s\n", t.cfg.url) }
 	// Ctrl-C has to reach a connection on which nothing happens.
 	interrupted := context.AfterFunc(ctx, func() { c.close(ws.StatusNormalClosure) })
 	defer interrupted()
+	_ = c.send(ws.NewPingFrame(nil)) // so that there is a frame when nothing is published; reading says what went wrong
 	for _, message := range t.cfg.subscriptions() {
 		if err := c.send(ws.NewTextFrame(message)); err != nil {
 			return true, fmt.Errorf("subscribing: %w", err)

@@ -240,3 +240,17 @@ func TestRetryDelayGrowsAndIsBounded(t *testing.T) {
 		t.Error("the last delay isn't reached")
 	}
 }
+
+// What an answer other than an upgrade means (PROTOCOL 1).
+func TestTailSaysWhatAStatusMeans(t *testing.T) {
+	for status, want := range map[int]string{
+		http.StatusServiceUnavailable: "takes no connections now (status 503): it is full, or about to end",
+		http.StatusUnauthorized:       "status 401: the token isn't valid there",
+		http.StatusNotFound:           "status 404 Not Found instead of an upgrade: is that the WebSocket port?",
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		url := "ws" + strings.TrimPrefix(s.URL, "http")
+		runCommand("", []string{"BUSBAR_TOKEN=x"}, "tail", "-url", url).want(t, exitFailure, want)
+		s.Close()
+	}
+}

@@ -20,6 +20,10 @@ func (c *tailConnection) next() (ws.OpCode, []byte, error) {
 		if err != nil {
 			return 0, nil, c.broken(err)
 		}
+		if c.accepted != nil && header.OpCode != ws.OpClose {
+			c.accepted()
+			c.accepted = nil
+		}
 		if header.OpCode.IsControl() {
 			if err := c.control(header, &c.reader); err != nil {
 				return 0, nil, c.broken(err)
@@ -69,6 +73,7 @@ func (c *tailConnection) broken(err error) error {
 		return err
 	case errors.Is(err, wsutil.ErrFrameTooLarge):
 		c.close(ws.StatusMessageTooBig)
+		_, _ = io.Copy(io.Discard, c.conn) // the rest, and the answer: unread they would cost the server our Close
 		return &finalError{fmt.Errorf("a message is larger than -max-message %s", formatSize(c.max))}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the connection ended without a Close")

@@ -102,6 +102,8 @@ func (t *tailer) explainDial(err error) error {
 	case errors.As(err, &status) && (status == http.StatusUnauthorized || status == http.StatusForbidden):
 		// Refused with -reject http, which 1008 stands for otherwise.
 		return &tailEnd{code: ws.StatusPolicyViolation, reason: fmt.Sprintf("status %d: the token isn't valid there", int(status))}
+	case errors.As(err, &status) && status == http.StatusServiceUnavailable:
+		return fmt.Errorf("the server at %s takes no connections now (status 503): it is full, or about to end", t.cfg.url)
 	case errors.As(err, &status):
 		return fmt.Errorf("connecting to %s: status %d %s instead of an upgrade: is that the WebSocket port?",
 			t.cfg.url, int(status), http.StatusText(int(status)))

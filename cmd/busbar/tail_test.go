@@ -144,6 +144,9 @@ func TestTailUnauthorised(t *testing.T) {
 			srv := startInProcess(t, t.TempDir(), "-reject", reject)
 			tail := startTail(t, []string{"BUSBAR_TOKEN=nobody's"}, "-url", srv.url)
 			tail.want(t, exitFailure, "1008", word)
+			if strings.Contains(tail.err.String(), "connected to") {
+				t.Errorf("it says that it was let in: %s", tail.err)
+			}
 		})
 	}
 }
