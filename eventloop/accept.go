@@ -88,8 +88,8 @@ func (l *Loop) waitAuthorised(c *Client) {
 type Acceptance struct {
 	Answer []byte // the request's 101 response
 	Data   any    // becomes Client.Data
-	// Labels are names by which an Audience finds the client, empty for none. The
-	// strings are kept; equal names should be the same string.
+	// Labels are names by which an Audience finds the client. The empty name is one like
+	// any other. The strings are kept; equal names should be the same string.
 	Labels [labelKinds]string
 	// Expires ends the client with 1008 within a second of that time. Zero: never.
 	Expires time.Time

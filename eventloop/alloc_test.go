@@ -111,7 +111,16 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 			everyLoop(t, e, func(l *Loop) {
 				for c := range l.Clients() {
 					c.Subscribe("topic")
+					l.roster.unlabel(c, LabelUser)
 					l.roster.label(c, LabelUser, "u")
+				}
+			})
+			for range 2 * e.Loops() {
+				dial(t, e, "name=bystander") // otherwise "u" would be everyone
+			}
+			everyLoop(t, e, func(l *Loop) {
+				if a != nil && l.isEveryone(a) {
+					t.Error("a loop has no bystander")
 				}
 			})
 			payload := make([]byte, 100)

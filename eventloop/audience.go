@@ -3,14 +3,16 @@ package eventloop
 import "github.com/busbar-ws/busbar/subs"
 
 // Audience names who gets a frame. A nil *Audience is everyone; otherwise exactly one
-// field is used. It is immutable once handed to the Engine.
+// of Key, Clients and Names is used, or Key with one name. It is immutable once handed to
+// the Engine.
 type Audience struct {
-	// Key is a subscription's name: everyone subscribed to it.
+	// Key is a subscription's name: everyone subscribed to it, or, with a name in Names,
+	// those of them who have that label.
 	Key string
 	// Clients are client ids.
 	Clients []uint64
-	// Label and Names: every client whose label of that kind has one of the names
-	// (see Acceptance.Labels).
+	// Label and Names: every client whose label of that kind is one of the names (see
+	// Acceptance.Labels). Where one name is every client's it costs what everyone does.
 	Label Label
 	Names []string
 

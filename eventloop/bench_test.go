@@ -15,7 +15,12 @@ import (
 
 // BenchmarkPublish is one message to all clients, until all have it. The clients are in
 // the same process: what they cost is in the time.
-func BenchmarkPublish(b *testing.B) {
+func BenchmarkPublish(b *testing.B) { benchmarkPublish(b, nil) }
+
+// BenchmarkPublishToTenant is the same to those without a tenant, which all are.
+func BenchmarkPublishToTenant(b *testing.B) { benchmarkPublish(b, ofTenant("")) }
+
+func benchmarkPublish(b *testing.B, to *Audience) {
 	for _, clients := range []int{100, 1000} {
 		for _, burst := range []int{1, 16} {
 			b.Run(fmt.Sprintf("clients=%d/burst=%d", clients, burst), func(b *testing.B) {
@@ -26,7 +31,7 @@ func BenchmarkPublish(b *testing.B) {
 				sends := sent(e)
 				for b.Loop() {
 					for range burst {
-						e.Publish(frame, nil)
+						e.Publish(frame, to)
 					}
 					m.expect(b, burst*clients*frame.Size())
 				}

@@ -224,7 +224,7 @@ func (e *Engine) split(a *Audience, f func(*Loop, *Audience)) {
 		if key == nil {
 			return
 		}
-		resolved := &Audience{Key: a.Key, key: key}
+		resolved := &Audience{Key: a.Key, Label: a.Label, Names: a.Names, key: key}
 		for i := range key.Loops {
 			f(e.loops[i], resolved)
 		}

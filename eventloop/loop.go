@@ -183,7 +183,7 @@ func (l *Loop) readClock() {
 
 func (l *Loop) handle(e *entry) {
 	switch {
-	case e.frame != nil && e.audience == nil:
+	case e.frame != nil && l.isEveryone(e.audience):
 		l.woken = true
 		l.feed.append(e.frame)
 		l.delay.unsent += e.frame.Size()
@@ -203,14 +203,35 @@ func (l *Loop) handle(e *entry) {
 	}
 }
 
+// isEveryone is whether all of the loop's clients are of the audience. Then a frame for it
+// goes into the feed: one entry for all of them, where each would have an outbox otherwise.
+func (l *Loop) isEveryone(a *Audience) bool {
+	if a == nil {
+		return true
+	}
+	if a.key != nil || len(a.Names) != 1 {
+		return false
+	}
+	g := l.roster.groups[a.Label][a.Names[0]]
+	return g != nil && int64(g.count) == l.population.Load()
+}
+
+// excludes is for a subscriber of the audience's key: it hasn't the label besides.
+func (a *Audience) excludes(c *Client) bool {
+	return len(a.Names) > 0 && (c.groups[a.Label] == nil || c.groups[a.Label].name != a.Names[0])
+}
+
 // address queues a frame for those that it is for.
 func (l *Loop) address(f *Frame, a *Audience) {
 	switch {
 	case a.key != nil:
 		wanted := false
 		for slot := range l.subs.Subscribers(a.key) {
-			wanted = true
 			c := l.roster.clients[slot]
+			if a.excludes(c) {
+				continue
+			}
+			wanted = true
 			if !l.buffer(c, a.key, f) {
 				l.enqueue(c, f)
 			}

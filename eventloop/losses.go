@@ -110,6 +110,9 @@ func (l *Loop) reach(a *Audience, f func(*Client)) {
 	switch {
 	case a.key != nil:
 		for slot := range l.subs.Subscribers(a.key) {
+			if a.excludes(l.roster.clients[slot]) {
+				continue
+			}
 			if p := l.pending[pendingKey{slot, a.Key}]; p != nil {
 				l.losePending(p)
 			} else {

@@ -18,6 +18,7 @@ type roster struct {
 type group struct {
 	name  string
 	first uint32
+	count uint32
 }
 
 // An id is turn · slot · loop, 22 · 24 · 7 bits: below 2^53, found without a map,
@@ -86,9 +87,6 @@ func (r *roster) find(id uint64) *Client {
 }
 
 func (r *roster) label(c *Client, kind Label, name string) {
-	if name == "" {
-		return
-	}
 	g := r.groups[kind][name]
 	if g == nil {
 		g = &group{name: name}
@@ -99,6 +97,7 @@ func (r *roster) label(c *Client, kind Label, name string) {
 	}
 	c.groups[kind], c.next[kind], c.prev[kind] = g, g.first, 0
 	g.first = c.slot
+	g.count++
 }
 
 func (r *roster) unlabel(c *Client, kind Label) {
@@ -115,6 +114,7 @@ func (r *roster) unlabel(c *Client, kind Label) {
 		r.clients[c.next[kind]].prev[kind] = c.prev[kind]
 	}
 	c.groups[kind] = nil
+	g.count--
 	if g.first == 0 {
 		delete(r.groups[kind], g.name)
 	}
