@@ -124,6 +124,12 @@ func verdict(id *Identity, err error) error {
 		return ErrUnauthorized
 	case id.expired():
 		return &Refusal{Cause: CauseExpired, UserID: id.UserID}
+	case id.Admin:
+		return nil
+	case id.UserID == "":
+		return noUserID
+	case id.UserID == ReservedUserID:
+		return reservedUserID
 	}
 	return nil
 }

@@ -10,7 +10,8 @@ import (
 // the hub, so it may be shared by every connection of one session and read from
 // any goroutine.
 type Identity struct {
-	// UserID names the user, guests included. Empty only for an admin.
+	// UserID names the user, guests included. Empty, or ReservedUserID, only for an
+	// admin: anybody else with it is refused.
 	UserID string
 	// Tenant is the tenant that the session belongs to, or empty.
 	Tenant string
@@ -24,10 +25,14 @@ type Identity struct {
 	Expires time.Time
 }
 
+// ReservedUserID is what an admin's messages are stamped with, and so no user's id. It is
+// this word exactly: clients compare "from" as it is, so "Admin" is a user like any other.
+const ReservedUserID = "admin"
+
 // From is the name that the server stamps on what this identity has relayed.
 func (id *Identity) From() string {
 	if id.UserID == "" {
-		return "admin"
+		return ReservedUserID
 	}
 	return id.UserID
 }

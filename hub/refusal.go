@@ -71,6 +71,13 @@ func (c Cause) words() string { return strings.ReplaceAll(string(c), "_", " ") }
 // ErrUnauthorized's text (PROTOCOL 1).
 const invalidToken = "unauthorized: token invalid or expired"
 
+// Identities that others would take for an admin, by what From would stamp, are refused whatever
+// vouches for them.
+var (
+	noUserID       = &Refusal{Cause: CauseUserID, Detail: "it is empty"}
+	reservedUserID = &Refusal{Cause: CauseUserID, UserID: ReservedUserID, Detail: "it is reserved for admins"}
+)
+
 // refusals count what was refused and tell of it, each cause at most once in troubleInterval, so
 // that strangers can't fill the log and whoever sets authentication up sees the first of each.
 // Safe from any goroutine.

@@ -100,3 +100,53 @@ func TestRefusalsDoNotFillTheLog(t *testing.T) {
 		t.Errorf("counted %v", n)
 	}
 }
+
+// PROTOCOL 1: nobody but an admin has the name that an admin's messages are stamped with,
+// whatever vouches for it. It is that word exactly, because clients compare it so.
+func TestUserIDsOfAdmins(t *testing.T) {
+	const reserved = "unauthorized: the user id is reserved for admins"
+	ids := map[string]*Identity{
+		"reserved": {UserID: "admin"}, "tenant's": {UserID: "admin", Tenant: "acme"}, "nobody": {}, "tenant's nobody": {Tenant: "acme"},
+		"root": {Admin: true}, "named": {UserID: "admin", Admin: true},
+		"capital": {UserID: "Admin"}, "spaced": {UserID: " admin"}, "longer": {UserID: "admin2"},
+	}
+	known := knownIdentities(ids)
+	for name, c := range map[string]struct{ refused, cause string }{
+		"reserved": {reserved, "user_id"}, "tenant's": {reserved, "user_id"},
+		"nobody": {invalidToken, "user_id"}, "tenant's nobody": {invalidToken, "user_id"},
+		"root": {}, "named": {}, "capital": {}, "spaced": {}, "longer": {},
+	} {
+		for way, auth := range map[string]Authenticator{
+			"cached": known,
+			"looked up": AuthenticatorFunc(func(_ context.Context, token string) (*Identity, error) {
+				id, _ := known.Cached(token)
+				return id, nil
+			}),
+		} {
+			h := start(t, func(o *Options) { o.Auth, o.Logger = auth, slog.New(slog.DiscardHandler) })
+			_, err := h.Authenticate(within(t), name)
+			if refused := errors.Is(err, ErrUnauthorized); refused != (c.refused != "") {
+				t.Errorf("%s, %s: %v", name, way, err)
+			}
+			if c.refused == "" {
+				connect(t, h, name)
+				continue
+			}
+			if _, code, reason, _ := upgrade(t, h, "Bearer "+name); code != 1008 || reason != c.refused {
+				t.Errorf("%s, %s: %d %q", name, way, code, reason)
+			}
+			if n := h.Stats().AuthRefused[c.cause]; n != 2 {
+				t.Errorf("%s, %s: %v", name, way, h.Stats().AuthRefused)
+			}
+		}
+	}
+}
+
+// knownIdentities is an Authenticator that has them in memory, by token.
+type knownIdentities map[string]*Identity
+
+func (k knownIdentities) Cached(token string) (*Identity, bool) { return k[token], true }
+
+func (k knownIdentities) Authenticate(context.Context, string) (*Identity, error) {
+	return nil, errors.New("not asked")
+}

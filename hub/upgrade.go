@@ -129,6 +129,9 @@ func (h *Hub) reject(c *eventloop.Client, a arrival, err error) {
 	case !errors.Is(err, ErrUnauthorized):
 		h.counters.auth[authFailed].Add(1)
 		code, reason, refusal = wsproto.StatusTryAgainLater, "authentication is unavailable, try again later", wsproto.RefuseOverloaded
+	case errors.Is(err, reservedUserID):
+		h.counters.auth[authRejected].Add(1)
+		reason, refusal = wsproto.RefuseReservedUser.Reason, wsproto.RefuseReservedUser
 	case a.request.Token == "":
 		h.counters.auth[authRejected].Add(1)
 		reason, refusal = ErrUnauthorized.Error(), wsproto.RefuseUnauthorized

@@ -23,6 +23,7 @@ var (
 	RefusalHealthy        = &Refusal{Status: http.StatusOK, Reason: "ok"}
 	RefuseUnauthorized    = &Refusal{Status: http.StatusUnauthorized, Reason: "unauthorized: bearer token required", extra: "WWW-Authenticate: Bearer\r\n"}
 	RefuseInvalidToken    = &Refusal{Status: http.StatusUnauthorized, Reason: "unauthorized: token invalid or expired", extra: "WWW-Authenticate: Bearer\r\n"}
+	RefuseReservedUser    = &Refusal{Status: http.StatusUnauthorized, Reason: "unauthorized: the user id is reserved for admins", extra: "WWW-Authenticate: Bearer\r\n"}
 	RefuseForbiddenOrigin = &Refusal{Status: http.StatusForbidden, Reason: "this origin is not allowed"}
 	RefuseTimeout         = &Refusal{Status: http.StatusRequestTimeout, Reason: "the request took too long to arrive"}
 	RefuseHeadTooLarge    = &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "the request's head is too large"}

@@ -118,6 +118,7 @@ func TestSessionMistakes(t *testing.T) {
 		{"", []string{}, exitUsage, []string{"create, list, revoke"}},
 		{"", []string{"make"}, exitUsage, []string{`"make"`, "create, list, revoke"}},
 		{"", []string{"create"}, exitUsage, []string{"-user"}},
+		{"", []string{"create", "-user", "admin", "-data", empty}, exitUsage, []string{`"admin"`, "reserved"}},
 		{"", []string{"create", "-user", "a", "-ttl", "-1h"}, exitUsage, []string{"-ttl"}},
 		{"", []string{"create", "-user", "a", "-tennant", "x"}, exitUsage, []string{"-tenant"}},
 		{"", []string{"create", "-user", strings.Repeat("a", 2000), "-data", empty}, exitUsage, []string{"1024 bytes"}},

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/busbar-ws/busbar/hub"
 )
 
 // ErrBadSession is wrapped by Create's errors about its arguments.
@@ -22,6 +24,8 @@ func (s *Sessions) Create(ctx context.Context, user, tenant string, ttl time.Dur
 		return "", expires, ErrReadOnly
 	case user == "":
 		return "", expires, fmt.Errorf("%w: user is empty", ErrBadSession)
+	case user == hub.ReservedUserID:
+		return "", expires, fmt.Errorf("%w: the user id %q is reserved for admins, who need no session", ErrBadSession, user)
 	case ttl < 0:
 		return "", expires, fmt.Errorf("%w: ttl %v is negative", ErrBadSession, ttl)
 	case !validName(user) || !validName(tenant) || !validName(device):

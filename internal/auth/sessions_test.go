@@ -72,6 +72,7 @@ func TestCreateRefuses(t *testing.T) {
 	long := strings.Repeat("x", 1025)
 	for name, create := range map[string]func() (string, time.Time, error){
 		"no user":      func() (string, time.Time, error) { return s.Create(t.Context(), "", "", 0, "") },
+		"an admin's":   func() (string, time.Time, error) { return s.Create(t.Context(), "admin", "", 0, "") },
 		"negative ttl": func() (string, time.Time, error) { return s.Create(t.Context(), "u", "", -1, "") },
 		"long user":    func() (string, time.Time, error) { return s.Create(t.Context(), long, "", 0, "") },
 		"long tenant":  func() (string, time.Time, error) { return s.Create(t.Context(), "u", long, 0, "") },

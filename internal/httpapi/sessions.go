@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
 )
 
@@ -94,6 +95,9 @@ func (a *api) createSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	if s.UserID == "" {
 		return invalidField("user_id", "must be a non-empty string")
+	}
+	if s.UserID == hub.ReservedUserID {
+		return invalidField("user_id", "admin is reserved for admins, who need no session")
 	}
 	tenant := ""
 	if s.TenantID != nil {

@@ -104,6 +104,7 @@ func TestCreateSessionRefusesBadOnes(t *testing.T) {
 	for body, field := range map[string]string{
 		`{}`:                                  "user_id",
 		`{"user_id":7}`:                       "user_id",
+		`{"user_id":"admin"}`:                 "user_id",
 		`{"user_id":"u","ttl":5}`:             "ttl",
 		`{"user_id":"u","ttl_seconds":-1}`:    "ttl_seconds",
 		`{"user_id":"u","ttl_seconds":1e300}`: "ttl_seconds",
