@@ -59,7 +59,7 @@ func TestFramesSentDuringLookup(t *testing.T) {
 
 	raw := rawUpgrade(t, h, "alice", maskedText(`{"type":"presence","n":1}`)+maskedText(`{"type":"presence","n":2}`)+maskedText(`{"type":"presence","n":3}`))
 	lookup := <-lookups
-	if err := h.PublishPresence([]byte(`{"before":true}`)); err != nil {
+	if err := h.PublishPresence("", []byte(`{"before":true}`)); err != nil {
 		t.Fatal(err)
 	}
 	bob.gets(`{"before":true}`)

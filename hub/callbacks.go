@@ -75,9 +75,9 @@ func (h *Hub) subscription(c *eventloop.Client, m clientMessage) {
 	}
 }
 
-// Closed tells the others that somebody has left.
+// Closed tells those who may know of a client that it has left.
 func (cb *callbacks) Closed(c *eventloop.Client, _ eventloop.Cause) {
-	cb.leaves.add(c.ID())
+	cb.leaves.add(c.ID(), identityOf(c))
 }
 
 // Lagged tells clients that have lost messages to pull what they missed, and to subscribe

@@ -81,7 +81,7 @@ func ExampleHub_PublishPresence() {
 	defer func() { _ = h.Shutdown(ctx) }()
 	alice := connect(ctx, h, "alice")
 	defer alice.CloseNow()
-	_ = h.PublishPresence(json.RawMessage(`{"type":"presence","event":"maintenance"}`))
+	_ = h.PublishPresence("", json.RawMessage(`{"type":"presence","event":"maintenance"}`))
 	printNext(ctx, "alice", alice)
 	// What a client sends is stamped with who it is.
 	_ = alice.Write(ctx, websocket.MessageText, []byte(`{"type":"presence","event":"join"}`))
@@ -97,7 +97,7 @@ func ExampleHub_PublishTopic() {
 	defer func() { _ = h.Shutdown(ctx) }()
 	alice := connect(ctx, h, "alice")
 	defer alice.CloseNow()
-	_ = h.PublishTopic("news", json.RawMessage(`{"headline":"none"}`))
+	_ = h.PublishTopic("", "news", json.RawMessage(`{"headline":"none"}`))
 	printNext(ctx, "alice", alice)
 	// Output:
 	// alice: {"type":"topic","topic":"news","data":{"headline":"none"}}

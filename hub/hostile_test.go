@@ -101,7 +101,7 @@ func TestPeersThatLeaveUnderway(t *testing.T) {
 				eventually(t, "its place is given back", func() bool { return h.Stats().Connections == 1 })
 				close(w.answer)
 				nothingUnderway(t, h)
-				if err := h.PublishPresence([]byte(`{"on":1}`)); err != nil {
+				if err := h.PublishPresence("", []byte(`{"on":1}`)); err != nil {
 					t.Fatal(err)
 				}
 				for got := range heard {

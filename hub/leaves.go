@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"sync"
@@ -18,25 +19,45 @@ const leaveInterval = 50 * time.Millisecond
 // leavesPerMessage bounds one message to some 40 KiB.
 const leavesPerMessage = 4096
 
-// leaves merges the clients that have left into few messages. Safe from any goroutine.
+// leavePatience is how long messages about those who left at once wait for room. Tenants may
+// be many, and have a message each: without waiting these would push each other, and what
+// else is relayed, out of the queues.
+const leavePatience = 5 * time.Second
+
+// leaves merges the clients that have left into few messages, for each audience that is to
+// know of them. Safe from any goroutine.
 type leaves struct {
 	hub   *Hub
 	mu    sync.Mutex
-	ids   []uint64
+	ids   map[knownTo][]uint64
 	timer *time.Timer // runs while ids isn't empty
 	shut  bool
 }
 
-func newLeaves(h *Hub) *leaves { return &leaves{hub: h} }
+// knownTo is whom a client's relays have reached, who are told that it has left.
+type knownTo struct {
+	tenant   string
+	everyone bool
+}
 
-func (l *leaves) add(id uint64) {
+func newLeaves(h *Hub) *leaves { return &leaves{hub: h, ids: make(map[knownTo][]uint64)} }
+
+// add is for a client that has left. With relays off nobody was told that it was there.
+func (l *leaves) add(client uint64, id *Identity) {
+	if l.hub.opts.Relays == RelayOff {
+		return
+	}
+	to := knownTo{tenant: id.Tenant}
+	if l.hub.peers(id) == nil {
+		to = knownTo{everyone: true}
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.shut {
 		return
 	}
-	l.ids = append(l.ids, id)
-	if len(l.ids) == 1 {
+	l.ids[to] = append(l.ids[to], client)
+	if len(l.ids) == 1 && len(l.ids[to]) == 1 {
 		l.timer = time.AfterFunc(leaveInterval, l.flush)
 	}
 }
@@ -44,16 +65,26 @@ func (l *leaves) add(id uint64) {
 func (l *leaves) flush() {
 	defer l.hub.survive("telling who has left") // a timer's goroutine
 	l.mu.Lock()
-	ids := l.ids
-	l.ids = nil
+	left := l.ids
+	l.ids = make(map[knownTo][]uint64)
 	l.mu.Unlock()
-	if l.hub.Draining() {
-		return // everyone is going
-	}
-	for some := range slices.Chunk(ids, leavesPerMessage) {
-		f := eventloop.NewFrame(ws.OpText, disconnectMessage(some))
-		f.Lossy = true
-		l.hub.engine.Publish(f, nil)
+	defer l.hub.engine.Flush()
+	patience, cancel := context.WithTimeout(l.hub.background, leavePatience)
+	defer cancel()
+	for to, ids := range left {
+		var audience *eventloop.Audience
+		if !to.everyone {
+			audience = ofTenant(to.tenant)
+		}
+		for some := range slices.Chunk(ids, leavesPerMessage) {
+			_ = l.hub.engine.AwaitRoom(patience)
+			if l.hub.Draining() {
+				return // everyone is going
+			}
+			f := eventloop.NewFrame(ws.OpText, disconnectMessage(some))
+			f.Lossy = true
+			l.hub.engine.Queue(f, audience)
+		}
 	}
 }
 

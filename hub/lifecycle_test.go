@@ -111,7 +111,7 @@ func (l *life) publishChange(g *guest, n int) {
 
 func (l *life) publishTopic(_ *guest, _ int) {
 	data := fmt.Sprintf("%q", l.fresh())
-	if err := l.h.PublishTopic(l.entity, []byte(data)); err != nil {
+	if err := l.h.PublishTopic("", l.entity, []byte(data)); err != nil {
 		l.t.Fatal(err)
 	}
 	l.owe(fmt.Sprintf(`{"type":"topic","topic":%q,"data":%s}`, l.entity, data), whoWants("topic"))

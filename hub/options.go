@@ -35,6 +35,16 @@ const (
 	RouteSubscribed                // who subscribed to the topic, or to the entity
 )
 
+// Relays is whom a client's presence and topic messages, and the news that it has left, reach.
+type Relays uint8
+
+// The reaches of relays. What an admin relays reaches every client unless they are off.
+const (
+	RelayTenant Relays = iota // the clients of its tenant; those without one are a group too
+	RelayAll                  // every client, as with Pylon
+	RelayOff                  // nobody: only servers publish
+)
+
 // DefaultSubscriptions is how many entities, topics and rows one connection may subscribe to.
 const DefaultSubscriptions = 10_000
 
@@ -69,6 +79,7 @@ type Options struct {
 	MaxMessageOut    int // bytes of a publisher's message; default 16 MiB, or a 16th of the memory
 	MaxSubscriptions int // of one connection; default DefaultSubscriptions
 	Routing          Routing
+	Relays           Relays
 
 	// RelayRate is how many presence and topic messages a second one connection may
 	// have relayed, RelayBurst how many at once. Default 20 and 40; a negative rate:

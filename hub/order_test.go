@@ -72,9 +72,9 @@ func publishAny(h *Hub, p int, tag string) error {
 	case 1:
 		_, err = h.PublishChange(Change{Entity: "E", RowID: tag, Kind: Insert, Audience: Audience{Topic: fmt.Sprintf("t%d", p)}})
 	case 2:
-		err = h.PublishPresence(fmt.Appendf(nil, `{"tag":%s}`, text))
+		err = h.PublishPresence("", fmt.Appendf(nil, `{"tag":%s}`, text))
 	case 3:
-		err = h.PublishTopic("t", text)
+		err = h.PublishTopic("", "t", text)
 	case 4:
 		err = h.PublishRow(Snapshot, "", "E", fmt.Sprint(p), []byte(tag))
 	case 5:

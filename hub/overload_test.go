@@ -75,8 +75,8 @@ func TestPublishingWhileOverloaded(t *testing.T) {
 	release := overload(t, h)
 	for what, err := range map[string]error{
 		"change":   func() error { _, err := h.PublishChange(someChange); return err }(),
-		"presence": h.PublishPresence([]byte(`{}`)),
-		"topic":    h.PublishTopic("t", []byte(`1`)),
+		"presence": h.PublishPresence("", []byte(`{}`)),
+		"topic":    h.PublishTopic("", "t", []byte(`1`)),
 		"row":      h.PublishRow(Snapshot, "", "E", "r", []byte("x")),
 		"binary":   h.BroadcastBinary([]byte("x")),
 		"to some":  h.SendBinary([]byte("x"), 1),
@@ -126,8 +126,8 @@ func TestPublishingWhatThereIsNoRoomFor(t *testing.T) {
 	before := h.Stats()
 	text := []byte(`{"x":"` + strings.Repeat("x", large) + `"}`)
 	for what, err := range map[string]error{
-		"presence": h.PublishPresence(text),
-		"topic":    h.PublishTopic("t", text),
+		"presence": h.PublishPresence("", text),
+		"topic":    h.PublishTopic("", "t", text),
 		"row":      h.PublishRow(Snapshot, "", "E", "r", make([]byte, large)),
 		"another":  h.PublishRow(Snapshot, "", "E", "other", make([]byte, large)),
 		"binary":   h.BroadcastBinary(make([]byte, large)),

@@ -109,7 +109,7 @@ func (h *Hub) audienceOf(c *Change) *eventloop.Audience {
 	case len(a.Users) > 0:
 		return &eventloop.Audience{Label: eventloop.LabelUser, Names: a.Users}
 	case a.Tenant != "":
-		return &eventloop.Audience{Label: eventloop.LabelTenant, Names: []string{a.Tenant}}
+		return ofTenant(a.Tenant)
 	case a.Topic != "":
 		return &eventloop.Audience{Key: keyOfTopic(a.Topic)}
 	case h.opts.Routing == RouteSubscribed:
@@ -129,8 +129,12 @@ func (h *Hub) send(f *eventloop.Frame, to *eventloop.Audience, published *atomic
 	return nil
 }
 
-// PublishPresence sends a JSON object to every client, as it is.
-func (h *Hub) PublishPresence(object json.RawMessage) error {
+// PublishPresence sends a JSON object to every client of a tenant, as it is; without a
+// tenant ("") to every client.
+func (h *Hub) PublishPresence(tenant string, object json.RawMessage) error {
+	if err := checkName("tenant", tenant); err != nil {
+		return err
+	}
 	if err := strictjson.Check(object); err != nil {
 		return &FieldError{Field: "body", Message: err.Error()}
 	}
@@ -142,12 +146,24 @@ func (h *Hub) PublishPresence(object json.RawMessage) error {
 	}
 	f := eventloop.NewFrame(ws.OpText, object)
 	f.Lossy = true
-	return h.send(f, nil, &h.counters.presence)
+	return h.send(f, anyOfTenant(tenant), &h.counters.presence)
 }
 
-// PublishTopic sends {"type":"topic","topic":…,"data":…} to every client, or to those
-// subscribed to the topic (Options.Routing). data is any JSON value.
-func (h *Hub) PublishTopic(topic string, data json.RawMessage) error {
+// anyOfTenant is the audience that a publisher names: without a tenant everyone.
+func anyOfTenant(tenant string) *eventloop.Audience {
+	if tenant == "" {
+		return nil
+	}
+	return ofTenant(tenant)
+}
+
+// PublishTopic sends {"type":"topic","topic":…,"data":…} to every client of a tenant, or to
+// those of them that subscribed to the topic (Options.Routing); without a tenant ("") to
+// clients of all. data is any JSON value.
+func (h *Hub) PublishTopic(tenant, topic string, data json.RawMessage) error {
+	if err := checkName("tenant", tenant); err != nil {
+		return err
+	}
 	if topic == "" {
 		return &FieldError{Field: "topic", Message: "must not be empty"}
 	}
@@ -168,11 +184,7 @@ func (h *Hub) PublishTopic(topic string, data json.RawMessage) error {
 	}
 	f := eventloop.NewFrame(ws.OpText, message)
 	f.Lossy = true
-	var to *eventloop.Audience
-	if h.opts.Routing == RouteSubscribed {
-		to = &eventloop.Audience{Key: keyOfTopic(topic)}
-	}
-	return h.send(f, to, &h.counters.topics)
+	return h.send(f, h.onTopic(topic, anyOfTenant(tenant)), &h.counters.topics)
 }
 
 // PublishRow sends a row frame to the row's subscribers. A Snapshot also becomes what new

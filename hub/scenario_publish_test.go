@@ -18,10 +18,17 @@ func (s *scenario) publish(rest string) error {
 	case "changes":
 		return s.publishMany(rest)
 	case "presence":
-		return s.hub.PublishPresence([]byte(rest))
+		return s.hub.PublishPresence("", []byte(rest))
+	case "presence-to":
+		tenant, object, _ := strings.Cut(rest, " ")
+		return s.hub.PublishPresence(tenant, []byte(object))
 	case "topic":
 		topic, data, _ := strings.Cut(rest, " ")
-		return s.hub.PublishTopic(topic, []byte(data))
+		return s.hub.PublishTopic("", topic, []byte(data))
+	case "topic-to":
+		tenant, rest, _ := strings.Cut(rest, " ")
+		topic, data, _ := strings.Cut(rest, " ")
+		return s.hub.PublishTopic(tenant, topic, []byte(data))
 	case "snapshot":
 		return s.publishRow(Snapshot, rest)
 	case "update":

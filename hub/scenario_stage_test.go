@@ -39,6 +39,10 @@ var hubSettings = map[string]func(s *scenario, o *Options, value string) error{
 		o.Routing = map[string]Routing{"all": RouteAll, "subscribed": RouteSubscribed}[v]
 		return nil
 	},
+	"relays": func(_ *scenario, o *Options, v string) error {
+		o.Relays = map[string]Relays{"tenant": RelayTenant, "all": RelayAll, "off": RelayOff}[v]
+		return nil
+	},
 	"slow": func(_ *scenario, o *Options, v string) error {
 		o.Loops.Slow = map[string]eventloop.SlowPolicy{"disconnect": eventloop.Disconnect, "drop-oldest": eventloop.DropOldest}[v]
 		return nil

@@ -86,8 +86,8 @@ func TestPublishingWhileShuttingDown(t *testing.T) {
 	eventually(t, "draining", h.Draining)
 	for name, publish := range map[string]func() error{
 		"change":   func() error { _, err := h.PublishChange(someChange); return err },
-		"presence": func() error { return h.PublishPresence([]byte(`{}`)) },
-		"topic":    func() error { return h.PublishTopic("t", []byte(`1`)) },
+		"presence": func() error { return h.PublishPresence("", []byte(`{}`)) },
+		"topic":    func() error { return h.PublishTopic("", "t", []byte(`1`)) },
 		"row":      func() error { return h.PublishRow(Snapshot, "", "T", "1", nil) },
 		"all":      func() error { return h.BroadcastBinary([]byte("x")) },
 		"some":     func() error { return h.SendBinary([]byte("x"), 1) },
@@ -117,8 +117,8 @@ func TestPublishersOutliveTheHub(t *testing.T) {
 	c := listen(t, h, "alice", "")
 	calls := map[string]func() error{
 		"change":   func() error { _, err := h.PublishChange(someChange); return err },
-		"presence": func() error { return h.PublishPresence([]byte(`{"type":"presence"}`)) },
-		"topic":    func() error { return h.PublishTopic("chat", []byte(`1`)) },
+		"presence": func() error { return h.PublishPresence("", []byte(`{"type":"presence"}`)) },
+		"topic":    func() error { return h.PublishTopic("", "chat", []byte(`1`)) },
 		"row":      func() error { return h.PublishRow(Snapshot, "", "E", "r", []byte("x")) },
 		"binary":   func() error { return h.BroadcastBinary([]byte("x")) },
 		"client":   func() error { return h.SendBinary([]byte("x"), 1) },

@@ -51,7 +51,7 @@ func TestOrderWhileCatchingUp(t *testing.T) {
 				t.Fatal(err)
 			}
 		case 2:
-			if err := h.PublishTopic("news", fmt.Append(nil, n)); err != nil {
+			if err := h.PublishTopic("", "news", fmt.Append(nil, n)); err != nil {
 				t.Fatal(err)
 			}
 		case 3:

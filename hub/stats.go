@@ -13,10 +13,11 @@ const (
 	ignoredType
 	ignoredSubscriptions
 	ignoredForged
+	ignoredRelaysOff
 	ignoredReasons
 )
 
-var ignoredNames = [ignoredReasons]string{"binary", "malformed", "unknown_type", "too_many_subscriptions", "forged"}
+var ignoredNames = [ignoredReasons]string{"binary", "malformed", "unknown_type", "too_many_subscriptions", "forged", "relays_off"}
 
 // How a token was decided about.
 const (

@@ -13,10 +13,10 @@ func TestStats(t *testing.T) {
 	alice.gets(`snapshot E/r "x"`)
 	bob.sendAndSettle(`{"type":"presence"}`)
 	mustPublish(t, h, someChange)
-	if err := h.PublishTopic("t", []byte("1")); err != nil {
+	if err := h.PublishTopic("", "t", []byte("1")); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.PublishPresence([]byte("{}")); err != nil {
+	if err := h.PublishPresence("", []byte("{}")); err != nil {
 		t.Fatal(err)
 	}
 	nothingLeft := func(l *listener) {

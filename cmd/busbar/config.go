@@ -45,6 +45,7 @@ type Config struct {
 	LagBytes             int
 	BufferMemory         int
 	Routing              string
+	Relays               string
 	MaxSubscriptions     int
 
 	// Rate limits.
@@ -113,6 +114,10 @@ const (
 
 	routeAll        = "all"
 	routeSubscribed = "subscribed"
+
+	relayTenant = "tenant"
+	relayAll    = "all"
+	relayOff    = "off"
 
 	authSessions = "sessions"
 	authJWT      = "jwt"

@@ -46,7 +46,7 @@ func TestPeersCannotForgeTheSender(t *testing.T) {
 	forEachPeer(t, d, func(t *testing.T, start func(query, token, way string) peer) {
 		c := start("", d.session("alice"), "subprotocol")
 		c.waitEvent(soon, "open")
-		c.send(`{"from":"admin","type":"presence","event":"cursor","fr\u006fm":"bob","x":[1,{"from":"inner"}],"from":"mallory"}`)
+		c.send(`{"from":"admin","type":"presence","event":"cursor","fr\u006fm":"bob","x":[1,{"from":"inner"}],"From":"bob","from":"mallory"}`)
 		for _, receiver := range []peer{c, other} {
 			e := receiver.wait(soon, "presence", func(e clientEvent) bool { return parse(e).Event == "cursor" })
 			if parse(e).From != "alice" || strings.Count(e.Data, `"from"`) != 2 || strings.Contains(e.Data, "bob") ||

@@ -37,6 +37,9 @@ func declareMessages(t *flagTable, cfg *Config) {
 			"newcomers are refused; 0 = a quarter of the memory, which is the host's, or the control group's limit where that is less")
 	t.Choice(&cfg.Routing, "routing", routeAll, []string{routeAll, routeSubscribed},
 		"who gets topic messages and change events: every client, or only those that subscribed")
+	t.Choice(&cfg.Relays, "relays", relayTenant, []string{relayTenant, relayAll, relayOff},
+		"whom presence and topic messages of clients reach, and the news that one has left: its tenant's clients "+
+			"(those without a tenant are a group too), every client, or nobody; an admin's reach every client unless off")
 	t.Int(&cfg.MaxSubscriptions, "max-subscriptions", hub.DefaultSubscriptions, 1, maxCount,
 		"subscriptions that one connection may hold")
 }

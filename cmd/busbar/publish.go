@@ -13,7 +13,7 @@ const publishUsage = `Publishes through the HTTP API of a running server. Prints
 
 Usage: busbar publish change -entity E -row R -kind insert|update|delete [flags]
        busbar publish changes FILE|- [flags]         change events, one JSON object per line
-       busbar publish presence JSON|- [flags]        a JSON object to every client
+       busbar publish presence JSON|- [flags]        a JSON object to every client, or to a tenant's
        busbar publish topic NAME JSON|- [flags]      a JSON value to a topic
        busbar publish row ENTITY ROW FILE|- [flags]  a row's snapshot or update, any bytes
        busbar publish binary FILE|- [flags]          one binary message to every client

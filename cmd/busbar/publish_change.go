@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/busbar-ws/busbar/internal/strictjson"
@@ -66,7 +67,7 @@ func publishChange(args []string, s streams) error {
 	if err != nil {
 		return fmt.Errorf("encode change: %w", err)
 	}
-	return f.post([]string{"v1", "changes"}, "application/json", body, s)
+	return f.post([]string{"v1", "changes"}, nil, "application/json", body, s)
 }
 
 func (c *changeBody) complete() error {
@@ -119,13 +120,13 @@ func changeAudience(users []string, tenant, topic string) map[string]any {
 }
 
 // post sends a body that is in memory and prints the answer.
-func (f *apiFlags) post(path []string, contentType string, body []byte, s streams) error {
+func (f *apiFlags) post(path []string, query url.Values, contentType string, body []byte, s streams) error {
 	client, err := f.client(s)
 	if err != nil {
 		return err
 	}
 	return client.do(apiCall{
-		method: http.MethodPost, path: path, contentType: contentType,
+		method: http.MethodPost, path: path, query: query, contentType: contentType,
 		body: bytes.NewReader(body), size: int64(len(body)),
 	}, s.out)
 }

@@ -112,6 +112,30 @@ func TestPublishRowOfATenant(t *testing.T) {
 	}
 }
 
+// PROTOCOL 5: presence and topics of a tenant reach nobody else's clients.
+func TestPublishMessagesToATenant(t *testing.T) {
+	srv := startInProcess(t, t.TempDir())
+	srv.publish("open", "row", "Todo", "2", "-").want(t, exitOK)
+	follow := func(tenant string) *runningTail {
+		token := newSessionIn(t, srv.data, "-user", "u", "-tenant", tenant)
+		tail := startTail(t, []string{"BUSBAR_TOKEN=" + token}, "-url", srv.url, "-row", "Todo/2")
+		tail.out.waitFor(t, `"open"`)
+		return tail
+	}
+	own, other := follow("acme"), follow("other")
+	srv.publish("", "presence", `{"type":"presence","n":"hidden"}`, "-tenant", "acme").want(t, exitOK)
+	srv.publish("", "topic", "t", `"hidden too"`, "-tenant", "acme").want(t, exitOK)
+	srv.publish("", "topic", "t", `"shown"`).want(t, exitOK)
+	for _, want := range []string{"hidden", "hidden too", "shown"} {
+		own.out.waitFor(t, `"`+want+`"`)
+	}
+	other.out.waitFor(t, `"shown"`)
+	interruptTails(t, own, other)
+	if out := other.out.String(); strings.Contains(out, "hidden") {
+		t.Errorf("a client of another tenant got\n%s", out)
+	}
+}
+
 // PROTOCOL 5: an audience; the others get nothing, as the next message to all shows.
 func TestPublishToOneUser(t *testing.T) {
 	srv := startInProcess(t, t.TempDir())
@@ -157,6 +181,8 @@ func TestPublishErrors(t *testing.T) {
 		{"empty tenant", []string{"change", "-entity", "T", "-row", "1", "-kind", "insert", "-to-tenant", ""}, exitUsage, []string{"-to-tenant"}},
 		{"empty topic", []string{"change", "-entity", "T", "-row", "1", "-kind", "insert", "-to-topic="}, exitUsage, []string{"-to-topic"}},
 		{"empty tenant of a row", []string{"row", "T", "1", "-", "-tenant", ""}, exitUsage, []string{"-tenant"}},
+		{"empty tenant of presence", []string{"presence", "{}", "-tenant", ""}, exitUsage, []string{"-tenant"}},
+		{"empty tenant of a topic", []string{"topic", "t", "1", "-tenant="}, exitUsage, []string{"-tenant"}},
 		{"presence isn't an object", []string{"presence", "[1]"}, exitFailure, []string{"INVALID_JSON", "object"}},
 		{"no such file", []string{"binary", "/no/such/file"}, exitFailure, []string{"/no/such/file"}},
 		{"nobody there", []string{"presence", "{}", "-api", nobody}, exitFailure, []string{"nothing listens at " + nobody, "-api", "BUSBAR_API"}},

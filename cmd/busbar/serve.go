@@ -217,6 +217,7 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	if cfg.Routing == routeSubscribed {
 		o.Routing = hub.RouteSubscribed
 	}
+	o.Relays = map[string]hub.Relays{relayTenant: hub.RelayTenant, relayAll: hub.RelayAll, relayOff: hub.RelayOff}[cfg.Relays]
 	if cfg.RowsURL != "" {
 		fetcher, err := rows.NewHTTP(rows.Options{URL: cfg.RowsURL, Timeout: cfg.RowsTimeout, MaxBytes: int64(cfg.MaxMessageOut)})
 		if err != nil {

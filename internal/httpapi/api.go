@@ -121,8 +121,8 @@ func (a *api) route() {
 		a.mux.Handle(pattern, withParameters(h, parameters...))
 	}
 	call("POST /v1/changes", a.publisher(a.postChanges))
-	call("POST /v1/presence", a.publisher(a.postPresence))
-	call("POST /v1/topics/{topic}", a.publisher(a.postTopic))
+	call("POST /v1/presence", a.publisher(a.postPresence), "tenant")
+	call("POST /v1/topics/{topic}", a.publisher(a.postTopic), "tenant")
 	call("PUT /v1/rows/{entity}/{row}", a.publisher(a.putRow), "tenant", "update")
 	call("POST /v1/broadcast", a.publisher(a.postBroadcast))
 

@@ -21,7 +21,7 @@ func (a *api) postPresence(w http.ResponseWriter, r *http.Request) error {
 	if body[0] != '{' {
 		return invalidJSON("a presence message is a JSON object", 0)
 	}
-	if err := a.hub.PublishPresence(body); err != nil {
+	if err := a.hub.PublishPresence(r.URL.Query().Get("tenant"), body); err != nil {
 		return err
 	}
 	return noContent(w)
@@ -40,7 +40,7 @@ func (a *api) postTopic(w http.ResponseWriter, r *http.Request) error {
 	if err := checkJSON(body); err != nil {
 		return err
 	}
-	if err := a.hub.PublishTopic(topic, bytes.TrimSpace(body)); err != nil {
+	if err := a.hub.PublishTopic(r.URL.Query().Get("tenant"), topic, bytes.TrimSpace(body)); err != nil {
 		return err
 	}
 	return noContent(w)

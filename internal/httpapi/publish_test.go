@@ -49,6 +49,31 @@ func TestPostChangeToAnAudience(t *testing.T) {
 	}
 }
 
+// PROTOCOL 5: presence and topics reach the tenant that their publisher names, or everyone.
+func TestPublishToATenant(t *testing.T) {
+	s := start(t, nil)
+	u, v := s.connect(s.session("u", "acme & co")), s.connect(s.session("v", ""))
+	const acme = "?tenant=acme%20%26+co"
+	s.want(s.admin("POST", "/v1/presence"+acme, `{"n":1}`), 204, nil)
+	s.want(s.admin("POST", "/v1/topics/t"+acme, `2`), 204, nil)
+	s.want(s.admin("POST", "/v1/presence?tenant=other", `{"n":3}`), 204, nil)
+	s.want(s.admin("POST", "/v1/presence", `{"n":4}`), 204, nil)
+	for _, want := range []string{`{"n":1}`, `{"type":"topic","topic":"t","data":2}`, `{"n":4}`} {
+		u.Expect(websocket.MessageText, want)
+	}
+	v.Expect(websocket.MessageText, `{"n":4}`)
+	for _, call := range []string{"/v1/presence", "/v1/topics/t"} {
+		for query, field := range map[string]string{
+			"?tenant=": "tenant", "?tenant": "tenant", "?tenant=a&tenant=b": "tenant", "?tenant=%ff": "tenant", "?tenant=%zz": "query",
+			"?tenant=a;b": "query", "?Tenant=a": "query", "?update=1": "query",
+		} {
+			if e := s.wantError(s.admin("POST", call+query, `{"n":5}`), 400, "INVALID_FIELD"); e.Field != field {
+				t.Errorf("%s%s: field %q, want %q", call, query, e.Field, field)
+			}
+		}
+	}
+}
+
 // PROTOCOL 5: bad changes are 400s that name the field.
 func TestPostChangeRefusesBadOnes(t *testing.T) {
 	s := start(t, nil)
