@@ -24,7 +24,7 @@ func sessionCreate(args []string, s streams) error {
 	t := newFlagTable("busbar session create", sessionCreateUsage)
 	t.Group("Flags")
 	t.Text(&user, "user", "", "id", "user that the session is for; required")
-	t.Text(&tenant, "tenant", "", "name", "tenant that the session belongs to")
+	t.Name(&tenant, "tenant", "tenant that the session belongs to")
 	t.Text(&device, "device", "", "name", "what to call the session in the list")
 	t.Duration(&ttl, "ttl", 720*time.Hour, 0, "how long the session lives; 0 = for ever")
 	t.DataDir(&data)
