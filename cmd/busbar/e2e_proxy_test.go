@@ -2,8 +2,10 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -32,17 +34,17 @@ func TestBehindHAProxy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := startDaemon(t, "-max-per-ip", "2", "-proxy-protocol", "required", "-trusted-proxies", "127.0.0.1")
-			p := d.startHAProxy(send)
+			p := d.startProxy("haproxy", "HAProxy", map[string]string{"send-proxy-v2": send})
 			token := d.session("alice")
 			var in []*wstest.Raw
 			for _, source := range []string{"127.0.7.1", "127.0.7.1", "127.0.7.2", "127.0.7.3"} {
-				c, err := p.dial(source, token)
+				c, err := p.dial(source, "/", token)
 				if err != nil {
 					t.Fatalf("from %s: %v", source, err)
 				}
 				in = append(in, c)
 			}
-			if c, err := p.dial("127.0.7.1", token); err == nil {
+			if c, err := p.dial("127.0.7.1", "/", token); err == nil {
 				c.Close()
 				t.Error("a third connection from one address got in")
 			}
@@ -60,6 +62,83 @@ func TestBehindHAProxy(t *testing.T) {
 				t.Errorf("%v bad headers are counted", n)
 			}
 		})
+	}
+}
+
+// nginx' stream module does the same.
+func TestBehindNginx(t *testing.T) {
+	t.Parallel()
+	d := startDaemon(t, "-proxy-protocol", "required", "-trusted-proxies", "127.0.0.1")
+	p := d.startProxy("nginx", "nginx", nil)
+	token := d.session("alice")
+	var in []*wstest.Raw
+	for _, source := range []string{"127.0.7.1", "127.0.7.2"} {
+		c, err := p.dial(source, "/", token)
+		if err != nil {
+			t.Fatalf("from %s: %v", source, err)
+		}
+		in = append(in, c)
+	}
+	want := map[string]int{"127.0.7.1": 1, "127.0.7.2": 1}
+	if got := d.clientAddresses(); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the API lists %v, want %v", got, want)
+	}
+	d.publishToAll(in)
+}
+
+// A proxy that reads HTTP has both ports under one name: Pylon's older clients connect to /, newer ones to
+// /api/sync/ws, and what isn't an upgrade goes to the API. Pages of that name are let in.
+func TestOneNameForBothPorts(t *testing.T) {
+	t.Parallel()
+	for program, c := range map[string]struct {
+		flags   []string
+		address string
+	}{
+		"haproxy": {[]string{"-proxy-protocol", "required", "-trusted-proxies", "127.0.0.1"}, "127.0.7.1"},
+		"nginx":   {[]string{"-max-per-ip", "0"}, "127.0.0.1"},
+	} {
+		t.Run(program, func(t *testing.T) {
+			d := startDaemon(t, c.flags...)
+			p := d.startProxy(program, "One name for the WebSocket and the API", nil)
+			token := d.session("alice")
+			var in []*wstest.Raw
+			for _, path := range []string{"/", "/api/sync/ws"} {
+				ws, err := p.dial("127.0.7.1", path, token, "Origin: https://x") // the Host of wstest.Request
+				if err != nil {
+					t.Fatalf("%s: %v", path, err)
+				}
+				in = append(in, ws)
+			}
+			if got := d.clientAddresses(); len(got) != 1 || got[c.address] != 2 {
+				t.Errorf("the API lists %v, want two of %s", got, c.address)
+			}
+			p.expectAPI(token)
+			d.publishToAll(in)
+		})
+	}
+}
+
+// expectAPI asks the API through the proxy.
+func (p *proxy) expectAPI(token string) {
+	p.t.Helper()
+	transport := &http.Transport{DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return p.connect(ctx, "127.0.7.1") }}
+	defer transport.CloseIdleConnections()
+	for path, status := range map[string]int{"/healthz": 200, "/api/auth/me": 200, "/api/sync/ws": 426, "/api/entities/Todo/t_1": 501, "/v1/stats": 403} {
+		r, err := http.NewRequest(http.MethodGet, "https://"+p.addr+path, nil)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("Origin", "https://"+p.addr)
+		answer, err := transport.RoundTrip(r)
+		if err != nil {
+			p.t.Fatalf("%s: %v", path, err)
+		}
+		answer.Body.Close()
+		// Only who sees the proxy's name in Host takes the page for one of its own host.
+		if allowed := answer.Header.Get("Access-Control-Allow-Origin"); answer.StatusCode != status || allowed != "https://"+p.addr {
+			p.t.Errorf("%s: %s, allowed origin %q, want %d", path, answer.Status, allowed, status)
+		}
 	}
 }
 
