@@ -58,6 +58,32 @@ func TestCrowdLeaves(t *testing.T) {
 	}
 }
 
+// PROTOCOL 2: each tenant is told of its own who have left, also when that is more messages at
+// once than a loop's queue holds.
+func TestCrowdOfTenantsLeaves(t *testing.T) {
+	const tenants, queue = 100, 16
+	h := start(t, func(o *Options) { roomy(o); o.Loops.QueueMessages = queue })
+	stay := make([]*listener, tenants)
+	for i := range stay {
+		stay[i] = listen(t, h, fmt.Sprint("stays@", i), "")
+		connect(t, h, fmt.Sprint("leaves@", i))
+	}
+	leaver := map[string]uint64{}
+	for _, info := range allClients(t, h) {
+		if info.UserID == "leaves" {
+			leaver[info.Tenant] = info.ID
+		}
+	}
+	h.CloseIdentity(isUser("leaves"), "away with you")
+	for i, l := range stay {
+		left, err := leavesOf(l.next().String())
+		if want := leaver[fmt.Sprint(i)]; err != nil || !slices.Equal(left, []uint64{want}) {
+			t.Errorf("tenant %d is told of %v, %v; want %d", i, left, err, want)
+		}
+	}
+	nothingMore(t, h, stay[0])
+}
+
 // PROTOCOL 3: the form of the message.
 func TestDisconnectMessage(t *testing.T) {
 	for want, ids := range map[string][]uint64{
