@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/busbar-ws/busbar/internal/strictjson"
 )
@@ -141,4 +142,32 @@ func TestErrorsQuoteNoValues(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}
+}
+
+// What is taken is JSON for encoding/json too, and what isn't has an error that says why.
+func FuzzUnmarshal(f *testing.F) {
+	for _, text := range []string{
+		`{"name":"a","count":1,"on":true,"data":[{}],"inner":{"users":["u"]},"any":{"a":1.5}}`, `{"Name":"a"}`, `{"name":"a","n\u0061me":"b"}`,
+		`{"data":{"a":1,"a":2}}`, `{"name":"\ud83d"}`, "{\"name\":\"\xff\"}", `{"inner":null}`, `{"any":[null,"\udc00"]}`, `{}{}`, ``, `[`, `{"count":1e2}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var m message
+		err := strictjson.UnmarshalKnown(text, &m)
+		var wrong *strictjson.Error
+		switch {
+		case errors.As(err, &wrong):
+			if wrong.Message == "" || wrong.Syntax && wrong.Field != "" || !utf8.ValidString(err.Error()) {
+				t.Fatalf("%q: %+v", text, *wrong)
+			}
+		case err != nil:
+			t.Fatalf("%q: %v", text, err)
+		default:
+			var same message
+			if err := stdjson.Unmarshal(text, &same); err != nil || same.Name != m.Name || !utf8.Valid(text) || strictjson.Check(text) != nil {
+				t.Fatalf("%q was taken for %+v: %v", text, m, err)
+			}
+		}
+	})
 }
