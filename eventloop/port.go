@@ -91,12 +91,16 @@ func (p *reservedPort) release() {
 	}
 }
 
-// gnetAddr is where gnet is to listen. It takes no host for IPv6's wildcard, so that where the
-// kernel has no IPv6 (package net has bound IPv4's then) it has to be told.
+// gnetAddr is where gnet is to listen, for it to be where package net has listened. Without a host
+// it takes IPv6's wildcard, also on a kernel without IPv6, where package net took IPv4's; and with
+// that wildcard as the host it would leave IPv4 out.
 func (p *reservedPort) gnetAddr() string {
 	host := p.host
-	if host == "" && p.addr.Addr().Is4() {
+	switch ip := p.addr.Addr(); {
+	case host == "" && ip.Is4():
 		host = netip.IPv4Unspecified().String()
+	case ip == netip.IPv6Unspecified() && host != netip.IPv4Unspecified().String():
+		host = ""
 	}
 	return "tcp://" + net.JoinHostPort(host, strconv.Itoa(int(p.addr.Port())))
 }

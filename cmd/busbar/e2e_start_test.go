@@ -56,9 +56,12 @@ func TestServeIsTheDefaultCommand(t *testing.T) {
 
 // The commands that the server prints work as they are, in a shell, wherever the data is.
 func TestPrintedCommandsWork(t *testing.T) {
-	for _, name := range []string{"data", "Bob's $HOME data"} {
+	for name, args := range map[string][]string{
+		"data": nil, "Bob's $HOME data": nil,
+		"every address": {"-listen", "[::]:0", "-api", "[::]:0"}, // also called at 127.0.0.1
+	} {
 		t.Run(name, func(t *testing.T) {
-			d := startDaemon(t, "-data", filepath.Join(t.TempDir(), name))
+			d := startDaemon(t, append([]string{"-data", filepath.Join(t.TempDir(), name)}, args...)...)
 			d.printedCommandsWork(d.out.String())
 		})
 	}
