@@ -245,3 +245,13 @@ func (d *daemon) probe() bool {
 	answer, _ := io.ReadAll(conn)
 	return strings.HasPrefix(string(answer), "HTTP/1.1 200 ")
 }
+
+// A connection stays open between two requests for as long as -api-keep-alive says.
+func TestAPIKeepAlive(t *testing.T) {
+	d := startDaemon(t, "-api-keep-alive", "1s")
+	conn := d.hold("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	_ = conn.SetReadDeadline(time.Now().Add(soon))
+	if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
+		t.Errorf("%q, %v", answer, err)
+	}
+}
