@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -132,7 +131,7 @@ func TestUnreadPullsBesidePublishing(t *testing.T) {
 	alice, bob := d.session("alice"), d.session("bob")
 	const event = 4 << 20
 	d.adminCall("POST", "/v1/changes", `{"entity":"T","row_id":"1","kind":"insert","data":"`+strings.Repeat("x", event)+`"}`, nil)
-	before := d.peakMemory()
+	before := d.peakResident()
 	var served, busy int
 	for range 470 {
 		conn := d.hold("GET /api/sync/pull?since=0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + alice + "\r\n\r\n")
@@ -163,24 +162,9 @@ func TestUnreadPullsBesidePublishing(t *testing.T) {
 		t.Errorf("%v bytes count for one event of %d", counted, event)
 	}
 	// What is not counted: Go's garbage, and some 20 KiB for each connection and its goroutine.
-	if grown := d.peakMemory() - before; grown > 2*event+470*20<<10+16<<20 {
+	if grown := d.peakResident() - before; grown > 2*event+470*20<<10+16<<20 {
 		t.Errorf("memory grew by %d MiB for one event of 4 MiB", grown>>20)
 	}
-}
-
-// peakMemory is the most that the daemon has had resident.
-func (d *daemon) peakMemory() int {
-	d.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	_, peak, _ := strings.Cut(string(status), "VmHWM:")
-	var kib int
-	if _, err := fmt.Sscan(peak, &kib); err != nil {
-		d.t.Fatalf("VmHWM: %v", err)
-	}
-	return kib << 10
 }
 
 // hold opens a connection to the API and sends text on it. It may be closed by the server at once.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -92,6 +94,21 @@ func (d *daemon) metric(name string) (value float64) {
 		}
 	}
 	return value
+}
+
+// peakResident is VmHWM of proc_pid_status(5), in bytes.
+func (d *daemon) peakResident() int {
+	d.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	n, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return n * kib
 }
 
 // PROTOCOL 5: a mistake in a body is a 400 that names the field.

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -189,21 +188,6 @@ func (p *pulse) more(t *testing.T, n int64) {
 }
 
 func clientText(text string) []byte { return []byte(wstest.Frame(ws.OpText, text)) }
-
-// peakResident is VmHWM of proc_pid_status(5), in bytes.
-func (d *daemon) peakResident() int {
-	d.t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	n, err := strconv.Atoi(strings.Fields(rest)[0])
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	return n * kib
-}
 
 // Ten thousand clients that take nothing, in every way that costs memory, one after the
 // other: large messages for all, each their own messages, snapshots of rows that change,
