@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"math"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -91,7 +90,7 @@ type Acceptance struct {
 	// Labels are names by which an Audience finds the client. The empty name is one like
 	// any other. The strings are kept; equal names should be the same string.
 	Labels [labelKinds]string
-	// Expires ends the client with 1008 within a second of that time. Zero: never.
+	// Expires is when Handler.Expired is called, or within a second of it. Zero: never.
 	Expires time.Time
 	// Hold keeps the client apart from the feed until Release. See CatchUp.
 	Hold bool
@@ -107,9 +106,7 @@ func (c *Client) Accept(a Acceptance) {
 	l.endHandshake(c)
 	l.upgradeEnds(c)
 	c.Data = a.Data
-	if !a.Expires.IsZero() {
-		c.deadline = deadline(a.Expires)
-	}
+	c.ExpireAt(a.Expires)
 	for kind, name := range a.Labels {
 		l.roster.label(c, Label(kind), name)
 	}
@@ -126,15 +123,6 @@ func (c *Client) Accept(a Acceptance) {
 	l.scratch = wsproto.AppendAnswer(l.scratch[:0], a.Answer, l.date.at(time.Now()))
 	l.write(c, l.scratch)
 	l.readEarly(c)
-}
-
-// deadline is a time in Unix seconds; one that 32 bits can't hold (2106) is never.
-func deadline(t time.Time) uint32 {
-	seconds := t.Unix()
-	if seconds > math.MaxUint32 {
-		return 0
-	}
-	return uint32(max(seconds, 1))
 }
 
 // readEarly reads what came between the request and the answer to it. On the way

@@ -56,7 +56,7 @@ type Client struct {
 	fd       int32
 	since    uint32 // tick of the last change of state
 	heard    uint32 // tick of the last bytes from the peer
-	deadline uint32 // Unix seconds at which the client's identity expires, 0 = never
+	deadline uint32 // of the loop's lifetime: when the client's identity expires, 0 = never
 
 	state state
 	cause Cause

@@ -31,18 +31,19 @@ func (l *Loop) onTick() {
 // visitAll looks at the clients of some slots. One at whom that panics isn't in the way of
 // those behind it, now or in the next round.
 func (l *Loop) visitAll(from, to int) {
-	unix := time.Now().Unix()
+	l.lifetime.advance(time.Now())
+	seconds := l.lifetime.seconds()
 	for at := from; at < to; {
 		at = l.each(at, to, func(i int) bool {
 			if c := l.roster.clients[i]; c != nil {
-				l.visit(c, unix)
+				l.visit(c, seconds)
 			}
 			return true
 		}, l.at)
 	}
 }
 
-func (l *Loop) visit(c *Client, unix int64) {
+func (l *Loop) visit(c *Client, seconds uint32) {
 	age := l.now - c.since
 	switch c.state {
 	case handshaking, authorising:
@@ -54,8 +55,9 @@ func (l *Loop) visit(c *Client, unix int64) {
 			l.drop(c, c.cause)
 		}
 	case open:
-		if c.deadline != 0 && int64(c.deadline) <= unix {
-			c.Close(ws.StatusPolicyViolation, "session expired", CauseExpired)
+		if c.deadline != 0 && c.deadline <= seconds {
+			c.deadline = 0
+			l.handler.Expired(c)
 			return
 		}
 		l.checkAlive(c)

@@ -30,6 +30,10 @@ type Handler interface {
 	// client or to all of the loop's; nil: nothing. Lossy frames are lost without a word.
 	Lagged(c *Client) *Frame
 
+	// Expired is called when an open client's Expires has come. It closes the client, now or
+	// later, or gives it more time by Client.ExpireAt.
+	Expired(c *Client)
+
 	// Drained is called once everything given to Client.CatchUp is with the kernel.
 	Drained(c *Client)
 }

@@ -33,6 +33,7 @@ type host struct {
 	onMessage func(*Client, ws.OpCode, []byte)
 	onClosed  func(*Client, Cause)
 	onLagged  func(*Client) *Frame
+	onExpired func(c *Client)
 	onDrained func(*Client)
 
 	mu     sync.Mutex
@@ -86,6 +87,14 @@ func (h *host) Lagged(c *Client) *Frame {
 		return h.onLagged(c)
 	}
 	return nil
+}
+
+func (h *host) Expired(c *Client) {
+	if h.onExpired != nil {
+		h.onExpired(c)
+		return
+	}
+	c.Close(ws.StatusPolicyViolation, "session expired", CauseExpired)
 }
 
 func (h *host) Drained(c *Client) {

@@ -119,6 +119,36 @@ func TestExpiry(t *testing.T) {
 	eventually(t, "it is counted", func() bool { return closedBy(e, CauseExpired) == 1 })
 }
 
+// A Handler may give a client more time, as often as it likes, or for ever.
+func TestExpiryPutOff(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 10)
+	times := 0
+	h := &host{onExpired: func(c *Client) {
+		if times++; times < 3 {
+			c.ExpireAt(time.Now().Add(-time.Hour)) // at the next look
+		} else {
+			c.ExpireAt(time.Time{})
+		}
+		asked <- struct{}{}
+	}}
+	e := start(t, h)
+	p := dial(t, e, "name=x")
+	on(t, e, h.id("x"), func(c *Client) { c.ExpireAt(time.Now()) })
+	for range 3 {
+		<-asked
+	}
+	p.Send(ws.OpPing, "still here")
+	p.Expect(ws.OpPong, "still here")
+	everyLoop(t, e, func(l *Loop) {
+		for c := range l.Clients() {
+			if c.deadline != 0 {
+				t.Errorf("it is to expire at %d", c.deadline)
+			}
+		}
+	})
+}
+
 // What a Handler sends when somebody else's connection ends goes out at once, and not
 // with whatever happens next on the loop.
 func TestSendFromClosedIsNotDelayed(t *testing.T) {

@@ -80,13 +80,14 @@ type Loop struct {
 	meters     meters
 	handshakes handshakes
 
-	current *Client // whose bytes are being read; it isn't closed before that is over
-	doomed  bool    // current is to be closed
-	now     uint32  // in ticks since the engine started
-	phase   int     // of the round
-	scratch []byte  // for control frames and answers
-	date    httpDate
-	spare   *assembly // for clients that are at a frame boundary
+	current  *Client  // whose bytes are being read; it isn't closed before that is over
+	doomed   bool     // current is to be closed
+	now      uint32   // in ticks since the engine started
+	lifetime lifetime // for what ends by the wall clock
+	phase    int      // of the round
+	scratch  []byte   // for control frames and answers
+	date     httpDate
+	spare    *assembly // for clients that are at a frame boundary
 }
 
 func newLoop(index int, e *Engine) *Loop {
@@ -101,6 +102,7 @@ func newLoop(index int, e *Engine) *Loop {
 		meters:  meters{open: make(map[uint32]*rates.Meter)},
 		account: account{ledger: &e.ledger},
 	}
+	l.lifetime.last = e.started
 	l.holds, l.feed.account = newHolds(&l.account), &l.account
 	return l
 }

@@ -86,6 +86,9 @@ func (cb *callbacks) Lagged(*eventloop.Client) *eventloop.Frame {
 	return resyncFrame(cb.log.Oldest(), cb.log.Last())
 }
 
+// Expired looks the client's token up once more: what it stands for may have been prolonged.
+func (cb *callbacks) Expired(c *eventloop.Client) { (*Hub)(cb).renew(c) }
+
 // Drained goes on with a client that catches up page by page.
 func (cb *callbacks) Drained(c *eventloop.Client) {
 	if !c.Open() {

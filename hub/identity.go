@@ -23,6 +23,9 @@ type Identity struct {
 	Anonymous bool
 	// Expires ends the connection with close code 1008. Zero means never.
 	Expires time.Time
+	// Token, when it isn't empty, is looked up again when Expires has come: what it stands
+	// for may have been prolonged. It is a secret.
+	Token string
 }
 
 // ReservedUserID is what an admin's messages are stamped with, and so no user's id. It is

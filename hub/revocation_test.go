@@ -2,9 +2,14 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/busbar-ws/busbar/eventloop"
 )
 
 func isUser(name string) func(*Identity) bool {
@@ -34,6 +39,62 @@ func TestExpiry(t *testing.T) {
 	stays.sendAndSettle(`{"type":"presence"}`)
 	if n := h.ClientCount(); n != 1 {
 		t.Errorf("%d clients", n)
+	}
+}
+
+// PROTOCOL 1: before a session's end closes a connection it is looked up again. What was
+// prolonged stays, and is sent what others are; all else is closed, and says why.
+func TestExpiryIsLookedUpAgain(t *testing.T) {
+	first := time.Now().Add(time.Hour)
+	for name, c := range map[string]struct {
+		again *Identity
+		err   error
+		code  websocket.StatusCode
+		says  string
+	}{
+		"prolonged":              {again: &Identity{UserID: "u", Expires: first.Add(time.Hour), Token: "t"}},
+		"prolonged for ever":     {again: &Identity{UserID: "u"}},
+		"not prolonged":          {again: &Identity{UserID: "u", Expires: first, Token: "t"}, code: 1008, says: "session expired"},
+		"unknown by now":         {err: ErrUnauthorized, code: 1008, says: "session expired"},
+		"somebody else's by now": {again: &Identity{UserID: "v"}, code: 1008, says: "session expired"},
+		"of another tenant":      {again: &Identity{UserID: "u", Tenant: "t"}, code: 1008, says: "session expired"},
+		"more than it was":       {again: &Identity{UserID: "u", Admin: true}, code: 1008, says: "session expired"},
+		"nobody can say":         {err: errors.New("database is down"), code: 1013, says: "authentication is unavailable, try again later"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			asked := make(chan struct{}, 8)
+			count := 0
+			auth := AuthenticatorFunc(func(context.Context, string) (*Identity, error) {
+				defer func() { asked <- struct{}{} }()
+				if count++; count == 1 {
+					return &Identity{UserID: "u", Expires: first, Token: "t"}, nil
+				}
+				return c.again, c.err
+			})
+			h := start(t, func(o *Options) { o.Auth = auth })
+			l := listen(t, h, "t", "")
+			<-asked
+			err := h.engine.Each(t.Context(), func(l *eventloop.Loop) { // its end comes
+				for c := range l.Clients() {
+					c.ExpireAt(time.Now())
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-asked
+			if c.code != 0 {
+				if code, reason := l.ended(); code != c.code || reason != c.says {
+					t.Errorf("closed with %d %q, want %d %q", code, reason, c.code, c.says)
+				}
+				return
+			}
+			l.sendAndSettle(`{"type":"presence"}`)
+			if n := h.ClientCount(); n != 1 {
+				t.Errorf("%d clients", n)
+			}
+		})
 	}
 }
 

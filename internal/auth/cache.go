@@ -18,7 +18,7 @@ const (
 )
 
 // cache remembers what tokens stand for. It is safe from any goroutine; readers take no
-// lock. It knows no clock: every call is told the time.
+// lock. It knows no clock: every call is told the moment.
 //
 // Good and bad tokens live in separate tables, so that a flood of invented tokens
 // pushes no session out.
@@ -55,12 +55,12 @@ func newShards(entries, bytes int) []shard {
 }
 
 // get answers a good token that is remembered and hasn't expired.
-func (c *cache) get(token string, now time.Time) (id *hub.Identity, ok bool) {
+func (c *cache) get(token string, now moment) (id *hub.Identity, ok bool) {
 	return shardOf(c.good, maphash.String(c.seed, token)).get(token, now)
 }
 
 // why says why a token is remembered as bad; nil when it isn't.
-func (c *cache) why(token string, now time.Time) error {
+func (c *cache) why(token string, now moment) error {
 	if e := shardOf(c.bad, maphash.String(c.seed, token)).find(token, now); e != nil {
 		return e.why
 	}
@@ -70,16 +70,16 @@ func (c *cache) why(token string, now time.Time) error {
 // put remembers a good token until its identity expires or ttl has passed, whichever is
 // first (ttl 0 = no limit but the identity's). It returns the identity to use: the one
 // remembered already when it says the same, so that one session has one pointer.
-func (c *cache) put(token string, id *hub.Identity, ttl time.Duration, now time.Time) *hub.Identity {
+func (c *cache) put(token string, id *hub.Identity, ttl time.Duration, now moment) *hub.Identity {
 	sum := maphash.String(c.seed, token)
 	shardOf(c.bad, sum).drop(token)
 	return shardOf(c.good, sum).put(token, id, until(id, ttl, now), now)
 }
 
 // putBad remembers for a second that a token is bad, and why.
-func (c *cache) putBad(token string, why error, now time.Time) {
+func (c *cache) putBad(token string, why error, now moment) {
 	sum := maphash.String(c.seed, token)
-	shardOf(c.bad, sum).keep(token, &entry{why: why, until: now.Add(badTTL).UnixNano()}, now)
+	shardOf(c.bad, sum).keep(token, &entry{why: why, until: now.mono + badTTL}, now)
 }
 
 // drop forgets a good token and returns the identities it had, if any, the latest first.
@@ -128,17 +128,19 @@ func shardOf(shards []shard, sum uint64) *shard {
 	return &shards[sum%uint64(len(shards))]
 }
 
-// until is when an answer stops being one, in Unix nanoseconds; 0 = never.
-func until(id *hub.Identity, ttl time.Duration, now time.Time) int64 {
-	switch {
-	case ttl > 0 && (id.Expires.IsZero() || now.Add(ttl).Before(id.Expires)):
-		return now.Add(ttl).UnixNano()
-	case id.Expires.IsZero() || id.Expires.After(farFuture):
-		return 0
-	default:
-		return id.Expires.UnixNano()
+// until is when an answer stops being one, by the monotonic clock; 0 = never.
+func until(id *hub.Identity, ttl time.Duration, now moment) time.Duration {
+	lasts := ttl
+	if !id.Expires.IsZero() {
+		if left := id.Expires.Sub(now.wall); ttl == 0 || left < ttl {
+			lasts = left
+		}
 	}
+	if lasts == 0 && id.Expires.IsZero() || lasts > farFuture {
+		return 0
+	}
+	return max(now.mono+lasts, 1)
 }
 
-// farFuture is the last time that UnixNano can be trusted with.
-var farFuture = time.Date(2262, 1, 1, 0, 0, 0, 0, time.UTC)
+// farFuture is longer than any process runs, and far from what a Duration can hold.
+const farFuture = 100 * 365 * 24 * time.Hour

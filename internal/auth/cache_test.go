@@ -11,11 +11,11 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 )
 
-var epoch0 = time.Unix(1_800_000_000, 0)
+var epoch0 = moment{wall: time.Unix(1_800_000_000, 0)}
 
 func TestCacheAnswers(t *testing.T) {
 	c := newCache(0)
-	id := &hub.Identity{UserID: "u", Expires: epoch0.Add(time.Minute)}
+	id := &hub.Identity{UserID: "u", Expires: epoch0.wall.Add(time.Minute)}
 	c.put("good", id, 0, epoch0)
 	c.put("short", &hub.Identity{UserID: "s"}, time.Second, epoch0)
 	c.put("never", &hub.Identity{UserID: "n", Expires: time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)}, 0, epoch0)
@@ -39,6 +39,27 @@ func TestCacheAnswers(t *testing.T) {
 		}
 		if got != k.user {
 			t.Errorf("%s after %v: %q, want %q", k.token, k.after, got, k.user)
+		}
+	}
+}
+
+// A wall clock that is set back prolongs nothing that is remembered, and one that is set
+// forward brings nothing back.
+func TestCacheWhenTheClockIsSet(t *testing.T) {
+	for _, set := range []time.Duration{-24 * time.Hour, -time.Second, 0, time.Hour} {
+		c := newCache(0)
+		c.put("session", &hub.Identity{UserID: "u", Expires: epoch0.wall.Add(time.Minute)}, 0, epoch0)
+		c.put("answer", &hub.Identity{UserID: "u"}, time.Minute, epoch0)
+		c.putBad("bad", hub.ErrUnauthorized, epoch0)
+		at := func(passed time.Duration) moment { return moment{epoch0.wall.Add(passed + set), passed} }
+		for _, token := range []string{"session", "answer"} {
+			_, before := c.get(token, at(time.Minute-1))
+			if _, after := c.get(token, at(time.Minute)); !before || after {
+				t.Errorf("set by %v: %s is known: %t, and after its time %t", set, token, before, after)
+			}
+		}
+		if c.why("bad", at(badTTL-1)) == nil || c.why("bad", at(badTTL)) != nil {
+			t.Errorf("set by %v: a bad token isn't remembered for its time", set)
 		}
 	}
 }
@@ -142,7 +163,7 @@ func TestEviction(t *testing.T) {
 func BenchmarkCacheGet(b *testing.B) {
 	c := newCache(0)
 	tokens := make([]string, 100_000)
-	now := time.Now()
+	now := thisMoment()
 	for i := range tokens {
 		tokens[i] = newToken()
 		c.put(tokens[i], &hub.Identity{UserID: "u"}, 0, now)
@@ -160,10 +181,10 @@ func BenchmarkCacheGet(b *testing.B) {
 // A session that is prolonged again and again costs what its connections have, and no more.
 func TestCacheForgetsWhatNobodyHas(t *testing.T) {
 	c := newCache(0)
-	held := c.put("tok", &hub.Identity{UserID: "u", Expires: epoch0.Add(time.Second)}, 0, epoch0)
+	held := c.put("tok", &hub.Identity{UserID: "u", Expires: epoch0.wall.Add(time.Second)}, 0, epoch0)
 	for i := range 100 {
 		runtime.GC()
-		c.put("tok", &hub.Identity{UserID: "u", Expires: epoch0.Add(time.Hour + time.Duration(i))}, 0, epoch0)
+		c.put("tok", &hub.Identity{UserID: "u", Expires: epoch0.wall.Add(time.Hour + time.Duration(i))}, 0, epoch0)
 	}
 	ids := c.drop("tok")
 	if !slices.Contains(ids, held) {

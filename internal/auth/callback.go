@@ -70,6 +70,7 @@ func NewHTTP(o HTTPOptions) (*HTTP, error) {
 		flights:  newFlights(o.MaxConcurrent, o.Timeout, o.Log),
 		ttl:      o.CacheTTL,
 		maxToken: maxLongToken,
+		renews:   true,
 	}}, nil
 }
 

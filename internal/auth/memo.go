@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ type memo struct {
 	flights  *flights
 	ttl      time.Duration // how long a good answer is trusted; 0 = until it expires
 	maxToken int           // longer tokens are refused without asking, in bytes
+	renews   bool          // what a token stands for may last longer than was said at first
 
 	// ended is told about identities that were given out for a session that is none; nil = nobody.
 	ended func([]*hub.Identity)
@@ -37,7 +39,7 @@ func (m *memo) cached(token string) (*hub.Identity, bool) {
 	if token == "" {
 		return nil, true
 	}
-	return m.cache.get(token, time.Now())
+	return m.cache.get(token, thisMoment())
 }
 
 // known is what can be said of a token without asking.
@@ -48,7 +50,7 @@ func (m *memo) known(token string) (id *hub.Identity, ok bool, err error) {
 	case len(token) > m.maxToken:
 		return nil, true, &hub.Refusal{Cause: hub.CauseTooLong, Detail: fmt.Sprintf("%d bytes", len(token))}
 	}
-	now := time.Now()
+	now := thisMoment()
 	if id, ok = m.cache.get(token, now); ok {
 		return id, true, nil
 	}
@@ -81,7 +83,10 @@ func (m *memo) fill(ctx context.Context, token string, ask func(context.Context)
 			m.forget(token, err)
 			return nil, err
 		}
-		id = m.cache.put(token, id, m.ttl, time.Now())
+		if m.renews && !id.Expires.IsZero() {
+			id.Token = token
+		}
+		id = m.cache.put(token, id, m.ttl, thisMoment())
 		if m.epoch.Load() == epoch {
 			return id, nil
 		}
@@ -93,11 +98,14 @@ func (m *memo) fill(ctx context.Context, token string, ask func(context.Context)
 // forget notes that a lookup failed. What an earlier round of it left in the cache may
 // have been handed out since, so its connections have to end.
 func (m *memo) forget(token string, err error) {
-	if ids := m.cache.drop(token); len(ids) > 0 && m.ended != nil {
+	now := time.Now()
+	// The connections of what has expired end by themselves.
+	ids := slices.DeleteFunc(m.cache.drop(token), func(id *hub.Identity) bool { return expired(id, now) })
+	if len(ids) > 0 && m.ended != nil {
 		m.ended(ids)
 	}
 	if errors.Is(err, hub.ErrUnauthorized) {
-		m.cache.putBad(token, err, time.Now())
+		m.cache.putBad(token, err, thisMoment())
 	}
 }
 

@@ -41,7 +41,7 @@ func TestPylonFile(t *testing.T) {
 			if id := authenticate(t, s, "never"); *id != (hub.Identity{UserID: "u1"}) {
 				t.Errorf("never: %+v", id)
 			}
-			if id := authenticate(t, s, "later"); *id != (hub.Identity{UserID: "u2", Tenant: "acme", Expires: time.Unix(future, 0)}) {
+			if id := authenticate(t, s, "later"); *id != (hub.Identity{UserID: "u2", Tenant: "acme", Expires: time.Unix(future, 0), Token: "later"}) {
 				t.Errorf("later: %+v", id)
 			}
 			for _, bad := range []string{"past", "nameless", "negative", "words", "unknown", "", "NEVER", "never "} {
@@ -152,8 +152,11 @@ func TestProlongedSessionGoesOn(t *testing.T) {
 	p.exec(`UPDATE _pylon_sessions SET expires_at = expires_at + 3600 WHERE token = 'tok'`)
 	eventually(t, "new connections get the new end", func() bool {
 		now, ok := s.Cached("tok")
-		return ok && now.Expires.Unix() == end+3600
+		return ok && now.Expires.Unix() == end+3600 && now.Token == "tok"
 	})
+	if id.Token != "tok" || mark.Token != "" {
+		t.Errorf("looked up again at their ends: %q, which has one, %q, which has none", id.Token, mark.Token)
+	}
 	p.exec(`DELETE FROM _pylon_sessions WHERE token = 'mark'`)
 	eventually(t, "a later change was seen", func() bool { return gone.has(mark) })
 	if gone.has(id) {

@@ -26,7 +26,8 @@ func (s *Sessions) revalidate(ctx context.Context, db *database) (err error) {
 }
 
 // settle drops the sessions of chunk that have ended. One that was only prolonged gets
-// a new identity for connections to come; those it has keep the end they know.
+// a new identity for connections to come; those it has are given it when the end comes that
+// they know.
 func (s *Sessions) settle(chunk []known, found map[string]*hub.Identity) {
 	var ended []*hub.Identity
 	now := time.Now()
@@ -35,7 +36,10 @@ func (s *Sessions) settle(chunk []known, found map[string]*hub.Identity) {
 		switch {
 		case id != nil && sameIdentity(id, k.id):
 		case id != nil && prolonged(k.id, id) && !expired(k.id, now):
-			s.memo.cache.put(k.token, id, 0, now)
+			if !id.Expires.IsZero() {
+				id.Token = k.token
+			}
+			s.memo.cache.put(k.token, id, 0, thisMoment())
 		default:
 			// It may have been replaced since the chunk was taken: whichever identity
 			// went out, its connections end.

@@ -105,6 +105,7 @@ func OpenSessions(path string, opts SessionOptions) (*Sessions, error) {
 		cache:    newCache(opts.CacheEntries),
 		flights:  newFlights(opts.Connections, lookupTimeout, opts.Log),
 		maxToken: maxSessionToken,
+		renews:   true,
 		ended:    opts.OnRevoked,
 	}
 	go s.watch(ctx)

@@ -36,7 +36,7 @@ func TestCreateAndUse(t *testing.T) {
 		t.Error("cached before it was ever used")
 	}
 	id := authenticate(t, s, token)
-	if *id != (hub.Identity{UserID: "u1", Tenant: "acme", Expires: expires}) {
+	if *id != (hub.Identity{UserID: "u1", Tenant: "acme", Expires: expires, Token: token}) {
 		t.Errorf("identity %+v", id)
 	}
 	if again, ok := s.Cached(token); !ok || again != id {

@@ -33,8 +33,8 @@ type shard struct {
 type entry struct {
 	id    *hub.Identity // nil in the table of bad tokens
 	why   error         // nil in the table of good ones
-	until int64         // Unix nanoseconds; 0 = never
-	used  atomic.Int64  // Unix seconds of the last hit, for eviction
+	until time.Duration // by the monotonic clock; 0 = never
+	used  atomic.Int64  // seconds of the last hit, for eviction
 	// before are the token's earlier identities, which connections keep when a session is
 	// prolonged; nil for most. They are weak, and so only those that somebody has: a session
 	// may be prolonged every second for weeks.
@@ -73,7 +73,7 @@ func (s *shard) init(maxEntries, maxBytes int) {
 	s.maxEntries, s.maxBytes = max(maxEntries, 1), maxBytes
 }
 
-func (s *shard) get(token string, now time.Time) (*hub.Identity, bool) {
+func (s *shard) get(token string, now moment) (*hub.Identity, bool) {
 	if e := s.find(token, now); e != nil {
 		return e.id, true
 	}
@@ -81,7 +81,7 @@ func (s *shard) get(token string, now time.Time) (*hub.Identity, bool) {
 }
 
 // find is nil for what isn't there or is over.
-func (s *shard) find(token string, now time.Time) *entry {
+func (s *shard) find(token string, now moment) *entry {
 	found, ok := s.index.Load(token)
 	if !ok {
 		return nil
@@ -91,21 +91,21 @@ func (s *shard) find(token string, now time.Time) *entry {
 		return nil
 	}
 	// Stored only when it changes: a write for every hit would bounce the cache line.
-	if sec := now.Unix(); e.used.Load() != sec {
+	if sec := int64(now.mono / time.Second); e.used.Load() != sec {
 		e.used.Store(sec)
 	}
 	return e
 }
 
-func (s *shard) put(token string, id *hub.Identity, until int64, now time.Time) *hub.Identity {
+func (s *shard) put(token string, id *hub.Identity, until time.Duration, now moment) *hub.Identity {
 	return s.keep(token, &entry{id: id, until: until}, now)
 }
 
 // keep takes an entry in. It returns the identity to use: the one that the token has already when
 // it says the same.
-func (s *shard) keep(token string, e *entry, now time.Time) *hub.Identity {
+func (s *shard) keep(token string, e *entry, now moment) *hub.Identity {
 	id := e.id
-	e.used.Store(now.Unix())
+	e.used.Store(int64(now.mono / time.Second))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.entries[token]; old != nil {
@@ -130,7 +130,7 @@ func (s *shard) keep(token string, e *entry, now time.Time) *hub.Identity {
 }
 
 // evict removes an expired entry if the sample has one, else its least recently used.
-func (s *shard) evict(now time.Time) {
+func (s *shard) evict(now moment) {
 	victim, oldest, seen := "", int64(0), 0
 	for token, e := range s.entries {
 		if e.over(now) {
@@ -198,6 +198,6 @@ func (s *shard) len() int {
 	return len(s.entries)
 }
 
-func (e *entry) over(now time.Time) bool {
-	return e.until != 0 && now.UnixNano() >= e.until
+func (e *entry) over(now moment) bool {
+	return e.until != 0 && now.mono >= e.until
 }

@@ -69,5 +69,8 @@ func (handler) Closed(*eventloop.Client, eventloop.Cause) {}
 // Lagged adds nothing to what comes back: a message that nobody sent would be wrong there.
 func (handler) Lagged(*eventloop.Client) *eventloop.Frame { return nil }
 
+// Expired is for identities, which there are none of.
+func (handler) Expired(*eventloop.Client) {}
+
 // Drained is for clients that catch up, which there are none of.
 func (handler) Drained(*eventloop.Client) {}

@@ -1,0 +1,80 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// renew gives a client whose time is over what its token stands for by now, or closes it. The
+// client stays open while that is looked up.
+func (h *Hub) renew(c *eventloop.Client) {
+	token := identityOf(c).Token
+	if token == "" {
+		c.Close(ws.StatusPolicyViolation, "session expired", eventloop.CauseExpired)
+		return
+	}
+	if id, known := h.opts.Auth.Cached(token); known {
+		h.renewed(c, id, nil)
+		return
+	}
+	client, began := c.ID(), time.Now()
+	queued := h.auth.do(func() {
+		ctx, cancel := context.WithTimeout(h.background, h.opts.AuthTimeout)
+		defer cancel()
+		id, err := h.lookUp(ctx, token)
+		h.engine.Post(client, func(c *eventloop.Client) { h.renewedLate(c, began, id, err) })
+	})
+	if !queued {
+		h.renewed(c, nil, errBusy)
+	}
+}
+
+var errBusy = errors.New("too many tokens wait to be looked up")
+
+// renewedLate is renewed for an answer that took time, as decideLate is for decide.
+func (h *Hub) renewedLate(c *eventloop.Client, began time.Time, id *Identity, err error) {
+	if err == nil && id != nil {
+		switch h.revoked.verdict(id, began) {
+		case revoked:
+			id = nil
+		case unknown:
+			h.renew(c)
+			return
+		}
+	}
+	h.renewed(c, id, err)
+}
+
+// outlasts is false for an end that has come already, whatever a wall clock says that was set
+// back since.
+func (id *Identity) outlasts(old *Identity) bool {
+	return id.Expires.IsZero() || id.Expires.After(old.Expires)
+}
+
+func (h *Hub) renewed(c *eventloop.Client, id *Identity, err error) {
+	if !c.Open() {
+		return
+	}
+	old := identityOf(c)
+	switch err = verdict(id, err); {
+	case err != nil && !errors.Is(err, ErrUnauthorized):
+		h.noteUnauthenticated(old.Token, err)
+		c.Close(wsproto.StatusTryAgainLater, "authentication is unavailable, try again later", eventloop.CauseExpired)
+		return
+	case err != nil || !id.outlasts(old) || id.UserID != old.UserID || id.Tenant != old.Tenant || id.Admin != old.Admin:
+		c.Close(ws.StatusPolicyViolation, "session expired", eventloop.CauseExpired)
+		return
+	}
+	if m, ok := c.Data.(*state); ok {
+		m.identity = id
+	} else {
+		c.Data = id
+	}
+	c.ExpireAt(id.Expires)
+}
