@@ -44,6 +44,7 @@ func TestDefaults(t *testing.T) {
 		RowsTimeout: 5 * time.Second, RowsMax: 100000, RowsBytes: 256 << 20,
 		Auth: "sessions", Data: "./busbar-data", GuestTTL: 24 * time.Hour,
 		JWTUserClaim: "sub", JWTTenantClaim: "tenant",
+		JWTLeeway: 30 * time.Second, JWTRefresh: 5 * time.Minute,
 		AuthTimeout: 5 * time.Second, AuthCache: 30 * time.Second,
 		Drain: 30 * time.Second, LogLevel: "info", LogFormat: "text",
 		sources: map[string]string{},
