@@ -13,19 +13,69 @@ import (
 // connection.
 const closeWait = 3 * time.Second
 
+// roundAtOnce is how many clients a loop looks at in one tick, once in a round. More are looked at in ten
+// parts, so that nobody waits for all of them.
+const roundAtOnce = 256
+
+// dueBy makes sure that there is a tick by then. A loop that has nothing to look at has none.
+func (l *Loop) dueBy(when uint32) {
+	if l.tickAt != 0 && l.tickAt <= when {
+		return
+	}
+	l.tickAt = when
+	wait := time.Until(l.engine.started.Add(time.Duration(when) * tick))
+	if l.tickTimer == nil {
+		l.tickTimer = time.AfterFunc(wait, l.tickNow)
+	} else {
+		l.tickTimer.Reset(wait)
+	}
+}
+
+// tickNow is called by the timer.
+func (l *Loop) tickNow() {
+	switch {
+	case l.engine.asked.Load(): // to stop
+	case l.ticking.CompareAndSwap(false, true):
+		l.post(task{run: (*Loop).onTick})
+	default: // one waits still
+		l.tickTimer.Reset(tick)
+	}
+}
+
 // onTick is the loop's slow wheel: lagging clients are looked at every tick, and every
-// client once in a round, a slice of them each tick.
+// client once in a round.
 func (l *Loop) onTick() {
 	l.ticking.Store(false)
 	l.readClock()
+	l.tickAt = 0
 	l.checkLagging()
 	l.sweepMeters()
 	l.dropSilent()
 	l.engine.relief.mayTryAgain()
+	l.engine.lookForRoom()
 	n := len(l.roster.clients)
-	from, to := n*l.phase/roundTicks, n*(l.phase+1)/roundTicks
-	l.phase = (l.phase + 1) % roundTicks
-	l.visitAll(from, to)
+	if n <= roundAtOnce {
+		l.phase = 0
+		l.visitAll(0, n)
+	} else {
+		from, to := n*l.phase/roundTicks, n*(l.phase+1)/roundTicks
+		l.phase = (l.phase + 1) % roundTicks
+		l.visitAll(from, to)
+	}
+	switch {
+	case n > roundAtOnce || len(l.lagging) > 0 || len(l.meters.open) > 0 ||
+		l.handshakes.count >= l.opts.MaxHandshakes || l.engine.ledger.pressed():
+		l.dueBy(l.now + 1)
+	case l.roster.count > 0:
+		l.dueBy(l.now + roundTicks)
+	}
+}
+
+// unsettled has what was freed outside of a drain be settled soon: publishers may wait for it.
+func (l *Loop) unsettled() {
+	if l.account.moved != 0 {
+		l.dueBy(l.now + 1)
+	}
 }
 
 // visitAll looks at the clients of some slots. One at whom that panics isn't in the way of

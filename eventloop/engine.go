@@ -122,11 +122,16 @@ func (e *Engine) Start() (err error) {
 		return err
 	}
 	e.running.Store(true)
+	if e.room.out.Load() {
+		e.lookAgain()
+	}
 	return nil
 }
 
 // run starts gnet and returns when its loops run or have failed to.
 func (e *Engine) run(port *reservedPort) error {
+	openPool() // it is open when the program starts
+	shutPool()
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
@@ -306,7 +311,11 @@ func (e *Engine) Overloaded() bool { return e.ledger.full.Load() }
 // told that they have missed something, and room is made for when it is published again.
 func (e *Engine) noRoom(f *Frame, a *Audience) Dropped {
 	if !f.Lossy {
-		e.split(a, func(l *Loop, part *Audience) { l.mailbox.lose(f, part) })
+		e.split(a, func(l *Loop, part *Audience) {
+			if l.mailbox.lose(f, part) {
+				l.wake()
+			}
+		})
 		e.ledger.want(f.footprint())
 	}
 	return e.ledger.refuse(f)

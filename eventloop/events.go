@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"math"
 	"net"
 	"net/netip"
 	"time"
@@ -10,7 +11,7 @@ import (
 )
 
 // events is Engine as gnet sees it. gnet calls OnOpen, OnTraffic and OnClose on the
-// loop of the connection, and OnTick on a goroutine of its own.
+// loop of the connection, and OnTick, once, on a goroutine of its own.
 type events Engine
 
 // OnBoot is called before any listener of the loops is open.
@@ -26,19 +27,15 @@ func (ev *events) OnShutdown(gnet.Engine) {
 	ev.gates.end()
 }
 
-// OnTick is called first when all loops run, and then every tick.
+// OnTick is called when all loops run. The loops have ticks of their own, and only while there is something to
+// look at: a server without clients sleeps.
 func (ev *events) OnTick() (time.Duration, gnet.Action) {
 	ev.bootOnce.Do(func() {
 		(*Engine)(ev).openGates()
+		(*Engine)(ev).lookForRoom()
 		close(ev.booted)
 	})
-	(*Engine)(ev).checkRoom()
-	for _, l := range ev.loops {
-		if l.gnet.Load() != nil && l.ticking.CompareAndSwap(false, true) {
-			l.post(task{run: (*Loop).onTick})
-		}
-	}
-	return tick, gnet.None
+	return math.MaxInt64, gnet.None
 }
 
 // OnOpen takes a connection in, gives it to another loop, or refuses it.
@@ -110,6 +107,7 @@ func (l *Loop) takeIn(c *Client) Cause {
 		return CauseCapacity
 	}
 	l.opened++
+	l.dueBy(l.now + roundTicks)
 	l.startHandshake(c)
 	if fronted {
 		l.awaitHeader(c)
@@ -140,6 +138,7 @@ func (ev *events) OnTraffic(conn gnet.Conn) (action gnet.Action) {
 		return gnet.Close
 	}
 	l := c.loop
+	l.readClock()
 	l.current, l.doomed = c, false
 	defer func() {
 		if r := recover(); r != nil {
@@ -149,6 +148,7 @@ func (ev *events) OnTraffic(conn gnet.Conn) (action gnet.Action) {
 		if l.doomed {
 			action = gnet.Close
 		}
+		l.unsettled()
 	}()
 	l.read(c)
 	return gnet.None
@@ -180,6 +180,7 @@ func (ev *events) OnClose(conn gnet.Conn, err error) gnet.Action {
 		c.loop.uncount(c)
 		c.state = gone // after a panic too: its descriptor will be somebody else's
 		e.leave(c)
+		c.loop.unsettled()
 	}
 	return gnet.None
 }

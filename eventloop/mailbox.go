@@ -83,7 +83,7 @@ func (m *mailbox) putFrame(f *Frame, a *Audience, more bool) (dropped Dropped, w
 	if len(f.wire) > m.maxBytes {
 		dropped.count(f)
 		m.lost.note(f, a)
-		return dropped, false
+		return dropped, m.mustTell()
 	}
 	for m.frames+1 > m.maxFrames || m.bytes+len(f.wire) > m.maxBytes {
 		victim := m.victim(f.Lossy)
@@ -233,11 +233,12 @@ func (m *mailbox) end() []entry {
 	return entries
 }
 
-// lose notes that a frame didn't even get here.
-func (m *mailbox) lose(f *Frame, a *Audience) {
+// lose notes that a frame didn't even get here, of which the loop tells its clients.
+func (m *mailbox) lose(f *Frame, a *Audience) (wake bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lost.note(f, a)
+	return m.mustTell()
 }
 
 // takeLost is who has missed something since it was last asked.

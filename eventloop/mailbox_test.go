@@ -40,7 +40,7 @@ func (n *naiveBox) oldest(lossy bool) int {
 func (n *naiveBox) put(f *Frame, more bool) (d Dropped, wake bool) {
 	if f.Size() > n.maxBytes {
 		d.count(f)
-		return d, false
+		return d, n.tell() // clients are told that they have missed it
 	}
 	for {
 		if frames, bytes := n.size(); frames < n.maxFrames && bytes+f.Size() <= n.maxBytes {

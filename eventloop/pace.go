@@ -38,6 +38,7 @@ func (b *bucket) take(now time.Duration) (wait time.Duration) {
 // when that was the last for now. The gate is opened by a timer, not by the tick, which
 // would let a burst in ten times a second and nobody in between.
 func (l *Loop) accepted() {
+	l.engine.lookForRoom()
 	g := l.gate.Load()
 	if g == nil || l.pace.rate <= 0 {
 		return

@@ -43,7 +43,7 @@ func (r *relief) begin() {
 	}
 }
 
-// mayTryAgain is called every tick.
+// mayTryAgain is called at each tick of a loop.
 func (r *relief) mayTryAgain() {
 	if r.barren.Load() {
 		r.engine.ledger.giveUp()

@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -9,11 +10,13 @@ import (
 )
 
 // room is whether another connection can be accepted as far as the process and its host go.
-// outOfRoom is safe from any goroutine; the rest is for the one that ticks.
+// Safe from any goroutine.
 type room struct {
-	out    atomic.Bool  // the gates are shut for want of room
-	warned atomic.Int64 // when that was last logged, in Unix seconds
-	told   atomic.Bool  // it was logged this time
+	looked atomic.Uint32 // the last tick in which there was a look
+	mu     sync.Mutex    // guards files
+	out    atomic.Bool   // the gates are shut for want of room
+	warned atomic.Int64  // when that was last logged, in Unix seconds
+	told   atomic.Bool   // it was logged this time
 	files  fileTable
 }
 
@@ -25,18 +28,46 @@ const warnEvery = 60
 func (e *Engine) outOfRoom(what string) {
 	e.gates.each(func(g *gate) { g.shut(shutRoom) })
 	now := time.Now().Unix()
-	if e.room.out.CompareAndSwap(false, true) && now-e.room.warned.Load() >= warnEvery {
+	first := e.room.out.CompareAndSwap(false, true)
+	if first && e.running.Load() {
+		e.lookAgain()
+	}
+	if first && now-e.room.warned.Load() >= warnEvery {
 		e.room.warned.Store(now)
 		e.room.told.Store(true)
 		e.opts.Log.Warn("no room for more connections, they have to wait", "why", what, "connections", e.Connections())
 	}
 }
 
-// checkRoom is called every tick. That the gates are open again doesn't mean that the next
+// lookForRoom looks once in a tick, however often it is called: when a connection is accepted, since it is
+// connections that have to wait, and when a loop ticks.
+func (e *Engine) lookForRoom() {
+	now := uint32(time.Since(e.started)/tick) + 1
+	if last := e.room.looked.Load(); last != now && e.room.looked.CompareAndSwap(last, now) {
+		e.checkRoom()
+	}
+}
+
+// lookAgain looks every tick until there is room: nobody is accepted, and perhaps nobody there, meanwhile.
+func (e *Engine) lookAgain() {
+	var timer *time.Timer
+	started := make(chan struct{})
+	timer = time.AfterFunc(tick, func() {
+		<-started
+		if e.checkRoom(); e.room.out.Load() && !e.asked.Load() {
+			timer.Reset(tick)
+		}
+	})
+	close(started)
+}
+
+// checkRoom looks. That the gates are open again doesn't mean that the next
 // accept works; when it doesn't they are shut again, which is once in a tick then.
 func (e *Engine) checkRoom() {
 	r := &e.room
+	r.mu.Lock()
 	full := r.files.full(r.out.Load())
+	r.mu.Unlock()
 	if full {
 		e.outOfRoom("the host's file table is nearly full (fs.file-max)")
 	}
@@ -80,10 +111,11 @@ func (t *fileTable) open() {
 	}
 }
 
-// close is called when nobody ticks any more.
+// close is called at the engine's end. Nothing is full from then on.
 func (t *fileTable) close() {
 	if t.fd > 0 {
 		unix.Close(t.fd)
+		t.fd, t.read = 0, nil
 	}
 }
 

@@ -29,6 +29,7 @@ func (l *Loop) startHandshake(c *Client) {
 	l.counters.handshakes.Store(int64(h.count))
 	if h.count >= l.opts.MaxHandshakes {
 		l.gate.Load().shut(shutHandshakes)
+		l.dueBy(l.now + 1)
 	}
 }
 

@@ -17,6 +17,7 @@ func (l *Loop) wait(c *Client) {
 		o.lagIndex = len(l.lagging)
 		l.lagging = append(l.lagging, c)
 		l.counters.lagging.Add(1)
+		l.dueBy(l.now + 1)
 	}
 	if err := l.engine.watcher.arm(c.fd, l.index, c.slot, c.is(flagWatched)); err != nil {
 		l.drop(c, CauseReset)

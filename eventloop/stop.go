@@ -64,7 +64,9 @@ func (e *Engine) Stop() {
 			l.letGoOfAll()
 		}
 		e.watcher.close()
+		e.room.mu.Lock()
 		e.room.files.close()
+		e.room.mu.Unlock()
 	})
 }
 

@@ -32,6 +32,9 @@ func (l *Loop) trigger() {
 // rest ends a drain. What has come while it ran has a turn of its own.
 func (l *Loop) rest() {
 	l.account.settle()
+	if l.engine.relief.barren.Load() {
+		l.dueBy(l.now + 1)
+	}
 	l.busy.Store(false)
 	if l.mailbox.isTold() {
 		l.askForTurn()
