@@ -49,6 +49,8 @@ func openDatabase(ctx context.Context, path string, opts *SessionOptions, shared
 		}
 	}
 	if opts.ReadOnly {
+		shared.looking.Lock()
+		defer shared.looking.Unlock()
 		defer shared.begin(path)(ctx)
 	}
 	before := stateOf(path)
@@ -123,10 +125,7 @@ func (db *database) find(ctx context.Context, token string) (id *hub.Identity, e
 	if db.foreign == nil {
 		_, id, err = scanSession(db.one.QueryRowContext(ctx, token))
 	} else {
-		err = db.look(ctx, func(c *sql.Conn) error {
-			_, id, err = scanSession(c.QueryRowContext(ctx, selectOne, token))
-			return err
-		})
+		id, err = db.findTogether(ctx, token)
 	}
 	switch {
 	case errors.Is(err, errMoved):

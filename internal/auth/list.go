@@ -62,6 +62,8 @@ func (s *Sessions) list(ctx context.Context) iter.Seq2[listed, error] {
 func (s *Sessions) page(ctx context.Context, after string) (page []listed, err error) {
 	err = s.reading(ctx, func(db *database) error {
 		if db.foreign != nil {
+			db.foreign.looking.Lock()
+			defer db.foreign.looking.Unlock()
 			return db.look(ctx, func(c *sql.Conn) error {
 				page, err = s.scanPage(c.QueryContext(ctx, selectPage, after, listPage))
 				return err

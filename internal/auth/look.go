@@ -3,12 +3,15 @@ package auth
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"os"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/hub"
 )
 
 var errMoved = errors.New("the file has changed hands")
@@ -21,11 +24,76 @@ var errMoved = errors.New("the file has changed hands")
 type foreign struct {
 	looking sync.Mutex
 	owned   time.Time // the last look at a file that its owner had open
+
+	mu      sync.Mutex
+	waiting []*sought
+}
+
+// sought is a token that is to be looked up. Opening the file takes many times as long as
+// reading a row, so the first who can look answers all that have come meanwhile.
+type sought struct {
+	token    string
+	answered bool // by whoever held foreign.looking
+	id       *hub.Identity
+	err      error
+}
+
+// findTogether reads one session of a foreign file; sql.ErrNoRows when there is none.
+func (db *database) findTogether(ctx context.Context, token string) (*hub.Identity, error) {
+	o, q := db.foreign, &sought{token: token}
+	o.mu.Lock()
+	o.waiting = append(o.waiting, q)
+	o.mu.Unlock()
+	o.looking.Lock()
+	defer o.looking.Unlock()
+	if !q.answered {
+		db.answer(ctx)
+	}
+	if q.err == nil && q.id == nil {
+		return nil, sql.ErrNoRows
+	}
+	return q.id, q.err
+}
+
+// answer looks up all that wait. It is called by whoever holds foreign.looking.
+func (db *database) answer(ctx context.Context) {
+	o := db.foreign
+	o.mu.Lock()
+	batch := o.waiting
+	o.waiting = nil
+	o.mu.Unlock()
+	tokens := make([]string, len(batch))
+	for i, q := range batch {
+		tokens[i] = q.token
+	}
+	var found map[string]*hub.Identity
+	err := error(hub.ErrPanicked) // until it is known
+	defer func() {
+		for _, q := range batch {
+			q.answered, q.id, q.err = true, found[q.token], err
+		}
+	}()
+	err = db.look(ctx, func(c *sql.Conn) error {
+		found, err = selectTokens(ctx, c, tokens)
+		return err
+	})
+}
+
+// selectTokens reads the sessions that there are of the tokens.
+func selectTokens(ctx context.Context, c *sql.Conn, tokens []string) (map[string]*hub.Identity, error) {
+	list, err := json.Marshal(tokens)
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]*hub.Identity, len(tokens))
+	rows, err := c.QueryContext(ctx, selectMany, string(list))
+	return found, scanSessions(rows, err, found)
 }
 
 // look runs f on a connection to a foreign file, and leaves nothing open. While a connection
 // of ours is open its owner isn't the last to close the file: the -wal stays, with rows in it
-// that a copy of the main file lacks, and that a backup put in the file's place is given.
+// that a copy of the main file lacks, and that a backup put in the file's place is given. It
+// is called by whoever holds foreign.looking.
 func (db *database) look(ctx context.Context, f func(*sql.Conn) error) error {
 	defer db.foreign.begin(db.path)(ctx)
 	if db.moved(stateOf(db.path)) { // read this way, one in WAL mode that nobody has open would get a -wal and a -shm
@@ -43,12 +111,11 @@ func (db *database) look(ctx context.Context, f func(*sql.Conn) error) error {
 	return err
 }
 
-// begin is called before a look at the file, and what it returns behind it.
+// begin is called before a look at the file, and what it returns behind it, by whoever holds
+// looking.
 func (o *foreign) begin(path string) (end func(context.Context)) {
-	o.looking.Lock()
 	owned := inUse(path)
 	return func(ctx context.Context) {
-		defer o.looking.Unlock()
 		if owned {
 			o.owned = time.Now()
 			o.settle(ctx, path)

@@ -63,24 +63,27 @@ func prolonged(old, now *hub.Identity) bool {
 	return now.Expires.IsZero() || now.Expires.After(old.Expires)
 }
 
-func (db *database) findMany(ctx context.Context, chunk []known) (map[string]*hub.Identity, error) {
+func (db *database) findMany(ctx context.Context, chunk []known) (found map[string]*hub.Identity, err error) {
 	tokens := make([]string, len(chunk))
 	for i := range chunk {
 		tokens[i] = chunk[i].token
+	}
+	if db.foreign != nil {
+		db.foreign.looking.Lock()
+		defer db.foreign.looking.Unlock()
+		err = db.look(ctx, func(c *sql.Conn) error {
+			found, err = selectTokens(ctx, c, tokens)
+			return err
+		})
+		return found, err
 	}
 	list, err := json.Marshal(tokens)
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[string]*hub.Identity, len(chunk))
-	if db.foreign == nil {
-		rows, err := db.many.QueryContext(ctx, string(list))
-		return found, scanSessions(rows, err, found)
-	}
-	return found, db.look(ctx, func(c *sql.Conn) error {
-		rows, err := c.QueryContext(ctx, selectMany, string(list))
-		return scanSessions(rows, err, found)
-	})
+	found = make(map[string]*hub.Identity, len(chunk))
+	rows, err := db.many.QueryContext(ctx, string(list))
+	return found, scanSessions(rows, err, found)
 }
 
 func scanSessions(rows *sql.Rows, err error, found map[string]*hub.Identity) error {

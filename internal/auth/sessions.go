@@ -59,6 +59,9 @@ func setDefault[T int | int64 | time.Duration](v *T, def T) {
 	}
 }
 
+// maxTogether is how many tokens are looked up in a foreign file at once.
+const maxTogether = 256
+
 // lookupTimeout ends a lookup that nobody waits for any more.
 const lookupTimeout = 10 * time.Second
 
@@ -101,9 +104,13 @@ func OpenSessions(path string, opts SessionOptions) (*Sessions, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.db, s.stop = db, stop
+	lookups := opts.Connections
+	if opts.ReadOnly {
+		lookups = maxTogether
+	}
 	s.memo = memo{
 		cache:    newCache(opts.CacheEntries),
-		flights:  newFlights(opts.Connections, lookupTimeout, opts.Log),
+		flights:  newFlights(lookups, lookupTimeout, opts.Log),
 		maxToken: maxSessionToken,
 		renews:   true,
 		ended:    opts.OnRevoked,
