@@ -66,8 +66,8 @@ func (l *Loop) onTick() {
 	case n > roundAtOnce || len(l.lagging) > 0 || len(l.meters.open) > 0 ||
 		l.handshakes.count >= l.opts.MaxHandshakes || l.engine.ledger.pressed():
 		l.dueBy(l.now + 1)
-	case l.roster.count > 0:
-		l.dueBy(l.now + roundTicks)
+	case l.roster.count > 0: // the loops' rounds begin together, so that the process sleeps in between
+		l.dueBy((l.now/roundTicks + 1) * roundTicks)
 	}
 }
 

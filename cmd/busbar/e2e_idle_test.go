@@ -11,7 +11,7 @@ import (
 
 // A server that has nothing to do sleeps: without clients, and with some that are silent.
 func TestIdleServerSleeps(t *testing.T) {
-	for name, clients := range map[string]int{"no clients": 0} {
+	for name, clients := range map[string]int{"no clients": 0, "silent clients": 20} {
 		t.Run(name, func(t *testing.T) {
 			d := startDaemon(t, "-loops", "2")
 			token := d.session("alice")
