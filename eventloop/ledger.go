@@ -164,6 +164,22 @@ func (e *Engine) Hold(n int, frames ...*Frame) (release func(), ok bool) {
 	if g.ceiling > 0 && g.above(g.used()+more) {
 		return nil, false
 	}
+	return g.keep(n, frames), true
+}
+
+// Reserve is Hold for n bytes of what is to be published: clients go for it as they do for a
+// message, and where they hold what it takes, room is made for the next try.
+func (e *Engine) Reserve(n int) (release func(), ok bool) {
+	g := &e.ledger
+	defer g.judge()
+	if !g.takes(n) {
+		g.want(int64(n))
+		return nil, false
+	}
+	return g.keep(n, nil), true
+}
+
+func (g *ledger) keep(n int, frames []*Frame) (release func()) {
 	g.held[heldOutside].Add(int64(n))
 	for _, f := range frames {
 		g.hold(f)
@@ -174,7 +190,7 @@ func (e *Engine) Hold(n int, frames ...*Frame) (release func(), ok bool) {
 			g.release(f)
 		}
 		g.judge()
-	}, true
+	}
 }
 
 // refuse counts a message that there was no room for.

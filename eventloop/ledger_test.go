@@ -249,7 +249,7 @@ func TestHoldingOutside(t *testing.T) {
 		t.Fatalf("one frame of %d bytes, held by all: %d", size, e.ledger.used())
 	}
 	rest := int(e.ledger.mark(shedAbove) - size)
-	if _, ok := e.Hold(rest+1); ok || e.ledger.used() != size {
+	if _, ok := e.Hold(rest + 1); ok || e.ledger.used() != size {
 		t.Errorf("laggards would have to go: %v, %d held", ok, e.ledger.used())
 	}
 	third, ok := e.Hold(rest)
@@ -267,6 +267,30 @@ func TestHoldingOutside(t *testing.T) {
 		release()
 	}
 	if e.ledger.used() != 0 {
+		t.Errorf("%d are left", e.ledger.used())
+	}
+}
+
+// What is to be published has clients go as a message has, also when it doesn't fit yet.
+func TestReservingForMessages(t *testing.T) {
+	shed := 0
+	e := &Engine{}
+	e.ledger.ceiling, e.ledger.relieve = 1600, func() { shed++ } // above 1400
+	e.ledger.held[heldQueues].Add(1300)                          // laggards'
+	release, ok := e.Reserve(300)
+	if !ok || shed != 1 || e.ledger.used() != 1600 {
+		t.Errorf("up to the ceiling: %v, shed %d times, %d held", ok, shed, e.ledger.used())
+	}
+	release()
+	if _, ok := e.Reserve(301); ok || shed != 2 || !e.ledger.pressed() {
+		t.Errorf("above it: %v, shed %d times", ok, shed)
+	}
+	e.ledger.held[heldQueues].Add(-1) // they go
+	if release, ok = e.Reserve(301); !ok {
+		t.Fatal("room was made, and it isn't there")
+	}
+	release()
+	if e.ledger.used() != 1299 {
 		t.Errorf("%d are left", e.ledger.used())
 	}
 }

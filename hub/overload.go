@@ -3,8 +3,6 @@ package hub
 import (
 	"errors"
 	"fmt"
-
-	"github.com/busbar-ws/busbar/eventloop"
 )
 
 // ErrOverloaded is returned to publishers while so much is buffered for clients that letting
@@ -37,18 +35,25 @@ func tooLarge(size, most int) error {
 	return fmt.Errorf("%w: it has %d bytes, at most %d bytes are allowed", ErrTooLarge, size, most)
 }
 
-// Hold counts n bytes, and the changes of pages, as buffered for clients until release is
-// called, once: an embedder calls it for what it keeps for peers of its own, who may be slow.
-// What pages share counts once. ErrOverloaded says that clients would have to go for it.
-func (h *Hub) Hold(n int, pages ...Pulled) (release func(), err error) {
-	var frames []*eventloop.Frame
-	for _, p := range pages {
-		frames, n = append(frames, p.frames...), n+p.bytes
-	}
-	if len(frames) > 0 {
+// Hold counts a page's changes as buffered for clients until release is called, once: an
+// embedder calls it for pages that it keeps for peers of its own, who may be slow. What pages
+// share counts once. ErrOverloaded says that clients would have to go for it.
+func (h *Hub) Hold(p Pulled) (release func(), err error) {
+	if len(p.frames) > 0 {
 		h.awaitPublishers() // who compress what they publish, which what is held can't be
 	}
-	release, ok := h.engine.Hold(n, frames...)
+	release, ok := h.engine.Hold(p.bytes, p.frames...)
+	if !ok {
+		return nil, ErrOverloaded
+	}
+	return release, nil
+}
+
+// Reserve counts n bytes as buffered until release is called, once: of what an embedder is
+// still being sent, to publish it. After ErrOverloaded it is worth trying again, as it is when
+// publishing fails so.
+func (h *Hub) Reserve(n int) (release func(), err error) {
+	release, ok := h.engine.Reserve(n)
 	if !ok {
 		return nil, ErrOverloaded
 	}

@@ -112,7 +112,7 @@ func TestPulledPagesAreShared(t *testing.T) {
 		if err != nil || len(p.Changes) != 3 {
 			t.Fatalf("%d changes, %v", len(p.Changes), err)
 		}
-		release, err := h.Hold(0, p)
+		release, err := h.Hold(p)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -43,7 +43,7 @@ func (a *api) postBatch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	release, err := a.hub.Hold(len(body)) // while there is no room for what it publishes
+	release, err := a.hub.Reserve(len(body)) // while there is no room for what it publishes
 	if err != nil {
 		return err
 	}

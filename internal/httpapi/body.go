@@ -47,7 +47,7 @@ func (a *api) readHeld(r io.Reader, size int64) (body []byte, err error) {
 		if size >= 0 && int64(grown) > size {
 			grown = int(size) + 1 // for a reader that tells the end only when it is read beyond
 		}
-		held, err := a.hub.Hold(grown)
+		held, err := a.hub.Reserve(grown)
 		if err != nil {
 			return nil, err
 		}

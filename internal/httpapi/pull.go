@@ -47,7 +47,7 @@ func (a *api) page(w http.ResponseWriter, r *http.Request, id *hub.Identity) err
 	if limit == 0 {
 		page = hub.Pulled{LastSeq: since, HasMore: page.HasMore || len(page.Changes) > 0}
 	}
-	release, err := a.hub.Hold(0, page)
+	release, err := a.hub.Hold(page)
 	if err != nil {
 		return err
 	}
