@@ -23,12 +23,7 @@ func (l *Loop) dueBy(when uint32) {
 		return
 	}
 	l.tickAt = when
-	wait := time.Until(l.engine.started.Add(time.Duration(when) * tick))
-	if l.tickTimer == nil {
-		l.tickTimer = time.AfterFunc(wait, l.tickNow)
-	} else {
-		l.tickTimer.Reset(wait)
-	}
+	l.tickTimer.Reset(time.Until(l.engine.started.Add(time.Duration(when) * tick)))
 }
 
 // tickNow is called by the timer.

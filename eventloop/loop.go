@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"iter"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,8 +35,8 @@ type Loop struct {
 	// connections are descriptors, handshakes and what is on its way here included.
 	connections atomic.Int64
 	ticking     atomic.Bool // a tick waits in the mailbox
-	tickTimer   *time.Timer // nil before the first
-	tickAt      uint32      // when the timer brings one; 0: it doesn't
+	tickTimer   *time.Timer
+	tickAt      uint32 // when the timer brings one; 0: it doesn't
 	// wakes is held, for reading, while gnet is told of something: that is a write to a descriptor of gnet's.
 	// Invariant: gnet closes it only when stopped is true and nobody holds wakes. Without that a publisher
 	// could write eight bytes to whatever file has got the descriptor's number by then.
@@ -105,6 +106,7 @@ func newLoop(index int, e *Engine) *Loop {
 		account: account{ledger: &e.ledger},
 	}
 	l.lifetime.last = e.started
+	l.tickTimer = time.AfterFunc(math.MaxInt64, l.tickNow)
 	l.holds, l.feed.account = newHolds(&l.account), &l.account
 	return l
 }
