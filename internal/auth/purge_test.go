@@ -45,6 +45,8 @@ func TestPurge(t *testing.T) {
 // takes no more room when as many come and end again.
 func TestPurgeKeepsUp(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "busbar.db")
+	defer func(n int) { purgeBatch = n }(purgeBatch)
+	purgeBatch = 500
 	var pages [2]int
 	for round := range pages {
 		s, err := OpenSessions(path, SessionOptions{PollInterval: 50 * time.Millisecond})

@@ -8,10 +8,9 @@ import (
 // purgeInterval is how often sessions that ended are looked for in Busbar's own store. While
 // there are more than purgeBatch of them, they are removed at every look at the file: faster
 // than anybody can make sessions, each of which is a transaction of its own.
-const (
-	purgeInterval = time.Minute
-	purgeBatch    = 10_000 // keeps the write lock short
-)
+const purgeInterval = time.Minute
+
+var purgeBatch = 10_000 // keeps the write lock short; less in tests
 
 // watch notices what other processes do to the file, until ctx ends.
 func (s *Sessions) watch(ctx context.Context) {
@@ -102,12 +101,15 @@ func (s *Sessions) purge(ctx context.Context, now time.Time) (more bool) {
 	result, err := db.pool.ExecContext(ctx, `DELETE FROM _pylon_sessions WHERE rowid IN (
 		SELECT rowid FROM _pylon_sessions WHERE expires_at > 0 AND expires_at < ? LIMIT ?)`,
 		now.Add(-time.Hour).Unix(), purgeBatch)
-	if err != nil {
+	switch {
+	case code(err) == codeBusy: // somebody writes; at the next look
+		return true
+	case err != nil:
 		if ctx.Err() == nil {
 			s.opts.Log.Warn("remove ended sessions", "error", explain("write", s.path, err))
 		}
 		return false
 	}
 	n, err := result.RowsAffected()
-	return err == nil && n == purgeBatch
+	return err == nil && n == int64(purgeBatch)
 }
