@@ -274,7 +274,7 @@ func (g *crowd) nothingLeft() {
 		}
 		for what, n := range map[string]int{
 			"roster slots": l.roster.count - stay, "open clients": int(l.population.Load()) - stay,
-			"labels": labels, "subscriptions": l.subs.Count(), "pending subscriptions": len(l.pending),
+			"labels": labels - stay*int(labelKinds), "subscriptions": l.subs.Count(), "pending subscriptions": len(l.pending),
 			"lagging clients": len(l.lagging) + int(l.counters.lagging.Load()), "held clients": l.held,
 			"panics": int(l.counters.panics.Load()), "frames in the feed": l.feed.len(),
 		} {
