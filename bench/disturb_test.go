@@ -52,6 +52,7 @@ func slow(t *testing.T, policy string) (*bench.DisturbResult, bench.Stalled) {
 }
 
 func TestStalledClientsAreDisconnectedAndTheOthersHaveEverything(t *testing.T) {
+	t.Parallel()
 	r, s := slow(t, "disconnect")
 	if s.Clients != 4 || s.Disconnected != 4 || s.Lost != 0 || s.CaughtUp != 0 {
 		t.Errorf("%+v", s)
@@ -74,6 +75,7 @@ func TestStalledClientsAreDisconnectedAndTheOthersHaveEverything(t *testing.T) {
 }
 
 func TestStalledClientsLoseTheOldestMessagesAndAreTold(t *testing.T) {
+	t.Parallel()
 	_, s := slow(t, "drop-oldest")
 	if s.Clients != 4 || s.Disconnected != 0 || s.CaughtUp != 4 || s.Told != 4 || s.Gapped != 4 || s.Lost == 0 {
 		t.Errorf("%+v", s)
@@ -81,6 +83,7 @@ func TestStalledClientsLoseTheOldestMessagesAndAreTold(t *testing.T) {
 }
 
 func TestClientsComeAndLeave(t *testing.T) {
+	t.Parallel()
 	o := disturbed(t, "disconnect")
 	o.Size, o.Rate, o.Messages, o.Churn, o.Rounds = 64, 200, 200, 100, 1
 	r, err := bench.Churn(t.Context(), o)
@@ -103,6 +106,7 @@ func TestClientsComeAndLeave(t *testing.T) {
 
 // Those who are connected get every message while many others come, are let in and leave.
 func TestClientsComeAtOnce(t *testing.T) {
+	t.Parallel()
 	o := disturbed(t, "disconnect")
 	o.Size, o.Rate, o.Messages, o.Storm, o.Rounds = 64, 200, 50, 500, 1
 	o.Target.Command = process(t, "target", "-accept-rate=1000", "-accept-burst=20", "-loops=1")
@@ -122,6 +126,7 @@ func TestClientsComeAtOnce(t *testing.T) {
 }
 
 func TestMixedHasEverythingAtOnce(t *testing.T) {
+	t.Parallel()
 	o := disturbed(t, "drop-oldest")
 	var err error
 	if o.Sizes, err = bench.ParseMixture("128:2,4096:2,16384:1"); err != nil {
@@ -144,6 +149,7 @@ func TestMixedHasEverythingAtOnce(t *testing.T) {
 
 // What befalls a client that reads fails the run, whoever stalls beside it.
 func TestFaultsFailTheRunOfAServerWithStalledClients(t *testing.T) {
+	t.Parallel()
 	for fault, want := range map[string]bench.Faults{
 		"none": {}, "lose": {Lost: 1}, "repeat": {Repeated: 1}, "reorder": {Disordered: 1},
 	} {
@@ -162,6 +168,7 @@ func TestFaultsFailTheRunOfAServerWithStalledClients(t *testing.T) {
 
 // Ctrl-C ends a run early; the ones that stall are heard and the books are closed.
 func TestInterruptedDisturbanceHasAResult(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o := disturbed(t, "drop-oldest")

@@ -50,6 +50,7 @@ func TestFanoutThroughANamespace(t *testing.T) {
 }
 
 func TestFanoutToBusbar(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name    string
 		change  func(*bench.FanoutOptions)
@@ -79,6 +80,7 @@ func TestFanoutToBusbar(t *testing.T) {
 
 // Messages of 64 KiB come in several reads.
 func TestFanoutOfLargeMessages(t *testing.T) {
+	t.Parallel()
 	o := bench.FanoutOptions{Options: options(t, 20), Size: 64 << 10, Window: 4, Messages: 60}
 	r, err := bench.Fanout(t.Context(), o)
 	if err != nil {
@@ -88,6 +90,7 @@ func TestFanoutOfLargeMessages(t *testing.T) {
 }
 
 func TestFanoutAtARate(t *testing.T) {
+	t.Parallel()
 	o := bench.FanoutOptions{Options: options(t, 50), Rate: 500, Messages: 100, WarmUp: time.Millisecond}
 	r, err := bench.Fanout(t.Context(), o)
 	if err != nil {
@@ -101,6 +104,7 @@ func TestFanoutAtARate(t *testing.T) {
 
 // Ctrl-C ends a run early; what there is is complete.
 func TestInterruptedFanoutHasAResult(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o := bench.FanoutOptions{Options: options(t, 10), Duration: time.Hour}
@@ -120,6 +124,7 @@ func TestInterruptedFanoutHasAResult(t *testing.T) {
 }
 
 func TestRunsThatCantBe(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		change func(*bench.FanoutOptions)

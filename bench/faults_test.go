@@ -25,6 +25,7 @@ func against(t *testing.T, fault string) *bench.FanoutResult {
 
 // The checks can fail: each fault is found, counted and makes the run fail.
 func TestFaultsFailTheRun(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		fault string
 		want  bench.Faults
@@ -50,6 +51,7 @@ func TestFaultsFailTheRun(t *testing.T) {
 // A connection that ends, or a client that gets nothing any more, loses all messages from
 // there on: the warm-up's 4 and the run's 20, less the 10 that it had.
 func TestClientsThatAreLeftOutFailTheRun(t *testing.T) {
+	t.Parallel()
 	ended := against(t, "end")
 	if ended.Report.Ended != 1 || ended.Report.Lost != 14 || ended.Failed == "" {
 		t.Errorf("a connection ended: %v, failed: %q", ended.Report.Faults, ended.Failed)

@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -23,6 +24,7 @@ func TestMain(m *testing.M) {
 			os.Exit(0)
 		}
 	}
+	_ = flag.Set("test.parallel", "4") // a scenario waits more than it works; -parallel overrides it
 	leaks.Main(m)
 }
 

@@ -18,6 +18,7 @@ func presenceOptions(t *testing.T) bench.PresenceOptions {
 }
 
 func TestPresenceReachesEveryone(t *testing.T) {
+	t.Parallel()
 	o := presenceOptions(t)
 	o.WarmUp, o.Leave = 50*time.Millisecond, 20
 	r, err := bench.Presence(t.Context(), o)
@@ -39,6 +40,7 @@ func TestPresenceReachesEveryone(t *testing.T) {
 
 // What a client sends above the server's limit is no loss, and is told apart.
 func TestPresenceAboveTheLimit(t *testing.T) {
+	t.Parallel()
 	o := presenceOptions(t)
 	o.Senders, o.Rate, o.Size = 0.01, 600, bench.MinRelay // not so much above that the server would close the connection
 	r, err := bench.Presence(t.Context(), o)
@@ -51,6 +53,7 @@ func TestPresenceAboveTheLimit(t *testing.T) {
 }
 
 func TestInterruptedPresenceHasAResult(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o := presenceOptions(t)

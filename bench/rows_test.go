@@ -29,6 +29,7 @@ func checkPhase(t *testing.T, name string, p *bench.RowsPhase, messages, each ui
 }
 
 func TestRowsReachTheirSubscribers(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		change func(*bench.RowsOptions)
@@ -92,6 +93,7 @@ func interruptedRows(t *testing.T, during string) *bench.RowsResult {
 }
 
 func TestInterruptedSubscribingHasAResult(t *testing.T) {
+	t.Parallel()
 	r := interruptedRows(t, "subscribing")
 	if !r.Interrupted || r.Failed != "" || r.Subscriptions == 0 || r.ToRows.Messages != 0 {
 		t.Errorf("interrupted: %v, failed: %q, %d subscriptions, %d messages", r.Interrupted, r.Failed, r.Subscriptions, r.ToRows.Messages)
@@ -99,6 +101,7 @@ func TestInterruptedSubscribingHasAResult(t *testing.T) {
 }
 
 func TestInterruptedRowsHaveAResult(t *testing.T) {
+	t.Parallel()
 	r := interruptedRows(t, "rows")
 	if !r.Interrupted || r.Failed != "" || r.ToRows.Messages == 0 || r.ToSome.Messages != 0 {
 		t.Errorf("interrupted: %v, failed: %q, %d messages to rows, %d to some", r.Interrupted, r.Failed, r.ToRows.Messages, r.ToSome.Messages)
@@ -128,6 +131,7 @@ func TestRowsThatCantBe(t *testing.T) {
 }
 
 func TestSubscriptionsThatAreRefusedAreMissed(t *testing.T) {
+	t.Parallel()
 	o := rowsOptions(t, 2)
 	o.Subscribers, o.Rows, o.Stall = 1, 10_001, 3*time.Second // one more than a client may have
 	if _, err := bench.Rows(t.Context(), o); err == nil || !strings.Contains(err.Error(), "subscriptions without a snapshot") {

@@ -12,6 +12,7 @@ import (
 )
 
 func TestIdle(t *testing.T) {
+	t.Parallel()
 	o := bench.IdleOptions{Options: options(t, 400), Settle: time.Millisecond}
 	o.Load.Workers = 2
 	var measured []*bench.IdleResult
@@ -45,6 +46,7 @@ func TestIdle(t *testing.T) {
 // Ctrl-C ends the wait for a client that doesn't get the message, or leaves it out when it
 // comes before. What idle connections hold has been measured.
 func TestInterruptedIdleHasAResult(t *testing.T) {
+	t.Parallel()
 	for _, during := range []string{"settling", "one message to all"} {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -96,6 +98,7 @@ func TestConnectingThatStallsFails(t *testing.T) {
 }
 
 func TestStorm(t *testing.T) {
+	t.Parallel()
 	o := options(t, 400)
 	o.Load.Pace = 32
 	r, err := bench.Storm(t.Context(), o)
@@ -108,6 +111,7 @@ func TestStorm(t *testing.T) {
 }
 
 func TestCompare(t *testing.T) {
+	t.Parallel()
 	o := bench.CompareOptions{
 		FanoutOptions: bench.FanoutOptions{Options: options(t, 5), Window: 4, Messages: 20},
 		Rounds:        2, Base: "busbar",
@@ -149,6 +153,7 @@ func TestCompare(t *testing.T) {
 }
 
 func TestInterruptedLoopsHaveAResult(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o := bench.LoopsOptions{Options: options(t, 20), Messages: 3, Rounds: 2}

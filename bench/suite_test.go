@@ -29,6 +29,7 @@ func smallSuite(t *testing.T) bench.SuiteOptions {
 }
 
 func TestSuiteMeasuresEverything(t *testing.T) {
+	t.Parallel()
 	s, err := bench.RunSuite(t.Context(), smallSuite(t))
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +101,7 @@ func checkPictures(t *testing.T, s *bench.Suite) {
 
 // Ctrl-C leaves what there is, which can be printed and isn't complete.
 func TestInterruptedSuite(t *testing.T) {
+	t.Parallel()
 	o := smallSuite(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -128,6 +130,7 @@ func TestInterruptedSuite(t *testing.T) {
 }
 
 func TestSuiteWithoutItsOwnTargetIsIncomplete(t *testing.T) {
+	t.Parallel()
 	o := smallSuite(t)
 	o.Targets = []bench.Target{{Name: "busbar", Command: []string{"false"}}}
 	o.Slow, o.Rounds = nil, 1

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") { // else the tests would run once more in there
 		os.Exit(run(context.Background(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
 	}
+	_ = flag.Set("test.parallel", "4") // a scenario waits more than it works; -parallel overrides it
 	leaks.Main(m)
 }
 
@@ -39,6 +41,7 @@ type reported struct {
 }
 
 func TestCommandsPrintATableAndWriteFiles(t *testing.T) {
+	t.Parallel()
 	few := []string{"-clients", "20", "-workers", "2", "-server-cores", "0"}
 	self, err := os.Executable()
 	if err != nil {
@@ -89,6 +92,7 @@ func TestCommandsPrintATableAndWriteFiles(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			path, html := filepath.Join(t.TempDir(), "result.json"), filepath.Join(t.TempDir(), "report.html")
 			args := append(test.args, "-json", path)
 			if test.html.charts > 0 {

@@ -21,6 +21,7 @@ func builtDaemon(t *testing.T) string {
 }
 
 func TestProofsPrintATableAndWriteJSON(t *testing.T) {
+	t.Parallel()
 	program := builtDaemon(t)
 	path := filepath.Join(t.TempDir(), "result.json")
 	// make soak, in small

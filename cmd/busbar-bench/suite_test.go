@@ -34,6 +34,7 @@ func suiteFiles(t *testing.T) (folder, readme string, args []string) {
 }
 
 func TestSuiteWritesWhatREADMEShows(t *testing.T) {
+	t.Parallel()
 	folder, readme, args := suiteFiles(t)
 	code, out, errs := try(t, args...)
 	if code != exitOK || errs != "" || !strings.HasPrefix(out, "This takes about ") {

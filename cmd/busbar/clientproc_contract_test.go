@@ -57,6 +57,7 @@ func echo(conn net.Conn, hello string) {
 }
 
 func TestClientsSignInBothWays(t *testing.T) {
+	t.Parallel()
 	url := echoServer(t)
 	for name, start := range clientStarters {
 		t.Run(name, func(t *testing.T) {
@@ -99,6 +100,7 @@ func TestClientsCarryMessagesAndPings(t *testing.T) {
 }
 
 func TestClientsSayHowTheyEnded(t *testing.T) {
+	t.Parallel()
 	url := echoServer(t)
 	for name, start := range clientStarters {
 		t.Run(name, func(t *testing.T) {

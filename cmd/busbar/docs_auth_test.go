@@ -106,6 +106,7 @@ func isAlice(t *testing.T, d *daemon, token, wrong, cause string) *goClient {
 
 // The programs of docs/auth.md do what it says, just as they stand there.
 func TestProgramsOfTheDocs(t *testing.T) {
+	t.Parallel()
 	t.Run("sessions", func(t *testing.T) {
 		db := filepath.Join(t.TempDir(), "app.db")
 		token := docs{t}.output("session.py", db, "alice")

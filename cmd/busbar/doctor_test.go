@@ -282,6 +282,7 @@ func TestDoctorOfAServingHost(t *testing.T) {
 
 // Doctor says what a server with the same flags says at its start.
 func TestDoctorAndServerSayTheSameCapacity(t *testing.T) {
+	t.Parallel()
 	for _, l := range []launch{
 		{}, {args: []string{"-loops", "3"}}, {args: []string{"-max-connections", "77"}}, {descriptors: 200},
 		{env: []string{"BUSBAR_ROWS_URL=http://127.0.0.1:1/rows"}, descriptors: 4000},

@@ -68,6 +68,7 @@ func TestRevokingOverHTTP(t *testing.T) {
 
 // PROTOCOL 3 and 4: a session that ends takes its connection along.
 func TestSessionExpires(t *testing.T) {
+	t.Parallel()
 	d := startDaemon(t)
 	token := d.shortSession("alice", 2)
 	c := d.connect(token)

@@ -27,6 +27,7 @@ func (d *daemon) publishText(text string) (seq uint64) {
 // offer compression as they always do, coder/websocket doesn't. All are in the same
 // broadcast, which is compressed once, and hear each other.
 func TestCompressionWithAllKindsOfClients(t *testing.T) {
+	t.Parallel()
 	d := startDaemon(t, "-compression", "on")
 	page := startBrowser(t).open(t, d.page())
 	page.waitState("open")

@@ -28,6 +28,7 @@ func signed(t *testing.T, secret string, claims jwt.MapClaims) string {
 
 // PROTOCOL 1 with -auth jwt: the token's claims are the identity, and its end is the connection's.
 func TestJWT(t *testing.T) {
+	t.Parallel()
 	key := makeFile(t, filepath.Join(t.TempDir(), "key"), jwtSecret+"\n", 0o600)
 	d := startDaemon(t, "-auth", "jwt", "-jwt-key", key, "-jwt-issuer", "shop", "-jwt-admin-claim", "root", "-jwt-leeway", "1s")
 	claims := func(more jwt.MapClaims) jwt.MapClaims {
@@ -77,6 +78,7 @@ func TestJWT(t *testing.T) {
 // PROTOCOL 1 with -auth jwt: the keys may be at a URL. One that goes from there opens nothing any
 // more within -jwt-refresh.
 func TestJWTKeysFromAURL(t *testing.T) {
+	t.Parallel()
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)

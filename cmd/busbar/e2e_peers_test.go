@@ -18,6 +18,7 @@ func forEachPeer(t *testing.T, d *daemon, test func(t *testing.T, start func(que
 // PROTOCOL 1: a token comes by header or by subprotocol, and that is echoed. PROTOCOL 3 and 5: what is
 // published over HTTP reaches every client.
 func TestPeersSignInBothWaysAndReceive(t *testing.T) {
+	t.Parallel()
 	d := startDaemon(t)
 	forEachPeer(t, d, func(t *testing.T, start func(query, token, way string) peer) {
 		token := d.session("alice")
@@ -85,6 +86,7 @@ func TestPeersFollowARow(t *testing.T) {
 
 // PROTOCOL 1: the reason for a refusal can be read by the client, and nothing is sent to it before that.
 func TestPeersSeeWhyTheyAreRefused(t *testing.T) {
+	t.Parallel()
 	d := startDaemon(t)
 	forEachPeer(t, d, func(t *testing.T, start func(query, token, way string) peer) {
 		for _, test := range []struct{ token, way string }{
@@ -110,6 +112,7 @@ func TestPeersSeeWhyTheyAreRefused(t *testing.T) {
 
 // PROTOCOL 1, since: who comes back gets what it missed, and what follows, without gap or repeat.
 func TestPeersComeBackWithoutLoss(t *testing.T) {
+	t.Parallel()
 	d := startDaemon(t)
 	forEachPeer(t, d, func(t *testing.T, start func(query, token, way string) peer) {
 		token := d.session("alice")

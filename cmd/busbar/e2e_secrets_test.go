@@ -128,6 +128,7 @@ func (s *said) misuse() {
 
 // A token appears nowhere: not while it works, is refused, ends, is revoked or shown in the wrong place.
 func TestSecretsOfSessions(t *testing.T) {
+	t.Parallel()
 	s := startTalkative(t, "-guests")
 	token, gone, short := s.session("alice"), s.session("bob"), s.shortSession("carol", 1)
 	alice := s.connect(token)
@@ -214,6 +215,7 @@ func startTalkativeWith(t *testing.T, variable string, args ...string) *said {
 }
 
 func TestSecretsOfJWTs(t *testing.T) {
+	t.Parallel()
 	secret := marker + jwtSecret
 	s := startTalkative(t, "-auth", "jwt", "-jwt-key", makeFile(t, filepath.Join(t.TempDir(), "key"), secret, 0o600))
 	claims := jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()}

@@ -10,6 +10,7 @@ import (
 // Every signal that ends a process, and that somebody outside sends, has the server drain: clients are told by
 // 1001, and the exit code is 0.
 func TestSignalsDrain(t *testing.T) {
+	t.Parallel()
 	for _, sig := range []syscall.Signal{
 		syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
 		syscall.SIGVTALRM, syscall.SIGIO, syscall.SIGPWR, syscall.SIGXCPU, syscall.SIGSTKFLT,

@@ -17,6 +17,7 @@ const pylonTable = `CREATE TABLE _pylon_sessions (token TEXT PRIMARY KEY, user_i
 
 // PROTOCOL 4: Pylon's own file just works, and stays as it is.
 func TestPylonsSessionFile(t *testing.T) {
+	t.Parallel()
 	for _, journal := range []string{"DELETE", "WAL"} {
 		t.Run(journal, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "pylon.db")

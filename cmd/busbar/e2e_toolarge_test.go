@@ -9,6 +9,7 @@ import (
 // PROTOCOL 5: a body over the bound is answered with 413, also to a publisher that keeps no connection. Reset
 // connections show in one of a hundred.
 func TestTooLargeBodiesAreAnswered(t *testing.T) {
+	t.Parallel()
 	d := startDaemon(t, "-max-message-in", "1000", "-max-message-out", "100000")
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: soon}
 	for range 300 {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,6 +51,7 @@ func runTests(m *testing.M) int {
 		return failed("building the daemon", err)
 	}
 	before, open := goleak.IgnoreCurrent(), leaks.Descriptors()
+	_ = flag.Set("test.parallel", "4") // most tests wait; -parallel overrides it
 	code := m.Run()
 	stopBrowser()
 	if err := waitChildless(30 * time.Second); err != nil {
