@@ -28,7 +28,8 @@ type cache struct {
 	bad  []shard
 }
 
-// newCache makes a cache for about entries good tokens (0 = 1,000,000).
+// newCache makes a cache for about entries good tokens (0 = 1,000,000), or fewer where their
+// share of the memory is full.
 func newCache(entries int) *cache {
 	if entries <= 0 {
 		entries = defaultCacheEntries
@@ -38,6 +39,16 @@ func newCache(entries int) *cache {
 		good: newShards(entries, memory.Defaults().Tokens),
 		bad:  newShards(badEntries, memory.Defaults().BadTokens),
 	}
+}
+
+// newSessionCache makes a cache whose drop and chunks also know of what was evicted, for as
+// long as somebody has its identity: a session may be revoked while its connections are open.
+func newSessionCache(entries int) *cache {
+	c := newCache(entries)
+	for i := range c.good {
+		c.good[i].sweep()
+	}
+	return c
 }
 
 // newShards splits the bounds. Few entries are not split: a shard of one or two would
@@ -82,7 +93,8 @@ func (c *cache) putBad(token string, why error, now moment) {
 	shardOf(c.bad, sum).keep(token, &entry{why: why, until: now.mono + badTTL}, now)
 }
 
-// drop forgets a good token and returns the identities it had, if any, the latest first.
+// drop forgets a good token and returns the identities it had, if any, the latest first; those
+// of one that was evicted, too, if this is a session cache.
 func (c *cache) drop(token string) []*hub.Identity {
 	return shardOf(c.good, maphash.String(c.seed, token)).drop(token)
 }
@@ -94,7 +106,7 @@ func (c *cache) clear() {
 	}
 }
 
-// known is one good token as the cache holds it.
+// known is one good token as the cache holds it, or as somebody else does.
 type known struct {
 	token string
 	id    *hub.Identity

@@ -195,3 +195,44 @@ func TestCacheForgetsWhatNobodyHas(t *testing.T) {
 	}
 	runtime.KeepAlive(held)
 }
+
+// Of what a session cache evicts it knows what somebody has, and nothing else for long.
+func TestSessionCacheKnowsWhatIsHeld(t *testing.T) {
+	const entries, many = 10, 1000
+	c := newSessionCache(entries)
+	held := c.put("held", &hub.Identity{UserID: "alice"}, 0, epoch0)
+	for i := range many {
+		c.put(fmt.Sprint("tok", i), &hub.Identity{UserID: "guest"}, 0, epoch0)
+		if i%50 == 0 {
+			runtime.GC()
+		}
+	}
+	if _, ok := c.get("held", epoch0); ok {
+		t.Fatal("it wasn't evicted: the test shows nothing")
+	}
+	told := false
+	c.chunks(100, func(list []known) bool {
+		told = told || slices.Contains(list, known{"held", held})
+		return true
+	})
+	if !told {
+		t.Error("it is missing among those that are compared with the table")
+	}
+	if n := len(c.good[0].outside); n > 2*leastSweep {
+		t.Errorf("%d tokens are known that nobody has", n)
+	}
+	if id := c.put("held", &hub.Identity{UserID: "alice"}, 0, epoch0); id != held {
+		t.Error("the same session got another pointer when it came back")
+	}
+	later := c.put("held", &hub.Identity{UserID: "alice", Expires: epoch0.wall.Add(time.Hour)}, 0, epoch0)
+	for i := range many {
+		c.put(fmt.Sprint("tok", i), &hub.Identity{UserID: "guest"}, 0, epoch0)
+	}
+	if ids := c.drop("held"); !slices.Equal(ids, []*hub.Identity{later, held}) {
+		t.Errorf("%d identities were told of", len(ids))
+	}
+	if ids := c.drop("held"); ids != nil {
+		t.Error("and again")
+	}
+	runtime.KeepAlive(later)
+}

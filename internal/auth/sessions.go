@@ -19,9 +19,9 @@ type SessionOptions struct {
 	// written nor created, and nothing of it is open between two looks at it. See
 	// foreign.settle for the one exception.
 	ReadOnly bool
-	// CacheEntries bounds the sessions kept in memory, about (default 1,000,000). Keep
-	// it above the number of sessions that have connections: the connections of a
-	// session that was pushed out are not noticed when it is revoked.
+	// CacheEntries bounds the sessions kept in memory, about (default 1,000,000, or fewer where
+	// a 32nd of the memory is full). Of those above it that have connections a weak pointer is
+	// kept, so that they can be revoked.
 	CacheEntries int
 	// Connections bounds the database connections used for lookups (default 4).
 	Connections int

@@ -276,3 +276,33 @@ func TestClosedStore(t *testing.T) {
 		t.Errorf("Create after Close: %v", err)
 	}
 }
+
+// Whoever has a session's identity is told when it ends, however many sessions came since: ended
+// here or by another process.
+func TestEvictedSessionsAreRevoked(t *testing.T) {
+	for name, end := range map[string]func(s *auth.Sessions, path, token string) error{
+		"here": func(s *auth.Sessions, _, token string) error { return s.Revoke(t.Context(), token) },
+		"by another process": func(_ *auth.Sessions, path, token string) error {
+			_, err := runChild(t, "revoke", path, token)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var gone revoked
+			s, path := own(t, auth.SessionOptions{CacheEntries: 10, OnRevoked: gone.add})
+			token, _, err := s.Create(t.Context(), "alice", "", 0, "")
+			must(t, err)
+			alice := authenticate(t, s, token)
+			for range 100 {
+				guest, _, err := s.CreateGuest(t.Context())
+				must(t, err)
+				authenticate(t, s, guest)
+			}
+			if _, ok := s.Cached(token); ok {
+				t.Fatal("it wasn't evicted: the test shows nothing")
+			}
+			must(t, end(s, path, token))
+			eventually(t, "its identity is told of", func() bool { return gone.has(alice) })
+		})
+	}
+}

@@ -16,6 +16,8 @@ const (
 	// evictSample is how many entries are looked at to find one to evict. Five to ten
 	// come close to a true least-recently-used order without keeping one.
 	evictSample = 8
+	// leastSweep is how many tokens outside a shard it is worth while to sweep.
+	leastSweep = 64
 )
 
 // shard is a part of a cache: a map bounded in entries and bytes. Safe from any goroutine.
@@ -27,6 +29,11 @@ type shard struct {
 	bytes      int
 	maxEntries int
 	maxBytes   int
+	// outside are the tokens that aren't in entries, but of which somebody may have an identity:
+	// a connection. Nil where nothing is ever revoked. Swept when it has twice as many as somebody
+	// had at the last sweep: so connections bound it, and not those who came and went.
+	outside map[string]*[]weak.Pointer[hub.Identity]
+	sweepAt int // len(outside)
 }
 
 // entry is immutable but for used.
@@ -52,20 +59,25 @@ func weakly(ids []*hub.Identity) *[]weak.Pointer[hub.Identity] {
 	return &pointers
 }
 
-// identities are all that the token has stood for and that somebody may have, the latest first.
-func (e *entry) identities() (ids []*hub.Identity) {
-	if e.id != nil {
-		ids = append(ids, e.id)
+// alive are those of the pointers' identities that somebody has.
+func alive(pointers *[]weak.Pointer[hub.Identity]) (ids []*hub.Identity) {
+	if pointers == nil {
+		return nil
 	}
-	if e.before == nil {
-		return ids
-	}
-	for _, w := range *e.before {
+	for _, w := range *pointers {
 		if id := w.Value(); id != nil {
 			ids = append(ids, id)
 		}
 	}
 	return ids
+}
+
+// identities are all that the token has stood for and that somebody may have, the latest first.
+func (e *entry) identities() (ids []*hub.Identity) {
+	if e.id != nil {
+		ids = append(ids, e.id)
+	}
+	return append(ids, alive(e.before)...)
 }
 
 func (s *shard) init(maxEntries, maxBytes int) {
@@ -117,16 +129,24 @@ func (s *shard) keep(token string, e *entry, now moment) *hub.Identity {
 		s.set(token, e)
 		return e.id
 	}
+	if had := alive(s.outside[token]); len(had) > 0 {
+		if sameIdentity(had[0], id) {
+			e.id, had = had[0], had[1:]
+		}
+		e.before = weakly(had)
+	}
 	cost := len(token) + entryBytes
 	if cost > s.maxBytes {
-		return id
+		s.putOutside(token, e)
+		return e.id
 	}
+	delete(s.outside, token)
 	for len(s.entries) > 0 && (len(s.entries) >= s.maxEntries || s.bytes+cost > s.maxBytes) {
 		s.evict(now)
 	}
 	s.set(token, e)
 	s.bytes += cost
-	return id
+	return e.id
 }
 
 // evict removes an expired entry if the sample has one, else its least recently used.
@@ -144,23 +164,49 @@ func (s *shard) evict(now moment) {
 			break
 		}
 	}
+	s.putOutside(victim, s.entries[victim])
 	s.remove(victim)
+}
+
+// putOutside goes on knowing who has an identity of an entry that is remembered no more.
+func (s *shard) putOutside(token string, e *entry) {
+	if s.outside == nil {
+		return
+	}
+	if len(s.outside) >= s.sweepAt {
+		s.sweep()
+	}
+	s.outside[token] = weakly(e.identities())
+}
+
+// sweep forgets the tokens outside whose identities nobody has. It makes a new map, for maps
+// don't shrink.
+func (s *shard) sweep() {
+	left := make(map[string]*[]weak.Pointer[hub.Identity])
+	for token, pointers := range s.outside {
+		if ids := alive(pointers); len(ids) > 0 {
+			left[token] = weakly(ids)
+		}
+	}
+	s.outside, s.sweepAt = left, max(2*len(left), leastSweep)
 }
 
 func (s *shard) drop(token string) []*hub.Identity {
 	s.mu.RLock()
-	e := s.entries[token]
+	known := s.entries[token] != nil || s.outside[token] != nil
 	s.mu.RUnlock()
-	if e == nil {
+	if !known {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e = s.entries[token]; e == nil {
-		return nil
+	if e := s.entries[token]; e != nil {
+		s.remove(token)
+		return e.identities()
 	}
-	s.remove(token)
-	return e.identities()
+	ids := alive(s.outside[token])
+	delete(s.outside, token)
+	return ids
 }
 
 func (s *shard) set(token string, e *entry) {
@@ -177,17 +223,23 @@ func (s *shard) remove(token string) {
 func (s *shard) clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.entries)
+	clear(s.entries) // outside is nil: sessions are dropped one by one
 	s.index.Clear()
 	s.bytes = 0
 }
 
+// all are the tokens in the shard, and those outside it.
 func (s *shard) all() []known {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	list := make([]known, 0, len(s.entries))
+	list := make([]known, 0, len(s.entries)+len(s.outside))
 	for token, e := range s.entries {
 		list = append(list, known{token, e.id})
+	}
+	for token, pointers := range s.outside {
+		if ids := alive(pointers); len(ids) > 0 {
+			list = append(list, known{token, ids[0]})
+		}
 	}
 	return list
 }
