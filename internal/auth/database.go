@@ -6,13 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// database is the session file as it was found. It is immutable but for version and unchecked, which
-// belong to the watcher; safe from any goroutine otherwise.
+// database is the session file as it was found. It is immutable but for who waits and whether it
+// is closed, and for version and unchecked, which belong to the watcher. Otherwise it is safe from
+// any goroutine.
 type database struct {
 	path string
 	pool *sql.DB
@@ -25,6 +28,11 @@ type database struct {
 	foreign   *foreign // nil: it is our own
 	opened    state
 	immutable bool
+
+	mu      sync.Mutex
+	waiting []*sought // for a look at this opening of a foreign file
+
+	closed atomic.Bool
 
 	version version
 	// unchecked is true until the cached sessions were compared with this opening.
@@ -107,6 +115,7 @@ func (db *database) prepare(ctx context.Context, opts *SessionOptions) (err erro
 }
 
 func (db *database) close() error {
+	db.closed.Store(true)
 	if db.conn != nil {
 		db.conn.Close()
 	}
@@ -120,16 +129,19 @@ func (db *database) dataVersion(ctx context.Context) (v int64, err error) {
 	return v, err
 }
 
-// find reads one session; hub.ErrUnauthorized when there is none or it has ended.
+// find reads one session; hub.ErrUnauthorized when there is none, errMoved when it should be
+// looked for in the next opening.
 func (db *database) find(ctx context.Context, token string) (id *hub.Identity, err error) {
 	if db.foreign == nil {
 		_, id, err = scanSession(db.one.QueryRowContext(ctx, token))
 	} else {
-		id, err = db.findTogether(ctx, token)
+		id, err = db.findTogether(token)
 	}
 	switch {
 	case errors.Is(err, errMoved):
 		return nil, err
+	case err != nil && db.closed.Load(): // somebody has opened it anew
+		return nil, errMoved
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, &hub.Refusal{Cause: hub.CauseUnknownSession}
 	case err != nil:

@@ -25,8 +25,7 @@ type foreign struct {
 	looking sync.Mutex
 	owned   time.Time // the last look at a file that its owner had open
 
-	mu      sync.Mutex
-	waiting []*sought
+	base context.Context // of all looks that are for many; ends when the store closes
 }
 
 // sought is a token that is to be looked up. Opening the file takes many times as long as
@@ -38,16 +37,17 @@ type sought struct {
 	err      error
 }
 
-// findTogether reads one session of a foreign file; sql.ErrNoRows when there is none.
-func (db *database) findTogether(ctx context.Context, token string) (*hub.Identity, error) {
-	o, q := db.foreign, &sought{token: token}
-	o.mu.Lock()
-	o.waiting = append(o.waiting, q)
-	o.mu.Unlock()
-	o.looking.Lock()
-	defer o.looking.Unlock()
+// findTogether reads one session of a foreign file; sql.ErrNoRows when there is none. It may
+// take lookupTimeout, whoever waits for it.
+func (db *database) findTogether(token string) (*hub.Identity, error) {
+	q := &sought{token: token}
+	db.mu.Lock()
+	db.waiting = append(db.waiting, q)
+	db.mu.Unlock()
+	db.foreign.looking.Lock()
+	defer db.foreign.looking.Unlock()
 	if !q.answered {
-		db.answer(ctx)
+		db.answer()
 	}
 	if q.err == nil && q.id == nil {
 		return nil, sql.ErrNoRows
@@ -55,13 +55,15 @@ func (db *database) findTogether(ctx context.Context, token string) (*hub.Identi
 	return q.id, q.err
 }
 
-// answer looks up all that wait. It is called by whoever holds foreign.looking.
-func (db *database) answer(ctx context.Context) {
-	o := db.foreign
-	o.mu.Lock()
-	batch := o.waiting
-	o.waiting = nil
-	o.mu.Unlock()
+// answer looks up all that wait, in a time of their own: the caller's may be nearly over. It is
+// called by whoever holds foreign.looking.
+func (db *database) answer() {
+	ctx, cancel := context.WithTimeout(db.foreign.base, lookupTimeout)
+	defer cancel()
+	db.mu.Lock()
+	batch := db.waiting
+	db.waiting = nil
+	db.mu.Unlock()
 	tokens := make([]string, len(batch))
 	for i, q := range batch {
 		tokens[i] = q.token

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"slices"
-	"time"
 
 	"github.com/busbar-ws/busbar/hub"
 )
@@ -30,12 +29,11 @@ func (s *Sessions) revalidate(ctx context.Context, db *database) (err error) {
 // they know.
 func (s *Sessions) settle(chunk []known, found map[string]*hub.Identity) {
 	var ended []*hub.Identity
-	now := time.Now()
 	for _, k := range chunk {
 		id := found[k.token]
 		switch {
 		case id != nil && sameIdentity(id, k.id):
-		case id != nil && prolonged(k.id, id) && !expired(k.id, now):
+		case id != nil && prolonged(k.id, id): // also when the end has just come: they are being given it
 			if !id.Expires.IsZero() {
 				id.Token = k.token
 			}

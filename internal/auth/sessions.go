@@ -97,19 +97,18 @@ func OpenSessions(path string, opts SessionOptions) (*Sessions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sessions database: %w", err)
 	}
-	s := &Sessions{path: path, opts: opts, watched: make(chan struct{})}
-	db, err := openDatabase(context.Background(), path, &s.opts, &s.foreign)
-	if err != nil {
+	ctx, stop := context.WithCancel(context.Background())
+	s := &Sessions{path: path, opts: opts, foreign: foreign{base: ctx}, stop: stop, watched: make(chan struct{})}
+	if s.db, err = openDatabase(ctx, path, &s.opts, &s.foreign); err != nil {
+		stop()
 		return nil, err
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	s.db, s.stop = db, stop
 	lookups := opts.Connections
 	if opts.ReadOnly {
 		lookups = maxTogether
 	}
 	s.memo = memo{
-		cache:    newCache(opts.CacheEntries),
+		cache:    newSessionCache(opts.CacheEntries),
 		flights:  newFlights(lookups, lookupTimeout, opts.Log),
 		maxToken: maxSessionToken,
 		renews:   true,
