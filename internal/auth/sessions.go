@@ -63,7 +63,7 @@ func setDefault[T int | int64 | time.Duration](v *T, def T) {
 const maxTogether = 256
 
 // lookupTimeout ends a lookup that nobody waits for any more.
-const lookupTimeout = 10 * time.Second
+var lookupTimeout = 10 * time.Second // more in tests
 
 // Sessions is the session table in SQLite (PROTOCOL 4) with a cache in front. Safe from
 // any goroutine; several processes may use the file at the same time.
