@@ -223,6 +223,7 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 		if err != nil {
 			return fmt.Errorf("-rows-url: %w", err)
 		}
+		srv.closers = append(srv.closers, fetcher.Close)
 		o.Snapshots = fetcher.Fetch
 	}
 	seqs, err := openSeqLog(srv.dir, hub.NewMemoryLog(cfg.LogEvents, cfg.LogBytes), srv.log)
