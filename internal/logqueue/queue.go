@@ -28,6 +28,7 @@ type Queue struct {
 	bytes   int      // of records
 	untold  uint64   // records that were dropped, and that room wasn't called for
 	room    func(dropped uint64)
+	telling bool // room is being called
 	closed  bool
 }
 
@@ -54,7 +55,11 @@ func (q *Queue) Dropped() uint64 { return q.dropped.Load() }
 func (q *Queue) Write(record []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || len(q.records) >= maxRecords || q.bytes+len(record) > maxBytes {
+	if q.closed && !q.telling { // not to be told: telling might never end
+		q.dropped.Add(1)
+		return len(record), nil
+	}
+	if len(q.records) >= maxRecords || q.bytes+len(record) > maxBytes {
 		q.drop()
 		return len(record), nil
 	}
@@ -69,8 +74,8 @@ func (q *Queue) drop() {
 	q.untold++
 }
 
-// Close takes no more records, and returns when all that it has are written or the time is up. A write
-// that hangs is left behind.
+// Close takes no more records, and returns when all that it has are written, with the news of those that
+// were dropped, or the time is up. A write that hangs is left behind.
 func (q *Queue) Close(within time.Duration) {
 	q.mu.Lock()
 	q.closed = true
@@ -94,6 +99,9 @@ func (q *Queue) run() {
 			return
 		case dropped > 0:
 			q.room(dropped)
+			q.mu.Lock()
+			q.telling = false
+			q.mu.Unlock()
 		default:
 			// One that can't be written isn't worth a record, which couldn't be either.
 			_, err := q.out.Write(record)
@@ -112,11 +120,11 @@ func (q *Queue) next(readable bool) (record []byte, dropped uint64, ok bool) {
 	defer q.mu.Unlock()
 	for len(q.records) == 0 {
 		switch {
+		case q.untold > 0 && readable && q.room != nil:
+			dropped, q.untold, q.telling = q.untold, 0, true
+			return nil, dropped, true
 		case q.closed:
 			return nil, 0, false
-		case q.untold > 0 && readable && q.room != nil:
-			dropped, q.untold = q.untold, 0
-			return nil, dropped, true
 		}
 		q.records = nil // what a burst has made large
 		q.more.Wait()

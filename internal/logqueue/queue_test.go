@@ -98,6 +98,27 @@ func TestCloseIsBounded(t *testing.T) {
 	})
 }
 
+// What was dropped shortly before the end is told at the end, once; what comes behind it isn't.
+func TestDroppedBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := reader{stalled: make(chan struct{})}
+		q := New(&out)
+		q.OnRoom(func(dropped uint64) { fmt.Fprintf(q, "%d dropped", dropped) })
+		_, _ = q.Write([]byte("first\n"))
+		synctest.Wait()                        // it hangs in there
+		_, _ = q.Write(make([]byte, maxBytes)) // fits
+		_, _ = q.Write([]byte("lost"))
+		go q.Close(time.Minute)
+		synctest.Wait()
+		_, _ = q.Write([]byte("late"))
+		close(out.stalled)
+		<-q.ended
+		if text := out.text.String(); !strings.HasSuffix(text, "\x001 dropped") || q.Dropped() != 2 {
+			t.Errorf("wrote …%q, dropped %d", text[max(0, len(text)-30):], q.Dropped())
+		}
+	})
+}
+
 // Records that can't be written are counted, and don't make others.
 func TestAReaderThatHasGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
