@@ -16,7 +16,7 @@ func declareAuth(t *flagTable, cfg *Config) {
 	declareJWT(t, cfg)
 	t.URL(&cfg.AuthURL, "auth-url", "HTTP service that -auth http asks about tokens")
 	t.Duration(&cfg.AuthTimeout, "auth-timeout", 5*time.Second, 100*time.Millisecond,
-		"how long a call of -auth-url may take")
+		"how long finding out what a token is worth may take, a call of -auth-url included")
 	t.Duration(&cfg.AuthCache, "auth-cache", 30*time.Second, 0,
 		"how long an answer about a token is believed; 0 = ask for every connection")
 }

@@ -33,6 +33,9 @@ type Options struct {
 	// since each is a row in the session store. Zero: 100. A burst may be ten times that.
 	GuestRate float64
 
+	// AuthTimeout bounds one question about a token (-auth-timeout). Zero: 5 s.
+	AuthTimeout time.Duration
+
 	// Origins are the web pages whose requests browsers may let through.
 	Origins hub.Origins
 
@@ -47,10 +50,6 @@ type Options struct {
 	// address may have served at one time is no bound for them.
 	SharedAddresses []netip.Prefix
 
-	// Ready adds a condition to /readyz, which answers 503 while it is false and
-	// while the hub drains. Nil: no other condition. It is called from many goroutines.
-	Ready func() bool
-
 	// Demo is served at /demo and below; nil: not found. It checks no token.
 	Demo http.Handler
 
@@ -62,7 +61,10 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-const defaultGuestRate = 100
+const (
+	defaultGuestRate   = 100
+	defaultAuthTimeout = 5 * time.Second
+)
 
 func (o *Options) setDefaults(h *hub.Hub) {
 	if o.MaxBody <= 0 {
@@ -70,6 +72,9 @@ func (o *Options) setDefaults(h *hub.Hub) {
 	}
 	if o.GuestRate <= 0 {
 		o.GuestRate = defaultGuestRate
+	}
+	if o.AuthTimeout <= 0 {
+		o.AuthTimeout = defaultAuthTimeout
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

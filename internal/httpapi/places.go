@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
-	"time"
 
 	"github.com/busbar-ws/busbar/hub"
 )
@@ -60,7 +59,7 @@ func newPlaces(connections int, shared []netip.Prefix) *places {
 
 func (l *lane) divide(n int) {
 	l.free = max(n, 1)
-	l.ofUser, l.ofAddress = max(n/8, 2), max(n/2, 2)
+	l.ofUser, l.ofAddress = max(n/8, 1), max(n/2, 1)
 	l.byUser, l.byAddress = make(map[string]int), make(map[netip.Addr]int)
 }
 
@@ -163,7 +162,3 @@ func (a *api) refuse(w http.ResponseWriter, full *failure) error {
 	w.Header().Set("Connection", "close")
 	return full
 }
-
-// unreadTimeout is how long net/http may wait, before it answers, for what is left of a body
-// that nobody wants.
-const unreadTimeout = time.Second

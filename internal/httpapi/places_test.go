@@ -98,6 +98,18 @@ func TestPlacesLeaveConnectionsFree(t *testing.T) {
 	}
 }
 
+// On the smallest server too, no user and no address has all the places that there are of a kind.
+func TestNobodyHasAllPlaces(t *testing.T) {
+	for n := 8; n <= 512; n++ {
+		for _, k := range []kind{calling, asking} {
+			l := newPlaces(n, nil).of[k]
+			if l.free < 2 || l.ofAddress > l.free/2 || l.ofUser > max(l.free/8, 1) || l.ofUser < 1 || l.ofAddress < 1 {
+				t.Errorf("%d connections, kind %d: %d places, %d of a user, %d of an address", n, k, l.free, l.ofUser, l.ofAddress)
+			}
+		}
+	}
+}
+
 // Of places for clients one user has a part, and so has one address; they come back.
 func TestSharesOfPlaces(t *testing.T) {
 	u := func(user, address string) caller {
@@ -206,7 +218,7 @@ func TestSlowPublishersHoldPlaces(t *testing.T) {
 func TestTokensBeingLookedUp(t *testing.T) {
 	hanging := make(chan struct{})
 	asked := make(chan string, 100)
-	s, _, l := startBounded(t, 8, func(ho *hub.Options, _ *Options) {
+	s, _, l := startBounded(t, 16, func(ho *hub.Options, _ *Options) { // two lookups of one address
 		ho.Auth = auth.WithAdmin(hub.AuthenticatorFunc(func(ctx context.Context, token string) (*hub.Identity, error) {
 			asked <- token
 			select {
@@ -232,6 +244,39 @@ func TestTokensBeingLookedUp(t *testing.T) {
 	for s.as("3", "GET", "/api/sync/pull", "").Code != 401 {
 		if time.Now().After(deadline) {
 			t.Fatal("busy though nothing is being looked up")
+		}
+	}
+}
+
+// A token is looked up for as long as -auth-timeout says.
+func TestAuthTimeout(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{0: 5 * time.Second, time.Hour: time.Hour} {
+		t.Run(timeout.String(), func(t *testing.T) {
+			var left time.Duration
+			s := start(t, func(ho *hub.Options, o *Options) {
+				o.AuthTimeout = timeout
+				ho.Auth = hub.AuthenticatorFunc(func(ctx context.Context, _ string) (*hub.Identity, error) {
+					until, _ := ctx.Deadline()
+					left = time.Until(until)
+					return nil, hub.ErrUnauthorized
+				})
+			})
+			s.wantError(s.as("x", "GET", "/api/sync/pull", ""), 401, "UNAUTHORIZED")
+			if left > want || left < want/10 {
+				t.Errorf("%v for a lookup, want %v", left, want)
+			}
+		})
+	}
+}
+
+// Whoever gives no token is counted, whichever call needs one.
+func TestCallersWithoutATokenAreCounted(t *testing.T) {
+	s := start(t, func(ho *hub.Options, _ *Options) { ho.Auth = auth.WithAdmin(ho.Auth, adminToken) })
+	for i, call := range []string{"GET /api/sync/pull", "POST /v1/changes", "GET /v1/stats", "DELETE /v1/clients/1", "GET /metrics"} {
+		method, target, _ := strings.Cut(call, " ")
+		s.wantError(ask(s, method, target, ""), 401, "UNAUTHORIZED")
+		if n := s.hub.Stats().AuthRefused[string(hub.CauseNoToken)]; n != uint64(i+1) {
+			t.Errorf("%s: %d are counted, want %d", call, n, i+1)
 		}
 	}
 }

@@ -52,6 +52,10 @@ func register[C prometheus.Collector](reg prometheus.Registerer, c C) C {
 	return c
 }
 
+// unreadTimeout is how long net/http may wait, before it answers, for what is left of a body
+// that nobody wants.
+const unreadTimeout = time.Second
+
 // ServeHTTP answers one request and counts it, whatever becomes of it.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := &recorder{ResponseWriter: w, request: r}

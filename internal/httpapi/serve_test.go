@@ -108,7 +108,7 @@ func TestNoSuchCall(t *testing.T) {
 
 // PROTOCOL 5: every call except health and pull needs the admin token.
 func TestCallsWithoutAToken(t *testing.T) {
-	a := deaf(t, Options{})
+	a := start(t, nil)
 	for _, call := range []string{
 		"POST /v1/changes", "POST /v1/presence", "POST /v1/topics/x", "PUT /v1/rows/a/b", "POST /v1/broadcast",
 		"POST /v1/sessions", "DELETE /v1/sessions/x", "GET /v1/clients", "DELETE /v1/clients/1", "GET /v1/stats", "GET /metrics",
@@ -185,7 +185,7 @@ func TestPanicsCostOneRequest(t *testing.T) {
 }
 
 func TestRequestsAreCountedByRoute(t *testing.T) {
-	a := deaf(t, Options{Demo: http.NotFoundHandler()})
+	a := start(t, func(_ *hub.Options, o *Options) { o.Demo = http.NotFoundHandler() }).Handler.(*api)
 	for _, target := range []string{"/v1/topics/a", "/v1/topics/b"} {
 		ask(a, "POST", target, "{}")
 	}

@@ -10,20 +10,6 @@ import (
 	"time"
 )
 
-// serve is s behind a socket, as the daemon has it.
-func (s *server) serve() (addr string) {
-	s.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		s.Fatal(err)
-	}
-	srv := NewServer("", s.Handler, ServerOptions{})
-	done := make(chan struct{})
-	go func() { defer close(done); _ = srv.Serve(l) }()
-	s.Cleanup(func() { _ = srv.Close(); <-done })
-	return l.Addr().String()
-}
-
 // exchange sends bytes, and reads the answer to a request of that method.
 func exchange(t *testing.T, addr, method, bytes string) (*http.Response, string) {
 	t.Helper()
@@ -58,7 +44,7 @@ func exchange(t *testing.T, addr, method, bytes string) (*http.Response, string)
 // RFC 9112 3.2: which targets are well-formed. internal/conformance has the same for the WebSocket's port.
 func TestTargets(t *testing.T) {
 	s := start(t, nil)
-	addr := s.serve()
+	addr := s.listening(ServerOptions{})
 	for _, tt := range []struct {
 		line   string
 		status int
@@ -83,7 +69,7 @@ func TestTargets(t *testing.T) {
 func TestHead(t *testing.T) {
 	s := start(t, nil)
 	s.publish(1)
-	addr := s.serve()
+	addr := s.listening(ServerOptions{})
 	for _, target := range []string{"/healthz", "/readyz", "/metrics", "/v1/stats", "/v1/clients", "/api/sync/pull", "/api/auth/me", "/api/sync/ws",
 		"/api/sync/pull?sinse=1", "/api/sync/pull?since=9", "/api/entities/Todo/t_1", "/v2", "/v1/changes"} {
 		rest := " " + target + " HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + adminToken + "\r\nConnection: close\r\n\r\n"
@@ -103,7 +89,7 @@ func TestHead(t *testing.T) {
 // PROTOCOL 5: newer Pylon clients look for the WebSocket on the API's port; they are told where it is.
 func TestWebSocketIsElsewhere(t *testing.T) {
 	s := start(t, nil)
-	addr := s.serve()
+	addr := s.listening(ServerOptions{})
 	_, port, _ := net.SplitHostPort(s.hub.Addr().String())
 	for host, want := range map[string]string{
 		"example.com": "ws://example.com:", "example.com:4321": "ws://example.com:", "[::1]:4321": "ws://[::1]:", "localhost:80": "ws://localhost:",
