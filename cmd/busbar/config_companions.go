@@ -9,25 +9,31 @@ import (
 
 // companion is the flags whose names begin with prefix: they have no effect unless met.
 type companion struct {
-	prefix string
-	met    bool
-	needs  string
+	prefix  string
+	met     bool
+	lacking string
 }
 
 func (c *Config) companions() []companion {
 	return []companion{
-		{"jwt-", c.Auth == authJWT, "-auth jwt"},
-		{"jwt-refresh", c.Auth != authJWT || c.JWTJWKS != "", "-jwt-jwks"},
-		{"auth-url", c.Auth == authHTTP, "-auth http"},
-		{"auth-timeout", c.Auth == authHTTP, "-auth http"},
-		{"auth-cache", c.Auth == authHTTP, "-auth http"},
-		{"sessions-db", c.Auth == authSessions, "-auth sessions"},
-		{"guests", !c.Guests || c.Auth == authSessions, "-auth sessions"},
-		{"guest-ttl", c.Guests, "-guests"},
-		{"trusted-proxies", c.ProxyProtocol != proxyOff, "-proxy-protocol optional or required"},
-		{"compression-threshold", c.Compression != compressionOff, "-compression out or on"},
-		{"rows-timeout", c.RowsURL != "", "-rows-url"},
-		{"address-allowance", c.MaxPerIP > 0, "-max-per-ip"},
+		{"jwt-", c.Auth == authJWT, "without -auth jwt"},
+		{"jwt-refresh", c.Auth != authJWT || c.JWTJWKS != "", "without -jwt-jwks"},
+		{"auth-url", c.Auth == authHTTP, "without -auth http"},
+		{"auth-cache", c.Auth == authHTTP, "without -auth http"},
+		{"sessions-db", c.Auth == authSessions, "without -auth sessions"},
+		{"guests", !c.Guests || c.Auth == authSessions, "without -auth sessions"},
+		{"guest-ttl", c.Guests, "without -guests"},
+		{"compression-threshold", c.Compression != compressionOff, "without -compression out or on"},
+		{"rows-timeout", c.RowsURL != "", "without -rows-url"},
+		{"rows-max", c.RowsURL == "", "with -rows-url"},
+		{"rows-bytes", c.RowsURL == "", "with -rows-url"},
+		{"accept-burst", c.AcceptRate > 0, "with -accept-rate 0"},
+		{"message-burst", c.MessageRate > 0, "with -message-rate 0"},
+		{"byte-burst", c.ByteRate > 0, "with -byte-rate 0"},
+		{"subscribe-burst", c.SubscribeRate > 0, "with -subscribe-rate 0"},
+		{"relay-", c.Relays != relayOff, "with -relays off"},
+		{"relay-burst", c.Relays == relayOff || c.RelayRate > 0, "with -relay-rate 0"},
+		{"address-allowance", c.MaxPerIP > 0, "without -max-per-ip"},
 	}
 }
 
@@ -36,7 +42,7 @@ func (c *Config) warnOfNoEffect(log *slog.Logger) {
 	for _, name := range slices.Sorted(maps.Keys(c.sources)) {
 		for _, rule := range c.companions() {
 			if strings.HasPrefix(name, rule.prefix) && !rule.met {
-				log.Warn(c.source(name) + " has no effect without " + rule.needs)
+				log.Warn(c.source(name) + " has no effect " + rule.lacking)
 			}
 		}
 	}

@@ -19,14 +19,20 @@ func TestFlagsWithoutEffectAreWarnings(t *testing.T) {
 		{args: "-auth none -guests", want: []string{"-guests has no effect without -auth sessions"}},
 		{args: "-guest-ttl 1h", want: []string{"-guest-ttl has no effect without -guests"}},
 		{args: "-max-per-ip 0 -address-allowance 3", want: []string{"-address-allowance has no effect without -max-per-ip"}},
-		{args: "-trusted-proxies 10.0.0.0/8", want: []string{"-trusted-proxies has no effect without -proxy-protocol optional or required"}},
 		{args: "-compression-threshold 1KiB", want: []string{"-compression-threshold has no effect without -compression out or on"}},
-		{args: "-auth-url http://a/b -auth-timeout 1s -auth-cache 0", want: []string{
-			"-auth-cache has no effect without -auth http", "-auth-timeout has no effect without -auth http", "-auth-url has no effect without -auth http",
-		}},
+		{args: "-auth-url http://a/b -auth-cache 0", want: []string{"-auth-cache has no effect without -auth http", "-auth-url has no effect without -auth http"}},
+		{args: "-rows-url http://a/b -rows-max 5 -rows-bytes 1MiB", want: []string{"-rows-bytes has no effect with -rows-url", "-rows-max has no effect with -rows-url"}},
+		{args: "-accept-rate 0 -accept-burst 5", want: []string{"-accept-burst has no effect with -accept-rate 0"}},
+		{args: "-message-rate 0 -message-burst 5", want: []string{"-message-burst has no effect with -message-rate 0"}},
+		{args: "-byte-rate 0 -byte-burst 5", want: []string{"-byte-burst has no effect with -byte-rate 0"}},
+		{args: "-subscribe-rate 0 -subscribe-burst 5", want: []string{"-subscribe-burst has no effect with -subscribe-rate 0"}},
+		{args: "-relay-rate 0 -relay-burst 5", want: []string{"-relay-burst has no effect with -relay-rate 0"}},
+		{args: "-relays off -relay-rate 0 -relay-burst 5", want: []string{"-relay-burst has no effect with -relays off", "-relay-rate has no effect with -relays off"}},
 		{variables: map[string]string{"BUSBAR_ROWS_TIMEOUT": "1s"}, want: []string{"BUSBAR_ROWS_TIMEOUT has no effect without -rows-url"}},
 		{args: "-auth http -auth-url http://a/b -auth-timeout 1s -guests=false -jwt-issuer i", want: []string{"-jwt-issuer has no effect without -auth jwt"}},
 		{args: "-rows-url http://a/b -rows-timeout 1s -guests -guest-ttl 1h -address-allowance 3"},
+		{args: "-auth none -auth-timeout 1s -trusted-proxies 10.0.0.0/8 -rows-max 5 -rows-bytes 1MiB -accept-burst 5"}, // of look-ups; of the API
+		{args: "-message-burst 5 -byte-burst 5 -subscribe-burst 5 -relay-burst 5 -relay-rate 1 -relays all"},
 	} {
 		var text bytes.Buffer
 		cfg := parsed(t, strings.Fields(test.args), test.variables)
