@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"net/netip"
 	"strings"
 
@@ -63,6 +64,14 @@ func (c *Config) validateProxies() error {
 			c.source("proxy-protocol"), c.ProxyProtocol)
 	}
 	return nil
+}
+
+// warnOfTrust says that every client can claim any address.
+func (c *Config) warnOfTrust(log *slog.Logger) {
+	if everybody, ok := trustsEverybody(c.TrustedProxies); ok && c.ProxyProtocol != proxyOff {
+		log.Warn("EVERYBODY IS TRUSTED (" + c.source("trusted-proxies") + " " + everybody.String() +
+			"): whoever reaches the WebSocket can claim any address")
+	}
 }
 
 // proxyProtocols are the flag's words as the event loops call them.

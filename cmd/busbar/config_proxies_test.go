@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestTrustedProxies(t *testing.T) {
 	for text, want := range map[string]string{
@@ -33,6 +36,25 @@ func TestErrorsOfProxies(t *testing.T) {
 		},
 	} {
 		test.check(t)
+	}
+}
+
+// The log says so in both of its forms.
+func TestTrustOfEverybodyIsWarnedOf(t *testing.T) {
+	const warning = "EVERYBODY IS TRUSTED (-trusted-proxies 0.0.0.0/0): whoever reaches the WebSocket can claim any address"
+	for _, test := range []struct {
+		args string
+		want int
+	}{
+		{"-proxy-protocol optional -trusted-proxies 10.0.0.1,0.0.0.0/0", 1},
+		{"-proxy-protocol required -trusted-proxies 0.0.0.0/0 -log-format json", 1},
+		{"-proxy-protocol required -trusted-proxies 0.0.0.0/1 -log-format json", 0},
+		{"-trusted-proxies 0.0.0.0/0", 0}, // nobody's header counts
+	} {
+		d := startDaemon(t, strings.Fields(test.args)...)
+		if n := strings.Count(d.log.String(), warning); n != test.want {
+			t.Errorf("%s: warned %d times, want %d:\n%s", test.args, n, test.want, d.log)
+		}
 	}
 }
 

@@ -71,6 +71,7 @@ func serve(args []string, s streams) error {
 	signals := catchSignals(log)
 	warnOfMisspelt(log, s.environ())
 	cfg.warnOfNoEffect(log)
+	cfg.warnOfTrust(log)
 	if cfg.Echo {
 		return serveEcho(cfg, log, out, signals)
 	}
