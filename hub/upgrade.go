@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -62,28 +63,82 @@ var badQuery = &wsproto.Refusal{Status: 400, Reason: "the query is malformed, or
 
 // sinceOf reads the cursor from the upgrade's query. A cursor that is malformed must not pass for none, which
 // would be a gap that nobody is told of, and neither must one that the rest of a malformed query hides. What
-// else is in a query is for others: PROTOCOL section 5.
+// else is in a query is for others: PROTOCOL section 5. It says what url.ParseQuery would, without its map:
+// strangers' queries come here, on a loop, before anybody asks who they are.
 func sinceOf(query string) (since uint64, given bool, err error) {
-	if query == "" {
-		return 0, false, nil
+	if strings.Contains(query, ";") || !escapesAreWhole(query) {
+		return 0, false, errMalformedQuery
 	}
-	parameters, err := url.ParseQuery(query)
-	cursors := parameters["since"]
-	switch {
-	case err != nil:
-		return 0, false, err
-	case len(cursors) == 0:
-		return 0, false, nil
-	case len(cursors) > 1:
-		return 0, false, errTwoCursors
+	for pair := range strings.SplitSeq(query, "&") {
+		if len(pair) < len("since") || pair[0] != 's' && pair[0] != '%' {
+			continue
+		}
+		name, value, _ := strings.Cut(pair, "=")
+		if !decodesTo(name, "since") {
+			continue
+		}
+		if given {
+			return 0, false, errTwoCursors
+		}
+		given = true
+		if value, err = url.QueryUnescape(value); err == nil {
+			since, err = strconv.ParseUint(value, 10, 64)
+		}
+		if err != nil {
+			return 0, false, err
+		}
 	}
-	if since, err = strconv.ParseUint(cursors[0], 10, 64); err != nil {
-		return 0, false, err
-	}
-	return since, true, nil
+	return since, given, nil
 }
 
-var errTwoCursors = errors.New("since is there more than once")
+var (
+	errMalformedQuery = errors.New("the query is malformed")
+	errTwoCursors     = errors.New("since is there more than once")
+)
+
+// escapesAreWhole is whether behind each % there are two hexadecimal digits.
+func escapesAreWhole(s string) bool {
+	for {
+		_, behind, found := strings.Cut(s, "%")
+		if !found {
+			return true
+		}
+		if len(behind) < 2 || !isHex(behind[0]) || !isHex(behind[1]) {
+			return false
+		}
+		s = behind[2:]
+	}
+}
+
+// decodesTo is whether s, whose escapes are whole, is name once they are decoded.
+func decodesTo(s, name string) bool {
+	for i := range len(name) {
+		switch {
+		case s == "":
+			return false
+		case s[0] != '%':
+			if s[0] != name[i] {
+				return false
+			}
+			s = s[1:]
+		default:
+			if fromHex(s[1])<<4|fromHex(s[2]) != name[i] {
+				return false
+			}
+			s = s[3:]
+		}
+	}
+	return s == ""
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
+
+func fromHex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return (c | 0x20) - 'a' + 10
+}
 
 // decideLate is decide for an answer that took time: the identity may have been revoked
 // while it was on its way.
