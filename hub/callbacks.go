@@ -15,6 +15,7 @@ type callbacks Hub
 type state struct {
 	identity *Identity
 	cursor   uint64 // seq that catching up has come to
+	renewing bool   // its session has ended, and a look-up decides whether it stays
 }
 
 func identityOf(c *eventloop.Client) *Identity {

@@ -22,8 +22,9 @@ type Hub struct {
 	rows   *rowStore
 	leaves *leaves
 
-	auth, fetches, reads *workers
-	waiting              *shares // of fetches
+	auth, renewals *workers // newcomers' tokens; those of clients whose session has ended
+	fetches, reads *workers
+	waiting        *shares // of fetches
 
 	// publishing is held from taking a seq until the event is in the mailboxes, so
 	// that every client gets events in the order of their seqs.
@@ -62,8 +63,12 @@ func New(o Options) (*Hub, error) {
 		h.rows = newRowStore(o.MaxRows, o.MaxRowBytes)
 	}
 	h.background, h.cancel = context.WithCancel(context.Background())
-	for _, w := range []**workers{&h.auth, &h.fetches, &h.reads} {
-		*w = newWorkers(o.Workers, o.WorkerQueue, func(r any) { h.panics.Note(o.Logger, "on a worker", r) })
+	// Newcomers don't wait behind those who are in, however many sessions end at once.
+	forRenewals := max(o.Workers/4, 1)
+	for w, most := range map[**workers]int{
+		&h.auth: max(o.Workers-forRenewals, 1), &h.renewals: forRenewals, &h.fetches: o.Workers, &h.reads: o.Workers,
+	} {
+		*w = newWorkers(most, o.WorkerQueue, func(r any) { h.panics.Note(o.Logger, "on a worker", r) })
 	}
 	h.waiting = newShares(&h.opts)
 	h.leaves = newLeaves(h)
@@ -179,7 +184,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 func (h *Hub) close(ctx context.Context) {
 	h.cancel()
 	h.leaves.close()
-	for _, w := range []*workers{h.auth, h.fetches, h.reads} {
+	for _, w := range []*workers{h.auth, h.renewals, h.fetches, h.reads} {
 		w.close(ctx)
 	}
 }

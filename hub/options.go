@@ -54,7 +54,8 @@ type Options struct {
 
 	// Auth turns tokens into identities. Required.
 	Auth Authenticator
-	// AuthTimeout bounds one lookup; default 5 s.
+	// AuthTimeout bounds one lookup, and how long a client stays whose session has ended while nobody
+	// says whether it was prolonged; default 5 s.
 	AuthTimeout time.Duration
 	Reject      Rejection
 	// Origins that a browser may connect from; the zero value is the same host only.
@@ -90,7 +91,8 @@ type Options struct {
 	Rates Rates
 
 	// Workers is how many lookups, fetches and reads of the log may run at once, each
-	// kind apart; default 64. WorkerQueue is how many may wait; default 100,000.
+	// kind apart; default 64. A quarter of the lookups, and at least one, is for sessions that have
+	// ended, the rest for newcomers. WorkerQueue is how many may wait; default 100,000.
 	Workers     int
 	WorkerQueue int
 

@@ -11,9 +11,13 @@ import (
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
-// renew gives a client whose time is over what its token stands for by now, or closes it. The
-// client stays open while that is looked up.
+// renew gives a client whose time is over what its token stands for by now, or closes it. The client
+// stays open while that is looked up, for AuthTimeout and no longer: then its time is over again.
 func (h *Hub) renew(c *eventloop.Client) {
+	if m, ok := c.Data.(*state); ok && m.renewing {
+		h.renewed(c, nil, errUndecided)
+		return
+	}
 	token := identityOf(c).Token
 	if token == "" {
 		c.Close(ws.StatusPolicyViolation, "session expired", eventloop.CauseExpired)
@@ -23,28 +27,42 @@ func (h *Hub) renew(c *eventloop.Client) {
 		h.renewed(c, id, nil)
 		return
 	}
+	by := time.Now().Add(h.opts.AuthTimeout)
+	stateOf(c).renewing = true
+	c.ExpireAt(by)
+	h.askAgain(c, token, by)
+}
+
+// askAgain has a worker look the token up, unless that comes too late for the client.
+func (h *Hub) askAgain(c *eventloop.Client, token string, by time.Time) {
 	client, began := c.ID(), time.Now()
-	queued := h.auth.do(func() {
-		ctx, cancel := context.WithTimeout(h.background, h.opts.AuthTimeout)
+	queued := h.renewals.do(func() {
+		ctx, cancel := context.WithDeadline(h.background, by)
 		defer cancel()
+		if ctx.Err() != nil {
+			return
+		}
 		id, err := h.lookUp(ctx, token)
-		h.engine.Post(client, func(c *eventloop.Client) { h.renewedLate(c, began, id, err) })
+		h.engine.Post(client, func(c *eventloop.Client) { h.renewedLate(c, token, began, by, id, err) })
 	})
 	if !queued {
 		h.renewed(c, nil, errBusy)
 	}
 }
 
-var errBusy = errors.New("too many tokens wait to be looked up")
+var (
+	errBusy      = errors.New("too many tokens wait to be looked up")
+	errUndecided = errors.New("no answer in time about a session that has ended")
+)
 
 // renewedLate is renewed for an answer that took time, as decideLate is for decide.
-func (h *Hub) renewedLate(c *eventloop.Client, began time.Time, id *Identity, err error) {
+func (h *Hub) renewedLate(c *eventloop.Client, token string, began, by time.Time, id *Identity, err error) {
 	if err == nil && id != nil {
 		switch h.revoked.verdict(id, began) {
 		case revoked:
 			id = nil
 		case unknown:
-			h.renew(c)
+			h.askAgain(c, token, by)
 			return
 		}
 	}
@@ -72,7 +90,7 @@ func (h *Hub) renewed(c *eventloop.Client, id *Identity, err error) {
 		return
 	}
 	if m, ok := c.Data.(*state); ok {
-		m.identity = id
+		m.identity, m.renewing = id, false
 	} else {
 		c.Data = id
 	}

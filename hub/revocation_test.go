@@ -190,3 +190,43 @@ func TestRevocationRace(t *testing.T) {
 		}
 	}
 }
+
+// PROTOCOL 4: while nobody answers, ended sessions don't stay, and newcomers don't wait behind them.
+func TestEndedSessionsGoWhileNobodyAnswers(t *testing.T) {
+	const clients = 12
+	var hangs atomic.Bool
+	asked, release := make(chan struct{}, clients), make(chan struct{})
+	auth := AuthenticatorFunc(func(_ context.Context, token string) (*Identity, error) {
+		if token == "t" && hangs.Load() { // not even when its ctx ends
+			asked <- struct{}{}
+			<-release
+		}
+		return &Identity{UserID: "u", Expires: time.Now().Add(time.Hour), Token: token}, nil
+	})
+	h := start(t, func(o *Options) { o.Auth, o.Workers, o.AuthTimeout = auth, 2, time.Second })
+	t.Cleanup(func() { close(release) })
+	var ended []*listener
+	for range clients {
+		ended = append(ended, listen(t, h, "t", ""))
+	}
+	hangs.Store(true)
+	err := h.engine.Each(t.Context(), func(l *eventloop.Loop) {
+		for c := range l.Clients() {
+			c.ExpireAt(time.Now())
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	stays := listen(t, h, "newcomer", "")
+	for _, l := range ended {
+		if code, reason := l.ended(); code != 1013 || reason != "authentication is unavailable, try again later" {
+			t.Errorf("closed with %d %q", code, reason)
+		}
+	}
+	stays.sendAndSettle(`{"type":"presence"}`)
+	if n := h.ClientCount(); n != 1 {
+		t.Errorf("%d clients", n)
+	}
+}
