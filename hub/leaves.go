@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -19,8 +20,8 @@ const leaveInterval = 50 * time.Millisecond
 // leavesPerMessage bounds one message to some 40 KiB.
 const leavesPerMessage = 4096
 
-// leavePatience is how long messages about those who left at once wait for room. Tenants may
-// be many, and have a message each: without waiting these would push each other, and what
+// leavePatience is how long messages about those who left at once wait for room, before they are
+// dropped. Tenants may be many, and have a message each: these would push each other, and what
 // else is relayed, out of the queues.
 const leavePatience = 5 * time.Second
 
@@ -32,6 +33,9 @@ type leaves struct {
 	ids   map[knownTo][]uint64
 	timer *time.Timer // runs while ids isn't empty
 	shut  bool
+
+	flushing sync.WaitGroup // timers that run, and flushes; nothing is added once shut
+	dropped  atomic.Uint64  // messages for which there was no room
 }
 
 // knownTo is whom a client's relays have reached, who are told that it has left.
@@ -58,7 +62,11 @@ func (l *leaves) add(client uint64, id *Identity) {
 	}
 	l.ids[to] = append(l.ids[to], client)
 	if len(l.ids) == 1 && len(l.ids[to]) == 1 {
-		l.timer = time.AfterFunc(leaveInterval, l.flush)
+		l.flushing.Add(1)
+		l.timer = time.AfterFunc(leaveInterval, func() {
+			defer l.flushing.Done()
+			l.flush()
+		})
 	}
 }
 
@@ -68,18 +76,28 @@ func (l *leaves) flush() {
 	left := l.ids
 	l.ids = make(map[knownTo][]uint64)
 	l.mu.Unlock()
-	defer l.hub.engine.Flush()
 	patience, cancel := context.WithTimeout(l.hub.background, leavePatience)
 	defer cancel()
+	l.tell(patience, left)
+}
+
+// tell queues messages about those who have left while there is room for more.
+func (l *leaves) tell(patience context.Context, left map[knownTo][]uint64) {
+	defer l.hub.engine.Flush()
+	full := false
 	for to, ids := range left {
 		var audience *eventloop.Audience
 		if !to.everyone {
 			audience = ofTenant(to.tenant)
 		}
 		for some := range slices.Chunk(ids, leavesPerMessage) {
-			_ = l.hub.engine.AwaitRoom(patience)
+			full = full || l.hub.engine.AwaitRoom(patience) != nil
 			if l.hub.Draining() {
 				return // everyone is going
+			}
+			if full {
+				l.dropped.Add(1)
+				continue
 			}
 			f := eventloop.NewFrame(ws.OpText, disconnectMessage(some))
 			f.Lossy = true
@@ -104,11 +122,13 @@ func disconnectMessage(ids []uint64) []byte {
 	return append(m, '}')
 }
 
+// close returns when no flush runs any more. The hub's background has ended, so none waits for room.
 func (l *leaves) close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.shut = true
-	if l.timer != nil {
-		l.timer.Stop()
+	if l.timer != nil && l.timer.Stop() {
+		l.flushing.Done()
 	}
+	l.mu.Unlock()
+	l.flushing.Wait()
 }

@@ -116,6 +116,7 @@ func (h *Hub) Stats() Stats {
 	}
 	s.Panics = h.panics.Count()
 	s.addLoops(e.Loops)
+	s.Dropped["queue_lossy"] += h.leaves.dropped.Load()
 	s.addBuffered(e.Buffered)
 	return s
 }
