@@ -98,24 +98,30 @@ func newRefusals() refusals {
 
 // note counts a token that was refused with err, which is an ErrUnauthorized.
 func (r refusals) note(log *slog.Logger, now time.Time, token string, err error) {
-	why := Refusal{Cause: CauseOther}
-	var said *Refusal
+	cause := CauseOther
+	said, ok := errors.AsType[*Refusal](err)
 	switch {
 	case token == "":
-		why.Cause = CauseNoToken
-	case errors.As(err, &said) && r[said.Cause] != nil:
-		why = *said
+		cause, said = CauseNoToken, nil
+	case ok && r[said.Cause] != nil:
+		cause = said.Cause
+	default:
+		said = nil
 	}
-	of := r[why.Cause]
+	of := r[cause]
 	of.count.Add(1)
+	leftOut, ok := of.log.admit(now)
+	if !ok {
+		return
+	}
 	var args []any
-	if why.UserID != "" {
-		args = append(args, "user_id", shortened(why.UserID))
+	if said != nil && said.UserID != "" {
+		args = append(args, "user_id", shortened(said.UserID))
 	}
-	if why.Detail != "" {
-		args = append(args, "detail", shortened(why.Detail))
+	if said != nil && said.Detail != "" {
+		args = append(args, "detail", shortened(said.Detail))
 	}
-	of.log.tell(log, slog.LevelInfo, now, "token refused: "+why.Cause.words(), append(args, "cause", string(why.Cause))...)
+	tell(log, slog.LevelInfo, leftOut, "token refused: "+cause.words(), append(args, "cause", string(cause))...)
 }
 
 func (r refusals) counts() map[string]uint64 {

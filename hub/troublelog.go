@@ -20,14 +20,13 @@ type troubleLog struct {
 const troubleInterval = time.Second
 
 func (t *troubleLog) warn(log *slog.Logger, now time.Time, what string, args ...any) {
-	t.tell(log, slog.LevelWarn, now, what, args...)
+	if leftOut, ok := t.admit(now); ok {
+		tell(log, slog.LevelWarn, leftOut, what, args...)
+	}
 }
 
-func (t *troubleLog) tell(log *slog.Logger, level slog.Level, now time.Time, what string, args ...any) {
-	leftOut, ok := t.admit(now)
-	if !ok {
-		return
-	}
+// tell logs what was admitted. Whoever has to work its arguments out asks admit first.
+func tell(log *slog.Logger, level slog.Level, leftOut uint64, what string, args ...any) {
 	if leftOut > 0 {
 		args = append(args, "left_out", leftOut)
 	}

@@ -83,3 +83,19 @@ func TestFailedFetchesDoNotFillTheLog(t *testing.T) {
 		t.Errorf("a long name was logged:\n%s", logged.String())
 	}
 }
+
+// What isn't logged isn't put into words either: strangers cause it on the loops.
+func TestWhatIsNotLoggedCostsNothing(t *testing.T) {
+	h := &Hub{opts: Options{Logger: slog.New(slog.DiscardHandler)}, refusals: newRefusals()}
+	now, origin := time.Now(), "https://"+strings.Repeat("\u00fc", 60)+".example"
+	refused := error(&Refusal{Cause: CauseIssuer, UserID: "u", Detail: "d"})
+	for what, note := range map[string]func(){
+		"an origin":         func() { h.noteForeignOrigin(origin, now) },
+		"a token's refusal": func() { h.refusals.note(h.opts.Logger, now, "t", refused) },
+		"no token":          func() { h.refusals.note(h.opts.Logger, now, "", ErrUnauthorized) },
+	} {
+		if n := testing.AllocsPerRun(10, note); n > 0 { // the first of a second, which is logged, isn't counted
+			t.Errorf("%s: %v allocations", what, n)
+		}
+	}
+}

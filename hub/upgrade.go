@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
@@ -27,7 +28,7 @@ type arrival struct {
 func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
 	h := (*Hub)(cb)
 	if !h.opts.Origins.Allow(r.Origin, r.Host) {
-		h.originTrouble.warn(h.opts.Logger, time.Now(), "a page of another origin was refused", h.opts.Origins.LogArgs(r.Origin)...)
+		h.noteForeignOrigin(r.Origin, time.Now())
 		c.Refuse(wsproto.RefuseForbiddenOrigin)
 		return
 	}
@@ -43,6 +44,13 @@ func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
 		return
 	}
 	h.askAbout(c, a)
+}
+
+// noteForeignOrigin tells the operator what would allow a page that was refused.
+func (h *Hub) noteForeignOrigin(origin string, now time.Time) {
+	if leftOut, ok := h.originTrouble.admit(now); ok {
+		tell(h.opts.Logger, slog.LevelWarn, leftOut, "a page of another origin was refused", h.opts.Origins.LogArgs(origin)...)
+	}
 }
 
 // askAbout has a worker look the token up.
