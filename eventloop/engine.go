@@ -95,6 +95,7 @@ func New(h Handler, o Options) (*Engine, error) {
 	e.newest.Store(o.LastSeq)
 	e.deflation.threshold = o.CompressionThreshold
 	e.relief.engine = e
+	e.room.again = stoppedTimer(e.lookAgain)
 	e.ledger.ceiling, e.ledger.relieve = int64(max(o.BufferBytes, 0)), e.relief.begin
 	for i := range o.Loops {
 		e.loops = append(e.loops, newLoop(i, e))
@@ -123,15 +124,13 @@ func (e *Engine) Start() (err error) {
 	}
 	e.running.Store(true)
 	if e.room.out.Load() {
-		e.lookAgain()
+		e.room.again.Reset(tick)
 	}
 	return nil
 }
 
 // run starts gnet and returns when its loops run or have failed to.
 func (e *Engine) run(port *reservedPort) error {
-	openPool() // it is open when the program starts
-	shutPool()
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)

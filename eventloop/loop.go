@@ -106,9 +106,16 @@ func newLoop(index int, e *Engine) *Loop {
 		account: account{ledger: &e.ledger},
 	}
 	l.lifetime.last = e.started
-	l.tickTimer = time.AfterFunc(math.MaxInt64, l.tickNow)
+	l.tickTimer = stoppedTimer(l.tickNow)
 	l.holds, l.feed.account = newHolds(&l.account), &l.account
 	return l
+}
+
+// stoppedTimer waits for its Reset. One that runs would keep all that f refers to.
+func stoppedTimer(f func()) *time.Timer {
+	timer := time.AfterFunc(math.MaxInt64, f)
+	timer.Stop()
+	return timer
 }
 
 // Index is the loop's number, from 0.

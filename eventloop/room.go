@@ -18,6 +18,7 @@ type room struct {
 	warned atomic.Int64  // when that was last logged, in Unix seconds
 	told   atomic.Bool   // it was logged this time
 	files  fileTable
+	again  *time.Timer // looks every tick until there is room
 }
 
 // warnEvery is how many seconds apart warnings are. Memory for a socket may be lacking ten
@@ -30,7 +31,7 @@ func (e *Engine) outOfRoom(what string) {
 	now := time.Now().Unix()
 	first := e.room.out.CompareAndSwap(false, true)
 	if first && e.running.Load() {
-		e.lookAgain()
+		e.room.again.Reset(tick)
 	}
 	if first && now-e.room.warned.Load() >= warnEvery {
 		e.room.warned.Store(now)
@@ -48,17 +49,11 @@ func (e *Engine) lookForRoom() {
 	}
 }
 
-// lookAgain looks every tick until there is room: nobody is accepted, and perhaps nobody there, meanwhile.
+// lookAgain is called by the timer: nobody is accepted, and perhaps nobody there, while there is no room.
 func (e *Engine) lookAgain() {
-	var timer *time.Timer
-	started := make(chan struct{})
-	timer = time.AfterFunc(tick, func() {
-		<-started
-		if e.checkRoom(); e.room.out.Load() && !e.asked.Load() {
-			timer.Reset(tick)
-		}
-	})
-	close(started)
+	if e.checkRoom(); e.room.out.Load() && !e.asked.Load() {
+		e.room.again.Reset(tick)
+	}
 }
 
 // checkRoom looks. That the gates are open again doesn't mean that the next

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -126,4 +127,28 @@ func TestLackOfRoomIsLoggedOnce(t *testing.T) {
 	if warned, again := strings.Count(log.String(), "level=WARN"), strings.Count(log.String(), "level=INFO"); warned != 1 || again != 1 {
 		t.Errorf("logged:\n%s", log.String())
 	}
+}
+
+// However often room comes and goes, there is one look for it in a tick while there is no client.
+func TestOneLookForRoomInATick(t *testing.T) {
+	t.Parallel()
+	e := start(t, &host{})
+	looks := 0 // guarded by room.mu
+	e.room.mu.Lock()
+	e.room.files.read = func(p []byte) (int, error) { looks++; return copy(p, "100 0 100\n"), nil }
+	e.room.mu.Unlock()
+	began := time.Now()
+	for range 100 {
+		e.outOfRoom("a test")
+		e.room.out.Store(false)
+	}
+	e.outOfRoom("a test")
+	eventually(t, "there are looks", func() bool {
+		e.room.mu.Lock()
+		defer e.room.mu.Unlock()
+		if most := int(time.Since(began) / tick); looks > most {
+			t.Fatalf("%d looks in %d ticks", looks, most)
+		}
+		return looks > 2
+	})
 }

@@ -105,8 +105,6 @@ func zoned(conn gnet.Conn) bool {
 // more but the connection.
 func (e *Engine) move(fd int, m *move) {
 	defer func() { <-e.moving }()
-	openPool()
-	defer shutPool()
 	conn, err := tcpConn(fd)
 	if err != nil {
 		e.lost(m, err)

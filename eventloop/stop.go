@@ -60,7 +60,9 @@ func (e *Engine) Stop() {
 		end()
 		_ = e.gnet.Stop(ended)
 		<-e.done
+		e.room.again.Stop()
 		for _, l := range e.loops {
+			l.tickTimer.Stop()
 			l.letGoOfAll()
 		}
 		e.watcher.close()

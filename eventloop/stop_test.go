@@ -9,13 +9,12 @@ import (
 	"net"
 	"runtime"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/panjf2000/gnet/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
@@ -171,7 +170,7 @@ func TestPortIsFreeAfterStop(t *testing.T) {
 	dial(t, second, "name=x")
 }
 
-// gnet looks twice a second for whether it has ended, which isn't waited for.
+// gnet looks for the first time after half a second for whether it has ended, which isn't waited for.
 func TestStopIsQuick(t *testing.T) {
 	t.Parallel()
 	quickest := time.Hour
@@ -182,7 +181,7 @@ func TestStopIsQuick(t *testing.T) {
 		e.Stop()
 		quickest = min(quickest, time.Since(began))
 	}
-	if quickest > 200*time.Millisecond {
+	if quickest > 450*time.Millisecond {
 		t.Errorf("the quickest of five took %v", quickest)
 	}
 }
@@ -232,45 +231,29 @@ func TestWakeUpIsOverBeforeTheDescriptorIsClosed(t *testing.T) {
 	l.trigger() // and would enter a second time, which panics
 }
 
-// Publishers that go on while the engine stops write into nobody else's file: descriptors that were opened
-// meanwhile, with the numbers that the loops' had, get nothing.
-func TestPublishersDuringStop(t *testing.T) {
-	t.Parallel()
-	const publishers = 4
-	for range 3 {
-		e := start(t, &host{})
-		for i := range 4 {
-			dial(t, e, fmt.Sprint("name=", i))
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		for range publishers {
-			running.Go(func() {
-				for ctx.Err() == nil {
-					e.Publish(text("x"), nil)
-					e.loops[0].trigger()
-				}
-			})
-		}
-		e.Stop()
-		var reused []int
-		for range 64 { // the lowest numbers that are free: those that were closed just now
-			fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-			must(t, err)
-			reused = append(reused, fd)
-		}
-		for range 100 { // wake-ups that were under way had time enough
-			e.loops[0].trigger()
-			runtime.Gosched()
-		}
-		cancel()
-		running.Wait()
-		for _, fd := range reused {
-			var got [8]byte
-			if n, err := unix.Read(fd, got[:]); err == nil {
-				t.Errorf("descriptor %d was written to: %x", fd, got[:n])
+// Nothing keeps an engine that doesn't run: one that was never started, or failed to start.
+func TestEngineIsCollected(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer taken.Close()
+	for name, use := range map[string]func(t *testing.T, e *Engine){
+		"never started": func(*testing.T, *Engine) {},
+		"failed to start": func(t *testing.T, e *Engine) {
+			if e.opts.Listen = taken.Addr().String(); e.Start() == nil {
+				t.Error("started on a port that is taken")
 			}
-			unix.Close(fd)
-		}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var gone atomic.Bool
+			func() {
+				h := &host{}
+				runtime.AddCleanup(h, func(gone *atomic.Bool) { gone.Store(true) }, &gone)
+				e, err := New(h, Options{Listen: "127.0.0.1:0", Loops: 2, Reserve: 32})
+				must(t, err)
+				use(t, e)
+			}()
+			eventually(t, "it is collected", func() bool { runtime.GC(); return gone.Load() })
+		})
 	}
 }

@@ -54,8 +54,6 @@ func (e *Engine) openTurn(l *Loop) {
 }
 
 func (e *Engine) enrollTurn(l *Loop) error {
-	openPool()
-	defer shutPool()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("making a pair of sockets: %w", err)
