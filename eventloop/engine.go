@@ -72,8 +72,9 @@ type Engine struct {
 // New checks the options and makes an engine that isn't running yet. Too low a descriptor
 // limit is an error.
 func New(h Handler, o Options) (*Engine, error) {
+	buffersSet := o.BufferBytes != 0
 	o.defaults()
-	if err := o.validate(); err != nil {
+	if err := o.validate(buffersSet); err != nil {
 		return nil, err
 	}
 	trusted, err := normalTrusted(o.TrustedProxies)

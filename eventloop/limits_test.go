@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/busbar-ws/busbar/internal/memory"
 )
 
 func TestAddressCap(t *testing.T) {
@@ -140,6 +142,9 @@ func TestOptionsAreChecked(t *testing.T) {
 		"max handshakes":  {MaxHandshakes: -1},
 		"lag":             {LagTime: time.Millisecond},
 		"ping interval":   {PingInterval: time.Millisecond},
+		"lag bytes:":      {LagBytes: memory.Defaults().Buffers}, // what nobody has set isn't named
+		"queue bytes:":    {QueueBytes: memory.Defaults().Buffers},
+		"buffer bytes:":   {BufferBytes: 3 << 20, QueueBytes: 2 << 20},
 	} {
 		if _, err := New(&host{}, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error is %v", want, err)

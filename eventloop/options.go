@@ -103,6 +103,23 @@ type Options struct {
 	Log *slog.Logger // default slog.Default
 }
 
+// checkBuffers names the option that was set. Defaults fit one another.
+func (o *Options) checkBuffers(set bool) error {
+	name, bytes := "queue bytes", o.QueueBytes
+	if o.LagBytes > o.QueueBytes {
+		name, bytes = "lag bytes", o.LagBytes
+	}
+	switch {
+	case o.BufferBytes < 0 || o.BufferBytes >= o.LeastBufferBytes():
+		return nil
+	case set:
+		return fmt.Errorf("buffer bytes: %d is less than twice the %s, %d", o.BufferBytes, name, bytes)
+	default:
+		return fmt.Errorf("%s: %d is more than %d, half of what may be buffered in all, which is a quarter of the memory by default",
+			name, bytes, o.BufferBytes/2)
+	}
+}
+
 func orDefault[T ~int | ~int64](v *T, d T) {
 	if *v == 0 {
 		*v = d
@@ -138,7 +155,7 @@ func (o *Options) defaults() {
 	orDefault(&o.PongTimeout, 10*time.Second)
 }
 
-func (o *Options) validate() error {
+func (o *Options) validate(buffersSet bool) error {
 	switch {
 	case o.Loops < 1 || o.Loops > subs.MaxLoops:
 		return fmt.Errorf("loops: %d isn't between 1 and %d", o.Loops, subs.MaxLoops)
@@ -158,13 +175,10 @@ func (o *Options) validate() error {
 		return fmt.Errorf("queue: %d messages, %d bytes: both must be at least 1", o.QueueMessages, o.QueueBytes)
 	case o.LagBytes < 1 || o.LagTime < tick:
 		return fmt.Errorf("lag: %d bytes, %v: at least 1 and %v", o.LagBytes, o.LagTime, tick)
-	case o.BufferBytes >= 0 && o.BufferBytes < o.LeastBufferBytes():
-		return fmt.Errorf("buffer bytes: %d is less than twice the %d of a queue or the %d that a client may lag",
-			o.BufferBytes, o.QueueBytes, o.LagBytes)
 	case o.FlushDelay < 0 || o.FlushDelay > time.Second:
 		return fmt.Errorf("flush delay: %v isn't between 0 and 1s", o.FlushDelay)
 	case o.PingInterval < tick || o.PongTimeout < tick || o.HandshakeTimeout < tick:
 		return fmt.Errorf("ping interval, pong timeout and handshake timeout must be at least %v", tick)
 	}
-	return nil
+	return o.checkBuffers(buffersSet)
 }

@@ -36,6 +36,10 @@ func (c *Config) validateBufferMemory() error {
 	if c.LagBytes > c.QueueBytes {
 		name, size = "lag-bytes", c.LagBytes
 	}
+	if c.sources["buffer-memory"] == "" {
+		return usagef("%s: %q is more than %s, half of -buffer-memory, which is a quarter of the memory by default",
+			c.source(name), formatSize(size), formatSize(c.BufferMemory/2))
+	}
 	return usagef("%s: %q is less than twice %s %s, so that one queue alone could have clients ended",
 		c.source("buffer-memory"), formatSize(c.BufferMemory), c.source(name), formatSize(size))
 }

@@ -42,3 +42,18 @@ func TestErrorsOfBufferMemory(t *testing.T) {
 		test.check(t)
 	}
 }
+
+// A start that fails names the flag that was given, and not one that follows from the memory.
+func TestErrorsOfSizesThatDontFitTheMemory(t *testing.T) {
+	for flag, want := range map[string]string{
+		"lag-bytes":   `-lag-bytes: "64MiB" is more than 32MiB, half of -buffer-memory, which is a quarter of the memory by default`,
+		"queue-bytes": `-queue-bytes: "64MiB" is more than 32MiB, half of -buffer-memory, which is a quarter of the memory by default`,
+	} {
+		c := Config{QueueBytes: mib, LagBytes: mib, sources: map[string]string{flag: "-" + flag}}
+		*map[string]*int{"lag-bytes": &c.LagBytes, "queue-bytes": &c.QueueBytes}[flag] = 64 * mib
+		c.fitMemory(memory.Share(256 * mib))
+		if err := c.validateBufferMemory(); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
