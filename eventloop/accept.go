@@ -35,11 +35,12 @@ func (l *Loop) readHead(c *Client) {
 	}
 	l.waitFor(c, 0, 0)
 	request, refusal := wsproto.ParseUpgrade(p[:end])
-	_, _ = c.conn.Discard(end)
 	if c.is(flagLobby) {
 		l.refuseInLobby(c, refusal, p)
+		_, _ = c.conn.Discard(end)
 		return
 	}
+	_, _ = c.conn.Discard(end) // and p with it
 	if refusal.Healthy() {
 		l.refuse(c, refusal, CauseProbe)
 		return

@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -105,4 +106,32 @@ func TestAudiencesByName(t *testing.T) {
 			}
 		})
 	}
+}
+
+// One tenant's messages reach nobody of another's, whatever has become of the count of clients: a panic in the
+// middle of an end is the loop's mistake, and mustn't be the other tenant's.
+func TestTenantsStayApartAfterAPanic(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, func(o *Options) { o.Loops, o.Log = 1, slog.New(slog.DiscardHandler) })
+	a, b := dial(t, e, "name=a&tenant=a"), dial(t, e, "name=b&tenant=b")
+	victim := dial(t, e, "name=victim&tenant=a")
+	on(t, e, h.id("victim"), func(c *Client) {
+		l := c.loop
+		for range 2 { // what an end begins with panics
+			index := l.subs
+			l.subs = nil
+			l.guard(nil, func() { l.depart(c) })
+			l.subs = index
+		}
+		l.drop(c, CauseServerClosed)
+	})
+	victim.ExpectEnd()
+	if n, panics := e.Clients(), panicsOf(e); n != 2 || panics != 2 {
+		t.Errorf("%d clients after %d panics, want 2 after 2", n, panics)
+	}
+	e.Publish(text("for a"), ofTenant("a"))
+	e.Publish(text("for b"), ofTenant("b"))
+	a.Expect(ws.OpText, "for a")
+	b.Expect(ws.OpText, "for b")
 }

@@ -43,13 +43,14 @@ func (l *Loop) onTick() {
 	l.ticking.Store(false)
 	l.readClock()
 	l.tickAt = 0
+	defer l.nextTick() // after a panic too
 	l.checkLagging()
 	l.sweepMeters()
 	l.dropSilent()
 	l.engine.relief.mayTryAgain()
 	l.engine.lookForRoom()
 	n := len(l.roster.clients)
-	if n <= roundAtOnce {
+	if l.roster.count <= roundAtOnce {
 		l.phase = 0
 		l.visitAll(0, n)
 	} else {
@@ -57,8 +58,12 @@ func (l *Loop) onTick() {
 		l.phase = (l.phase + 1) % roundTicks
 		l.visitAll(from, to)
 	}
+}
+
+// nextTick makes sure of the tick that what there is to look at needs.
+func (l *Loop) nextTick() {
 	switch {
-	case n > roundAtOnce || len(l.lagging) > 0 || len(l.meters.open) > 0 ||
+	case l.roster.count > roundAtOnce || len(l.lagging) > 0 || len(l.meters.open) > 0 ||
 		l.handshakes.count >= l.opts.MaxHandshakes || l.engine.ledger.pressed():
 		l.dueBy(l.now + 1)
 	case l.roster.count > 0: // the loops' rounds begin together, so that the process sleeps in between

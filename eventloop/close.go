@@ -56,15 +56,15 @@ func (l *Loop) depart(c *Client) {
 	if c.state != open {
 		return
 	}
-	l.population.Add(-1)
-	l.countDeflating(c, -1)
 	l.unhold(c)
 	l.forgetMeanwhile(c)
 	l.leaveSubscriptions(c)
+	c.state = closing // before it loses its labels: isEveryone. What panics above is done again at the end
+	l.population.Add(-1)
+	l.countDeflating(c, -1)
 	for kind := range c.groups {
 		l.roster.unlabel(c, Label(kind))
 	}
-	c.state = closing
 	l.guard(nil, func() { l.handler.Closed(c, c.cause) })
 }
 

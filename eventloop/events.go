@@ -178,6 +178,10 @@ func (ev *events) OnClose(conn gnet.Conn, err error) gnet.Action {
 	case *Client:
 		c.loop.guard(nil, func() { c.loop.ended(c, err) })
 		c.loop.uncount(c)
+		if c.state == open { // depart has panicked
+			c.loop.population.Add(-1)
+			c.loop.countDeflating(c, -1)
+		}
 		c.state = gone // after a panic too: its descriptor will be somebody else's
 		e.leave(c)
 		c.loop.unsettled()

@@ -218,6 +218,7 @@ func (l *Loop) handle(e *entry) {
 
 // isEveryone is whether all of the loop's clients are of the audience. Then a frame for it
 // goes into the feed: one entry for all of them, where each would have an outbox otherwise.
+// Every open client has a label of each kind.
 func (l *Loop) isEveryone(a *Audience) bool {
 	if a == nil {
 		return true
@@ -225,8 +226,8 @@ func (l *Loop) isEveryone(a *Audience) bool {
 	if a.key != nil || len(a.Names) != 1 {
 		return false
 	}
-	g := l.roster.groups[a.Label][a.Names[0]]
-	return g != nil && int64(g.count) == l.population.Load()
+	groups := l.roster.groups[a.Label]
+	return len(groups) == 1 && groups[a.Names[0]] != nil
 }
 
 // excludes is for a subscriber of the audience's key: it hasn't the label besides.

@@ -18,7 +18,6 @@ type roster struct {
 type group struct {
 	name  string
 	first uint32
-	count uint32
 }
 
 // An id is turn · slot · loop, 22 · 24 · 7 bits: below 2^53, found without a map,
@@ -97,7 +96,6 @@ func (r *roster) label(c *Client, kind Label, name string) {
 	}
 	c.groups[kind], c.next[kind], c.prev[kind] = g, g.first, 0
 	g.first = c.slot
-	g.count++
 }
 
 func (r *roster) unlabel(c *Client, kind Label) {
@@ -114,7 +112,6 @@ func (r *roster) unlabel(c *Client, kind Label) {
 		r.clients[c.next[kind]].prev[kind] = c.prev[kind]
 	}
 	c.groups[kind] = nil
-	g.count--
 	if g.first == 0 {
 		delete(r.groups[kind], g.name)
 	}
