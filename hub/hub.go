@@ -35,6 +35,7 @@ type Hub struct {
 	// mailboxes, and while one is read: what was stored last is also sent last, and
 	// what a snapshot has that was read isn't sent behind it.
 	storing sync.Mutex
+	framing sync.Mutex // held while a fetched snapshot is encoded
 
 	draining atomic.Bool
 	revoked  revocations

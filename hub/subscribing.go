@@ -84,34 +84,39 @@ func (h *Hub) fetch(client uint64, asked rowAsked) {
 	mine := h.waiting.take(asked.payer, asked.bytes())
 	queued := mine && !h.engine.Overloaded() && h.fetches.do(func() {
 		defer h.waiting.giveBack(asked.payer, asked.bytes()) // also after a panic
-		which, frame, version := h.fetchSnapshot(asked)
+		which, frame, version, release := h.fetchSnapshot(asked)
+		defer release() // of what the loop has by then
 		h.engine.PostFrame(client, frame, func(c *eventloop.Client) { h.fetched(c, asked, which, frame, version) })
 	})
 	if mine && !queued {
 		h.waiting.giveBack(asked.payer, asked.bytes())
 	}
 	if !queued {
-		h.engine.Post(client, func(c *eventloop.Client) {
-			c.Close(wsproto.StatusTryAgainLater, "too many subscriptions at once, try again later", eventloop.CauseServerClosed)
-		})
+		h.engine.Post(client, tooManySubscriptions)
 	}
+}
+
+func tooManySubscriptions(c *eventloop.Client) {
+	c.Close(wsproto.StatusTryAgainLater, "too many subscriptions at once, try again later", eventloop.CauseServerClosed)
 }
 
 // What fetchSnapshot returns in place of an index.
 const (
 	rowDenied = -1 // the row isn't there, or isn't for this client
 	rowFailed = -2 // nobody knows
+	rowTooBig = -3 // for what is free of the buffer memory
 )
 
-// fetchSnapshot runs on a worker. which is the index of the key that the row has.
-func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, version uint64) {
+// fetchSnapshot runs on a worker. which is the index of the key that the row has. release is to
+// be called when the loop has the frame.
+func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, version uint64, release func()) {
 	if h.rows != nil {
 		for i, tenant := range asked.tenants {
 			if frame, version, ok := h.stored(tenant, asked.entity, asked.rowID, asked.deflate); ok {
-				return i, frame, version
+				return i, frame, version, func() {}
 			}
 		}
-		return rowDenied, nil, 0
+		return rowDenied, nil, 0, func() {}
 	}
 	ctx, cancel := context.WithTimeout(h.background, h.opts.SnapshotTimeout)
 	defer cancel()
@@ -119,19 +124,31 @@ func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, 
 	if err != nil {
 		h.counters.snapshotErrors.Add(1)
 		h.fetchTrouble.warn(h.opts.Logger, time.Now(), "fetching a snapshot failed", "entity", shortened(asked.entity), "error", err)
-		return rowFailed, nil, 0
+		return rowFailed, nil, 0, func() {}
 	}
 	if !ok {
-		return rowDenied, nil, 0
+		return rowDenied, nil, 0, func() {}
 	}
-	frame, err = rowFrame(Snapshot, asked.entity, asked.rowID, payload)
-	if err != nil {
-		return rowFailed, nil, 0
+	release, ok = h.engine.Hold(len(payload))
+	if !ok {
+		h.counters.snapshotErrors.Add(1)
+		return rowTooBig, nil, 0, func() {}
 	}
-	if asked.deflate {
+	if frame, err = h.framed(asked, payload); err != nil {
+		release()
+		return rowFailed, nil, 0, func() {}
+	}
+	return 0, frame, 0, release
+}
+
+// framed encodes one snapshot at a time: for a moment each is there three times.
+func (h *Hub) framed(asked rowAsked, payload []byte) (frame *eventloop.Frame, err error) {
+	h.framing.Lock()
+	defer h.framing.Unlock()
+	if frame, err = rowFrame(Snapshot, asked.entity, asked.rowID, payload); err == nil && asked.deflate {
 		h.engine.Deflate(frame)
 	}
-	return 0, frame, 0
+	return frame, err
 }
 
 // stored reads a row's snapshot, behind whoever is publishing it.
@@ -155,8 +172,11 @@ func (h *Hub) fetched(c *eventloop.Client, asked rowAsked, which int, frame *eve
 			c.CancelSubscription(key, asked.tickets[i])
 		}
 	}
-	if which == rowDenied {
+	switch which {
+	case rowDenied:
 		h.counters.denied.Add(1)
+	case rowTooBig:
+		tooManySubscriptions(c)
 	}
 	if which < 0 {
 		return

@@ -5,10 +5,13 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/busbar-ws/busbar/internal/wstest"
@@ -82,4 +85,60 @@ func TestDefaultsFitAContainer(t *testing.T) {
 	default:
 	}
 	t.Logf("at most %d MiB resident", d.peakResident()/mib)
+}
+
+// In such a container a server lives whatever it is asked to fetch from the row service at once,
+// by clients that take it and by those that don't.
+func TestFetchedRowsFitAContainer(t *testing.T) {
+	const rows = 64
+	snapshot := bytes.Repeat([]byte("x"), 15*mib)
+	var served atomic.Int64
+	answer := func(w http.ResponseWriter, chunked bool) {
+		defer served.Add(1)
+		if !chunked {
+			w.Header().Set("Content-Length", fmt.Sprint(len(snapshot)))
+		}
+		_, _ = w.Write(snapshot) // it may be given up
+	}
+	services := http.NewServeMux()
+	services.HandleFunc("/length", func(w http.ResponseWriter, _ *http.Request) { answer(w, false) })
+	services.HandleFunc("/chunks", func(w http.ResponseWriter, _ *http.Request) { answer(w, true) })
+	service := httptest.NewServer(services)
+	defer service.Close()
+	for _, path := range []string{"/length", "/chunks"} {
+		t.Run(path, func(t *testing.T) {
+			served.Store(0)
+			d := launch{inside: limitedGroup(t, 256*mib), args: []string{"-rows-url", service.URL + path}}.start(t)
+			subscribe := func(rows int) *wstest.Raw {
+				client, err := wstest.DialRaw(t, "", d.ws)
+				if err != nil {
+					t.Fatal(err)
+				}
+				start := wstest.Request("/", "Authorization: Bearer "+d.session("alice"))
+				for i := range rows {
+					start += string(clientText(fmt.Sprintf(`{"type":"crdt-subscribe","entity":"Doc","rowId":"d_%d"}`, i)))
+				}
+				client.Say(start)
+				return client
+			}
+			for n, takes := range []bool{true, false} {
+				client, taken := subscribe(rows), make(chan struct{})
+				go func() {
+					defer close(taken)
+					if takes {
+						_, _ = io.Copy(io.Discard, client.Conn) // until it is closed, by either side
+					}
+				}()
+				eventually(t, "all are fetched, or given up", func() bool { return served.Load() == int64(rows*(n+1)) })
+				client.Close()
+				<-taken
+			}
+			one := subscribe(1)
+			defer one.Close()
+			if _, err := io.CopyN(io.Discard, one.Conn, int64(len(snapshot))); err != nil {
+				t.Errorf("a client that asks for one row: %v, and it %v", err, d.cmd.ProcessState)
+			}
+			t.Logf("at most %d MiB resident, %v errors", d.peakResident()/mib, d.metric("busbar_snapshot_errors_total"))
+		})
+	}
 }

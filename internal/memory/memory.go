@@ -112,7 +112,7 @@ type Shares struct {
 	Buffers   int   // all that is buffered for clients and from them
 	Queue     int   // waiting for one event loop; a part of Buffers, as two of them fit
 	Message   int   // a publisher's message; two of them fit into Queue
-	Rows      int   // stored snapshots
+	Rows      int   // stored snapshots, or those that are being fetched from a service
 	Log       int   // change events
 	Tokens    int   // identities of tokens that were looked up
 	BadTokens int   // tokens that stand for none

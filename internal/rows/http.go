@@ -23,8 +23,8 @@ type Options struct {
 	Timeout time.Duration
 	// MaxBytes bounds a payload (default 16 MiB, or a 16th of the memory). A larger one is an error.
 	MaxBytes int64
-	// MaxConcurrent bounds the fetches under way (default 64), and with MaxBytes the
-	// memory they take.
+	// MaxConcurrent bounds the fetches under way (default 64). Together they hold no more than
+	// stored rows may by default, whose memory is free when a service has the rows.
 	MaxConcurrent int
 }
 
@@ -36,7 +36,9 @@ func NewHTTP(o Options) (*HTTP, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = int64(memory.Defaults().Message)
 	}
-	service, err := ask.New(ask.Options{URL: o.URL, Timeout: o.Timeout, MaxBytes: o.MaxBytes, MaxConcurrent: o.MaxConcurrent})
+	service, err := ask.New(ask.Options{
+		URL: o.URL, Timeout: o.Timeout, MaxBytes: o.MaxBytes, MaxHeld: int64(memory.Defaults().Rows), MaxConcurrent: o.MaxConcurrent,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("row service: %w", err)
 	}

@@ -32,6 +32,8 @@ func newTransport(idle int) *http.Transport {
 		MaxIdleConnsPerHost:    idle, // the default of 2 would open a connection for nearly every question
 		IdleConnTimeout:        time.Minute,
 		MaxResponseHeaderBytes: 64 << 10,
+		// What comes of an answer before it is read; 4 MiB by default.
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: 128 << 10},
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // Options says where a service is and how much it may cost.
@@ -23,6 +25,10 @@ type Options struct {
 	Timeout time.Duration
 	// MaxBytes bounds an answer's body (default 64 KiB). A longer one is an error.
 	MaxBytes int64
+	// MaxHeld bounds what answers that are being read hold together, in bytes, but for the first
+	// smallAnswer of each of unknown length; it is at least MaxBytes (default 64 times that).
+	// More wait their turn.
+	MaxHeld int64
 	// MaxConcurrent bounds the questions under way (default 64); more wait their turn.
 	MaxConcurrent int
 	// Client sends the questions, nil for one of the service's own. Its redirect policy
@@ -36,6 +42,8 @@ type Service struct {
 	name    string // url without what may be secret in it
 	timeout time.Duration
 	max     int64
+	maxHeld int64
+	held    *semaphore.Weighted // of maxHeld bytes
 	slots   chan struct{}
 	client  *http.Client
 	own     bool
@@ -63,6 +71,11 @@ func New(o Options) (*Service, error) {
 	if o.MaxConcurrent <= 0 {
 		o.MaxConcurrent = 64
 	}
+	if o.MaxHeld <= 0 {
+		o.MaxHeld = 64 * s.max
+	}
+	s.maxHeld = max(o.MaxHeld, s.max)
+	s.held = semaphore.NewWeighted(s.maxHeld)
 	s.slots = make(chan struct{}, o.MaxConcurrent)
 	s.client, s.own = NewClient(o.Client, o.MaxConcurrent), o.Client == nil
 	return s, nil
@@ -125,12 +138,42 @@ func (s *Service) post(ctx context.Context, body []byte) (int, []byte, error) {
 	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
 		return 0, nil, fmt.Errorf("status %d: %w", resp.StatusCode, ErrRedirect)
 	}
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, s.max+1))
+	answer, err := s.read(ctx, resp)
 	if err != nil {
 		return 0, nil, fmt.Errorf("read answer: %w", err)
 	}
-	if int64(len(answer)) > s.max {
-		return 0, nil, fmt.Errorf("over %d bytes: %w", s.max, ErrTooLarge)
-	}
 	return resp.StatusCode, answer, nil
+}
+
+// smallAnswer is what is read of an answer whose length nobody has said, before what it may come
+// to is waited for.
+const smallAnswer = 64 << 10
+
+// read reads an answer's body when there is room for it.
+func (s *Service) read(ctx context.Context, resp *http.Response) (answer []byte, err error) {
+	if resp.ContentLength > s.max {
+		return nil, fmt.Errorf("over %d bytes: %w", s.max, ErrTooLarge)
+	}
+	if size := resp.ContentLength; size >= 0 {
+		if err := s.held.Acquire(ctx, size); err != nil {
+			return nil, err
+		}
+		defer s.held.Release(size)
+		answer = make([]byte, size)
+		_, err = io.ReadFull(resp.Body, answer)
+		return answer, err
+	}
+	answer, err = io.ReadAll(io.LimitReader(resp.Body, min(smallAnswer, s.max+1)))
+	if err == nil && len(answer) == smallAnswer {
+		most := min(2*s.max, s.maxHeld) // a slice that grows is there twice
+		if err := s.held.Acquire(ctx, most); err != nil {
+			return nil, err
+		}
+		defer s.held.Release(most)
+		answer, err = io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(answer), resp.Body), s.max+1))
+	}
+	if err == nil && int64(len(answer)) > s.max {
+		return nil, fmt.Errorf("over %d bytes: %w", s.max, ErrTooLarge)
+	}
+	return answer, err
 }
