@@ -83,7 +83,7 @@ func (h *Hub) renewed(c *eventloop.Client, id *Identity, err error) {
 	switch err = verdict(id, err); {
 	case err != nil && !errors.Is(err, ErrUnauthorized):
 		h.noteUnauthenticated(old.Token, err)
-		c.Close(wsproto.StatusTryAgainLater, "authentication is unavailable, try again later", eventloop.CauseExpired)
+		c.Close(wsproto.StatusTryAgainLater, wsproto.RefuseUnverifiable.Reason, eventloop.CauseExpired)
 		return
 	case err != nil || !id.outlasts(old) || id.UserID != old.UserID || id.Tenant != old.Tenant || id.Admin != old.Admin:
 		c.Close(ws.StatusPolicyViolation, "session expired", eventloop.CauseExpired)

@@ -191,7 +191,7 @@ func (h *Hub) reject(c *eventloop.Client, a arrival, err error) {
 	switch {
 	case !errors.Is(err, ErrUnauthorized):
 		h.counters.auth[authFailed].Add(1)
-		code, reason, refusal = wsproto.StatusTryAgainLater, "authentication is unavailable, try again later", wsproto.RefuseOverloaded
+		code, reason, refusal = wsproto.StatusTryAgainLater, wsproto.RefuseUnverifiable.Reason, wsproto.RefuseUnverifiable
 	case errors.Is(err, reservedUserID):
 		h.counters.auth[authRejected].Add(1)
 		reason, refusal = wsproto.RefuseReservedUser.Reason, wsproto.RefuseReservedUser

@@ -28,6 +28,7 @@ var (
 	RefuseTimeout         = &Refusal{Status: http.StatusRequestTimeout, Reason: "the request took too long to arrive"}
 	RefuseHeadTooLarge    = &Refusal{Status: http.StatusRequestHeaderFieldsTooLarge, Reason: "the request's head is too large"}
 	RefuseOverloaded      = &Refusal{Status: http.StatusServiceUnavailable, Reason: "over capacity, try again later", RetryAfter: 5}
+	RefuseUnverifiable    = &Refusal{Status: http.StatusServiceUnavailable, Reason: "authentication is unavailable, try again later", RetryAfter: 5}
 	RefuseDraining        = &Refusal{Status: http.StatusServiceUnavailable, Reason: "the server is shutting down, try another one", RetryAfter: 2}
 )
 

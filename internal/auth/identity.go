@@ -9,15 +9,6 @@ import (
 // maxName bounds user ids, tenants and device names, in bytes.
 const maxName = 1024
 
-// usable reports whether an identity may be handed to the hub. An empty user id is
-// stamped "admin" on what it relays, so nobody but an admin may have one.
-func usable(id *hub.Identity) bool {
-	if id.UserID == "" && !id.Admin {
-		return false
-	}
-	return validName(id.UserID) && validName(id.Tenant)
-}
-
 func validName(s string) bool {
 	return len(s) <= maxName && utf8.ValidString(s)
 }

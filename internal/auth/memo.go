@@ -112,8 +112,10 @@ func (m *memo) forget(token string, err error) {
 // check refuses identities that the hub mustn't have.
 func check(id *hub.Identity, now time.Time) error {
 	switch {
-	case !usable(id):
-		return &hub.Refusal{Cause: hub.CauseUserID, Detail: "the user id or tenant is missing, too long or not UTF-8"}
+	case id.UserID == "" && !id.Admin, !validName(id.UserID): // an empty one is stamped "admin" on what it relays
+		return &hub.Refusal{Cause: hub.CauseUserID, Detail: "it is missing, too long or not UTF-8"}
+	case !validName(id.Tenant):
+		return &hub.Refusal{Cause: hub.CauseTenant, UserID: id.UserID, Detail: "it is too long or not UTF-8"}
 	case expired(id, now):
 		return &hub.Refusal{Cause: hub.CauseExpired, UserID: id.UserID}
 	}

@@ -32,7 +32,7 @@ func checkQuery(raw string, known []string) *failure {
 		case !slices.Contains(known, name):
 			there := "this call has none"
 			if len(known) > 0 {
-				there = "there are " + strings.Join(known, " and ")
+				there = "known here: " + strings.Join(known, ", ")
 			}
 			return invalidField("query", fmt.Sprintf("the parameter %.64q isn't known; %s", name, there))
 		case len(values) > 1:
