@@ -26,7 +26,7 @@ func TestIdleServerSleeps(t *testing.T) {
 			// and no server takes them away.
 			const most, window = 80, 2 * time.Second
 			least := 1 << 30
-			for range 10 {
+			for range 30 {
 				before := d.switches()
 				<-time.After(window)
 				if least = min(least, (d.switches()-before)/int(window/time.Second)); least <= most {
