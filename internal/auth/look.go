@@ -23,7 +23,10 @@ var errMoved = errors.New("the file has changed hands")
 // who has locked it, holds looking meanwhile.
 type foreign struct {
 	looking sync.Mutex
-	owned   time.Time // the last look at a file that its owner had open
+	looked  time.Time // the end of the last look
+	owned   time.Time // that of the last one at a file that its owner had open
+	main    os.FileInfo
+	wal     os.FileInfo // of that file, nil where there was none
 
 	base context.Context // of all looks that are for many; ends when the store closes
 }
@@ -47,6 +50,7 @@ func (db *database) findTogether(token string) (*hub.Identity, error) {
 	db.foreign.looking.Lock()
 	defer db.foreign.looking.Unlock()
 	if !q.answered {
+		time.Sleep(time.Until(db.foreign.looked.Add(betweenLooks)))
 		db.answer()
 	}
 	if q.err == nil && q.id == nil {
@@ -54,6 +58,10 @@ func (db *database) findTogether(token string) (*hub.Identity, error) {
 	}
 	return q.id, q.err
 }
+
+// betweenLooks is how long the file is left alone: whoever has tokens looked up without end would
+// otherwise keep it open, so that its owner never were the last to close it. A look takes a millisecond.
+const betweenLooks = 20 * time.Millisecond
 
 // answer looks up all that wait, in a time of their own: the caller's may be nearly over. It is
 // called by whoever holds foreign.looking.
@@ -117,9 +125,14 @@ func (db *database) look(ctx context.Context, f func(*sql.Conn) error) error {
 // looking.
 func (o *foreign) begin(path string) (end func(context.Context)) {
 	owned := inUse(path)
+	if owned {
+		o.main, _ = os.Stat(path)
+		o.wal, _ = os.Stat(path + "-wal")
+	}
 	return func(ctx context.Context) {
+		o.looked = time.Now()
 		if owned {
-			o.owned = time.Now()
+			o.owned = o.looked
 			o.settle(ctx, path)
 		}
 	}
@@ -144,6 +157,14 @@ func (o *foreign) settleLater(ctx context.Context, path string, interval time.Du
 // the file again.
 func (o *foreign) settle(ctx context.Context, path string) {
 	if !stateOf(path).live || inUse(path) {
+		return
+	}
+	if main, err := os.Stat(path); err != nil || !os.SameFile(main, o.main) {
+		// A backup is in its place already. What is in the old -wal would be written into it.
+		if wal, err := os.Stat(path + "-wal"); err == nil && o.wal != nil && os.SameFile(wal, o.wal) {
+			_ = os.Remove(path + "-wal")
+			_ = os.Remove(path + "-shm")
+		}
 		return
 	}
 	pool, err := sql.Open("sqlite", source(path, "mode=rw"))
