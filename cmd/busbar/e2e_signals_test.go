@@ -14,6 +14,7 @@ func TestSignalsDrain(t *testing.T) {
 	for _, sig := range []syscall.Signal{
 		syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
 		syscall.SIGVTALRM, syscall.SIGIO, syscall.SIGPWR, syscall.SIGXCPU, syscall.SIGSTKFLT,
+		syscall.Signal(35), syscall.Signal(37), syscall.Signal(64), // of the real-time ones SIGRTMIN+3 and the outermost
 	} {
 		t.Run(sig.String(), func(t *testing.T) {
 			d := startDaemon(t)

@@ -14,9 +14,18 @@ import (
 // Not among them are those of a program that has gone wrong (SIGABRT, SIGSEGV and the like), which mustn't
 // go on, and those about a write or a profile of our own (SIGPIPE, SIGXFSZ, SIGPROF), which the write's error
 // says as well, and which the Go runtime sees to.
-var endSignals = []os.Signal{
+var endSignals = append([]os.Signal{
 	syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
 	syscall.SIGVTALRM, syscall.SIGIO, syscall.SIGPWR, syscall.SIGXCPU, syscall.SIGSTKFLT,
+}, realTimeSignals()...)
+
+// realTimeSignals are those that C libraries and the Go runtime leave to programs (signal(7)): SIGRTMIN+3 is how some
+// service managers stop a container.
+func realTimeSignals() (all []os.Signal) {
+	for sig := syscall.Signal(35); sig <= 64; sig++ {
+		all = append(all, sig)
+	}
+	return all
 }
 
 // catchSignals is called once, by a server: ends gets endSignals. SIGHUP, which a terminal sends when it

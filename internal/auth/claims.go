@@ -26,6 +26,13 @@ func (j *JWT) identity(claims jwt.MapClaims) (*hub.Identity, error) {
 	if j.opts.AdminClaim != "" {
 		id.Admin = claims[j.opts.AdminClaim] == true
 	}
+	for _, name := range []string{"nbf", "iat"} { // the library's own check takes a time beyond int64 for one long past
+		if n, ok := claims[name].(json.Number); ok {
+			if seconds, err := n.Float64(); err != nil || seconds > maxSeconds {
+				return nil, &hub.Refusal{Cause: hub.CauseNotYetValid, UserID: user, Detail: name}
+			}
+		}
+	}
 	exp, err := claims.GetExpirationTime()
 	if err != nil {
 		return nil, &hub.Refusal{Cause: hub.CauseMalformed, UserID: user, Detail: "exp isn't a number"}
@@ -36,6 +43,9 @@ func (j *JWT) identity(claims jwt.MapClaims) (*hub.Identity, error) {
 	}
 	return id, nil
 }
+
+// maxSeconds is the largest time that a claim may name: no float64 holds all whole numbers above it.
+const maxSeconds = 1 << 53
 
 // text takes a string, or a number as it was written; what is absent is "".
 func text(claim any) (string, bool) {

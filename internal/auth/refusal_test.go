@@ -83,6 +83,8 @@ func TestJWTSaysWhy(t *testing.T) {
 		{of(jwt.MapClaims{"exp": "tomorrow"}), hub.CauseMalformed, "u1"},
 		{of(jwt.MapClaims{"nbf": now + 60}), hub.CauseNotYetValid, "u1"},
 		{of(jwt.MapClaims{"iat": now + 60}), hub.CauseNotYetValid, "u1"},
+		{of(jwt.MapClaims{"nbf": uint64(1) << 63}), hub.CauseNotYetValid, "u1"},
+		{of(jwt.MapClaims{"iat": 1e300}), hub.CauseNotYetValid, "u1"},
 		{of(jwt.MapClaims{"iss": "other"}), hub.CauseIssuer, "u1"},
 		{of(jwt.MapClaims{"iss": nil}), hub.CauseIssuer, "u1"},
 		{of(jwt.MapClaims{"aud": "other"}), hub.CauseAudience, "u1"},
