@@ -33,8 +33,9 @@ func (r *keyRing) find(t *jwt.Token) (any, error) {
 	if b64, there := t.Header["b64"]; there && b64 != true {
 		return nil, errCrit
 	}
-	kid, named := t.Header["kid"].(string)
-	if !named && t.Header["kid"] != nil {
+	value, there := t.Header["kid"]
+	kid, named := value.(string)
+	if there && !named {
 		return nil, errBadKID
 	}
 	var fit jwt.VerificationKeySet

@@ -74,6 +74,7 @@ func TestJWTSaysWhy(t *testing.T) {
 		{"abc", hub.CauseMalformed, ""},
 		{"a.b.c", hub.CauseMalformed, ""},
 		{withHeader(t, map[string]any{"kid": 7}), hub.CauseMalformed, ""},
+		{withHeader(t, map[string]any{"kid": nil}), hub.CauseMalformed, ""},
 		{withHeader(t, map[string]any{"alg": "none"}), hub.CauseAlgorithm, ""},
 		{withHeader(t, map[string]any{"alg": "ES256K"}), hub.CauseAlgorithm, ""},
 		{sign(t, jwt.SigningMethodHS384, secret, "", claims(nil)), hub.CauseAlgorithm, ""},
