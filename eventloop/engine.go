@@ -55,7 +55,6 @@ type Engine struct {
 
 	background context.Context
 	gnet       gnet.Engine
-	moving     chan struct{}  // a place for each connection between two loops
 	openingMu  sync.Mutex     // guards asked when a turn is about to be opened
 	opening    sync.WaitGroup // turns that are being opened
 	turns      sync.Map       // *Loop → *turn
@@ -90,8 +89,7 @@ func New(h Handler, o Options) (*Engine, error) {
 		opts: o, handler: h, capacity: capacity,
 		table: subs.NewTable(o.Loops), addresses: newAddressCap(o.MaxPerAddress), book: rates.NewBook(o.Rates),
 		started: time.Now(), background: context.Background(),
-		returned: make(chan struct{}), moving: make(chan struct{}, capacity.moves),
-		booted: make(chan struct{}), empty: make(chan struct{}), done: make(chan struct{}),
+		returned: make(chan struct{}), booted: make(chan struct{}), empty: make(chan struct{}), done: make(chan struct{}),
 	}
 	e.newest.Store(o.LastSeq)
 	e.deflation.threshold = o.CompressionThreshold
@@ -117,10 +115,8 @@ func (e *Engine) Start() (err error) {
 	}
 	defer port.release()
 	e.addr = port.addr
-	e.room.files.open()
 	if err := e.run(port); err != nil {
 		e.watcher.close()
-		e.room.files.close()
 		return err
 	}
 	e.running.Store(true)

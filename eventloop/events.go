@@ -38,7 +38,7 @@ func (ev *events) OnTick() (time.Duration, gnet.Action) {
 	return math.MaxInt64, gnet.None
 }
 
-// OnOpen takes a connection in, gives it to another loop, or refuses it.
+// OnOpen takes a connection in or refuses it.
 func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 	e := (*Engine)(ev)
 	var placed *Client // counted, and perhaps not known to gnet: OnClose won't give that back
@@ -58,20 +58,13 @@ func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 	l := e.loopFor(conn.EventLoop())
 	l.readClock()
 	c := &Client{conn: conn, loop: l, fd: int32(conn.Fd()), since: l.now, heard: l.now}
-	if m, arrived := conn.Context().(*move); arrived { // and has its place already
-		m.opened = true
-		l.counters.moved.Add(1)
-	} else {
-		l.accepted()
-		var ok bool
-		if c.cause, ok = e.place(l); !ok {
-			return turnAway(c, c.cause)
-		}
-		if c.cause != CauseUnknown {
-			c.set(flagLobby)
-		} else if l.giveAway(conn) {
-			return nil, gnet.Close
-		}
+	l.accepted()
+	var ok bool
+	if c.cause, ok = e.place(); !ok {
+		return turnAway(c, c.cause)
+	}
+	if c.cause != CauseUnknown {
+		c.set(flagLobby)
 	}
 	placed = c
 	if cause := l.takeIn(c); cause != CauseUnknown {

@@ -19,18 +19,15 @@ type Capacity struct {
 	Lobby       int    // connections beyond these that are told to come back later
 	Descriptors int    // RLIMIT_NOFILE as it is now
 	LimitedBy   string // what would have to change for more, in words
-
-	moves int // connections that may change loops at once
 }
 
 // Each loop has a listener, an epoll set, an eventfd and its turn's two sockets, four while
 // these are opened, and may have accepted one connection that OnOpen hasn't refused yet.
-// The watcher has two, the figures of the host's file table come from one, and one is open
-// now and then to see what a loop's epoll set holds or whether there are any left. Connections on their way between loops have one more each
-// (movesAtOnce).
+// The watcher has two, and one is open now and then to see what a loop's epoll set holds or
+// whether there are any left.
 const (
 	descriptorsPerLoop = 8
-	descriptorsShared  = 4
+	descriptorsShared  = 3
 )
 
 func capacityFor(o *Options) (Capacity, error) {
@@ -44,8 +41,7 @@ func capacityFor(o *Options) (Capacity, error) {
 // Capacity is how many connections there can be with so many descriptors. Loops and Reserve have
 // to be set.
 func (o *Options) Capacity(limit int) (Capacity, error) {
-	moves := movesAtOnce(o.Loops, limit)
-	own := o.Reserve + descriptorsPerLoop*o.Loops + descriptorsShared + moves
+	own := o.Reserve + descriptorsPerLoop*o.Loops + descriptorsShared
 	room := limit - own
 	if room < 1 {
 		return Capacity{}, fmt.Errorf("%w: %d descriptors, of which the server needs %d for itself; raise it (ulimit -n)",
@@ -57,7 +53,7 @@ func (o *Options) Capacity(limit int) (Capacity, error) {
 	}
 	room -= lobby
 	own += lobby
-	c := Capacity{Connections: room, Lobby: lobby, Descriptors: limit, moves: moves,
+	c := Capacity{Connections: room, Lobby: lobby, Descriptors: limit,
 		LimitedBy: fmt.Sprintf("the descriptor limit of %d (ulimit -n), %d of them reserved", limit, own)}
 	if o.MaxConnections > 0 && o.MaxConnections < room {
 		c.Connections, c.LimitedBy = o.MaxConnections, "-max-connections"

@@ -116,7 +116,7 @@ func TestCapacityOfDescriptors(t *testing.T) {
 	o := Options{Loops: 2, Reserve: 30}
 	c, err := capacityFor(&o)
 	must(t, err)
-	if c.Descriptors != limit || c.Connections >= limit-o.Reserve || c.Connections < limit-o.Reserve-20-movesAtMost-limit/64 {
+	if c.Descriptors != limit || c.Connections >= limit-o.Reserve || c.Connections < limit-o.Reserve-20-limit/64 {
 		t.Errorf("of %d descriptors, 30 of them reserved, %d are for clients", limit, c.Connections)
 	}
 	if c.Lobby < 16 || c.Lobby > 1024 || c.Connections+c.Lobby > limit-o.Reserve {

@@ -22,7 +22,7 @@ func lobbySize(connections, descriptors int) int {
 
 // place counts a newcomer: as a connection, or in the lobby with the cause that it will be
 // refused for. ok is false when it can be in neither.
-func (e *Engine) place(l *Loop) (refused Cause, ok bool) {
+func (e *Engine) place() (refused Cause, ok bool) {
 	n := e.connections.Add(1)
 	switch {
 	case e.draining.Load():
@@ -30,7 +30,6 @@ func (e *Engine) place(l *Loop) (refused Cause, ok bool) {
 	case n > int64(e.capacity.Connections):
 		refused = CauseCapacity
 	default:
-		l.connections.Add(1)
 		return CauseUnknown, true
 	}
 	e.connections.Add(-1)
@@ -48,7 +47,6 @@ func (e *Engine) leave(c *Client) {
 		e.lobby.Add(-1)
 		return
 	}
-	c.loop.connections.Add(-1)
 	e.connections.Add(-1)
 	e.checkEmpty()
 }

@@ -32,11 +32,9 @@ type Loop struct {
 	mailbox    mailbox
 	gnet       atomic.Pointer[gnet.EventLoop] // nil until the first connection
 	population atomic.Int64                   // open clients
-	// connections are descriptors, handshakes and what is on its way here included.
-	connections atomic.Int64
-	ticking     atomic.Bool // a tick waits in the mailbox
-	tickTimer   *time.Timer
-	tickAt      uint32 // when the timer brings one; 0: it doesn't
+	ticking    atomic.Bool                    // a tick waits in the mailbox
+	tickTimer  *time.Timer
+	tickAt     uint32 // when the timer brings one; 0: it doesn't
 	// wakes is held, for reading, while gnet is told of something: that is a write to a descriptor of gnet's.
 	// Invariant: gnet closes it only when stopped is true and nobody holds wakes. Without that a publisher
 	// could write eight bytes to whatever file has got the descriptor's number by then.

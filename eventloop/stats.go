@@ -10,7 +10,7 @@ import (
 type counters struct {
 	accepted, messagesIn, bytesIn, pings, pongs   atomic.Uint64
 	flushes, sends, bytes, frames, lagDropped     atomic.Uint64
-	panics, moved, wakes, unwanted                atomic.Uint64
+	panics, wakes, unwanted                       atomic.Uint64
 	limited                                       [rates.Kinds]atomic.Uint64
 	limitedBy                                     [rates.Scopes]atomic.Uint64
 	lagging, subscriptions, deflating, handshakes atomic.Int64
@@ -42,7 +42,6 @@ type LoopStats struct {
 	Accepted      uint64 `json:"accepted"`
 	Handshakes    int    `json:"handshakes"` // connections that haven't been upgraded yet, now
 	GateShut      int    `json:"gate_shut"`  // 1 while newcomers wait in the kernel's queue, now
-	Moved         uint64 `json:"moved"`      // connections that another loop has accepted
 	MessagesIn    uint64 `json:"messages_in"`
 	BytesIn       uint64 `json:"bytes_in"` // of messages' payloads
 	Pings         uint64 `json:"pings"`    // received
@@ -87,7 +86,7 @@ func (l *Loop) stats() LoopStats {
 	return LoopStats{
 		Clients: int(l.population.Load()), Lagging: int(c.lagging.Load()), Deflating: int(c.deflating.Load()),
 		Subscriptions: int(c.subscriptions.Load()), Handshakes: int(c.handshakes.Load()), GateShut: l.gate.Load().shutNow(), QueueFrames: frames, QueueBytes: bytes,
-		Accepted: c.accepted.Load(), Moved: c.moved.Load(), MessagesIn: c.messagesIn.Load(), BytesIn: c.bytesIn.Load(),
+		Accepted: c.accepted.Load(), MessagesIn: c.messagesIn.Load(), BytesIn: c.bytesIn.Load(),
 		Pings: c.pings.Load(), Pongs: c.pongs.Load(),
 		Flushes: c.flushes.Load(), Sends: c.sends.Load(), BytesOut: c.bytes.Load(),
 		FramesOut: c.frames.Load(), LagDropped: c.lagDropped.Load(), Panics: c.panics.Load(),

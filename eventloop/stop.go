@@ -53,7 +53,6 @@ func (e *Engine) Stop() {
 	}
 	e.stopOnce.Do(func() {
 		e.awaitTurns() // gnet would leave who waits for a connection waiting
-		e.stopMoving()
 		// gnet looks twice a second for whether it has ended (v2.9.8, Engine.Stop), and gives
 		// that up at once for a context that has. done tells the same, and sooner.
 		ended, end := context.WithCancel(context.Background())
@@ -66,9 +65,6 @@ func (e *Engine) Stop() {
 			l.letGoOfAll()
 		}
 		e.watcher.close()
-		e.room.mu.Lock()
-		e.room.files.close()
-		e.room.mu.Unlock()
 	})
 }
 

@@ -125,8 +125,6 @@ var loops = []family{
 		func(l *eventloop.LoopStats) int { return l.QueueBytes }),
 	perLoop("busbar_loop_accepted_total", "Connections that a loop accepted.", prometheus.CounterValue,
 		func(l *eventloop.LoopStats) uint64 { return l.Accepted }),
-	perLoop("busbar_loop_moved_total", "Connections that a loop was given by another one that had more than its share.", prometheus.CounterValue,
-		func(l *eventloop.LoopStats) uint64 { return l.Moved }),
 	perLoop("busbar_loop_wakes_total", "Turns of a loop that found messages in its mailbox.", prometheus.CounterValue,
 		func(l *eventloop.LoopStats) uint64 { return l.Wakes }),
 	perLoop("busbar_loop_unwanted_total", "Messages handed to a loop that had none of their subscribers.", prometheus.CounterValue,
