@@ -88,4 +88,12 @@ func printable(p []byte) bool {
 }
 
 // trim cuts the optional whitespace of RFC 9110 5.6.3 from both ends.
-func trim(p []byte) []byte { return bytes.Trim(p, " \t") }
+func trim(p []byte) []byte {
+	for len(p) > 0 && (p[0] == ' ' || p[0] == '\t') {
+		p = p[1:]
+	}
+	for len(p) > 0 && (p[len(p)-1] == ' ' || p[len(p)-1] == '\t') {
+		p = p[:len(p)-1]
+	}
+	return p
+}

@@ -11,41 +11,12 @@ type scanner struct {
 }
 
 // param takes one parameter of an extension. value is nil when it has none.
-type param func(name, value []byte)
-
-// each reads a comma-separated list, whose elements may be empty (RFC 2616 2.1), and
-// returns how many weren't. begin is told each extension's name and says who takes its
-// parameters; end is told when all of them were there.
-func (s *scanner) each(begin func(name []byte) param, end func()) (n int) {
-	for {
-		s.space()
-		if len(s.rest) > 0 && s.rest[0] != ',' {
-			take := begin(s.token())
-			for s.skip(';') {
-				s.param(take)
-			}
-			if s.bad {
-				return n
-			}
-			end()
-			n++
-		}
-		if !s.skip(',') {
-			s.bad = s.bad || len(s.rest) > 0
-			return n
-		}
-	}
-}
-
-func (s *scanner) param(take param) {
-	name := s.token()
-	var value []byte
+func (s *scanner) param() (name, value []byte) {
+	name = s.token()
 	if s.skip('=') {
 		value = s.value()
 	}
-	if !s.bad {
-		take(name, value)
-	}
+	return name, value
 }
 
 func (s *scanner) space() { s.rest = bytes.TrimLeft(s.rest, " \t") }

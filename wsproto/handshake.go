@@ -2,11 +2,9 @@ package wsproto
 
 import (
 	"bytes"
-	"io"
-	"sync"
+	"crypto/sha1" //nolint:gosec // see answer
+	"encoding/base64"
 	"unicode/utf8"
-
-	"github.com/gobwas/ws"
 )
 
 // Request is a client's upgrade request that can be granted. Its strings are
@@ -52,142 +50,64 @@ func ParseUpgrade(head []byte) (*Request, *Refusal) {
 	if end < 0 {
 		return nil, refuseNoEnd.AnswerTo(head)
 	}
-	u := upgrades.Get().(*upgrade)
-	defer u.free()
-	request, refusal := u.run(head[:end-len(crlf)])
+	// RFC 9112 2.2: ignore one empty line in front.
+	line, lines := cutLine(bytes.TrimPrefix(head[:end-len(crlf)], crlf))
+	asked, refusal := parseRequestLine(line)
+	var h headers
+	if refusal == nil {
+		refusal = h.read(lines)
+	}
+	if refusal == nil {
+		refusal = h.judge(asked)
+	}
 	if refusal != nil {
 		return nil, refusal.AnswerTo(head)
 	}
-	return request, nil
+	return h.grant(asked), nil
 }
 
-// upgrade is one run of ParseUpgrade, owned by it and pooled: binding the hooks
-// anew for each request would allocate each of them.
-type upgrade struct {
-	upgrader ws.Upgrader // with hooks bound to this upgrade
-	in       []byte      // the head as the upgrader is to see it
-	unread   []byte      // of in
-	out      []byte      // what the upgrader wrote
-
-	request       *Request
-	headerToken   string
-	protocolToken string
+func (h *headers) grant(asked requestLine) *Request {
+	host := asked.host
+	if host == nil { // RFC 9112 3.2.2: a target in absolute form wins
+		host = h.host
+	}
+	token := string(h.token)
+	if token == "" {
+		token = h.protocolToken
+	}
+	return &Request{
+		Path: string(asked.path), Query: string(asked.query), Host: string(host), Origin: string(h.origin),
+		Token: token, Protocol: h.protocol, Answer: answer(h.key, h.protocol), deflate: h.extensions.chosen,
+	}
 }
 
-var upgrades = sync.Pool{New: func() any {
-	u := new(upgrade)
-	u.upgrader = ws.Upgrader{
-		ReadBufferSize: MaxHead,
-		OnHost:         u.onHost,
-		OnHeader:       u.onHeader,
-		ProtocolCustom: u.onProtocols,
+// answer is the 101 response of RFC 6455 4.2.2, item 5.
+func answer(key []byte, protocol string) []byte {
+	const (
+		head         = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+		protocolLine = "\r\nSec-WebSocket-Protocol: "
+		end          = "\r\n\r\n"
+		accept       = 28 // base64 of a SHA-1
+	)
+	var seed [keySize + len(acceptGUID)]byte
+	copy(seed[copy(seed[:], key):], acceptGUID)
+	sum := sha1.Sum(seed[:]) //nolint:gosec // RFC 6455 4.2.2 asks for it; nothing is kept secret by it
+	p := make([]byte, 0, len(head)+accept+len(protocolLine)+len(protocol)+len(end))
+	p = base64.StdEncoding.AppendEncode(append(p, head...), sum[:])
+	if protocol != "" {
+		p = append(append(p, protocolLine...), protocol...)
 	}
-	return u
-}}
-
-func (u *upgrade) free() {
-	*u = upgrade{upgrader: u.upgrader, in: u.in[:0], out: u.out[:0]}
-	upgrades.Put(u)
+	return append(p, end...)
 }
 
-// run upgrades the request whose lines, each with its line end, are head.
-func (u *upgrade) run(head []byte) (*Request, *Refusal) {
-	head = bytes.TrimPrefix(head, crlf) // RFC 9112 2.2: ignore one empty line in front
-	line, rest, _ := bytes.Cut(head, crlf)
-	asked, refusal := parseRequestLine(line)
-	if refusal != nil {
-		return nil, refusal
-	}
-	u.in = append(append(u.in, line...), crlf...)
-	var s survey
-	if refusal = u.headers(&s, rest); refusal == nil {
-		refusal = s.judge(asked)
-	}
-	if refusal != nil {
-		return nil, refusal
-	}
-	u.request = &Request{Path: string(asked.path), Query: string(asked.query), Host: string(asked.host), deflate: s.extensions.chosen}
-	u.unread = u.in
-	if _, err := u.upgrader.Upgrade(u); err != nil {
-		return nil, refuseHandshake
-	}
-	u.request.Token = u.headerToken
-	if u.headerToken == "" {
-		u.request.Token = u.protocolToken
-	}
-	u.request.Answer = bytes.Clone(u.out)
-	return u.request, nil
-}
-
-// headers checks what the upgrader doesn't, and puts together what it is to see.
-// RFC 9110 5.3 and 7.8 let Connection and Upgrade be lists, and lists be spread
-// over lines, which the upgrader doesn't know; so it gets them in their plain
-// form.
-func (u *upgrade) headers(s *survey, lines []byte) *Refusal {
-	for len(lines) > 0 {
-		var line []byte
-		line, lines, _ = bytes.Cut(lines, crlf)
-		keep, refusal := s.line(line)
-		if refusal != nil {
-			return refusal
-		}
-		if keep {
-			u.in = append(append(u.in, line...), crlf...)
-		}
-	}
-	u.in = append(u.in, "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"...)
-	return nil
-}
-
-func (u *upgrade) onHost(value []byte) error {
-	if u.request.Host == "" { // RFC 9112 3.2.2: a target in absolute form wins
-		u.request.Host = string(value)
-	}
-	return nil
-}
-
-// onHeader gets names with each word capitalised.
-func (u *upgrade) onHeader(name, value []byte) error {
-	switch string(name) {
-	case "Origin":
-		u.request.Origin = string(value)
-	case "Authorization":
-		if u.headerToken == "" {
-			u.headerToken = bearerToken(value)
-		}
-	}
-	return nil
-}
-
-// onProtocols gets each Sec-WebSocket-Protocol line until one has an entry that
-// is chosen. PROTOCOL.md section 1: no other protocol is ever echoed.
-func (u *upgrade) onProtocols(list []byte) (string, bool) {
-	u.request.Protocol, u.protocolToken, _ = BearerProtocol(list)
-	return u.request.Protocol, true
-}
+const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 // bearerToken is the token in an Authorization header's value: RFC 6750 2.1. It
 // is empty for another scheme.
-func bearerToken(value []byte) string {
+func bearerToken(value []byte) []byte {
 	scheme, token, _ := bytes.Cut(value, []byte(" "))
 	if !foldEqual(scheme, "bearer") || !utf8.Valid(token) {
-		return ""
+		return nil
 	}
-	return string(trim(token))
-}
-
-// Read hands the upgrader the head.
-func (u *upgrade) Read(p []byte) (int, error) {
-	if len(u.unread) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, u.unread)
-	u.unread = u.unread[n:]
-	return n, nil
-}
-
-// Write takes the upgrader's answer.
-func (u *upgrade) Write(p []byte) (int, error) {
-	u.out = append(u.out, p...)
-	return len(p), nil
+	return trim(token)
 }

@@ -16,10 +16,28 @@ var crlf = []byte("\r\n")
 // servers do, is how a proxy and the server behind it come to disagree about
 // where a request ends.
 func HeadEnd(p []byte) int {
-	if i := bytes.Index(p, []byte("\r\n\r\n")); i >= 0 {
-		return i + 4
+	for at := 0; ; {
+		next := bytes.IndexByte(p[at:], '\n') // much faster than bytes.Index for short lines
+		if next < 0 {
+			return -1
+		}
+		if at += next + 1; at >= 4 && string(p[at-4:at]) == "\r\n\r\n" {
+			return at
+		}
 	}
-	return -1
+}
+
+// cutLine is bytes.Cut at the first line end, for which all of p is taken when there is none.
+func cutLine(p []byte) (line, rest []byte) {
+	for at := 0; ; {
+		next := bytes.IndexByte(p[at:], '\n')
+		if next < 0 {
+			return p, nil
+		}
+		if at += next + 1; at >= 2 && p[at-2] == '\r' {
+			return p[:at-2], p[at:]
+		}
+	}
 }
 
 // CheckHead judges what is there of a request's head before the rest is, so that who
@@ -47,18 +65,21 @@ func CheckHead(p []byte, from, end int) *Refusal {
 	return nil
 }
 
-// survey is what has to be known of all header lines together, before any of
-// them is believed. It is owned by one run of ParseUpgrade.
-type survey struct {
+// headers are what the header lines of a request say, taken together. It is owned by one
+// run of ParseUpgrade; its slices alias the head.
+type headers struct {
 	lines      int
 	seen       [onceHeaders]bool
 	upgrade    bool // Upgrade lists websocket
 	connection bool // Connection lists upgrade
 	version13  bool
-	validHost  bool
-	validKey   bool
 	body       bool // Transfer-Encoding, or a Content-Length other than 0
 	extensions extensions
+
+	host, key, origin []byte
+	token             []byte // of the first Authorization that has one
+	protocol          string // the first bearer entry
+	protocolToken     string
 }
 
 // Headers that decide who asks for what, and of which two would leave that open.
@@ -70,85 +91,103 @@ const (
 	onceHeaders
 )
 
-// line takes the next header line, without its line end. keep says whether
-// gobwas' upgrader should see it.
-func (s *survey) line(line []byte) (keep bool, refusal *Refusal) {
-	if s.lines++; s.lines > maxHeaderLines {
-		return false, RefuseHeadTooLarge
+// read takes header lines, each with its line end.
+func (h *headers) read(lines []byte) *Refusal {
+	for len(lines) > 0 {
+		var line []byte
+		line, lines = cutLine(lines)
+		if refusal := h.line(line); refusal != nil {
+			return refusal
+		}
+	}
+	return nil
+}
+
+func (h *headers) line(line []byte) *Refusal {
+	if h.lines++; h.lines > maxHeaderLines {
+		return RefuseHeadTooLarge
 	}
 	if line[0] == ' ' || line[0] == '\t' { // RFC 9112 5.2: obs-fold may be refused
-		return false, refuseFolding
+		return refuseFolding
 	}
-	name, value, ok := bytes.Cut(line, []byte(":"))
+	name, value, ok := bytes.Cut(line, colon)
 	if !ok || !isToken(name) { // RFC 9112 5.1: no space before the colon either
-		return false, refuseHeaderName
+		return refuseHeaderName
 	}
 	if !isText(value) {
-		return false, refuseHeaderValue
+		return refuseHeaderValue
 	}
-	return s.header(name, trim(value))
+	return h.header(name, trim(value))
 }
 
-func (s *survey) header(name, value []byte) (keep bool, refusal *Refusal) {
+var colon = []byte(":")
+
+func (h *headers) header(name, value []byte) *Refusal {
 	switch {
 	case foldEqual(name, "host"):
-		s.validHost = isHost(value)
-		return true, s.once(onceHost)
-	case foldEqual(name, "sec-websocket-key"):
-		s.validKey = isKey(value)
-		return true, s.once(onceKey)
-	case foldEqual(name, "sec-websocket-version"):
-		s.version13 = string(value) == "13"
-		return true, s.once(onceVersion)
+		h.host = value
+		return h.once(onceHost)
 	case foldEqual(name, "origin"):
-		return true, s.once(onceOrigin)
-	case foldEqual(name, "upgrade"):
-		s.upgrade = s.upgrade || lists(value, "websocket")
-		return false, nil
+		h.origin = value
+		return h.once(onceOrigin)
+	case foldEqual(name, "upgrade"): // RFC 9110 5.3 and 7.8: a list, which may be spread over lines
+		h.upgrade = h.upgrade || lists(value, "websocket")
 	case foldEqual(name, "connection"):
-		s.connection = s.connection || lists(value, "upgrade")
-		return false, nil
-	case foldEqual(name, "sec-websocket-extensions"):
-		s.extensions.line(value)
-		return false, nil
-	case foldEqual(name, "transfer-encoding"):
-		s.body = true
+		h.connection = h.connection || lists(value, "upgrade")
+	case foldEqual(name, "authorization"):
+		if len(h.token) == 0 {
+			h.token = bearerToken(value)
+		}
 	case foldEqual(name, "content-length"):
-		s.body = s.body || string(value) != "0"
+		h.body = h.body || string(value) != "0"
+	case foldEqual(name, "transfer-encoding"):
+		h.body = true
+	case foldEqual(name, "sec-websocket-key"):
+		h.key = value
+		return h.once(onceKey)
+	case foldEqual(name, "sec-websocket-version"):
+		h.version13 = string(value) == "13"
+		return h.once(onceVersion)
+	case foldEqual(name, "sec-websocket-protocol"):
+		if h.protocol == "" { // PROTOCOL 1: no other protocol is ever echoed
+			h.protocol, h.protocolToken, _ = BearerProtocol(value)
+		}
+	case foldEqual(name, "sec-websocket-extensions"):
+		h.extensions.line(value)
 	}
-	return true, nil
+	return nil
 }
 
-func (s *survey) once(which int) *Refusal {
-	if s.seen[which] {
+func (h *headers) once(which int) *Refusal {
+	if h.seen[which] {
 		return refuseDuplicate
 	}
-	s.seen[which] = true
+	h.seen[which] = true
 	return nil
 }
 
 // judge says what becomes of a request whose lines are all well-formed. nil means
 // that it can be upgraded.
-func (s *survey) judge(r requestLine) *Refusal {
-	health := string(r.path) == healthPath
+func (h *headers) judge(r requestLine) *Refusal {
+	health, validHost := string(r.path) == healthPath, isHost(h.host)
 	switch {
-	case r.http10 && (!s.seen[onceHost] || s.validHost):
+	case r.http10 && (!h.seen[onceHost] || validHost):
 		return RefusalHealthy
-	case !s.validHost: // RFC 9112 3.2: a missing or invalid Host is answered with 400
+	case !validHost: // RFC 9112 3.2: a missing or invalid Host is answered with 400
 		return refuseHost
-	case health && (!s.upgrade || r.bare):
+	case health && (!h.upgrade || r.bare):
 		return RefusalHealthy
-	case !s.upgrade || r.bare: // RFC 9110 7.8: Upgrade may be ignored
+	case !h.upgrade || r.bare: // RFC 9110 7.8: Upgrade may be ignored
 		return refusePlainHTTP
-	case !s.connection: // RFC 6455 4.2.1, item 4
+	case !h.connection: // RFC 6455 4.2.1, item 4
 		return refuseConnection
-	case !s.version13: // RFC 6455 4.2.2 and 4.4
+	case !h.version13: // RFC 6455 4.2.2 and 4.4
 		return refuseVersion
-	case !s.validKey: // RFC 6455 4.2.1, item 5
+	case !isKey(h.key): // RFC 6455 4.2.1, item 5
 		return refuseKey
-	case s.extensions.broken():
+	case h.extensions.broken():
 		return refuseExtensions
-	case s.body: // its bytes would be taken for frames
+	case h.body: // its bytes would be taken for frames
 		return refuseBody
 	}
 	return nil

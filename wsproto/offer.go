@@ -8,7 +8,6 @@ type extensions struct {
 	seen      bool // there was such a line
 	count     int  // of extensions in them
 	malformed bool
-	offer     offer // that is being read
 	chosen    offer // the first that lets both sides compress, else the first with a small window
 }
 
@@ -21,27 +20,34 @@ type extensions struct {
 const acceptDeflate = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
 // line takes the value of one line. Several lines are one list (RFC 6455 9.1), in the order
-// in which the client would like its offers accepted (RFC 7692 5).
+// in which the client would like its offers accepted (RFC 7692 5). Elements may be empty
+// (RFC 2616 2.1).
 func (e *extensions) line(value []byte) {
 	e.seen = true
 	s := scanner{rest: value}
-	e.count += s.each(e.begin, e.end)
-	e.malformed = e.malformed || s.bad
+	for more := true; more; more = s.skip(',') {
+		if s.space(); len(s.rest) > 0 && s.rest[0] != ',' {
+			e.element(&s)
+		}
+	}
+	e.malformed = e.malformed || s.bad || len(s.rest) > 0
 }
 
-func (e *extensions) begin(name []byte) param {
-	e.offer = offer{ours: string(name) == "permessage-deflate"}
-	return e.offer.param
-}
-
-func (e *extensions) end() {
-	if !e.offer.ours || e.offer.declined {
+func (e *extensions) element(s *scanner) {
+	o := offer{ours: string(s.token()) == "permessage-deflate"}
+	for s.skip(';') {
+		if name, value := s.param(); !s.bad {
+			o.param(name, value)
+		}
+	}
+	if s.bad {
 		return
 	}
+	e.count++
 	// RFC 7692 5.1 lets a server choose: a later offer that allows the whole window is worth
 	// more to the client than an earlier one with which it is only sent what isn't compressed.
-	if !e.chosen.ours || e.chosen.small() && !e.offer.small() {
-		e.chosen = e.offer
+	if o.ours && !o.declined && (!e.chosen.ours || e.chosen.small() && !o.small()) {
+		e.chosen = o
 	}
 }
 

@@ -49,7 +49,6 @@ var (
 	refuseExtensions   = badRequest("the Sec-WebSocket-Extensions header is malformed")
 	refuseConnection   = badRequest("the Connection header doesn't name Upgrade; is there a proxy that doesn't pass it on?")
 	refuseBody         = badRequest("an upgrade request with a body")
-	refuseHandshake    = badRequest("the upgrade request is malformed")
 	refuseTargetLength = &Refusal{Status: http.StatusRequestURITooLong, Reason: "the request target is longer than 8 KiB"}
 	refuseHTTPVersion  = &Refusal{Status: http.StatusHTTPVersionNotSupported, Reason: "only HTTP/1.1 can be upgraded to a WebSocket"}
 	refuseMethod       = &Refusal{Status: http.StatusMethodNotAllowed, Reason: "only GET can be upgraded to a WebSocket", extra: "Allow: GET, HEAD\r\n"}

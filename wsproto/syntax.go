@@ -53,11 +53,12 @@ func isHost(p []byte) bool {
 	return len(host) > 0 && all(host, &hostChar)
 }
 
+const keySize = 24 // base64 of 16 bytes
+
 // isKey reports that p is base64 of 16 bytes: RFC 6455 4.1.
 func isKey(p []byte) bool {
-	const size = 24 // base64 of 16 bytes
-	var nonce [size / 4 * 3]byte
-	if len(p) != size {
+	var nonce [keySize / 4 * 3]byte
+	if len(p) != keySize {
 		return false
 	}
 	n, err := base64.StdEncoding.Decode(nonce[:], p)
