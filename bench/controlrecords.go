@@ -9,7 +9,7 @@ import (
 // In place of a record's length these announce another kind of record, for targets that
 // name it in ServerStats.Takes. Others are never sent one.
 const (
-	// ControlRow: a length (u32) follows and so many bytes, a row frame (PROTOCOL 3), which
+	// ControlRow: a length (u32) follows and so many bytes, a row frame (docs/protocol.md section 3), which
 	// is to be published to the row's subscribers.
 	ControlRow = 0xFFFFFFFD
 	// ControlClients: a count (u16) and so many numbers of clients (u32 each), then a length
@@ -22,7 +22,7 @@ const (
 const (
 	TakesRows     = "rows"     // ControlRow; every client may subscribe to every row, whose snapshot is empty
 	TakesClients  = "clients"  // ControlClients
-	TakesPresence = "presence" // relays what clients send (PROTOCOL 2), and counts that in its statistics
+	TakesPresence = "presence" // relays what clients send (docs/protocol.md section 2), and counts that in its statistics
 )
 
 // requires checks that a target takes all of some kinds.

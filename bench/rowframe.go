@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 )
 
-// Row frames (PROTOCOL 3) as the bench uses them: one entity, and ids of eight digits.
+// Row frames (docs/protocol.md section 3) as the bench uses them: one entity, and ids of eight digits.
 const (
 	rowSnapshot = 0x10
 	rowUpdate   = 0x11
@@ -44,7 +44,7 @@ func readRowHead(b []byte) (kind byte, row uint64, ok bool) {
 	return b[0], row, true
 }
 
-// appendSubscribe appends a client's message that subscribes it to a row (PROTOCOL 2).
+// appendSubscribe appends a client's message that subscribes it to a row (docs/protocol.md section 2).
 func appendSubscribe(b []byte, row uint64) []byte {
 	const text = `{"type":"crdt-subscribe","entity":"` + rowEntity + `","rowId":"`
 	b = appendClientHeader(b, opText, len(text)+rowDigits+2)

@@ -35,8 +35,8 @@ func (l *Loop) readHead(c *Client) {
 	}
 	l.waitFor(c, 0, 0)
 	request, refusal := wsproto.ParseUpgrade(p[:end])
-	if c.is(flagLobby) {
-		l.refuseInLobby(c, refusal, p)
+	if c.is(flagOverflow) {
+		l.refuseOverflow(c, refusal, p)
 		_, _ = c.conn.Discard(end)
 		return
 	}
@@ -93,8 +93,8 @@ type Acceptance struct {
 	Labels [labelKinds]string
 	// Expires is when Handler.Expired is called, or within a second of it. Zero: never.
 	Expires time.Time
-	// Hold keeps the client apart from the feed until Release. See CatchUp.
-	Hold bool
+	// Replay starts the client pinned: it gets nothing live until GoLive. See SendPage.
+	Replay bool
 }
 
 // Accept completes the upgrade and opens the client. It must be called once in answer
@@ -109,16 +109,16 @@ func (c *Client) Accept(a Acceptance) {
 	c.Data = a.Data
 	c.ExpireAt(a.Expires)
 	for kind, name := range a.Labels {
-		l.roster.label(c, Label(kind), name)
+		l.clients.label(c, Label(kind), name)
 	}
 	// Before the client's cursor is looked at: a publisher that doesn't see it
 	// here has appended its event to the change log already.
-	l.population.Add(1)
+	l.openClients.Add(1)
 	l.countDeflating(c, 1)
 	c.state, c.since, c.heard = open, l.now, l.now
-	c.pos = l.feed.end
-	if a.Hold {
-		l.hold(c)
+	c.pos = l.broadcasts.end
+	if a.Replay {
+		l.pin(c)
 	}
 	l.counters.accepted.Add(1)
 	l.scratch = wsproto.AppendAnswer(l.scratch[:0], a.Answer, l.date.at(time.Now()))
@@ -132,11 +132,11 @@ func (l *Loop) readEarly(c *Client) {
 	if l.current == c || c.state == gone || c.conn.InboundBuffered() == 0 {
 		return
 	}
-	before, doomed := l.current, l.doomed
-	l.current, l.doomed = c, false
+	before, closeAfterRead := l.current, l.closeAfterRead
+	l.current, l.closeAfterRead = c, false
 	l.guard(c, func() { l.readFrames(c) })
-	ended := l.doomed
-	l.current, l.doomed = before, doomed // whose own end may stand out
+	ended := l.closeAfterRead
+	l.current, l.closeAfterRead = before, closeAfterRead // whose own end may stand out
 	if ended {
 		_ = c.conn.EventLoop().Close(c.conn)
 	}
@@ -160,7 +160,7 @@ func (l *Loop) refuse(c *Client, r *wsproto.Refusal, cause Cause) {
 	l.endHandshake(c)
 	l.upgradeEnds(c)
 	c.state, c.since = closing, l.now
-	c.set(flagDeaf)
+	c.set(flagDiscardInput)
 	l.scratch = r.AppendResponse(l.scratch[:0], l.date.at(time.Now()))
 	l.write(c, l.scratch)
 	l.shutWrite(c)

@@ -27,15 +27,15 @@ func init() { gneterrors.ErrAcceptSocket = acceptFailed{} }
 // argument is the error. Nothing else tells of it.
 const acceptFailure = "Accept() failed due to error: %v"
 
-// failedAccept counts what the line tells, and shuts the gates when the next accept would
+// failedAccept counts what the line tells, and pauses accepting when the next accept would
 // fail in the same way: the connection is still in its queue, and the loop would ask for it
-// again and again. checkRoom opens them.
+// again and again. checkDescriptors ends the pause.
 func (e *Engine) failedAccept(args []any) {
 	e.acceptErrors.Add(1)
 	err, _ := args[0].(error)
 	for _, lasting := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM} {
 		if errors.Is(err, lasting) {
-			e.outOfRoom(err.Error())
+			e.outOfDescriptors(err.Error())
 			return
 		}
 	}

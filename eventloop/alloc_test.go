@@ -111,8 +111,8 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 			everyLoop(t, e, func(l *Loop) {
 				for c := range l.Clients() {
 					c.Subscribe("topic")
-					l.roster.unlabel(c, LabelUser)
-					l.roster.label(c, LabelUser, "u")
+					l.clients.unlabel(c, LabelUser)
+					l.clients.label(c, LabelUser, "u")
 				}
 			})
 			everyone := func() bool { // is whom the audience has on some loop
@@ -135,7 +135,7 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 					m.expect(t, clients*f.Size())
 				}
 			}
-			publish(20) // outboxes and slices that are reused
+			publish(20) // send queues and slices that are reused
 			spent := uint64(math.MaxUint64)
 			for n := 0; n < tries && spent >= limit*messages; n++ { // what else goes on in the process counts too: the least is the truth
 				spent = min(spent, mallocs(func() { publish(messages) }))

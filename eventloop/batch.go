@@ -10,7 +10,7 @@ import (
 // buffer. Above it they are sent as pieces, and shared.
 const copyUpTo = 64 << 10
 
-// batch is what a flush has for everyone: the feed's frames from first to end, laid out
+// batch is what a flush has for everyone: the log's frames from first to end, laid out
 // once for each form so that each client costs one system call. Owned by its loop.
 type batch struct {
 	first, end uint64
@@ -28,7 +28,7 @@ type layout struct {
 	buffer  []byte       // behind wire, reused
 }
 
-func (b *batch) build(f *feed, first, end uint64) {
+func (b *batch) build(f *broadcastLog, first, end uint64) {
 	b.first, b.end, b.twins = first, end, false
 	for pos := first; pos < end; pos++ {
 		b.twins = b.twins || f.at(pos).twin != nil
@@ -39,8 +39,8 @@ func (b *batch) build(f *feed, first, end uint64) {
 }
 
 // layout is the batch as clients of that form are to have it. It is laid out when the first
-// of them comes along; nothing is trimmed from the feed before the walk is over.
-func (b *batch) layout(f *feed, as form) *layout {
+// of them comes along; nothing is trimmed from the broadcast log before the walk is over.
+func (b *batch) layout(f *broadcastLog, as form) *layout {
 	if !b.twins {
 		as = asIs
 	}
@@ -51,7 +51,7 @@ func (b *batch) layout(f *feed, as form) *layout {
 	return y
 }
 
-func (y *layout) lay(f *feed, first, end uint64, as form) {
+func (y *layout) lay(f *broadcastLog, first, end uint64, as form) {
 	y.laid, y.size = true, 0
 	y.offsets, y.wire, y.iov = y.offsets[:0], nil, y.iov[:0]
 	for pos := first; pos < end; pos++ {

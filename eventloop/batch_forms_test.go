@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// twinned is a feed whose frames' sizes are given for both forms; a twin of 0 bytes is none.
-func twinned(sizes ...[2]int) (f feed, all [forms][][]byte) {
+// twinned is a broadcast log whose frames' sizes are given for both forms; a twin of 0 bytes is none.
+func twinned(sizes ...[2]int) (f broadcastLog, all [forms][][]byte) {
 	for i, size := range sizes {
 		fr := &Frame{wire: bytes.Repeat([]byte{byte(i)}, size[asIs])}
 		if size[deflated] > 0 {

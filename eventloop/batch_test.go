@@ -24,7 +24,7 @@ func sockets(t testing.TB, sendBuffer int) (fd int, reader *os.File) {
 	return pair[0], reader
 }
 
-func feedOf(sizes ...int) (f feed, all []byte) {
+func feedOf(sizes ...int) (f broadcastLog, all []byte) {
 	for i, size := range sizes {
 		wire := bytes.Repeat([]byte{byte(i)}, size)
 		f.append(&Frame{wire: wire})
@@ -126,7 +126,7 @@ func expectSent(t *testing.T, b *batch, y *layout, fd int32, reader io.Reader, p
 
 // A batch is built again and again from the same memory, also behind the wrap of the ring.
 func TestBatchIsReused(t *testing.T) {
-	f := feed{first: math.MaxUint32, end: math.MaxUint32}
+	f := broadcastLog{first: math.MaxUint32, end: math.MaxUint32}
 	var b batch
 	for round := range 100 {
 		from := f.end

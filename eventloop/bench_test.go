@@ -90,7 +90,7 @@ func BenchmarkPing(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*each), "ns/frame")
 }
 
-// BenchmarkMailbox is a publisher's part: one frame into a box, full or not.
+// BenchmarkMailbox is a publisher's part: one frame into a queue, full or not.
 func BenchmarkMailbox(b *testing.B) {
 	for name, lossy := range map[string]bool{"lossy": true, "reliable": false} {
 		b.Run("full/"+name, func(b *testing.B) {

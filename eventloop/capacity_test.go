@@ -23,7 +23,7 @@ func TestMaxConnections(t *testing.T) {
 	expectPlaces(t, e, most, net.IPv4(127, 0, 0, 1), CauseCapacity)
 }
 
-// PROTOCOL 1: the cap for each address is checked before anything is parsed, and the
+// docs/protocol.md section 1: the cap for each address is checked before anything is parsed, and the
 // connection is closed without an answer.
 func TestMaxPerAddress(t *testing.T) {
 	t.Parallel()

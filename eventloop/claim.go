@@ -24,16 +24,16 @@ func heaviest(claims []claim, bytes int64) (some []claim, freed int64) {
 	return claims[:n], freed
 }
 
-// keeper is a client for which the feed is kept from a position on.
+// keeper is a client for which the broadcast log is kept from a position on.
 type keeper struct {
 	slot uint32
 	from uint64
 }
 
-// sharesOf divides what the feed keeps among those that it is kept for: each frame among
+// sharesOf divides what the broadcast log keeps among those that it is kept for: each frame among
 // those who haven't got past it. So the slowest answers alone for what only it is still to
 // get. keepers are sorted on the way; shares are in their order.
-func (f *feed) sharesOf(keepers []keeper) (shares []int64) {
+func (f *broadcastLog) sharesOf(keepers []keeper) (shares []int64) {
 	slices.SortFunc(keepers, func(a, b keeper) int { return cmp.Compare(a.from, b.from) })
 	shares = make([]int64, len(keepers))
 	total, behind := int64(0), 0 // of frames so far; keepers that stand at or before them
@@ -52,15 +52,15 @@ func (f *feed) sharesOf(keepers []keeper) (shares []int64) {
 	return shares
 }
 
-// keeps is from where on the feed is kept for a client that is behind. A part that is still
-// in the feed isn't kept for this client alone.
+// keeps is from where on the broadcast log is kept for a client that is behind. A part that is still
+// in the broadcast log isn't kept for this client alone.
 func (c *Client) keeps() (from uint64, keeps bool) {
-	switch o := c.out; {
-	case c.is(flagHeld):
+	switch o := c.queue; {
+	case c.is(flagPinned):
 		return c.pos, true
-	case c.is(flagApart) || o == nil || !o.waiting || c.pos >= o.stop: // or it gets a Close and no more
+	case c.is(flagReplaying) || o == nil || !o.waiting || c.pos >= o.stop: // or it gets a Close and no more
 		return 0, false
-	case o.part != nil && c.pos > c.loop.feed.first && c.loop.feed.at(c.pos-1) == o.part:
+	case o.part != nil && c.pos > c.loop.broadcasts.first && c.loop.broadcasts.at(c.pos-1) == o.part:
 		return c.pos - 1, true
 	}
 	return c.pos, true
@@ -68,11 +68,11 @@ func (c *Client) keeps() (from uint64, keeps bool) {
 
 // slowest is the position that no client who is behind stands before.
 func (l *Loop) slowest() uint64 {
-	if l.held > 0 { // who is held isn't listed anywhere, for a moment
-		return l.feed.first
+	if l.pinned > 0 { // who is pinned isn't listed anywhere, for a moment
+		return l.broadcasts.first
 	}
-	least := l.feed.end
-	for _, c := range l.lagging {
+	least := l.broadcasts.end
+	for _, c := range l.laggards {
 		if from, keeps := c.keeps(); keeps {
 			least = min(least, from)
 		}
@@ -87,10 +87,10 @@ func (l *Loop) claims() (claims []claim) {
 	for key, p := range l.pending {
 		bySlot[key.slot] += p.weight(key.name)
 	}
-	for slot, m := range l.meanwhile {
-		bySlot[slot] += l.holds.weight(m.kept)
+	for slot, m := range l.replayBuffers {
+		bySlot[slot] += l.holds.weight(m.frames)
 	}
-	for slot, c := range l.roster.clients {
+	for slot, c := range l.clients.slots {
 		if c == nil || c.state == gone {
 			continue
 		}
@@ -101,18 +101,18 @@ func (l *Loop) claims() (claims []claim) {
 			bySlot[uint32(slot)] += n
 		}
 	}
-	for i, share := range l.feed.sharesOf(keepers) {
+	for i, share := range l.broadcasts.sharesOf(keepers) {
 		bySlot[keepers[i].slot] += share
 	}
 	for slot, bytes := range bySlot {
-		if c := l.roster.clients[slot]; c != nil && bytes > 0 {
+		if c := l.clients.slots[slot]; c != nil && bytes > 0 {
 			claims = append(claims, claim{c.id, bytes})
 		}
 	}
 	return claims
 }
 
-// weight is what the client answers for besides the feed.
+// weight is what the client answers for besides the broadcast log.
 func (c *Client) weight() (n int64) {
 	if c.state == handshaking || c.state == authorising {
 		n += upgradeBytes(c.pos)
@@ -120,10 +120,10 @@ func (c *Client) weight() (n int64) {
 	if c.decoder != nil {
 		n += c.decoder.held
 	}
-	if c.out != nil && c.out.parked {
-		n += c.out.weight()
-		if from, keeps := c.keeps(); c.out.partHeld && !(keeps && from < c.pos) {
-			n += c.loop.holds.share(c.out.part)
+	if c.queue != nil && c.queue.parked {
+		n += c.queue.weight()
+		if from, keeps := c.keeps(); c.queue.partHeld && !(keeps && from < c.pos) {
+			n += c.loop.holds.share(c.queue.part)
 		}
 	}
 	return n
@@ -132,8 +132,8 @@ func (c *Client) weight() (n int64) {
 // weighed is how many of a queue's frames are looked at; the others count like these.
 const weighed = 256
 
-func (o *outbox) weight() int64 {
-	return outboxBytes + o.holds.weight(o.queue[o.head:])
+func (o *sendQueue) weight() int64 {
+	return sendQueueBytes + o.holds.weight(o.frames[o.head:])
 }
 
 func (h *holds) weight(queue []queued) (n int64) {

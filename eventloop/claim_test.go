@@ -29,10 +29,10 @@ func TestHeaviest(t *testing.T) {
 	}
 }
 
-// What the feed keeps is divided among those that it is kept for; the slowest answers alone
+// What the broadcast log keeps is divided among those that it is kept for; the slowest answers alone
 // for what nobody else still wants.
 func TestSharesOfFeed(t *testing.T) {
-	f := &feed{first: 100, end: 100}
+	f := &broadcastLog{first: 100, end: 100}
 	each := (&Frame{wire: make([]byte, 888)}).footprint() // 1000
 	for range 4 {
 		f.append(&Frame{wire: make([]byte, 888)})
@@ -64,25 +64,25 @@ func TestWeightOfQueues(t *testing.T) {
 	l := &Loop{account: account{ledger: &ledger{}}}
 	l.holds = newHolds(&l.account)
 	shared, own := &Frame{wire: make([]byte, 100_000)}, &Frame{wire: make([]byte, 30_000)}
-	outboxes := make([]*outbox, 100)
+	outboxes := make([]*sendQueue, 100)
 	for i := range outboxes {
-		outboxes[i] = l.newOutbox()
+		outboxes[i] = l.newSendQueue()
 		outboxes[i].park()
 		outboxes[i].push(shared, 0)
 	}
 	outboxes[0].push(own, 0)
-	if light, most := outboxes[1].weight(), shared.footprint()/100+queuedBytes+outboxBytes; light != most {
+	if light, most := outboxes[1].weight(), shared.footprint()/100+queuedBytes+sendQueueBytes; light != most {
 		t.Errorf("one of 100 who are owed a message weighs %d, want %d", light, most)
 	}
 	if heavy := outboxes[0].weight(); heavy < own.footprint() || heavy > own.footprint()+shared.footprint()/50+1000 {
 		t.Errorf("who is owed %d bytes of its own weighs %d", own.footprint(), heavy)
 	}
-	long := l.newOutbox()
+	long := l.newSendQueue()
 	long.park()
 	for range 10 * weighed {
 		long.push(&Frame{wire: make([]byte, 888)}, 0)
 	}
-	if got, want := long.weight(), int64(10*weighed*(888+frameBytes+queuedBytes)+outboxBytes); got != want {
+	if got, want := long.weight(), int64(10*weighed*(888+frameBytes+queuedBytes)+sendQueueBytes); got != want {
 		t.Errorf("a long queue weighs %d, want %d", got, want)
 	}
 }
@@ -103,38 +103,38 @@ func TestUpgradeBytes(t *testing.T) {
 	}
 }
 
-// The feed is kept for those who are still to get something of it: not for who is at its end,
+// The broadcast log is kept for those who are still to get something of it: not for who is at its end,
 // isn't behind, or is sent a Close and no more.
 func TestWhoKeepsTheFeed(t *testing.T) {
 	l := &Loop{}
 	for range 4 {
-		l.feed.append(&Frame{wire: make([]byte, 100)})
+		l.broadcasts.append(&Frame{wire: make([]byte, 100)})
 	}
 	for name, test := range map[string]struct {
 		c     Client
 		from  uint64
 		keeps bool
 	}{
-		"behind":             {Client{pos: 1, out: &outbox{waiting: true, stop: 4}}, 1, true},
-		"with a feed's part": {Client{pos: 2, out: &outbox{waiting: true, stop: 4, part: l.feed.at(1)}}, 1, true},
-		"with its own part":  {Client{pos: 2, out: &outbox{waiting: true, stop: 4, part: &Frame{}}}, 2, true},
-		"held":               {Client{pos: 3, flags: flagApart | flagHeld}, 3, true},
+		"behind":             {Client{pos: 1, queue: &sendQueue{waiting: true, stop: 4}}, 1, true},
+		"with a feed's part": {Client{pos: 2, queue: &sendQueue{waiting: true, stop: 4, part: l.broadcasts.at(1)}}, 1, true},
+		"with its own part":  {Client{pos: 2, queue: &sendQueue{waiting: true, stop: 4, part: &Frame{}}}, 2, true},
+		"held":               {Client{pos: 3, flags: flagReplaying | flagPinned}, 3, true},
 		"not behind":         {Client{pos: 1}, 0, false},
-		"catching up":        {Client{pos: 1, flags: flagApart, out: &outbox{waiting: true}}, 0, false},
-		"given up":           {Client{pos: 1, state: closing, out: &outbox{waiting: true}}, 0, false},
+		"catching up":        {Client{pos: 1, flags: flagReplaying, queue: &sendQueue{waiting: true}}, 0, false},
+		"given up":           {Client{pos: 1, state: closing, queue: &sendQueue{waiting: true}}, 0, false},
 	} {
 		test.c.loop = l
 		if from, keeps := test.c.keeps(); from != test.from || keeps != test.keeps {
 			t.Errorf("%s: kept from %d, %v; want %d, %v", name, from, keeps, test.from, test.keeps)
 		}
 	}
-	l.lagging = []*Client{{pos: 3, loop: l, out: &outbox{waiting: true, stop: 4}}, {pos: 2, loop: l, out: &outbox{waiting: true, stop: 4}},
-		{pos: 0, loop: l, state: closing, out: &outbox{waiting: true}}}
+	l.laggards = []*Client{{pos: 3, loop: l, queue: &sendQueue{waiting: true, stop: 4}}, {pos: 2, loop: l, queue: &sendQueue{waiting: true, stop: 4}},
+		{pos: 0, loop: l, state: closing, queue: &sendQueue{waiting: true}}}
 	if at := l.slowest(); at != 2 {
 		t.Errorf("the slowest stands at %d, want 2", at)
 	}
-	l.feed.dropBefore(2)
-	if l.feed.first != 2 || l.feed.bytes != 200 {
-		t.Errorf("the feed begins at %d with %d bytes", l.feed.first, l.feed.bytes)
+	l.broadcasts.dropBefore(2)
+	if l.broadcasts.first != 2 || l.broadcasts.bytes != 200 {
+		t.Errorf("the feed begins at %d with %d bytes", l.broadcasts.first, l.broadcasts.bytes)
 	}
 }

@@ -19,23 +19,23 @@ const (
 
 // Flags of a client.
 const (
-	flagDirty    uint16 = 1 << iota // stands in Loop.dirty
-	flagApart                       // not in the feed: held or catching up
-	flagHeld                        // apart, and the feed is kept for it from its position on
-	flagPinged                      // a ping went out and nothing has been heard since
-	flagDeaf                        // what still comes is read and forgotten
-	flagDrained                     // tell the Handler when the outbox has drained
-	flagOverflow                    // something it was owed is lost, and it hasn't been told
-	flagLobby                       // will be refused whatever it asks for
-	flagWatched                     // the socket is known to the watcher
-	flagDeflate                     // may be sent compressed messages
-	flagInflate                     // compression was negotiated: it may send compressed messages
+	flagDirty        uint16 = 1 << iota // stands in Loop.dirty
+	flagReplaying                       // it catches up from the change log and gets nothing live
+	flagPinned                          // replaying, and the broadcast log is kept for it from its position on
+	flagPinged                          // a ping went out and nothing has been heard since
+	flagDiscardInput                    // what still comes is read and forgotten
+	flagDrained                         // tell the Handler when the send queue has drained
+	flagLost                            // something it was owed is lost, and it hasn't been told
+	flagOverflow                        // will be refused whatever it asks for
+	flagWatched                         // the socket is known to the watcher
+	flagDeflate                         // may be sent compressed messages
+	flagInflate                         // compression was negotiated: it may send compressed messages
 )
 
 // Client is one connection. It is owned by its loop: its methods must only be called
 // on the loop's goroutine, that is in a Handler's methods and in tasks.
 //
-// A connection that is idle costs this struct, its place in the loop's roster, what
+// A connection that is idle costs this struct, its place in the loop's client table, what
 // gnet keeps, and nothing else: what is needed for a while only (a message that is
 // half there, bytes that the kernel didn't take) hangs from a pointer.
 type Client struct {
@@ -46,9 +46,9 @@ type Client struct {
 	Data any
 
 	id       uint64
-	pos      uint64    // next feed position to send; before acceptance: see shaking
-	out      *outbox   // nil: everything before pos is with the kernel
-	decoder  *assembly // nil: at a frame boundary
+	pos      uint64     // next broadcast log position to send; before acceptance: see waitFor
+	queue    *sendQueue // nil: everything before pos is with the kernel
+	decoder  *assembly  // nil: at a frame boundary
 	groups   [labelKinds]*group
 	next     [labelKinds]uint32 // neighbours in the groups, by slot
 	prev     [labelKinds]uint32
@@ -76,19 +76,19 @@ func (c *Client) is(flag uint16) bool { return c.flags&flag != 0 }
 func (c *Client) set(flag uint16)     { c.flags |= flag }
 func (c *Client) unset(flag uint16)   { c.flags &^= flag }
 
-// box is the client's outbox, made when there is none.
-func (c *Client) box() *outbox {
-	if c.out == nil {
-		c.out = c.loop.newOutbox()
-		if c.is(flagApart) || c.state != open {
-			c.out.stop, c.out.sealed = 0, c.is(flagHeld)
-			if c.out.sealed {
-				c.out.park()
+// ensureQueue is the client's send queue, made when there is none.
+func (c *Client) ensureQueue() *sendQueue {
+	if c.queue == nil {
+		c.queue = c.loop.newSendQueue()
+		if c.is(flagReplaying) || c.state != open {
+			c.queue.stop, c.queue.pinned = 0, c.is(flagPinned)
+			if c.queue.pinned {
+				c.queue.park()
 			}
 		}
-		c.out.form = c.form()
+		c.queue.form = c.form()
 	}
-	return c.out
+	return c.queue
 }
 
 // OpenedAt is when the client was accepted, to a tick.

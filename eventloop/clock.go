@@ -44,13 +44,13 @@ func (l *Loop) onTick() {
 	l.readClock()
 	l.tickAt = 0
 	defer l.nextTick() // after a panic too
-	l.checkLagging()
+	l.checkLaggards()
 	l.sweepMeters()
 	l.dropSilent()
 	l.engine.relief.mayTryAgain()
-	l.engine.lookForRoom()
-	n := len(l.roster.clients)
-	if l.roster.count <= roundAtOnce {
+	l.engine.watchDescriptors()
+	n := len(l.clients.slots)
+	if l.clients.count <= roundAtOnce {
 		l.phase = 0
 		l.visitAll(0, n)
 	} else {
@@ -63,10 +63,10 @@ func (l *Loop) onTick() {
 // nextTick makes sure of the tick that what there is to look at needs.
 func (l *Loop) nextTick() {
 	switch {
-	case l.roster.count > roundAtOnce || len(l.lagging) > 0 || len(l.meters.open) > 0 ||
+	case l.clients.count > roundAtOnce || len(l.laggards) > 0 || len(l.meters.open) > 0 ||
 		l.handshakes.count >= l.opts.MaxHandshakes || l.engine.ledger.pressed():
 		l.dueBy(l.now + 1)
-	case l.roster.count > 0: // the loops' rounds begin together, so that the process sleeps in between
+	case l.clients.count > 0: // the loops' rounds begin together, so that the process sleeps in between
 		l.dueBy((l.now/roundTicks + 1) * roundTicks)
 	}
 }
@@ -85,7 +85,7 @@ func (l *Loop) visitAll(from, to int) {
 	seconds := l.lifetime.seconds()
 	for at := from; at < to; {
 		at = l.each(at, to, func(i int) bool {
-			if c := l.roster.clients[i]; c != nil {
+			if c := l.clients.slots[i]; c != nil {
 				l.visit(c, seconds)
 			}
 			return true
@@ -97,7 +97,7 @@ func (l *Loop) visit(c *Client, seconds uint32) {
 	age := l.now - c.since
 	switch c.state {
 	case handshaking, authorising:
-		if age > ticks(l.opts.HandshakeTimeout) || c.is(flagLobby) && age > ticks(lobbyTime) {
+		if age > ticks(l.opts.HandshakeTimeout) || c.is(flagOverflow) && age > ticks(overflowTime) {
 			l.handshakeTimeout(c)
 		}
 	case closing:
@@ -130,7 +130,7 @@ func (l *Loop) handshakeTimeout(c *Client) {
 // drop-oldest TCP_USER_TIMEOUT's.
 func (l *Loop) checkAlive(c *Client) {
 	quiet := l.now - c.heard
-	if quiet < ticks(l.opts.PingInterval) || c.out != nil {
+	if quiet < ticks(l.opts.PingInterval) || c.queue != nil {
 		return
 	}
 	if !c.is(flagPinged) {

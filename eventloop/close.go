@@ -18,9 +18,9 @@ func (c *Client) Close(code ws.StatusCode, reason string, cause Cause) {
 	switch c.state {
 	case open:
 		// All that it was sent before it goes out first.
-		owed := c.out != nil || (!c.is(flagApart) && c.pos < l.feed.end)
-		if c.is(flagHeld) && c.out != nil {
-			c.out.leaveOutEvents()
+		owed := c.queue != nil || (!c.is(flagReplaying) && c.pos < l.broadcasts.end)
+		if c.is(flagPinned) && c.queue != nil {
+			c.queue.leaveOutEvents()
 		}
 		l.startClosing(c, cause)
 		l.scratch = wsproto.AppendClose(l.scratch[:0], code, reason)
@@ -28,12 +28,12 @@ func (c *Client) Close(code ws.StatusCode, reason string, cause Cause) {
 			l.write(c, l.scratch)
 			return
 		}
-		o := c.box()
-		if !c.is(flagApart) {
-			o.stop = l.feed.end
+		o := c.ensureQueue()
+		if !c.is(flagReplaying) {
+			o.stop = l.broadcasts.end
 		}
 		// However much that is: a client has one Close, and no bound is for it.
-		o.push(&Frame{wire: bytes.Clone(l.scratch)}, l.feed.end)
+		o.push(&Frame{wire: bytes.Clone(l.scratch)}, l.broadcasts.end)
 		if !o.waiting {
 			l.markDirty(c)
 		}
@@ -56,14 +56,14 @@ func (l *Loop) depart(c *Client) {
 	if c.state != open {
 		return
 	}
-	l.unhold(c)
-	l.forgetMeanwhile(c)
+	l.unpin(c)
+	l.dropReplayBuffer(c)
 	l.leaveSubscriptions(c)
 	c.state = closing // before it loses its labels: isEveryone. What panics above is done again at the end
-	l.population.Add(-1)
+	l.openClients.Add(-1)
 	l.countDeflating(c, -1)
 	for kind := range c.groups {
-		l.roster.unlabel(c, Label(kind))
+		l.clients.unlabel(c, Label(kind))
 	}
 	l.guard(nil, func() { l.handler.Closed(c, c.cause) })
 }
@@ -82,7 +82,7 @@ func (l *Loop) drop(c *Client, cause Cause) {
 	l.upgradeEnds(c)
 	c.state = gone
 	if l.current == c {
-		l.doomed = true
+		l.closeAfterRead = true
 		return
 	}
 	_ = c.conn.EventLoop().Close(c.conn)
@@ -101,18 +101,18 @@ func (l *Loop) ended(c *Client, err error) {
 	l.endHandshake(c)
 	l.upgradeEnds(c)
 	c.state = gone
-	l.freeOutbox(c)
+	l.freeSendQueue(c)
 	if c.decoder != nil {
 		l.freeDecoder(c)
 	}
 	l.freeMeter(c.slot)
-	l.roster.remove(c)
+	l.clients.remove(c)
 }
 
 // shutWrite tells the peer that nothing more comes, and leaves it time to read. While
 // the client is owed something that waits: caughtUp comes back here.
 func (l *Loop) shutWrite(c *Client) {
-	if c.state == gone || c.out != nil { // gone: its descriptor may be somebody else's by now
+	if c.state == gone || c.queue != nil { // gone: its descriptor may be somebody else's by now
 		return
 	}
 	if unix.Shutdown(int(c.fd), unix.SHUT_WR) != nil {

@@ -79,7 +79,7 @@ func TestServerClosesCoderClient(t *testing.T) {
 	}
 }
 
-// PROTOCOL 3, close codes: the client sees why, though it goes on sending.
+// docs/protocol.md section 3, close codes: the client sees why, though it goes on sending.
 func TestViolations(t *testing.T) {
 	t.Parallel()
 	e := start(t, &host{}, func(o *Options) { o.MaxMessageIn = 1000 })

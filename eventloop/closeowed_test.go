@@ -138,11 +138,11 @@ func TestCloseBehindAFullQueue(t *testing.T) {
 	on(t, e, h.id("x"), func(c *Client) {
 		c.Send(text("%s", strings.Repeat("a", 1<<20))) // stays in progress
 		c.loop.pump(c)
-		for c.Open() && c.out != nil && c.out.bytes+1004 <= e.opts.LagBytes {
+		for c.Open() && c.queue != nil && c.queue.bytes+1004 <= e.opts.LagBytes {
 			c.Send(text("%s", strings.Repeat("b", 1000)))
 			sent++
 		}
-		if left := e.opts.LagBytes - c.out.bytes; left > 127 {
+		if left := e.opts.LagBytes - c.queue.bytes; left > 127 {
 			c.Send(text("%s", strings.Repeat("c", left-10)))
 			sent++
 		}

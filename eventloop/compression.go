@@ -38,7 +38,7 @@ type deflation struct {
 }
 
 // Deflate compresses a frame that is about to be owed to clients one by one (Client.Send,
-// CatchUp, Release, ReleaseSubscription), if any client could read that. Publish does it by
+// SendPage, GoLive, ReleaseSubscription), if any client could read that. Publish does it by
 // itself. It may take a millisecond for each 200 KiB, so it isn't for an event loop, unless
 // the frame is small. It returns f.
 func (e *Engine) Deflate(f *Frame) *Frame {

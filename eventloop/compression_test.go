@@ -182,7 +182,7 @@ func TestSendCompressesShortFrames(t *testing.T) {
 	}
 }
 
-// PROTOCOL 3, order: with compression too, every byte is the one that was owed, whoever the
+// docs/protocol.md section 3, order: with compression too, every byte is the one that was owed, whoever the
 // messages were for and however little a socket takes at a time. Clients of either form share
 // the broadcasts.
 func TestCompressedStreamsAreExact(t *testing.T) {

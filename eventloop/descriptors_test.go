@@ -22,7 +22,7 @@ const fewDescriptors = "BUSBAR_TEST_FEW_DESCRIPTORS"
 // serveWithFewDescriptors is the other process: it publishes each line that it is sent
 // and says how many connections there are. At the line hog it opens all descriptors that it
 // can get, at release it closes them, and at errors it says how many accepts have failed, at
-// count how many connections there are, and at shuts how often gates were shut for want of room.
+// count how many connections there are, and at shuts how often accepting was paused for want of descriptors.
 func serveWithFewDescriptors() int {
 	var limit uint64
 	fmt.Sscan(os.Getenv(fewDescriptors), &limit)
@@ -58,7 +58,7 @@ func serveWithFewDescriptors() int {
 		case "count":
 			fmt.Println(e.Connections())
 		case "shuts":
-			fmt.Println(e.Stats().GateShuts["room"])
+			fmt.Println(e.Stats().AcceptPauses["descriptors"])
 		default:
 			e.Publish(text("%s", lines.Text()), nil)
 			fmt.Println(e.Connections())

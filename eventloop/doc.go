@@ -9,7 +9,7 @@
 //
 // The way of a message out:
 //
-//	Engine.Publish → mailbox.put → Loop.drain → feed.append or outbox → Loop.flush → send
+//	Engine.Publish → mailbox.putFrame → Loop.drain → broadcastLog.append or sendQueue.push → Loop.flush → send
 //
 // and in:
 //

@@ -39,7 +39,7 @@ type Engine struct {
 	deflation   deflation
 	addresses   *addressCap
 	book        *rates.Book
-	lobby       atomic.Int64 // descriptors of those beyond capacity
+	overflow    atomic.Int64 // descriptors of those beyond capacity
 	ledger      ledger
 	newest      atomic.Uint64 // Seq of the newest event
 	relief      relief
@@ -49,15 +49,15 @@ type Engine struct {
 	panics      PanicLog
 	troubles    sync.Map // causes that were logged
 
-	gates        gates
-	room         room
+	acceptPauses acceptPauses
+	fdWatch      fdWatch
 	acceptErrors atomic.Uint64
 
 	background context.Context
 	gnet       gnet.Engine
-	openingMu  sync.Mutex     // guards asked when a turn is about to be opened
-	opening    sync.WaitGroup // turns that are being opened
-	turns      sync.Map       // *Loop → *turn
+	openingMu  sync.Mutex     // guards asked when a yielder is about to be opened
+	opening    sync.WaitGroup // yielders that are being opened
+	yielders   sync.Map       // *Loop → *yielder
 	returned   chan struct{}  // closed when gnet has returned
 	booted     chan struct{}
 	bootOnce   sync.Once
@@ -94,7 +94,7 @@ func New(h Handler, o Options) (*Engine, error) {
 	e.newest.Store(o.LastSeq)
 	e.deflation.threshold = o.CompressionThreshold
 	e.relief.engine = e
-	e.room.again = stoppedTimer(e.lookAgain)
+	e.fdWatch.again = stoppedTimer(e.watchAgain)
 	e.ledger.ceiling, e.ledger.relieve = int64(max(o.BufferBytes, 0)), e.relief.begin
 	for i := range o.Loops {
 		e.loops = append(e.loops, newLoop(i, e))
@@ -120,8 +120,8 @@ func (e *Engine) Start() (err error) {
 		return err
 	}
 	e.running.Store(true)
-	if e.room.out.Load() {
-		e.room.again.Reset(tick)
+	if e.fdWatch.out.Load() {
+		e.fdWatch.again.Reset(tick)
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func (e *Engine) run(port *reservedPort) error {
 			e.err = errEnded
 		}
 		close(e.returned)
-		e.closeTurns()
+		e.closeYielders()
 		e.watcher.shut()
 		<-watched
 		close(e.done)
@@ -175,7 +175,7 @@ func (e *Engine) Connections() int { return int(e.connections.Load()) }
 func (e *Engine) Clients() int {
 	n := int64(0)
 	for _, l := range e.loops {
-		n += l.population.Load()
+		n += l.openClients.Load()
 	}
 	return int(n)
 }
@@ -255,7 +255,7 @@ func (e *Engine) placeAmongEvents(f *Frame) {
 
 // put is a publisher's hand-over to one loop. A loop without clients isn't woken.
 func (l *Loop) put(f *Frame, a *Audience, more bool) Dropped {
-	if l.population.Load() == 0 {
+	if l.openClients.Load() == 0 {
 		return Dropped{}
 	}
 	dropped, wake := l.mailbox.putFrame(f, a, more)
@@ -269,12 +269,12 @@ func (l *Loop) put(f *Frame, a *Audience, more bool) Dropped {
 	return dropped
 }
 
-// AwaitRoom waits until no loop's mailbox is more than half full, and no client has to go
+// WaitDrained waits until no loop's mailbox is more than half full, and no client has to go
 // for what is buffered (Options.BufferBytes). A publisher that can wait
 // calls it before it publishes, and so goes no faster than its messages can be sent.
-func (e *Engine) AwaitRoom(ctx context.Context) error {
+func (e *Engine) WaitDrained(ctx context.Context) error {
 	for _, l := range e.loops {
-		for room := l.mailbox.room(); room != nil; room = l.mailbox.room() {
+		for room := l.mailbox.drained(); room != nil; room = l.mailbox.drained() {
 			select {
 			case <-room:
 			case <-ctx.Done():
@@ -284,7 +284,7 @@ func (e *Engine) AwaitRoom(ctx context.Context) error {
 			}
 		}
 	}
-	for room := e.ledger.room(); room != nil; room = e.ledger.room() {
+	for room := e.ledger.drained(); room != nil; room = e.ledger.drained() {
 		select {
 		case <-room:
 		case <-ctx.Done():
@@ -296,8 +296,8 @@ func (e *Engine) AwaitRoom(ctx context.Context) error {
 	return nil
 }
 
-// Room is how many frames AwaitRoom waits to have room for: half a mailbox.
-func (e *Engine) Room() int { return max(e.opts.QueueMessages/2, 1) }
+// DrainedFrames is how many frames fit once WaitDrained has returned: half a mailbox.
+func (e *Engine) DrainedFrames() int { return max(e.opts.QueueMessages/2, 1) }
 
 // Overloaded is true while so much is buffered that letting laggards go isn't enough: newcomers
 // are refused, and publishers should wait or give up.

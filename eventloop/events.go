@@ -24,15 +24,15 @@ func (ev *events) OnBoot(g gnet.Engine) gnet.Action {
 // be written to from there on. Connections end by OnClose.
 func (ev *events) OnShutdown(gnet.Engine) {
 	(*Engine)(ev).endWakes()
-	ev.gates.end()
+	ev.acceptPauses.end()
 }
 
 // OnTick is called when all loops run. The loops have ticks of their own, and only while there is something to
 // look at: a server without clients sleeps.
 func (ev *events) OnTick() (time.Duration, gnet.Action) {
 	ev.bootOnce.Do(func() {
-		(*Engine)(ev).openGates()
-		(*Engine)(ev).lookForRoom()
+		(*Engine)(ev).findAcceptPauses()
+		(*Engine)(ev).watchDescriptors()
 		close(ev.booted)
 	})
 	return math.MaxInt64, gnet.None
@@ -51,7 +51,7 @@ func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 			action = gnet.Close
 		}
 	}()
-	if t, ok := conn.Context().(*turn); ok {
+	if t, ok := conn.Context().(*yielder); ok {
 		t.opened()
 		return nil, gnet.None
 	}
@@ -64,7 +64,7 @@ func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 		return turnAway(c, c.cause)
 	}
 	if c.cause != CauseUnknown {
-		c.set(flagLobby)
+		c.set(flagOverflow)
 	}
 	placed = c
 	if cause := l.takeIn(c); cause != CauseUnknown {
@@ -88,15 +88,15 @@ func (l *Loop) takeIn(c *Client) Cause {
 	case e.opts.uninvited(addr):
 		e.trouble(CauseUntrustedProxy, "a connection that comes from no trusted proxy was closed", "from", addr)
 		return CauseUntrustedProxy
-	case !c.is(flagLobby) && e.draining.Load():
+	case !c.is(flagOverflow) && e.draining.Load():
 		return CauseDraining
-	case l.gate.Load() == nil && l.handshakes.count >= l.opts.MaxHandshakes: // nothing keeps them outside
+	case l.acceptPause.Load() == nil && l.handshakes.count >= l.opts.MaxHandshakes: // nothing keeps them outside
 		return CauseCapacity
 	case !fronted && !e.admits(addr):
 		return CauseAddressCap
 	}
 	counted = !fronted
-	if !l.roster.add(c) {
+	if !l.clients.add(c) {
 		return CauseCapacity
 	}
 	l.opened++
@@ -124,7 +124,7 @@ func turnAway(c *Client, cause Cause) ([]byte, gnet.Action) {
 func (ev *events) OnTraffic(conn gnet.Conn) (action gnet.Action) {
 	c, _ := conn.Context().(*Client)
 	if c == nil {
-		if t, ok := conn.Context().(*turn); ok {
+		if t, ok := conn.Context().(*yielder); ok {
 			t.read(conn)
 			return gnet.None
 		}
@@ -132,13 +132,13 @@ func (ev *events) OnTraffic(conn gnet.Conn) (action gnet.Action) {
 	}
 	l := c.loop
 	l.readClock()
-	l.current, l.doomed = c, false
+	l.current, l.closeAfterRead = c, false
 	defer func() {
 		if r := recover(); r != nil {
 			l.panicked(c, r)
 		}
 		l.current = nil
-		if l.doomed {
+		if l.closeAfterRead {
 			action = gnet.Close
 		}
 		l.unsettled()
@@ -153,7 +153,7 @@ func (l *Loop) read(c *Client) {
 	}
 	switch {
 	case c.state == handshaking || c.state == gone:
-	case c.is(flagDeaf):
+	case c.is(flagDiscardInput):
 		_, _ = c.conn.Discard(-1)
 	case c.state == authorising:
 		l.waitAuthorised(c)
@@ -166,13 +166,13 @@ func (l *Loop) read(c *Client) {
 func (ev *events) OnClose(conn gnet.Conn, err error) gnet.Action {
 	e := (*Engine)(ev)
 	switch c := conn.Context().(type) {
-	case *turn:
-		c.loop.turn = nil
+	case *yielder:
+		c.loop.yielder = nil
 	case *Client:
 		c.loop.guard(nil, func() { c.loop.ended(c, err) })
 		c.loop.uncount(c)
 		if c.state == open { // depart has panicked
-			c.loop.population.Add(-1)
+			c.loop.openClients.Add(-1)
 			c.loop.countDeflating(c, -1)
 		}
 		c.state = gone // after a panic too: its descriptor will be somebody else's
@@ -193,7 +193,7 @@ func (e *Engine) loopFor(el gnet.EventLoop) *Loop {
 	l := e.loops[e.joined.Add(1)-1]
 	e.byGnet.Store(el, l)
 	l.gnet.Store(&el)
-	e.openTurnSoon(l)
+	e.openYielderSoon(l)
 	return l
 }
 

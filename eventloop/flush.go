@@ -21,12 +21,12 @@ const flushSlice = 2048
 // whole slices would be a hundred a second or so while flushes follow one another.
 const arrivals = 32
 
-// flush goes on with bringing every client to the end of the feed, with one system call
+// flush goes on with bringing every client to the end of the broadcast log, with one system call
 // for each. What is appended while a walk over many clients is under way goes out with the
 // next walk, which starts when this one is over.
 func (l *Loop) flush() {
 	l.flushBegins()
-	if !l.walking && l.flushed < l.feed.end {
+	if !l.walking && l.flushed < l.broadcasts.end {
 		l.startWalk()
 	}
 	if l.walking {
@@ -38,8 +38,8 @@ func (l *Loop) flush() {
 	clear(l.dirty)
 	l.dirty = shrink(l.dirty)[:0]
 	l.letPass()
-	if l.walking || l.flushed < l.feed.end {
-		l.askForTurn()
+	if l.walking || l.flushed < l.broadcasts.end {
+		l.yield()
 		return
 	}
 	l.trim()
@@ -48,16 +48,16 @@ func (l *Loop) flush() {
 func (l *Loop) pumpDirty(i int) bool {
 	c := l.dirty[i]
 	c.unset(flagDirty)
-	if c.state != gone && c.out != nil && !c.out.waiting {
+	if c.state != gone && c.queue != nil && !c.queue.waiting {
 		l.pump(c)
 	}
 	return true
 }
 
 func (l *Loop) startWalk() {
-	l.batch.build(&l.feed, l.flushed, l.feed.end)
-	l.flushed = l.feed.end
-	l.walking, l.walkAt, l.walkBytes = true, 0, l.feed.bytes
+	l.batch.build(&l.broadcasts, l.flushed, l.broadcasts.end)
+	l.flushed = l.broadcasts.end
+	l.walking, l.walkAt, l.walkBytes = true, 0, l.broadcasts.bytes
 	l.counters.flushes.Add(1)
 }
 
@@ -67,9 +67,9 @@ func (l *Loop) startWalk() {
 func (l *Loop) walk() {
 	var t tally
 	left := l.nextSlice()
-	for l.walkAt < len(l.roster.clients) && left > 0 {
-		l.walkAt = l.each(l.walkAt, len(l.roster.clients), func(i int) bool {
-			if c := l.roster.clients[i]; c != nil && c.state == open {
+	for l.walkAt < len(l.clients.slots) && left > 0 {
+		l.walkAt = l.each(l.walkAt, len(l.clients.slots), func(i int) bool {
+			if c := l.clients.slots[i]; c != nil && c.state == open {
 				l.deliver(c, &t)
 				left--
 			}
@@ -77,7 +77,7 @@ func (l *Loop) walk() {
 		}, l.at)
 	}
 	l.counters.add(t)
-	if l.walkAt >= len(l.roster.clients) {
+	if l.walkAt >= len(l.clients.slots) {
 		l.walking = false
 		l.batch.forget()
 	}
@@ -95,17 +95,17 @@ func (l *Loop) nextSlice() int {
 
 // deliver writes one client's share of the batch. This is the fan-out's inner loop.
 func (l *Loop) deliver(c *Client, t *tally) {
-	if c.is(flagApart) { // it may stand before the batch
-		l.deliverApart(c)
+	if c.is(flagReplaying) { // it may stand before the batch
+		l.deliverReplaying(c)
 		return
 	}
-	if c.out != nil {
-		if !c.out.waiting {
+	if c.queue != nil {
+		if !c.queue.waiting {
 			l.pump(c)
 		}
 		return
 	}
-	as := l.batch.layout(&l.feed, c.form())
+	as := l.batch.layout(&l.broadcasts, c.form())
 	want := l.batch.rest(as, c.pos)
 	if want == 0 {
 		return
@@ -124,32 +124,32 @@ func (l *Loop) deliver(c *Client, t *tally) {
 	}
 }
 
-// deliverApart is deliver for a client that catches up.
-func (l *Loop) deliverApart(c *Client) {
-	if !c.is(flagHeld) {
-		l.accompany(c)
+// deliverReplaying is deliver for a client that catches up.
+func (l *Loop) deliverReplaying(c *Client) {
+	if !c.is(flagPinned) {
+		l.bufferBroadcasts(c)
 	}
-	if c.out != nil && !c.out.waiting {
+	if c.queue != nil && !c.queue.waiting {
 		l.pump(c)
 	}
 }
 
 // fallBehind notes that the kernel took only n bytes of what c is owed.
 func (l *Loop) fallBehind(c *Client, n int) {
-	o := c.box()
+	o := c.ensureQueue()
 	var finished int
-	c.pos, finished = o.take(&l.feed, c.pos, n)
+	c.pos, finished = o.take(&l.broadcasts, c.pos, n)
 	l.counters.frames.Add(uint64(finished))
 	l.wait(c)
 }
 
-// pump sends to a client that has an outbox until it is owed nothing, its socket is
+// pump sends to a client that has a send queue until it is owed nothing, its socket is
 // full, or it has had its share of this turn.
 func (l *Loop) pump(c *Client) {
 	if l.fellOff(c) {
 		return
 	}
-	o := c.out
+	o := c.queue
 	var t tally
 	defer func() { l.counters.add(t) }()
 	for range pumpSends {
@@ -164,7 +164,7 @@ func (l *Loop) pump(c *Client) {
 			return
 		}
 		var finished int
-		c.pos, finished = o.take(&l.feed, c.pos, n)
+		c.pos, finished = o.take(&l.broadcasts, c.pos, n)
 		t.bytes += uint64(n)
 		t.frames += uint64(finished)
 		if n > 0 {
@@ -176,10 +176,10 @@ func (l *Loop) pump(c *Client) {
 		}
 	}
 	switch {
-	case o.drained(&l.feed, c.pos):
+	case o.drained(&l.broadcasts, c.pos):
 		l.caughtUp(c)
-	case o.sealed && o.part == nil:
-		l.stopWaiting(o) // what is left waits for CatchUp or Release
+	case o.pinned && o.part == nil:
+		l.stopWaiting(o) // what is left waits for SendPage or GoLive
 	default:
 		l.wait(c) // the socket has room: the event comes with the next poll
 	}
@@ -188,7 +188,7 @@ func (l *Loop) pump(c *Client) {
 // gather fills the loop's iovecs with what comes next for c.
 func (l *Loop) gather(c *Client) (size int) {
 	l.iov = l.iov[:0]
-	next := c.out.cursor(&l.feed, c.pos)
+	next := c.queue.cursor(&l.broadcasts, c.pos)
 	for len(l.iov) < pumpPieces && size < pumpBytes {
 		p := next.next()
 		if p == nil {
@@ -201,12 +201,12 @@ func (l *Loop) gather(c *Client) (size int) {
 }
 
 func (l *Loop) caughtUp(c *Client) {
-	l.freeOutbox(c)
+	l.freeSendQueue(c)
 	if c.is(flagDrained) {
 		c.unset(flagDrained)
 		l.guard(c, func() { l.handler.Drained(c) })
 	}
-	if c.state == closing && c.is(flagDeaf) {
+	if c.state == closing && c.is(flagDiscardInput) {
 		l.shutWrite(c) // our Close is out, and the peer's has come or isn't listened for
 	}
 }
@@ -216,20 +216,20 @@ func (l *Loop) enqueue(c *Client, f *Frame) {
 	if c.state != open {
 		return
 	}
-	if c.is(flagApart) && !c.is(flagHeld) {
+	if c.is(flagReplaying) && !c.is(flagPinned) {
 		if f.Seq == 0 { // events are given to it from the log
-			l.accompany(c)
-			l.keepBack(c, f, false)
+			l.bufferBroadcasts(c)
+			l.bufferForReplay(c, f, false)
 		}
 		return
 	}
-	if o := c.out; o != nil && o.bytes+len(f.wire) > l.opts.LagBytes && o.queuedLen() > 0 {
+	if o := c.queue; o != nil && o.bytes+len(f.wire) > l.opts.LagBytes && o.queuedLen() > 0 {
 		if !l.makeRoom(c, len(f.wire)) {
 			return
 		}
 	}
-	c.box().push(f, l.feed.end)
-	l.delay.unsent += len(f.wire)
+	c.ensureQueue().push(f, l.broadcasts.end)
+	l.coalesce.unsent += len(f.wire)
 	l.markDirty(c)
 }
 
@@ -239,17 +239,17 @@ func (l *Loop) enqueueAsked(c *Client, f *Frame) {
 	if c.state != open {
 		return
 	}
-	if o := c.out; o != nil && o.asked > 0 && o.asked+len(f.wire) > l.opts.AskedBytes {
+	if o := c.queue; o != nil && o.asked > 0 && o.asked+len(f.wire) > l.opts.AskedBytes {
 		l.tooSlow(c)
 		return
 	}
-	if c.is(flagApart) && !c.is(flagHeld) && l.keptBack(c) { // it mustn't overtake what was published before it
-		l.keepBack(c, f, true)
+	if c.is(flagReplaying) && !c.is(flagPinned) && l.hasReplayBuffer(c) { // it mustn't overtake what was published before it
+		l.bufferForReplay(c, f, true)
 		return
 	}
-	o := c.box()
+	o := c.ensureQueue()
 	o.park() // with a flush delay it may wait for a while
-	o.pushAsked(f, l.feed.end)
+	o.pushAsked(f, l.broadcasts.end)
 	l.markDirty(c)
 }
 
@@ -263,14 +263,14 @@ func (l *Loop) markDirty(c *Client) {
 	}
 }
 
-// trim keeps no more of the feed than those who are behind may still get.
+// trim keeps no more of the broadcast log than those who are behind may still get.
 func (l *Loop) trim() {
-	if len(l.lagging) == 0 && l.held == 0 {
-		l.feed.forget()
+	if len(l.laggards) == 0 && l.pinned == 0 {
+		l.broadcasts.forget()
 		return
 	}
-	l.feed.trim(l.opts.LagBytes)
+	l.broadcasts.trim(l.opts.LagBytes)
 	if l.engine.ledger.pressed() {
-		l.feed.dropBefore(l.slowest())
+		l.broadcasts.dropBefore(l.slowest())
 	}
 }

@@ -27,11 +27,11 @@ type Frame struct {
 	// Lossy frames are the first to go when a mailbox is full.
 	Lossy bool
 
-	holders atomic.Int32 // mailboxes, feeds and loops' holds that keep it from being freed
+	holders atomic.Int32 // mailboxes, broadcast logs and loops' holds that keep it from being freed
 	extra   atomic.Int32 // bytes of the twin
 }
 
-// frameBytes is what a frame takes beside its bytes: itself, and its place in a feed or mailbox.
+// frameBytes is what a frame takes beside its bytes: itself, and its place in a broadcast log or mailbox.
 const frameBytes = 160
 
 // footprint is the memory that a frame takes. It doesn't change while the frame is held.

@@ -43,7 +43,7 @@ func (l *Loop) panicked(c *Client, r any) {
 	if c == nil {
 		return
 	}
-	if c.state == open && c.out == nil {
+	if c.state == open && c.queue == nil {
 		// Nothing but one send: whatever else the loop does may be what panicked.
 		_, _ = send(c.fd, wsproto.AppendClose(nil, ws.StatusInternalServerError, "internal error"))
 	}

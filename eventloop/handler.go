@@ -24,16 +24,16 @@ type Handler interface {
 	// client's id and Data may still be used, nothing else of it.
 	Closed(c *Client, cause Cause)
 
-	// Lagged is called when an open client has lost messages, by policy drop-oldest or because
+	// LossNotice is called when an open client has lost messages, by policy drop-oldest or because
 	// a full mailbox let go of them, and with nil when those were for everyone, or for more
 	// than could be remembered. What it returns is sent ahead of what comes next, to that
 	// client or to all of the loop's; nil: nothing. Lossy frames are lost without a word.
-	Lagged(c *Client) *Frame
+	LossNotice(c *Client) *Frame
 
 	// Expired is called when an open client's Expires has come. It closes the client, now or
 	// later, or gives it more time by Client.ExpireAt.
 	Expired(c *Client)
 
-	// Drained is called once everything given to Client.CatchUp is with the kernel.
+	// Drained is called once everything given to Client.SendPage is with the kernel.
 	Drained(c *Client)
 }

@@ -16,7 +16,7 @@ import (
 // echo sends every message back to its sender.
 func echo(c *Client, op ws.OpCode, p []byte) { c.Send(NewFrame(op, p)) }
 
-// PROTOCOL 1: a request in whatever pieces, and frames right behind it.
+// docs/protocol.md section 1: a request in whatever pieces, and frames right behind it.
 func TestUpgradeInPieces(t *testing.T) {
 	t.Parallel()
 	e := start(t, &host{onMessage: echo})
@@ -80,7 +80,7 @@ func newPendingHost() *pendingHost {
 
 func acceptPending(c *Client) { c.Accept(Acceptance{Answer: c.Data.([]byte)}) }
 
-// PROTOCOL 1: until identity is known nothing of a client is acted on, and nothing is lost.
+// docs/protocol.md section 1: until identity is known nothing of a client is acted on, and nothing is lost.
 func TestEarlyFramesWhileAuthorising(t *testing.T) {
 	t.Parallel()
 	h := newPendingHost()
@@ -117,7 +117,7 @@ func TestTooManyEarlyBytesEnd(t *testing.T) {
 	eventually(t, "it is counted", func() bool { return closedBy(e, CauseTooBig) == 1 })
 }
 
-// PROTOCOL 1: plain HTTP gets 426, but GET /healthz 200; other refusals in between.
+// docs/protocol.md section 1: plain HTTP gets 426, but GET /healthz 200; other refusals in between.
 func TestRefusedRequests(t *testing.T) {
 	t.Parallel()
 	e := start(t, &host{})
@@ -193,7 +193,7 @@ func TestAcceptAfterTheClientWentAway(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1: refused with a status, or upgraded and closed with 1008.
+// docs/protocol.md section 1: refused with a status, or upgraded and closed with 1008.
 func TestRejected(t *testing.T) {
 	t.Parallel()
 	e := start(t, &host{onUpgrade: func(c *Client, r *wsproto.Request) {
@@ -219,7 +219,7 @@ func TestRejected(t *testing.T) {
 	eventually(t, "two are counted", func() bool { return closedBy(e, CauseRejected) == 2 })
 }
 
-// PROTOCOL 1: the request's head and what is behind it may arrive in one read with a
+// docs/protocol.md section 1: the request's head and what is behind it may arrive in one read with a
 // whole page of pipelined frames.
 func TestManyFramesBehindTheRequest(t *testing.T) {
 	t.Parallel()

@@ -32,7 +32,7 @@ type host struct {
 	onUpgrade func(*Client, *wsproto.Request)
 	onMessage func(*Client, ws.OpCode, []byte)
 	onClosed  func(*Client, Cause)
-	onLagged  func(*Client) *Frame
+	onLoss    func(*Client) *Frame
 	onExpired func(c *Client)
 	onDrained func(*Client)
 
@@ -59,7 +59,7 @@ func (h *host) admit(c *Client, r *wsproto.Request) {
 	h.ids[q.Get("name")] = c.ID()
 	h.mu.Unlock()
 	c.Accept(Acceptance{
-		Answer: r.Answer, Hold: q.Has("hold"),
+		Answer: r.Answer, Replay: q.Has("hold"),
 		Labels: [labelKinds]string{q.Get("user"), q.Get("tenant")},
 	})
 }
@@ -82,9 +82,9 @@ func (h *host) Closed(c *Client, cause Cause) {
 	}
 }
 
-func (h *host) Lagged(c *Client) *Frame {
-	if h.onLagged != nil {
-		return h.onLagged(c)
+func (h *host) LossNotice(c *Client) *Frame {
+	if h.onLoss != nil {
+		return h.onLoss(c)
 	}
 	return nil
 }

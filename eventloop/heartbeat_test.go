@@ -10,7 +10,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// PROTOCOL 3, keepalive: a client's ping is answered with its payload.
+// docs/protocol.md section 3, keepalive: a client's ping is answered with its payload.
 func TestPingIsEchoed(t *testing.T) {
 	t.Parallel()
 	e := start(t, &host{})
@@ -32,7 +32,7 @@ func TestPingIsEchoed(t *testing.T) {
 	}
 }
 
-// PROTOCOL 3, keepalive: quiet clients are pinged; who answers stays, who doesn't is dead.
+// docs/protocol.md section 3, keepalive: quiet clients are pinged; who answers stays, who doesn't is dead.
 func TestQuietClients(t *testing.T) {
 	t.Parallel()
 	h := &host{}
@@ -103,7 +103,7 @@ func TestUnreadPongKeepsClient(t *testing.T) {
 	p.ExpectEnd()
 }
 
-// A session that expires ends its connection with 1008 (PROTOCOL 3, close codes).
+// A session that expires ends its connection with 1008 (docs/protocol.md section 3, close codes).
 func TestExpiry(t *testing.T) {
 	t.Parallel()
 	h := newPendingHost()
@@ -176,7 +176,7 @@ func TestReleaseFromMessageIsNotDelayed(t *testing.T) {
 	h := &host{onMessage: func(c *Client, _ ws.OpCode, p []byte) {
 		name := string(p)
 		if name == "log" {
-			c.Release([]*Frame{text("page")}, 1)
+			c.GoLive([]*Frame{text("page")}, 1)
 			return
 		}
 		if ticket, ok := c.SubscribePending(name); ok {

@@ -1,11 +1,11 @@
 package eventloop
 
 // What is counted beside a message's bytes: what remembers that a client is owed it, with
-// half as much again for how slices grow; and the outbox itself.
+// half as much again for how slices grow; and the send queue itself.
 const (
-	queuedBytes  = 48
-	outboxBytes  = 256
-	pendingBytes = 384 // a pending subscription, here and in the queue of those who decide about it
+	queuedBytes    = 48
+	sendQueueBytes = 256
+	pendingBytes   = 384 // a pending subscription, here and in the queue of those who decide about it
 )
 
 // holds are the messages that a loop's clients are behind with, and how many of the loop's
@@ -54,18 +54,18 @@ func (h *holds) share(f *Frame) int64 {
 	return f.footprint() / int64(max(h.refs[f], 1)) / int64(max(f.holders.Load(), 1))
 }
 
-// park has the ledger know of an outbox: what is in it, and what will be, waits for its
-// client. An outbox that is emptied in the same flush isn't parked.
+// park has the ledger know of a send queue: what is in it, and what will be, waits for its
+// client. A send queue that is emptied in the same flush isn't parked.
 //
-// Invariant: of a parked outbox each frame in queue, and the part, is held once; of others
+// Invariant: of a parked send queue each frame in queue, and the part, is held once; of others
 // none is.
-func (o *outbox) park() {
+func (o *sendQueue) park() {
 	if o.parked || o.holds == nil {
 		return
 	}
 	o.parked = true
-	o.holds.account.add(heldQueues, outboxBytes)
-	for _, q := range o.queue[o.head:] {
+	o.holds.account.add(heldQueues, sendQueueBytes)
+	for _, q := range o.frames[o.head:] {
 		o.holds.take(q.frame)
 	}
 	if o.part != nil {
@@ -74,19 +74,19 @@ func (o *outbox) park() {
 }
 
 // letGo is called for a frame that leaves the queue.
-func (o *outbox) letGo(f *Frame) {
+func (o *sendQueue) letGo(f *Frame) {
 	if o.parked {
 		o.holds.release(f)
 	}
 }
 
-func (o *outbox) letGoAll() {
-	for _, q := range o.queue[o.head:] {
+func (o *sendQueue) letGoAll() {
+	for _, q := range o.frames[o.head:] {
 		o.letGo(q.frame)
 	}
 }
 
-func (o *outbox) holdPart() {
+func (o *sendQueue) holdPart() {
 	if o.parked && !o.partHeld {
 		o.partHeld = true
 		o.holds.take(o.part)
@@ -94,7 +94,7 @@ func (o *outbox) holdPart() {
 }
 
 // endPart is called when the part is with the kernel, or given up.
-func (o *outbox) endPart() {
+func (o *sendQueue) endPart() {
 	if o.partHeld {
 		o.partHeld = false
 		o.holds.release(o.part)
@@ -103,11 +103,11 @@ func (o *outbox) endPart() {
 }
 
 // unpark lets go of everything.
-func (o *outbox) unpark() {
+func (o *sendQueue) unpark() {
 	o.letGoAll()
 	o.endPart()
 	if o.parked {
 		o.parked = false
-		o.holds.account.add(heldQueues, -outboxBytes)
+		o.holds.account.add(heldQueues, -sendQueueBytes)
 	}
 }

@@ -133,8 +133,8 @@ func situations() []situation {
 		opened("half a message", string(first), nil),
 		opened("subscribed", "", func(c *Client) { c.Subscribe("topic"); c.Subscribe("another") }),
 		opened("subscription pending", "", func(c *Client) { c.SubscribePending("row") }),
-		opened("held", "", (*Client).Hold),
-		owed("catching up", func(c *Client) { c.CatchUp([]*Frame{large(), text("the next")}, 2) }),
+		opened("held", "", (*Client).PinReplay),
+		owed("catching up", func(c *Client) { c.SendPage([]*Frame{large(), text("the next")}, 2) }),
 		owed("lagging", func(c *Client) { c.Send(large()) }),
 		ending("closing", request("name=x"), CauseServerClosed, func(c *Client) {
 			c.Close(ws.StatusNormalClosure, "", CauseServerClosed)
@@ -191,7 +191,7 @@ func (g *crowd) upgrade(c *Client, r *wsproto.Request) {
 	case s.name == "rejected":
 		s.admit(c)
 	case s.name == "held" || s.name == "catching up":
-		c.Accept(Acceptance{Answer: r.Answer, Hold: true, Labels: [labelKinds]string{"u", "t"}})
+		c.Accept(Acceptance{Answer: r.Answer, Replay: true, Labels: [labelKinds]string{"u", "t"}})
 		s.admit(c)
 	default:
 		g.host.admit(c, r)
@@ -217,7 +217,7 @@ func (g *crowd) find(from net.IP) (found *Client) {
 	eventually(g.t, "the connection is there", func() bool {
 		arrived := false
 		everyLoop(g.t, g.engine, func(l *Loop) {
-			for _, c := range l.roster.clients {
+			for _, c := range l.clients.slots {
 				if c == nil || c.state == gone || peerAddr(c.conn) != addr {
 					continue
 				}
@@ -249,10 +249,10 @@ type outcome struct {
 // look returns the outcome of a client that has gone.
 func (g *crowd) look(c *Client) (o outcome, over bool) {
 	everyLoop(g.t, g.engine, func(l *Loop) {
-		if over = c.state == gone && l.roster.clients[c.slot] != c; over {
+		if over = c.state == gone && l.clients.slots[c.slot] != c; over {
 			o.cause = c.cause
-			if c.out != nil || c.decoder != nil || c.groups != [labelKinds]*group{} || c.flags&(flagHeld|flagDirty) != 0 {
-				o.left = fmt.Sprintf("outbox %v, decoder %v, labels %v, flags %b", c.out, c.decoder, c.groups, c.flags)
+			if c.queue != nil || c.decoder != nil || c.groups != [labelKinds]*group{} || c.flags&(flagPinned|flagDirty) != 0 {
+				o.left = fmt.Sprintf("outbox %v, decoder %v, labels %v, flags %b", c.queue, c.decoder, c.groups, c.flags)
 			}
 		}
 	})
@@ -269,14 +269,14 @@ func (g *crowd) nothingLeft() {
 	eventually(g.t, "descriptors are given back", func() bool { return e.Connections() == stay })
 	everyLoop(g.t, e, func(l *Loop) {
 		labels := 0
-		for _, groups := range l.roster.groups {
+		for _, groups := range l.clients.groups {
 			labels += len(groups)
 		}
 		for what, n := range map[string]int{
-			"roster slots": l.roster.count - stay, "open clients": int(l.population.Load()) - stay,
+			"roster slots": l.clients.count - stay, "open clients": int(l.openClients.Load()) - stay,
 			"labels": labels - stay*int(labelKinds), "subscriptions": l.subs.Count(), "pending subscriptions": len(l.pending),
-			"lagging clients": len(l.lagging) + int(l.counters.lagging.Load()), "held clients": l.held,
-			"panics": int(l.counters.panics.Load()), "frames in the feed": l.feed.len(),
+			"lagging clients": len(l.laggards) + int(l.counters.lagging.Load()), "held clients": l.pinned,
+			"panics": int(l.counters.panics.Load()), "frames in the feed": l.broadcasts.len(),
 		} {
 			if n != 0 {
 				g.t.Errorf("%d %s are left", n, what)

@@ -26,7 +26,7 @@ func (l *Loop) readFrames(c *Client) {
 		}
 		c.decoder = d
 	}
-	for len(p) > 0 && (c.state == open || c.state == closing) && !c.is(flagDeaf) {
+	for len(p) > 0 && (c.state == open || c.state == closing) && !c.is(flagDiscardInput) {
 		m, n, whole, err := d.Decode(p, l.opts.MaxMessageIn)
 		if err != nil {
 			l.violation(c, err)
@@ -40,7 +40,7 @@ func (l *Loop) readFrames(c *Client) {
 			l.received(c, m, within)
 		}
 	}
-	if d.Idle() || c.state == gone || c.is(flagDeaf) {
+	if d.Idle() || c.state == gone || c.is(flagDiscardInput) {
 		l.freeDecoder(c)
 	} else {
 		l.assembling(c)
@@ -53,7 +53,7 @@ func (l *Loop) readFrames(c *Client) {
 // read again: it may have ended its half right behind that, and gnet ends the connection
 // when it reads so.
 func (l *Loop) finish(c *Client) {
-	if c.state == closing && c.is(flagDeaf) && c.out != nil && !c.out.waiting {
+	if c.state == closing && c.is(flagDiscardInput) && c.queue != nil && !c.queue.waiting {
 		l.pump(c)
 	}
 }
@@ -98,7 +98,7 @@ func (l *Loop) peerClosed(c *Client, payload []byte) {
 // that is closed with unread input resets the connection, and a reset takes from the peer
 // what it hasn't read (RFC 6455 7.1.1, RFC 2525 2.17).
 func (l *Loop) hangUp(c *Client) {
-	c.set(flagDeaf)
+	c.set(flagDiscardInput)
 	l.shutWrite(c)
 }
 

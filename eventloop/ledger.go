@@ -102,8 +102,8 @@ func (g *ledger) giveUp() { g.wanted.Store(0) }
 // takes is whether there is room for n bytes below the ceiling.
 func (g *ledger) takes(n int) bool { return g.ceiling == 0 || g.used()+int64(n) <= g.ceiling }
 
-// room is nil when publishers needn't wait, and otherwise closed when it is worth asking again.
-func (g *ledger) room() <-chan struct{} {
+// drained is nil when publishers needn't wait, and otherwise closed when it is worth asking again.
+func (g *ledger) drained() <-chan struct{} {
 	if !g.pressed() {
 		return nil
 	}

@@ -50,7 +50,7 @@ func TestLedgerMarks(t *testing.T) {
 func TestLedgerWithoutCeiling(t *testing.T) {
 	g := &ledger{relieve: func() { t.Error("laggards go") }}
 	g.put(1 << 50)
-	if g.full.Load() || g.pressed() || !g.takes(1<<50) || g.room() != nil {
+	if g.full.Load() || g.pressed() || !g.takes(1<<50) || g.drained() != nil {
 		t.Error("there is no ceiling, and it was reached")
 	}
 }
@@ -59,11 +59,11 @@ func TestLedgerWithoutCeiling(t *testing.T) {
 func TestLedgerRoom(t *testing.T) {
 	g, _ := newTestLedger()
 	g.put(1400)
-	if g.room() != nil {
+	if g.drained() != nil {
 		t.Fatal("a publisher waits below the mark")
 	}
 	g.put(1)
-	first, second := g.room(), g.room()
+	first, second := g.drained(), g.drained()
 	if first == nil || second == nil {
 		t.Fatal("a publisher doesn't wait above the mark")
 	}
@@ -89,7 +89,7 @@ func TestLedgerWanted(t *testing.T) {
 	g.want(700)
 	g.want(500) // the larger counts
 	g.judge()
-	room := g.room()
+	room := g.drained()
 	if room == nil || *shed != 1 || g.excess() != 400 || g.full.Load() {
 		t.Fatalf("room is made: %v, shed %d times, excess %d, full %v", room != nil, *shed, g.excess(), g.full.Load())
 	}
@@ -117,7 +117,7 @@ func TestLedgerRoomIsNeverMissed(t *testing.T) {
 	for range 4 {
 		publishers.Go(func() {
 			for range 2000 {
-				for room := g.room(); room != nil; room = g.room() {
+				for room := g.drained(); room != nil; room = g.drained() {
 					<-room // those who hold something wait for nobody
 				}
 				g.put(800)
@@ -127,7 +127,7 @@ func TestLedgerRoomIsNeverMissed(t *testing.T) {
 		})
 	}
 	publishers.Wait()
-	if g.used() != 0 || g.room() != nil {
+	if g.used() != 0 || g.drained() != nil {
 		t.Errorf("%d bytes are left", g.used())
 	}
 }
@@ -154,7 +154,7 @@ func TestLedgerAgainstModel(t *testing.T) {
 	}
 }
 
-// place is where a frame is: in the mailbox or feed of a loop, or behind for one of its clients.
+// place is where a frame is: in the mailbox or broadcast log of a loop, or behind for one of its clients.
 type place struct {
 	f      *Frame
 	loop   int

@@ -16,12 +16,12 @@ var ErrDescriptors = errors.New("descriptor limit too low")
 // Capacity says how many connections there can be.
 type Capacity struct {
 	Connections int
-	Lobby       int    // connections beyond these that are told to come back later
+	Overflow    int    // connections beyond these that are told to come back later
 	Descriptors int    // RLIMIT_NOFILE as it is now
 	LimitedBy   string // what would have to change for more, in words
 }
 
-// Each loop has a listener, an epoll set, an eventfd and its turn's two sockets, four while
+// Each loop has a listener, an epoll set, an eventfd and its yielder's two sockets, four while
 // these are opened, and may have accepted one connection that OnOpen hasn't refused yet.
 // The watcher has two, and one is open now and then to see what a loop's epoll set holds or
 // whether there are any left.
@@ -47,13 +47,13 @@ func (o *Options) Capacity(limit int) (Capacity, error) {
 		return Capacity{}, fmt.Errorf("%w: %d descriptors, of which the server needs %d for itself; raise it (ulimit -n)",
 			ErrDescriptors, limit, own)
 	}
-	lobby := lobbySize(room, room)
+	overflow := overflowSize(room, room)
 	if o.MaxConnections > 0 {
-		lobby = lobbySize(min(o.MaxConnections, room), room)
+		overflow = overflowSize(min(o.MaxConnections, room), room)
 	}
-	room -= lobby
-	own += lobby
-	c := Capacity{Connections: room, Lobby: lobby, Descriptors: limit,
+	room -= overflow
+	own += overflow
+	c := Capacity{Connections: room, Overflow: overflow, Descriptors: limit,
 		LimitedBy: fmt.Sprintf("the descriptor limit of %d (ulimit -n), %d of them reserved", limit, own)}
 	if o.MaxConnections > 0 && o.MaxConnections < room {
 		c.Connections, c.LimitedBy = o.MaxConnections, "-max-connections"

@@ -119,8 +119,8 @@ func TestCapacityOfDescriptors(t *testing.T) {
 	if c.Descriptors != limit || c.Connections >= limit-o.Reserve || c.Connections < limit-o.Reserve-20-limit/64 {
 		t.Errorf("of %d descriptors, 30 of them reserved, %d are for clients", limit, c.Connections)
 	}
-	if c.Lobby < 16 || c.Lobby > 1024 || c.Connections+c.Lobby > limit-o.Reserve {
-		t.Errorf("of %d descriptors %d are for clients and %d for the lobby", limit, c.Connections, c.Lobby)
+	if c.Overflow < 16 || c.Overflow > 1024 || c.Connections+c.Overflow > limit-o.Reserve {
+		t.Errorf("of %d descriptors %d are for clients and %d for the overflow", limit, c.Connections, c.Overflow)
 	}
 	o.MaxConnections = 7
 	if c, err = capacityFor(&o); err != nil || c.Connections != 7 || c.LimitedBy != "-max-connections" {

@@ -29,12 +29,12 @@ type Loop struct {
 	handler Handler
 	opts    *Options
 
-	mailbox    mailbox
-	gnet       atomic.Pointer[gnet.EventLoop] // nil until the first connection
-	population atomic.Int64                   // open clients
-	ticking    atomic.Bool                    // a tick waits in the mailbox
-	tickTimer  *time.Timer
-	tickAt     uint32 // when the timer brings one; 0: it doesn't
+	mailbox     mailbox
+	gnet        atomic.Pointer[gnet.EventLoop] // nil until the first connection
+	openClients atomic.Int64                   // open clients
+	ticking     atomic.Bool                    // a tick waits in the mailbox
+	tickTimer   *time.Timer
+	tickAt      uint32 // when the timer brings one; 0: it doesn't
 	// wakes is held, for reading, while gnet is told of something: that is a write to a descriptor of gnet's.
 	// Invariant: gnet closes it only when stopped is true and nobody holds wakes. Without that a publisher
 	// could write eight bytes to whatever file has got the descriptor's number by then.
@@ -43,59 +43,59 @@ type Loop struct {
 	busy     atomic.Bool // in drain
 	counters counters
 
-	roster  roster
+	clients clientTable
 	sources sources
 	subs    *subs.Index
 	pending map[pendingKey]*pendingSubscription
 	tickets uint64
 
-	feed    feed
-	flushed uint64 // every client that isn't apart or behind stands here between flushes
-	batch   batch
-	walking bool // a walk that writes the batch to everyone is under way
-	walkAt  int  // the slot that it goes on with
-	// walkBytes is feed.bytes as it was when the walk began; nothing is trimmed meanwhile.
-	walkBytes int
-	slice     int  // flushSlice, less in tests
-	opened    int  // connections since the last slice
-	woken     bool // the mailbox had messages in it
-	iov       []unix.Iovec
-	delay     delay
-	account   account
-	holds     holds
-	passing   []*Frame // addressed since the last flush, each held once
-	pace      bucket
-	paceTimer *time.Timer          // opens the gate
-	gate      atomic.Pointer[gate] // nil: not known yet, or there is none
-	turn      *turn                // nil before there is one
+	broadcasts broadcastLog
+	flushed    uint64 // every client that isn't replaying or behind stands here between flushes
+	batch      batch
+	walking    bool // a walk that writes the batch to everyone is under way
+	walkAt     int  // the slot that it goes on with
+	// walkBytes is broadcasts.bytes as it was when the walk began; nothing is trimmed meanwhile.
+	walkBytes   int
+	slice       int  // flushSlice, less in tests
+	opened      int  // connections since the last slice
+	woken       bool // the mailbox had messages in it
+	iov         []unix.Iovec
+	coalesce    coalesce
+	account     account
+	holds       holds
+	passing     []*Frame // addressed since the last flush, each held once
+	pace        bucket
+	paceTimer   *time.Timer                 // lets the loop accept again
+	acceptPause atomic.Pointer[acceptPause] // nil: not known yet, or there is none
+	yielder     *yielder                    // nil before there is one
 
-	entries  []entry  // taken from the mailbox, reused
-	writable []uint32 // the same
-	dirty    []*Client
-	lagging  []*Client
-	held     int // clients for which the feed is kept though they aren't lagging
-	boxes    []*outbox
-	// meanwhile is by slot, and nil while it is empty.
-	meanwhile map[uint32]*meanwhile
+	entries     []entry  // taken from the mailbox, reused
+	writable    []uint32 // the same
+	dirty       []*Client
+	laggards    []*Client
+	pinned      int // clients for which the broadcast log is kept though they aren't lagging
+	spareQueues []*sendQueue
+	// replayBuffers is by slot, and nil while it is empty.
+	replayBuffers map[uint32]*replayBuffer
 
 	meters     meters
 	handshakes handshakes
 
-	current  *Client  // whose bytes are being read; it isn't closed before that is over
-	doomed   bool     // current is to be closed
-	now      uint32   // in ticks since the engine started
-	lifetime lifetime // for what ends by the wall clock
-	phase    int      // of the round
-	scratch  []byte   // for control frames and answers
-	date     httpDate
-	spare    *assembly // for clients that are at a frame boundary
+	current        *Client  // whose bytes are being read; it isn't closed before that is over
+	closeAfterRead bool     // current is to be closed
+	now            uint32   // in ticks since the engine started
+	lifetime       lifetime // for what ends by the wall clock
+	phase          int      // of the round
+	scratch        []byte   // for control frames and answers
+	date           httpDate
+	spare          *assembly // for clients that are at a frame boundary
 }
 
 func newLoop(index int, e *Engine) *Loop {
 	l := &Loop{
 		index: index, slice: flushSlice, engine: e, handler: e.handler, opts: &e.opts,
 		mailbox: mailbox{maxFrames: e.opts.QueueMessages, maxBytes: e.opts.QueueBytes, ledger: &e.ledger},
-		roster:  newRoster(index),
+		clients: newClientTable(index),
 		subs:    subs.NewIndex(e.table, index),
 		pending: make(map[pendingKey]*pendingSubscription),
 		pace:    newBucket(e.opts.AcceptRate, e.opts.AcceptBurst),
@@ -105,7 +105,7 @@ func newLoop(index int, e *Engine) *Loop {
 	}
 	l.lifetime.last = e.started
 	l.tickTimer = stoppedTimer(l.tickNow)
-	l.holds, l.feed.account = newHolds(&l.account), &l.account
+	l.holds, l.broadcasts.account = newHolds(&l.account), &l.account
 	return l
 }
 
@@ -122,7 +122,7 @@ func (l *Loop) Index() int { return l.index }
 // Clients yields the open clients in no particular order.
 func (l *Loop) Clients() iter.Seq[*Client] {
 	return func(yield func(*Client) bool) {
-		for _, c := range l.roster.clients {
+		for _, c := range l.clients.slots {
 			if c != nil && c.state == open && !yield(c) {
 				return
 			}
@@ -136,7 +136,7 @@ func (l *Loop) drain() {
 	l.busy.Store(true)
 	defer l.rest()
 	l.readClock()
-	if l.walking && l.feed.bytes-l.walkBytes > l.opts.LagBytes {
+	if l.walking && l.broadcasts.bytes-l.walkBytes > l.opts.LagBytes {
 		l.flush() // what has come since the walk began is enough; the rest stays bounded in the mailbox
 		return
 	}
@@ -173,10 +173,10 @@ func nobody(int) *Client { return nil }
 
 // at is the client in a slot, nil when there is none.
 func (l *Loop) at(slot int) *Client {
-	if slot >= len(l.roster.clients) {
+	if slot >= len(l.clients.slots) {
 		return nil
 	}
-	return l.roster.clients[slot]
+	return l.clients.slots[slot]
 }
 
 // shrink lets a slice that a burst has made large go.
@@ -196,8 +196,8 @@ func (l *Loop) handle(e *entry) {
 	switch {
 	case e.frame != nil && l.isEveryone(e.audience):
 		l.woken = true
-		l.feed.append(e.frame)
-		l.delay.unsent += e.frame.Size()
+		l.broadcasts.append(e.frame)
+		l.coalesce.unsent += e.frame.Size()
 	case e.frame != nil:
 		l.woken = true
 		l.passing = append(l.passing, e.frame)
@@ -205,7 +205,7 @@ func (l *Loop) handle(e *entry) {
 	case e.task.run != nil:
 		l.guard(nil, func() { e.task.run(l) })
 	case e.task.client != nil:
-		if c := l.roster.find(e.task.id); c != nil && c.state != gone {
+		if c := l.clients.find(e.task.id); c != nil && c.state != gone {
 			l.guard(c, func() { e.task.client(c) })
 		}
 		if e.task.frame != nil {
@@ -215,7 +215,7 @@ func (l *Loop) handle(e *entry) {
 }
 
 // isEveryone is whether all of the loop's clients are of the audience. Then a frame for it
-// goes into the feed: one entry for all of them, where each would have an outbox otherwise.
+// goes into the broadcast log: one entry for all of them, where each would have a send queue otherwise.
 // Every open client has a label of each kind.
 func (l *Loop) isEveryone(a *Audience) bool {
 	if a == nil {
@@ -224,7 +224,7 @@ func (l *Loop) isEveryone(a *Audience) bool {
 	if a.key != nil || len(a.Names) != 1 {
 		return false
 	}
-	groups := l.roster.groups[a.Label]
+	groups := l.clients.groups[a.Label]
 	return len(groups) == 1 && groups[a.Names[0]] != nil
 }
 
@@ -239,7 +239,7 @@ func (l *Loop) address(f *Frame, a *Audience) {
 	case a.key != nil:
 		wanted := false
 		for slot := range l.subs.Subscribers(a.key) {
-			c := l.roster.clients[slot]
+			c := l.clients.slots[slot]
 			if a.excludes(c) {
 				continue
 			}
@@ -253,40 +253,40 @@ func (l *Loop) address(f *Frame, a *Audience) {
 		}
 	case a.Clients != nil:
 		for _, id := range a.Clients {
-			if c := l.roster.find(id); c != nil {
+			if c := l.clients.find(id); c != nil {
 				l.enqueue(c, f)
 			}
 		}
 	default:
 		for _, name := range a.Names {
-			l.roster.labelled(a.Label, name, func(c *Client) { l.enqueue(c, f) })
+			l.clients.labelled(a.Label, name, func(c *Client) { l.enqueue(c, f) })
 		}
 	}
 }
 
-func (l *Loop) newOutbox() *outbox {
-	if n := len(l.boxes); n > 0 {
-		o := l.boxes[n-1]
-		l.boxes = l.boxes[:n-1]
+func (l *Loop) newSendQueue() *sendQueue {
+	if n := len(l.spareQueues); n > 0 {
+		o := l.spareQueues[n-1]
+		l.spareQueues = l.spareQueues[:n-1]
 		return o
 	}
-	o := &outbox{holds: &l.holds}
+	o := &sendQueue{holds: &l.holds}
 	o.reset()
 	return o
 }
 
-// freeOutbox is called when a client is owed nothing any more, or has gone.
-func (l *Loop) freeOutbox(c *Client) {
-	o := c.out
+// freeSendQueue is called when a client is owed nothing any more, or has gone.
+func (l *Loop) freeSendQueue(c *Client) {
+	o := c.queue
 	if o == nil {
 		return
 	}
 	l.stopWaiting(o)
-	c.out = nil
+	c.queue = nil
 	o.reset()
 	const keep = 1024
-	if len(l.boxes) < keep {
-		l.boxes = append(l.boxes, o)
+	if len(l.spareQueues) < keep {
+		l.spareQueues = append(l.spareQueues, o)
 	}
 }
 
@@ -295,5 +295,5 @@ func (l *Loop) Find(id uint64) *Client {
 	if loopOf(id) != l.index {
 		return nil
 	}
-	return l.roster.find(id)
+	return l.clients.find(id)
 }

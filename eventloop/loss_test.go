@@ -25,7 +25,7 @@ func holdLoop(e *Engine, id uint64) (release func()) {
 // of what is left.
 func TestFullMailboxTellsOfLostEvents(t *testing.T) {
 	t.Parallel()
-	h := &host{onLagged: func(c *Client) *Frame {
+	h := &host{onLoss: func(c *Client) *Frame {
 		if c != nil {
 			return nil
 		}
@@ -56,7 +56,7 @@ func TestFullMailboxTellsOfLostEvents(t *testing.T) {
 // Losing presence is told to nobody.
 func TestFullMailboxIsSilentAboutLossyFrames(t *testing.T) {
 	t.Parallel()
-	h := &host{onLagged: func(*Client) *Frame { return text("lost") }}
+	h := &host{onLoss: func(*Client) *Frame { return text("lost") }}
 	e := start(t, h, oneSmallLoop, func(o *Options) { o.QueueMessages = 10 })
 	p := dial(t, e, "name=a")
 	release := holdLoop(e, h.id("a"))
@@ -74,7 +74,7 @@ func TestFullMailboxIsSilentAboutLossyFrames(t *testing.T) {
 }
 
 // A publisher that waits for room loses nothing, however small the mailbox.
-func TestAwaitRoom(t *testing.T) {
+func TestWaitDrained(t *testing.T) {
 	t.Parallel()
 	h := &host{}
 	e := start(t, h, oneSmallLoop, func(o *Options) { o.QueueMessages = 4 })
@@ -85,14 +85,14 @@ func TestAwaitRoom(t *testing.T) {
 	}
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	if err := e.AwaitRoom(ended); !errors.Is(err, context.Canceled) {
+	if err := e.WaitDrained(ended); !errors.Is(err, context.Canceled) {
 		t.Fatalf("there is no room, but %v", err)
 	}
 	go release()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for i := 3; i < 500; i++ {
-		must(t, e.AwaitRoom(ctx))
+		must(t, e.WaitDrained(ctx))
 		if got := e.Publish(text("%d", i), nil); got.Any() {
 			t.Fatalf("message %d pushed something out: %+v", i, got)
 		}
@@ -131,7 +131,7 @@ func TestAskedBytes(t *testing.T) {
 
 // Dropping the oldest spares what the client asked for.
 func TestDropOldestSparesWhatWasAskedFor(t *testing.T) {
-	var o outbox
+	var o sendQueue
 	o.reset()
 	for i := range 10 {
 		f := NewFrame(ws.OpText, []byte(fmt.Sprint(i)))

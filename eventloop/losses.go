@@ -12,10 +12,10 @@ const (
 // losses are who was to be given reliable messages that never reached the loop's clients.
 // The zero value is nobody. Part of a mailbox, and guarded with it.
 type losses struct {
-	feed  bool     // everyone who follows the feed
-	some  []lostTo // no two are the same
-	bytes int      // of what is remembered
-	more  bool     // others besides, who aren't remembered: everyone
+	everyone bool     // everyone who follows the broadcast log
+	some     []lostTo // no two are the same
+	bytes    int      // of what is remembered
+	more     bool     // others besides, who aren't remembered: everyone
 }
 
 // lostTo is an audience that has missed something.
@@ -30,7 +30,7 @@ func (s *losses) note(f *Frame, a *Audience) {
 	case f.Lossy || s.more:
 		return
 	case a == nil:
-		s.feed = true
+		s.everyone = true
 		return
 	}
 	own := f.Seq == 0
@@ -40,7 +40,7 @@ func (s *losses) note(f *Frame, a *Audience) {
 	}
 	s.bytes += a.bytes()
 	if len(s.some) == lostAudiences || s.bytes > lostBytes {
-		*s = losses{feed: s.feed, more: true}
+		*s = losses{everyone: s.everyone, more: true}
 		return
 	}
 	s.some = append(s.some, lostTo{a, own})
@@ -59,12 +59,12 @@ func (a *Audience) bytes() int {
 	return n
 }
 
-// tellOfLosses tells those who have missed something, each of them once. Who follows the feed
+// tellOfLosses tells those who have missed something, each of them once. Who follows the broadcast log
 // is told there when that is for everyone.
 func (l *Loop) tellOfLosses(s losses) {
-	all := s.feed || s.more
+	all := s.everyone || s.more
 	if all {
-		l.tellInFeed() // those who are catching up are given it too, in its place
+		l.broadcastLoss() // those who are catching up are given it too, in its place
 	}
 	for _, to := range s.some {
 		l.reach(to.Audience, func(c *Client) {
@@ -80,12 +80,12 @@ func (l *Loop) tellOfLosses(s losses) {
 	}
 }
 
-func (l *Loop) tellInFeed() {
+func (l *Loop) broadcastLoss() {
 	l.guard(nil, func() {
-		if f := l.handler.Lagged(nil); f != nil {
+		if f := l.handler.LossNotice(nil); f != nil {
 			l.account.hold(f)
-			l.feed.append(f)
-			l.delay.unsent += f.Size()
+			l.broadcasts.append(f)
+			l.coalesce.unsent += f.Size()
 		}
 	})
 }
@@ -93,13 +93,13 @@ func (l *Loop) tellInFeed() {
 // missed has a client be told before it is sent more; see fellOff. One that is catching up is
 // told when it is released, unless the log has all that it has missed.
 func (l *Loop) missed(c *Client, own bool) {
-	switch catchingUp := c.is(flagApart) && !c.is(flagHeld); {
+	switch catchingUp := c.is(flagReplaying) && !c.is(flagPinned); {
 	case c.state != open || catchingUp && !own:
-	case c.is(flagApart):
-		c.set(flagOverflow)
+	case c.is(flagReplaying):
+		c.set(flagLost)
 	default:
-		c.set(flagOverflow)
-		c.box()
+		c.set(flagLost)
+		c.ensureQueue()
 		l.markDirty(c)
 	}
 }
@@ -110,24 +110,24 @@ func (l *Loop) reach(a *Audience, f func(*Client)) {
 	switch {
 	case a.key != nil:
 		for slot := range l.subs.Subscribers(a.key) {
-			if a.excludes(l.roster.clients[slot]) {
+			if a.excludes(l.clients.slots[slot]) {
 				continue
 			}
 			if p := l.pending[pendingKey{slot, a.Key}]; p != nil {
 				l.losePending(p)
 			} else {
-				f(l.roster.clients[slot])
+				f(l.clients.slots[slot])
 			}
 		}
 	case a.Clients != nil:
 		for _, id := range a.Clients {
-			if c := l.roster.find(id); c != nil {
+			if c := l.clients.find(id); c != nil {
 				f(c)
 			}
 		}
 	default:
 		for _, name := range a.Names {
-			l.roster.labelled(a.Label, name, f)
+			l.clients.labelled(a.Label, name, f)
 		}
 	}
 }

@@ -18,7 +18,7 @@ type lossTest struct {
 }
 
 func newLossTest(t *testing.T, names ...string) *lossTest {
-	h := &host{onLagged: func(*Client) *Frame { return text("lost") }}
+	h := &host{onLoss: func(*Client) *Frame { return text("lost") }}
 	e := start(t, h, oneSmallLoop, func(o *Options) { o.QueueMessages = 4 })
 	x := &lossTest{t, h, e, make(map[string]*peer)}
 	for _, name := range names {
@@ -145,14 +145,14 @@ func TestLossesAreBounded(t *testing.T) {
 			s.note(f, &Audience{Key: long(i)})
 		}
 	}
-	if len(s.some) != 7 || s.more || s.feed || s.bytes > lostBytes {
+	if len(s.some) != 7 || s.more || s.everyone || s.bytes > lostBytes {
 		t.Fatalf("%d audiences, %d bytes, more %v", len(s.some), s.bytes, s.more)
 	}
 	s.note(&Frame{Lossy: true}, nil)
 	s.note(f, &Audience{Key: long(8)})
 	s.note(f, &Audience{Key: long(9)})
-	if len(s.some) != 0 || !s.more || s.feed {
-		t.Errorf("%d audiences, %d bytes, more %v, feed %v", len(s.some), s.bytes, s.more, s.feed)
+	if len(s.some) != 0 || !s.more || s.everyone {
+		t.Errorf("%d audiences, %d bytes, more %v, feed %v", len(s.some), s.bytes, s.more, s.everyone)
 	}
 }
 
@@ -163,15 +163,15 @@ func TestLossWhileCatchingUp(t *testing.T) {
 		x := newLossTest(t, "a")
 		p := dial(t, x.e, "hold=1&name=apart&user=apart")
 		id := x.h.id("apart")
-		on(t, x.e, id, func(c *Client) { c.CatchUp([]*Frame{text("page 1")}, 0) })
+		on(t, x.e, id, func(c *Client) { c.SendPage([]*Frame{text("page 1")}, 0) })
 		p.Expect(ws.OpText, "page 1")
 		x.lose(func() *Frame {
 			f := aFrame()
 			f.Seq = seq
 			return f
 		}, &Audience{Label: LabelUser, Names: []string{"apart"}})
-		on(t, x.e, id, func(c *Client) { c.Hold() })
-		on(t, x.e, id, func(c *Client) { c.Release([]*Frame{text("page 2")}, 1) })
+		on(t, x.e, id, func(c *Client) { c.PinReplay() })
+		on(t, x.e, id, func(c *Client) { c.GoLive([]*Frame{text("page 2")}, 1) })
 		if seq == 0 {
 			p.Expect(ws.OpText, "lost")
 		}

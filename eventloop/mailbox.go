@@ -35,7 +35,7 @@ type mailbox struct {
 	shut bool // the loop has ended: what is put is let go of
 	told bool // the loop knows that there's something to take, or is about to
 	// quiet: the loop comes by itself in a while, and needn't be told of frames before
-	// the box is half full.
+	// the queue is half full.
 	quiet bool
 
 	lost    losses        // since they were last taken
@@ -49,7 +49,7 @@ type mailbox struct {
 }
 
 // Dropped says what a full mailbox let go of, by what it was. Who was to be given something
-// reliable is told (Handler.Lagged).
+// reliable is told (Handler.LossNotice).
 type Dropped struct {
 	Lossy    int  // presence and relays
 	Reliable int  // change events, row frames and binary messages
@@ -69,10 +69,10 @@ func (d *Dropped) count(f *Frame) {
 	}
 }
 
-// putFrame never blocks. When the box is full the oldest lossy frame goes first, the
+// putFrame never blocks. When the queue is full the oldest lossy frame goes first, the
 // incoming one included, then the oldest of all. A frame that would not fit into an
-// empty box pushes nothing out. wake is true when the loop has to be told, once between
-// two takes. With more to come it isn't told before the box is more than half full: the
+// empty queue pushes nothing out. wake is true when the loop has to be told, once between
+// two takes. With more to come it isn't told before the queue is more than half full: the
 // publisher calls tell at the end.
 func (m *mailbox) putFrame(f *Frame, a *Audience, more bool) (dropped Dropped, wake bool) {
 	m.mu.Lock()
@@ -208,7 +208,7 @@ func (m *mailbox) compact() {
 	m.entries, m.dead, m.lossyFrom = live, 0, 0
 }
 
-// take hands over everything that has piled up, in order, and leaves the box empty.
+// take hands over everything that has piled up, in order, and leaves the queue empty.
 // The two slices are what an earlier take returned, emptied: they are swapped in, so
 // that a busy loop allocates nothing. Entries without frame and task were dropped.
 func (m *mailbox) take(entries []entry, writable []uint32) ([]entry, []uint32) {
@@ -249,9 +249,9 @@ func (m *mailbox) takeLost() (lost losses) {
 	return lost
 }
 
-// room is nil when the box is at most half full, and otherwise closed when it has been
+// drained is nil when the box is at most half full, and otherwise closed when it has been
 // emptied.
-func (m *mailbox) room() <-chan struct{} {
+func (m *mailbox) drained() <-chan struct{} {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.halfFull() {

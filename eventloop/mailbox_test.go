@@ -141,7 +141,7 @@ func (m *mailboxTest) depth() {
 
 // FuzzMailbox: oldest lossy first, the incoming one included, then the oldest of all;
 // order kept, tasks never dropped, woken once between two takes, and with more to come not
-// before the box is half full.
+// before the queue is half full.
 func FuzzMailbox(f *testing.F) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
@@ -200,7 +200,7 @@ func TestMailboxKeepsWhatFitsWhenAFrameIsTooLarge(t *testing.T) {
 	}
 }
 
-// Everything before entries[lossyFrom] is not searched again: a full box costs the same
+// Everything before entries[lossyFrom] is not searched again: a full queue costs the same
 // for the millionth put as for the first, in time and in memory.
 func TestMailboxStaysBoundedWithoutALoop(t *testing.T) {
 	box := mailbox{maxFrames: 64, maxBytes: 1 << 20}

@@ -99,7 +99,7 @@ func TestRoomIsMadeForALargeMessage(t *testing.T) {
 	if d := publish(large); !d.Refused {
 		t.Fatalf("%d bytes are buffered, there is room for %d more: nothing is shown", below, large)
 	}
-	if err := e.AwaitRoom(t.Context()); err != nil {
+	if err := e.WaitDrained(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if d := publish(large); d.Any() {
@@ -183,7 +183,7 @@ func press(t *testing.T, e *Engine, bytes int64) (off func()) {
 // what is published all the same is counted as lost; those who are in stay, and all is as it
 // was when there is room again.
 func TestNewcomersAreRefused(t *testing.T) {
-	h := &host{onLagged: func(c *Client) *Frame {
+	h := &host{onLoss: func(c *Client) *Frame {
 		if c != nil {
 			t.Error("a client has lagged")
 		}
@@ -211,7 +211,7 @@ func TestNewcomersAreRefused(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	if err := e.AwaitRoom(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if err := e.WaitDrained(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a publisher doesn't wait: %v", err)
 	}
 	lossy, event := NewFrame(ws.OpText, []byte("lossy")), NewFrame(ws.OpText, []byte("event"))
@@ -226,7 +226,7 @@ func TestNewcomersAreRefused(t *testing.T) {
 		t.Errorf("counted: %+v", b)
 	}
 	off()
-	must(t, e.AwaitRoom(context.Background()))
+	must(t, e.WaitDrained(context.Background()))
 	e.Publish(NewFrame(ws.OpText, []byte("after")), nil)
 	inside.Expect(ws.OpText, "resync") // a change event is missing
 	inside.Expect(ws.OpText, "after")
@@ -290,7 +290,7 @@ func TestSharedFramesCountOnce(t *testing.T) {
 	e.Publish(NewFrame(ws.OpBinary, make([]byte, size)), nil)
 	eventually(t, "all lag", func() bool { return e.Stats().Loops[0].Lagging+e.Stats().Loops[1].Lagging == 40 })
 	e.Publish(NewFrame(ws.OpBinary, make([]byte, size)), &Audience{Label: LabelUser, Names: []string{"u"}})
-	if n := settled(t, e); n < 2*size || n > 2*size+40*(outboxBytes+4*queuedBytes)+20<<10 {
+	if n := settled(t, e); n < 2*size || n > 2*size+40*(sendQueueBytes+4*queuedBytes)+20<<10 {
 		t.Errorf("two messages of %d bytes, owed to 40 clients, count as %d", size, n)
 	}
 }

@@ -88,7 +88,7 @@ func expectStreamIn(t *testing.T, p *peer, random *rand.Rand, want []*Frame, as 
 	}
 }
 
-// PROTOCOL 3, order: what one publisher published in an order, one client receives in
+// docs/protocol.md section 3, order: what one publisher published in an order, one client receives in
 // that order, to the byte, whatever its audiences were and however slowly it is read.
 func TestStreamsAreExact(t *testing.T) {
 	t.Parallel()

@@ -3,7 +3,7 @@ package eventloop
 import "time"
 
 // paceSlice is how much time's worth of connections a loop that has accepted its burst
-// waits for before it accepts again. Opening and shutting a gate costs two system calls and
+// waits for before it accepts again. A pause costs two system calls and
 // a timer, a few microseconds for what is usually tens of connections.
 const paceSlice = 10 * time.Millisecond
 
@@ -34,21 +34,21 @@ func (b *bucket) take(now time.Duration) (wait time.Duration) {
 	return time.Duration((again - b.tokens) / b.rate * float64(time.Second))
 }
 
-// accepted is called for each connection that the loop has accepted, and shuts its gate
-// when that was the last for now. The gate is opened by a timer, not by the tick, which
+// accepted is called for each connection that the loop has accepted, and pauses it
+// when that was the last for now. The pause is ended by a timer, not by the tick, which
 // would let a burst in ten times a second and nobody in between.
 func (l *Loop) accepted() {
-	l.engine.lookForRoom()
-	g := l.gate.Load()
+	l.engine.watchDescriptors()
+	g := l.acceptPause.Load()
 	if g == nil || l.pace.rate <= 0 {
 		return
 	}
 	wait := l.pace.take(time.Since(l.engine.started))
-	if wait == 0 || !g.shut(shutPace) {
+	if wait == 0 || !g.pause(pausePace) {
 		return
 	}
 	if l.paceTimer == nil {
-		l.paceTimer = time.AfterFunc(wait, func() { g.open(shutPace) })
+		l.paceTimer = time.AfterFunc(wait, func() { g.resume(pausePace) })
 	} else {
 		l.paceTimer.Reset(wait)
 	}

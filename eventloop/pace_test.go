@@ -59,9 +59,9 @@ func TestBucketOverTime(t *testing.T) {
 func TestAcceptingIsPaced(t *testing.T) {
 	t.Parallel()
 	const rate, burst, many = 40, 5, 45
-	const untilAllWait reason = 1 << reasons // none that the engine knows
+	const untilAllWait pauseReason = 1 << pauseReasons // none that the engine knows
 	e, g, _ := gated(t, &host{}, func(o *Options) { o.AcceptRate, o.AcceptBurst = rate, burst })
-	g.shut(untilAllWait)
+	g.pause(untilAllWait)
 	var all []*peer
 	for range many {
 		p := connect(t, e)
@@ -69,14 +69,14 @@ func TestAcceptingIsPaced(t *testing.T) {
 		all = append(all, p)
 	}
 	began := time.Now()
-	g.open(untilAllWait)
+	g.resume(untilAllWait)
 	for _, p := range all {
 		p.Upgraded()
 	}
 	if least := time.Second * (many - burst - 1) / rate; time.Since(began) < least {
 		t.Errorf("%d were let in within %v, less than %v", many, time.Since(began), least)
 	}
-	if e.Stats().GateShuts["pace"] == 0 {
-		t.Error("no gate was shut")
+	if e.Stats().AcceptPauses["pace"] == 0 {
+		t.Error("accepting was never paused")
 	}
 }

@@ -50,7 +50,7 @@ func panicking(method string) *host {
 			}
 		}
 	case "Lagged":
-		h.onLagged = func(*Client) *Frame { panic("in Lagged") }
+		h.onLoss = func(*Client) *Frame { panic("in Lagged") }
 	case "Drained":
 		h.onDrained = func(*Client) { panic("in Drained") }
 	}
@@ -82,7 +82,7 @@ func provoke(t *testing.T, method string, e *Engine, h *host, victim, other *pee
 			}
 		}()
 	case "Drained":
-		on(t, e, h.id("victim"), func(c *Client) { c.CatchUp([]*Frame{text("page")}, 1) })
+		on(t, e, h.id("victim"), func(c *Client) { c.SendPage([]*Frame{text("page")}, 1) })
 	}
 	return CausePanic
 }
@@ -132,7 +132,7 @@ func TestPanickingTasks(t *testing.T) {
 	e := start(t, h, func(o *Options) { o.Loops = 1 })
 	victim, other := dial(t, e, "name=victim"), dial(t, e, "name=other")
 	e.Post(h.id("victim"), func(*Client) { panic("posted") })
-	victim.ExpectClose(ws.StatusInternalServerError) // PROTOCOL 3, close codes
+	victim.ExpectClose(ws.StatusInternalServerError) // docs/protocol.md section 3, close codes
 	victim.ExpectEnd()
 	everyLoop(t, e, func(*Loop) { panic("for a loop") })
 	e.Publish(text("on"), nil)

@@ -19,7 +19,7 @@ import (
 
 // poison has the next send to the client panic.
 func poison(c *Client) {
-	c.out = &outbox{queue: []queued{{nil, 0, false}}, stop: math.MaxUint64}
+	c.queue = &sendQueue{frames: []queued{{nil, 0, false}}, stop: math.MaxUint64}
 }
 
 func panicsOf(e *Engine) (n int) {
@@ -47,7 +47,7 @@ func TestPanicWhileWalking(t *testing.T) {
 	everyLoop(t, e, func(l *Loop) {
 		for i := range peers {
 			if i%10 == 4 {
-				poison(l.roster.find(h.id(fmt.Sprint(i))))
+				poison(l.clients.find(h.id(fmt.Sprint(i))))
 			}
 		}
 	})
@@ -77,7 +77,7 @@ func TestPanicWhileResuming(t *testing.T) {
 	victim, other := dial(t, e, "name=victim", wstest.SmallWindow), dial(t, e, "name=other")
 	on(t, e, h.id("victim"), func(c *Client) { c.Send(large()) })
 	eventually(t, "it lags", func() bool { return e.Stats().Loops[0].Lagging == 1 })
-	on(t, e, h.id("victim"), func(c *Client) { c.out.sent = 1 << 30 })
+	on(t, e, h.id("victim"), func(c *Client) { c.queue.sent = 1 << 30 })
 	victim.readOn()
 	eventually(t, "it ends", func() bool { return closedBy(e, CausePanic) == 1 })
 	e.Publish(text("on"), nil)
@@ -94,9 +94,9 @@ func TestPanicWhileOpeningAndClosing(t *testing.T) {
 	e := start(t, h, oneSmallLoop, func(o *Options) { o.MaxPerAddress = 3 })
 	other, victim := dial(t, e, "name=other"), dial(t, e, "name=victim")
 	var free []uint32
-	everyLoop(t, e, func(l *Loop) { free, l.roster.free = l.roster.free, []uint32{maxSlots} })
+	everyLoop(t, e, func(l *Loop) { free, l.clients.free = l.clients.free, []uint32{maxSlots} })
 	connect(t, e).ExpectEnd()
-	everyLoop(t, e, func(l *Loop) { l.roster.free = free })
+	everyLoop(t, e, func(l *Loop) { l.clients.free = free })
 	on(t, e, h.id("victim"), func(c *Client) {
 		c.groups[LabelUser], c.prev[LabelUser] = &group{name: "nobody's"}, maxSlots
 	})
@@ -120,10 +120,10 @@ func TestPanicOnTheWheel(t *testing.T) {
 	on(t, e, h.id("x"), func(c *Client) {
 		l := c.loop
 		c.deadline = 1
-		slab := l.roster.clients
-		l.roster.clients = []*Client{nil, {state: handshaking, loop: l, since: l.now - 1<<20}, c} // the first has no connection
+		slab := l.clients.slots
+		l.clients.slots = []*Client{nil, {state: handshaking, loop: l, since: l.now - 1<<20}, c} // the first has no connection
 		l.visitAll(0, 3)
-		l.roster.clients = slab
+		l.clients.slots = slab
 	})
 	p.ExpectClose(ws.StatusPolicyViolation)
 	if n := panicsOf(e); n != 1 {

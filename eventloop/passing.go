@@ -22,6 +22,6 @@ func (l *Loop) letGoOfAll() {
 		}
 	}
 	l.letPass()
-	l.feed.forget()
+	l.broadcasts.forget()
 	l.account.settle()
 }

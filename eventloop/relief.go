@@ -90,10 +90,10 @@ func (r *relief) choose() {
 	r.log(len(victims), bytes) // last: a logger that panics must not end the round
 }
 
-// end is a loop's second part. The feed is trimmed by the flush that follows it.
+// end is a loop's second part. The broadcast log is trimmed by the flush that follows it.
 func (r *relief) end(l *Loop, ids []uint64) {
 	for _, id := range ids {
-		if c := l.roster.find(id); c != nil {
+		if c := l.clients.find(id); c != nil {
 			l.guard(c, func() { l.evict(c) })
 		}
 	}
@@ -145,13 +145,13 @@ func (l *Loop) evict(c *Client) {
 			_, _ = c.conn.Discard(-1)
 		}
 	case open:
-		if c.out != nil && !c.out.shorten() {
+		if c.queue != nil && !c.queue.shorten() {
 			l.drop(c, CauseMemory)
-			l.freeOutbox(c)
+			l.freeSendQueue(c)
 			return
 		}
 		l.giveUp(c, CauseMemory, "over capacity, try again later")
-		c.set(flagDeaf)
+		c.set(flagDiscardInput)
 	case closing:
 		l.drop(c, c.cause)
 	}
@@ -161,7 +161,7 @@ func (l *Loop) evict(c *Client) {
 }
 
 // shorten keeps of the part what hasn't gone out; false when that is much.
-func (o *outbox) shorten() bool {
+func (o *sendQueue) shorten() bool {
 	if o.part == nil {
 		return true
 	}

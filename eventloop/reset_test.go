@@ -59,8 +59,8 @@ func TestWritesThatFailInAFlush(t *testing.T) {
 				t.Errorf("%d resets, %d clients, %d connections; want 10, 41, 41", n, e.Clients(), e.Connections())
 			}
 			everyLoop(t, e, func(l *Loop) {
-				if l.subs.Count() != 40 || l.roster.count != 41 {
-					t.Errorf("%d subscriptions and %d clients are left", l.subs.Count(), l.roster.count)
+				if l.subs.Count() != 40 || l.clients.count != 41 {
+					t.Errorf("%d subscriptions and %d clients are left", l.subs.Count(), l.clients.count)
 				}
 			})
 		})

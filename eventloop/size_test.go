@@ -15,7 +15,7 @@ func TestClientSize(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1: whichever clock has gone further counts, and a time that can't be told is never.
+// docs/protocol.md section 1: whichever clock has gone further counts, and a time that can't be told is never.
 func TestLifetime(t *testing.T) {
 	for _, c := range []struct {
 		name            string

@@ -9,13 +9,13 @@ import (
 // wait marks a client as lagging: its socket is full, and until the watcher says that
 // there's room again flushes pass it by.
 func (l *Loop) wait(c *Client) {
-	o := c.out
+	o := c.queue
 	o.park()
 	if !o.waiting {
 		o.waiting = true
 		o.progressed = l.now
-		o.lagIndex = len(l.lagging)
-		l.lagging = append(l.lagging, c)
+		o.lagIndex = len(l.laggards)
+		l.laggards = append(l.laggards, c)
 		l.counters.lagging.Add(1)
 		l.dueBy(l.now + 1)
 	}
@@ -26,44 +26,44 @@ func (l *Loop) wait(c *Client) {
 	c.set(flagWatched)
 }
 
-func (l *Loop) stopWaiting(o *outbox) {
+func (l *Loop) stopWaiting(o *sendQueue) {
 	if !o.waiting {
 		return
 	}
 	o.waiting = false
-	last := len(l.lagging) - 1
-	moved := l.lagging[last]
-	l.lagging[o.lagIndex] = moved
-	moved.out.lagIndex = o.lagIndex
-	l.lagging[last] = nil
-	l.lagging = l.lagging[:last]
+	last := len(l.laggards) - 1
+	moved := l.laggards[last]
+	l.laggards[o.lagIndex] = moved
+	moved.queue.lagIndex = o.lagIndex
+	l.laggards[last] = nil
+	l.laggards = l.laggards[:last]
 	l.counters.lagging.Add(-1)
 }
 
 // resume goes on with a lagging client whose socket has room. The slot may have
 // another owner by now, who then has no reason to be resumed or is glad of it.
 func (l *Loop) resume(slot uint32) {
-	if int(slot) >= len(l.roster.clients) {
+	if int(slot) >= len(l.clients.slots) {
 		return
 	}
-	c := l.roster.clients[slot]
-	if c == nil || c.out == nil || !c.out.waiting {
+	c := l.clients.slots[slot]
+	if c == nil || c.queue == nil || !c.queue.waiting {
 		return
 	}
 	l.pump(c)
 }
 
-// fellOff deals with a client that the feed has left behind, or that has lost frames of
+// fellOff deals with a client that the broadcast log has left behind, or that has lost frames of
 // its own, before it is sent more. It returns true when that ended the connection.
 func (l *Loop) fellOff(c *Client) bool {
 	l.overtaken(c)
-	if o := c.out; c.is(flagOverflow) && c.state == open && !c.is(flagApart) {
-		c.unset(flagOverflow)
-		if o.queuedLen() > 0 && o.queue[o.head].frame == o.told {
+	if o := c.queue; c.is(flagLost) && c.state == open && !c.is(flagReplaying) {
+		c.unset(flagLost)
+		if o.queuedLen() > 0 && o.frames[o.head].frame == o.told {
 			return false // more is lost where it is about to be told of a loss
 		}
 		l.guard(c, func() {
-			if f := l.handler.Lagged(c); f != nil && c.out == o {
+			if f := l.handler.LossNotice(c); f != nil && c.queue == o {
 				o.pushFront(f, c.pos)
 				o.told = f
 			}
@@ -72,18 +72,18 @@ func (l *Loop) fellOff(c *Client) bool {
 	return c.state == gone
 }
 
-// overtaken deals with a client that the feed has left behind.
+// overtaken deals with a client that the broadcast log has left behind.
 func (l *Loop) overtaken(c *Client) {
-	if c.state == open && !c.is(flagApart) && c.pos < l.feed.first {
+	if c.state == open && !c.is(flagReplaying) && c.pos < l.broadcasts.first {
 		if l.opts.Slow == Disconnect {
 			l.tooSlow(c)
 			return
 		}
-		l.counters.lagDropped.Add(l.feed.first - c.pos)
-		c.pos = l.feed.first
-		c.set(flagOverflow)
+		l.counters.lagDropped.Add(l.broadcasts.first - c.pos)
+		c.pos = l.broadcasts.first
+		c.set(flagLost)
 	}
-	if c.state == closing && c.pos < l.feed.first && c.pos < c.out.stop {
+	if c.state == closing && c.pos < l.broadcasts.first && c.pos < c.queue.stop {
 		l.drop(c, CauseSlow) // what it was owed before its Close isn't there any more
 	}
 }
@@ -94,7 +94,7 @@ func (l *Loop) overtaken(c *Client) {
 func (l *Loop) tooSlow(c *Client) { l.giveUp(c, CauseSlow, "too slow") }
 
 func (l *Loop) giveUp(c *Client, cause Cause, reason string) {
-	o := c.box()
+	o := c.ensureQueue()
 	l.startClosing(c, cause)
 	o.forget()
 	o.stop = 0
@@ -107,9 +107,9 @@ func (l *Loop) giveUp(c *Client, cause Cause, reason string) {
 // makeRoom is asked when a client's own queue would grow over LagBytes. False: the
 // frame isn't to be queued.
 func (l *Loop) makeRoom(c *Client, size int) bool {
-	if !c.out.waiting && !c.is(flagHeld) {
+	if !c.queue.waiting && !c.is(flagPinned) {
 		l.pump(c)
-		if c.state == gone || c.out == nil || c.out.bytes+size <= l.opts.LagBytes {
+		if c.state == gone || c.queue == nil || c.queue.bytes+size <= l.opts.LagBytes {
 			return c.state == open
 		}
 	}
@@ -118,21 +118,21 @@ func (l *Loop) makeRoom(c *Client, size int) bool {
 		return false
 	}
 	// Down to half, so that the queue isn't walked for each message of a client that is stuck.
-	l.counters.lagDropped.Add(uint64(c.out.dropOldest(l.opts.LagBytes/2 - size)))
-	c.set(flagOverflow)
+	l.counters.lagDropped.Add(uint64(c.queue.dropOldest(l.opts.LagBytes/2 - size)))
+	c.set(flagLost)
 	return true
 }
 
-// checkLagging ends or shortens those that have fallen too far behind. It walks
+// checkLaggards ends or shortens those that have fallen too far behind. It walks
 // backwards, because a client that goes is replaced by the last one.
-func (l *Loop) checkLagging() {
+func (l *Loop) checkLaggards() {
 	limit := uint32(l.opts.LagTime / tick)
-	for i := len(l.lagging) - 1; i >= 0; i-- {
-		if i >= len(l.lagging) {
+	for i := len(l.laggards) - 1; i >= 0; i-- {
+		if i >= len(l.laggards) {
 			continue
 		}
-		c := l.lagging[i]
-		stuck := l.now-c.out.progressed > limit
+		c := l.laggards[i]
+		stuck := l.now-c.queue.progressed > limit
 		if stuck && c.state == open && l.opts.Slow == Disconnect {
 			l.tooSlow(c)
 			continue

@@ -19,7 +19,7 @@ func stall(t *testing.T, e *Engine, h *host, healthy *peer, a *Audience) (publis
 	t.Helper()
 	stuck := func() (found bool) {
 		everyLoop(t, e, func(l *Loop) {
-			found = slices.ContainsFunc(l.lagging, func(c *Client) bool { return c.ID() != h.id("healthy") })
+			found = slices.ContainsFunc(l.laggards, func(c *Client) bool { return c.ID() != h.id("healthy") })
 		})
 		return found
 	}
@@ -35,7 +35,7 @@ func oneSmallLoop(o *Options) {
 	o.Loops, o.SendBuffer, o.LagTime = 1, 4096, time.Minute
 }
 
-// PROTOCOL 3, close codes: a client that takes nothing for LagTime is closed with 1013.
+// docs/protocol.md section 3, close codes: a client that takes nothing for LagTime is closed with 1013.
 func TestTooSlowByTime(t *testing.T) {
 	t.Parallel()
 	h := &host{}
@@ -103,14 +103,14 @@ func TestTooSlowByBytes(t *testing.T) {
 	}
 }
 
-// PROTOCOL 7, -slow drop-oldest: what was lost is told once, in its place, and what
+// docs/protocol.md section 7, -slow drop-oldest: what was lost is told once, in its place, and what
 // comes behind it comes in order.
 func TestDropOldest(t *testing.T) {
 	t.Parallel()
 	for _, alone := range []bool{false, true} {
 		t.Run(fmt.Sprintf("alone=%v", alone), func(t *testing.T) {
 			t.Parallel()
-			h := &host{onLagged: func(*Client) *Frame { return text("lagged") }}
+			h := &host{onLoss: func(*Client) *Frame { return text("lagged") }}
 			e := start(t, h, oneSmallLoop, func(o *Options) { o.LagBytes, o.Slow = 30_000, DropOldest })
 			slow, healthy := dial(t, e, "name=slow", wstest.SmallWindow), dial(t, e, "name=healthy")
 			var a *Audience

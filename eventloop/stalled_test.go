@@ -102,7 +102,7 @@ func TestStalledClientsHurtNobodyElse(t *testing.T) {
 			if limit := 10 * time.Second; worst > limit {
 				t.Errorf("a round of %d messages took %v, at most %v is fine", each, worst, limit)
 			}
-			// The feeds keep LagBytes for each loop, a stalled client some hundred bytes and
+			// The broadcast logs keep LagBytes for each loop, a stalled client some hundred bytes and
 			// one frame in progress; a copy for each would be rounds·each·size·stalled = 240 MB.
 			if bound := 4 << 20; grown > bound {
 				t.Errorf("memory grew by %d bytes, at most %d is fine", grown, bound)

@@ -14,7 +14,7 @@ type counters struct {
 	limited                                       [rates.Kinds]atomic.Uint64
 	limitedBy                                     [rates.Scopes]atomic.Uint64
 	lagging, subscriptions, deflating, handshakes atomic.Int64
-	inflateErrors, lobbyAnswers                   atomic.Uint64
+	inflateErrors, overflowAnswers                atomic.Uint64
 	closed                                        [causeCount]atomic.Uint64
 	droppedLossy, droppedReliable                 atomic.Uint64
 	refused                                       [6]atomic.Uint64 // by the status' first digit
@@ -40,8 +40,8 @@ type LoopStats struct {
 	QueueFrames   int    `json:"queue_frames"`  // in the mailbox, now
 	QueueBytes    int    `json:"queue_bytes"`   // the same
 	Accepted      uint64 `json:"accepted"`
-	Handshakes    int    `json:"handshakes"` // connections that haven't been upgraded yet, now
-	GateShut      int    `json:"gate_shut"`  // 1 while newcomers wait in the kernel's queue, now
+	Handshakes    int    `json:"handshakes"`    // connections that haven't been upgraded yet, now
+	AcceptPaused  int    `json:"accept_paused"` // 1 while newcomers wait in the kernel's queue, now
 	MessagesIn    uint64 `json:"messages_in"`
 	BytesIn       uint64 `json:"bytes_in"` // of messages' payloads
 	Pings         uint64 `json:"pings"`    // received
@@ -61,14 +61,14 @@ type LoopStats struct {
 
 // Stats are an engine's counters.
 type Stats struct {
-	Connections  int               // descriptors in use by clients, handshakes included, now
-	Capacity     int               // the most there may be
-	Lobby        int               // connections beyond these, which are told to come back later, now
-	LobbyAnswers uint64            // to connections in the lobby
-	AcceptErrors uint64            // accepts that failed
-	GateShuts    map[string]uint64 // how often newcomers had to wait in the kernel's queue, by reason
-	Buffered     Buffered
-	Loops        []LoopStats
+	Connections     int               // descriptors in use by clients, handshakes included, now
+	Capacity        int               // the most there may be
+	Overflow        int               // connections beyond these, which are told to come back later, now
+	OverflowAnswers uint64            // to connections in the overflow
+	AcceptErrors    uint64            // accepts that failed
+	AcceptPauses    map[string]uint64 // how often newcomers had to wait in the kernel's queue, by reason
+	Buffered        Buffered
+	Loops           []LoopStats
 
 	Deflated     uint64 // frames that were compressed, once each
 	DeflatedFrom uint64 // their bytes
@@ -84,8 +84,8 @@ func (l *Loop) stats() LoopStats {
 	c := &l.counters
 	frames, bytes := l.mailbox.depth()
 	return LoopStats{
-		Clients: int(l.population.Load()), Lagging: int(c.lagging.Load()), Deflating: int(c.deflating.Load()),
-		Subscriptions: int(c.subscriptions.Load()), Handshakes: int(c.handshakes.Load()), GateShut: l.gate.Load().shutNow(), QueueFrames: frames, QueueBytes: bytes,
+		Clients: int(l.openClients.Load()), Lagging: int(c.lagging.Load()), Deflating: int(c.deflating.Load()),
+		Subscriptions: int(c.subscriptions.Load()), Handshakes: int(c.handshakes.Load()), AcceptPaused: l.acceptPause.Load().paused(), QueueFrames: frames, QueueBytes: bytes,
 		Accepted: c.accepted.Load(), MessagesIn: c.messagesIn.Load(), BytesIn: c.bytesIn.Load(),
 		Pings: c.pings.Load(), Pongs: c.pongs.Load(),
 		Flushes: c.flushes.Load(), Sends: c.sends.Load(), BytesOut: c.bytes.Load(),
@@ -101,17 +101,17 @@ func (e *Engine) Stats() Stats {
 	s := Stats{
 		Connections: int(e.connections.Load()), Capacity: e.capacity.Connections, Buffered: e.ledger.stats(),
 		Deflated: e.deflation.frames.Load(), DeflatedFrom: e.deflation.before.Load(), DeflatedTo: e.deflation.after.Load(),
-		Lobby: int(e.lobby.Load()), AcceptErrors: e.acceptErrors.Load(), GateShuts: make(map[string]uint64),
+		Overflow: int(e.overflow.Load()), AcceptErrors: e.acceptErrors.Load(), AcceptPauses: make(map[string]uint64),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
 		Limited: make(map[string]uint64), LimitedBy: make(map[string]uint64),
 	}
-	for i, name := range reasonNames {
-		s.GateShuts[name] = 0
-		e.gates.each(func(g *gate) { s.GateShuts[name] += g.shuts[i].Load() })
+	for i, name := range pauseReasonNames {
+		s.AcceptPauses[name] = 0
+		e.acceptPauses.each(func(g *acceptPause) { s.AcceptPauses[name] += g.pauses[i].Load() })
 	}
 	for _, l := range e.loops {
 		s.Loops = append(s.Loops, l.stats())
-		s.LobbyAnswers += l.counters.lobbyAnswers.Load()
+		s.OverflowAnswers += l.counters.overflowAnswers.Load()
 		for cause := range l.counters.closed {
 			s.Closed[Cause(cause).String()] += l.counters.closed[cause].Load()
 		}

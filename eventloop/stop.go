@@ -15,12 +15,12 @@ func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) e
 	e.draining.Store(true)
 	e.checkEmpty()
 	err := e.Each(ctx, func(l *Loop) {
-		for _, c := range l.roster.clients {
+		for _, c := range l.clients.slots {
 			switch {
 			case c == nil || c.state == closing:
 			case c.state == authorising:
 				l.refuse(c, wsproto.RefuseDraining, CauseDraining)
-			case !c.is(flagLobby):
+			case !c.is(flagOverflow):
 				c.Close(code, reason, CauseDraining)
 			}
 		}
@@ -52,14 +52,14 @@ func (e *Engine) Stop() {
 		return
 	}
 	e.stopOnce.Do(func() {
-		e.awaitTurns() // gnet would leave who waits for a connection waiting
+		e.awaitYielders() // gnet would leave who waits for a connection waiting
 		// gnet looks twice a second for whether it has ended (v2.9.8, Engine.Stop), and gives
 		// that up at once for a context that has. done tells the same, and sooner.
 		ended, end := context.WithCancel(context.Background())
 		end()
 		_ = e.gnet.Stop(ended)
 		<-e.done
-		e.room.again.Stop()
+		e.fdWatch.again.Stop()
 		for _, l := range e.loops {
 			l.tickTimer.Stop()
 			l.letGoOfAll()

@@ -54,7 +54,7 @@ func (s *subscriber) empty() {
 	}
 }
 
-// PROTOCOL 2: no update may fall between the snapshot and the first live update, and
+// docs/protocol.md section 2: no update may fall between the snapshot and the first live update, and
 // none that the snapshot has comes again.
 func TestPendingSubscription(t *testing.T) {
 	t.Parallel()
@@ -98,7 +98,7 @@ func TestPendingWithoutVersions(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2: denied: nothing at all, and what was held back is dropped.
+// docs/protocol.md section 2: denied: nothing at all, and what was held back is dropped.
 func TestDeniedSubscription(t *testing.T) {
 	t.Parallel()
 	s := newSubscriber(t)
@@ -156,7 +156,7 @@ func TestPendingOverflow(t *testing.T) {
 	s.Expect(ws.OpText, "row 11")
 }
 
-// PROTOCOL 2: subscriptions end with the connection, pending ones too.
+// docs/protocol.md section 2: subscriptions end with the connection, pending ones too.
 func TestSubscriptionsEndWithTheConnection(t *testing.T) {
 	t.Parallel()
 	s := newSubscriber(t)

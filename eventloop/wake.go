@@ -37,7 +37,7 @@ func (l *Loop) rest() {
 	}
 	l.busy.Store(false)
 	if l.mailbox.isTold() {
-		l.askForTurn()
+		l.yield()
 	}
 }
 

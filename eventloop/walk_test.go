@@ -11,7 +11,7 @@ import (
 )
 
 // A flush to many clients is cut into slices, between which the loop has its turn, and what
-// comes meanwhile keeps its order for everyone.
+// comes replayBuffer keeps its order for everyone.
 func TestFlushIsCutIntoSlices(t *testing.T) {
 	t.Parallel()
 	const clients, slice = 45, 10
@@ -25,16 +25,16 @@ func TestFlushIsCutIntoSlices(t *testing.T) {
 	on(t, e, h.id("0"), func(c *Client) {
 		l := c.loop
 		l.slice, l.opened = slice, 0
-		l.feed.append(text("one"))
+		l.broadcasts.append(text("one"))
 		l.flush()
 		if !l.walking || l.walkAt != 1+slice {
 			t.Errorf("after one slice: walking %v, at %d", l.walking, l.walkAt)
 		}
 		// For the last, who hasn't had "one" yet, and for the first, who has.
-		l.enqueue(l.roster.find(h.id(fmt.Sprint(clients-1))), text("alone"))
+		l.enqueue(l.clients.find(h.id(fmt.Sprint(clients-1))), text("alone"))
 		l.enqueue(c, text("alone"))
-		l.feed.append(text("two"))
-		for slices = 1; l.walking || l.flushed < l.feed.end; slices++ {
+		l.broadcasts.append(text("two"))
+		for slices = 1; l.walking || l.flushed < l.broadcasts.end; slices++ {
 			l.flush()
 		}
 	})
@@ -65,7 +65,7 @@ func TestSliceIsShortWhileConnectionsCome(t *testing.T) {
 		if l.opened == 0 {
 			t.Error("connections weren't noticed")
 		}
-		l.feed.append(text("one"))
+		l.broadcasts.append(text("one"))
 		l.flush()
 		if !l.walking || l.walkAt != 1+short {
 			t.Errorf("after connections came: walking %v, at %d; want a slice of %d", l.walking, l.walkAt, short)
@@ -88,7 +88,7 @@ func TestLoopLivesBetweenSlices(t *testing.T) {
 		peers = append(peers, dial(t, e, fmt.Sprint("name=", i)))
 	}
 	// A walk that makes no headway until it is let.
-	on(t, e, h.id("0"), func(c *Client) { c.loop.slice = 0; c.loop.feed.append(text("one")) })
+	on(t, e, h.id("0"), func(c *Client) { c.loop.slice = 0; c.loop.broadcasts.append(text("one")) })
 	late := dial(t, e, "name=late")
 	late.Send(ws.OpPing, "alive")
 	late.Expect(ws.OpPong, "alive")
@@ -114,11 +114,11 @@ func TestLoopReadsBeforeItDrainsAgain(t *testing.T) {
 	h := &host{onMessage: func(*Client, ws.OpCode, []byte) { order = append(order, "read") }}
 	e := start(t, h, oneSmallLoop)
 	p := dial(t, e, "name=a")
-	eventuallyOn(t, e, h.id("a"), func(c *Client) bool { return c.loop.turn != nil })
+	eventuallyOn(t, e, h.id("a"), func(c *Client) bool { return c.loop.yielder != nil })
 	on(t, e, h.id("a"), func(c *Client) {
 		p.Send(ws.OpText, "hello") // which is in the loop's socket from here on
 		e.Post(c.ID(), func(*Client) { order = append(order, "drain") })
-		c.loop.askForTurn()
+		c.loop.yield()
 		for range 10_000 { // whoever else can run does
 			runtime.Gosched()
 		}

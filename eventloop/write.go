@@ -9,7 +9,7 @@ import (
 // write sends bytes for this client alone: answers to upgrades, pongs, pings and
 // Close. They go at once, unless something is owed already. p stays the caller's.
 func (l *Loop) write(c *Client, p []byte) {
-	if c.out != nil {
+	if c.queue != nil {
 		l.queueBytes(c, p)
 		return
 	}
@@ -18,7 +18,7 @@ func (l *Loop) write(c *Client, p []byte) {
 	switch {
 	case n == len(p):
 	case errno == 0 || errno == unix.EAGAIN:
-		o := c.box()
+		o := c.ensureQueue()
 		o.part, o.sent = &Frame{wire: bytes.Clone(p)}, n
 		if c.state == closing {
 			o.stop = 0 // a Close or a refusal: no broadcast may follow it
@@ -30,14 +30,14 @@ func (l *Loop) write(c *Client, p []byte) {
 }
 
 func (l *Loop) queueBytes(c *Client, p []byte) {
-	o := c.out
+	o := c.queue
 	// A peer that pings and doesn't read. The one Close of a client that is being closed
 	// is let through.
 	if c.state == open && o.bytes+len(p) > l.opts.LagBytes && o.queuedLen() > 0 {
 		l.tooSlow(c)
 		return
 	}
-	o.push(&Frame{wire: bytes.Clone(p)}, l.feed.end)
+	o.push(&Frame{wire: bytes.Clone(p)}, l.broadcasts.end)
 	if !o.waiting {
 		l.markDirty(c)
 	}

@@ -36,7 +36,7 @@ func TestDropOldestDoesNotKeepTheDead(t *testing.T) {
 	eventually(t, "both are ended", func() bool {
 		publish()
 		everyLoop(t, e, func(l *Loop) {
-			if kept := l.feed.bytes; kept > 2*l.opts.LagBytes {
+			if kept := l.broadcasts.bytes; kept > 2*l.opts.LagBytes {
 				t.Errorf("%d bytes are kept for them", kept)
 			}
 		})

@@ -48,7 +48,7 @@ func connecting(t *testing.T, h *Hub, token string) <-chan *client {
 	return dialled
 }
 
-// PROTOCOL 1: until identity is known a connection is in no broadcast, and what it sends
+// docs/protocol.md section 1: until identity is known a connection is in no broadcast, and what it sends
 // isn't acted on; afterwards it is, in order.
 func TestFramesSentDuringLookup(t *testing.T) {
 	lookups := make(chan asked, 8)

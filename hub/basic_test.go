@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// PROTOCOL 3: a change event reaches every client, with seq rising by one.
+// docs/protocol.md section 3: a change event reaches every client, with seq rising by one.
 func TestChangeReachesEveryClient(t *testing.T) {
 	h := start(t, nil)
 	a, b := connect(t, h, "alice"), connect(t, h, "bob")

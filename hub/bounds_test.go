@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// PROTOCOL 7, -max-message-out, and PROTOCOL 3: what is too large or malformed is an error to
+// docs/protocol.md section 7, -max-message-out, and docs/protocol.md section 3: what is too large or malformed is an error to
 // whoever publishes it, and reaches nobody.
 func TestPublishersErrors(t *testing.T) {
 	h := start(t, func(o *Options) { o.MaxMessageOut = 1000 })
@@ -63,7 +63,7 @@ func TestPublishersErrors(t *testing.T) {
 	if s := h.Stats(); s.LastSeq != 0 || s.StoredRows != 0 {
 		t.Errorf("seq %d, %d rows", s.LastSeq, s.StoredRows)
 	}
-	// PROTOCOL 3: over 65,535 bytes is an error, never a truncated frame.
+	// docs/protocol.md section 3: over 65,535 bytes is an error, never a truncated frame.
 	big := start(t, nil)
 	var field *FieldError
 	if err := big.PublishRow(Snapshot, "", long, "r", nil); !errors.As(err, &field) || field.Field != "entity" {
@@ -74,7 +74,7 @@ func TestPublishersErrors(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: a repeated op_id is applied once, also when it is repeated at the same time.
+// docs/protocol.md section 5: a repeated op_id is applied once, also when it is repeated at the same time.
 func TestRepeatedOpIDs(t *testing.T) {
 	h := start(t, roomy)
 	alice := listen(t, h, "alice", "")
@@ -154,7 +154,7 @@ func TestMaxSubscriptionsOfATenant(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2 and 7: what is ignored, and what is over the relay rate, is counted by reason.
+// docs/protocol.md section 2 and 7: what is ignored, and what is over the relay rate, is counted by reason.
 func TestIgnoredIsCounted(t *testing.T) {
 	h := start(t, func(o *Options) { o.RelayRate, o.RelayBurst = 1e-9, 2 })
 	alice := listen(t, h, "alice", "")

@@ -37,7 +37,7 @@ func stateOf(c *eventloop.Client) *state {
 	return m
 }
 
-// Message acts on what a client sent (PROTOCOL section 2). What isn't a known message is
+// Message acts on what a client sent (docs/protocol.md section 2). What isn't a known message is
 // ignored and counted.
 func (cb *callbacks) Message(c *eventloop.Client, op ws.OpCode, payload []byte) {
 	h := (*Hub)(cb)
@@ -81,9 +81,9 @@ func (cb *callbacks) Closed(c *eventloop.Client, _ eventloop.Cause) {
 	cb.leaves.add(c.ID(), identityOf(c))
 }
 
-// Lagged tells clients that have lost messages to pull what they missed, and to subscribe
+// LossNotice tells clients that have lost messages to pull what they missed, and to subscribe
 // to their rows again.
-func (cb *callbacks) Lagged(*eventloop.Client) *eventloop.Frame {
+func (cb *callbacks) LossNotice(*eventloop.Client) *eventloop.Frame {
 	return resyncFrame(cb.log.Oldest(), cb.log.Last())
 }
 
@@ -95,6 +95,6 @@ func (cb *callbacks) Drained(c *eventloop.Client) {
 	if !c.Open() {
 		return
 	}
-	c.Hold()
+	c.PinReplay()
 	(*Hub)(cb).readLog(c, stateOf(c))
 }

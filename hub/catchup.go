@@ -29,7 +29,7 @@ type nextPage struct {
 }
 
 // readLog reads the next page for a client that is held, and lets it go live with the
-// last one (PROTOCOL section 1, since).
+// last one (docs/protocol.md section 1, since).
 func (h *Hub) readLog(c *eventloop.Client, s *state) {
 	client, deflates, since, id := c.ID(), c.Deflates(), s.cursor, s.identity
 	queued := h.reads.do(func() {
@@ -104,15 +104,15 @@ func (h *Hub) gotPage(c *eventloop.Client, s *state, p nextPage, err error) {
 	var resync *ResyncError
 	switch {
 	case errors.As(err, &resync):
-		c.Release([]*eventloop.Frame{resyncFrame(resync.OldestSeq, resync.Seq)}, resync.Seq)
+		c.GoLive([]*eventloop.Frame{resyncFrame(resync.OldestSeq, resync.Seq)}, resync.Seq)
 	case err != nil:
 		h.readTrouble.warn(h.opts.Logger, time.Now(), "reading the change log failed", "error", err)
 		c.Close(wsproto.StatusTryAgainLater, "the change log is unavailable, try again later", eventloop.CauseServerClosed)
 	case p.more:
 		s.cursor = p.upTo
-		c.CatchUp(p.frames, p.upTo)
+		c.SendPage(p.frames, p.upTo)
 	default:
-		c.Release(p.frames, p.upTo)
+		c.GoLive(p.frames, p.upTo)
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// PROTOCOL 3: ids are below 2^53 and never used again, and a crowd that leaves is told of
+// docs/protocol.md section 3: ids are below 2^53 and never used again, and a crowd that leaves is told of
 // in few messages that name each of them once.
 func TestCrowdLeaves(t *testing.T) {
 	const crowd = 1000
@@ -58,7 +58,7 @@ func TestCrowdLeaves(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2: each tenant is told of its own who have left, also when that is more messages at
+// docs/protocol.md section 2: each tenant is told of its own who have left, also when that is more messages at
 // once than a loop's queue holds.
 func TestCrowdOfTenantsLeaves(t *testing.T) {
 	const tenants, queue = 100, 16
@@ -84,7 +84,7 @@ func TestCrowdOfTenantsLeaves(t *testing.T) {
 	nothingMore(t, h, stay[0])
 }
 
-// PROTOCOL 3: the form of the message.
+// docs/protocol.md section 3: the form of the message.
 func TestDisconnectMessage(t *testing.T) {
 	for want, ids := range map[string][]uint64{
 		`{"type":"presence","event":"disconnect","clientId":17}`:                        {17},
@@ -105,7 +105,7 @@ func allClients(t *testing.T, h *Hub) []ClientInfo {
 	return all
 }
 
-// PROTOCOL 5, GET /v1/clients: pages are in the order of ids, and everyone is on one of them.
+// docs/protocol.md section 5, GET /v1/clients: pages are in the order of ids, and everyone is on one of them.
 func TestClientsInPages(t *testing.T) {
 	h := start(t, roomy)
 	const clients = 25
@@ -144,7 +144,7 @@ func TestClientsInPages(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5, DELETE /v1/clients/{id}
+// docs/protocol.md section 5, DELETE /v1/clients/{id}
 func TestDisconnect(t *testing.T) {
 	h := start(t, nil)
 	alice, bob := listen(t, h, "alice", ""), listen(t, h, "bob", "")

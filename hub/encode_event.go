@@ -7,7 +7,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
-// EncodeEvent is the event as clients get it: the keys of PROTOCOL 3 in their order,
+// EncodeEvent is the event as clients get it: the keys of docs/protocol.md section 3 in their order,
 // data byte for byte as given, and no data on a delete or when there is none. A
 // *FieldError says that data isn't valid JSON in UTF-8 whose names stand once.
 func EncodeEvent(e Event) ([]byte, error) {

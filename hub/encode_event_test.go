@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// PROTOCOL 3: the keys and their order; data absent on delete or when none.
+// docs/protocol.md section 3: the keys and their order; data absent on delete or when none.
 func TestEncodeEvent(t *testing.T) {
 	base := Event{Seq: 42, Entity: "Todo", RowID: "t_1", Timestamp: "1767225600Z"}
 	for _, c := range []struct {

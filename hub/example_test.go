@@ -13,7 +13,7 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// PROTOCOL 6: the Go API, an example for each operation of the original hub.
+// docs/protocol.md section 6: the Go API, an example for each operation of the original hub.
 
 // startHub is a hub whose tokens are user names, with one row that alice alone may read.
 func startHub() *hub.Hub {

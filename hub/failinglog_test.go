@@ -84,7 +84,7 @@ func TestLogThatTakesNothing(t *testing.T) {
 	nothingMore(t, h, alice)
 }
 
-// PROTOCOL 3: a client whose log can't be read is told to try again later; others lose nothing.
+// docs/protocol.md section 3: a client whose log can't be read is told to try again later; others lose nothing.
 func TestLogThatCannotBeRead(t *testing.T) {
 	var log brokenLog
 	h := startOn(t, &log)
@@ -106,7 +106,7 @@ func TestLogThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1: a log may answer with less than it was asked for; that isn't the end of it.
+// docs/protocol.md section 1: a log may answer with less than it was asked for; that isn't the end of it.
 func TestLogWithShortPages(t *testing.T) {
 	log := brokenLog{most: 3}
 	h := startOn(t, &log)
@@ -122,7 +122,7 @@ func TestLogWithShortPages(t *testing.T) {
 	nothingMore(t, h, alice)
 }
 
-// PROTOCOL 1, neither gap nor repeat: an event that a page has, because it was appended,
+// docs/protocol.md section 1, neither gap nor repeat: an event that a page has, because it was appended,
 // while its publisher hasn't got round to sending it.
 func TestSinceWhileAnEventIsBetweenLogAndLoops(t *testing.T) {
 	log := brokenLog{appended: make(chan struct{}), goOn: make(chan struct{}), read: make(chan struct{})}

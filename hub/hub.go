@@ -20,16 +20,16 @@ type Hub struct {
 	engine *eventloop.Engine
 	log    ChangeLog
 	rows   *rowStore
-	leaves *leaves
+	leaves *leaveBatcher
 
 	auth, renewals *workers // newcomers' tokens; those of clients whose session has ended
 	fetches, reads *workers
-	waiting        *shares // of fetches
+	waiting        *fetchQuota // of fetches
 
 	// publishing is held from taking a seq until the event is in the mailboxes, so
 	// that every client gets events in the order of their seqs.
 	publishing sync.Mutex
-	opIDs      *opIDs // guarded by publishing
+	opIDs      *dedup // guarded by publishing
 
 	// storing is held from storing a row's snapshot until its frame is in the
 	// mailboxes, and while one is read: what was stored last is also sent last, and
@@ -56,7 +56,7 @@ func New(o Options) (*Hub, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	h := &Hub{opts: o, log: o.Log, opIDs: newOpIDs(rememberedOps), refusals: newRefusals()}
+	h := &Hub{opts: o, log: o.Log, opIDs: newDedup(rememberedOps), refusals: newRefusals()}
 	if h.log == nil {
 		h.log = NewMemoryLog(o.MaxEvents, o.MaxEventBytes)
 	}
@@ -71,8 +71,8 @@ func New(o Options) (*Hub, error) {
 	} {
 		*w = newWorkers(most, o.WorkerQueue, func(r any) { h.panics.Note(o.Logger, "on a worker", r) })
 	}
-	h.waiting = newShares(&h.opts)
-	h.leaves = newLeaves(h)
+	h.waiting = newFetchQuota(&h.opts)
+	h.leaves = newLeaveBatcher(h)
 	var err error
 	_, o.Loops.LastSeq = h.logBounds()
 	if h.engine, err = eventloop.New((*callbacks)(h), o.Loops); err == nil {
@@ -88,7 +88,7 @@ func New(o Options) (*Hub, error) {
 // workersGrace is how long Shutdown waits for lookups and fetches that were told to end.
 const workersGrace = time.Second
 
-// rememberedOps is how many op ids are remembered (PROTOCOL section 5).
+// rememberedOps is how many op ids are remembered (docs/protocol.md section 5).
 const rememberedOps = 10_000
 
 // Addr is the WebSocket listener's address.
@@ -190,12 +190,12 @@ func (h *Hub) close(ctx context.Context) {
 	}
 }
 
-// AwaitRoom waits until the loops' queues are at most half full, and no slow client has to
+// WaitDrained waits until the loops' queues are at most half full, and no slow client has to
 // go for what is buffered (Options.Loops.BufferBytes). A publisher that can wait
 // calls it before it publishes, and then goes no faster than its messages can be sent;
 // one that doesn't may fill a queue, which lets go of the oldest messages.
-func (h *Hub) AwaitRoom(ctx context.Context) error { return h.engine.AwaitRoom(ctx) }
+func (h *Hub) WaitDrained(ctx context.Context) error { return h.engine.WaitDrained(ctx) }
 
-// Room is how many messages fit into the queues once AwaitRoom has returned: half of
+// DrainedMessages is how many messages fit into the queues once WaitDrained has returned: half of
 // Loops.QueueMessages, which is also the most to publish in one call.
-func (h *Hub) Room() int { return h.engine.Room() }
+func (h *Hub) DrainedMessages() int { return h.engine.DrainedFrames() }

@@ -172,7 +172,7 @@ func (l *life) away(g *guest, bye func()) {
 
 func routed(o *Options) { roomy(o); o.Routing = RouteSubscribed }
 
-// PROTOCOL 1 to 3 as a model sees them, over random lives.
+// docs/protocol.md section 1 to 3 as a model sees them, over random lives.
 func TestLifeRandomly(t *testing.T) {
 	h := start(t, routed)
 	for seed := range uint64(12) {

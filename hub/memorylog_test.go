@@ -21,7 +21,7 @@ func appendMany(t *testing.T, l *MemoryLog, n int) {
 	}
 }
 
-// PROTOCOL 5: a cursor that is newer than the newest or too old is refused, 0 excepted.
+// docs/protocol.md section 5: a cursor that is newer than the newest or too old is refused, 0 excepted.
 func TestMemoryLogRange(t *testing.T) {
 	empty, full := NewMemoryLog(10, 0), NewMemoryLog(10, 0)
 	appendMany(t, full, 25) // 16 to 25 are kept
@@ -133,7 +133,7 @@ func TestMemoryLogKeepsTheAudience(t *testing.T) {
 	}
 }
 
-// PROTOCOL 3: a delete has no data, also when it comes to the log with some.
+// docs/protocol.md section 3: a delete has no data, also when it comes to the log with some.
 func TestMemoryLogEncodesLikeEncodeEvent(t *testing.T) {
 	l := NewMemoryLog(0, 0)
 	for _, kind := range []ChangeKind{Insert, Update, Delete} {

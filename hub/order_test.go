@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// PROTOCOL 3, order: what one publisher published in an order, one client receives in that
+// docs/protocol.md section 3, order: what one publisher published in an order, one client receives in that
 // order, over all kinds and however many others publish.
 func TestOrderOverKinds(t *testing.T) {
 	h := start(t, roomy)

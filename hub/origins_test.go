@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// PROTOCOL 7: -origins is "same host or none" by default, an allowlist otherwise.
+// docs/protocol.md section 7: -origins is "same host or none" by default, an allowlist otherwise.
 func TestOriginsAllow(t *testing.T) {
 	tests := []struct {
 		name         string

@@ -94,11 +94,11 @@ func TestPublishingWhileOverloaded(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
-	if err := h.AwaitRoom(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	if err := h.WaitDrained(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("publishers don't wait: %v", err)
 	}
 	release()
-	if err := h.AwaitRoom(within(t)); err != nil {
+	if err := h.WaitDrained(within(t)); err != nil {
 		t.Fatal(err)
 	}
 	mustPublish(t, h, someChange)

@@ -145,7 +145,7 @@ func TestPanicOnAWorker(t *testing.T) {
 func TestPanicOnATimer(t *testing.T) {
 	h := &Hub{}
 	h.opts.Logger = slog.New(slog.DiscardHandler)
-	l := newLeaves(h)
+	l := newLeaveBatcher(h)
 	l.ids[knownTo{everyone: true}] = []uint64{1}
 	l.flush()
 	if n := h.panics.Count(); n != 1 {

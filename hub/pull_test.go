@@ -16,7 +16,7 @@ func pulledSeqs(p Pulled) (seqs []uint64) {
 	return seqs
 }
 
-// PROTOCOL 5, pull: limits, cursor and has_more.
+// docs/protocol.md section 5, pull: limits, cursor and has_more.
 func TestPullLimits(t *testing.T) {
 	h := start(t, roomy)
 	if p, err := h.Pull(within(t), &Identity{UserID: "u"}, 0, 0); err != nil || len(p.Changes) != 0 || p.Changes == nil || p.HasMore || p.LastSeq != 0 {
@@ -46,7 +46,7 @@ func TestPullLimits(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5, pull: 410 for a cursor that is too old or from the future, zero excepted.
+// docs/protocol.md section 5, pull: 410 for a cursor that is too old or from the future, zero excepted.
 func TestPullResync(t *testing.T) {
 	h := start(t, func(o *Options) { o.MaxEvents = 10 })
 	for range 25 {
@@ -65,7 +65,7 @@ func TestPullResync(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: who pulls gets what is for it; the cursor passes over the rest, so that a page
+// docs/protocol.md section 5: who pulls gets what is for it; the cursor passes over the rest, so that a page
 // of events for others doesn't hold it up.
 func TestPullLeavesOutOtherAudiences(t *testing.T) {
 	h := start(t, nil)

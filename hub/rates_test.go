@@ -14,7 +14,7 @@ import (
 // slowly gives nothing back while a test runs.
 func slowly(burst float64) rates.Limit { return rates.Limit{PerSecond: 1e-9, Burst: burst} }
 
-// PROTOCOL 2: a client that goes on far over its relay rate gets 1008; others go on.
+// docs/protocol.md section 2: a client that goes on far over its relay rate gets 1008; others go on.
 func TestRelayAbuse(t *testing.T) {
 	h := start(t, func(o *Options) { o.RelayRate, o.RelayBurst = 1e-9, 5 })
 	bob := listen(t, h, "bob", "")

@@ -68,7 +68,7 @@ func (r *Refusal) Unwrap() error { return ErrUnauthorized }
 func (c Cause) words() string { return strings.ReplaceAll(string(c), "_", " ") }
 
 // invalidToken is the close reason for a token that was given and is no good. Without one it is
-// ErrUnauthorized's text (PROTOCOL 1).
+// ErrUnauthorized's text (docs/protocol.md section 1).
 const invalidToken = "unauthorized: token invalid or expired"
 
 // Identities that others would take for an admin, by what From would stamp, are refused whatever

@@ -14,7 +14,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// PROTOCOL 1: who gave a token that is no good is told so, and the operator why: by a counter
+// docs/protocol.md section 1: who gave a token that is no good is told so, and the operator why: by a counter
 // and a line, for connections and for the API's callers alike, without the token.
 func TestRefusalsSayWhy(t *testing.T) {
 	const none, invalid = "unauthorized: bearer token required", "unauthorized: token invalid or expired"
@@ -101,7 +101,7 @@ func TestRefusalsDoNotFillTheLog(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1: nobody but an admin has the name that an admin's messages are stamped with,
+// docs/protocol.md section 1: nobody but an admin has the name that an admin's messages are stamped with,
 // whatever vouches for it. It is that word exactly, because clients compare it so.
 func TestUserIDsOfAdmins(t *testing.T) {
 	const reserved = "unauthorized: the user id is reserved for admins"

@@ -28,7 +28,7 @@ type clientMessage struct {
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 // parseClient reads a client's message in one pass; false for anything but a valid JSON
-// object with a string type (PROTOCOL 2). Objects and arrays nested deeper than 10,000
+// object with a string type (docs/protocol.md section 2). Objects and arrays nested deeper than 10,000
 // are not valid for jsontext, and so are ignored like other junk.
 //
 // Of a repeated key the last counts, as for JSON.parse in a browser: the hub must not
@@ -42,7 +42,7 @@ func parseClient(message []byte) (clientMessage, bool) {
 
 // readFields is parseClient for a message that is known to be valid JSON.
 //
-// A relay must not pass for what only the server says (PROTOCOL 2), whoever reads it: a
+// A relay must not pass for what only the server says (docs/protocol.md section 2), whoever reads it: a
 // decoder may take a key for another one that differs in case, and either of two that are
 // the same. So of such keys all count. A seq makes a change event of it for Pylon's client,
 // whatever its type; a second type may be any, resync included; and an event "disconnect"
@@ -113,7 +113,7 @@ func nonEmpty(value []byte) []byte {
 
 // StampFrom appends message to dst, with every top-level key that decodes to "from" in
 // capitals or small letters taken out, however it is spelled, and "from" put in as the last
-// one (PROTOCOL 2). All else, numbers, order, repeated keys and space within the object
+// one (docs/protocol.md section 2). All else, numbers, order, repeated keys and space within the object
 // included, stays byte for byte.
 //
 // The message must be valid JSON; StampFrom checks no more of it than it needs to find

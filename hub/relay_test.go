@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// PROTOCOL 2: "from" is the server's, however the client spelled its own; all else that
+// docs/protocol.md section 2: "from" is the server's, however the client spelled its own; all else that
 // it sent reaches others as sent.
 func TestStampFrom(t *testing.T) {
 	for _, c := range []struct{ name, message, want string }{
@@ -52,7 +52,7 @@ func TestStampFromEscapesTheName(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2: what only the server says isn't relayed, however it is spelled, and to
+// docs/protocol.md section 2: what only the server says isn't relayed, however it is spelled, and to
 // whatever decoder it would say so.
 func TestForged(t *testing.T) {
 	for _, message := range []string{
@@ -156,7 +156,7 @@ func (m clientMessage) String() string {
 	return strings.Join([]string{string(m.kind), string(m.topic), string(m.entity), string(m.rowID)}, "/")
 }
 
-// PROTOCOL 2: anything but an object with a string type is ignored.
+// docs/protocol.md section 2: anything but an object with a string type is ignored.
 func TestParseClientIgnores(t *testing.T) {
 	for _, message := range []string{"", "null", `"type"`, "[]", "{}", `{"type":1}`, `{"type":null}`, `{"Type":"x"}`,
 		`{"type":"a","type":1}`, `{"a":{"type":"x"}}`, `{"type":"x"`, `{"type":"x",}`, `{"type":"x"} {}`, `{type:"x"}`,

@@ -16,7 +16,7 @@ func isUser(name string) func(*Identity) bool {
 	return func(id *Identity) bool { return id.UserID == name }
 }
 
-// PROTOCOL 1: a session that expires while it is connected loses the connection.
+// docs/protocol.md section 1: a session that expires while it is connected loses the connection.
 func TestExpiry(t *testing.T) {
 	auth := AuthenticatorFunc(func(_ context.Context, token string) (*Identity, error) {
 		switch token {
@@ -42,7 +42,7 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1: before a session's end closes a connection it is looked up again. What was
+// docs/protocol.md section 1: before a session's end closes a connection it is looked up again. What was
 // prolonged stays, and is sent what others are; all else is closed, and says why.
 func TestExpiryIsLookedUpAgain(t *testing.T) {
 	first := time.Now().Add(time.Hour)
@@ -98,7 +98,7 @@ func TestExpiryIsLookedUpAgain(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: revoking a session closes its connections, and no others.
+// docs/protocol.md section 5: revoking a session closes its connections, and no others.
 func TestRevocation(t *testing.T) {
 	h := start(t, nil)
 	first, second, other := listen(t, h, "alice", ""), listen(t, h, "alice", ""), listen(t, h, "bob", "")
@@ -113,7 +113,7 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: a lookup that was on its way when its session was revoked is worth nothing;
+// docs/protocol.md section 5: a lookup that was on its way when its session was revoked is worth nothing;
 // one that was begun afterwards is.
 func TestRevocationDuringLookup(t *testing.T) {
 	lookups := make(chan asked, 8)
@@ -191,7 +191,7 @@ func TestRevocationRace(t *testing.T) {
 	}
 }
 
-// PROTOCOL 4: while nobody answers, ended sessions don't stay, and newcomers don't wait behind them.
+// docs/protocol.md section 4: while nobody answers, ended sessions don't stay, and newcomers don't wait behind them.
 func TestEndedSessionsGoWhileNobodyAnswers(t *testing.T) {
 	const clients = 12
 	var hangs atomic.Bool

@@ -15,7 +15,7 @@ var (
 	ErrRowFrameText  = errors.New("row frame with a name that is not UTF-8")
 )
 
-// RowFrame is a decoded row frame (PROTOCOL 3).
+// RowFrame is a decoded row frame (docs/protocol.md section 3).
 type RowFrame struct {
 	Kind    RowKind
 	Entity  string
@@ -23,7 +23,7 @@ type RowFrame struct {
 	Payload []byte // opaque; a view of the frame that was parsed
 }
 
-// AppendRowFrame appends the row frame (PROTOCOL 3) to dst. It returns dst and a
+// AppendRowFrame appends the row frame (docs/protocol.md section 3) to dst. It returns dst and a
 // *FieldError for a kind that doesn't exist, and for an entity or row id that is over
 // 65,535 bytes or not UTF-8. It keeps no argument.
 func AppendRowFrame(dst []byte, kind RowKind, entity, rowID string, payload []byte) ([]byte, error) {

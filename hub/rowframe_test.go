@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// PROTOCOL 3: [type][entity_len][entity][row_id_len][row_id][payload].
+// docs/protocol.md section 3: [type][entity_len][entity][row_id_len][row_id][payload].
 func TestRowFrameLayout(t *testing.T) {
 	got, err := AppendRowFrame([]byte("dst"), Incremental, "Todo", "é", []byte{1, 2})
 	want := "dst\x11\x00\x04Todo\x00\x02é\x01\x02"
@@ -16,7 +16,7 @@ func TestRowFrameLayout(t *testing.T) {
 	}
 }
 
-// PROTOCOL 3: too long is an error to whoever publishes, never a truncated frame.
+// docs/protocol.md section 3: too long is an error to whoever publishes, never a truncated frame.
 func TestRowFrameLimits(t *testing.T) {
 	fits, over := strings.Repeat("n", 65_535), strings.Repeat("n", 65_536)
 	for _, c := range []struct {

@@ -56,7 +56,7 @@ func followers(t *testing.T, h *Hub, publish func(n int), check func(c *listener
 	}
 }
 
-// PROTOCOL 2, built-in store: the snapshot, and then every update, each of them once, and
+// docs/protocol.md section 2, built-in store: the snapshot, and then every update, each of them once, and
 // never an older one behind a newer.
 func TestCounterFromTheStore(t *testing.T) {
 	h := start(t, roomy)
@@ -77,7 +77,7 @@ func TestCounterFromTheStore(t *testing.T) {
 	})
 }
 
-// PROTOCOL 2 and 6: the same with a SnapshotFetcher that takes its time. It knows nothing of
+// docs/protocol.md section 2 and 6: the same with a SnapshotFetcher that takes its time. It knows nothing of
 // versions, so updates that the snapshot has already may come behind it; none is missing.
 func TestCounterFromASlowFetcher(t *testing.T) {
 	var current atomic.Int64
@@ -113,7 +113,7 @@ func TestCounterFromASlowFetcher(t *testing.T) {
 	})
 }
 
-// PROTOCOL 3, order: an update from before a snapshot doesn't come behind it, when both are
+// docs/protocol.md section 3, order: an update from before a snapshot doesn't come behind it, when both are
 // published while the subscription is being decided about.
 func TestPendingUpdatesBeforeTheSnapshot(t *testing.T) {
 	h := start(t, func(o *Options) {

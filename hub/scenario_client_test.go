@@ -133,7 +133,7 @@ func (s *scenario) expectLeaves(a *actor, names []string) error {
 	return nil
 }
 
-// leavesOf decodes what tells that clients have left (PROTOCOL 3).
+// leavesOf decodes what tells that clients have left (docs/protocol.md section 3).
 func leavesOf(text string) ([]uint64, error) {
 	var m struct {
 		Type, Event string

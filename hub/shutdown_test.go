@@ -10,7 +10,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// PROTOCOL 3, 1001: draining tells everyone behind all that they are owed, and refuses
+// docs/protocol.md section 3, 1001: draining tells everyone behind all that they are owed, and refuses
 // whoever comes. That no goroutine is left, TestMain checks.
 func TestShutdown(t *testing.T) {
 	h := start(t, roomy)

@@ -65,7 +65,7 @@ func publishers(t *testing.T, h *Hub, n int) (stop func() (last uint64)) {
 	}
 }
 
-// PROTOCOL 1: since goes on live with neither gap nor repeat, however much is published
+// docs/protocol.md section 1: since goes on live with neither gap nor repeat, however much is published
 // meanwhile and however many pages it takes.
 func TestSinceHasNeitherGapNorRepeat(t *testing.T) {
 	h := start(t, roomy)
@@ -108,7 +108,7 @@ func TestSinceHasNeitherGapNorRepeat(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1 and 5: events for others are left out, over several pages too.
+// docs/protocol.md section 1 and 5: events for others are left out, over several pages too.
 func TestSinceLeavesOutOtherAudiences(t *testing.T) {
 	h := start(t, roomy)
 	want := []uint64{}
@@ -143,7 +143,7 @@ func TestSinceLeavesOutOtherAudiences(t *testing.T) {
 	nothingMore(t, h, alice)
 }
 
-// PROTOCOL 1, since: an admin that comes back is given what it would have been given live,
+// docs/protocol.md section 1, since: an admin that comes back is given what it would have been given live,
 // also where its identity has a user or a tenant. Pulling gives it everything.
 func TestSinceGivesAdminsWhatTheyGetLive(t *testing.T) {
 	admins := map[string]*Identity{

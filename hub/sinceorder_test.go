@@ -10,7 +10,7 @@ import (
 	"github.com/coder/websocket"
 )
 
-// PROTOCOL 3, order: a client that is still given what it has missed gets all that one publisher
+// docs/protocol.md section 3, order: a client that is still given what it has missed gets all that one publisher
 // publishes meanwhile, events or not, once and in that order.
 func TestOrderWhileCatchingUp(t *testing.T) {
 	const missed, published = 200, 300

@@ -41,9 +41,9 @@ type counters struct {
 type Stats struct {
 	Connections   int    `json:"connections"`   // descriptors in use by clients, handshakes included, now
 	Capacity      int    `json:"capacity"`      // the most there may be
-	Lobby         int    `json:"lobby"`         // beyond capacity, which are told to come back later, now
+	Overflow      int    `json:"overflow"`      // beyond capacity, which are told to come back later, now
 	Handshakes    int    `json:"handshakes"`    // connections that haven't been upgraded yet, now
-	GatesShut     int    `json:"gates_shut"`    // loops whose newcomers wait in the kernel's queue, now
+	AcceptPaused  int    `json:"accept_paused"` // loops whose newcomers wait in the kernel's queue, now
 	Clients       int    `json:"clients"`       // connected and authenticated, now
 	Lagging       int    `json:"lagging"`       // of them, behind, now
 	Deflating     int    `json:"deflating"`     // of them, with compression, now
@@ -71,13 +71,13 @@ type Stats struct {
 	Flushes         uint64            `json:"flushes"` // that had something for everyone
 	MessagesIn      uint64            `json:"messages_in"`
 	BytesIn         uint64            `json:"bytes_in"`
-	Dropped         map[string]uint64 `json:"dropped"`       // messages, by cause
-	Closed          map[string]uint64 `json:"closed"`        // connections ended or refused, by cause
-	LobbyAnswers    uint64            `json:"lobby_answers"` // to connections beyond capacity
-	AcceptErrors    uint64            `json:"accept_errors"` // accepts that failed
-	GateShuts       map[string]uint64 `json:"gate_shuts"`    // how often newcomers had to wait in the kernel's queue, by reason
-	Refused         map[string]uint64 `json:"refused"`       // upgrade requests, by class of HTTP status
-	Panics          uint64            `json:"panics"`        // in handlers
+	Dropped         map[string]uint64 `json:"dropped"`          // messages, by cause
+	Closed          map[string]uint64 `json:"closed"`           // connections ended or refused, by cause
+	OverflowAnswers uint64            `json:"overflow_answers"` // to connections beyond capacity
+	AcceptErrors    uint64            `json:"accept_errors"`    // accepts that failed
+	AcceptPauses    map[string]uint64 `json:"accept_pauses"`    // how often newcomers had to wait in the kernel's queue, by reason
+	Refused         map[string]uint64 `json:"refused"`          // upgrade requests, by class of HTTP status
+	Panics          uint64            `json:"panics"`           // in handlers
 
 	Deflated      uint64 `json:"deflated"`       // messages that were compressed, once each
 	DeflatedFrom  uint64 `json:"deflated_from"`  // their bytes
@@ -96,8 +96,8 @@ func (h *Hub) Stats() Stats {
 	e := h.engine.Stats()
 	c := &h.counters
 	s := Stats{
-		Connections: e.Connections, Capacity: e.Capacity, Lobby: e.Lobby,
-		LobbyAnswers: e.LobbyAnswers, AcceptErrors: e.AcceptErrors, GateShuts: e.GateShuts, Clients: h.engine.Clients(),
+		Connections: e.Connections, Capacity: e.Capacity, Overflow: e.Overflow,
+		OverflowAnswers: e.OverflowAnswers, AcceptErrors: e.AcceptErrors, AcceptPauses: e.AcceptPauses, Clients: h.engine.Clients(),
 		Published: map[string]uint64{
 			"change": c.changes.Load(), "presence": c.presence.Load(), "topic": c.topics.Load(),
 			"row": c.rows.Load(), "binary": c.binary.Load(),
@@ -136,7 +136,7 @@ func (s *Stats) addLoops(loops []eventloop.LoopStats) {
 		s.Deflating += l.Deflating
 		s.InflateErrors += l.InflateErrors
 		s.Handshakes += l.Handshakes
-		s.GatesShut += l.GateShut
+		s.AcceptPaused += l.AcceptPaused
 		s.Subscriptions += l.Subscriptions
 		s.FramesDelivered += l.FramesOut
 		s.BytesOut += l.BytesOut

@@ -2,7 +2,7 @@ package hub
 
 import "testing"
 
-// PROTOCOL 5, GET /v1/stats: the numbers are those of what has happened.
+// docs/protocol.md section 5, GET /v1/stats: the numbers are those of what has happened.
 func TestStats(t *testing.T) {
 	h := start(t, nil)
 	alice, bob := listen(t, h, "alice", ""), listen(t, h, "bob", "")

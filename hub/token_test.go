@@ -42,7 +42,7 @@ func upgrade(t *testing.T, h *Hub, authorization string, protocols ...string) (u
 	return user, -1, "", echoed
 }
 
-// PROTOCOL 1: where a token is looked for, and what is echoed.
+// docs/protocol.md section 1: where a token is looked for, and what is echoed.
 func TestTokenIsTakenFromHeaderOrSubprotocol(t *testing.T) {
 	h := start(t, nil)
 	const no = ""
@@ -71,7 +71,7 @@ func TestTokenIsTakenFromHeaderOrSubprotocol(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1: without a valid token the upgrade is completed, so that a page in a browser
+// docs/protocol.md section 1: without a valid token the upgrade is completed, so that a page in a browser
 // can read why it was closed.
 func TestRejectedByClose(t *testing.T) {
 	h := start(t, nil)
@@ -111,7 +111,7 @@ func refusedWith(t *testing.T, h *Hub, o *websocket.DialOptions, query string) i
 	return resp.StatusCode
 }
 
-// PROTOCOL 1: -reject=http answers before the upgrade.
+// docs/protocol.md section 1: -reject=http answers before the upgrade.
 func TestRejectedByStatus(t *testing.T) {
 	h := start(t, func(o *Options) { o.Reject = RejectHTTP })
 	for _, token := range []string{"", "Bearer nobody"} {
@@ -123,7 +123,7 @@ func TestRejectedByStatus(t *testing.T) {
 	connect(t, h, "alice")
 }
 
-// PROTOCOL 3: a question about identity that can't be answered is "try again later".
+// docs/protocol.md section 3: a question about identity that can't be answered is "try again later".
 func TestLookupFails(t *testing.T) {
 	failing := AuthenticatorFunc(func(context.Context, string) (*Identity, error) { return nil, errors.New("database is down") })
 	quiet := slog.New(slog.DiscardHandler)
@@ -140,7 +140,7 @@ func TestLookupFails(t *testing.T) {
 	}
 }
 
-// PROTOCOL 7, -origins: a page of another host is refused before its token is looked at. The log says what
+// docs/protocol.md section 7, -origins: a page of another host is refused before its token is looked at. The log says what
 // would allow it, and strangers can't fill it.
 func TestOriginRefused(t *testing.T) {
 	var logged lockedText
@@ -160,7 +160,7 @@ func TestOriginRefused(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1: what isn't a sequence number is no cursor.
+// docs/protocol.md section 1: what isn't a sequence number is no cursor.
 func TestMalformedSince(t *testing.T) {
 	h := start(t, nil)
 	for _, query := range []string{"?since=x", "?since=-1", "?since=", "?since=18446744073709551616", "?a=b&since=1.5", "?since=2999;limit=1", "?since=2999%25", "?since=1&since=2"} {

@@ -42,7 +42,7 @@ type Change struct {
 	Audience Audience `json:"audience"`
 }
 
-// Event is a change event as clients see it (PROTOCOL section 3).
+// Event is a change event as clients see it (docs/protocol.md section 3).
 type Event struct {
 	Seq       uint64          `json:"seq"`
 	Entity    string          `json:"entity"`

@@ -15,8 +15,8 @@ import (
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
-// arrival is an upgrade request that is being decided about.
-type arrival struct {
+// pendingUpgrade is an upgrade request that is being decided about.
+type pendingUpgrade struct {
 	request *wsproto.Request
 	since   uint64
 	catchUp bool // since was given
@@ -24,7 +24,7 @@ type arrival struct {
 }
 
 // Upgrade decides whether a connection is let in, here when the answer is in memory and
-// on a worker when it isn't (PROTOCOL section 1).
+// on a worker when it isn't (docs/protocol.md section 1).
 func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
 	h := (*Hub)(cb)
 	if !h.opts.Origins.Allow(r.Origin, r.Host) {
@@ -32,7 +32,7 @@ func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
 		c.Refuse(wsproto.RefuseForbiddenOrigin)
 		return
 	}
-	a := arrival{request: r, began: time.Now()}
+	a := pendingUpgrade{request: r, began: time.Now()}
 	var err error
 	if a.since, a.catchUp, err = sinceOf(r.Query); err != nil {
 		c.Refuse(badQuery)
@@ -54,7 +54,7 @@ func (h *Hub) noteForeignOrigin(origin string, now time.Time) {
 }
 
 // askAbout has a worker look the token up.
-func (h *Hub) askAbout(c *eventloop.Client, a arrival) {
+func (h *Hub) askAbout(c *eventloop.Client, a pendingUpgrade) {
 	client, r := c.ID(), a.request
 	queued := h.auth.do(func() {
 		ctx, cancel := context.WithTimeout(h.background, h.opts.AuthTimeout)
@@ -71,7 +71,7 @@ var badQuery = &wsproto.Refusal{Status: 400, Reason: "the query is malformed, or
 
 // sinceOf reads the cursor from the upgrade's query. A cursor that is malformed must not pass for none, which
 // would be a gap that nobody is told of, and neither must one that the rest of a malformed query hides. What
-// else is in a query is for others: PROTOCOL section 5. It says what url.ParseQuery would, without its map:
+// else is in a query is for others: docs/protocol.md section 5. It says what url.ParseQuery would, without its map:
 // strangers' queries come here, on a loop, before anybody asks who they are.
 func sinceOf(query string) (since uint64, given bool, err error) {
 	if strings.Contains(query, ";") || !escapesAreWhole(query) {
@@ -150,7 +150,7 @@ func fromHex(c byte) byte {
 
 // decideLate is decide for an answer that took time: the identity may have been revoked
 // while it was on its way.
-func (h *Hub) decideLate(c *eventloop.Client, a arrival, id *Identity, err error) {
+func (h *Hub) decideLate(c *eventloop.Client, a pendingUpgrade, id *Identity, err error) {
 	if err != nil || id == nil {
 		h.decide(c, a, id, err)
 		return
@@ -167,12 +167,12 @@ func (h *Hub) decideLate(c *eventloop.Client, a arrival, id *Identity, err error
 	}
 }
 
-func (h *Hub) decide(c *eventloop.Client, a arrival, id *Identity, err error) {
+func (h *Hub) decide(c *eventloop.Client, a pendingUpgrade, id *Identity, err error) {
 	if err = verdict(id, err); err != nil {
 		h.reject(c, a, err)
 		return
 	}
-	acceptance := eventloop.Acceptance{Answer: a.request.Answer, Data: id, Expires: id.Expires, Hold: a.catchUp}
+	acceptance := eventloop.Acceptance{Answer: a.request.Answer, Data: id, Expires: id.Expires, Replay: a.catchUp}
 	acceptance.Labels[eventloop.LabelUser] = id.UserID
 	acceptance.Labels[eventloop.LabelTenant] = id.Tenant
 	if a.catchUp {
@@ -185,7 +185,7 @@ func (h *Hub) decide(c *eventloop.Client, a arrival, id *Identity, err error) {
 	c.Accept(acceptance)
 }
 
-func (h *Hub) reject(c *eventloop.Client, a arrival, err error) {
+func (h *Hub) reject(c *eventloop.Client, a pendingUpgrade, err error) {
 	h.noteUnauthenticated(a.request.Token, err)
 	code, reason, refusal := ws.StatusPolicyViolation, invalidToken, wsproto.RefuseInvalidToken
 	switch {

@@ -15,7 +15,7 @@ const (
 const longestTimestamp = "-9223372036854775808Z"
 
 // validateChange checks what a publisher gave, and drops the data of a delete. Errors are
-// a *FieldError that names the field as in PROTOCOL 5, or wrap ErrTooLarge when the
+// a *FieldError that names the field as in docs/protocol.md section 5, or wrap ErrTooLarge when the
 // encoded event may be over maxOut bytes.
 func validateChange(c *Change, maxOut int) error {
 	if err := requireName("entity", c.Entity); err != nil {
@@ -27,7 +27,7 @@ func validateChange(c *Change, maxOut int) error {
 	switch c.Kind {
 	case Insert, Update:
 	case Delete:
-		c.Data = nil // a row that is gone has none (PROTOCOL 3)
+		c.Data = nil // a row that is gone has none (docs/protocol.md section 3)
 	default:
 		return &FieldError{"kind", "must be insert, update or delete"}
 	}

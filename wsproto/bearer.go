@@ -14,7 +14,7 @@ const bearerPrefix = "bearer."
 // decoded. Both are copies. ok is false, and both are empty, when there is none.
 //
 // Decoding is strict: every % needs two hex digits, + is a space, and the
-// result must be UTF-8 (PROTOCOL.md section 1). An entry with bytes outside
+// result must be UTF-8 (docs/protocol.md section 1). An entry with bytes outside
 // printable ASCII isn't one: RFC 6455 4.1 doesn't let a client offer it, and it
 // couldn't be echoed safely.
 func BearerProtocol(list []byte) (entry, token string, ok bool) {

@@ -2,7 +2,7 @@ package wsproto
 
 import "testing"
 
-// PROTOCOL 1: the first entry of the form bearer.<percent-encoded token> that decodes.
+// docs/protocol.md section 1: the first entry of the form bearer.<percent-encoded token> that decodes.
 func TestBearerProtocol(t *testing.T) {
 	for _, c := range []struct{ name, list, entry, token string }{
 		{"plain", "bearer.abc", "bearer.abc", "abc"},

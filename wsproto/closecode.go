@@ -19,7 +19,7 @@ type CloseCode struct {
 	Retry   bool // whether the client should come back by itself
 }
 
-// closeCodes is PROTOCOL.md section 3, in ascending order.
+// closeCodes is docs/protocol.md section 3, in ascending order.
 var closeCodes = [...]CloseCode{
 	{ws.StatusNormalClosure, "normal", false},
 	{ws.StatusGoingAway, "server draining", true},

@@ -46,7 +46,7 @@ func TestParseClose(t *testing.T) {
 	}
 }
 
-// PROTOCOL 3: Close codes sent.
+// docs/protocol.md section 3: Close codes sent.
 func TestCloseCodes(t *testing.T) {
 	want := []ws.StatusCode{1000, 1001, 1002, 1007, 1008, 1009, 1011, 1013}
 	table := CloseCodes()

@@ -50,7 +50,7 @@ func TestUpgradeAnswer(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1: any path; where the token is taken from and what is echoed.
+// docs/protocol.md section 1: any path; where the token is taken from and what is echoed.
 func TestUpgradeRequest(t *testing.T) {
 	const host = "server.example.com"
 	for _, c := range []struct {

@@ -90,7 +90,7 @@ func (a *answering) Read(p []byte) (int, error) {
 	return a.answer.Read(p)
 }
 
-// PROTOCOL 1: a client that offers the token as a subprotocol is content with the answer.
+// docs/protocol.md section 1: a client that offers the token as a subprotocol is content with the answer.
 func TestGobwasClientConnects(t *testing.T) {
 	dialer := ws.Dialer{
 		Protocols: []string{"chat", "bearer.a%2Fb"},

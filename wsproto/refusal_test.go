@@ -64,7 +64,7 @@ func TestRefusalResponses(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1: GET /healthz is answered 200, other plain HTTP 426.
+// docs/protocol.md section 1: GET /healthz is answered 200, other plain HTTP 426.
 func TestPlainHTTP(t *testing.T) {
 	for _, c := range []struct {
 		name, head string

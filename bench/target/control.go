@@ -52,7 +52,7 @@ func obey(ctx context.Context, h *hub.Hub, conn net.Conn) error {
 		case bench.ControlClients:
 			err = r.clients(ctx)
 		default:
-			if err = c.read(size); err == nil && (!c.more() || len(c.messages) == h.Room()) {
+			if err = c.read(size); err == nil && (!c.more() || len(c.messages) == h.DrainedMessages()) {
 				err = c.publish(ctx)
 			}
 		}
@@ -102,7 +102,7 @@ func (c *control) publish(ctx context.Context) error {
 	if len(c.messages) == 0 {
 		return nil
 	}
-	if err := c.hub.AwaitRoom(ctx); err != nil {
+	if err := c.hub.WaitDrained(ctx); err != nil {
 		return fmt.Errorf("waiting for room: %w", err)
 	}
 	if err := c.hub.BroadcastBinary(c.messages...); err != nil {

@@ -41,7 +41,7 @@ func (r *records) sized() ([]byte, error) {
 
 // hand has the hub publish when there is room, as control.publish does.
 func (r *records) hand(ctx context.Context, publish func() error) error {
-	if err := r.hub.AwaitRoom(ctx); err != nil {
+	if err := r.hub.WaitDrained(ctx); err != nil {
 		return fmt.Errorf("waiting for room: %w", err)
 	}
 	if err := publish(); err != nil {

@@ -127,7 +127,7 @@ func TestErrorsBetweenFlags(t *testing.T) {
 	}
 }
 
-// PROTOCOL 7: -echo goes with nothing that an echo server doesn't have.
+// docs/protocol.md section 7: -echo goes with nothing that an echo server doesn't have.
 func TestErrorsBesideEcho(t *testing.T) {
 	const reason = ", which echoes messages to whoever sends them and has no users, hub, API or data; leave one of them out"
 	for _, test := range []badConfig{

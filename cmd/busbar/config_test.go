@@ -27,7 +27,7 @@ func parsed(t *testing.T, args []string, variables map[string]string) Config {
 	return cfg
 }
 
-// PROTOCOL 7: the defaults that scripts rely on.
+// docs/protocol.md section 7: the defaults that scripts rely on.
 func TestDefaults(t *testing.T) {
 	got := parsed(t, nil, nil)
 	want := Config{
@@ -81,7 +81,7 @@ var (
 	jwksFlags = map[string]string{"auth": "jwt", "jwt-jwks": "https://keys.example/jwks.json", "jwt-refresh": "1m"}
 )
 
-// PROTOCOL 7: every flag has an environment name, and means the same there.
+// docs/protocol.md section 7: every flag has an environment name, and means the same there.
 func TestEnvironmentMeansWhatFlagsMean(t *testing.T) {
 	covered := map[string]bool{"version": true} // has no variable
 	for _, values := range []map[string]string{everyFlag, sessionFlags, jwtFlags, jwksFlags, {"echo": "true"}} {

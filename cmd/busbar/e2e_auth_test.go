@@ -20,7 +20,7 @@ func (d *daemon) cli(stdin string, args ...string) (stdout string) {
 	return out
 }
 
-// PROTOCOL 7: sessions are made and revoked beside a running server, and PROTOCOL 4: it notices.
+// docs/protocol.md section 7: sessions are made and revoked beside a running server, and docs/protocol.md section 4: it notices.
 func TestSessionCommandsBesideTheServer(t *testing.T) {
 	d := startDaemon(t)
 	token, isLine := strings.CutSuffix(d.cli("", "session", "create", "-user", "alice", "-tenant", "acme"), "\n")
@@ -44,7 +44,7 @@ func TestSessionCommandsBesideTheServer(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: a session revoked over HTTP loses its connections, all of them and only them.
+// docs/protocol.md section 5: a session revoked over HTTP loses its connections, all of them and only them.
 func TestRevokingOverHTTP(t *testing.T) {
 	d := startDaemon(t)
 	token, kept := d.session("alice"), d.session("alice")
@@ -66,7 +66,7 @@ func TestRevokingOverHTTP(t *testing.T) {
 	}
 }
 
-// PROTOCOL 3 and 4: a session that ends takes its connection along.
+// docs/protocol.md section 3 and 4: a session that ends takes its connection along.
 func TestSessionExpires(t *testing.T) {
 	t.Parallel()
 	d := startDaemon(t)
@@ -76,7 +76,7 @@ func TestSessionExpires(t *testing.T) {
 	waitClose(t, startGoClient(t, d.url(""), token, "header"), 1008)
 }
 
-// PROTOCOL 5: guests are made with -guests only.
+// docs/protocol.md section 5: guests are made with -guests only.
 func TestGuests(t *testing.T) {
 	d := startDaemon(t, "-guests")
 	r := d.call("POST", "/api/auth/guest", "", "")
@@ -128,7 +128,7 @@ func startAuthService(t *testing.T) *authService {
 	return s
 }
 
-// PROTOCOL 1 with -auth http: the operator's service says who a token belongs to.
+// docs/protocol.md section 1 with -auth http: the operator's service says who a token belongs to.
 func TestHTTPAuth(t *testing.T) {
 	service := startAuthService(t)
 	d := startDaemon(t, "-auth", "http", "-auth-url", service.URL+"/check?key=s3cr3t")

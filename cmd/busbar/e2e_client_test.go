@@ -82,7 +82,7 @@ func startGoClient(t *testing.T, url, token, way string) *goClient {
 	return c
 }
 
-// bearerProtocol is the subprotocol that carries a token (PROTOCOL 1). "+" would be a space there.
+// bearerProtocol is the subprotocol that carries a token (docs/protocol.md section 1). "+" would be a space there.
 func bearerProtocol(token string) string {
 	return "bearer." + strings.ReplaceAll(url.QueryEscape(token), "+", "%20")
 }
@@ -212,7 +212,7 @@ func waitClose(t *testing.T, p peer, code int) (reason string) {
 	return e.Reason
 }
 
-// rowFrame is a row's frame (PROTOCOL 3), kind 0x10 for a snapshot and 0x11 for an update.
+// rowFrame is a row's frame (docs/protocol.md section 3), kind 0x10 for a snapshot and 0x11 for an update.
 func rowFrameOf(kind byte, entity, row, payload string) []byte {
 	var b bytes.Buffer
 	b.WriteByte(kind)

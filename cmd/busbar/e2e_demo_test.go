@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestDemoPage is the demo page in a real browser: PROTOCOL 1, as pages sign in by subprotocol and see close
-// codes, and PROTOCOL 2 and 3 for what it sends and shows.
+// TestDemoPage is the demo page in a real browser: docs/protocol.md section 1, as pages sign in by subprotocol and see close
+// codes, and docs/protocol.md section 2 and 3 for what it sends and shows.
 func TestDemoPage(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)

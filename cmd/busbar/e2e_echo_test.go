@@ -42,7 +42,7 @@ func startEcho(t *testing.T, args ...string) *daemon {
 	return d
 }
 
-// PROTOCOL 7, -echo: what a client sends comes back to it and to nobody else, and nothing else
+// docs/protocol.md section 7, -echo: what a client sends comes back to it and to nobody else, and nothing else
 // of the daemon is there: no API, no data directory.
 func TestEchoMode(t *testing.T) {
 	d := startEcho(t, "-max-message-in", "1MiB")

@@ -58,7 +58,7 @@ func seqOf(text string) (seq uint64, ok bool) {
 	return seq, err == nil
 }
 
-// PROTOCOL 3: every client gets every event, once and in order, while others come and go.
+// docs/protocol.md section 3: every client gets every event, once and in order, while others come and go.
 func TestFanOutWhileClientsComeAndGo(t *testing.T) {
 	d := startDaemon(t, "-max-per-ip", "0")
 	token := d.session("alice")

@@ -63,7 +63,7 @@ func TestFloodedAtTheDescriptorLimit(t *testing.T) {
 			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {
-			return // the lobby was full
+			return // the overflow was full
 		}
 		answer.Body.Close()
 		after, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
@@ -86,7 +86,7 @@ func TestFloodedAtTheDescriptorLimit(t *testing.T) {
 	if n := d.metric("busbar_accept_errors_total"); n != 0 {
 		t.Errorf("%v accepts have failed", n)
 	}
-	if n := d.metric("busbar_lobby_answers_total"); n < float64(told.Load()) {
+	if n := d.metric("busbar_overflow_answers_total"); n < float64(told.Load()) {
 		t.Errorf("%v answers are counted, %d came", n, told.Load())
 	}
 	d.publishToAll(clients)

@@ -41,7 +41,7 @@ func mountSmall(t *testing.T, dir string, bytes int) (inside []string, pid int) 
 	return []string{"nsenter", "--user", "--mount", "--preserve-credentials", "-t", strconv.Itoa(pid)}, pid
 }
 
-// PROTOCOL 3: seq never goes back after a crash, also when there was no room on the disk from before
+// docs/protocol.md section 3: seq never goes back after a crash, also when there was no room on the disk from before
 // the first event on.
 func TestSeqOutlivesACrashOnAFullDisk(t *testing.T) {
 	dir, token := t.TempDir(), "environment-token-0123456789"

@@ -111,7 +111,7 @@ func (d *daemon) peakResident() int {
 	return n * kib
 }
 
-// PROTOCOL 5: a mistake in a body is a 400 that names the field.
+// docs/protocol.md section 5: a mistake in a body is a 400 that names the field.
 func TestAPIErrorsNameTheField(t *testing.T) {
 	d := startDaemon(t)
 	for _, test := range []struct{ method, path, body, field string }{
@@ -141,7 +141,7 @@ func TestAPIErrorsNameTheField(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: browsers on other origins are answered by the allowlist, and PROTOCOL 1: so is the WebSocket.
+// docs/protocol.md section 5: browsers on other origins are answered by the allowlist, and docs/protocol.md section 1: so is the WebSocket.
 func TestOriginsOverHTTPAndWebSocket(t *testing.T) {
 	d := startDaemon(t, "-origins", "https://app.example.com")
 	token := d.session("alice")
@@ -166,7 +166,7 @@ func TestOriginsOverHTTPAndWebSocket(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1: the WebSocket port tells plain HTTP to upgrade, and load balancers that it lives. PROTOCOL 5: the API
+// docs/protocol.md section 1: the WebSocket port tells plain HTTP to upgrade, and load balancers that it lives. docs/protocol.md section 5: the API
 // has probes, too.
 func TestProbes(t *testing.T) {
 	d := startDaemon(t)
@@ -209,7 +209,7 @@ func (d *daemon) upgradeFrom(origin, token string) int {
 	return answer.StatusCode
 }
 
-// PROTOCOL 5: /metrics shows what happened.
+// docs/protocol.md section 5: /metrics shows what happened.
 func TestMetricsMove(t *testing.T) {
 	d := startDaemon(t)
 	c := d.connect(d.session("alice"))

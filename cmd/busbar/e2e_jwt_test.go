@@ -26,7 +26,7 @@ func signed(t *testing.T, secret string, claims jwt.MapClaims) string {
 	return token
 }
 
-// PROTOCOL 1 with -auth jwt: the token's claims are the identity, and its end is the connection's.
+// docs/protocol.md section 1 with -auth jwt: the token's claims are the identity, and its end is the connection's.
 func TestJWT(t *testing.T) {
 	t.Parallel()
 	key := makeFile(t, filepath.Join(t.TempDir(), "key"), jwtSecret+"\n", 0o600)
@@ -75,7 +75,7 @@ func TestJWT(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1 with -auth jwt: the keys may be at a URL. One that goes from there opens nothing any
+// docs/protocol.md section 1 with -auth jwt: the keys may be at a URL. One that goes from there opens nothing any
 // more within -jwt-refresh.
 func TestJWTKeysFromAURL(t *testing.T) {
 	t.Parallel()

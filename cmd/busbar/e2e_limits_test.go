@@ -120,7 +120,7 @@ func (d *daemon) publishToAll(clients []*wstest.Raw) {
 	}
 }
 
-// PROTOCOL 1: -max-per-ip bounds one address, and nobody else.
+// docs/protocol.md section 1: -max-per-ip bounds one address, and nobody else.
 func TestConnectionsPerAddress(t *testing.T) {
 	d := startDaemon(t, "-max-per-ip", "3")
 	token := d.session("alice")

@@ -45,7 +45,7 @@ func pagesAt(t *testing.T, address string) (port string) {
 	return port
 }
 
-// PROTOCOL 1: a browser doesn't get in from a foreign origin. The server answers 403, which it shows as 1006.
+// docs/protocol.md section 1: a browser doesn't get in from a foreign origin. The server answers 403, which it shows as 1006.
 func TestOriginsInABrowser(t *testing.T) {
 	t.Parallel()
 	b := startBrowser(t)

@@ -15,7 +15,7 @@ func forEachPeer(t *testing.T, d *daemon, test func(t *testing.T, start func(que
 	}
 }
 
-// PROTOCOL 1: a token comes by header or by subprotocol, and that is echoed. PROTOCOL 3 and 5: what is
+// docs/protocol.md section 1: a token comes by header or by subprotocol, and that is echoed. docs/protocol.md section 3 and 5: what is
 // published over HTTP reaches every client.
 func TestPeersSignInBothWaysAndReceive(t *testing.T) {
 	t.Parallel()
@@ -40,7 +40,7 @@ func TestPeersSignInBothWaysAndReceive(t *testing.T) {
 	})
 }
 
-// PROTOCOL 2: presence reaches everyone, the sender too, and says who it is from whatever the sender wrote.
+// docs/protocol.md section 2: presence reaches everyone, the sender too, and says who it is from whatever the sender wrote.
 func TestPeersCannotForgeTheSender(t *testing.T) {
 	d := startDaemon(t)
 	other := d.connect(d.session("observer"))
@@ -58,7 +58,7 @@ func TestPeersCannotForgeTheSender(t *testing.T) {
 	})
 }
 
-// PROTOCOL 2: subscribing to a row gives its snapshot, then its updates; a row that isn't there gives nothing.
+// docs/protocol.md section 2: subscribing to a row gives its snapshot, then its updates; a row that isn't there gives nothing.
 func TestPeersFollowARow(t *testing.T) {
 	d := startDaemon(t)
 	d.adminCall("PUT", "/v1/rows/Doc/d_1", "\x00one", nil)
@@ -84,7 +84,7 @@ func TestPeersFollowARow(t *testing.T) {
 	})
 }
 
-// PROTOCOL 1: the reason for a refusal can be read by the client, and nothing is sent to it before that.
+// docs/protocol.md section 1: the reason for a refusal can be read by the client, and nothing is sent to it before that.
 func TestPeersSeeWhyTheyAreRefused(t *testing.T) {
 	t.Parallel()
 	d := startDaemon(t)
@@ -110,7 +110,7 @@ func TestPeersSeeWhyTheyAreRefused(t *testing.T) {
 	})
 }
 
-// PROTOCOL 1, since: who comes back gets what it missed, and what follows, without gap or repeat.
+// docs/protocol.md section 1, since: who comes back gets what it missed, and what follows, without gap or repeat.
 func TestPeersComeBackWithoutLoss(t *testing.T) {
 	t.Parallel()
 	d := startDaemon(t)
@@ -146,7 +146,7 @@ func (d *daemon) publishMany(n int) {
 	}
 }
 
-// PROTOCOL 1, -reject=http: clients that can read an HTTP status are refused with one.
+// docs/protocol.md section 1, -reject=http: clients that can read an HTTP status are refused with one.
 func TestPeersSeeStatus401(t *testing.T) {
 	d := startDaemon(t, "-reject", "http")
 	forEachPeer(t, d, func(t *testing.T, start func(query, token, way string) peer) {

@@ -25,7 +25,7 @@ func (d *daemon) clientAddresses() map[string]int {
 	return counts
 }
 
-// PROTOCOL 1: behind a proxy that we didn't write, with both versions of the protocol, the
+// docs/protocol.md section 1: behind a proxy that we didn't write, with both versions of the protocol, the
 // client's own address is what is shown and what the cap counts.
 func TestBehindHAProxy(t *testing.T) {
 	t.Parallel()
@@ -142,7 +142,7 @@ func (p *proxy) expectAPI(token string) {
 	}
 }
 
-// PROTOCOL 1: past the proxy nobody gets in when it is required, and what a header from
+// docs/protocol.md section 1: past the proxy nobody gets in when it is required, and what a header from
 // there says isn't believed when it is optional.
 func TestPastTheProxy(t *testing.T) {
 	required := startDaemon(t, "-proxy-protocol", "required", "-trusted-proxies", "127.0.0.9")

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// PROTOCOL 2: lossy at first, then 1008; the flags say when, and the metrics what was dropped.
+// docs/protocol.md section 2: lossy at first, then 1008; the flags say when, and the metrics what was dropped.
 func TestRateLimits(t *testing.T) {
 	for flag, test := range map[string]struct {
 		message, limit string

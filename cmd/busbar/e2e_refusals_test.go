@@ -150,7 +150,7 @@ func flags(args ...string) func(*testing.T) launch {
 	return func(*testing.T) launch { return launch{args: args} }
 }
 
-// PROTOCOL 7: what stands in the way of a start is said in one line, with exit code 1, or 2 for what was asked.
+// docs/protocol.md section 7: what stands in the way of a start is said in one line, with exit code 1, or 2 for what was asked.
 func TestRefusalsToStart(t *testing.T) {
 	for _, test := range refusals {
 		t.Run(test.name, func(t *testing.T) {

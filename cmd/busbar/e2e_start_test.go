@@ -17,7 +17,7 @@ import (
 	"testing"
 )
 
-// PROTOCOL 7: who starts the server is told how to use it.
+// docs/protocol.md section 7: who starts the server is told how to use it.
 func TestStartSaysWhatRuns(t *testing.T) {
 	d := startDaemon(t, "-loops", "3", "-max-connections", "77")
 	text := d.out.String()
@@ -35,7 +35,7 @@ func TestStartSaysWhatRuns(t *testing.T) {
 	}
 }
 
-// PROTOCOL 7: busbar alone is busbar serve, on the addresses and with the loops that are its defaults.
+// docs/protocol.md section 7: busbar alone is busbar serve, on the addresses and with the loops that are its defaults.
 func TestServeIsTheDefaultCommand(t *testing.T) {
 	for _, command := range [][]string{nil, {"serve"}} {
 		d := &daemon{t: t, dir: t.TempDir(), exited: make(chan struct{}), out: newOutput(), log: newOutput()}
@@ -102,7 +102,7 @@ func (d *daemon) shell(line string) *exec.Cmd {
 	return cmd
 }
 
-// PROTOCOL 5: a publisher may be curl -d, whatever Content-Type that makes up.
+// docs/protocol.md section 5: a publisher may be curl -d, whatever Content-Type that makes up.
 func TestPublishingByCurl(t *testing.T) {
 	d := startDaemon(t)
 	c := d.connect(d.session("alice"))
@@ -133,7 +133,7 @@ func TestPublishingByCurl(t *testing.T) {
 	}
 }
 
-// PROTOCOL 7: the admin token is made with mode 0600, is one line, and is what the API wants.
+// docs/protocol.md section 7: the admin token is made with mode 0600, is one line, and is what the API wants.
 // That neither it nor a session's token is printed is looked at when any server of these tests ends.
 func TestAdminTokenIsMadeAndKept(t *testing.T) {
 	d := startDaemon(t, "-log-level", "debug")

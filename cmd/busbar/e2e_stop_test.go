@@ -31,7 +31,7 @@ func withinSlack(t *testing.T, stop func() time.Duration) {
 	t.Errorf("no stop took less than %v", slack)
 }
 
-// PROTOCOL 3: a server that ends tells its clients 1001, behind all that it owes them, and exits with 0.
+// docs/protocol.md section 3: a server that ends tells its clients 1001, behind all that it owes them, and exits with 0.
 func TestStopTellsTheClients(t *testing.T) {
 	withinSlack(t, func() time.Duration { return stopTellsTheClients(t) })
 }
@@ -147,7 +147,7 @@ func (d *daemon) dialFrom(source, token, query string) (*wstest.Raw, error) {
 	return c, c.Upgrade("/"+query, "Authorization: Bearer "+token)
 }
 
-// PROTOCOL 3: seq goes on after a restart, and PROTOCOL 1: a cursor from before it that has missed something,
+// docs/protocol.md section 3: seq goes on after a restart, and docs/protocol.md section 1: a cursor from before it that has missed something,
 // or that is from the future, is told to start over.
 func TestSequenceGoesOnAfterARestart(t *testing.T) {
 	d := onOwnAddress(t)
@@ -176,7 +176,7 @@ func TestSequenceGoesOnAfterARestart(t *testing.T) {
 	}
 }
 
-// PROTOCOL 3: not even a crash makes the server give a sequence number twice.
+// docs/protocol.md section 3: not even a crash makes the server give a sequence number twice.
 func TestSequenceIsNotReusedAfterACrash(t *testing.T) {
 	d := onOwnAddress(t)
 	token := d.session("alice")
@@ -190,7 +190,7 @@ func TestSequenceIsNotReusedAfterACrash(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: while a server waits for its clients to go, it isn't ready, and publishers are told that they publish to
+// docs/protocol.md section 5: while a server waits for its clients to go, it isn't ready, and publishers are told that they publish to
 // nobody.
 func TestPublishingWhileDraining(t *testing.T) {
 	d := startDaemon(t, "-drain", "1m")

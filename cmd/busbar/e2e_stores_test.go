@@ -15,7 +15,7 @@ import (
 const pylonTable = `CREATE TABLE _pylon_sessions (token TEXT PRIMARY KEY, user_id TEXT NOT NULL,
 	expires_at INTEGER NOT NULL, created_at INTEGER NOT NULL, device TEXT, tenant_id TEXT)`
 
-// PROTOCOL 4: Pylon's own file just works, and stays as it is.
+// docs/protocol.md section 4: Pylon's own file just works, and stays as it is.
 func TestPylonsSessionFile(t *testing.T) {
 	t.Parallel()
 	for _, journal := range []string{"DELETE", "WAL"} {
@@ -75,7 +75,7 @@ func filesIn(t *testing.T, dir string) map[string]string {
 	return files
 }
 
-// PROTOCOL 2 with -rows-url: the operator's service has the snapshots and says who may read them.
+// docs/protocol.md section 2 with -rows-url: the operator's service has the snapshots and says who may read them.
 func TestRowsFromAService(t *testing.T) {
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var question struct {

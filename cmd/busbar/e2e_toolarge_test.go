@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// PROTOCOL 5: a body over the bound is answered with 413, also to a publisher that keeps no connection. Reset
+// docs/protocol.md section 5: a body over the bound is answered with 413, also to a publisher that keeps no connection. Reset
 // connections show in one of a hundred.
 func TestTooLargeBodiesAreAnswered(t *testing.T) {
 	t.Parallel()

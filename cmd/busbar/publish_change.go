@@ -20,7 +20,7 @@ Usage: busbar publish change -entity E -row R -kind insert|update|delete [flags]
 It goes to every client, or to those that one of the -to- flags names.
 `
 
-// changeBody is the body of POST /v1/changes (PROTOCOL 5).
+// changeBody is the body of POST /v1/changes (docs/protocol.md section 5).
 type changeBody struct {
 	Entity    string          `json:"entity"`
 	RowID     string          `json:"row_id"`

@@ -23,7 +23,7 @@ func temporaryFile(t *testing.T, content string) string {
 	return path
 }
 
-// PROTOCOL 5: each call by its command, and what a client gets of it (PROTOCOL 3).
+// docs/protocol.md section 5: each call by its command, and what a client gets of it (docs/protocol.md section 3).
 func TestPublishReachesClients(t *testing.T) {
 	blob := temporaryFile(t, "raw\x00")
 	for _, c := range []struct {
@@ -63,7 +63,7 @@ func TestPublishReachesClients(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: a row's bytes become its snapshot, or with -update leave that as it was.
+// docs/protocol.md section 5: a row's bytes become its snapshot, or with -update leave that as it was.
 func TestPublishRow(t *testing.T) {
 	srv := startInProcess(t, t.TempDir())
 	follow := func() *runningTail {
@@ -89,7 +89,7 @@ func TestPublishRowNamedByDots(t *testing.T) {
 	startTail(t, nil, "-url", srv.url, "-data", srv.data, "-row", "../.", "-count", "1").want(t, exitOK)
 }
 
-// PROTOCOL 4, 5: a tenant's row isn't another's; nothing tells that it exists.
+// docs/protocol.md section 4, 5: a tenant's row isn't another's; nothing tells that it exists.
 func TestPublishRowOfATenant(t *testing.T) {
 	srv := startInProcess(t, t.TempDir())
 	srv.publish("secret", "row", "Todo", "1", "-", "-tenant", "acme").want(t, exitOK)
@@ -112,7 +112,7 @@ func TestPublishRowOfATenant(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: presence and topics of a tenant reach nobody else's clients.
+// docs/protocol.md section 5: presence and topics of a tenant reach nobody else's clients.
 func TestPublishMessagesToATenant(t *testing.T) {
 	srv := startInProcess(t, t.TempDir())
 	srv.publish("open", "row", "Todo", "2", "-").want(t, exitOK)
@@ -136,7 +136,7 @@ func TestPublishMessagesToATenant(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: an audience; the others get nothing, as the next message to all shows.
+// docs/protocol.md section 5: an audience; the others get nothing, as the next message to all shows.
 func TestPublishToOneUser(t *testing.T) {
 	srv := startInProcess(t, t.TempDir())
 	bob := newSessionIn(t, srv.data, "-user", "bob")

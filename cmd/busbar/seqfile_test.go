@@ -30,8 +30,8 @@ func appendOne(t *testing.T, l *seqLog) uint64 {
 	return e.Seq
 }
 
-// PROTOCOL 3: seq rises by one per event, over an orderly restart too; and a cursor that
-// has missed what the old process held is told to resync (PROTOCOL 5).
+// docs/protocol.md section 3: seq rises by one per event, over an orderly restart too; and a cursor that
+// has missed what the old process held is told to resync (docs/protocol.md section 5).
 func TestSeqGoesOnAfterOrderlyEnd(t *testing.T) {
 	dir := t.TempDir()
 	l := openTestSeqLog(t, dir)

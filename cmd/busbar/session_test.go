@@ -25,7 +25,7 @@ func TestSessionCreateSaysThatItMadeAStore(t *testing.T) {
 	}
 }
 
-// PROTOCOL 7: create prints the token alone, and makes the data directory without a server.
+// docs/protocol.md section 7: create prints the token alone, and makes the data directory without a server.
 func TestSessionCreateWithoutAServer(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "new", "data")
 	token := newSessionIn(t, data, "-user", "alice", "-tenant", "acme", "-ttl", "1h", "-device", "phone")
@@ -142,7 +142,7 @@ func TestSessionMistakes(t *testing.T) {
 	}
 }
 
-// PROTOCOL 7: while a server runs on the data directory these commands still work.
+// docs/protocol.md section 7: while a server runs on the data directory these commands still work.
 func TestSessionBesideAServer(t *testing.T) {
 	srv := startInProcess(t, t.TempDir())
 	token := newSessionIn(t, srv.data, "-user", "alice")

@@ -29,7 +29,7 @@ type tailConnection struct {
 	max    int
 
 	// accepted is called at the first frame that isn't a Close; nil afterwards. A token that is no
-	// good is upgraded and closed with 1008 (PROTOCOL 1): only then is it known that it isn't.
+	// good is upgraded and closed with 1008 (docs/protocol.md section 1): only then is it known that it isn't.
 	accepted func()
 }
 

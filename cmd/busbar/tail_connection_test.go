@@ -54,7 +54,7 @@ func write(ctx context.Context, c *websocket.Conn, text string) error {
 	return c.Write(ctx, websocket.MessageText, []byte(text))
 }
 
-// PROTOCOL 1, 2: since and the subscriptions come again with each connection.
+// docs/protocol.md section 1, 2: since and the subscriptions come again with each connection.
 func TestTailResumes(t *testing.T) {
 	event := func(seq string) string { return `{"seq":` + seq + `,"entity":"T","row_id":"1","kind":"delete"}` }
 	since := []string{"", "7", "3"}
@@ -241,7 +241,7 @@ func TestRetryDelayGrowsAndIsBounded(t *testing.T) {
 	}
 }
 
-// What an answer other than an upgrade means (PROTOCOL 1).
+// What an answer other than an upgrade means (docs/protocol.md section 1).
 func TestTailSaysWhatAStatusMeans(t *testing.T) {
 	for status, want := range map[int]string{
 		http.StatusServiceUnavailable: "takes no connections now (status 503): it is full, or about to end",

@@ -27,7 +27,7 @@ type told struct {
 	Kind      string          `json:"kind"`
 }
 
-// see takes a message into account, if it is one that only the server sends (PROTOCOL 3): a
+// see takes a message into account, if it is one that only the server sends (docs/protocol.md section 3): a
 // change event has no type, and a relay, which has a from, is neither that nor a resync.
 func (c *cursor) see(op ws.OpCode, message []byte) {
 	if op != ws.OpText {

@@ -46,7 +46,7 @@ func frameFor(t *testing.T, kind hub.RowKind, entity, row, payload string) []byt
 	return frame
 }
 
-// PROTOCOL 3: row frames, and other binary messages.
+// docs/protocol.md section 3: row frames, and other binary messages.
 func TestBinaryMessages(t *testing.T) {
 	for _, c := range []struct {
 		message    []byte

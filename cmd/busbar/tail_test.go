@@ -104,7 +104,7 @@ func interruptTails(t *testing.T, tails ...*runningTail) {
 	}
 }
 
-// PROTOCOL 1: ?since= sends every retained change event with a higher seq.
+// docs/protocol.md section 1: ?since= sends every retained change event with a higher seq.
 func TestTailSince(t *testing.T) {
 	srv := startInProcess(t, t.TempDir())
 	for _, row := range []string{"1", "2", "3"} {
@@ -118,7 +118,7 @@ func TestTailSince(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2: a row's snapshot, topics and an entity's change events by subscription.
+// docs/protocol.md section 2: a row's snapshot, topics and an entity's change events by subscription.
 func TestTailSubscribes(t *testing.T) {
 	srv := startInProcess(t, t.TempDir(), "-routing", "subscribed")
 	srv.publish("now", "row", "Todo", "a/b", "-").want(t, exitOK)
@@ -137,7 +137,7 @@ func TestTailSubscribes(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1: an unknown token is told by Close 1008, or by 401.
+// docs/protocol.md section 1: an unknown token is told by Close 1008, or by 401.
 func TestTailUnauthorised(t *testing.T) {
 	for reject, word := range map[string]string{"close": "unauthorized: token invalid or expired", "http": "401"} {
 		t.Run(reject, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestTailUnauthorised(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: revoking a session closes its connections with 1008, here by another
+// docs/protocol.md section 5: revoking a session closes its connections with 1008, here by another
 // process's doing; tail doesn't come back.
 func TestTailOfARevokedSession(t *testing.T) {
 	srv := startInProcess(t, t.TempDir())
@@ -165,7 +165,7 @@ func TestTailOfARevokedSession(t *testing.T) {
 	}
 }
 
-// PROTOCOL 3: 1001 while the server drains. The next server at that address has tail back.
+// docs/protocol.md section 3: 1001 while the server drains. The next server at that address has tail back.
 func TestSessionsRevokedBeforeTheHubIsKnown(t *testing.T) {
 	srv := startInProcess(t, t.TempDir())
 	token := newSessionIn(t, srv.data, "-user", "alice")

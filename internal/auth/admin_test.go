@@ -12,7 +12,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/auth"
 )
 
-// PROTOCOL 7: admin-token is one line, mode 0600, made when absent.
+// docs/protocol.md section 7: admin-token is one line, mode 0600, made when absent.
 func TestAdminTokenIsMade(t *testing.T) {
 	dir := t.TempDir()
 	tokens := make([]string, 8)
@@ -43,7 +43,7 @@ func TestAdminTokenIsMade(t *testing.T) {
 	}
 }
 
-// PROTOCOL 7: the flag's file first, then the environment, then the data directory.
+// docs/protocol.md section 7: the flag's file first, then the environment, then the data directory.
 func TestAdminTokenSources(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, content string, mode fs.FileMode) string {
@@ -94,7 +94,7 @@ func TestAdminTokenSources(t *testing.T) {
 	}
 }
 
-// PROTOCOL 1: the admin token is accepted beside sessions and needs no user id.
+// docs/protocol.md section 1: the admin token is accepted beside sessions and needs no user id.
 func TestWithAdmin(t *testing.T) {
 	s, _ := own(t, auth.SessionOptions{})
 	token, _, err := s.Create(t.Context(), "u1", "", 0, "")

@@ -21,7 +21,7 @@ const (
 
 // AdminToken returns the admin token: the line in tokenFile when that is named, else
 // env when that isn't empty, else the line in the file admin-token of dataDir, which is
-// made when absent (PROTOCOL 7). warning isn't empty when others than the owner may read
+// made when absent (docs/protocol.md section 7). warning isn't empty when others than the owner may read
 // the file, or when a token is so short that it could be guessed. An error names the
 // file and never the token.
 func AdminToken(dataDir, tokenFile, env string) (token, warning string, err error) {

@@ -161,7 +161,7 @@ func scanSession(row interface{ Scan(...any) error }) (token string, id *hub.Ide
 	return token, id, nil
 }
 
-// expiry turns the column into a time: Unix seconds, 0 = never (PROTOCOL 4). SQLite
+// expiry turns the column into a time: Unix seconds, 0 = never (docs/protocol.md section 4). SQLite
 // enforces no column types; what isn't an integer is a session that ended long ago.
 func expiry(column any) time.Time {
 	sec, ok := column.(int64)

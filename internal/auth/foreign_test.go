@@ -102,7 +102,7 @@ func closedInOrder(t *testing.T, path string) {
 	})
 }
 
-// PROTOCOL 4: the owner of a database in WAL mode may close it, copy it, and put a backup in its
+// docs/protocol.md section 4: the owner of a database in WAL mode may close it, copy it, and put a backup in its
 // place while Busbar runs: everybody reads what is there.
 func TestOwnerCopiesAndRestores(t *testing.T) {
 	for name, restore := range map[string]func(backup, path string) *exec.Cmd{

@@ -42,7 +42,7 @@ func private(name string) any {
 	return generated()[name]
 }
 
-// PROTOCOL 1: every algorithm's tokens resolve to an identity, by key file and, where
+// docs/protocol.md section 1: every algorithm's tokens resolve to an identity, by key file and, where
 // the key is public, by key set.
 func TestJWTAlgorithms(t *testing.T) {
 	defaults := []string{"HS256", "RS256", "ES256", "EdDSA"}

@@ -17,7 +17,7 @@ func newMemo(t *testing.T, ended func([]*hub.Identity)) *memo {
 	return m
 }
 
-// PROTOCOL 4: a session that is revoked while it is being looked up isn't remembered,
+// docs/protocol.md section 4: a session that is revoked while it is being looked up isn't remembered,
 // and whoever was given it meanwhile is told.
 func TestRevocationDuringLookup(t *testing.T) {
 	for name, second := range map[string]error{

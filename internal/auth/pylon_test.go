@@ -14,7 +14,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/auth"
 )
 
-// PROTOCOL 4: Pylon's file just works, whatever state Pylon left it in.
+// docs/protocol.md section 4: Pylon's file just works, whatever state Pylon left it in.
 func TestPylonFile(t *testing.T) {
 	future := time.Now().Add(time.Hour).Unix()
 	for _, c := range []struct {
@@ -51,7 +51,7 @@ func TestPylonFile(t *testing.T) {
 	}
 }
 
-// PROTOCOL 4: reading a foreign file leaves the file and its directory as they were.
+// docs/protocol.md section 4: reading a foreign file leaves the file and its directory as they were.
 func TestReadOnlyTouchesNothing(t *testing.T) {
 	for _, journal := range []string{"WAL", "DELETE"} {
 		t.Run(journal, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestReadOnlyTouchesNothing(t *testing.T) {
 	}
 }
 
-// PROTOCOL 4: sessions created by another process while Busbar runs must be found,
+// docs/protocol.md section 4: sessions created by another process while Busbar runs must be found,
 // also when their token was refused a moment before.
 func TestSessionMadeElsewhereIsFound(t *testing.T) {
 	for _, c := range []struct {
@@ -108,7 +108,7 @@ func TestSessionMadeElsewhereIsFound(t *testing.T) {
 	}
 }
 
-// PROTOCOL 4: sessions changed by another process lose their connections, in every
+// docs/protocol.md section 4: sessions changed by another process lose their connections, in every
 // state in which the file was opened.
 func TestSessionEndedElsewhere(t *testing.T) {
 	soon, late := time.Now().Add(time.Hour).Unix(), time.Now().Add(2*time.Hour).Unix()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// createTable is Pylon's table (PROTOCOL 4).
+// createTable is Pylon's table (docs/protocol.md section 4).
 const createTable = `CREATE TABLE IF NOT EXISTS _pylon_sessions (
 	token      TEXT PRIMARY KEY,
 	user_id    TEXT NOT NULL,

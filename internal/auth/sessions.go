@@ -65,7 +65,7 @@ const maxTogether = 256
 // lookupTimeout ends a lookup that nobody waits for any more.
 var lookupTimeout = 10 * time.Second // more in tests
 
-// Sessions is the session table in SQLite (PROTOCOL 4) with a cache in front. Safe from
+// Sessions is the session table in SQLite (docs/protocol.md section 4) with a cache in front. Safe from
 // any goroutine; several processes may use the file at the same time.
 type Sessions struct {
 	path string

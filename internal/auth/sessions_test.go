@@ -159,7 +159,7 @@ func TestListAndRevoke(t *testing.T) {
 	}
 }
 
-// PROTOCOL 4 and 7: busbar session create and revoke work while a server runs.
+// docs/protocol.md section 4 and 7: busbar session create and revoke work while a server runs.
 func TestOtherProcess(t *testing.T) {
 	var gone revoked
 	s, path := own(t, auth.SessionOptions{OnRevoked: gone.add})

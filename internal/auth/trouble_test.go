@@ -159,7 +159,7 @@ func TestFileGoneAndBack(t *testing.T) {
 	}
 }
 
-// PROTOCOL 4: a file that took the place of the old one counts, sessions it lacks included.
+// docs/protocol.md section 4: a file that took the place of the old one counts, sessions it lacks included.
 func TestFileReplaced(t *testing.T) {
 	for _, readOnly := range []bool{true, false} {
 		old, fresh := newPylon(t, "DELETE"), newPylon(t, "DELETE")

@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// DefaultWebSocketPort is the WebSocket's port when the API is on its default port (PROTOCOL, beginning).
+// DefaultWebSocketPort is the WebSocket's port when the API is on its default port (docs/protocol.md, beginning).
 const DefaultWebSocketPort = 4322
 
 // Options says what the page must know of the server that it belongs to.

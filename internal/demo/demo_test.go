@@ -66,7 +66,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// PROTOCOL, beginning: the WebSocket is on the API's port + 1, and both are configurable.
+// docs/protocol.md, beginning: the WebSocket is on the API's port + 1, and both are configurable.
 func TestConfigNamesTheWebSocketPort(t *testing.T) {
 	for port, want := range map[int]int{0: 4322, 9000: 9000} {
 		w := httptest.NewRecorder()

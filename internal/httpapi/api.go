@@ -98,7 +98,7 @@ type api struct {
 	panics    eventloop.PanicLog
 }
 
-// New returns the handler of every call in PROTOCOL section 5. The hub stays the
+// New returns the handler of every call in docs/protocol.md section 5. The hub stays the
 // caller's; the handler must not be served any more once the hub was shut down.
 func New(h *hub.Hub, o Options) http.Handler {
 	o.setDefaults(h)

@@ -54,11 +54,11 @@ func (a *api) postBatch(w http.ResponseWriter, r *http.Request) error {
 	}
 	var done published
 	for len(batch) > 0 {
-		a.awaitRoom(r)
+		a.waitDrained(r)
 		if err := r.Context().Err(); err != nil {
 			return atLine(err, batch[0].line, done.Count)
 		}
-		part := batch[:cut(batch, min(together, a.hub.Room()))]
+		part := batch[:cut(batch, min(together, a.hub.DrainedMessages()))]
 		batch = batch[len(part):]
 		seqs, err := a.hub.PublishChanges(changesOf(part)...)
 		for _, seq := range seqs {

@@ -21,7 +21,7 @@ func (l *tellingLog) Append(e hub.Event, a hub.Audience) (hub.Entry, error) {
 	return entry, err
 }
 
-// PROTOCOL 5: without its caller the rest of an NDJSON body isn't published.
+// docs/protocol.md section 5: without its caller the rest of an NDJSON body isn't published.
 func TestPostBatchStopsWithoutItsCaller(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// PROTOCOL 5: a body that can't be understood is an error that says where.
+// docs/protocol.md section 5: a body that can't be understood is an error that says where.
 func TestDecodeStrictSaysWhere(t *testing.T) {
 	tests := []struct {
 		name, body, code, field string

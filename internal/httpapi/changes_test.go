@@ -11,7 +11,7 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// PROTOCOL 5: the body of POST /v1/changes, audiences included.
+// docs/protocol.md section 5: the body of POST /v1/changes, audiences included.
 func TestParseChange(t *testing.T) {
 	base := hub.Change{Entity: "Todo", RowID: "t_1", Kind: hub.Update}
 	with := func(f func(*hub.Change)) hub.Change { c := base; f(&c); return c }
@@ -42,7 +42,7 @@ func TestParseChange(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: errors name the field. An audience that names nobody must not become everyone.
+// docs/protocol.md section 5: errors name the field. An audience that names nobody must not become everyone.
 func TestParseChangeNamesTheField(t *testing.T) {
 	const rest = `"row_id":"t_1","kind":"update"`
 	tests := []struct{ field, body string }{

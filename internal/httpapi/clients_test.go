@@ -13,7 +13,7 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// PROTOCOL 5: GET /v1/clients lists connections in pages.
+// docs/protocol.md section 5: GET /v1/clients lists connections in pages.
 func TestListClients(t *testing.T) {
 	s := start(t, nil)
 	var page clientPage
@@ -54,7 +54,7 @@ func TestListClients(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: DELETE /v1/clients/{id} disconnects; PROTOCOL 3: with close code 1008.
+// docs/protocol.md section 5: DELETE /v1/clients/{id} disconnects; docs/protocol.md section 3: with close code 1008.
 func TestDisconnectClient(t *testing.T) {
 	s := start(t, nil)
 	c := s.connect(s.session("u", ""))
@@ -69,7 +69,7 @@ func TestDisconnectClient(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: the admin token, and no other, opens what isn't for clients.
+// docs/protocol.md section 5: the admin token, and no other, opens what isn't for clients.
 func TestAdminCalls(t *testing.T) {
 	s := start(t, nil)
 	user := s.session("u", "")
@@ -82,7 +82,7 @@ func TestAdminCalls(t *testing.T) {
 	s.want(ask(s, "GET", "/v1/stats", "", "Authorization", "bearer "+adminToken), 200, nil)
 }
 
-// PROTOCOL 5: /v1/stats and /metrics have numbers for people and for Prometheus.
+// docs/protocol.md section 5: /v1/stats and /metrics have numbers for people and for Prometheus.
 func TestNumbers(t *testing.T) {
 	s := start(t, func(_ *hub.Options, o *Options) { o.Registry = nil })
 	s.connect(s.session("u", ""))
@@ -115,7 +115,7 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: probes need no token; /readyz is 503 while the server drains.
+// docs/protocol.md section 5: probes need no token; /readyz is 503 while the server drains.
 func TestProbes(t *testing.T) {
 	s := start(t, nil)
 	s.want(ask(s, "GET", "/healthz", ""), 200, nil)

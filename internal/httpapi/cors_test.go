@@ -11,7 +11,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/auth"
 )
 
-// PROTOCOL 5: browsers on other origins are answered (CORS) by the WebSocket's allowlist.
+// docs/protocol.md section 5: browsers on other origins are answered (CORS) by the WebSocket's allowlist.
 func TestCORS(t *testing.T) {
 	listed, err := hub.ParseOrigins([]string{"https://app.example.com"})
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// PROTOCOL 5: who publishes while too much is buffered is told to come again.
+// docs/protocol.md section 5: who publishes while too much is buffered is told to come again.
 func TestOverloadedIsTemporary(t *testing.T) {
 	w := httptest.NewRecorder()
 	writeFailure(w, failureOf(fmt.Errorf("publishing: %w", hub.ErrOverloaded)))

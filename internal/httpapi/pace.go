@@ -14,13 +14,13 @@ const roomTimeout = 5 * time.Second
 // publishes over HTTP is slowed down and loses nothing.
 func (a *api) publisher(c call) http.Handler {
 	return a.adminOnly(publishing, func(w http.ResponseWriter, r *http.Request) error {
-		a.awaitRoom(r)
+		a.waitDrained(r)
 		return c(w, r)
 	})
 }
 
-func (a *api) awaitRoom(r *http.Request) {
+func (a *api) waitDrained(r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), roomTimeout)
 	defer cancel()
-	_ = a.hub.AwaitRoom(ctx)
+	_ = a.hub.WaitDrained(ctx)
 }

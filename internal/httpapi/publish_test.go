@@ -10,7 +10,7 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// PROTOCOL 5: POST /v1/changes assigns the seq; PROTOCOL 3: every client gets the event.
+// docs/protocol.md section 5: POST /v1/changes assigns the seq; docs/protocol.md section 3: every client gets the event.
 func TestPostChange(t *testing.T) {
 	s := start(t, nil)
 	c := s.connect(s.session("u", ""))
@@ -31,7 +31,7 @@ func TestPostChange(t *testing.T) {
 	c.Expect(websocket.MessageText, `{"seq":2,"entity":"Todo","row_id":"2","kind":"delete","timestamp":"6Z"}`)
 }
 
-// PROTOCOL 5: an audience is everyone, users, a tenant or a topic.
+// docs/protocol.md section 5: an audience is everyone, users, a tenant or a topic.
 func TestPostChangeToAnAudience(t *testing.T) {
 	s := start(t, nil)
 	u, v := s.connect(s.session("u", "acme")), s.connect(s.session("v", ""))
@@ -49,7 +49,7 @@ func TestPostChangeToAnAudience(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: presence and topics reach the tenant that their publisher names, or everyone.
+// docs/protocol.md section 5: presence and topics reach the tenant that their publisher names, or everyone.
 func TestPublishToATenant(t *testing.T) {
 	s := start(t, nil)
 	u, v := s.connect(s.session("u", "acme & co")), s.connect(s.session("v", ""))
@@ -74,7 +74,7 @@ func TestPublishToATenant(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: bad changes are 400s that name the field.
+// docs/protocol.md section 5: bad changes are 400s that name the field.
 func TestPostChangeRefusesBadOnes(t *testing.T) {
 	s := start(t, nil)
 	for body, field := range map[string]string{
@@ -95,7 +95,7 @@ func TestPostChangeRefusesBadOnes(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: application/x-ndjson is one change per line, answered with first and last seq.
+// docs/protocol.md section 5: application/x-ndjson is one change per line, answered with first and last seq.
 func TestPostBatch(t *testing.T) {
 	s := start(t, nil)
 	c := s.connect(s.session("u", ""))
@@ -145,7 +145,7 @@ func TestPostBatchWaitsForRoom(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: bodies are bounded, and have the type that the call takes.
+// docs/protocol.md section 5: bodies are bounded, and have the type that the call takes.
 func TestBodies(t *testing.T) {
 	s := start(t, func(ho *hub.Options, o *Options) { ho.MaxMessageOut, o.MaxBody = 1000, 2000 })
 	long, longer := strings.Repeat("x", 1500), strings.Repeat("x", 2001)
@@ -205,7 +205,7 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: POST /v1/presence, /v1/topics/{topic} and /v1/broadcast reach every client.
+// docs/protocol.md section 5: POST /v1/presence, /v1/topics/{topic} and /v1/broadcast reach every client.
 func TestPostToEveryone(t *testing.T) {
 	s := start(t, nil)
 	c := s.connect(s.session("u", ""))
@@ -217,7 +217,7 @@ func TestPostToEveryone(t *testing.T) {
 	c.Expect(websocket.MessageBinary, "\x00\xff")
 }
 
-// PROTOCOL 5: PUT /v1/rows is the row's snapshot, 0x10, or with ?update=1 a 0x11 that isn't stored.
+// docs/protocol.md section 5: PUT /v1/rows is the row's snapshot, 0x10, or with ?update=1 a 0x11 that isn't stored.
 func TestPutRow(t *testing.T) {
 	s := start(t, nil)
 	const target, header = "/v1/rows/To%2Fdo/r%C3%A9", "\x00\x05To/do\x00\x03ré"
@@ -238,7 +238,7 @@ func TestPutRow(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2: a row that the caller may not read can't be told from none. ?tenant says whose a row is.
+// docs/protocol.md section 2: a row that the caller may not read can't be told from none. ?tenant says whose a row is.
 func TestPutRowOfATenant(t *testing.T) {
 	s := start(t, nil)
 	s.want(s.admin("PUT", "/v1/rows/T/1?tenant=acme", "theirs"), 204, nil)
@@ -251,7 +251,7 @@ func TestPutRowOfATenant(t *testing.T) {
 	foreign.Expect(websocket.MessageBinary, "end")
 }
 
-// PROTOCOL 3: an entity or row id over 65,535 bytes is an error to the publisher.
+// docs/protocol.md section 3: an entity or row id over 65,535 bytes is an error to the publisher.
 func TestPutRowWithALongName(t *testing.T) {
 	s := start(t, nil)
 	w := s.admin("PUT", "/v1/rows/T/"+strings.Repeat("r", 65536), "")

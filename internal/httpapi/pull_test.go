@@ -39,7 +39,7 @@ func (s *server) publish(n int) {
 	}
 }
 
-// PROTOCOL 5: GET /api/sync/pull.
+// docs/protocol.md section 5: GET /api/sync/pull.
 func TestPull(t *testing.T) {
 	s := start(t, nil)
 	token := s.session("u", "")
@@ -71,7 +71,7 @@ func TestPull(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: at most 100 unless asked for, at most 1,000.
+// docs/protocol.md section 5: at most 100 unless asked for, at most 1,000.
 func TestPullLimits(t *testing.T) {
 	s := start(t, nil)
 	s.publish(1001)
@@ -84,7 +84,7 @@ func TestPullLimits(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: a cursor from the future, or older than what is retained, is 410 RESYNC_REQUIRED.
+// docs/protocol.md section 5: a cursor from the future, or older than what is retained, is 410 RESYNC_REQUIRED.
 func TestPullResync(t *testing.T) {
 	s := start(t, func(ho *hub.Options, _ *Options) { ho.MaxEvents = 3 })
 	s.publish(10)
@@ -99,7 +99,7 @@ func TestPullResync(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: pull takes a client's token or the admin's.
+// docs/protocol.md section 5: pull takes a client's token or the admin's.
 func TestPullIsForClients(t *testing.T) {
 	s := start(t, nil)
 	s.wantError(ask(s, "GET", "/api/sync/pull", ""), 401, "UNAUTHORIZED")
@@ -113,7 +113,7 @@ func TestPullIsForClients(t *testing.T) {
 	}
 }
 
-// PROTOCOL 3: an event for a narrower audience is nobody else's, when pulled too.
+// docs/protocol.md section 3: an event for a narrower audience is nobody else's, when pulled too.
 func TestPullKeepsToTheAudience(t *testing.T) {
 	s := start(t, nil)
 	for _, to := range []hub.Audience{{Users: []string{"u"}}, {Tenant: "acme"}, {}} {

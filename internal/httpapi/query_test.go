@@ -7,7 +7,7 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// PROTOCOL 5: a parameter that is unknown, malformed, empty or repeated is an error on every call.
+// docs/protocol.md section 5: a parameter that is unknown, malformed, empty or repeated is an error on every call.
 func TestQueries(t *testing.T) {
 	s := start(t, nil)
 	s.publish(5)

@@ -53,7 +53,7 @@ func errorOf(t *testing.T, w *httptest.ResponseRecorder) failure {
 	return *answer.Error
 }
 
-// PROTOCOL 5: JSON errors with the right status, for everything.
+// docs/protocol.md section 5: JSON errors with the right status, for everything.
 func TestNoSuchCall(t *testing.T) {
 	a := deaf(t, Options{})
 	tests := []struct {
@@ -68,7 +68,7 @@ func TestNoSuchCall(t *testing.T) {
 		{"PUT", "/v1/rows/Todo/../x", 404, "NOT_FOUND", ""},
 		{"PUT", "/v1/rows/Todo/", 404, "NOT_FOUND", ""},
 		{"POST", "/v1/topics/a/b", 404, "NOT_FOUND", ""},
-		// PROTOCOL 5: Pylon's clients take 404 for "gone".
+		// docs/protocol.md section 5: Pylon's clients take 404 for "gone".
 		{"GET", "/api/entities/Todo/t_1", 501, "NOT_IMPLEMENTED", ""},
 		{"HEAD", "/api/entities/Todo/t_1", 501, "", ""},
 		{"PATCH", "/api/entities/Todo/t_1", 501, "NOT_IMPLEMENTED", ""},
@@ -106,7 +106,7 @@ func TestNoSuchCall(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: every call except health and pull needs the admin token.
+// docs/protocol.md section 5: every call except health and pull needs the admin token.
 func TestCallsWithoutAToken(t *testing.T) {
 	a := start(t, nil)
 	for _, call := range []string{

@@ -12,7 +12,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/auth"
 )
 
-// PROTOCOL 5: GET /api/auth/me, with nulls for nobody.
+// docs/protocol.md section 5: GET /api/auth/me, with nulls for nobody.
 func TestMe(t *testing.T) {
 	s := start(t, nil)
 	const nobody = `{"user_id":null,"tenant_id":null,"is_admin":false,"roles":[]}`
@@ -35,7 +35,7 @@ func TestMe(t *testing.T) {
 	s.wantError(s.as("down", "GET", "/api/auth/me", ""), 503, "AUTH_UNAVAILABLE")
 }
 
-// PROTOCOL 5: POST /api/auth/guest, only with -guests.
+// docs/protocol.md section 5: POST /api/auth/guest, only with -guests.
 func TestGuest(t *testing.T) {
 	s := start(t, nil)
 	type guest struct {
@@ -56,7 +56,7 @@ func TestGuest(t *testing.T) {
 	s.wantError(w, 403, "ORIGIN_NOT_ALLOWED")
 }
 
-// PROTOCOL 5: no guests without -guests.
+// docs/protocol.md section 5: no guests without -guests.
 func TestGuestsDisabled(t *testing.T) {
 	s := start(t, func(_ *hub.Options, o *Options) { o.Guests = false })
 	s.wantError(ask(s, "POST", "/api/auth/guest", ""), 403, "GUESTS_DISABLED")
@@ -72,7 +72,7 @@ func TestGuestsAreRateLimited(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: POST /v1/sessions creates a session.
+// docs/protocol.md section 5: POST /v1/sessions creates a session.
 func TestCreateSession(t *testing.T) {
 	s := start(t, nil)
 	now := time.Now().Unix()
@@ -133,7 +133,7 @@ func TestCreateSessionRefusesBadOnes(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: a revoked session's connections get Close 1008 at once.
+// docs/protocol.md section 5: a revoked session's connections get Close 1008 at once.
 func TestRevokeSession(t *testing.T) {
 	s := start(t, nil)
 	token := s.session("u", "")

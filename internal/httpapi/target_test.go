@@ -86,7 +86,7 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// PROTOCOL 5: newer Pylon clients look for the WebSocket on the API's port; they are told where it is.
+// docs/protocol.md section 5: newer Pylon clients look for the WebSocket on the API's port; they are told where it is.
 func TestWebSocketIsElsewhere(t *testing.T) {
 	s := start(t, nil)
 	addr := s.listening(ServerOptions{})

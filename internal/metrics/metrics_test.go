@@ -72,7 +72,7 @@ func parse(t *testing.T, text string) map[string]*dto.MetricFamily {
 	return families
 }
 
-// PROTOCOL 5: /metrics has numbers for Prometheus.
+// docs/protocol.md section 5: /metrics has numbers for Prometheus.
 func TestScrapeIsPrometheusText(t *testing.T) {
 	s, _ := distinct()
 	text := scrape(t, s)
@@ -108,7 +108,7 @@ func TestEveryNumberOfStatsIsShown(t *testing.T) {
 		}
 	}
 	// Of a loop only what isn't in a total needs a name.
-	inTotals := regexp.MustCompile(`^(Lagging|Handshakes|GateShut|Deflating|InflateErrors|Subscriptions|MessagesIn|BytesIn|Flushes|Sends|BytesOut|FramesOut|LagDropped|Panics|Dropped.*)$`)
+	inTotals := regexp.MustCompile(`^(Lagging|Handshakes|AcceptPaused|Deflating|InflateErrors|Subscriptions|MessagesIn|BytesIn|Flushes|Sends|BytesOut|FramesOut|LagDropped|Panics|Dropped.*)$`)
 	for _, l := range s.Loops {
 		for f, v := range reflect.ValueOf(l).Fields() {
 			if inTotals.MatchString(f.Name) {

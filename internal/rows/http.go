@@ -61,7 +61,7 @@ type question struct {
 
 // Fetch returns the row's snapshot, which is the caller's, as id may read it. ok is
 // false when id may not, or there is no such row; the two can't be told apart
-// (PROTOCOL 2). It blocks until the answer, the timeout or the end of ctx.
+// (docs/protocol.md section 2). It blocks until the answer, the timeout or the end of ctx.
 func (h *HTTP) Fetch(ctx context.Context, id *hub.Identity, entity, rowID string) (payload []byte, ok bool, err error) {
 	status, body, err := h.service.Post(ctx, question{id.UserID, id.Tenant, id.Admin, entity, rowID})
 	if err != nil {

@@ -56,7 +56,7 @@ func TestQuestion(t *testing.T) {
 	}
 }
 
-// PROTOCOL 2: a row that the caller may not read and one that doesn't exist look the same.
+// docs/protocol.md section 2: a row that the caller may not read and one that doesn't exist look the same.
 func TestAnswers(t *testing.T) {
 	const maxBytes = 1000
 	for _, c := range []struct {

@@ -1,4 +1,4 @@
-// The HTTP calls of PROTOCOL 5 that this page makes. All go to the page's own origin.
+// The HTTP calls of docs/protocol.md section 5 that this page makes. All go to the page's own origin.
 import { ResyncRequired } from "./changes.js";
 
 const timeout = 10_000;

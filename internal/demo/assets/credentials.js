@@ -17,7 +17,7 @@ export function tokenFromFragment(fragment) {
   return "";
 }
 
-// bearerProtocol is the subprotocol that carries token (PROTOCOL 1). RFC 6455 section 4.1 allows only
+// bearerProtocol is the subprotocol that carries token (docs/protocol.md section 1). RFC 6455 section 4.1 allows only
 // HTTP token characters in it, and encodeURIComponent lets parentheses through, which are none.
 // It throws URIError when token holds half a surrogate pair.
 export function bearerProtocol(token) {

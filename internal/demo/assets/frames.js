@@ -1,4 +1,4 @@
-// Row frames as PROTOCOL 3 lays them out:
+// Row frames as docs/protocol.md section 3 lays them out:
 // [type u8][entity_len u16 BE][entity UTF-8][row_id_len u16 BE][row_id UTF-8][payload …]
 
 const kinds = new Map([[0x10, "snapshot"], [0x11, "update"]]);

@@ -1,5 +1,5 @@
 // The row that the page watches. The server forgets a subscription with its connection, so it is asked
-// for again after each reconnect (PROTOCOL 2).
+// for again after each reconnect (docs/protocol.md section 2).
 import { element } from "./view.js";
 
 // Row uses send(message), which reports whether the message went out.
@@ -52,7 +52,7 @@ export class Row {
     const { entity, rowId } = this.#wanted;
     this.#seen = false;
     const sent = this.#send({ type: "crdt-subscribe", entity, rowId });
-    // The server says nothing about a row that isn't there or isn't this user's (PROTOCOL 2).
+    // The server says nothing about a row that isn't there or isn't this user's (docs/protocol.md section 2).
     this.#tell(sent ? `Asked for ${entity}/${rowId}. Its snapshot comes if the row was published and you may read it; if not, nothing comes, and you can ask again.`
       : `Will subscribe to ${entity}/${rowId} once connected.`);
   }

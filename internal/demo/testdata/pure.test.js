@@ -11,7 +11,7 @@ import { stateInWords } from "./words.js";
 
 const bytes = (...parts) => new Uint8Array(parts.flatMap((p) => typeof p === "string" ? [...new TextEncoder().encode(p)] : p)).buffer;
 
-test("PROTOCOL 3: row frames", () => {
+test("docs/protocol.md section 3: row frames", () => {
   const frame = decodeRowFrame(bytes(0x10, 0, 5, "Tödo", 0, 2, "t1", "milk"));
   assert.deepEqual([frame.kind, frame.entity, frame.rowId], ["snapshot", "Tödo", "t1"]);
   assert.deepEqual(describePayload(frame.payload), { form: "text", shown: "milk", cut: false });
@@ -38,7 +38,7 @@ test("a long payload is shown in part", () => {
   assert.deepEqual([hex.form, hex.shown.length, hex.cut], ["hex", 4096 * 3 - 1, true]);
 });
 
-test("PROTOCOL 1: the token in the subprotocol", () => {
+test("docs/protocol.md section 1: the token in the subprotocol", () => {
   assert.equal(bearerProtocol("a b+c/%(é)"), "bearer.a%20b%2Bc%2F%25%28%C3%A9%29");
   assert.match(bearerProtocol("!#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"), /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/);
 });
@@ -51,7 +51,7 @@ test("the token in the fragment", () => {
   assert.equal(tokenFromFragment(""), "");
 });
 
-test("PROTOCOL 1: the socket's address, with ?since", () => {
+test("docs/protocol.md section 1: the socket's address, with ?since", () => {
   assert.equal(socketURL(new URL("http://127.0.0.1:4321/demo"), 4322, 0), "ws://127.0.0.1:4322/");
   assert.equal(socketURL(new URL("https://push.test/demo"), 4322, 42), "wss://push.test:4322/?since=42");
   assert.equal(socketURL(new URL("http://[::1]:4321/demo"), 9, 1), "ws://[::1]:9/?since=1");
@@ -102,7 +102,7 @@ test("live changes are applied once", () => {
   assert.deepEqual(applied, [3, 4, 9]);
 });
 
-test("PROTOCOL 1: after a resync the page pulls, and live changes wait their turn", async () => {
+test("docs/protocol.md section 1: after a resync the page pulls, and live changes wait their turn", async () => {
   let told = false;
   const { feed, applied } = feedOver([5, 6, 7, 8, 9], (f) => {
     if (!told) [9, 10].forEach((seq) => f.live({ seq }));
@@ -114,7 +114,7 @@ test("PROTOCOL 1: after a resync the page pulls, and live changes wait their tur
   assert.deepEqual(applied, [2, 5, 6, 7, 8, 9, 10, 11]);
 });
 
-test("PROTOCOL 1: a cursor from the future starts over", async () => {
+test("docs/protocol.md section 1: a cursor from the future starts over", async () => {
   const { feed, applied } = feedOver([1, 2, 3]);
   feed.live({ seq: 900 });
   await feed.resync({ oldest_seq: 1, seq: 3 });

@@ -25,9 +25,9 @@ const leavesPerMessage = 4096
 // else is relayed, out of the queues.
 const leavePatience = 5 * time.Second
 
-// leaves merges the clients that have left into few messages, for each audience that is to
+// leaveBatcher merges the clients that have left into few messages, for each audience that is to
 // know of them. Safe from any goroutine.
-type leaves struct {
+type leaveBatcher struct {
 	hub   *Hub
 	mu    sync.Mutex
 	ids   map[knownTo][]uint64
@@ -44,10 +44,12 @@ type knownTo struct {
 	everyone bool
 }
 
-func newLeaves(h *Hub) *leaves { return &leaves{hub: h, ids: make(map[knownTo][]uint64)} }
+func newLeaveBatcher(h *Hub) *leaveBatcher {
+	return &leaveBatcher{hub: h, ids: make(map[knownTo][]uint64)}
+}
 
 // add is for a client that has left. With relays off nobody was told that it was there.
-func (l *leaves) add(client uint64, id *Identity) {
+func (l *leaveBatcher) add(client uint64, id *Identity) {
 	if l.hub.opts.Relays == RelayOff {
 		return
 	}
@@ -70,7 +72,7 @@ func (l *leaves) add(client uint64, id *Identity) {
 	}
 }
 
-func (l *leaves) flush() {
+func (l *leaveBatcher) flush() {
 	defer l.hub.survive("telling who has left") // a timer's goroutine
 	l.mu.Lock()
 	left := l.ids
@@ -82,7 +84,7 @@ func (l *leaves) flush() {
 }
 
 // tell queues messages about those who have left while there is room for more.
-func (l *leaves) tell(patience context.Context, left map[knownTo][]uint64) {
+func (l *leaveBatcher) tell(patience context.Context, left map[knownTo][]uint64) {
 	defer l.hub.engine.Flush()
 	full := false
 	for to, ids := range left {
@@ -91,7 +93,7 @@ func (l *leaves) tell(patience context.Context, left map[knownTo][]uint64) {
 			audience = ofTenant(to.tenant)
 		}
 		for some := range slices.Chunk(ids, leavesPerMessage) {
-			full = full || l.hub.engine.AwaitRoom(patience) != nil
+			full = full || l.hub.engine.WaitDrained(patience) != nil
 			if l.hub.Draining() {
 				return // everyone is going
 			}
@@ -106,7 +108,7 @@ func (l *leaves) tell(patience context.Context, left map[knownTo][]uint64) {
 	}
 }
 
-// disconnectMessage tells that clients have left (PROTOCOL section 3).
+// disconnectMessage tells that clients have left (docs/protocol.md section 3).
 func disconnectMessage(ids []uint64) []byte {
 	m := strconv.AppendUint([]byte(`{"type":"presence","event":"disconnect","clientId":`), ids[0], 10)
 	if len(ids) > 1 {
@@ -123,7 +125,7 @@ func disconnectMessage(ids []uint64) []byte {
 }
 
 // close returns when no flush runs any more. The hub's background has ended, so none waits for room.
-func (l *leaves) close() {
+func (l *leaveBatcher) close() {
 	l.mu.Lock()
 	l.shut = true
 	if l.timer != nil && l.timer.Stop() {

@@ -8,18 +8,18 @@ import (
 	"testing"
 )
 
-// rosterTest is a roster and what should be in it.
-type rosterTest struct {
+// rosterTest is a client table and what should be in it.
+type clientTableTest struct {
 	t      *testing.T
-	r      roster
+	r      clientTable
 	random *rand.Rand
 	live   map[uint64]*Client
 	ever   map[uint64]bool
 	labels [labelKinds]map[uint64]string
 }
 
-func newRosterTest(t *testing.T, seed uint64) *rosterTest {
-	x := &rosterTest{t: t, r: newRoster(3), random: rand.New(rand.NewPCG(seed, 5)),
+func newClientTableTest(t *testing.T, seed uint64) *clientTableTest {
+	x := &clientTableTest{t: t, r: newClientTable(3), random: rand.New(rand.NewPCG(seed, 5)),
 		live: make(map[uint64]*Client), ever: make(map[uint64]bool)}
 	for i := range x.labels {
 		x.labels[i] = make(map[uint64]string)
@@ -27,7 +27,7 @@ func newRosterTest(t *testing.T, seed uint64) *rosterTest {
 	return x
 }
 
-func (x *rosterTest) add() {
+func (x *clientTableTest) add() {
 	c := new(Client)
 	if !x.r.add(c) {
 		x.t.Fatal("no slot left")
@@ -38,7 +38,7 @@ func (x *rosterTest) add() {
 	x.ever[c.id], x.live[c.id] = true, c
 }
 
-func (x *rosterTest) any() *Client {
+func (x *clientTableTest) any() *Client {
 	ids := slices.Sorted(maps.Keys(x.live))
 	if len(ids) == 0 {
 		return nil
@@ -46,7 +46,7 @@ func (x *rosterTest) any() *Client {
 	return x.live[ids[x.random.IntN(len(ids))]]
 }
 
-func (x *rosterTest) remove(c *Client) {
+func (x *clientTableTest) remove(c *Client) {
 	x.r.remove(c)
 	delete(x.live, c.id)
 	for kind := range x.labels {
@@ -54,19 +54,19 @@ func (x *rosterTest) remove(c *Client) {
 	}
 }
 
-func (x *rosterTest) label(c *Client, kind Label, name string) {
+func (x *clientTableTest) label(c *Client, kind Label, name string) {
 	if x.labels[kind][c.id] == "" && name != "" {
 		x.r.label(c, kind, name)
 		x.labels[kind][c.id] = name
 	}
 }
 
-func (x *rosterTest) unlabel(c *Client, kind Label) {
+func (x *clientTableTest) unlabel(c *Client, kind Label) {
 	x.r.unlabel(c, kind)
 	delete(x.labels[kind], c.id)
 }
 
-func (x *rosterTest) step() {
+func (x *clientTableTest) step() {
 	c := x.any()
 	kind, name := Label(x.random.IntN(int(labelKinds))), fmt.Sprint("name", x.random.IntN(4))
 	switch op := x.random.IntN(10); {
@@ -83,7 +83,7 @@ func (x *rosterTest) step() {
 	}
 }
 
-func (x *rosterTest) members(kind Label, name string) (ids []uint64) {
+func (x *clientTableTest) members(kind Label, name string) (ids []uint64) {
 	for id, n := range x.labels[kind] {
 		if n == name {
 			ids = append(ids, id)
@@ -94,7 +94,7 @@ func (x *rosterTest) members(kind Label, name string) (ids []uint64) {
 }
 
 // visitWhileTheyLeave: some of the visited go while they are visited.
-func (x *rosterTest) visitWhileTheyLeave(kind Label, name string) {
+func (x *clientTableTest) visitWhileTheyLeave(kind Label, name string) {
 	want := x.members(kind, name)
 	var visited []uint64
 	x.r.labelled(kind, name, func(c *Client) {
@@ -112,7 +112,7 @@ func (x *rosterTest) visitWhileTheyLeave(kind Label, name string) {
 	}
 }
 
-func (x *rosterTest) check() {
+func (x *clientTableTest) check() {
 	if x.r.count != len(x.live) {
 		x.t.Fatalf("%d clients, want %d", x.r.count, len(x.live))
 	}
@@ -133,9 +133,9 @@ func (x *rosterTest) check() {
 }
 
 // Against maps: ids are never used again, labels follow their clients.
-func TestRosterIsLikeAMap(t *testing.T) {
+func TestClientTableIsLikeAMap(t *testing.T) {
 	for seed := range uint64(20) {
-		x := newRosterTest(t, seed)
+		x := newClientTableTest(t, seed)
 		for range 400 {
 			x.step()
 			x.check()
@@ -147,14 +147,14 @@ func TestRosterIsLikeAMap(t *testing.T) {
 	}
 }
 
-// PROTOCOL 3: a clientId is a number below 2^53 that is never used again. A slot whose
+// docs/protocol.md section 3: a clientId is a number below 2^53 that is never used again. A slot whose
 // numbers are used up is given up.
-func TestRosterRetiresASlot(t *testing.T) {
-	r := newRoster(1<<loopBits - 1)
+func TestClientTableRetiresASlot(t *testing.T) {
+	r := newClientTable(1<<loopBits - 1)
 	c := new(Client)
 	r.add(c)
 	r.remove(c)
-	r.turns[c.slot] = maxTurns - 1
+	r.generations[c.slot] = maxGenerations - 1
 	r.add(c)
 	if last := c.id; last >= 1<<53 || r.find(last) != c {
 		t.Errorf("the last id of a slot is %d", last)
@@ -164,7 +164,7 @@ func TestRosterRetiresASlot(t *testing.T) {
 	if r.add(c); c.slot == slot {
 		t.Error("a slot was used again though its ids are used up")
 	}
-	if greatest := uint64(1)<<(turnBits+slotBits+loopBits) - 1; greatest >= 1<<53 {
+	if greatest := uint64(1)<<(generationBits+slotBits+loopBits) - 1; greatest >= 1<<53 {
 		t.Errorf("ids go up to %d", greatest)
 	}
 }

@@ -16,7 +16,7 @@ type owed struct {
 }
 
 // outboxTest is a loop, one client of it, and what that client is owed.
-type outboxTest struct {
+type sendQueueTest struct {
 	t      *testing.T
 	l      *Loop
 	c      *Client
@@ -28,15 +28,15 @@ type outboxTest struct {
 	checks int
 }
 
-func newOutboxTest(t *testing.T, as form) *outboxTest {
+func newSendQueueTest(t *testing.T, as form) *sendQueueTest {
 	l := &Loop{account: account{ledger: &ledger{}}}
-	l.holds, l.feed.account = newHolds(&l.account), &l.account
-	o := l.newOutbox()
+	l.holds, l.broadcasts.account = newHolds(&l.account), &l.account
+	o := l.newSendQueue()
 	o.form = as
-	return &outboxTest{t: t, l: l, c: &Client{out: o}}
+	return &sendQueueTest{t: t, l: l, c: &Client{queue: o}}
 }
 
-func (x *outboxTest) frame(size int) *Frame {
+func (x *sendQueueTest) frame(size int) *Frame {
 	x.serial++
 	f := &Frame{wire: bytes.Repeat([]byte{x.serial}, 2+size)}
 	if size%3 > 0 {
@@ -45,28 +45,28 @@ func (x *outboxTest) frame(size int) *Frame {
 	return f
 }
 
-func (x *outboxTest) broadcast(size int) {
+func (x *sendQueueTest) broadcast(size int) {
 	f := x.frame(size)
 	x.l.account.hold(f)
-	x.l.feed.append(f)
+	x.l.broadcasts.append(f)
 	if !x.apart {
 		x.owed = append(x.owed, owed{f, true})
 	}
 }
 
-func (x *outboxTest) queue(size int, asked bool) {
+func (x *sendQueueTest) queue(size int, asked bool) {
 	f := x.frame(size)
 	if asked {
-		x.c.out.pushAsked(f, x.l.feed.end)
+		x.c.queue.pushAsked(f, x.l.broadcasts.end)
 	} else {
-		x.c.out.push(f, x.l.feed.end)
+		x.c.queue.push(f, x.l.broadcasts.end)
 	}
 	x.owed = append(x.owed, owed{f, false})
 }
 
-func (x *outboxTest) queueFront(size int) {
+func (x *sendQueueTest) queueFront(size int) {
 	f := x.frame(size)
-	x.c.out.pushFront(f, x.c.pos)
+	x.c.queue.pushFront(f, x.c.pos)
 	at := 0
 	if x.sent > 0 {
 		at = 1
@@ -75,34 +75,34 @@ func (x *outboxTest) queueFront(size int) {
 }
 
 // stop closes the client: it gets what has been broadcast so far and no more.
-func (x *outboxTest) stop() {
+func (x *sendQueueTest) stop() {
 	if !x.apart {
-		x.c.out.stop = x.l.feed.end
+		x.c.queue.stop = x.l.broadcasts.end
 	}
 	x.apart = true
 }
 
 // hold has everything out and then keeps what is queued, until rejoin.
-func (x *outboxTest) hold() {
+func (x *sendQueueTest) hold() {
 	x.take(math.MaxInt)
-	x.apart, x.held, x.c.out.stop, x.c.out.sealed = true, true, 0, true
+	x.apart, x.held, x.c.queue.stop, x.c.queue.pinned = true, true, 0, true
 }
 
-// rejoin has everything out, and lets the client follow the feed again.
-func (x *outboxTest) rejoin() {
-	x.held, x.c.out.sealed = false, false
+// rejoin has everything out, and lets the client follow the broadcast log again.
+func (x *sendQueueTest) rejoin() {
+	x.held, x.c.queue.pinned = false, false
 	x.take(math.MaxInt)
-	x.apart, x.c.out.stop, x.c.pos = false, math.MaxUint64, x.l.feed.end
+	x.apart, x.c.queue.stop, x.c.pos = false, math.MaxUint64, x.l.broadcasts.end
 }
 
 // trim loses the oldest broadcasts of a client that follows; the frame in progress isn't
 // lost. A closing client is never trimmed past: Loop.fellOff deals with that.
-func (x *outboxTest) trim(keep int) {
+func (x *sendQueueTest) trim(keep int) {
 	if x.apart {
 		return
 	}
-	x.l.feed.trim(keep)
-	for x.c.pos < x.l.feed.first {
+	x.l.broadcasts.trim(keep)
+	for x.c.pos < x.l.broadcasts.first {
 		at := 0
 		for at == 0 && x.sent > 0 || !x.owed[at].feed {
 			at++
@@ -112,38 +112,38 @@ func (x *outboxTest) trim(keep int) {
 	}
 }
 
-func (x *outboxTest) bytes() []byte {
+func (x *sendQueueTest) bytes() []byte {
 	var all []byte
 	for _, f := range x.owed {
-		all = append(all, f.in(x.c.out.form)...)
+		all = append(all, f.in(x.c.queue.form)...)
 	}
 	return all[x.sent:]
 }
 
 // next is what may go out of what is owed.
-func (x *outboxTest) next() []byte {
+func (x *sendQueueTest) next() []byte {
 	all := x.bytes()
 	switch {
 	case !x.held:
 		return all
 	case x.sent > 0:
-		return all[:len(x.owed[0].in(x.c.out.form))-x.sent]
+		return all[:len(x.owed[0].in(x.c.queue.form))-x.sent]
 	}
 	return nil
 }
 
-func (x *outboxTest) take(n int) {
+func (x *sendQueueTest) take(n int) {
 	want := x.next()
 	n = min(n, len(want))
-	x.c.pos, _ = x.c.out.take(&x.l.feed, x.c.pos, n)
-	for x.sent += n; len(x.owed) > 0 && x.sent >= len(x.owed[0].in(x.c.out.form)); {
-		x.sent -= len(x.owed[0].in(x.c.out.form))
+	x.c.pos, _ = x.c.queue.take(&x.l.broadcasts, x.c.pos, n)
+	for x.sent += n; len(x.owed) > 0 && x.sent >= len(x.owed[0].in(x.c.queue.form)); {
+		x.sent -= len(x.owed[0].in(x.c.queue.form))
 		x.owed = x.owed[1:]
 	}
 }
 
 // check compares the bytes that would be sent next with what is owed.
-func (x *outboxTest) check() {
+func (x *sendQueueTest) check() {
 	x.t.Helper()
 	size := x.l.gather(x.c)
 	var got []byte
@@ -157,7 +157,7 @@ func (x *outboxTest) check() {
 	if len(got) < len(want) && len(x.l.iov) < pumpPieces && size < pumpBytes {
 		x.t.Fatalf("gathered %d of %d bytes in %d pieces, without need", len(got), len(want), len(x.l.iov))
 	}
-	if drained := x.c.out.drained(&x.l.feed, x.c.pos); drained != (len(x.bytes()) == 0) {
+	if drained := x.c.queue.drained(&x.l.broadcasts, x.c.pos); drained != (len(x.bytes()) == 0) {
 		x.t.Fatalf("drained is %v, %d bytes are owed", drained, len(x.bytes()))
 	}
 	x.checkCounts()
@@ -166,18 +166,18 @@ func (x *outboxTest) check() {
 	}
 }
 
-// checkLedger compares the ledger with what there is: frames that the feed or the parked outbox
+// checkLedger compares the ledger with what there is: frames that the broadcast log or the parked send queue
 // keeps, each once, and what it takes to remember the client's.
-func (x *outboxTest) checkLedger() {
+func (x *sendQueueTest) checkLedger() {
 	x.t.Helper()
 	kept := make(map[*Frame]bool)
-	for pos := x.l.feed.first; pos < x.l.feed.end; pos++ {
-		kept[x.l.feed.at(pos)] = true
+	for pos := x.l.broadcasts.first; pos < x.l.broadcasts.end; pos++ {
+		kept[x.l.broadcasts.at(pos)] = true
 	}
 	queues := int64(0)
-	if o := x.c.out; o.parked {
-		queues = outboxBytes
-		for _, q := range o.queue[o.head:] {
+	if o := x.c.queue; o.parked {
+		queues = sendQueueBytes
+		for _, q := range o.frames[o.head:] {
 			kept[q.frame] = true
 			queues += queuedBytes
 		}
@@ -199,24 +199,24 @@ func (x *outboxTest) checkLedger() {
 }
 
 // end lets go of everything, which leaves nothing on the ledger.
-func (x *outboxTest) end() {
+func (x *sendQueueTest) end() {
 	x.t.Helper()
 	x.checkLedger()
-	x.l.freeOutbox(x.c)
-	x.l.feed.forget()
+	x.l.freeSendQueue(x.c)
+	x.l.broadcasts.forget()
 	x.l.account.settle()
 	if used := x.l.account.ledger.used(); used != 0 || len(x.l.holds.refs) != 0 {
 		x.t.Fatalf("%d bytes and %d frames are left", used, len(x.l.holds.refs))
 	}
 }
 
-func (x *outboxTest) checkCounts() {
+func (x *sendQueueTest) checkCounts() {
 	x.t.Helper()
 	queued := map[bool]int{}
-	for _, q := range x.c.out.queue[x.c.out.head:] {
+	for _, q := range x.c.queue.frames[x.c.queue.head:] {
 		queued[q.asked] += len(q.frame.wire)
 	}
-	if o := x.c.out; o.bytes != queued[false] || o.asked != queued[true] {
+	if o := x.c.queue; o.bytes != queued[false] || o.asked != queued[true] {
 		x.t.Fatalf("%v bytes are queued (true: asked for), counted as %d and %d", queued, o.bytes, o.asked)
 	}
 }
@@ -226,7 +226,7 @@ const fuzzedOps = 2000
 
 // FuzzOutbox: whatever is broadcast, queued, sent in pieces, trimmed and stopped in
 // whatever order, the bytes that come next are exactly those that are owed.
-func FuzzOutbox(f *testing.F) {
+func FuzzSendQueue(f *testing.F) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 300 {
 		ops := make([]byte, random.IntN(1200))
@@ -240,7 +240,7 @@ func FuzzOutbox(f *testing.F) {
 		if len(ops)%4 > 1 {
 			as = deflated
 		}
-		x := newOutboxTest(t, as)
+		x := newSendQueueTest(t, as)
 		ops = ops[:min(len(ops), fuzzedOps)]
 		for i := 0; i+1 < len(ops); i += 2 {
 			size := int(ops[i+1])
@@ -265,7 +265,7 @@ func FuzzOutbox(f *testing.F) {
 				if size > 128 {
 					x.rejoin()
 				} else if size > 64 {
-					x.c.out.park()
+					x.c.queue.park()
 				}
 			}
 			x.check()

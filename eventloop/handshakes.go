@@ -21,14 +21,14 @@ func (l *Loop) startHandshake(c *Client) {
 	h.count++
 	c.prev[0], c.next[0] = h.last, 0
 	if h.last != 0 {
-		l.roster.clients[h.last].next[0] = c.slot
+		l.clients.slots[h.last].next[0] = c.slot
 	} else {
 		h.first = c.slot
 	}
 	h.last = c.slot
 	l.counters.handshakes.Store(int64(h.count))
 	if h.count >= l.opts.MaxHandshakes {
-		l.gate.Load().shut(shutHandshakes)
+		l.acceptPause.Load().pause(pauseHandshakes)
 		l.dueBy(l.now + 1)
 	}
 }
@@ -37,12 +37,12 @@ func (l *Loop) startHandshake(c *Client) {
 func (l *Loop) requested(c *Client) {
 	h := &l.handshakes
 	if c.prev[0] != 0 {
-		l.roster.clients[c.prev[0]].next[0] = c.next[0]
+		l.clients.slots[c.prev[0]].next[0] = c.next[0]
 	} else {
 		h.first = c.next[0]
 	}
 	if c.next[0] != 0 {
-		l.roster.clients[c.next[0]].prev[0] = c.prev[0]
+		l.clients.slots[c.next[0]].prev[0] = c.prev[0]
 	} else {
 		h.last = c.prev[0]
 	}
@@ -63,7 +63,7 @@ func (l *Loop) endHandshake(c *Client) {
 	h.count--
 	l.counters.handshakes.Store(int64(h.count))
 	if h.count == l.opts.MaxHandshakes-1 {
-		l.gate.Load().open(shutHandshakes)
+		l.acceptPause.Load().resume(pauseHandshakes)
 	}
 }
 
@@ -73,7 +73,7 @@ func (l *Loop) dropSilent() {
 		return
 	}
 	for slot := l.handshakes.first; slot != 0; slot = l.handshakes.first {
-		c := l.roster.clients[slot]
+		c := l.clients.slots[slot]
 		if l.now-c.since <= ticks(l.opts.HandshakeTimeout)/silentShare {
 			return
 		}

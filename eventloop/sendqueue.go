@@ -2,29 +2,29 @@ package eventloop
 
 import "math"
 
-// outbox is what a client is owed beyond the loop's feed. A client that has taken
+// sendQueue is what a client is owed beyond the loop's broadcast log. A client that has taken
 // everything has none; it is made when something is queued for that client alone or
 // when a send came up short, and goes back to the loop's pool when it is empty.
 // Owned by the client's loop.
-type outbox struct {
+type sendQueue struct {
 	// part[sent:] is the rest of a frame that the kernel took only in part. It
 	// goes before anything else, wherever the frame came from, and keeps its frame
-	// alive when the feed has moved on.
+	// alive when the broadcast log has moved on.
 	part *Frame
 	sent int
 
 	form form // of what goes out; it never changes while something is owed
 
-	queue []queued // frames for this client alone, oldest at head
-	head  int
+	frames []queued // frames for this client alone, oldest at head
+	head   int
 	// Uncompressed, so that clients of either form are slow at the same place.
 	bytes int // in queue from head on, without
 	asked int // those that the client asked for: snapshots and events that it missed
 
-	// stop is the feed position that a closing client gets no further than.
+	// stop is the broadcast log position that a closing client gets no further than.
 	stop uint64
-	// sealed: nothing behind the part goes out, the client is held.
-	sealed bool
+	// pinned: nothing behind the part goes out, the client is.
+	pinned bool
 
 	told *Frame // the last frame that told of a loss; it may stand in the queue still
 
@@ -37,34 +37,34 @@ type outbox struct {
 	partHeld bool
 }
 
-// queued is a frame for one client; it goes out before the feed's frame at the position.
+// queued is a frame for one client; it goes out before the log's frame at the position.
 type queued struct {
 	frame *Frame
 	at    uint64
 	asked bool
 }
 
-func (o *outbox) reset() {
+func (o *sendQueue) reset() {
 	o.unpark()
-	clear(o.queue)
+	clear(o.frames)
 	const keep = 64
-	q := o.queue[:0]
+	q := o.frames[:0]
 	if cap(q) > keep {
 		q = nil
 	}
-	*o = outbox{queue: q, stop: math.MaxUint64, holds: o.holds}
+	*o = sendQueue{frames: q, stop: math.MaxUint64, holds: o.holds}
 }
 
-func (o *outbox) push(f *Frame, at uint64) { o.add(queued{f, at, false}) }
+func (o *sendQueue) push(f *Frame, at uint64) { o.add(queued{f, at, false}) }
 
 // pushAsked is push for what the client has asked for, which isn't held against it as
 // falling behind.
-func (o *outbox) pushAsked(f *Frame, at uint64) { o.add(queued{f, at, true}) }
+func (o *sendQueue) pushAsked(f *Frame, at uint64) { o.add(queued{f, at, true}) }
 
-func (o *outbox) add(q queued) {
+func (o *sendQueue) add(q queued) {
 	q.frame.seal()
 	o.compact()
-	o.queue = append(o.queue, q)
+	o.frames = append(o.frames, q)
 	*o.account(q) += len(q.frame.wire)
 	if o.parked {
 		o.holds.take(q.frame)
@@ -73,15 +73,15 @@ func (o *outbox) add(q queued) {
 
 // compact takes back the places of frames that have left the queue. A client that always has
 // more to come never empties it.
-func (o *outbox) compact() {
-	if o.head > 32 && o.head > len(o.queue)/2 {
-		n := copy(o.queue, o.queue[o.head:])
-		clear(o.queue[n:])
-		o.queue, o.head = o.queue[:n], 0
+func (o *sendQueue) compact() {
+	if o.head > 32 && o.head > len(o.frames)/2 {
+		n := copy(o.frames, o.frames[o.head:])
+		clear(o.frames[n:])
+		o.frames, o.head = o.frames[:n], 0
 	}
 }
 
-func (o *outbox) account(q queued) *int {
+func (o *sendQueue) account(q queued) *int {
 	if q.asked {
 		return &o.asked
 	}
@@ -89,76 +89,76 @@ func (o *outbox) account(q queued) *int {
 }
 
 // pushFront puts a frame before everything that isn't in progress.
-func (o *outbox) pushFront(f *Frame, at uint64) {
+func (o *sendQueue) pushFront(f *Frame, at uint64) {
 	f.seal()
 	if o.head == 0 {
-		o.queue = append(o.queue, queued{})
-		copy(o.queue[1:], o.queue)
+		o.frames = append(o.frames, queued{})
+		copy(o.frames[1:], o.frames)
 	} else {
 		o.head--
 	}
-	o.queue[o.head] = queued{f, at, false}
+	o.frames[o.head] = queued{f, at, false}
 	o.bytes += len(f.wire)
 	if o.parked {
 		o.holds.take(f)
 	}
 }
 
-func (o *outbox) queuedLen() int { return len(o.queue) - o.head }
+func (o *sendQueue) queuedLen() int { return len(o.frames) - o.head }
 
-func (o *outbox) pop() *Frame {
-	q := o.queue[o.head]
-	o.queue[o.head] = queued{}
+func (o *sendQueue) pop() *Frame {
+	q := o.frames[o.head]
+	o.frames[o.head] = queued{}
 	o.head++
 	*o.account(q) -= len(q.frame.wire)
 	o.letGo(q.frame)
-	if o.head == len(o.queue) {
-		o.queue, o.head = o.queue[:0], 0
+	if o.head == len(o.frames) {
+		o.frames, o.head = o.frames[:0], 0
 	}
 	return q.frame
 }
 
 // cursor walks what a client is owed, in order, without changing anything.
 type cursor struct {
-	o    *outbox
-	feed *feed
-	pos  uint64 // in the feed
+	o    *sendQueue
+	log  *broadcastLog
+	pos  uint64 // in the broadcast log
 	head int    // in the queue
 	part bool   // the part is still to come
 }
 
-func (o *outbox) cursor(f *feed, pos uint64) cursor {
-	return cursor{o: o, feed: f, pos: pos, head: o.head, part: o.part != nil}
+func (o *sendQueue) cursor(f *broadcastLog, pos uint64) cursor {
+	return cursor{o: o, log: f, pos: pos, head: o.head, part: o.part != nil}
 }
 
 // next is the next piece of bytes, nil at the end. Order: the part, then the queue's
-// frames behind whose position the client stands, then the feed.
+// frames behind whose position the client stands, then the broadcast log.
 func (c *cursor) next() []byte {
 	if c.part {
 		c.part = false
 		return c.o.part.in(c.o.form)[c.o.sent:]
 	}
-	if c.o.sealed {
+	if c.o.pinned {
 		return nil
 	}
-	if c.head < len(c.o.queue) && c.o.queue[c.head].at <= c.pos {
+	if c.head < len(c.o.frames) && c.o.frames[c.head].at <= c.pos {
 		c.head++
-		return c.o.queue[c.head-1].frame.in(c.o.form)
+		return c.o.frames[c.head-1].frame.in(c.o.form)
 	}
-	if c.pos < c.feed.end && c.pos < c.o.stop {
+	if c.pos < c.log.end && c.pos < c.o.stop {
 		c.pos++
-		return c.feed.at(c.pos - 1).in(c.o.form)
+		return c.log.at(c.pos - 1).in(c.o.form)
 	}
-	if c.head < len(c.o.queue) {
+	if c.head < len(c.o.frames) {
 		c.head++
-		return c.o.queue[c.head-1].frame.in(c.o.form)
+		return c.o.frames[c.head-1].frame.in(c.o.form)
 	}
 	return nil
 }
 
 // take accounts for n bytes that the kernel took and returns the client's new
 // position and how many frames were finished.
-func (o *outbox) take(f *feed, pos uint64, n int) (newPos uint64, finished int) {
+func (o *sendQueue) take(f *broadcastLog, pos uint64, n int) (newPos uint64, finished int) {
 	for n > 0 {
 		if o.part == nil {
 			o.part, pos = o.advance(f, pos)
@@ -177,8 +177,8 @@ func (o *outbox) take(f *feed, pos uint64, n int) (newPos uint64, finished int) 
 	return pos, finished
 }
 
-func (o *outbox) advance(f *feed, pos uint64) (*Frame, uint64) {
-	if o.queuedLen() > 0 && (o.queue[o.head].at <= pos || pos >= f.end || pos >= o.stop) {
+func (o *sendQueue) advance(f *broadcastLog, pos uint64) (*Frame, uint64) {
+	if o.queuedLen() > 0 && (o.frames[o.head].at <= pos || pos >= f.end || pos >= o.stop) {
 		return o.pop(), pos
 	}
 	return f.at(pos), pos + 1
@@ -186,12 +186,12 @@ func (o *outbox) advance(f *feed, pos uint64) (*Frame, uint64) {
 
 // dropOldest takes the oldest frames out of the queue until at most keep bytes are left,
 // and returns how many went. What the client asked for stays.
-func (o *outbox) dropOldest(keep int) (dropped int) {
+func (o *sendQueue) dropOldest(keep int) (dropped int) {
 	var rest []queued
-	rest, dropped = dropOldest(o.queue[o.head:], &o.bytes, keep, o.letGo)
-	o.queue = o.queue[:o.head+len(rest)]
+	rest, dropped = dropOldest(o.frames[o.head:], &o.bytes, keep, o.letGo)
+	o.frames = o.frames[:o.head+len(rest)]
 	if len(rest) == 0 {
-		o.queue, o.head = o.queue[:0], 0
+		o.frames, o.head = o.frames[:0], 0
 	}
 	return dropped
 }
@@ -214,13 +214,13 @@ func dropOldest(queue []queued, bytes *int, keep int, letGo func(*Frame)) (rest 
 }
 
 // forget empties the queue; a frame in progress stays.
-func (o *outbox) forget() {
+func (o *sendQueue) forget() {
 	o.letGoAll()
-	clear(o.queue)
-	o.queue, o.head, o.bytes, o.asked = o.queue[:0], 0, 0, 0
+	clear(o.frames)
+	o.frames, o.head, o.bytes, o.asked = o.frames[:0], 0, 0, 0
 }
 
 // drained is true when nothing is owed to a client that stands at pos.
-func (o *outbox) drained(f *feed, pos uint64) bool {
+func (o *sendQueue) drained(f *broadcastLog, pos uint64) bool {
 	return o.part == nil && o.queuedLen() == 0 && (pos >= f.end || pos >= o.stop)
 }

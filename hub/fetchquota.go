@@ -7,11 +7,11 @@ import (
 	"github.com/busbar-ws/busbar/eventloop"
 )
 
-// shares are who has how many fetches of snapshots waiting or under way. Nobody may have more
+// fetchQuota is who has how many fetches of snapshots waiting or under way. Nobody may have more
 // than a tenth of what can wait, or than one connection may ask for: a user who subscribes
 // and unsubscribes in turns must not be why another is told to try again later. Safe from
 // any goroutine; loops meet here for subscriptions to rows only.
-type shares struct {
+type fetchQuota struct {
 	most, mostBytes int // of one payer
 
 	mu    sync.Mutex
@@ -20,13 +20,13 @@ type shares struct {
 
 type share struct{ fetches, bytes int }
 
-func newShares(o *Options) *shares {
+func newFetchQuota(o *Options) *fetchQuota {
 	most := max(o.WorkerQueue/10, o.MaxSubscriptions)
-	return &shares{most: most, mostBytes: max(most*subscriptionBytes, o.Loops.MaxMessageIn), taken: make(map[string]share)}
+	return &fetchQuota{most: most, mostBytes: max(most*subscriptionBytes, o.Loops.MaxMessageIn), taken: make(map[string]share)}
 }
 
 // take is false, and takes nothing, when the payer has its share.
-func (s *shares) take(payer string, bytes int) bool {
+func (s *fetchQuota) take(payer string, bytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.taken[payer]
@@ -37,7 +37,7 @@ func (s *shares) take(payer string, bytes int) bool {
 	return true
 }
 
-func (s *shares) giveBack(payer string, bytes int) {
+func (s *fetchQuota) giveBack(payer string, bytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.taken[payer]

@@ -48,11 +48,11 @@ func TestFullServerSaysSo(t *testing.T) {
 	for range most {
 		in = append(in, dial(t, e, ""))
 	}
-	for range 40 { // more than fit the lobby, one after the other
+	for range 40 { // more than fit the overflow, one after the other
 		p := connect(t, e)
 		p.expectRetry(5)
 		p.Close()
-		eventually(t, "the lobby is empty", func() bool { return e.Stats().Lobby == 0 })
+		eventually(t, "the overflow is empty", func() bool { return e.Stats().Overflow == 0 })
 	}
 	if answer := connect(t, e).ask(health); answer.StatusCode != http.StatusOK {
 		t.Errorf("a full server's health is %d", answer.StatusCode)
@@ -64,8 +64,8 @@ func TestFullServerSaysSo(t *testing.T) {
 	for _, p := range in {
 		p.Expect(ws.OpText, "inside")
 	}
-	if s := e.Stats(); s.LobbyAnswers != 42 || s.Connections != most {
-		t.Errorf("%d answers, %d connections", s.LobbyAnswers, s.Connections)
+	if s := e.Stats(); s.OverflowAnswers != 42 || s.Connections != most {
+		t.Errorf("%d answers, %d connections", s.OverflowAnswers, s.Connections)
 	}
 	eventually(t, "the probe's connection has ended", func() bool { return closedBy(e, CauseProbe) == 1 })
 	in[0].Close()
@@ -73,22 +73,22 @@ func TestFullServerSaysSo(t *testing.T) {
 	dial(t, e, "")
 }
 
-// The lobby is bounded in places and in time, and a place in it is no connection's.
-func TestLobbyIsBounded(t *testing.T) {
+// The overflow is bounded in places and in time, and a place in it is no connection's.
+func TestOverflowIsBounded(t *testing.T) {
 	t.Parallel()
 	e := start(t, &host{}, func(o *Options) { o.MaxConnections = 1 })
 	in := dial(t, e, "")
-	stopTicking(t, e) // lobbyTime begins when all are in
+	stopTicking(t, e) // overflowTime begins when all are in
 	var silent []*peer
-	for range e.Capacity().Lobby {
+	for range e.Capacity().Overflow {
 		silent = append(silent, connect(t, e))
 	}
-	eventually(t, "the lobby is full", func() bool { return e.Stats().Lobby == len(silent) })
+	eventually(t, "the overflow is full", func() bool { return e.Stats().Overflow == len(silent) })
 	connect(t, e).ExpectEnd()
 	silent[0].expectRetry(5)
 	in.Close()
 	eventually(t, "one has gone", func() bool { return e.Connections() == 0 })
-	dial(t, e, "") // though the lobby is full of silent ones
+	dial(t, e, "") // though the overflow is full of silent ones
 	began := time.Now()
 	tickAgain(e)
 	for _, p := range silent[1:] {
@@ -97,7 +97,7 @@ func TestLobbyIsBounded(t *testing.T) {
 	if took := time.Since(began); took > 8*time.Second { // the handshake timeout is 10 s
 		t.Errorf("silent ones may stay for %v", took)
 	}
-	eventually(t, "the lobby is empty", func() bool { return e.Stats().Lobby == 0 })
+	eventually(t, "the overflow is empty", func() bool { return e.Stats().Overflow == 0 })
 	if n, want := closedBy(e, CauseCapacity), len(silent)+1; n != want {
 		t.Errorf("%d were refused for capacity, want %d", n, want)
 	}
@@ -137,13 +137,13 @@ func TestDrainAnswersThoseBeingAuthorised(t *testing.T) {
 	must(t, <-done)
 }
 
-// The lobby's places are an address's too.
-func TestLobbyAndAddressCap(t *testing.T) {
+// The overflow's places are an address's too.
+func TestOverflowAndAddressCap(t *testing.T) {
 	t.Parallel()
 	e := start(t, &host{}, func(o *Options) { o.MaxConnections, o.MaxPerAddress = 1, 2 })
 	dial(t, e, "")
 	connect(t, e)
-	eventually(t, "one is in the lobby", func() bool { return e.Stats().Lobby == 1 })
+	eventually(t, "one is in the overflow", func() bool { return e.Stats().Overflow == 1 })
 	connect(t, e).ExpectEnd()
 	other, err := tryConnect(t, e, net.IPv4(127, 0, 1, 9))
 	must(t, err)
@@ -153,11 +153,11 @@ func TestLobbyAndAddressCap(t *testing.T) {
 	}
 }
 
-func TestLobbySize(t *testing.T) {
+func TestOverflowSize(t *testing.T) {
 	for _, c := range []struct{ connections, descriptors, want int }{
 		{1, 1, 0}, {80, 80, 5}, {6, 20000, 16}, {20000, 20000, 312}, {1_000_000, 1_000_000, 1024}, {1000, 1000, 16},
 	} {
-		if got := lobbySize(c.connections, c.descriptors); got != c.want {
+		if got := overflowSize(c.connections, c.descriptors); got != c.want {
 			t.Errorf("%d of %d: %d, want %d", c.connections, c.descriptors, got, c.want)
 		}
 	}

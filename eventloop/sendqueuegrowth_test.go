@@ -7,7 +7,7 @@ import "testing"
 func TestQueueThatIsNeverEmpty(t *testing.T) {
 	for name, asked := range map[string]bool{"sent": false, "asked for": true} {
 		t.Run(name, func(t *testing.T) {
-			x := newOutboxTest(t, asIs)
+			x := newSendQueueTest(t, asIs)
 			const deep = 40
 			for range deep {
 				x.queue(1, asked)
@@ -17,7 +17,7 @@ func TestQueueThatIsNeverEmpty(t *testing.T) {
 				x.take(3)
 				x.check()
 			}
-			if n := cap(x.c.out.queue); n > 8*deep {
+			if n := cap(x.c.queue.frames); n > 8*deep {
 				t.Errorf("%d frames are owed, the queue has %d places", deep, n)
 			}
 			x.end()

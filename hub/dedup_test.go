@@ -6,9 +6,9 @@ import (
 	"unsafe"
 )
 
-// PROTOCOL 5: a repeated op id answers the first seq; the last so many are remembered.
+// docs/protocol.md section 5: a repeated op id answers the first seq; the last so many are remembered.
 func TestOpIDs(t *testing.T) {
-	o := newOpIDs(3)
+	o := newDedup(3)
 	for seq := range uint64(10) {
 		id := fmt.Sprint("op", seq)
 		if _, ok := o.seen(id); ok {
@@ -32,12 +32,12 @@ func TestOpIDs(t *testing.T) {
 }
 
 func TestOpIDsWithoutID(t *testing.T) {
-	o := newOpIDs(10)
+	o := newDedup(10)
 	o.add("", 1)
 	if _, ok := o.seen(""); ok {
 		t.Error("no op id was taken for a repeated one")
 	}
-	none := newOpIDs(0)
+	none := newDedup(0)
 	none.add("op", 1)
 	if _, ok := none.seen("op"); ok {
 		t.Error("a memory of none remembers")
@@ -45,7 +45,7 @@ func TestOpIDsWithoutID(t *testing.T) {
 }
 
 func TestOpIDsAreCopied(t *testing.T) {
-	o := newOpIDs(10)
+	o := newDedup(10)
 	body := []byte("op1")
 	o.add(unsafe.String(unsafe.SliceData(body), len(body)), 1)
 	copy(body, "xxx")

@@ -82,9 +82,9 @@ func (r *readers) next(id, since uint64) {
 				if r.log.len() < r.last {
 					r.midway.Add(1)
 				}
-				c.Release(page, upTo)
+				c.GoLive(page, upTo)
 			} else {
-				c.CatchUp(page, upTo)
+				c.SendPage(page, upTo)
 			}
 		})
 	})
@@ -93,16 +93,16 @@ func (r *readers) next(id, since uint64) {
 // asked is called when a client says from where on it wants events.
 func (r *readers) asked(c *Client, _ ws.OpCode, _ []byte) {
 	c.Data = uint64(0)
-	c.Hold()
+	c.PinReplay()
 	r.next(c.ID(), 0)
 }
 
 func (r *readers) drained(c *Client) {
-	c.Hold()
+	c.PinReplay()
 	r.next(c.ID(), c.Data.(uint64))
 }
 
-// PROTOCOL 1, since, and 3, order: neither gap nor repeat, and all that one publisher publishes in
+// docs/protocol.md section 1, since, and 3, order: neither gap nor repeat, and all that one publisher publishes in
 // its order, events or not, whatever the pages and the timing.
 func TestCatchUpIsGapless(t *testing.T) {
 	t.Parallel()
@@ -188,11 +188,11 @@ func TestOthersAreServedWhileSomeAreHeld(t *testing.T) {
 		t.Errorf("%d panics", n)
 	}
 	for i := range 5 {
-		on(t, e, h.id(fmt.Sprint("held", i)), func(c *Client) { c.Release(nil, 0) })
+		on(t, e, h.id(fmt.Sprint("held", i)), func(c *Client) { c.GoLive(nil, 0) })
 	}
 	everyLoop(t, e, func(l *Loop) {
-		if l.held != 0 {
-			t.Errorf("%d are held still", l.held)
+		if l.pinned != 0 {
+			t.Errorf("%d are held still", l.pinned)
 		}
 	})
 }
@@ -214,7 +214,7 @@ func TestOwnEventsWaitWhileHeld(t *testing.T) {
 	}
 	everyLoop(t, e, func(*Loop) {}) // all that is flushed now would be out of order
 	everyLoop(t, e, func(*Loop) {})
-	on(t, e, id, func(c *Client) { c.Release([]*Frame{seqOf(1), seqOf(2), seqOf(3), seqOf(4)}, 4) })
+	on(t, e, id, func(c *Client) { c.GoLive([]*Frame{seqOf(1), seqOf(2), seqOf(3), seqOf(4)}, 4) })
 	e.Publish(seqOf(7), nil)
 	expectSequence(t, p, 1, 7)
 }
@@ -252,7 +252,7 @@ func TestLeavingWhileHeld(t *testing.T) {
 	for i := range 20 {
 		p := dial(t, e, fmt.Sprint("hold=1&name=", i))
 		if i%2 == 0 {
-			on(t, e, h.id(fmt.Sprint(i)), func(c *Client) { c.CatchUp([]*Frame{numbered(1, 0)}, 1) })
+			on(t, e, h.id(fmt.Sprint(i)), func(c *Client) { c.SendPage([]*Frame{numbered(1, 0)}, 1) })
 		}
 		e.Publish(text("x"), nil)
 		p.Close()
@@ -260,8 +260,8 @@ func TestLeavingWhileHeld(t *testing.T) {
 	eventually(t, "all have gone", func() bool { return e.Connections() == 0 })
 	everyLoop(t, e, func(*Loop) {}) // what was kept goes with the next flush
 	everyLoop(t, e, func(l *Loop) {
-		if l.held != 0 || l.feed.len() != 0 || len(l.lagging) != 0 {
-			t.Errorf("held %d, %d frames kept, %d lagging", l.held, l.feed.len(), len(l.lagging))
+		if l.pinned != 0 || l.broadcasts.len() != 0 || len(l.laggards) != 0 {
+			t.Errorf("held %d, %d frames kept, %d lagging", l.pinned, l.broadcasts.len(), len(l.laggards))
 		}
 	})
 }
@@ -276,18 +276,18 @@ func TestKeptBackIsBounded(t *testing.T) {
 		} {
 			t.Run(fmt.Sprint(policy, name), func(t *testing.T) {
 				t.Parallel()
-				h := &host{onLagged: func(*Client) *Frame { return text("lost") }}
+				h := &host{onLoss: func(*Client) *Frame { return text("lost") }}
 				e := start(t, h, func(o *Options) { o.Slow, o.LagBytes = policy, 10*64 })
 				p := dial(t, e, "hold=1&name=x")
 				id := h.id("x")
-				on(t, e, id, func(c *Client) { c.CatchUp(nil, 3) })
+				on(t, e, id, func(c *Client) { c.SendPage(nil, 3) })
 				a := audience(id)
 				for n := 1; n <= 50; n++ {
 					e.Publish(numbered(n, 50), a)
 					everyLoop(t, e, func(*Loop) {})
 				}
 				everyLoop(t, e, func(l *Loop) {
-					for _, m := range l.meanwhile {
+					for _, m := range l.replayBuffers {
 						if m.bytes > l.opts.LagBytes {
 							t.Errorf("%d bytes are kept, %d may be", m.bytes, l.opts.LagBytes)
 						}
@@ -298,8 +298,8 @@ func TestKeptBackIsBounded(t *testing.T) {
 					return
 				}
 				on(t, e, id, func(c *Client) {
-					c.Hold()
-					c.Release(nil, 3)
+					c.PinReplay()
+					c.GoLive(nil, 3)
 				})
 				p.Expect(ws.OpText, "lost")
 				first, err := p.Next()
@@ -325,7 +325,7 @@ func TestAskedSnapshotKeepsItsPlace(t *testing.T) {
 		e.Publish(seqOf(n), nil)
 	}
 	everyLoop(t, e, func(*Loop) {})
-	on(t, e, id, func(c *Client) { c.CatchUp([]*Frame{seqOf(1), seqOf(2)}, 2) })
+	on(t, e, id, func(c *Client) { c.SendPage([]*Frame{seqOf(1), seqOf(2)}, 2) })
 	e.Publish(numbered(5, 0), &Audience{Clients: []uint64{id}}) // behind 4, which is in the next page
 	on(t, e, id, func(c *Client) {
 		ticket, _ := c.SubscribePending("row")
@@ -333,8 +333,8 @@ func TestAskedSnapshotKeepsItsPlace(t *testing.T) {
 	})
 	expectSequence(t, p, 1, 2)
 	on(t, e, id, func(c *Client) {
-		c.Hold()
-		c.Release([]*Frame{seqOf(3), seqOf(4)}, 4)
+		c.PinReplay()
+		c.GoLive([]*Frame{seqOf(3), seqOf(4)}, 4)
 	})
 	e.Publish(numbered(7, 0), nil)
 	expectSequence(t, p, 3, 7)
@@ -355,7 +355,7 @@ func TestTooSlowWhileCatchingUpLeavesNothing(t *testing.T) {
 	e := start(t, h, func(o *Options) { o.Loops, o.LagBytes = 1, 10*64 })
 	p := dial(t, e, "hold=1&name=x")
 	id := h.id("x")
-	on(t, e, id, func(c *Client) { c.CatchUp(nil, 3) })
+	on(t, e, id, func(c *Client) { c.SendPage(nil, 3) })
 	for n := range 50 {
 		e.Queue(numbered(n, 50), nil)
 	}
@@ -363,8 +363,8 @@ func TestTooSlowWhileCatchingUpLeavesNothing(t *testing.T) {
 	e.Flush()
 	p.ExpectClose(1013)
 	everyLoop(t, e, func(l *Loop) {
-		if len(l.meanwhile) > 0 {
-			t.Errorf("%d frames are kept for a client that was closed", len(l.meanwhile))
+		if len(l.replayBuffers) > 0 {
+			t.Errorf("%d frames are kept for a client that was closed", len(l.replayBuffers))
 		}
 	})
 }
@@ -372,7 +372,7 @@ func TestTooSlowWhileCatchingUpLeavesNothing(t *testing.T) {
 // Nor does what comes while pages are read, again and again, grow over the bound.
 func TestKeptBackOverPagesIsBounded(t *testing.T) {
 	t.Parallel()
-	h := &host{onLagged: func(*Client) *Frame { return text("lost") }}
+	h := &host{onLoss: func(*Client) *Frame { return text("lost") }}
 	e := start(t, h, func(o *Options) { o.Loops, o.Slow, o.LagBytes = 1, DropOldest, 10*64 })
 	dial(t, e, "hold=1&name=x")
 	id := h.id("x")
@@ -383,11 +383,11 @@ func TestKeptBackOverPagesIsBounded(t *testing.T) {
 			e.Publish(numbered(n, 50), &Audience{Clients: []uint64{id}})
 		}
 		on(t, e, id, func(c *Client) {
-			c.CatchUp(nil, page)
-			c.Hold()
+			c.SendPage(nil, page)
+			c.PinReplay()
 		})
 		everyLoop(t, e, func(l *Loop) {
-			for _, m := range l.meanwhile {
+			for _, m := range l.replayBuffers {
 				if m.bytes > l.opts.LagBytes {
 					t.Errorf("page %d: %d bytes are kept, %d may be", page, m.bytes, l.opts.LagBytes)
 				}

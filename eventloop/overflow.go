@@ -7,20 +7,20 @@ import (
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
-// The lobby is for connections beyond capacity, and for all that come while the engine
+// The overflow is for connections beyond capacity, and for all that come while the engine
 // drains: they may send their request, and are told by 503 that and when they may come
-// back. Who finds the lobby full is closed without a word, and so is who doesn't send its
+// back. Who finds the overflow full is closed without a word, and so is who doesn't send its
 // request in time: sixteen silent ones from everywhere must not keep everybody else from
 // being told.
-const lobbyTime = 2 * time.Second
+const overflowTime = 2 * time.Second
 
-// lobbySize is how many connections may be in the lobby, of so many descriptors for clients
+// overflowSize is how many connections may be in the overflow, of so many descriptors for clients
 // that may have so many connections. It never takes more than a 16th of the descriptors.
-func lobbySize(connections, descriptors int) int {
+func overflowSize(connections, descriptors int) int {
 	return min(max(connections/64, 16), 1024, descriptors/16)
 }
 
-// place counts a newcomer: as a connection, or in the lobby with the cause that it will be
+// place counts a newcomer: as a connection, or in the overflow with the cause that it will be
 // refused for. ok is false when it can be in neither.
 func (e *Engine) place() (refused Cause, ok bool) {
 	n := e.connections.Add(1)
@@ -34,8 +34,8 @@ func (e *Engine) place() (refused Cause, ok bool) {
 	}
 	e.connections.Add(-1)
 	e.checkEmpty()
-	if e.lobby.Add(1) > int64(e.capacity.Lobby) {
-		e.lobby.Add(-1)
+	if e.overflow.Add(1) > int64(e.capacity.Overflow) {
+		e.overflow.Add(-1)
 		return refused, false
 	}
 	return refused, true
@@ -43,18 +43,18 @@ func (e *Engine) place() (refused Cause, ok bool) {
 
 // leave gives the place back of a client that has ended, or was never taken in.
 func (e *Engine) leave(c *Client) {
-	if c.is(flagLobby) {
-		e.lobby.Add(-1)
+	if c.is(flagOverflow) {
+		e.overflow.Add(-1)
 		return
 	}
 	e.connections.Add(-1)
 	e.checkEmpty()
 }
 
-// refuseInLobby answers a client in the lobby whose request, head, is complete. A full server is a
+// refuseOverflow answers a client in the overflow whose request, head, is complete. A full server is a
 // healthy one: whoever restarts it for not saying so ends all its connections. One that
 // drains isn't to be sent anybody.
-func (l *Loop) refuseInLobby(c *Client, refusal *wsproto.Refusal, head []byte) {
+func (l *Loop) refuseOverflow(c *Client, refusal *wsproto.Refusal, head []byte) {
 	switch {
 	case c.cause == CauseDraining:
 		l.refuse(c, wsproto.RefuseDraining.AnswerTo(head), CauseDraining)
@@ -66,7 +66,7 @@ func (l *Loop) refuseInLobby(c *Client, refusal *wsproto.Refusal, head []byte) {
 	default:
 		l.refuse(c, wsproto.RefuseOverloaded, CauseCapacity)
 	}
-	l.counters.lobbyAnswers.Add(1)
+	l.counters.overflowAnswers.Add(1)
 }
 
 // spreadRetry makes Retry-After up to twice as long, by chance: those who were refused

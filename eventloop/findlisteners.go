@@ -12,25 +12,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var errNoGate = errors.New("no epoll set that watches a listener of the loops")
+var errNoListener = errors.New("no epoll set that watches a listener of the loops")
 
-// openGates finds the epoll sets in which the loops' listeners are, by what the kernel says
+// findAcceptPauses finds the epoll sets in which the loops' listeners are, by what the kernel says
 // of each descriptor (Documentation/filesystems/proc.rst, 3.8). It is called when all loops
 // run; the sets are small then.
-func (e *Engine) openGates() {
-	found, err := findGates(e.addr)
+func (e *Engine) findAcceptPauses() {
+	found, err := findListeners(e.addr)
 	if err == nil && len(found) != len(e.loops) {
-		err = fmt.Errorf("%w: found for %d of %d", errNoGate, len(found), len(e.loops))
+		err = fmt.Errorf("%w: found for %d of %d", errNoListener, len(found), len(e.loops))
 	}
 	if err != nil {
 		e.opts.Log.Warn("loops can't be kept from accepting: connections and handshakes aren't paced, "+
 			"and while descriptors run out the loops keep trying", "err", err)
 		return
 	}
-	e.gates.set(found)
+	e.acceptPauses.set(found)
 }
 
-func findGates(addr netip.AddrPort) (found []*gate, err error) {
+func findListeners(addr netip.AddrPort) (found []*acceptPause, err error) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func findGates(addr netip.AddrPort) (found []*gate, err error) {
 		}
 		for _, w := range watchedBy(fd) {
 			if listensOn(w.fd, addr) {
-				found = append(found, newGate(fd, w.fd, w.events, w.data))
+				found = append(found, newAcceptPause(fd, w.fd, w.events, w.data))
 			}
 		}
 	}
@@ -112,13 +112,13 @@ func listensOn(fd int, addr netip.AddrPort) bool {
 	return at.Port() == addr.Port() && (at.Addr() == want || at.Addr().IsUnspecified() && want.IsUnspecified())
 }
 
-// claimGate gives a loop the gate whose epoll set watches a socket that only this loop
+// claimAcceptPause gives a loop the acceptPause whose epoll set watches a socket that only this loop
 // has: gnet doesn't say which of its sets is which loop's. Until then the loop has none.
-func (e *Engine) claimGate(l *Loop, fd int) {
+func (e *Engine) claimAcceptPause(l *Loop, fd int) {
 	select {
 	case <-e.booted:
-		g := e.gates.claim(fd)
-		if l.gate.Store(g); g == nil && e.gates.any() {
+		g := e.acceptPauses.claim(fd)
+		if l.acceptPause.Store(g); g == nil && e.acceptPauses.any() {
 			e.opts.Log.Warn("a loop can't keep newcomers outside: its epoll set wasn't found", "loop", l.index)
 		}
 	case <-e.returned:

@@ -2,30 +2,30 @@ package hub
 
 import "strings"
 
-// opIDs remembers which seq the last so many op ids got, the oldest out first. It is
+// dedup remembers which seq the last so many op ids got, the oldest out first. It is
 // owned by whoever holds the hub's publish lock. It is bounded in bytes because an op id
 // is (see validateChange).
-type opIDs struct {
+type dedup struct {
 	limit int
 	seqs  map[string]uint64
 	ring  []string // in order of arrival; grows up to limit
 	next  int      // position of the oldest once the ring is full
 }
 
-// newOpIDs makes an empty memory of limit op ids; it remembers nothing if limit isn't
+// newDedup makes an empty memory of limit op ids; it remembers nothing if limit isn't
 // positive.
-func newOpIDs(limit int) *opIDs {
-	return &opIDs{limit: limit, seqs: make(map[string]uint64)}
+func newDedup(limit int) *dedup {
+	return &dedup{limit: limit, seqs: make(map[string]uint64)}
 }
 
 // seen is the seq that the id got. The empty id stands for none and is never seen.
-func (o *opIDs) seen(id string) (seq uint64, ok bool) {
+func (o *dedup) seen(id string) (seq uint64, ok bool) {
 	seq, ok = o.seqs[id]
 	return seq, ok
 }
 
-// add remembers the id. The first seq of an id stays (PROTOCOL 5).
-func (o *opIDs) add(id string, seq uint64) {
+// add remembers the id. The first seq of an id stays (docs/protocol.md section 5).
+func (o *dedup) add(id string, seq uint64) {
 	if _, known := o.seqs[id]; known || id == "" || o.limit <= 0 {
 		return
 	}

@@ -1,12 +1,12 @@
 package eventloop
 
-// feed is a loop's log of broadcasts. Each frame for everyone gets the next position;
+// broadcastLog is a loop's log of broadcasts. Each frame for everyone gets the next position;
 // a client is described by the position it stands at, not by a queue of its own.
 // Owned by its loop.
 //
 // Frames live in a ring that grows by doubling. What stays in it after a flush is
 // bounded by trim.
-type feed struct {
+type broadcastLog struct {
 	ring  []*Frame // length is a power of two, or 0
 	first uint64   // position of the oldest frame that is still there
 	end   uint64   // position that the next frame gets
@@ -15,12 +15,12 @@ type feed struct {
 	account *account // nil: nobody counts. Frames are held once from append to drop
 }
 
-func (f *feed) len() int { return int(f.end - f.first) }
+func (f *broadcastLog) len() int { return int(f.end - f.first) }
 
-func (f *feed) at(pos uint64) *Frame { return f.ring[pos&uint64(len(f.ring)-1)] }
+func (f *broadcastLog) at(pos uint64) *Frame { return f.ring[pos&uint64(len(f.ring)-1)] }
 
 // append takes over the caller's hold of the frame.
-func (f *feed) append(fr *Frame) {
+func (f *broadcastLog) append(fr *Frame) {
 	fr.seal()
 	if f.len() == len(f.ring) {
 		f.grow()
@@ -30,7 +30,7 @@ func (f *feed) append(fr *Frame) {
 	f.bytes += len(fr.wire)
 }
 
-func (f *feed) grow() {
+func (f *broadcastLog) grow() {
 	bigger := make([]*Frame, max(16, 2*len(f.ring)))
 	for p := f.first; p < f.end; p++ {
 		bigger[p&uint64(len(bigger)-1)] = f.at(p)
@@ -40,21 +40,21 @@ func (f *feed) grow() {
 
 // trim lets go of the oldest frames until at most keep bytes are left. The newest
 // frame alone may be larger than keep: a client is never too far behind for one message.
-func (f *feed) trim(keep int) {
+func (f *broadcastLog) trim(keep int) {
 	for f.bytes > keep && f.len() > 1 {
 		f.drop()
 	}
 }
 
 // dropBefore lets go of what stands before a position.
-func (f *feed) dropBefore(pos uint64) {
+func (f *broadcastLog) dropBefore(pos uint64) {
 	for f.first < min(pos, f.end) {
 		f.drop()
 	}
 }
 
 // forget lets go of everything: no client stands before the end.
-func (f *feed) forget() {
+func (f *broadcastLog) forget() {
 	for f.first < f.end {
 		f.drop()
 	}
@@ -64,7 +64,7 @@ func (f *feed) forget() {
 	}
 }
 
-func (f *feed) drop() {
+func (f *broadcastLog) drop() {
 	i := f.first & uint64(len(f.ring)-1)
 	f.bytes -= len(f.ring[i].wire)
 	f.account.release(f.ring[i])

@@ -16,16 +16,16 @@ func TestLackOfRoomIsLoggedOnce(t *testing.T) {
 	must(t, err)
 	for range 5 {
 		e.failedAccept([]any{unix.ENOBUFS})
-		if !e.room.out.Load() {
-			t.Fatal("the gates aren't shut")
+		if !e.fdWatch.out.Load() {
+			t.Fatal("accepting isn't paused")
 		}
-		if e.checkRoom(); e.room.out.Load() {
-			t.Fatal("the gates aren't opened")
+		if e.checkDescriptors(); e.fdWatch.out.Load() {
+			t.Fatal("accepting doesn't go on")
 		}
 	}
 	e.failedAccept([]any{unix.EPERM}) // was that one connection's
-	if e.room.out.Load() || e.Stats().AcceptErrors != 6 {
-		t.Errorf("out of room: %v, %d accepts failed", e.room.out.Load(), e.Stats().AcceptErrors)
+	if e.fdWatch.out.Load() || e.Stats().AcceptErrors != 6 {
+		t.Errorf("out of room: %v, %d accepts failed", e.fdWatch.out.Load(), e.Stats().AcceptErrors)
 	}
 	if warned, again := strings.Count(log.String(), "level=WARN"), strings.Count(log.String(), "level=INFO"); warned != 1 || again != 1 {
 		t.Errorf("logged:\n%s", log.String())

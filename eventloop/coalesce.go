@@ -2,10 +2,10 @@ package eventloop
 
 import "time"
 
-// delay keeps flushes apart by Options.FlushDelay. A message that comes later than that
+// coalesce keeps flushes apart by Options.FlushDelay. A message that comes later than that
 // after the flush before it goes out at once; those that come sooner go out together when
 // the time is up. Owned by its loop.
-type delay struct {
+type coalesce struct {
 	began  time.Time   // of the last flush
 	timer  *time.Timer // wakes the loop when the next may begin
 	unsent int         // bytes that have become due since the last flush, each client's own counted apart
@@ -17,28 +17,28 @@ func (l *Loop) tooSoon() bool {
 	if l.opts.FlushDelay == 0 || l.walking {
 		return false
 	}
-	wait := l.opts.FlushDelay - time.Since(l.delay.began)
-	if wait <= 0 || l.delay.unsent == 0 || l.delay.unsent > l.opts.LagBytes ||
-		int(l.feed.end-l.flushed) > l.opts.QueueMessages/2 {
+	wait := l.opts.FlushDelay - time.Since(l.coalesce.began)
+	if wait <= 0 || l.coalesce.unsent == 0 || l.coalesce.unsent > l.opts.LagBytes ||
+		int(l.broadcasts.end-l.flushed) > l.opts.QueueMessages/2 {
 		l.mailbox.setQuiet(false)
 		return false
 	}
 	l.mailbox.setQuiet(true)
-	if l.delay.timer == nil {
-		l.delay.timer = time.AfterFunc(wait, l.trigger)
+	if l.coalesce.timer == nil {
+		l.coalesce.timer = time.AfterFunc(wait, l.trigger)
 	} else {
-		l.delay.timer.Reset(wait)
+		l.coalesce.timer.Reset(wait)
 	}
 	return true
 }
 
 // flushBegins starts the time that the next flush is kept apart.
 func (l *Loop) flushBegins() {
-	if l.delay.unsent == 0 || l.walking {
+	if l.coalesce.unsent == 0 || l.walking {
 		return
 	}
-	l.delay.unsent = 0
+	l.coalesce.unsent = 0
 	if l.opts.FlushDelay > 0 {
-		l.delay.began = time.Now()
+		l.coalesce.began = time.Now()
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func TestShares(t *testing.T) {
-	s := newShares(&Options{WorkerQueue: 30, MaxSubscriptions: 2})
+	s := newFetchQuota(&Options{WorkerQueue: 30, MaxSubscriptions: 2})
 	s.mostBytes = 100
 	for i, step := range []struct {
 		payer string

@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// gated is an engine of one loop whose gate is known, and a client of it.
-func gated(t *testing.T, h *host, tune ...func(*Options)) (*Engine, *gate, *peer) {
+// gated is an engine of one loop whose listener is known, and a client of it.
+func gated(t *testing.T, h *host, tune ...func(*Options)) (*Engine, *acceptPause, *peer) {
 	t.Helper()
 	e := start(t, h, append(tune, func(o *Options) { o.Loops = 1 })...)
 	p := dial(t, e, "name=first")
-	eventually(t, "the loop's gate is known", func() bool { return e.loops[0].gate.Load() != nil })
-	return e, e.loops[0].gate.Load(), p
+	eventually(t, "the loop's listener is known", func() bool { return e.loops[0].acceptPause.Load() != nil })
+	return e, e.loops[0].acceptPause.Load(), p
 }
 
 // lookAround has each loop look at its sockets several times.
@@ -25,15 +25,15 @@ func lookAround(t *testing.T, e *Engine) {
 	}
 }
 
-// Each loop has its own gate, and it is the right one.
-func TestEveryLoopFindsItsGate(t *testing.T) {
+// Each loop has its own listener, and it is the right one.
+func TestEveryLoopFindsItsListener(t *testing.T) {
 	t.Parallel()
 	const loops = 4
 	e := start(t, &host{}, func(o *Options) { o.Loops = loops })
-	eventually(t, "every loop has had a connection and has its gate", func() bool {
+	eventually(t, "every loop has had a connection and has its listener", func() bool {
 		dial(t, e, "")
 		for _, l := range e.loops {
-			if l.gate.Load() == nil {
+			if l.acceptPause.Load() == nil {
 				return false
 			}
 		}
@@ -43,7 +43,7 @@ func TestEveryLoopFindsItsGate(t *testing.T) {
 		before := l.counters.accepted.Load()
 		for _, other := range e.loops {
 			if other != l {
-				other.gate.Load().shut(shutRoom)
+				other.acceptPause.Load().pause(pauseDescriptors)
 			}
 		}
 		// Where the hash puts a connection is chance; what gets in got in here.
@@ -54,25 +54,25 @@ func TestEveryLoopFindsItsGate(t *testing.T) {
 			return l.counters.accepted.Load() > before
 		})
 		for _, other := range e.loops {
-			other.gate.Load().open(shutRoom)
+			other.acceptPause.Load().resume(pauseDescriptors)
 		}
 	}
 }
 
-// Behind a shut gate connections wait in the kernel's queue, those that are in notice
-// nothing, and a gate that is shut for two reasons opens when both have gone.
-func TestGateKeepsNewcomersOutside(t *testing.T) {
+// During a pause connections wait in the kernel's queue, those that are in notice
+// nothing, and a pause for two reasons ends when both have gone.
+func TestAcceptPauseKeepsNewcomersOutside(t *testing.T) {
 	t.Parallel()
 	e, g, in := gated(t, &host{})
-	for _, first := range []reason{shutPace, shutRoom} {
-		if !g.shut(shutPace) || !g.shut(shutRoom) || g.shut(shutRoom) {
+	for _, first := range []pauseReason{pausePace, pauseDescriptors} {
+		if !g.pause(pausePace) || !g.pause(pauseDescriptors) || g.pause(pauseDescriptors) {
 			t.Error("a reason is new once")
 		}
 		late := connect(t, e)
 		late.Say(request(""))
 		lookAround(t, e)
 		before := e.Connections()
-		if g.open(first); g.shutNow() != 1 {
+		if g.resume(first); g.paused() != 1 {
 			t.Error("open with a reason left")
 		}
 		lookAround(t, e)
@@ -81,11 +81,11 @@ func TestGateKeepsNewcomersOutside(t *testing.T) {
 		}
 		e.Publish(text("inside"), nil)
 		in.Expect(1, "inside")
-		g.open(shutPace | shutRoom)
+		g.resume(pausePace | pauseDescriptors)
 		late.Upgraded()
 	}
-	if s := e.Stats(); s.GateShuts["pace"] != 2 || s.GateShuts["room"] != 2 || s.GateShuts["handshakes"] != 0 {
-		t.Errorf("counted: %v", s.GateShuts)
+	if s := e.Stats(); s.AcceptPauses["pace"] != 2 || s.AcceptPauses["descriptors"] != 2 || s.AcceptPauses["handshakes"] != 0 {
+		t.Errorf("counted: %v", s.AcceptPauses)
 	}
 	if g.broken != nil {
 		t.Error(g.broken)
@@ -93,32 +93,32 @@ func TestGateKeepsNewcomersOutside(t *testing.T) {
 }
 
 // Once gnet has closed its descriptors they may be anybody's.
-func TestGateIsLeftAloneAfterStop(t *testing.T) {
+func TestAcceptPauseIsLeftAloneAfterStop(t *testing.T) {
 	t.Parallel()
 	e, g, _ := gated(t, &host{})
 	e.Stop()
-	if g.shut(shutRoom) {
-		t.Error("a gate without a door was shut")
+	if g.pause(pauseDescriptors) {
+		t.Error("a pause of no listener was one")
 	}
-	if g.open(shutRoom); g.broken != nil {
+	if g.resume(pauseDescriptors); g.broken != nil {
 		t.Error(g.broken)
 	}
 }
 
-func TestEngineWithoutGates(t *testing.T) {
+func TestEngineWithoutAcceptPauses(t *testing.T) {
 	t.Parallel()
-	var none *gate
-	if none.shut(shutPace) || none.shutNow() != 0 {
-		t.Error("a gate that isn't there was shut")
+	var none *acceptPause
+	if none.pause(pausePace) || none.paused() != 0 {
+		t.Error("a pause that isn't there was one")
 	}
-	none.open(shutPace)
-	if found, err := findGates(netip.MustParseAddrPort("127.0.0.1:1")); err != nil || len(found) != 0 {
+	none.resume(pausePace)
+	if found, err := findListeners(netip.MustParseAddrPort("127.0.0.1:1")); err != nil || len(found) != 0 {
 		t.Errorf("found %v, %v", found, err)
 	}
 	// Nothing keeps newcomers outside then, and the bound holds all the same.
 	const most = 3
 	e, _, _ := gated(t, &host{}, func(o *Options) { o.MaxHandshakes = most })
-	e.loops[0].gate.Store(nil)
+	e.loops[0].acceptPause.Store(nil)
 	for range most {
 		connect(t, e)
 	}
@@ -151,7 +151,7 @@ func TestWatchedByKernel(t *testing.T) {
 	if len(all) != 1 || all[0].fd != w.stop || all[0].events&unix.EPOLLIN == 0 {
 		t.Fatalf("%+v", all)
 	}
-	g := newGate(w.epoll, w.stop, all[0].events, all[0].data)
+	g := newAcceptPause(w.epoll, w.stop, all[0].events, all[0].data)
 	if g.event.Fd != -1 || g.event.Pad != 0 { // newWatcher's
 		t.Errorf("data %x became %+v", all[0].data, g.event)
 	}

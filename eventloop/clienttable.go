@@ -1,0 +1,131 @@
+package eventloop
+
+// clientTable is a loop's clients: a slab by slot, and groups of clients with one label.
+// Owned by its loop.
+//
+// Slot 0 is never used, so that it can mean "none" in links and ids.
+type clientTable struct {
+	loop        int
+	slots       []*Client
+	generations []uint32 // how often each slot was used, part of the ids
+	free        []uint32
+	count       int
+
+	groups [labelKinds]map[string]*group
+}
+
+// group is the clients of one label name, a list linked through the clients.
+type group struct {
+	name  string
+	first uint32
+}
+
+// An id is generation · slot · loop, 22 · 24 · 7 bits: below 2^53, found without a map,
+// and never the same twice, because a slot whose generations are used up is retired.
+const (
+	loopBits       = 7
+	slotBits       = 24
+	generationBits = 22
+
+	maxSlots       = 1 << slotBits
+	maxGenerations = 1 << generationBits
+)
+
+func loopOf(id uint64) int { return int(id & (1<<loopBits - 1)) }
+
+func slotOf(id uint64) uint32 { return uint32(id>>loopBits) & (maxSlots - 1) }
+
+func newClientTable(loop int) clientTable {
+	r := clientTable{loop: loop, slots: make([]*Client, 1), generations: make([]uint32, 1)}
+	for i := range r.groups {
+		r.groups[i] = make(map[string]*group)
+	}
+	return r
+}
+
+// add gives the client a slot and an id; false when the loop has no slot left.
+func (r *clientTable) add(c *Client) bool {
+	switch {
+	case len(r.free) > 0:
+		c.slot = r.free[len(r.free)-1]
+		r.free = r.free[:len(r.free)-1]
+	case len(r.slots) < maxSlots:
+		c.slot = uint32(len(r.slots))
+		r.slots = append(r.slots, nil)
+		r.generations = append(r.generations, 0)
+	default:
+		return false
+	}
+	c.id = uint64(r.generations[c.slot])<<(slotBits+loopBits) | uint64(c.slot)<<loopBits | uint64(r.loop)
+	r.slots[c.slot] = c
+	r.count++
+	return true
+}
+
+func (r *clientTable) remove(c *Client) {
+	for kind := range c.groups {
+		r.unlabel(c, Label(kind))
+	}
+	r.slots[c.slot] = nil
+	r.count--
+	if r.generations[c.slot]++; r.generations[c.slot] < maxGenerations {
+		r.free = append(r.free, c.slot)
+	}
+}
+
+// find is the client of that id, nil when it has gone.
+func (r *clientTable) find(id uint64) *Client {
+	slot := slotOf(id)
+	if slot == 0 || int(slot) >= len(r.slots) {
+		return nil
+	}
+	if c := r.slots[slot]; c != nil && c.id == id {
+		return c
+	}
+	return nil
+}
+
+func (r *clientTable) label(c *Client, kind Label, name string) {
+	g := r.groups[kind][name]
+	if g == nil {
+		g = &group{name: name}
+		r.groups[kind][name] = g
+	}
+	if g.first != 0 {
+		r.slots[g.first].prev[kind] = c.slot
+	}
+	c.groups[kind], c.next[kind], c.prev[kind] = g, g.first, 0
+	g.first = c.slot
+}
+
+func (r *clientTable) unlabel(c *Client, kind Label) {
+	g := c.groups[kind]
+	if g == nil {
+		return
+	}
+	if c.prev[kind] != 0 {
+		r.slots[c.prev[kind]].next[kind] = c.next[kind]
+	} else {
+		g.first = c.next[kind]
+	}
+	if c.next[kind] != 0 {
+		r.slots[c.next[kind]].prev[kind] = c.prev[kind]
+	}
+	c.groups[kind] = nil
+	if g.first == 0 {
+		delete(r.groups[kind], g.name)
+	}
+}
+
+// labelled visits the clients of one label name. The one being visited may leave.
+func (r *clientTable) labelled(kind Label, name string, visit func(*Client)) {
+	g := r.groups[kind][name]
+	if g == nil {
+		return
+	}
+	for slot := g.first; slot != 0; {
+		c := r.slots[slot]
+		slot = c.next[kind]
+		visit(c)
+	}
+}

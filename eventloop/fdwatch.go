@@ -1,0 +1,77 @@
+package eventloop
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// fdWatch is whether another connection can be accepted as far as the process and its host go.
+// Safe from any goroutine.
+type fdWatch struct {
+	looked atomic.Uint32 // the last tick in which there was a look
+	out    atomic.Bool   // accepting is paused for want of one
+	warned atomic.Int64  // when that was last logged, in Unix seconds
+	told   atomic.Bool   // it was logged this time
+	again  *time.Timer   // looks every tick until there is room
+}
+
+// warnEvery is how many seconds apart warnings are. Memory for a socket may be lacking ten
+// times a second, and be there in between.
+const warnEvery = 60
+
+// outOfDescriptors pauses accepting on all loops.
+func (e *Engine) outOfDescriptors(what string) {
+	e.acceptPauses.each(func(g *acceptPause) { g.pause(pauseDescriptors) })
+	now := time.Now().Unix()
+	first := e.fdWatch.out.CompareAndSwap(false, true)
+	if first && e.running.Load() {
+		e.fdWatch.again.Reset(tick)
+	}
+	if first && now-e.fdWatch.warned.Load() >= warnEvery {
+		e.fdWatch.warned.Store(now)
+		e.fdWatch.told.Store(true)
+		e.opts.Log.Warn("no room for more connections, they have to wait", "why", what, "connections", e.Connections())
+	}
+}
+
+// watchDescriptors looks once in a tick, however often it is called: when a connection is accepted, since it is
+// connections that have to wait, and when a loop ticks.
+func (e *Engine) watchDescriptors() {
+	now := uint32(time.Since(e.started)/tick) + 1
+	if last := e.fdWatch.looked.Load(); last != now && e.fdWatch.looked.CompareAndSwap(last, now) {
+		e.checkDescriptors()
+	}
+}
+
+// watchAgain is called by the timer: nobody is accepted, and perhaps nobody there, while there is no room.
+func (e *Engine) watchAgain() {
+	if e.checkDescriptors(); e.fdWatch.out.Load() && !e.asked.Load() {
+		e.fdWatch.again.Reset(tick)
+	}
+}
+
+// checkDescriptors looks. That accepting goes on again doesn't mean that the next
+// accept works; when it doesn't there is another pause, which is once in a tick then.
+func (e *Engine) checkDescriptors() {
+	r := &e.fdWatch
+	if !r.out.Load() || !spareDescriptor() {
+		return
+	}
+	r.out.Store(false)
+	e.acceptPauses.each(func(g *acceptPause) { g.resume(pauseDescriptors) })
+	if r.told.Swap(false) {
+		e.opts.Log.Info("there is room for more connections again")
+	}
+}
+
+// spareDescriptor is whether the process gets a descriptor and the kernel memory of one.
+func spareDescriptor() bool {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	return true
+}
