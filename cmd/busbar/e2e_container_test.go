@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -85,6 +86,34 @@ func TestDefaultsFitAContainer(t *testing.T) {
 	default:
 	}
 	t.Logf("at most %d MiB resident", d.peakResident()/mib)
+}
+
+// In such a container a server lives whatever names its publishers' objects have, and however many
+// publish at once: each name is remembered until its object ends, because none may stand twice.
+func TestNamesFitAContainer(t *testing.T) {
+	const perBody = 1_200_000
+	names := make([]byte, 0, 16*mib)
+	for i := range perBody {
+		names = fmt.Appendf(names, `,"%x":[]`, i)
+	}
+	object := append([]byte(`{"type":"presence"`), append(names, '}')...)
+	change := append([]byte(`{"entity":"Doc","row_id":"d","kind":"update","data":`), append(object, '}')...)
+	d := launch{inside: limitedGroup(t, 256*mib)}.start(t)
+	x := &crowd{d: d, http: &http.Client{Transport: new(http.Transport)}}
+	defer x.http.CloseIdleConnections()
+	for path, body := range map[string][]byte{"/v1/presence": object, "/v1/changes": change} {
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				_, _, _ = x.call("POST", path, body) // it may be refused
+			})
+		}
+		all.Wait()
+		if err := x.publish("POST", path, body); err != nil {
+			t.Errorf("%s: one alone: %v, and the server %v", path, err, d.cmd.ProcessState)
+		}
+	}
+	t.Logf("bodies of %d bytes, at most %d MiB resident", len(object), d.peakResident()/mib)
 }
 
 // In such a container a server lives whatever it is asked to fetch from the row service at once,

@@ -86,29 +86,35 @@ func (x *crowd) leaves() {
 	eventually(x.d.t, "gone", func() bool { return x.d.metric("busbar_connections") <= 1 })
 }
 
+// call calls the API with the admin token.
+func (x *crowd) call(method, path string, body []byte) (status int, text []byte, err error) {
+	r, err := http.NewRequest(method, "http://"+x.d.api+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+x.d.admin)
+	answer, err := x.http.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer answer.Body.Close()
+	text, err = io.ReadAll(answer.Body)
+	return answer.StatusCode, text, err
+}
+
 // publish calls the API until it isn't told to come again.
 func (x *crowd) publish(method, path string, body []byte) error {
 	for {
-		r, err := http.NewRequest(method, "http://"+x.d.api+path, bytes.NewReader(body))
-		if err != nil {
+		status, text, err := x.call(method, path, body)
+		switch {
+		case err != nil:
 			return err
-		}
-		r.Header.Set("Authorization", "Bearer "+x.d.admin)
-		answer, err := x.http.Do(r)
-		if err != nil {
-			return err
-		}
-		text, _ := io.ReadAll(answer.Body)
-		answer.Body.Close()
-		switch answer.StatusCode {
-		case http.StatusOK, http.StatusNoContent:
+		case status == http.StatusOK || status == http.StatusNoContent:
 			return nil
-		case http.StatusServiceUnavailable:
-			if strings.Contains(string(text), "OVERLOADED") {
-				continue
-			}
+		case status == http.StatusServiceUnavailable && strings.Contains(string(text), "OVERLOADED"):
+			continue
 		}
-		return fmt.Errorf("%s %s: %d %s", method, path, answer.StatusCode, text)
+		return fmt.Errorf("%s %s: %d %s", method, path, status, text)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
 	"github.com/busbar-ws/busbar/eventloop"
@@ -40,7 +41,8 @@ type Options struct {
 	Origins hub.Origins
 
 	// MaxBody is the largest request body in bytes (-max-message-out). Zero: 16 MiB, or a 16th of the memory.
-	// A request holds up to about three times that while it is served.
+	// A request holds up to three times its body while it is served, and all of them together
+	// up to three times the largest, beside what the hub counts as buffered.
 	MaxBody int64
 
 	// Listener is what the API is served on: how many requests are served at one time follows
@@ -92,6 +94,7 @@ type api struct {
 	mux    *http.ServeMux
 	guests *rate.Limiter
 	places *places
+	large  *semaphore.Weighted // bytes of large bodies that messages are being made of
 	// originLog lets through one line a second about refused origins, which strangers make up.
 	originLog rate.Sometimes
 	counts    counts
@@ -105,6 +108,7 @@ func New(h *hub.Hub, o Options) http.Handler {
 	a := &api{
 		Options: o,
 		hub:     h,
+		large:   semaphore.NewWeighted(o.MaxBody),
 		mux:     http.NewServeMux(),
 		guests:  rate.NewLimiter(rate.Limit(o.GuestRate), int(10*o.GuestRate)+1),
 		counts:  newCounts(o.Registry),

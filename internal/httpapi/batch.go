@@ -9,8 +9,11 @@ import (
 )
 
 // maxBatch bounds the changes of one NDJSON body, which can be short but many: parsed,
-// a line of 40 bytes is 200.
-const maxBatch = 100_000
+// a line of 40 bytes is parsedChange.
+const (
+	maxBatch     = 100_000
+	parsedChange = 256
+)
 
 // published is the answer to an NDJSON body. A repeated op_id's seq lies before
 // the others', so FirstSeq and LastSeq are the least and the greatest.
@@ -39,19 +42,11 @@ const (
 // and what isn't paced may push others' messages out of the queues. Going on would also
 // mix with what a caller sends who tries again.
 func (a *api) postBatch(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
-	if err != nil {
-		return err
-	}
-	release, err := a.hub.Reserve(len(body)) // while there is no room for what it publishes
+	batch, release, err := a.readBatch(w, r)
 	if err != nil {
 		return err
 	}
 	defer release()
-	batch, err := parseBatch(body, a.hub.CheckChange)
-	if err != nil {
-		return err
-	}
 	var done published
 	for len(batch) > 0 {
 		a.waitDrained(r)
@@ -69,6 +64,25 @@ func (a *api) postBatch(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return writeJSON(w, done)
+}
+
+// readBatch has the changes counted as buffered until release is called: they may have to wait for
+// room. Twice the largest body can always be had.
+func (a *api) readBatch(w http.ResponseWriter, r *http.Request) (batch []numbered, release func(), err error) {
+	body, done, err := a.readBody(w, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	lines := min(bytes.Count(body, []byte("\n"))+1, maxBatch)
+	release, err = a.hub.Reserve(min(len(body)+lines*parsedChange, 2*int(a.MaxBody)))
+	if err != nil {
+		return nil, nil, err
+	}
+	if batch, err = parseBatch(body, a.hub.CheckChange); err != nil {
+		release()
+	}
+	return batch, release, err
 }
 
 // cut is how many of the batch, which isn't empty, go out next.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,10 +19,11 @@ const (
 	typeForm   = "application/x-www-form-urlencoded" // what curl -d says of everything
 )
 
-// readBody reads the whole body, at most MaxBody bytes. The caller owns the result.
-func (a *api) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// readBody reads the whole body, at most MaxBody bytes. The caller owns the result, and calls done
+// once when nothing is held any more that was made of it.
+func (a *api) readBody(w http.ResponseWriter, r *http.Request) (body []byte, done func(), err error) {
 	if enc := r.Header.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, newFailure(http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE",
+		return nil, nil, newFailure(http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE",
 			"bodies can't be compressed: Content-Encoding "+enc)
 	}
 	// net/http looks for a method of its own ResponseWriter to close the connection in an
@@ -30,26 +32,29 @@ func (a *api) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		w = rec.ResponseWriter
 	}
 	steady := &steadyBody{ReadCloser: r.Body, conn: connOf(r)}
-	body, err := a.readHeld(http.MaxBytesReader(w, steady, a.MaxBody), r.ContentLength)
+	body, done, err = a.readHeld(r.Context(), http.MaxBytesReader(w, steady, a.MaxBody), r.ContentLength)
 	var tooLong *http.MaxBytesError
 	if err != nil && !errors.As(err, &tooLong) && !errors.Is(err, hub.ErrOverloaded) {
-		return nil, newFailure(http.StatusBadRequest, "BODY_INCOMPLETE", "the body could not be read to its end")
+		return nil, nil, newFailure(http.StatusBadRequest, "BODY_INCOMPLETE", "the body could not be read to its end")
 	}
-	return body, err
+	return body, done, err
 }
 
-// readHeld reads to the end, and has what it takes counted as buffered until the end is there:
-// it may take its time. size is how much will come, or negative.
-func (a *api) readHeld(r io.Reader, size int64) (body []byte, err error) {
+// believed is how many bytes of a body have to come before its Content-Length is believed.
+const believed = 64 << 10
+
+// readHeld reads to the end, and has what it takes counted as buffered until it is the body's turn:
+// both may take their time. size is how much will come, or negative.
+func (a *api) readHeld(ctx context.Context, r io.Reader, size int64) (body []byte, done func(), err error) {
 	release := func() {}
 	defer func() { release() }()
 	for grown := 4 << 10; ; grown *= 2 {
-		if size >= 0 && int64(grown) > size {
+		if size >= 0 && (int64(grown) > size || grown > believed) {
 			grown = int(size) + 1 // for a reader that tells the end only when it is read beyond
 		}
 		held, err := a.hub.Reserve(grown)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		body = append(make([]byte, 0, grown), body...)
 		release()
@@ -58,20 +63,36 @@ func (a *api) readHeld(r io.Reader, size int64) (body []byte, err error) {
 			n, err := r.Read(body[len(body):cap(body)])
 			body = body[:len(body)+n]
 			if err == io.EOF {
-				return body, nil
+				done, err = a.turn(ctx, int64(len(body)))
+				return body, done, err
 			}
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 	}
 }
 
+// largeBody is from how many bytes on a body waits for its turn.
+const largeBody = 16 << 10
+
+// turn waits until a body of so many bytes may be made into a message, which takes up to three times
+// those bytes and is counted nowhere: large ones have together as many as the largest.
+func (a *api) turn(ctx context.Context, size int64) (done func(), err error) {
+	if size < largeBody {
+		return func() {}, nil
+	}
+	if err := a.large.Acquire(ctx, size); err != nil {
+		return nil, err
+	}
+	return func() { a.large.Release(size) }, nil
+}
+
 // readJSON reads a body of the type application/json, which a missing Content-Type and curl's
-// stand for too. The result is UTF-8 but isn't parsed yet.
-func (a *api) readJSON(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// stand for too. The result is like readBody's, and isn't parsed yet.
+func (a *api) readJSON(w http.ResponseWriter, r *http.Request) (body []byte, done func(), err error) {
 	if t, err := mediaType(r); err != nil || t != typeJSON {
-		return nil, unsupportedType(typeJSON)
+		return nil, nil, unsupportedType(typeJSON)
 	}
 	return a.readBody(w, r)
 }

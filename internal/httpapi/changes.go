@@ -33,10 +33,11 @@ func (a *api) postChanges(w http.ResponseWriter, r *http.Request) error {
 	case err != nil || t != typeJSON:
 		return unsupportedType(typeJSON + " or " + typeNDJSON)
 	}
-	body, err := a.readBody(w, r)
+	body, done, err := a.readBody(w, r)
 	if err != nil {
 		return err
 	}
+	defer done()
 	c, err := parseChange(body)
 	if err != nil {
 		return err

@@ -10,10 +10,11 @@ import (
 
 // postPresence is POST /v1/presence.
 func (a *api) postPresence(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readJSON(w, r)
+	body, done, err := a.readJSON(w, r)
 	if err != nil {
 		return err
 	}
+	defer done()
 	if err := checkJSON(body); err != nil {
 		return err
 	}
@@ -33,10 +34,11 @@ func (a *api) postTopic(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	body, err := a.readJSON(w, r)
+	body, done, err := a.readJSON(w, r)
 	if err != nil {
 		return err
 	}
+	defer done()
 	if err := checkJSON(body); err != nil {
 		return err
 	}
@@ -65,10 +67,11 @@ func (a *api) putRow(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return invalidField("update", "must be 0 or 1")
 	}
-	body, err := a.readBody(w, r)
+	body, done, err := a.readBody(w, r)
 	if err != nil {
 		return err
 	}
+	defer done()
 	if err := a.hub.PublishRow(kind, query.Get("tenant"), entity, row, body); err != nil {
 		return err
 	}
@@ -77,10 +80,11 @@ func (a *api) putRow(w http.ResponseWriter, r *http.Request) error {
 
 // postBroadcast is POST /v1/broadcast.
 func (a *api) postBroadcast(w http.ResponseWriter, r *http.Request) error {
-	body, err := a.readBody(w, r)
+	body, done, err := a.readBody(w, r)
 	if err != nil {
 		return err
 	}
+	defer done()
 	if err := a.hub.BroadcastBinary(body); err != nil {
 		return err
 	}

@@ -81,10 +81,11 @@ func (a *api) createSession(w http.ResponseWriter, r *http.Request) error {
 	if a.Sessions == nil {
 		return sessionsDisabled()
 	}
-	body, err := a.readJSON(w, r)
+	body, done, err := a.readJSON(w, r)
 	if err != nil {
 		return err
 	}
+	defer done()
 	var s newSession
 	if err := decodeStrict(body, &s); err != nil {
 		return err

@@ -13,10 +13,8 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -47,43 +45,27 @@ func UnmarshalKnown(text []byte, v any) error {
 	return unmarshal(text, v, json.RejectUnknownMembers(true))
 }
 
-// passedOn lets lone surrogates (\ud800) through where they are only passed on: JSON.stringify
-// writes them for a string that was cut within a character. What they would mean is looked at in
-// strings that are decoded, and bytes that aren't UTF-8 are refused before.
-var passedOn = jsontext.AllowInvalidUTF8(true)
-
-var decoding = json.JoinOptions(passedOn, json.WithUnmarshalers(json.UnmarshalFromFunc(decode)))
+// decoding is for text that was scanned. Halves of surrogate pairs (\ud800) may stand where they
+// are only passed on: JSON.stringify writes them for a string that was cut within a character.
+// What they would mean is looked at in strings that are decoded.
+var decoding = json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true),
+	json.WithUnmarshalers(json.UnmarshalFromFunc(decode)))
 
 // Check is Unmarshal for a text that is only passed on as it is.
 func Check(text []byte) error {
-	if utf8.Valid(text) && jsontext.Value(text).IsValid(passedOn) {
-		return nil
-	}
-	return Unmarshal(text, new(jsontext.Value))
+	s := scanner{text: text, strict: true}
+	s.whole()
+	return s.error()
 }
 
 func unmarshal(text []byte, v any, more ...json.Options) error {
-	if at := validPrefix(text); at < len(text) {
-		return &Error{Message: "not valid UTF-8", Offset: int64(at), Syntax: true}
+	if err := Check(text); err != nil {
+		return err
 	}
 	if err := json.Unmarshal(text, v, append(more, decoding)...); err != nil {
-		return describe(err, int64(len(text)))
+		return describe(err)
 	}
 	return nil
-}
-
-func validPrefix(text []byte) int {
-	if utf8.Valid(text) {
-		return len(text)
-	}
-	at := 0
-	for {
-		r, size := utf8.DecodeRune(text[at:])
-		if r == utf8.RuneError && size <= 1 {
-			return at
-		}
-		at += size
-	}
 }
 
 var (
@@ -133,22 +115,14 @@ func readString(d *jsontext.Decoder) (string, error) {
 	return string(s), nil
 }
 
-func describe(err error, size int64) *Error {
-	var syntactic *jsontext.SyntacticError
-	var semantic *json.SemanticError
-	switch {
-	case errors.As(err, &syntactic) && errors.Is(err, jsontext.ErrDuplicateName):
-		return &Error{Field: field(syntactic.JSONPointer), Message: "stands twice", Offset: syntactic.ByteOffset}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return &Error{Message: "the value isn't complete", Offset: size, Syntax: true}
-	case errors.As(err, &syntactic):
-		return &Error{Message: syntactic.Err.Error(), Offset: syntactic.ByteOffset, Syntax: true}
-	case errors.As(err, &semantic):
-		e := &Error{Field: field(semantic.JSONPointer), Message: reason(semantic), Offset: semantic.ByteOffset}
-		e.Syntax = e.Field == ""
-		return e
+func describe(err error) *Error {
+	semantic, ok := errors.AsType[*json.SemanticError](err)
+	if !ok {
+		return &Error{Message: "it can't be read", Syntax: true}
 	}
-	return &Error{Message: "it can't be read", Syntax: true}
+	e := &Error{Field: field(semantic.JSONPointer), Message: reason(semantic), Offset: semantic.ByteOffset}
+	e.Syntax = e.Field == ""
+	return e
 }
 
 // field writes a pointer with dots, and without the numbers of an array's elements. A text can have

@@ -64,7 +64,7 @@ func TestWhatIsRefused(t *testing.T) {
 		{"byte order mark", "\ufeff{}", "", 0, true},
 		{"an array", `[1]`, "", 0, true},
 		{"comment", `{/**/}`, "", 1, true},
-		{"comma at the end", `{"name":"a",}`, "", 11, true},
+		{"comma at the end", `{"name":"a",}`, "", 12, true},
 		{"too deep", `{"data":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`, "", -1, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
