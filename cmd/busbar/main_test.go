@@ -47,8 +47,11 @@ func runTests(m *testing.M) int {
 	if err := os.Chmod(built, 0o755); err != nil {
 		return failed("letting others in", err)
 	}
-	if _, err := wstest.BuildDaemon(built); err != nil {
-		return failed("building the daemon", err)
+	flag.Parse()
+	if flag.Lookup("test.fuzz").Value.String() == "" { // no fuzz target needs it
+		if _, err := wstest.BuildDaemon(built); err != nil {
+			return failed("building the daemon", err)
+		}
 	}
 	before, open := goleak.IgnoreCurrent(), leaks.Descriptors()
 	_ = flag.Set("test.parallel", "4") // most tests wait; -parallel overrides it

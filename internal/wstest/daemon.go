@@ -2,13 +2,20 @@ package wstest
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 )
 
-// BuildDaemon builds busbar in a folder, with the race detector when the test runs with it.
+// daemonVariable names a busbar that scripts/race has built for all packages.
+const daemonVariable = "BUSBAR_TEST_DAEMON"
+
+// BuildDaemon puts busbar into a folder, built with the race detector when the test runs with it.
 func BuildDaemon(folder string) (program string, err error) {
 	program = filepath.Join(folder, "busbar")
+	if built := os.Getenv(daemonVariable); built != "" {
+		return program, os.Symlink(built, program)
+	}
 	args := []string{"build", "-o", program, "github.com/busbar-ws/busbar/cmd/busbar"}
 	if RaceEnabled {
 		args = append([]string{"build", "-race"}, args[1:]...)
