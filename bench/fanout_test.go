@@ -64,7 +64,7 @@ func TestFanoutToBusbar(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			o := bench.FanoutOptions{Options: options(t, 500)}
+			o := bench.FanoutOptions{Options: options(t, 100)}
 			test.change(&o)
 			r, err := bench.Fanout(t.Context(), o)
 			if err != nil {

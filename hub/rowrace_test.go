@@ -32,7 +32,7 @@ const subscribeRow = `{"type":"crdt-subscribe","entity":"E","rowId":"r"}`
 // followers subscribe to the row at different times while publish is called with 1, 2, 3…
 // at full speed, and are given to check when it has ended.
 func followers(t *testing.T, h *Hub, publish func(n int), check func(c *listener, last int)) {
-	const clients = 12
+	const clients = 6
 	var most atomic.Int64
 	var done atomic.Bool
 	var publisher sync.WaitGroup

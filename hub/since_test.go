@@ -74,7 +74,7 @@ func TestSinceHasNeitherGapNorRepeat(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for round := range 12 {
+	for round := range 4 {
 		stop := publishers(t, h, 3)
 		var clients []*listener
 		var cursors []uint64

@@ -73,7 +73,7 @@ func TestDeflateFramesStandAlone(t *testing.T) {
 	for g := range 8 {
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(g), 2))
-			for range 50 {
+			for range 15 {
 				DeflateFrame(ws.OpText, changeEvent(random, random.IntN(5000)))
 				wire := DeflateFrame(ws.OpText, event)
 				if f := unpack(t, wire); !bytes.Equal(f.Payload, event) {

@@ -44,7 +44,7 @@ func TestChaos(t *testing.T) {
 			t.Parallel()
 			r, err := Chaos(t.Context(), ChaosOptions{
 				Program: []string{program}, Self: []string{os.Args[0], helperWord}, Only: []string{s.name},
-				Clients: 20, Rounds: 3, Load: 500 * time.Millisecond, Pause: 12 * time.Second,
+				Clients: 20, Rounds: 2, Load: 500 * time.Millisecond, Pause: 12 * time.Second,
 			})
 			if err != nil {
 				t.Fatal(err)

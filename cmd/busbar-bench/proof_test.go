@@ -25,8 +25,8 @@ func TestProofsPrintATableAndWriteJSON(t *testing.T) {
 	program := builtDaemon(t)
 	path := filepath.Join(t.TempDir(), "result.json")
 	// make soak, in small
-	code, out, errs := try(t, "soak", "-busbar", program, "-duration", "10s", "-steady", "4", "-churners", "12",
-		"-limpers", "3", "-storm", "20", "-storms", "4s", "-rate", "10", "-every", "1s", "-json", path)
+	code, out, errs := try(t, "soak", "-busbar", program, "-duration", "5s", "-steady", "4", "-churners", "12",
+		"-limpers", "3", "-storm", "20", "-storms", "2s", "-rate", "10", "-every", "500ms", "-json", path)
 	if code != exitOK || errs != "" || !strings.Contains(out, "all is back at the start") || !strings.Contains(out, "subscriptions") {
 		t.Errorf("exit %d, %s\n%s", code, errs, out)
 	}

@@ -31,10 +31,10 @@ func splits(seed string, large bool) []split {
 // perByte is a piece for each byte. Of a long stream that is so at both ends: a server that
 // reads a frame wrong, byte by byte, does so in its header or at its end.
 func perByte(stream string) []string {
-	const ends = 160
+	const short, ends = 320, 64
 	var pieces []string
 	for i := 0; i < len(stream); i++ {
-		if i == ends && len(stream) > 2*ends {
+		if i == ends && len(stream) > short {
 			pieces = append(pieces, stream[i:len(stream)-ends])
 			i = len(stream) - ends
 		}
