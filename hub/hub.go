@@ -106,8 +106,8 @@ func (h *Hub) Failed() <-chan struct{} { return h.engine.Failed() }
 // Draining is true from the moment Drain or Shutdown was called.
 func (h *Hub) Draining() bool { return h.draining.Load() }
 
-// Authenticate resolves a token as for a connection, from memory where that will do. What it
-// refuses, or can't tell, is counted and logged as for a connection.
+// Authenticate resolves a token as for a connection, from memory where that will do, and within
+// Options.AuthTimeout. What it refuses, or can't tell, is counted and logged as for a connection.
 func (h *Hub) Authenticate(ctx context.Context, token string) (*Identity, error) {
 	id, known := h.opts.Auth.Cached(token)
 	var err error

@@ -35,6 +35,8 @@ func (h *Hub) survive(doing string) {
 
 func (h *Hub) lookUp(ctx context.Context, token string) (id *Identity, err error) {
 	defer h.recovered("looking up a token", &err)
+	ctx, cancel := context.WithTimeout(ctx, h.opts.AuthTimeout)
+	defer cancel()
 	return h.opts.Auth.Authenticate(ctx, token)
 }
 

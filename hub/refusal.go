@@ -12,43 +12,43 @@ import (
 // that there are no others than these: whatever else an Authenticator names is counted as CauseOther.
 type Cause string
 
-// The causes. Those up to CauseTenant are about what a token says of itself.
-const (
-	CauseNoToken     Cause = "no_token"
-	CauseTooLong     Cause = "too_long"
-	CauseMalformed   Cause = "malformed"
-	CauseCrit        Cause = "crit" // it asks for an extension that isn't understood
-	CauseAlgorithm   Cause = "algorithm"
-	CauseUnknownKID  Cause = "unknown_kid"
-	CauseSignature   Cause = "signature"
-	CauseExpired     Cause = "expired"
-	CauseNoExp       Cause = "no_exp"
-	CauseNotYetValid Cause = "not_yet_valid"
-	CauseIssuer      Cause = "issuer"
-	CauseAudience    Cause = "audience"
-	CauseUserID      Cause = "user_id" // missing, or none that a user may have
-	CauseTenant      Cause = "tenant"
+// causes are all that there are.
+var causes []Cause
 
-	CauseUnknownSession Cause = "unknown_session"
-	CauseRevoked        Cause = "revoked" // while it was being looked up
-
-	CauseService400 Cause = "service_said_400"
-	CauseService401 Cause = "service_said_401"
-	CauseService403 Cause = "service_said_403"
-	CauseService404 Cause = "service_said_404"
-	CauseService410 Cause = "service_said_410"
-	CauseService422 Cause = "service_said_422"
-
-	CauseOther Cause = "other"
-)
-
-var causes = []Cause{
-	CauseNoToken, CauseTooLong, CauseMalformed, CauseCrit, CauseAlgorithm, CauseUnknownKID, CauseSignature,
-	CauseExpired, CauseNoExp, CauseNotYetValid, CauseIssuer, CauseAudience, CauseUserID, CauseTenant,
-	CauseUnknownSession, CauseRevoked,
-	CauseService400, CauseService401, CauseService403, CauseService404, CauseService410, CauseService422,
-	CauseOther,
+func newCause(name Cause) Cause {
+	causes = append(causes, name)
+	return name
 }
+
+// The causes. Those up to CauseTenant are about what a token says of itself.
+var (
+	CauseNoToken     = newCause("no_token")
+	CauseTooLong     = newCause("too_long")
+	CauseMalformed   = newCause("malformed")
+	CauseCrit        = newCause("crit") // it asks for an extension that isn't understood
+	CauseAlgorithm   = newCause("algorithm")
+	CauseUnknownKID  = newCause("unknown_kid")
+	CauseSignature   = newCause("signature")
+	CauseExpired     = newCause("expired")
+	CauseNoExp       = newCause("no_exp")
+	CauseNotYetValid = newCause("not_yet_valid")
+	CauseIssuer      = newCause("issuer")
+	CauseAudience    = newCause("audience")
+	CauseUserID      = newCause("user_id") // missing, or none that a user may have
+	CauseTenant      = newCause("tenant")
+
+	CauseUnknownSession = newCause("unknown_session")
+	CauseRevoked        = newCause("revoked") // while it was being looked up
+
+	CauseService400 = newCause("service_said_400")
+	CauseService401 = newCause("service_said_401")
+	CauseService403 = newCause("service_said_403")
+	CauseService404 = newCause("service_said_404")
+	CauseService410 = newCause("service_said_410")
+	CauseService422 = newCause("service_said_422")
+
+	CauseOther = newCause("other")
+)
 
 // Refusal is an ErrUnauthorized that says why. It is immutable.
 type Refusal struct {

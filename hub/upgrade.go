@@ -1,7 +1,6 @@
 package hub
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/url"
@@ -57,9 +56,7 @@ func (h *Hub) noteForeignOrigin(origin string, now time.Time) {
 func (h *Hub) askAbout(c *eventloop.Client, a pendingUpgrade) {
 	client, r := c.ID(), a.request
 	queued := h.auth.do(func() {
-		ctx, cancel := context.WithTimeout(h.background, h.opts.AuthTimeout)
-		defer cancel()
-		id, err := h.lookUp(ctx, r.Token)
+		id, err := h.lookUp(h.background, r.Token)
 		h.engine.Post(client, func(c *eventloop.Client) { h.decideLate(c, a, id, err) })
 	})
 	if !queued {

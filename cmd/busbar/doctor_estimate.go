@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/memory"
 	"github.com/busbar-ws/busbar/subs"
 )
 
@@ -57,13 +58,16 @@ func bufferBytes(setting [3]int64) int64 {
 }
 
 // kept is what buffers, rows and change log may take, in bytes, with the compressed forms of the
-// latter two.
+// latter two. With -rows-url no row is stored; those that are being fetched take their share.
 func (cfg *Config) kept() int64 {
-	stored := int64(cfg.RowsBytes) + int64(cfg.LogBytes)
+	stored, fetched := int64(cfg.RowsBytes)+int64(cfg.LogBytes), int64(0)
+	if cfg.RowsURL != "" {
+		stored, fetched = int64(cfg.LogBytes), int64(memory.Defaults().Rows)
+	}
 	if cfg.Compression != compressionOff {
 		stored *= 2
 	}
-	return int64(cfg.BufferMemory) + stored
+	return int64(cfg.BufferMemory) + stored + fetched
 }
 
 // estimated is how many connections a server can have on a host, and why not more.

@@ -164,6 +164,15 @@ func TestEstimate(t *testing.T) {
 	if want := int64(3*gib-gib-(256+64)*mib) / (13 * kib); e.memory != want {
 		t.Errorf("memory allows %d connections, want %d", e.memory, want)
 	}
+	fetching := *cfg
+	fetching.RowsURL = "http://127.0.0.1/rows"
+	kept := int64(cfg.BufferMemory) + int64(memory.Defaults().Rows) + int64(cfg.LogBytes)
+	if n := fetching.kept(); n != kept {
+		t.Errorf("with -rows-url %d bytes are kept, want %d", n, kept)
+	}
+	if f := h.examineMemory(&fetching, 1); strings.Contains(f.meaning, "-rows-bytes") {
+		t.Errorf("-rows-bytes has no effect with -rows-url: %s", f.meaning)
+	}
 	for asked, want := range map[int64]string{0: fmt.Sprintf("memory for about %d. ", e.memory), 100_000: "That is enough for 100000 (-connections).",
 		200_000: "That is less than 200000 (-connections)."} {
 		if s := e.sentence(asked); !strings.HasSuffix(s, want) {

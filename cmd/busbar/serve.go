@@ -276,7 +276,7 @@ func (srv *server) openAPI() {
 	registry.MustRegister(metrics.LogRecordsDropped(srv.logs.Dropped)) // a new registry has no such name
 	handler := httpapi.New(srv.hub, httpapi.Options{
 		Registry: registry,
-		Sessions: srv.sessions, Guests: srv.cfg.Guests, AuthTimeout: srv.cfg.AuthTimeout, Origins: srv.cfg.Origins,
+		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Origins,
 		MaxBody: int64(srv.cfg.MaxMessageOut), Logger: srv.log,
 		Listener: listener, SharedAddresses: srv.cfg.sharedAddresses(),
 		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),

@@ -16,6 +16,7 @@ const sessionCreateUsage = `Creates a session and prints its token, alone, on st
 Usage: busbar session create -user U [flags]
 
 The data directory and the database in it are made when absent. The token is shown nowhere else.
+Only a server with -auth sessions (the default) and without -sessions-db looks it up there.
 `
 
 func sessionCreate(args []string, s streams) error {
@@ -59,5 +60,19 @@ func createSession(data, user, tenant string, ttl time.Duration, device string, 
 	if err == nil && errors.Is(missing, fs.ErrNotExist) {
 		fmt.Fprintf(s.err, "busbar: made a new session store, %s; a server knows this session only if its -data is %s\n", dir.database(), dir.path)
 	}
+	if err == nil {
+		warnOfOtherTokens(s)
+	}
 	return token, errors.Join(err, store.Close())
+}
+
+// warnOfOtherTokens says that the server may not know the session, as far as the environment
+// configures the server too.
+func warnOfOtherTokens(s streams) {
+	mode, database := environmentName("auth"), environmentName("sessions-db")
+	if set := s.getenv(mode); set != "" && set != authSessions {
+		fmt.Fprintf(s.err, "busbar: a server with %s=%s doesn't look up sessions: this one is of no use to it\n", mode, set)
+	} else if set := s.getenv(database); set != "" {
+		fmt.Fprintf(s.err, "busbar: a server with %s=%s looks sessions up there alone: this one is of no use to it\n", database, set)
+	}
 }

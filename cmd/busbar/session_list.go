@@ -40,7 +40,15 @@ func sessionList(args []string, s streams) error {
 	if asJSON {
 		print = sessionLines(s.out)
 	}
-	return errors.Join(eachSession(store, print), store.Close())
+	any := false
+	err = eachSession(store, func(x auth.Session) error {
+		any = true
+		return print(x)
+	})
+	if err == nil && !any {
+		fmt.Fprintf(s.err, "busbar: no sessions in %s\n", dataDir{data}.database())
+	}
+	return errors.Join(err, store.Close())
 }
 
 func eachSession(store *auth.Sessions, print func(auth.Session) error) error {

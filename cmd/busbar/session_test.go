@@ -25,6 +25,40 @@ func TestSessionCreateSaysThatItMadeAStore(t *testing.T) {
 	}
 }
 
+// A session that the server, configured by the same environment, will not know.
+func TestSessionCreateBesideOtherTokens(t *testing.T) {
+	data := t.TempDir()
+	for env, says := range map[string]string{
+		"BUSBAR_AUTH=jwt":                "BUSBAR_AUTH=jwt",
+		"BUSBAR_AUTH=none":               "BUSBAR_AUTH=none",
+		"BUSBAR_SESSIONS_DB=/p/pylon.db": "BUSBAR_SESSIONS_DB=/p/pylon.db",
+		"BUSBAR_AUTH=sessions":           "",
+	} {
+		o := runCommand("", []string{env}, "session", "create", "-user", "alice", "-data", data)
+		o.want(t, exitOK, says)
+		if strings.Contains(o.err, "no use") != (says != "") || strings.Count(o.out, "\n") != 1 {
+			t.Errorf("%s: %q, %q", env, o.out, o.err)
+		}
+	}
+}
+
+func TestSessionListOfAnEmptyStore(t *testing.T) {
+	data := t.TempDir()
+	newSessionIn(t, data, "-user", "alice")
+	if o := runCommand("", nil, "session", "list", "-data", data); o.err != "" {
+		t.Errorf("there is one: %q", o.err)
+	}
+	id := strings.Fields(runCommand("", nil, "session", "list", "-data", data).out)[6]
+	runCommand("", nil, "session", "revoke", "-data", data, id).want(t, exitOK)
+	for _, format := range []string{"-json", "-json=false"} {
+		o := runCommand("", nil, "session", "list", "-data", data, format)
+		o.want(t, exitOK, "no sessions", data)
+		if o.out != "" {
+			t.Errorf("%s: %q", format, o.out)
+		}
+	}
+}
+
 // docs/protocol.md section 7: create prints the token alone, and makes the data directory without a server.
 func TestSessionCreateWithoutAServer(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "new", "data")

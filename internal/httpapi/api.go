@@ -34,9 +34,6 @@ type Options struct {
 	// since each is a row in the session store. Zero: 100. A burst may be ten times that.
 	GuestRate float64
 
-	// AuthTimeout bounds one question about a token (-auth-timeout). Zero: 5 s.
-	AuthTimeout time.Duration
-
 	// Origins are the web pages whose requests browsers may let through.
 	Origins hub.Origins
 
@@ -63,10 +60,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-const (
-	defaultGuestRate   = 100
-	defaultAuthTimeout = 5 * time.Second
-)
+const defaultGuestRate = 100
 
 func (o *Options) setDefaults(h *hub.Hub) {
 	if o.MaxBody <= 0 {
@@ -74,9 +68,6 @@ func (o *Options) setDefaults(h *hub.Hub) {
 	}
 	if o.GuestRate <= 0 {
 		o.GuestRate = defaultGuestRate
-	}
-	if o.AuthTimeout <= 0 {
-		o.AuthTimeout = defaultAuthTimeout
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -69,9 +68,7 @@ func (a *api) identify(w http.ResponseWriter, r *http.Request, token string) (*h
 		}
 		defer leave()
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.AuthTimeout)
-	defer cancel()
-	id, err := a.hub.Authenticate(ctx, token)
+	id, err := a.hub.Authenticate(r.Context(), token)
 	switch {
 	case err == nil && id != nil:
 		return id, nil

@@ -25,11 +25,11 @@ func (a *api) listClients(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	asked, err := queryUint(r, "limit", defaultClients)
+	asked, err := queryLimit(r, defaultClients, maxClients)
 	if err != nil {
 		return err
 	}
-	limit := int(min(max(asked, 1), maxClients))
+	limit := int(max(asked, 1))
 	found, err := a.hub.Clients(r.Context(), after, limit+1) // one more tells whether a page follows
 	if err != nil {
 		return err

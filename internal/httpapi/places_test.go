@@ -253,8 +253,8 @@ func TestAuthTimeout(t *testing.T) {
 	for timeout, want := range map[time.Duration]time.Duration{0: 5 * time.Second, time.Hour: time.Hour} {
 		t.Run(timeout.String(), func(t *testing.T) {
 			var left time.Duration
-			s := start(t, func(ho *hub.Options, o *Options) {
-				o.AuthTimeout = timeout
+			s := start(t, func(ho *hub.Options, _ *Options) {
+				ho.AuthTimeout = timeout
 				ho.Auth = hub.AuthenticatorFunc(func(ctx context.Context, _ string) (*hub.Identity, error) {
 					until, _ := ctx.Deadline()
 					left = time.Until(until)

@@ -34,13 +34,13 @@ func (a *api) page(w http.ResponseWriter, r *http.Request, id *hub.Identity) err
 	if err != nil {
 		return err
 	}
-	limit, err := queryUint(r, "limit", defaultPull)
+	limit, err := queryLimit(r, defaultPull, maxPull)
 	if err != nil {
 		return err
 	}
 	// Pylon's server-side rendering asks with limit=0: nothing but a cursor is wanted, and none but the
 	// caller's own is one that loses no change.
-	page, err := a.hub.Pull(r.Context(), id, since, int(min(max(limit, 1), maxPull)))
+	page, err := a.hub.Pull(r.Context(), id, since, int(max(limit, 1)))
 	if err != nil {
 		return err
 	}

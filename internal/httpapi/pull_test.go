@@ -75,7 +75,7 @@ func TestPull(t *testing.T) {
 func TestPullLimits(t *testing.T) {
 	s := start(t, nil)
 	s.publish(1001)
-	for query, want := range map[string]int{"": 100, "?limit=1000": 1000, "?limit=1001": 1000} {
+	for query, want := range map[string]int{"": 100, "?limit=1000": 1000, "?limit=1001": 1000, "?limit=18446744073709551616": 1000, "?limit=" + strings.Repeat("9", 100): 1000} {
 		var p pulled
 		s.want(s.admin("GET", "/api/sync/pull"+query, ""), 200, &p)
 		if len(p.Changes) != want || !*p.HasMore {

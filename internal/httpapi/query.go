@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -57,4 +58,14 @@ func queryUint(r *http.Request, name string, missing uint64) (uint64, error) {
 		return 0, invalidField(name, "must be a whole number that isn't negative")
 	}
 	return n, nil
+}
+
+// queryLimit is the parameter limit; above the most it is the most, however many digits it has.
+func queryLimit(r *http.Request, missing, most uint64) (uint64, error) {
+	text := r.URL.Query().Get("limit")
+	if _, err := strconv.ParseUint(text, 10, 64); errors.Is(err, strconv.ErrRange) && strings.Trim(text, "0123456789") == "" {
+		return most, nil
+	}
+	n, err := queryUint(r, "limit", missing)
+	return min(n, most), err
 }
