@@ -113,7 +113,7 @@ func (c *Client) Accept(a Acceptance) {
 	}
 	// Before the client's cursor is looked at: a publisher that doesn't see it
 	// here has appended its event to the change log already.
-	l.openClients.Add(1)
+	l.counters.openClients.Add(1)
 	l.countDeflating(c, 1)
 	c.state, c.since, c.heard = open, l.now, l.now
 	c.pos = l.broadcasts.end
@@ -121,7 +121,7 @@ func (c *Client) Accept(a Acceptance) {
 		l.pin(c)
 	}
 	l.counters.accepted.Add(1)
-	l.scratch = wsproto.AppendAnswer(l.scratch[:0], a.Answer, l.date.at(time.Now()))
+	l.scratch = wsproto.AppendAnswer(l.scratch[:0], a.Answer, l.accepting.date.at(time.Now()))
 	l.write(c, l.scratch)
 	l.readEarly(c)
 }
@@ -129,14 +129,14 @@ func (c *Client) Accept(a Acceptance) {
 // readEarly reads what came between the request and the answer to it. On the way
 // through OnTraffic that is done there.
 func (l *Loop) readEarly(c *Client) {
-	if l.current == c || c.state == gone || c.conn.InboundBuffered() == 0 {
+	if l.reading.client == c || c.state == gone || c.conn.InboundBuffered() == 0 {
 		return
 	}
-	before, closeAfterRead := l.current, l.closeAfterRead
-	l.current, l.closeAfterRead = c, false
+	before, closeAfterRead := l.reading.client, l.reading.closeAfter
+	l.reading.client, l.reading.closeAfter = c, false
 	l.guard(c, func() { l.readFrames(c) })
-	ended := l.closeAfterRead
-	l.current, l.closeAfterRead = before, closeAfterRead // whose own end may stand out
+	ended := l.reading.closeAfter
+	l.reading.client, l.reading.closeAfter = before, closeAfterRead // whose own end may stand out
 	if ended {
 		_ = c.conn.EventLoop().Close(c.conn)
 	}
@@ -161,7 +161,7 @@ func (l *Loop) refuse(c *Client, r *wsproto.Refusal, cause Cause) {
 	l.upgradeEnds(c)
 	c.state, c.since = closing, l.now
 	c.set(flagDiscardInput)
-	l.scratch = r.AppendResponse(l.scratch[:0], l.date.at(time.Now()))
+	l.scratch = r.AppendResponse(l.scratch[:0], l.accepting.date.at(time.Now()))
 	l.write(c, l.scratch)
 	l.shutWrite(c)
 }
@@ -177,7 +177,7 @@ func (c *Client) AcceptAndClose(answer []byte, code ws.StatusCode, reason string
 	l.endHandshake(c)
 	l.upgradeEnds(c)
 	c.state, c.since = closing, l.now
-	l.scratch = wsproto.AppendAnswer(l.scratch[:0], answer, l.date.at(time.Now()))
+	l.scratch = wsproto.AppendAnswer(l.scratch[:0], answer, l.accepting.date.at(time.Now()))
 	l.scratch = wsproto.AppendClose(l.scratch, code, reason)
 	l.write(c, l.scratch)
 	l.readEarly(c)

@@ -31,7 +31,7 @@ const acceptFailure = "Accept() failed due to error: %v"
 // fail in the same way: the connection is still in its queue, and the loop would ask for it
 // again and again. checkDescriptors ends the pause.
 func (e *Engine) failedAccept(args []any) {
-	e.acceptErrors.Add(1)
+	e.admission.acceptErrors.Add(1)
 	err, _ := args[0].(error)
 	for _, lasting := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM} {
 		if errors.Is(err, lasting) {

@@ -13,8 +13,8 @@ func gated(t *testing.T, h *host, tune ...func(*Options)) (*Engine, *acceptPause
 	t.Helper()
 	e := start(t, h, append(tune, func(o *Options) { o.Loops = 1 })...)
 	p := dial(t, e, "name=first")
-	eventually(t, "the loop's listener is known", func() bool { return e.loops[0].acceptPause.Load() != nil })
-	return e, e.loops[0].acceptPause.Load(), p
+	eventually(t, "the loop's listener is known", func() bool { return e.loops[0].accepting.pause.Load() != nil })
+	return e, e.loops[0].accepting.pause.Load(), p
 }
 
 // lookAround has each loop look at its sockets several times.
@@ -33,7 +33,7 @@ func TestEveryLoopFindsItsListener(t *testing.T) {
 	eventually(t, "every loop has had a connection and has its listener", func() bool {
 		dial(t, e, "")
 		for _, l := range e.loops {
-			if l.acceptPause.Load() == nil {
+			if l.accepting.pause.Load() == nil {
 				return false
 			}
 		}
@@ -43,7 +43,7 @@ func TestEveryLoopFindsItsListener(t *testing.T) {
 		before := l.counters.accepted.Load()
 		for _, other := range e.loops {
 			if other != l {
-				other.acceptPause.Load().pause(pauseDescriptors)
+				other.accepting.pause.Load().pause(pauseDescriptors)
 			}
 		}
 		// Where the hash puts a connection is chance; what gets in got in here.
@@ -54,7 +54,7 @@ func TestEveryLoopFindsItsListener(t *testing.T) {
 			return l.counters.accepted.Load() > before
 		})
 		for _, other := range e.loops {
-			other.acceptPause.Load().resume(pauseDescriptors)
+			other.accepting.pause.Load().resume(pauseDescriptors)
 		}
 	}
 }
@@ -118,7 +118,7 @@ func TestEngineWithoutAcceptPauses(t *testing.T) {
 	// Nothing keeps newcomers outside then, and the bound holds all the same.
 	const most = 3
 	e, _, _ := gated(t, &host{}, func(o *Options) { o.MaxHandshakes = most })
-	e.loops[0].acceptPause.Store(nil)
+	e.loops[0].accepting.pause.Store(nil)
 	for range most {
 		connect(t, e)
 	}

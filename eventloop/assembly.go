@@ -13,11 +13,11 @@ type assembly struct {
 const assemblyBytes = 128
 
 func (l *Loop) decoder() *assembly {
-	if l.spare == nil {
+	if l.pools.decoder == nil {
 		return new(assembly)
 	}
-	d := l.spare
-	l.spare = nil
+	d := l.pools.decoder
+	l.pools.decoder = nil
 	return d
 }
 
@@ -40,5 +40,5 @@ func (l *Loop) freeDecoder(c *Client) {
 	l.account.add(heldInbound, -d.held)
 	d.held = 0
 	d.Release()
-	l.spare, c.decoder = d, nil
+	l.pools.decoder, c.decoder = d, nil
 }

@@ -119,10 +119,10 @@ func TestTenantsStayApartAfterAPanic(t *testing.T) {
 	on(t, e, h.id("victim"), func(c *Client) {
 		l := c.loop
 		for range 2 { // what an end begins with panics
-			index := l.subs
-			l.subs = nil
+			index := l.subs.Index
+			l.subs.Index = nil
 			l.guard(nil, func() { l.depart(c) })
-			l.subs = index
+			l.subs.Index = index
 		}
 		l.drop(c, CauseServerClosed)
 	})

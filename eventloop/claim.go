@@ -68,11 +68,11 @@ func (c *Client) keeps() (from uint64, keeps bool) {
 
 // slowest is the position that no client who is behind stands before.
 func (l *Loop) slowest() uint64 {
-	if l.pinned > 0 { // who is pinned isn't listed anywhere, for a moment
+	if l.behind.pinned > 0 { // who is pinned isn't listed anywhere, for a moment
 		return l.broadcasts.first
 	}
 	least := l.broadcasts.end
-	for _, c := range l.laggards {
+	for _, c := range l.behind.laggards {
 		if from, keeps := c.keeps(); keeps {
 			least = min(least, from)
 		}
@@ -84,10 +84,10 @@ func (l *Loop) slowest() uint64 {
 func (l *Loop) claims() (claims []claim) {
 	var keepers []keeper
 	bySlot := make(map[uint32]int64)
-	for key, p := range l.pending {
+	for key, p := range l.subs.pending {
 		bySlot[key.slot] += p.weight(key.name)
 	}
-	for slot, m := range l.replayBuffers {
+	for slot, m := range l.behind.replays {
 		bySlot[slot] += l.holds.weight(m.frames)
 	}
 	for slot, c := range l.clients.slots {

@@ -128,7 +128,7 @@ func TestWhoKeepsTheFeed(t *testing.T) {
 			t.Errorf("%s: kept from %d, %v; want %d, %v", name, from, keeps, test.from, test.keeps)
 		}
 	}
-	l.laggards = []*Client{{pos: 3, loop: l, queue: &sendQueue{waiting: true, stop: 4}}, {pos: 2, loop: l, queue: &sendQueue{waiting: true, stop: 4}},
+	l.behind.laggards = []*Client{{pos: 3, loop: l, queue: &sendQueue{waiting: true, stop: 4}}, {pos: 2, loop: l, queue: &sendQueue{waiting: true, stop: 4}},
 		{pos: 0, loop: l, state: closing, queue: &sendQueue{waiting: true}}}
 	if at := l.slowest(); at != 2 {
 		t.Errorf("the slowest stands at %d, want 2", at)

@@ -10,6 +10,7 @@ type clientTable struct {
 	generations []uint32 // how often each slot was used, part of the ids
 	free        []uint32
 	count       int
+	sources     sources
 
 	groups [labelKinds]map[string]*group
 }

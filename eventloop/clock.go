@@ -19,30 +19,30 @@ const roundAtOnce = 256
 
 // dueBy makes sure that there is a tick by then. A loop that has nothing to look at has none.
 func (l *Loop) dueBy(when uint32) {
-	if l.tickAt != 0 && l.tickAt <= when {
+	if l.ticker.at != 0 && l.ticker.at <= when {
 		return
 	}
-	l.tickAt = when
-	l.tickTimer.Reset(time.Until(l.engine.started.Add(time.Duration(when) * tick)))
+	l.ticker.at = when
+	l.ticker.timer.Reset(time.Until(l.engine.started.Add(time.Duration(when) * tick)))
 }
 
 // tickNow is called by the timer.
 func (l *Loop) tickNow() {
 	switch {
-	case l.engine.asked.Load(): // to stop
-	case l.ticking.CompareAndSwap(false, true):
+	case l.engine.lifecycle.stopping.Load(): // to stop
+	case l.ticker.posted.CompareAndSwap(false, true):
 		l.post(task{run: (*Loop).onTick})
 	default: // one waits still
-		l.tickTimer.Reset(tick)
+		l.ticker.timer.Reset(tick)
 	}
 }
 
 // onTick is the loop's slow wheel: lagging clients are looked at every tick, and every
 // client once in a round.
 func (l *Loop) onTick() {
-	l.ticking.Store(false)
+	l.ticker.posted.Store(false)
 	l.readClock()
-	l.tickAt = 0
+	l.ticker.at = 0
 	defer l.nextTick() // after a panic too
 	l.checkLaggards()
 	l.sweepMeters()
@@ -51,11 +51,11 @@ func (l *Loop) onTick() {
 	l.engine.watchDescriptors()
 	n := len(l.clients.slots)
 	if l.clients.count <= roundAtOnce {
-		l.phase = 0
+		l.ticker.phase = 0
 		l.visitAll(0, n)
 	} else {
-		from, to := n*l.phase/roundTicks, n*(l.phase+1)/roundTicks
-		l.phase = (l.phase + 1) % roundTicks
+		from, to := n*l.ticker.phase/roundTicks, n*(l.ticker.phase+1)/roundTicks
+		l.ticker.phase = (l.ticker.phase + 1) % roundTicks
 		l.visitAll(from, to)
 	}
 }
@@ -63,8 +63,8 @@ func (l *Loop) onTick() {
 // nextTick makes sure of the tick that what there is to look at needs.
 func (l *Loop) nextTick() {
 	switch {
-	case l.clients.count > roundAtOnce || len(l.laggards) > 0 || len(l.meters.open) > 0 ||
-		l.handshakes.count >= l.opts.MaxHandshakes || l.engine.ledger.pressed():
+	case l.clients.count > roundAtOnce || len(l.behind.laggards) > 0 || len(l.meters.open) > 0 ||
+		l.accepting.handshakes.count >= l.opts.MaxHandshakes || l.engine.ledger.pressed():
 		l.dueBy(l.now + 1)
 	case l.clients.count > 0: // the loops' rounds begin together, so that the process sleeps in between
 		l.dueBy((l.now/roundTicks + 1) * roundTicks)
@@ -81,8 +81,8 @@ func (l *Loop) unsettled() {
 // visitAll looks at the clients of some slots. One at whom that panics isn't in the way of
 // those behind it, now or in the next round.
 func (l *Loop) visitAll(from, to int) {
-	l.lifetime.advance(time.Now())
-	seconds := l.lifetime.seconds()
+	l.ticker.lifetime.advance(time.Now())
+	seconds := l.ticker.lifetime.seconds()
 	for at := from; at < to; {
 		at = l.each(at, to, func(i int) bool {
 			if c := l.clients.slots[i]; c != nil {

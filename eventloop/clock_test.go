@@ -22,12 +22,12 @@ func TestLoopSleepsWhenACrowdHasLeft(t *testing.T) {
 	}
 	leave(peers[1:])
 	eventually(t, "ticks are a round apart", func() (apart bool) {
-		everyLoop(t, e, func(l *Loop) { l.onTick(); apart = l.clients.count == 1 && l.tickAt%roundTicks == 0 })
+		everyLoop(t, e, func(l *Loop) { l.onTick(); apart = l.clients.count == 1 && l.ticker.at%roundTicks == 0 })
 		return apart
 	})
 	leave(peers[:1])
 	eventually(t, "there is no tick", func() (none bool) {
-		everyLoop(t, e, func(l *Loop) { none = l.clients.count == 0 && l.tickAt == 0 })
+		everyLoop(t, e, func(l *Loop) { none = l.clients.count == 0 && l.ticker.at == 0 })
 		return none
 	})
 }
@@ -39,12 +39,12 @@ func TestTicksGoOnAfterAPanic(t *testing.T) {
 	dial(t, e, "name=x")
 	stopTicking(t, e)
 	everyLoop(t, e, func(l *Loop) {
-		lagging := l.laggards
-		l.laggards = []*Client{nil}
+		lagging := l.behind.laggards
+		l.behind.laggards = []*Client{nil}
 		l.guard(nil, l.onTick)
-		l.laggards = lagging
-		if panicsOf(e) != 1 || l.tickAt == 0 {
-			t.Errorf("%d panics, and the next tick is at %d", panicsOf(e), l.tickAt)
+		l.behind.laggards = lagging
+		if panicsOf(e) != 1 || l.ticker.at == 0 {
+			t.Errorf("%d panics, and the next tick is at %d", panicsOf(e), l.ticker.at)
 		}
 	})
 }

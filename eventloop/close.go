@@ -60,7 +60,7 @@ func (l *Loop) depart(c *Client) {
 	l.dropReplayBuffer(c)
 	l.leaveSubscriptions(c)
 	c.state = closing // before it loses its labels: isEveryone. What panics above is done again at the end
-	l.openClients.Add(-1)
+	l.counters.openClients.Add(-1)
 	l.countDeflating(c, -1)
 	for kind := range c.groups {
 		l.clients.unlabel(c, Label(kind))
@@ -81,8 +81,8 @@ func (l *Loop) drop(c *Client, cause Cause) {
 	l.endHandshake(c)
 	l.upgradeEnds(c)
 	c.state = gone
-	if l.current == c {
-		l.closeAfterRead = true
+	if l.reading.client == c {
+		l.reading.closeAfter = true
 		return
 	}
 	_ = c.conn.EventLoop().Close(c.conn)

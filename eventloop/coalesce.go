@@ -14,31 +14,31 @@ type coalesce struct {
 // tooSoon is whether the flush that is due has to wait. It isn't made to when much has
 // come: what waits here must not make a client look slow.
 func (l *Loop) tooSoon() bool {
-	if l.opts.FlushDelay == 0 || l.walking {
+	if l.opts.FlushDelay == 0 || l.fanout.walking {
 		return false
 	}
-	wait := l.opts.FlushDelay - time.Since(l.coalesce.began)
-	if wait <= 0 || l.coalesce.unsent == 0 || l.coalesce.unsent > l.opts.LagBytes ||
-		int(l.broadcasts.end-l.flushed) > l.opts.QueueMessages/2 {
+	wait := l.opts.FlushDelay - time.Since(l.fanout.coalesce.began)
+	if wait <= 0 || l.fanout.coalesce.unsent == 0 || l.fanout.coalesce.unsent > l.opts.LagBytes ||
+		int(l.broadcasts.end-l.fanout.flushed) > l.opts.QueueMessages/2 {
 		l.mailbox.setQuiet(false)
 		return false
 	}
 	l.mailbox.setQuiet(true)
-	if l.coalesce.timer == nil {
-		l.coalesce.timer = time.AfterFunc(wait, l.trigger)
+	if l.fanout.coalesce.timer == nil {
+		l.fanout.coalesce.timer = time.AfterFunc(wait, l.trigger)
 	} else {
-		l.coalesce.timer.Reset(wait)
+		l.fanout.coalesce.timer.Reset(wait)
 	}
 	return true
 }
 
 // flushBegins starts the time that the next flush is kept apart.
 func (l *Loop) flushBegins() {
-	if l.coalesce.unsent == 0 || l.walking {
+	if l.fanout.coalesce.unsent == 0 || l.fanout.walking {
 		return
 	}
-	l.coalesce.unsent = 0
+	l.fanout.coalesce.unsent = 0
 	if l.opts.FlushDelay > 0 {
-		l.coalesce.began = time.Now()
+		l.fanout.coalesce.began = time.Now()
 	}
 }

@@ -23,49 +23,65 @@ var errEnded = errors.New("the event loops have ended by themselves")
 
 // Engine is all the loops. Its methods are safe from any goroutine.
 type Engine struct {
-	opts     Options
-	handler  Handler
-	table    *subs.Table
-	watcher  *watcher
-	capacity Capacity
-	addr     netip.AddrPort
-	started  time.Time
+	opts    Options
+	handler Handler
+	addr    netip.AddrPort
+	started time.Time
+	loops   []*Loop
 
-	loops  []*Loop
-	byGnet sync.Map // gnet.EventLoop → *Loop
-	joined atomic.Int32
+	table     *subs.Table
+	book      *rates.Book
+	newest    atomic.Uint64 // Seq of the newest event
+	deflation deflation
+	ledger    ledger
+	relief    relief
 
-	connections atomic.Int64 // descriptors, handshakes included
-	deflation   deflation
-	addresses   *addressCap
-	book        *rates.Book
-	overflow    atomic.Int64 // descriptors of those beyond capacity
-	ledger      ledger
-	newest      atomic.Uint64 // Seq of the newest event
-	relief      relief
-	draining    atomic.Bool
-	running     atomic.Bool // Start has succeeded
-	asked       atomic.Bool // to stop
-	panics      PanicLog
-	troubles    sync.Map // causes that were logged
-
+	admission    admission
 	acceptPauses acceptPauses
 	fdWatch      fdWatch
-	acceptErrors atomic.Uint64
+	watcher      *watcher
+	gnet         gnetEngine
+	yielders     yielders
+	lifecycle    lifecycle
+	reports      reports
+}
 
+// admission is who may be connected, and who is. Safe from any goroutine.
+type admission struct {
+	capacity     Capacity
+	connections  atomic.Int64 // descriptors, handshakes included
+	overflow     atomic.Int64 // descriptors of those beyond capacity
+	addresses    *addressCap
+	acceptErrors atomic.Uint64
+}
+
+// gnetEngine is what the engine has of gnet.
+type gnetEngine struct {
+	engine     gnet.Engine
+	loops      sync.Map // gnet.EventLoop → *Loop
+	joined     atomic.Int32
 	background context.Context
-	gnet       gnet.Engine
-	openingMu  sync.Mutex     // guards asked when a yielder is about to be opened
-	opening    sync.WaitGroup // yielders that are being opened
-	yielders   sync.Map       // *Loop → *yielder
-	returned   chan struct{}  // closed when gnet has returned
-	booted     chan struct{}
-	bootOnce   sync.Once
-	empty      chan struct{} // closed when draining and the last connection has gone
-	emptyOnce  sync.Once
-	stopOnce   sync.Once
-	done       chan struct{} // closed when gnet has returned
-	err        error         // what gnet returned; read after done
+}
+
+// lifecycle is how far an engine has come, from Start to its end.
+type lifecycle struct {
+	running   atomic.Bool // Start has succeeded
+	draining  atomic.Bool
+	stopping  atomic.Bool // Stop was called; set under yielders.mu
+	booted    chan struct{}
+	bootOnce  sync.Once
+	empty     chan struct{} // closed when draining and the last connection has gone
+	emptyOnce sync.Once
+	stopOnce  sync.Once
+	returned  chan struct{} // closed when gnet has returned
+	done      chan struct{} // closed when nothing runs any more
+	err       error         // what gnet returned; read after done
+}
+
+// reports are what was counted and logged once of its kind.
+type reports struct {
+	panics PanicLog
+	once   sync.Map // causes that were logged
 }
 
 // New checks the options and makes an engine that isn't running yet. Too low a descriptor
@@ -86,10 +102,11 @@ func New(h Handler, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		opts: o, handler: h, capacity: capacity,
-		table: subs.NewTable(o.Loops), addresses: newAddressCap(o.MaxPerAddress), book: rates.NewBook(o.Rates),
-		started: time.Now(), background: context.Background(),
-		returned: make(chan struct{}), booted: make(chan struct{}), empty: make(chan struct{}), done: make(chan struct{}),
+		opts: o, handler: h, table: subs.NewTable(o.Loops), book: rates.NewBook(o.Rates), started: time.Now(),
+		admission: admission{capacity: capacity, addresses: newAddressCap(o.MaxPerAddress)},
+		gnet:      gnetEngine{background: context.Background()},
+		lifecycle: lifecycle{booted: make(chan struct{}), empty: make(chan struct{}),
+			returned: make(chan struct{}), done: make(chan struct{})},
 	}
 	e.newest.Store(o.LastSeq)
 	e.deflation.threshold = o.CompressionThreshold
@@ -119,7 +136,7 @@ func (e *Engine) Start() (err error) {
 		e.watcher.close()
 		return err
 	}
-	e.running.Store(true)
+	e.lifecycle.running.Store(true)
 	if e.fdWatch.out.Load() {
 		e.fdWatch.again.Reset(tick)
 	}
@@ -138,24 +155,24 @@ func (e *Engine) run(port *reservedPort) error {
 		})
 	}()
 	go func() {
-		e.err = gnet.Run((*events)(e), port.gnetAddr(), gnet.WithOptions(gnet.Options{
+		e.lifecycle.err = gnet.Run((*events)(e), port.gnetAddr(), gnet.WithOptions(gnet.Options{
 			NumEventLoop: e.opts.Loops, ReusePort: true, ReuseAddr: true, Ticker: true,
 			SocketSendBuffer: e.opts.SendBuffer, Logger: gnetLog{e.opts.Log, e},
 		}))
-		if e.err == nil && !e.asked.Load() {
-			e.err = errEnded
+		if e.lifecycle.err == nil && !e.lifecycle.stopping.Load() {
+			e.lifecycle.err = errEnded
 		}
-		close(e.returned)
+		close(e.lifecycle.returned)
 		e.closeYielders()
 		e.watcher.shut()
 		<-watched
-		close(e.done)
+		close(e.lifecycle.done)
 	}()
 	select {
-	case <-e.booted:
+	case <-e.lifecycle.booted:
 		return nil
-	case <-e.done:
-		return fmt.Errorf("listening on %s: %w", e.opts.Listen, e.err)
+	case <-e.lifecycle.done:
+		return fmt.Errorf("listening on %s: %w", e.opts.Listen, e.lifecycle.err)
 	}
 }
 
@@ -163,19 +180,19 @@ func (e *Engine) run(port *reservedPort) error {
 func (e *Engine) Addr() net.Addr { return net.TCPAddrFromAddrPort(e.addr) }
 
 // Capacity is how many connections the engine can hold, and why.
-func (e *Engine) Capacity() Capacity { return e.capacity }
+func (e *Engine) Capacity() Capacity { return e.admission.capacity }
 
 // Loops is how many loops there are.
 func (e *Engine) Loops() int { return len(e.loops) }
 
 // Connections is how many descriptors clients use right now, handshakes included.
-func (e *Engine) Connections() int { return int(e.connections.Load()) }
+func (e *Engine) Connections() int { return int(e.admission.connections.Load()) }
 
 // Clients is how many clients are open right now.
 func (e *Engine) Clients() int {
 	n := int64(0)
 	for _, l := range e.loops {
-		n += l.openClients.Load()
+		n += l.counters.openClients.Load()
 	}
 	return int(n)
 }
@@ -255,7 +272,7 @@ func (e *Engine) placeAmongEvents(f *Frame) {
 
 // put is a publisher's hand-over to one loop. A loop without clients isn't woken.
 func (l *Loop) put(f *Frame, a *Audience, more bool) Dropped {
-	if l.openClients.Load() == 0 {
+	if l.counters.openClients.Load() == 0 {
 		return Dropped{}
 	}
 	dropped, wake := l.mailbox.putFrame(f, a, more)
@@ -279,7 +296,7 @@ func (e *Engine) WaitDrained(ctx context.Context) error {
 			case <-room:
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-e.done:
+			case <-e.lifecycle.done:
 				return ErrStopped
 			}
 		}
@@ -289,7 +306,7 @@ func (e *Engine) WaitDrained(ctx context.Context) error {
 		case <-room:
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-e.done:
+		case <-e.lifecycle.done:
 			return ErrStopped
 		}
 	}
@@ -342,7 +359,7 @@ func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
 	ran := make(chan struct{}, len(e.loops))
 	waiting := 0
 	for _, l := range e.loops {
-		if l.gnet.Load() == nil {
+		if l.waking.gnet.Load() == nil {
 			continue
 		}
 		waiting++
@@ -356,7 +373,7 @@ func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
 		case <-ran:
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-e.done:
+		case <-e.lifecycle.done:
 			return ErrStopped
 		}
 	}
@@ -366,7 +383,7 @@ func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
 // post leaves a task, unless the loop has never had a connection: then there's nobody to
 // wake, and nobody whom the task could be about.
 func (l *Loop) post(t task) {
-	if l.gnet.Load() == nil {
+	if l.waking.gnet.Load() == nil {
 		return
 	}
 	if t.frame != nil {
@@ -379,7 +396,7 @@ func (l *Loop) post(t task) {
 }
 
 // Failed is closed when the engine has stopped, by Stop or by itself; Err tells then.
-func (e *Engine) Failed() <-chan struct{} { return e.done }
+func (e *Engine) Failed() <-chan struct{} { return e.lifecycle.done }
 
 // Err is why the engine stopped by itself. To be called once Failed is closed.
-func (e *Engine) Err() error { return e.err }
+func (e *Engine) Err() error { return e.lifecycle.err }

@@ -16,7 +16,7 @@ type events Engine
 
 // OnBoot is called before any listener of the loops is open.
 func (ev *events) OnBoot(g gnet.Engine) gnet.Action {
-	ev.gnet = g
+	ev.gnet.engine = g
 	return gnet.None
 }
 
@@ -30,10 +30,10 @@ func (ev *events) OnShutdown(gnet.Engine) {
 // OnTick is called when all loops run. The loops have ticks of their own, and only while there is something to
 // look at: a server without clients sleeps.
 func (ev *events) OnTick() (time.Duration, gnet.Action) {
-	ev.bootOnce.Do(func() {
+	ev.lifecycle.bootOnce.Do(func() {
 		(*Engine)(ev).findAcceptPauses()
 		(*Engine)(ev).watchDescriptors()
-		close(ev.booted)
+		close(ev.lifecycle.booted)
 	})
 	return math.MaxInt64, gnet.None
 }
@@ -81,16 +81,16 @@ func (l *Loop) takeIn(c *Client) Cause {
 	counted := false
 	defer func() {
 		if counted && c.conn.Context() != c {
-			e.addresses.release(addr)
+			e.admission.addresses.release(addr)
 		}
 	}()
 	switch {
 	case e.opts.uninvited(addr):
 		e.trouble(CauseUntrustedProxy, "a connection that comes from no trusted proxy was closed", "from", addr)
 		return CauseUntrustedProxy
-	case !c.is(flagOverflow) && e.draining.Load():
+	case !c.is(flagOverflow) && e.lifecycle.draining.Load():
 		return CauseDraining
-	case l.acceptPause.Load() == nil && l.handshakes.count >= l.opts.MaxHandshakes: // nothing keeps them outside
+	case l.accepting.pause.Load() == nil && l.accepting.handshakes.count >= l.opts.MaxHandshakes: // nothing keeps them outside
 		return CauseCapacity
 	case !fronted && !e.admits(addr):
 		return CauseAddressCap
@@ -99,7 +99,7 @@ func (l *Loop) takeIn(c *Client) Cause {
 	if !l.clients.add(c) {
 		return CauseCapacity
 	}
-	l.opened++
+	l.fanout.opened++
 	l.dueBy(l.now + roundTicks)
 	l.startHandshake(c)
 	if fronted {
@@ -132,13 +132,13 @@ func (ev *events) OnTraffic(conn gnet.Conn) (action gnet.Action) {
 	}
 	l := c.loop
 	l.readClock()
-	l.current, l.closeAfterRead = c, false
+	l.reading.client, l.reading.closeAfter = c, false
 	defer func() {
 		if r := recover(); r != nil {
 			l.panicked(c, r)
 		}
-		l.current = nil
-		if l.closeAfterRead {
+		l.reading.client = nil
+		if l.reading.closeAfter {
 			action = gnet.Close
 		}
 		l.unsettled()
@@ -167,12 +167,12 @@ func (ev *events) OnClose(conn gnet.Conn, err error) gnet.Action {
 	e := (*Engine)(ev)
 	switch c := conn.Context().(type) {
 	case *yielder:
-		c.loop.yielder = nil
+		c.loop.waking.yielder = nil
 	case *Client:
 		c.loop.guard(nil, func() { c.loop.ended(c, err) })
 		c.loop.uncount(c)
 		if c.state == open { // depart has panicked
-			c.loop.openClients.Add(-1)
+			c.loop.counters.openClients.Add(-1)
 			c.loop.countDeflating(c, -1)
 		}
 		c.state = gone // after a panic too: its descriptor will be somebody else's
@@ -187,12 +187,12 @@ type wakeUp struct{ loop *Loop }
 
 // loopFor finds the Loop of a gnet loop; each gets the next one when first seen.
 func (e *Engine) loopFor(el gnet.EventLoop) *Loop {
-	if l, ok := e.byGnet.Load(el); ok {
+	if l, ok := e.gnet.loops.Load(el); ok {
 		return l.(*Loop)
 	}
-	l := e.loops[e.joined.Add(1)-1]
-	e.byGnet.Store(el, l)
-	l.gnet.Store(&el)
+	l := e.loops[e.gnet.joined.Add(1)-1]
+	e.gnet.loops.Store(el, l)
+	l.waking.gnet.Store(&el)
 	e.openYielderSoon(l)
 	return l
 }

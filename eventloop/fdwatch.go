@@ -26,7 +26,7 @@ func (e *Engine) outOfDescriptors(what string) {
 	e.acceptPauses.each(func(g *acceptPause) { g.pause(pauseDescriptors) })
 	now := time.Now().Unix()
 	first := e.fdWatch.out.CompareAndSwap(false, true)
-	if first && e.running.Load() {
+	if first && e.lifecycle.running.Load() {
 		e.fdWatch.again.Reset(tick)
 	}
 	if first && now-e.fdWatch.warned.Load() >= warnEvery {
@@ -47,7 +47,7 @@ func (e *Engine) watchDescriptors() {
 
 // watchAgain is called by the timer: nobody is accepted, and perhaps nobody there, while there is no room.
 func (e *Engine) watchAgain() {
-	if e.checkDescriptors(); e.fdWatch.out.Load() && !e.asked.Load() {
+	if e.checkDescriptors(); e.fdWatch.out.Load() && !e.lifecycle.stopping.Load() {
 		e.fdWatch.again.Reset(tick)
 	}
 }

@@ -116,11 +116,11 @@ func listensOn(fd int, addr netip.AddrPort) bool {
 // has: gnet doesn't say which of its sets is which loop's. Until then the loop has none.
 func (e *Engine) claimAcceptPause(l *Loop, fd int) {
 	select {
-	case <-e.booted:
+	case <-e.lifecycle.booted:
 		g := e.acceptPauses.claim(fd)
-		if l.acceptPause.Store(g); g == nil && e.acceptPauses.any() {
+		if l.accepting.pause.Store(g); g == nil && e.acceptPauses.any() {
 			e.opts.Log.Warn("a loop can't keep newcomers outside: its epoll set wasn't found", "loop", l.index)
 		}
-	case <-e.returned:
+	case <-e.lifecycle.returned:
 	}
 }

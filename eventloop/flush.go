@@ -21,24 +21,37 @@ const flushSlice = 2048
 // whole slices would be a hundred a second or so while flushes follow one another.
 const arrivals = 32
 
+// fanout is a loop's flush: the walk that is under way, and who has something of their own due.
+type fanout struct {
+	batch    batch
+	flushed  uint64 // every client that isn't replaying or behind stands here between flushes
+	walking  bool   // a walk that writes the batch to everyone is under way
+	at       int    // the slot that it goes on with
+	bytes    int    // broadcasts.bytes as it was when the walk began; nothing is trimmed meanwhile
+	slice    int    // flushSlice, less in tests
+	opened   int    // connections since the last slice
+	dirty    []*Client
+	coalesce coalesce
+}
+
 // flush goes on with bringing every client to the end of the broadcast log, with one system call
 // for each. What is appended while a walk over many clients is under way goes out with the
 // next walk, which starts when this one is over.
 func (l *Loop) flush() {
 	l.flushBegins()
-	if !l.walking && l.flushed < l.broadcasts.end {
+	if !l.fanout.walking && l.fanout.flushed < l.broadcasts.end {
 		l.startWalk()
 	}
-	if l.walking {
+	if l.fanout.walking {
 		l.walk()
 	}
-	for at := 0; at < len(l.dirty); { // pumping one client may make another dirty
-		at = l.each(at, len(l.dirty), l.pumpDirty, func(i int) *Client { return l.dirty[i] })
+	for at := 0; at < len(l.fanout.dirty); { // pumping one client may make another dirty
+		at = l.each(at, len(l.fanout.dirty), l.pumpDirty, func(i int) *Client { return l.fanout.dirty[i] })
 	}
-	clear(l.dirty)
-	l.dirty = shrink(l.dirty)[:0]
+	clear(l.fanout.dirty)
+	l.fanout.dirty = shrink(l.fanout.dirty)[:0]
 	l.letPass()
-	if l.walking || l.flushed < l.broadcasts.end {
+	if l.fanout.walking || l.fanout.flushed < l.broadcasts.end {
 		l.yield()
 		return
 	}
@@ -46,7 +59,7 @@ func (l *Loop) flush() {
 }
 
 func (l *Loop) pumpDirty(i int) bool {
-	c := l.dirty[i]
+	c := l.fanout.dirty[i]
 	c.unset(flagDirty)
 	if c.state != gone && c.queue != nil && !c.queue.waiting {
 		l.pump(c)
@@ -55,9 +68,9 @@ func (l *Loop) pumpDirty(i int) bool {
 }
 
 func (l *Loop) startWalk() {
-	l.batch.build(&l.broadcasts, l.flushed, l.broadcasts.end)
-	l.flushed = l.broadcasts.end
-	l.walking, l.walkAt, l.walkBytes = true, 0, l.broadcasts.bytes
+	l.fanout.batch.build(&l.broadcasts, l.fanout.flushed, l.broadcasts.end)
+	l.fanout.flushed = l.broadcasts.end
+	l.fanout.walking, l.fanout.at, l.fanout.bytes = true, 0, l.broadcasts.bytes
 	l.counters.flushes.Add(1)
 }
 
@@ -67,8 +80,8 @@ func (l *Loop) startWalk() {
 func (l *Loop) walk() {
 	var t tally
 	left := l.nextSlice()
-	for l.walkAt < len(l.clients.slots) && left > 0 {
-		l.walkAt = l.each(l.walkAt, len(l.clients.slots), func(i int) bool {
+	for l.fanout.at < len(l.clients.slots) && left > 0 {
+		l.fanout.at = l.each(l.fanout.at, len(l.clients.slots), func(i int) bool {
 			if c := l.clients.slots[i]; c != nil && c.state == open {
 				l.deliver(c, &t)
 				left--
@@ -77,20 +90,20 @@ func (l *Loop) walk() {
 		}, l.at)
 	}
 	l.counters.add(t)
-	if l.walkAt >= len(l.clients.slots) {
-		l.walking = false
-		l.batch.forget()
+	if l.fanout.at >= len(l.clients.slots) {
+		l.fanout.walking = false
+		l.fanout.batch.forget()
 	}
 }
 
 // nextSlice is how many clients have their turn before the loop looks at its sockets.
 func (l *Loop) nextSlice() int {
-	came := l.opened
-	l.opened = 0
+	came := l.fanout.opened
+	l.fanout.opened = 0
 	if came > 0 {
-		return l.slice / arrivals
+		return l.fanout.slice / arrivals
 	}
-	return l.slice
+	return l.fanout.slice
 }
 
 // deliver writes one client's share of the batch. This is the fan-out's inner loop.
@@ -105,18 +118,18 @@ func (l *Loop) deliver(c *Client, t *tally) {
 		}
 		return
 	}
-	as := l.batch.layout(&l.broadcasts, c.form())
-	want := l.batch.rest(as, c.pos)
+	as := l.fanout.batch.layout(&l.broadcasts, c.form())
+	want := l.fanout.batch.rest(as, c.pos)
 	if want == 0 {
 		return
 	}
-	n, errno := l.batch.send(as, c.fd, c.pos)
+	n, errno := l.fanout.batch.send(as, c.fd, c.pos)
 	t.sends++
 	t.bytes += uint64(n)
 	switch {
 	case n == want:
-		t.frames += l.batch.end - c.pos
-		c.pos = l.batch.end
+		t.frames += l.fanout.batch.end - c.pos
+		c.pos = l.fanout.batch.end
 	case errno == 0 || errno == unix.EAGAIN:
 		l.fallBehind(c, n)
 	default:
@@ -157,7 +170,7 @@ func (l *Loop) pump(c *Client) {
 		if want == 0 {
 			break
 		}
-		n, errno := sendv(c.fd, l.iov)
+		n, errno := sendv(c.fd, l.pools.iov)
 		t.sends++
 		if errno != 0 && errno != unix.EAGAIN {
 			l.drop(c, CauseReset)
@@ -187,14 +200,14 @@ func (l *Loop) pump(c *Client) {
 
 // gather fills the loop's iovecs with what comes next for c.
 func (l *Loop) gather(c *Client) (size int) {
-	l.iov = l.iov[:0]
+	l.pools.iov = l.pools.iov[:0]
 	next := c.queue.cursor(&l.broadcasts, c.pos)
-	for len(l.iov) < pumpPieces && size < pumpBytes {
+	for len(l.pools.iov) < pumpPieces && size < pumpBytes {
 		p := next.next()
 		if p == nil {
 			break
 		}
-		l.iov = append(l.iov, iovec(p))
+		l.pools.iov = append(l.pools.iov, iovec(p))
 		size += len(p)
 	}
 	return size
@@ -229,7 +242,7 @@ func (l *Loop) enqueue(c *Client, f *Frame) {
 		}
 	}
 	c.ensureQueue().push(f, l.broadcasts.end)
-	l.coalesce.unsent += len(f.wire)
+	l.fanout.coalesce.unsent += len(f.wire)
 	l.markDirty(c)
 }
 
@@ -256,8 +269,8 @@ func (l *Loop) enqueueAsked(c *Client, f *Frame) {
 func (l *Loop) markDirty(c *Client) {
 	if !c.is(flagDirty) {
 		c.set(flagDirty)
-		l.dirty = append(l.dirty, c)
-		if len(l.dirty) == 1 {
+		l.fanout.dirty = append(l.fanout.dirty, c)
+		if len(l.fanout.dirty) == 1 {
 			l.wakeSelf()
 		}
 	}
@@ -265,7 +278,7 @@ func (l *Loop) markDirty(c *Client) {
 
 // trim keeps no more of the broadcast log than those who are behind may still get.
 func (l *Loop) trim() {
-	if len(l.laggards) == 0 && l.pinned == 0 {
+	if len(l.behind.laggards) == 0 && l.behind.pinned == 0 {
 		l.broadcasts.forget()
 		return
 	}

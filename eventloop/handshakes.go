@@ -17,7 +17,7 @@ type handshakes struct {
 
 // startHandshake is called for a client that has its slot.
 func (l *Loop) startHandshake(c *Client) {
-	h := &l.handshakes
+	h := &l.accepting.handshakes
 	h.count++
 	c.prev[0], c.next[0] = h.last, 0
 	if h.last != 0 {
@@ -28,14 +28,14 @@ func (l *Loop) startHandshake(c *Client) {
 	h.last = c.slot
 	l.counters.handshakes.Store(int64(h.count))
 	if h.count >= l.opts.MaxHandshakes {
-		l.acceptPause.Load().pause(pauseHandshakes)
+		l.accepting.pause.Load().pause(pauseHandshakes)
 		l.dueBy(l.now + 1)
 	}
 }
 
 // requested takes a client whose request is complete out of the list.
 func (l *Loop) requested(c *Client) {
-	h := &l.handshakes
+	h := &l.accepting.handshakes
 	if c.prev[0] != 0 {
 		l.clients.slots[c.prev[0]].next[0] = c.next[0]
 	} else {
@@ -59,20 +59,20 @@ func (l *Loop) endHandshake(c *Client) {
 	default:
 		return
 	}
-	h := &l.handshakes
+	h := &l.accepting.handshakes
 	h.count--
 	l.counters.handshakes.Store(int64(h.count))
 	if h.count == l.opts.MaxHandshakes-1 {
-		l.acceptPause.Load().resume(pauseHandshakes)
+		l.accepting.pause.Load().resume(pauseHandshakes)
 	}
 }
 
 // dropSilent makes room when there are as many handshakes as there may be.
 func (l *Loop) dropSilent() {
-	if l.handshakes.count < l.opts.MaxHandshakes {
+	if l.accepting.handshakes.count < l.opts.MaxHandshakes {
 		return
 	}
-	for slot := l.handshakes.first; slot != 0; slot = l.handshakes.first {
+	for slot := l.accepting.handshakes.first; slot != 0; slot = l.accepting.handshakes.first {
 		c := l.clients.slots[slot]
 		if l.now-c.since <= ticks(l.opts.HandshakeTimeout)/silentShare {
 			return

@@ -219,7 +219,7 @@ func everyLoop(t testing.TB, e *Engine, f func(*Loop)) {
 func stopTicking(t testing.TB, e *Engine) {
 	t.Helper()
 	for _, l := range e.loops {
-		eventually(t, "no tick is on its way", func() bool { return l.ticking.CompareAndSwap(false, true) })
+		eventually(t, "no tick is on its way", func() bool { return l.ticker.posted.CompareAndSwap(false, true) })
 	}
 	everyLoop(t, e, func(*Loop) {}) // the last ones are over
 }
@@ -227,7 +227,7 @@ func stopTicking(t testing.TB, e *Engine) {
 // tickAgain undoes stopTicking.
 func tickAgain(e *Engine) {
 	for _, l := range e.loops {
-		l.ticking.Store(false)
+		l.ticker.posted.Store(false)
 	}
 }
 

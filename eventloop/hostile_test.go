@@ -273,9 +273,9 @@ func (g *crowd) nothingLeft() {
 			labels += len(groups)
 		}
 		for what, n := range map[string]int{
-			"roster slots": l.clients.count - stay, "open clients": int(l.openClients.Load()) - stay,
-			"labels": labels - stay*int(labelKinds), "subscriptions": l.subs.Count(), "pending subscriptions": len(l.pending),
-			"lagging clients": len(l.laggards) + int(l.counters.lagging.Load()), "held clients": l.pinned,
+			"roster slots": l.clients.count - stay, "open clients": int(l.counters.openClients.Load()) - stay,
+			"labels": labels - stay*int(labelKinds), "subscriptions": l.subs.Count(), "pending subscriptions": len(l.subs.pending),
+			"lagging clients": len(l.behind.laggards) + int(l.counters.lagging.Load()), "held clients": l.behind.pinned,
 			"panics": int(l.counters.panics.Load()), "frames in the feed": l.broadcasts.len(),
 		} {
 			if n != 0 {
@@ -284,7 +284,7 @@ func (g *crowd) nothingLeft() {
 		}
 	})
 	for addr := range g.clients {
-		shard := e.addresses.shard(addr)
+		shard := e.admission.addresses.shard(addr)
 		shard.mu.Lock()
 		if n := shard.count[addr]; n != 0 {
 			g.t.Errorf("%d places of %v are taken", n, addr)

@@ -41,6 +41,6 @@ func (c *Client) ExpireAt(t time.Time) {
 		return
 	}
 	now := time.Now()
-	c.loop.lifetime.advance(now)
-	c.deadline = c.loop.lifetime.deadline(t.Sub(now.Round(0)))
+	c.loop.ticker.lifetime.advance(now)
+	c.deadline = c.loop.ticker.lifetime.deadline(t.Sub(now.Round(0)))
 }

@@ -3,11 +3,9 @@ package eventloop
 import (
 	"iter"
 	"math"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/busbar-ws/busbar/rates"
@@ -29,82 +27,88 @@ type Loop struct {
 	handler Handler
 	opts    *Options
 
-	mailbox     mailbox
-	gnet        atomic.Pointer[gnet.EventLoop] // nil until the first connection
-	openClients atomic.Int64                   // open clients
-	ticking     atomic.Bool                    // a tick waits in the mailbox
-	tickTimer   *time.Timer
-	tickAt      uint32 // when the timer brings one; 0: it doesn't
-	// wakes is held, for reading, while gnet is told of something: that is a write to a descriptor of gnet's.
-	// Invariant: gnet closes it only when stopped is true and nobody holds wakes. Without that a publisher
-	// could write eight bytes to whatever file has got the descriptor's number by then.
-	wakes    sync.RWMutex
-	stopped  bool        // guarded by wakes
-	busy     atomic.Bool // in drain
+	mailbox  mailbox
+	taken    taken
+	waking   waking
 	counters counters
+	ticker   ticker
+	now      uint32 // in ticks since the engine started
 
-	clients clientTable
-	sources sources
-	subs    *subs.Index
+	clients    clientTable
+	subs       subscriptions
+	broadcasts broadcastLog
+	fanout     fanout
+	behind     behind
+	account    account
+	holds      holds
+	passing    []*Frame // addressed since the last flush, each held once
+
+	accepting accepting
+	reading   reading
+	meters    meters
+	scratch   []byte // for control frames and answers
+	pools     pools
+}
+
+// taken is what a loop has taken from its mailbox; the slices are reused.
+type taken struct {
+	entries  []entry
+	writable []uint32
+	messages bool // there were some
+}
+
+// ticker is a loop's slow wheel. timer and posted are safe from any goroutine.
+type ticker struct {
+	posted   atomic.Bool // a tick waits in the mailbox
+	timer    *time.Timer
+	at       uint32 // when the timer brings a tick; 0: it doesn't
+	phase    int    // of the round
+	lifetime lifetime
+}
+
+// subscriptions are who is subscribed to what on a loop, and which of it is being decided about.
+type subscriptions struct {
+	*subs.Index
 	pending map[pendingKey]*pendingSubscription
 	tickets uint64
+}
 
-	broadcasts broadcastLog
-	flushed    uint64 // every client that isn't replaying or behind stands here between flushes
-	batch      batch
-	walking    bool // a walk that writes the batch to everyone is under way
-	walkAt     int  // the slot that it goes on with
-	// walkBytes is broadcasts.bytes as it was when the walk began; nothing is trimmed meanwhile.
-	walkBytes   int
-	slice       int  // flushSlice, less in tests
-	opened      int  // connections since the last slice
-	woken       bool // the mailbox had messages in it
-	iov         []unix.Iovec
-	coalesce    coalesce
-	account     account
-	holds       holds
-	passing     []*Frame // addressed since the last flush, each held once
-	pace        bucket
-	paceTimer   *time.Timer                 // lets the loop accept again
-	acceptPause atomic.Pointer[acceptPause] // nil: not known yet, or there is none
-	yielder     *yielder                    // nil before there is one
+// behind are a loop's clients that aren't at the end of its broadcast log.
+type behind struct {
+	laggards []*Client
+	pinned   int // clients for which the broadcast log is kept though they aren't lagging
+	// replays is by slot, and nil while it is empty.
+	replays map[uint32]*replayBuffer
+}
 
-	entries     []entry  // taken from the mailbox, reused
-	writable    []uint32 // the same
-	dirty       []*Client
-	laggards    []*Client
-	pinned      int // clients for which the broadcast log is kept though they aren't lagging
-	spareQueues []*sendQueue
-	// replayBuffers is by slot, and nil while it is empty.
-	replayBuffers map[uint32]*replayBuffer
+// reading is the client whose bytes are being read. It isn't closed before that is over: gnet
+// still holds on to it.
+type reading struct {
+	client     *Client
+	closeAfter bool
+}
 
-	meters     meters
-	handshakes handshakes
-
-	current        *Client  // whose bytes are being read; it isn't closed before that is over
-	closeAfterRead bool     // current is to be closed
-	now            uint32   // in ticks since the engine started
-	lifetime       lifetime // for what ends by the wall clock
-	phase          int      // of the round
-	scratch        []byte   // for control frames and answers
-	date           httpDate
-	spare          *assembly // for clients that are at a frame boundary
+// pools are what a loop lends to clients that need it for a while.
+type pools struct {
+	iov     []unix.Iovec
+	queues  []*sendQueue
+	decoder *assembly
 }
 
 func newLoop(index int, e *Engine) *Loop {
 	l := &Loop{
-		index: index, slice: flushSlice, engine: e, handler: e.handler, opts: &e.opts,
-		mailbox: mailbox{maxFrames: e.opts.QueueMessages, maxBytes: e.opts.QueueBytes, ledger: &e.ledger},
-		clients: newClientTable(index),
-		subs:    subs.NewIndex(e.table, index),
-		pending: make(map[pendingKey]*pendingSubscription),
-		pace:    newBucket(e.opts.AcceptRate, e.opts.AcceptBurst),
-		iov:     make([]unix.Iovec, 0, pumpPieces),
-		meters:  meters{open: make(map[uint32]*rates.Meter)},
-		account: account{ledger: &e.ledger},
+		index: index, engine: e, handler: e.handler, opts: &e.opts,
+		mailbox:   mailbox{maxFrames: e.opts.QueueMessages, maxBytes: e.opts.QueueBytes, ledger: &e.ledger},
+		clients:   newClientTable(index),
+		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[pendingKey]*pendingSubscription)},
+		fanout:    fanout{slice: flushSlice},
+		accepting: accepting{pace: newBucket(e.opts.AcceptRate, e.opts.AcceptBurst)},
+		pools:     pools{iov: make([]unix.Iovec, 0, pumpPieces)},
+		meters:    meters{open: make(map[uint32]*rates.Meter)},
+		account:   account{ledger: &e.ledger},
 	}
-	l.lifetime.last = e.started
-	l.tickTimer = stoppedTimer(l.tickNow)
+	l.ticker.lifetime.last = e.started
+	l.ticker.timer = stoppedTimer(l.tickNow)
 	l.holds, l.broadcasts.account = newHolds(&l.account), &l.account
 	return l
 }
@@ -133,10 +137,10 @@ func (l *Loop) Clients() iter.Seq[*Client] {
 // drain takes everything that has piled up in the mailbox and then lets every client
 // have, with one system call each, what it is owed.
 func (l *Loop) drain() {
-	l.busy.Store(true)
+	l.waking.draining.Store(true)
 	defer l.rest()
 	l.readClock()
-	if l.walking && l.broadcasts.bytes-l.walkBytes > l.opts.LagBytes {
+	if l.fanout.walking && l.broadcasts.bytes-l.fanout.bytes > l.opts.LagBytes {
 		l.flush() // what has come since the walk began is enough; the rest stays bounded in the mailbox
 		return
 	}
@@ -148,8 +152,8 @@ func (l *Loop) drain() {
 
 // empty handles all that is in the mailbox.
 func (l *Loop) empty() {
-	entries, writable := l.mailbox.take(l.entries, l.writable)
-	l.entries, l.writable = nil, nil // they are the mailbox's now
+	entries, writable := l.mailbox.take(l.taken.entries, l.taken.writable)
+	l.taken.entries, l.taken.writable = nil, nil // they are the mailbox's now
 	l.tellOfLosses(l.mailbox.takeLost())
 	for at := 0; at < len(entries); {
 		at = l.each(at, len(entries), func(i int) bool {
@@ -158,15 +162,15 @@ func (l *Loop) empty() {
 			return true
 		}, nobody)
 	}
-	if l.woken {
-		l.woken = false
+	if l.taken.messages {
+		l.taken.messages = false
 		l.counters.wakes.Add(1)
 	}
 	for at := 0; at < len(writable); {
 		at = l.each(at, len(writable), func(i int) bool { l.resume(writable[i]); return true },
 			func(i int) *Client { return l.at(int(writable[i])) })
 	}
-	l.entries, l.writable = shrink(entries), shrink(writable)
+	l.taken.entries, l.taken.writable = shrink(entries), shrink(writable)
 }
 
 func nobody(int) *Client { return nil }
@@ -195,11 +199,11 @@ func (l *Loop) readClock() {
 func (l *Loop) handle(e *entry) {
 	switch {
 	case e.frame != nil && l.isEveryone(e.audience):
-		l.woken = true
+		l.taken.messages = true
 		l.broadcasts.append(e.frame)
-		l.coalesce.unsent += e.frame.Size()
+		l.fanout.coalesce.unsent += e.frame.Size()
 	case e.frame != nil:
-		l.woken = true
+		l.taken.messages = true
 		l.passing = append(l.passing, e.frame)
 		l.address(e.frame, e.audience)
 	case e.task.run != nil:
@@ -265,9 +269,9 @@ func (l *Loop) address(f *Frame, a *Audience) {
 }
 
 func (l *Loop) newSendQueue() *sendQueue {
-	if n := len(l.spareQueues); n > 0 {
-		o := l.spareQueues[n-1]
-		l.spareQueues = l.spareQueues[:n-1]
+	if n := len(l.pools.queues); n > 0 {
+		o := l.pools.queues[n-1]
+		l.pools.queues = l.pools.queues[:n-1]
 		return o
 	}
 	o := &sendQueue{holds: &l.holds}
@@ -285,8 +289,8 @@ func (l *Loop) freeSendQueue(c *Client) {
 	c.queue = nil
 	o.reset()
 	const keep = 1024
-	if len(l.spareQueues) < keep {
-		l.spareQueues = append(l.spareQueues, o)
+	if len(l.pools.queues) < keep {
+		l.pools.queues = append(l.pools.queues, o)
 	}
 }
 

@@ -74,7 +74,7 @@ func (l *Loop) tellOfLosses(s losses) {
 		})
 	}
 	if s.more { // any of those who are waiting for a snapshot
-		for _, p := range l.pending {
+		for _, p := range l.subs.pending {
 			l.losePending(p)
 		}
 	}
@@ -85,7 +85,7 @@ func (l *Loop) broadcastLoss() {
 		if f := l.handler.LossNotice(nil); f != nil {
 			l.account.hold(f)
 			l.broadcasts.append(f)
-			l.coalesce.unsent += f.Size()
+			l.fanout.coalesce.unsent += f.Size()
 		}
 	})
 }
@@ -113,7 +113,7 @@ func (l *Loop) reach(a *Audience, f func(*Client)) {
 			if a.excludes(l.clients.slots[slot]) {
 				continue
 			}
-			if p := l.pending[pendingKey{slot, a.Key}]; p != nil {
+			if p := l.subs.pending[pendingKey{slot, a.Key}]; p != nil {
 				l.losePending(p)
 			} else {
 				f(l.clients.slots[slot])

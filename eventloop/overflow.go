@@ -23,19 +23,19 @@ func overflowSize(connections, descriptors int) int {
 // place counts a newcomer: as a connection, or in the overflow with the cause that it will be
 // refused for. ok is false when it can be in neither.
 func (e *Engine) place() (refused Cause, ok bool) {
-	n := e.connections.Add(1)
+	n := e.admission.connections.Add(1)
 	switch {
-	case e.draining.Load():
+	case e.lifecycle.draining.Load():
 		refused = CauseDraining
-	case n > int64(e.capacity.Connections):
+	case n > int64(e.admission.capacity.Connections):
 		refused = CauseCapacity
 	default:
 		return CauseUnknown, true
 	}
-	e.connections.Add(-1)
+	e.admission.connections.Add(-1)
 	e.checkEmpty()
-	if e.overflow.Add(1) > int64(e.capacity.Overflow) {
-		e.overflow.Add(-1)
+	if e.admission.overflow.Add(1) > int64(e.admission.capacity.Overflow) {
+		e.admission.overflow.Add(-1)
 		return refused, false
 	}
 	return refused, true
@@ -44,10 +44,10 @@ func (e *Engine) place() (refused Cause, ok bool) {
 // leave gives the place back of a client that has ended, or was never taken in.
 func (e *Engine) leave(c *Client) {
 	if c.is(flagOverflow) {
-		e.overflow.Add(-1)
+		e.admission.overflow.Add(-1)
 		return
 	}
-	e.connections.Add(-1)
+	e.admission.connections.Add(-1)
 	e.checkEmpty()
 }
 

@@ -1,6 +1,9 @@
 package eventloop
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // paceSlice is how much time's worth of connections a loop that has accepted its burst
 // waits for before it accepts again. A pause costs two system calls and
@@ -34,22 +37,31 @@ func (b *bucket) take(now time.Duration) (wait time.Duration) {
 	return time.Duration((again - b.tokens) / b.rate * float64(time.Second))
 }
 
+// accepting is how a loop takes connections in.
+type accepting struct {
+	pause      atomic.Pointer[acceptPause] // nil: not known yet, or there is none
+	pace       bucket
+	timer      *time.Timer // ends a pause for the pace
+	handshakes handshakes
+	date       httpDate
+}
+
 // accepted is called for each connection that the loop has accepted, and pauses it
 // when that was the last for now. The pause is ended by a timer, not by the tick, which
 // would let a burst in ten times a second and nobody in between.
 func (l *Loop) accepted() {
 	l.engine.watchDescriptors()
-	g := l.acceptPause.Load()
-	if g == nil || l.pace.rate <= 0 {
+	g := l.accepting.pause.Load()
+	if g == nil || l.accepting.pace.rate <= 0 {
 		return
 	}
-	wait := l.pace.take(time.Since(l.engine.started))
+	wait := l.accepting.pace.take(time.Since(l.engine.started))
 	if wait == 0 || !g.pause(pausePace) {
 		return
 	}
-	if l.paceTimer == nil {
-		l.paceTimer = time.AfterFunc(wait, func() { g.resume(pausePace) })
+	if l.accepting.timer == nil {
+		l.accepting.timer = time.AfterFunc(wait, func() { g.resume(pausePace) })
 	} else {
-		l.paceTimer.Reset(wait)
+		l.accepting.timer.Reset(wait)
 	}
 }

@@ -172,7 +172,7 @@ func TestPanicInTheLoopItself(t *testing.T) {
 	p := dial(t, e, "name=a")
 	on(t, e, h.id("a"), func(c *Client) {
 		c.Send(text("before"))
-		c.loop.dirty = append([]*Client{nil}, c.loop.dirty...) // pumping nobody panics
+		c.loop.fanout.dirty = append([]*Client{nil}, c.loop.fanout.dirty...) // pumping nobody panics
 	})
 	p.Expect(ws.OpText, "before")
 	e.Publish(text("after"), nil)

@@ -21,12 +21,12 @@ func (l *Loop) losePending(p *pendingSubscription) {
 
 // forgetPending ends a pending subscription, if there is one.
 func (l *Loop) forgetPending(key pendingKey) {
-	p := l.pending[key]
+	p := l.subs.pending[key]
 	if p == nil {
 		return
 	}
 	l.letGoPending(p)
-	delete(l.pending, key)
+	delete(l.subs.pending, key)
 	l.account.add(heldQueues, -pendingCost(key.name))
 }
 

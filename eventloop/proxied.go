@@ -49,7 +49,7 @@ func (s sources) forget(slot uint32) {
 // Addr is the client's address: what a trusted proxy has said, else the socket's peer. It
 // is what counts for MaxPerAddress. An IPv4 address is never in IPv6's form.
 func (c *Client) Addr() netip.Addr {
-	if from := c.loop.sources.of(c.slot); from.kind == sourceGiven {
+	if from := c.loop.clients.sources.of(c.slot); from.kind == sourceGiven {
 		return netip.AddrFrom16(from.addr).Unmap()
 	}
 	return peerAddr(c.conn)
@@ -58,12 +58,12 @@ func (c *Client) Addr() netip.Addr {
 // awaitHeader has the connection begin with a proxy's header. It counts for no address
 // until then: the proxy's own would be full with the clients of all the others. Its
 // time is HandshakeTimeout.
-func (l *Loop) awaitHeader(c *Client) { l.sources.set(c.slot, source{kind: sourceAwaited}) }
+func (l *Loop) awaitHeader(c *Client) { l.clients.sources.set(c.slot, source{kind: sourceAwaited}) }
 
 // introduced reads the header that a proxy has put before the upgrade request, and is true
 // when it is known where the client comes from and the request can be read.
 func (l *Loop) introduced(c *Client) bool {
-	if l.sources.of(c.slot).kind != sourceAwaited {
+	if l.clients.sources.of(c.slot).kind != sourceAwaited {
 		return true
 	}
 	p, _ := c.conn.Peek(-1)
@@ -97,21 +97,21 @@ func (l *Loop) count(c *Client, addr netip.Addr) bool {
 		l.drop(c, CauseAddressCap)
 		return false
 	}
-	l.sources.set(c.slot, from)
+	l.clients.sources.set(c.slot, from)
 	return true
 }
 
 // uncount gives the place back. The client has ended.
 func (l *Loop) uncount(c *Client) {
-	if l.sources.of(c.slot).kind != sourceAwaited {
-		l.engine.addresses.release(c.Addr())
+	if l.clients.sources.of(c.slot).kind != sourceAwaited {
+		l.engine.admission.addresses.release(c.Addr())
 	}
-	l.sources.forget(c.slot)
+	l.clients.sources.forget(c.slot)
 }
 
 // admits takes a place for an address, or says why its connections aren't answered.
 func (e *Engine) admits(addr netip.Addr) bool {
-	if e.addresses.acquire(addr) {
+	if e.admission.addresses.acquire(addr) {
 		return true
 	}
 	e.trouble(CauseAddressCap, "a connection was closed: its address has as many as one may have", "from", addr, "most", e.opts.MaxPerAddress)
@@ -121,7 +121,7 @@ func (e *Engine) admits(addr netip.Addr) bool {
 // trouble logs the first of each cause: it is most likely a mistake in how Busbar or
 // the proxy are set up, and then every connection has it.
 func (e *Engine) trouble(cause Cause, what string, args ...any) {
-	if _, again := e.troubles.LoadOrStore(cause, true); !again {
+	if _, again := e.reports.once.LoadOrStore(cause, true); !again {
 		args = append(args, "note", "what follows of this kind is only counted, as "+cause.String())
 		e.opts.Log.Warn(what, args...)
 	}

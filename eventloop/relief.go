@@ -124,7 +124,7 @@ func (r *relief) log(clients int, bytes int64) {
 
 func (e *Engine) joinedLoops() (joined []*Loop) {
 	for _, l := range e.loops {
-		if l.gnet.Load() != nil {
+		if l.waking.gnet.Load() != nil {
 			joined = append(joined, l)
 		}
 	}

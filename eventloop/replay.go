@@ -13,7 +13,7 @@ import "math"
 // pin keeps the broadcast log for the client from here on.
 func (l *Loop) pin(c *Client) {
 	if !c.is(flagPinned) {
-		l.pinned++
+		l.behind.pinned++
 	}
 	c.set(flagReplaying | flagPinned)
 	c.pos = l.broadcasts.end
@@ -26,7 +26,7 @@ func (l *Loop) pin(c *Client) {
 func (l *Loop) unpin(c *Client) {
 	if c.is(flagPinned) {
 		c.unset(flagPinned)
-		l.pinned--
+		l.behind.pinned--
 		if c.queue != nil {
 			c.queue.pinned = false
 		}

@@ -191,8 +191,8 @@ func TestOthersAreServedWhileSomeAreHeld(t *testing.T) {
 		on(t, e, h.id(fmt.Sprint("held", i)), func(c *Client) { c.GoLive(nil, 0) })
 	}
 	everyLoop(t, e, func(l *Loop) {
-		if l.pinned != 0 {
-			t.Errorf("%d are held still", l.pinned)
+		if l.behind.pinned != 0 {
+			t.Errorf("%d are held still", l.behind.pinned)
 		}
 	})
 }
@@ -260,8 +260,8 @@ func TestLeavingWhileHeld(t *testing.T) {
 	eventually(t, "all have gone", func() bool { return e.Connections() == 0 })
 	everyLoop(t, e, func(*Loop) {}) // what was kept goes with the next flush
 	everyLoop(t, e, func(l *Loop) {
-		if l.pinned != 0 || l.broadcasts.len() != 0 || len(l.laggards) != 0 {
-			t.Errorf("held %d, %d frames kept, %d lagging", l.pinned, l.broadcasts.len(), len(l.laggards))
+		if l.behind.pinned != 0 || l.broadcasts.len() != 0 || len(l.behind.laggards) != 0 {
+			t.Errorf("held %d, %d frames kept, %d lagging", l.behind.pinned, l.broadcasts.len(), len(l.behind.laggards))
 		}
 	})
 }
@@ -287,7 +287,7 @@ func TestKeptBackIsBounded(t *testing.T) {
 					everyLoop(t, e, func(*Loop) {})
 				}
 				everyLoop(t, e, func(l *Loop) {
-					for _, m := range l.replayBuffers {
+					for _, m := range l.behind.replays {
 						if m.bytes > l.opts.LagBytes {
 							t.Errorf("%d bytes are kept, %d may be", m.bytes, l.opts.LagBytes)
 						}
@@ -363,8 +363,8 @@ func TestTooSlowWhileCatchingUpLeavesNothing(t *testing.T) {
 	e.Flush()
 	p.ExpectClose(1013)
 	everyLoop(t, e, func(l *Loop) {
-		if len(l.replayBuffers) > 0 {
-			t.Errorf("%d frames are kept for a client that was closed", len(l.replayBuffers))
+		if len(l.behind.replays) > 0 {
+			t.Errorf("%d frames are kept for a client that was closed", len(l.behind.replays))
 		}
 	})
 }
@@ -387,7 +387,7 @@ func TestKeptBackOverPagesIsBounded(t *testing.T) {
 			c.PinReplay()
 		})
 		everyLoop(t, e, func(l *Loop) {
-			for _, m := range l.replayBuffers {
+			for _, m := range l.behind.replays {
 				if m.bytes > l.opts.LagBytes {
 					t.Errorf("page %d: %d bytes are kept, %d may be", page, m.bytes, l.opts.LagBytes)
 				}

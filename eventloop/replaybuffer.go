@@ -22,7 +22,7 @@ type replayBuffer struct {
 // client for which more than LagBytes wait is too slow, or loses the oldest; one that has
 // asked for more than AskedBytes is too slow.
 func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
-	m := l.replayBuffers[c.slot]
+	m := l.behind.replays[c.slot]
 	limit := l.opts.LagBytes
 	if asked {
 		limit = l.opts.AskedBytes
@@ -44,13 +44,13 @@ func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
 }
 
 func (l *Loop) appendToReplay(c *Client, f *Frame, asked bool) {
-	if l.replayBuffers == nil {
-		l.replayBuffers = make(map[uint32]*replayBuffer)
+	if l.behind.replays == nil {
+		l.behind.replays = make(map[uint32]*replayBuffer)
 	}
-	m := l.replayBuffers[c.slot]
+	m := l.behind.replays[c.slot]
 	if m == nil {
 		m = &replayBuffer{}
-		l.replayBuffers[c.slot] = m
+		l.behind.replays[c.slot] = m
 	}
 	f.seal()
 	l.holds.take(f)
@@ -67,19 +67,19 @@ func (m *replayBuffer) account(asked bool) *int {
 }
 
 // hasReplayBuffer is whether anything is kept back for the client.
-func (l *Loop) hasReplayBuffer(c *Client) bool { return l.replayBuffers[c.slot] != nil }
+func (l *Loop) hasReplayBuffer(c *Client) bool { return l.behind.replays[c.slot] != nil }
 
 // dropReplayBuffer lets go of what was kept back for a client.
 func (l *Loop) dropReplayBuffer(c *Client) {
-	m := l.replayBuffers[c.slot]
+	m := l.behind.replays[c.slot]
 	if m == nil {
 		return
 	}
 	for _, k := range m.frames {
 		l.holds.release(k.frame)
 	}
-	if delete(l.replayBuffers, c.slot); len(l.replayBuffers) == 0 {
-		l.replayBuffers = nil // a map never shrinks
+	if delete(l.behind.replays, c.slot); len(l.behind.replays) == 0 {
+		l.behind.replays = nil // a map never shrinks
 	}
 }
 
@@ -140,7 +140,7 @@ const allEvents = math.MaxUint64
 // sendMerged queues a page of events, and what was kept back between them. What belongs behind
 // events above upTo stays back.
 func (l *Loop) sendMerged(c *Client, page []*Frame, upTo uint64) {
-	o, m := c.ensureQueue(), l.replayBuffers[c.slot]
+	o, m := c.ensureQueue(), l.behind.replays[c.slot]
 	if m == nil {
 		m = &replayBuffer{}
 	}

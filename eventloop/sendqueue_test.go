@@ -147,15 +147,15 @@ func (x *sendQueueTest) check() {
 	x.t.Helper()
 	size := x.l.gather(x.c)
 	var got []byte
-	for _, v := range x.l.iov {
+	for _, v := range x.l.pools.iov {
 		got = append(got, unsafe.Slice(v.Base, v.Len)...)
 	}
 	want := x.next()
 	if size != len(got) || !bytes.HasPrefix(want, got) {
 		x.t.Fatalf("gathered %d bytes %.40x…; owed are %d: %.40x…", size, got, len(want), want)
 	}
-	if len(got) < len(want) && len(x.l.iov) < pumpPieces && size < pumpBytes {
-		x.t.Fatalf("gathered %d of %d bytes in %d pieces, without need", len(got), len(want), len(x.l.iov))
+	if len(got) < len(want) && len(x.l.pools.iov) < pumpPieces && size < pumpBytes {
+		x.t.Fatalf("gathered %d of %d bytes in %d pieces, without need", len(got), len(want), len(x.l.pools.iov))
 	}
 	if drained := x.c.queue.drained(&x.l.broadcasts, x.c.pos); drained != (len(x.bytes()) == 0) {
 		x.t.Fatalf("drained is %v, %d bytes are owed", drained, len(x.bytes()))

@@ -14,8 +14,8 @@ func (l *Loop) wait(c *Client) {
 	if !o.waiting {
 		o.waiting = true
 		o.progressed = l.now
-		o.lagIndex = len(l.laggards)
-		l.laggards = append(l.laggards, c)
+		o.lagIndex = len(l.behind.laggards)
+		l.behind.laggards = append(l.behind.laggards, c)
 		l.counters.lagging.Add(1)
 		l.dueBy(l.now + 1)
 	}
@@ -31,12 +31,12 @@ func (l *Loop) stopWaiting(o *sendQueue) {
 		return
 	}
 	o.waiting = false
-	last := len(l.laggards) - 1
-	moved := l.laggards[last]
-	l.laggards[o.lagIndex] = moved
+	last := len(l.behind.laggards) - 1
+	moved := l.behind.laggards[last]
+	l.behind.laggards[o.lagIndex] = moved
 	moved.queue.lagIndex = o.lagIndex
-	l.laggards[last] = nil
-	l.laggards = l.laggards[:last]
+	l.behind.laggards[last] = nil
+	l.behind.laggards = l.behind.laggards[:last]
 	l.counters.lagging.Add(-1)
 }
 
@@ -127,11 +127,11 @@ func (l *Loop) makeRoom(c *Client, size int) bool {
 // backwards, because a client that goes is replaced by the last one.
 func (l *Loop) checkLaggards() {
 	limit := uint32(l.opts.LagTime / tick)
-	for i := len(l.laggards) - 1; i >= 0; i-- {
-		if i >= len(l.laggards) {
+	for i := len(l.behind.laggards) - 1; i >= 0; i-- {
+		if i >= len(l.behind.laggards) {
 			continue
 		}
-		c := l.laggards[i]
+		c := l.behind.laggards[i]
 		stuck := l.now-c.queue.progressed > limit
 		if stuck && c.state == open && l.opts.Slow == Disconnect {
 			l.tooSlow(c)

@@ -19,7 +19,7 @@ func stall(t *testing.T, e *Engine, h *host, healthy *peer, a *Audience) (publis
 	t.Helper()
 	stuck := func() (found bool) {
 		everyLoop(t, e, func(l *Loop) {
-			found = slices.ContainsFunc(l.laggards, func(c *Client) bool { return c.ID() != h.id("healthy") })
+			found = slices.ContainsFunc(l.behind.laggards, func(c *Client) bool { return c.ID() != h.id("healthy") })
 		})
 		return found
 	}

@@ -19,13 +19,13 @@ func TestSourcesSize(t *testing.T) {
 		e := startBehind(t, &host{}, mode)
 		dial(t, e, "")
 		everyLoop(t, e, func(l *Loop) {
-			if l.sources != nil {
+			if l.clients.sources != nil {
 				t.Errorf("mode %d: sources are kept and no proxy has connected", mode)
 			}
 		})
 		fromProxy(t, e, request("")).Upgraded()
 		kept := make(chan bool, 2)
-		everyLoop(t, e, func(l *Loop) { kept <- l.sources != nil })
+		everyLoop(t, e, func(l *Loop) { kept <- l.clients.sources != nil })
 		close(kept)
 		some := false
 		for k := range kept {
@@ -70,8 +70,8 @@ func TestAddressesAreGivenBack(t *testing.T) {
 		}
 	}
 	counted := func() (n int) {
-		for i := range e.addresses.shards {
-			s := &e.addresses.shards[i]
+		for i := range e.admission.addresses.shards {
+			s := &e.admission.addresses.shards[i]
 			s.mu.Lock()
 			n += len(s.count)
 			s.mu.Unlock()
@@ -90,7 +90,7 @@ func TestAddressesAreGivenBack(t *testing.T) {
 		t.Error("nobody met the cap")
 	}
 	everyLoop(t, e, func(l *Loop) {
-		for slot, from := range l.sources {
+		for slot, from := range l.clients.sources {
 			if from != (source{}) {
 				t.Errorf("slot %d of loop %d still has the source %v", slot, l.index, from)
 			}

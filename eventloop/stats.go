@@ -8,16 +8,16 @@ import (
 
 // counters are written by one loop and may be read from anywhere.
 type counters struct {
-	accepted, messagesIn, bytesIn, pings, pongs   atomic.Uint64
-	flushes, sends, bytes, frames, lagDropped     atomic.Uint64
-	panics, wakes, unwanted                       atomic.Uint64
-	limited                                       [rates.Kinds]atomic.Uint64
-	limitedBy                                     [rates.Scopes]atomic.Uint64
-	lagging, subscriptions, deflating, handshakes atomic.Int64
-	inflateErrors, overflowAnswers                atomic.Uint64
-	closed                                        [causeCount]atomic.Uint64
-	droppedLossy, droppedReliable                 atomic.Uint64
-	refused                                       [6]atomic.Uint64 // by the status' first digit
+	accepted, messagesIn, bytesIn, pings, pongs                atomic.Uint64
+	flushes, sends, bytes, frames, lagDropped                  atomic.Uint64
+	panics, wakes, unwanted                                    atomic.Uint64
+	limited                                                    [rates.Kinds]atomic.Uint64
+	limitedBy                                                  [rates.Scopes]atomic.Uint64
+	openClients, lagging, subscriptions, deflating, handshakes atomic.Int64
+	inflateErrors, overflowAnswers                             atomic.Uint64
+	closed                                                     [causeCount]atomic.Uint64
+	droppedLossy, droppedReliable                              atomic.Uint64
+	refused                                                    [6]atomic.Uint64 // by the status' first digit
 }
 
 // tally is what one walk over the clients adds up before it touches the counters.
@@ -84,8 +84,8 @@ func (l *Loop) stats() LoopStats {
 	c := &l.counters
 	frames, bytes := l.mailbox.depth()
 	return LoopStats{
-		Clients: int(l.openClients.Load()), Lagging: int(c.lagging.Load()), Deflating: int(c.deflating.Load()),
-		Subscriptions: int(c.subscriptions.Load()), Handshakes: int(c.handshakes.Load()), AcceptPaused: l.acceptPause.Load().paused(), QueueFrames: frames, QueueBytes: bytes,
+		Clients: int(l.counters.openClients.Load()), Lagging: int(c.lagging.Load()), Deflating: int(c.deflating.Load()),
+		Subscriptions: int(c.subscriptions.Load()), Handshakes: int(c.handshakes.Load()), AcceptPaused: l.accepting.pause.Load().paused(), QueueFrames: frames, QueueBytes: bytes,
 		Accepted: c.accepted.Load(), MessagesIn: c.messagesIn.Load(), BytesIn: c.bytesIn.Load(),
 		Pings: c.pings.Load(), Pongs: c.pongs.Load(),
 		Flushes: c.flushes.Load(), Sends: c.sends.Load(), BytesOut: c.bytes.Load(),
@@ -99,9 +99,9 @@ func (l *Loop) stats() LoopStats {
 // Stats reads all counters; they are not of one instant.
 func (e *Engine) Stats() Stats {
 	s := Stats{
-		Connections: int(e.connections.Load()), Capacity: e.capacity.Connections, Buffered: e.ledger.stats(),
+		Connections: int(e.admission.connections.Load()), Capacity: e.admission.capacity.Connections, Buffered: e.ledger.stats(),
 		Deflated: e.deflation.frames.Load(), DeflatedFrom: e.deflation.before.Load(), DeflatedTo: e.deflation.after.Load(),
-		Overflow: int(e.overflow.Load()), AcceptErrors: e.acceptErrors.Load(), AcceptPauses: make(map[string]uint64),
+		Overflow: int(e.admission.overflow.Load()), AcceptErrors: e.admission.acceptErrors.Load(), AcceptPauses: make(map[string]uint64),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
 		Limited: make(map[string]uint64), LimitedBy: make(map[string]uint64),
 	}

@@ -12,7 +12,7 @@ import (
 // every client, behind all that it is owed, and returns when every connection has ended
 // or ctx has.
 func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) error {
-	e.draining.Store(true)
+	e.lifecycle.draining.Store(true)
 	e.checkEmpty()
 	err := e.Each(ctx, func(l *Loop) {
 		for _, c := range l.clients.slots {
@@ -29,9 +29,9 @@ func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) e
 		return err
 	}
 	select {
-	case <-e.empty:
+	case <-e.lifecycle.empty:
 		return nil
-	case <-e.done:
+	case <-e.lifecycle.done:
 		return ErrStopped
 	case <-ctx.Done():
 		return ctx.Err()
@@ -39,29 +39,29 @@ func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) e
 }
 
 func (e *Engine) checkEmpty() {
-	if e.draining.Load() && e.connections.Load() == 0 {
-		e.emptyOnce.Do(func() { close(e.empty) })
+	if e.lifecycle.draining.Load() && e.admission.connections.Load() == 0 {
+		e.lifecycle.emptyOnce.Do(func() { close(e.lifecycle.empty) })
 	}
 }
 
 // Stop ends all connections without a word, closes the listeners, and returns when
 // nothing of the engine runs any more. Publishers may go on meanwhile: what they publish reaches nobody.
 func (e *Engine) Stop() {
-	e.draining.Store(true)
-	if !e.running.Load() {
+	e.lifecycle.draining.Store(true)
+	if !e.lifecycle.running.Load() {
 		return
 	}
-	e.stopOnce.Do(func() {
+	e.lifecycle.stopOnce.Do(func() {
 		e.awaitYielders() // gnet would leave who waits for a connection waiting
 		// gnet looks twice a second for whether it has ended (v2.9.8, Engine.Stop), and gives
 		// that up at once for a context that has. done tells the same, and sooner.
 		ended, end := context.WithCancel(context.Background())
 		end()
-		_ = e.gnet.Stop(ended)
-		<-e.done
+		_ = e.gnet.engine.Stop(ended)
+		<-e.lifecycle.done
 		e.fdWatch.again.Stop()
 		for _, l := range e.loops {
-			l.tickTimer.Stop()
+			l.ticker.timer.Stop()
 			l.letGoOfAll()
 		}
 		e.watcher.close()
@@ -72,8 +72,8 @@ func (e *Engine) Stop() {
 // A wake-up that is under way is waited for, and no other begins.
 func (e *Engine) endWakes() {
 	for _, l := range e.loops {
-		l.wakes.Lock()
-		l.stopped = true
-		l.wakes.Unlock()
+		l.waking.mu.Lock()
+		l.waking.stopped = true
+		l.waking.mu.Unlock()
 	}
 }

@@ -206,28 +206,28 @@ func TestWakeUpIsOverBeforeTheDescriptorIsClosed(t *testing.T) {
 	dial(t, e, "name=x")
 	stopTicking(t, e)
 	l := e.loops[0]
-	el := slowWake{*l.gnet.Load(), make(chan struct{}), make(chan struct{})}
+	el := slowWake{*l.waking.gnet.Load(), make(chan struct{}), make(chan struct{})}
 	var wrapped gnet.EventLoop = el
-	l.gnet.Store(&wrapped)
+	l.waking.gnet.Store(&wrapped)
 	woke := make(chan struct{})
 	go func() { defer close(woke); l.trigger() }()
 	<-el.entered
 	go e.Stop()
 	eventually(t, "the engine waits for the wake-up", func() bool {
-		free := l.wakes.TryRLock()
+		free := l.waking.mu.TryRLock()
 		if free {
-			l.wakes.RUnlock()
+			l.waking.mu.RUnlock()
 		}
 		return !free
 	})
 	select {
-	case <-e.returned:
+	case <-e.lifecycle.returned:
 		t.Fatal("the descriptor was closed while it was about to be written to")
 	default:
 	}
 	close(el.let)
 	<-woke
-	<-e.done
+	<-e.lifecycle.done
 	l.trigger() // and would enter a second time, which panics
 }
 

@@ -36,14 +36,14 @@ func (c *Client) SubscribePending(name string) (ticket uint64, ok bool) {
 	}
 	l := c.loop
 	key := pendingKey{c.slot, name}
-	if l.pending[key] != nil {
+	if l.subs.pending[key] != nil {
 		return 0, false // the answer that is on its way will do
 	}
 	l.subscribe(c, name)
-	l.tickets++
-	l.pending[key] = &pendingSubscription{ticket: l.tickets}
+	l.subs.tickets++
+	l.subs.pending[key] = &pendingSubscription{ticket: l.subs.tickets}
 	l.account.add(heldQueues, pendingCost(name))
-	return l.tickets, true
+	return l.subs.tickets, true
 }
 
 // Released says what became of a pending subscription.
@@ -62,7 +62,7 @@ const (
 func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame, version uint64) Released {
 	l := c.loop
 	key := pendingKey{c.slot, name}
-	p := l.pending[key]
+	p := l.subs.pending[key]
 	if c.state != open || p == nil || p.ticket != ticket {
 		return ReleasedNone
 	}
@@ -70,7 +70,7 @@ func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame
 		p.lost = false
 		return ReleasedRetry
 	}
-	delete(l.pending, key)
+	delete(l.subs.pending, key)
 	l.account.add(heldQueues, -pendingCost(name))
 	l.enqueueAsked(c, snapshot)
 	for _, f := range p.frames {
@@ -93,7 +93,7 @@ func (c *Client) Unsubscribe(name string) bool {
 // CancelSubscription ends a pending subscription that was denied. With another ticket it
 // does nothing: the client has unsubscribed and asked again since.
 func (c *Client) CancelSubscription(name string, ticket uint64) {
-	if p := c.loop.pending[pendingKey{c.slot, name}]; p != nil && p.ticket == ticket {
+	if p := c.loop.subs.pending[pendingKey{c.slot, name}]; p != nil && p.ticket == ticket {
 		c.Unsubscribe(name)
 	}
 }
@@ -106,10 +106,10 @@ func (c *Client) SubscriptionBytes() int { return c.loop.subs.BytesOf(c.slot) }
 
 // buffer keeps f for a pending subscription; false when there is none.
 func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
-	if len(l.pending) == 0 {
+	if len(l.subs.pending) == 0 {
 		return false
 	}
-	p := l.pending[pendingKey{c.slot, k.Name()}]
+	p := l.subs.pending[pendingKey{c.slot, k.Name()}]
 	if p == nil {
 		return false
 	}
@@ -124,7 +124,7 @@ func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
 }
 
 func (l *Loop) leaveSubscriptions(c *Client) {
-	if len(l.pending) > 0 {
+	if len(l.subs.pending) > 0 {
 		for name := range l.subs.Names(c.slot) {
 			l.forgetPending(pendingKey{c.slot, name})
 		}

@@ -45,7 +45,7 @@ func (s *subscriber) update(name string, version uint64) {
 func (s *subscriber) empty() {
 	s.T.Helper()
 	everyLoop(s.T, s.e, func(l *Loop) {
-		if n, m := len(l.pending), l.subs.Count(); n != 0 || m != 0 {
+		if n, m := len(l.subs.pending), l.subs.Count(); n != 0 || m != 0 {
 			s.T.Errorf("%d pending, %d subscriptions are left", n, m)
 		}
 	})

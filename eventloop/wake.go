@@ -4,7 +4,24 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/panjf2000/gnet/v2"
 )
+
+// waking is how gnet is told that a loop has something to do. All but yielder is safe from any
+// goroutine.
+type waking struct {
+	gnet atomic.Pointer[gnet.EventLoop] // nil until the first connection
+	// mu is held, for reading, while gnet is told of something: that is a write to a descriptor of gnet's.
+	// Invariant: gnet closes it only when stopped is true and nobody holds mu. Without that a publisher
+	// could write eight bytes to whatever file has got the descriptor's number by then.
+	mu       sync.RWMutex
+	stopped  bool        // guarded by mu
+	draining atomic.Bool // the loop is in drain, and looks for itself at its end
+	yielder  *yielder    // nil before there is one
+}
 
 // Run drains the loop's mailbox. It never returns an error: gnet would stop for some.
 func (w wakeUp) Run(context.Context) error {
@@ -15,17 +32,17 @@ func (w wakeUp) Run(context.Context) error {
 // wake has gnet run drain when the loop gets round to it. To be called by whoever put
 // something into an empty mailbox. A loop that is in drain looks for itself at its end.
 func (l *Loop) wake() {
-	if !l.busy.Load() {
+	if !l.waking.draining.Load() {
 		l.trigger()
 	}
 }
 
 // trigger is safe from any goroutine, also while the engine stops and afterwards.
 func (l *Loop) trigger() {
-	l.wakes.RLock()
-	defer l.wakes.RUnlock()
-	if el := l.gnet.Load(); el != nil && !l.stopped {
-		_ = (*el).Execute(l.engine.background, wakeUp{l})
+	l.waking.mu.RLock()
+	defer l.waking.mu.RUnlock()
+	if el := l.waking.gnet.Load(); el != nil && !l.waking.stopped {
+		_ = (*el).Execute(l.engine.gnet.background, wakeUp{l})
 	}
 }
 
@@ -35,7 +52,7 @@ func (l *Loop) rest() {
 	if l.engine.relief.barren.Load() {
 		l.dueBy(l.now + 1)
 	}
-	l.busy.Store(false)
+	l.waking.draining.Store(false)
 	if l.mailbox.isTold() {
 		l.yield()
 	}

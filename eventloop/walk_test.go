@@ -24,17 +24,17 @@ func TestFlushIsCutIntoSlices(t *testing.T) {
 	slices := 0
 	on(t, e, h.id("0"), func(c *Client) {
 		l := c.loop
-		l.slice, l.opened = slice, 0
+		l.fanout.slice, l.fanout.opened = slice, 0
 		l.broadcasts.append(text("one"))
 		l.flush()
-		if !l.walking || l.walkAt != 1+slice {
-			t.Errorf("after one slice: walking %v, at %d", l.walking, l.walkAt)
+		if !l.fanout.walking || l.fanout.at != 1+slice {
+			t.Errorf("after one slice: walking %v, at %d", l.fanout.walking, l.fanout.at)
 		}
 		// For the last, who hasn't had "one" yet, and for the first, who has.
 		l.enqueue(l.clients.find(h.id(fmt.Sprint(clients-1))), text("alone"))
 		l.enqueue(c, text("alone"))
 		l.broadcasts.append(text("two"))
-		for slices = 1; l.walking || l.flushed < l.broadcasts.end; slices++ {
+		for slices = 1; l.fanout.walking || l.fanout.flushed < l.broadcasts.end; slices++ {
 			l.flush()
 		}
 	})
@@ -61,18 +61,18 @@ func TestSliceIsShortWhileConnectionsCome(t *testing.T) {
 	}
 	on(t, e, h.id("0"), func(c *Client) {
 		l := c.loop
-		l.slice = short * arrivals
-		if l.opened == 0 {
+		l.fanout.slice = short * arrivals
+		if l.fanout.opened == 0 {
 			t.Error("connections weren't noticed")
 		}
 		l.broadcasts.append(text("one"))
 		l.flush()
-		if !l.walking || l.walkAt != 1+short {
-			t.Errorf("after connections came: walking %v, at %d; want a slice of %d", l.walking, l.walkAt, short)
+		if !l.fanout.walking || l.fanout.at != 1+short {
+			t.Errorf("after connections came: walking %v, at %d; want a slice of %d", l.fanout.walking, l.fanout.at, short)
 		}
 		l.flush()
-		if l.walking {
-			t.Errorf("no more came, and the walk goes on at %d", l.walkAt)
+		if l.fanout.walking {
+			t.Errorf("no more came, and the walk goes on at %d", l.fanout.at)
 		}
 	})
 }
@@ -88,16 +88,16 @@ func TestLoopLivesBetweenSlices(t *testing.T) {
 		peers = append(peers, dial(t, e, fmt.Sprint("name=", i)))
 	}
 	// A walk that makes no headway until it is let.
-	on(t, e, h.id("0"), func(c *Client) { c.loop.slice = 0; c.loop.broadcasts.append(text("one")) })
+	on(t, e, h.id("0"), func(c *Client) { c.loop.fanout.slice = 0; c.loop.broadcasts.append(text("one")) })
 	late := dial(t, e, "name=late")
 	late.Send(ws.OpPing, "alive")
 	late.Expect(ws.OpPong, "alive")
 	e.Publish(text("two"), nil)
 	on(t, e, h.id("late"), func(c *Client) {
-		if l := c.loop; !l.walking || l.walkAt != 0 {
-			t.Errorf("walking %v, at %d", l.walking, l.walkAt)
+		if l := c.loop; !l.fanout.walking || l.fanout.at != 0 {
+			t.Errorf("walking %v, at %d", l.fanout.walking, l.fanout.at)
 		}
-		c.loop.slice = 7
+		c.loop.fanout.slice = 7
 	})
 	for _, p := range peers {
 		p.Expect(ws.OpText, "one")
@@ -114,7 +114,7 @@ func TestLoopReadsBeforeItDrainsAgain(t *testing.T) {
 	h := &host{onMessage: func(*Client, ws.OpCode, []byte) { order = append(order, "read") }}
 	e := start(t, h, oneSmallLoop)
 	p := dial(t, e, "name=a")
-	eventuallyOn(t, e, h.id("a"), func(c *Client) bool { return c.loop.yielder != nil })
+	eventuallyOn(t, e, h.id("a"), func(c *Client) bool { return c.loop.waking.yielder != nil })
 	on(t, e, h.id("a"), func(c *Client) {
 		p.Send(ws.OpText, "hello") // which is in the loop's socket from here on
 		e.Post(c.ID(), func(*Client) { order = append(order, "drain") })

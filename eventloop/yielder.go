@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
@@ -25,29 +26,36 @@ type yielder struct {
 	asked bool // a byte is on its way
 }
 
+// yielders are those of all loops. Safe from any goroutine.
+type yielders struct {
+	mu      sync.Mutex     // held while lifecycle.stopping is set, and while a yielder begins to be opened
+	opening sync.WaitGroup // yielders that are being opened
+	all     sync.Map       // *Loop → *yielder
+}
+
 var oneByte = []byte{1}
 
 // openYielderSoon is called on the loop, when it is first seen.
 func (e *Engine) openYielderSoon(l *Loop) {
-	e.openingMu.Lock()
-	defer e.openingMu.Unlock()
-	if !e.asked.Load() { // Stop waits for those that are being opened
-		e.opening.Add(1)
+	e.yielders.mu.Lock()
+	defer e.yielders.mu.Unlock()
+	if !e.lifecycle.stopping.Load() { // Stop waits for those that are being opened
+		e.yielders.opening.Add(1)
 		go e.openYielder(l)
 	}
 }
 
 // awaitYielders waits until no yielder is being opened, and lets no other be.
 func (e *Engine) awaitYielders() {
-	e.openingMu.Lock()
-	e.asked.Store(true)
-	e.openingMu.Unlock()
-	e.opening.Wait()
+	e.yielders.mu.Lock()
+	e.lifecycle.stopping.Store(true)
+	e.yielders.mu.Unlock()
+	e.yielders.opening.Wait()
 }
 
 // openYielder gives a loop its yielder. Until it is there, a loop yields by tasks.
 func (e *Engine) openYielder(l *Loop) {
-	defer e.opening.Done()
+	defer e.yielders.opening.Done()
 	if err := e.enrollYielder(l); err != nil {
 		e.opts.Log.Warn("a loop can't watch a socket of its own; it may read late under full load", "err", err)
 	}
@@ -59,14 +67,14 @@ func (e *Engine) enrollYielder(l *Loop) error {
 		return fmt.Errorf("making a pair of sockets: %w", err)
 	}
 	t := &yielder{loop: l, fd: pair[0]}
-	e.yielders.Store(l, t)
+	e.yielders.all.Store(l, t)
 	file := os.NewFile(uintptr(pair[1]), "turn")
 	conn, err := net.FileConn(file)
 	file.Close()
 	if err != nil {
 		return fmt.Errorf("making a connection of a socket: %w", err)
 	}
-	result, err := (*l.gnet.Load()).Enroll(gnet.NewContext(e.background, t), conn)
+	result, err := (*l.waking.gnet.Load()).Enroll(gnet.NewContext(e.gnet.background, t), conn)
 	if err != nil {
 		conn.Close()
 		return fmt.Errorf("giving gnet a connection: %w", err)
@@ -77,22 +85,22 @@ func (e *Engine) enrollYielder(l *Loop) error {
 			e.claimAcceptPause(l, r.Conn.Fd())
 		}
 		return r.Err
-	case <-e.returned:
+	case <-e.lifecycle.returned:
 		return nil
 	}
 }
 
 // closeYielders is called when gnet has returned.
 func (e *Engine) closeYielders() {
-	e.opening.Wait()
-	e.yielders.Range(func(_, t any) bool {
+	e.yielders.opening.Wait()
+	e.yielders.all.Range(func(_, t any) bool {
 		unix.Close(t.(*yielder).fd)
 		return true
 	})
 }
 
 // opened is called on the loop, when the other end is one of gnet's connections.
-func (t *yielder) opened() { t.loop.yielder = t }
+func (t *yielder) opened() { t.loop.waking.yielder = t }
 
 // read is called on the loop when the byte has come. The drain is a task, which gnet runs
 // when it is done with this round's sockets: it may close some of them.
@@ -104,7 +112,7 @@ func (t *yielder) read(conn gnet.Conn) {
 
 // yield has drain run again after the loop has looked at its sockets.
 func (l *Loop) yield() {
-	t := l.yielder
+	t := l.waking.yielder
 	if t == nil {
 		l.trigger()
 		return
