@@ -9,7 +9,8 @@ func declareAuth(t *flagTable, cfg *Config) {
 			"or nobody (none: every client is let in)")
 	t.DataDir(&cfg.Data)
 	t.Text(&cfg.SessionsDB, "sessions-db", "", "file",
-		"Pylon's SQLite file, opened read-only; empty = busbar.db in the data directory")
+		"Pylon's SQLite file, read only; one in WAL mode is copied to the data directory, whenever it has changed; "+
+			"empty = busbar.db there")
 	t.AdminTokenFile(&cfg.AdminTokenFile)
 	t.Bool(&cfg.Guests, "guests", "let POST /api/auth/guest make sessions for new guests")
 	t.Duration(&cfg.GuestTTL, "guest-ttl", 24*time.Hour, time.Minute, "how long a guest's session lives")

@@ -79,7 +79,7 @@ func (srv *server) openSessions() (*auth.Sessions, error) {
 		path, readOnly = srv.cfg.SessionsDB, true
 	}
 	s, err := auth.OpenSessions(path, auth.SessionOptions{
-		ReadOnly: readOnly, GuestTTL: srv.cfg.GuestTTL, Log: srv.log, OnRevoked: srv.ends.revoked,
+		ReadOnly: readOnly, CopyDir: srv.dir.path, GuestTTL: srv.cfg.GuestTTL, Log: srv.log, OnRevoked: srv.ends.revoked,
 	})
 	if err != nil {
 		return nil, err

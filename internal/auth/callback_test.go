@@ -109,6 +109,7 @@ func TestHTTPRedirectIsNotFollowed(t *testing.T) {
 }
 
 func TestHTTPCaches(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int64
 	h := callback(t, auth.HTTPOptions{CacheTTL: 4 * time.Second, URL: serve(t, func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)

@@ -3,83 +3,85 @@ package auth
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// database is the session file as it was found. It is immutable but for who waits and whether it
-// is closed, and for version and unchecked, which belong to the watcher. Otherwise it is safe from
-// any goroutine.
+// database is Busbar's own session file as it was found. It is immutable but for whether it is closed,
+// and for version and unchecked, which belong to the watcher. Otherwise it is safe from any goroutine.
 type database struct {
 	path string
 	pool *sql.DB
-
-	// Of our own file, which stays open.
 	one  *sql.Stmt
-	many *sql.Stmt
 	conn *sql.Conn // the watcher's: data_version only means something on one connection
 
-	foreign   *foreign // nil: it is our own
-	opened    state
-	immutable bool
-
-	mu      sync.Mutex
-	waiting []*sought // for a look at this opening of a foreign file
-
+	opened state
 	closed atomic.Bool
 
-	version version
+	version int64 // PRAGMA data_version
 	// unchecked is true until the cached sessions were compared with this opening.
 	unchecked bool
 }
 
+// querier is a database, wherever it is open.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
 const (
-	selectSessions = `SELECT token, user_id, tenant_id, expires_at FROM _pylon_sessions WHERE token `
-	selectOne      = selectSessions + `= ?`                                 // a session by its token
-	selectMany     = selectSessions + `IN (SELECT value FROM json_each(?))` // sessions by a JSON array of tokens
+	selectToken = `SELECT token, user_id, tenant_id, expires_at FROM _pylon_sessions WHERE token `
+	selectOne   = selectToken + `= ?`                                 // a session by its token
+	selectMany  = selectToken + `IN (SELECT value FROM json_each(?))` // sessions by a JSON array of tokens
 )
 
-// openDatabase opens and checks the file. A file replaced while it was being opened is
-// an error: another attempt will do. Nothing of a foreign file is open when it returns.
-func openDatabase(ctx context.Context, path string, opts *SessionOptions, shared *foreign) (*database, error) {
-	if err := inspect(path, opts.ReadOnly); err != nil {
+// openDatabase opens and checks the file, and makes it when there is none. A file replaced while it was
+// being opened is an error: another attempt will do.
+func openDatabase(ctx context.Context, path string, opts *SessionOptions) (*database, error) {
+	if err := inspect(path, false); err != nil {
 		return nil, err
 	}
-	if !opts.ReadOnly {
-		if err := createFile(path); err != nil {
-			return nil, err
-		}
-	}
-	if opts.ReadOnly {
-		shared.looking.Lock()
-		defer shared.looking.Unlock()
-		defer shared.begin(path)(ctx)
+	if err := createFile(path); err != nil {
+		return nil, err
 	}
 	before := stateOf(path)
-	db, err := connect(ctx, path, opts, before)
+	pool, err := sql.Open("sqlite", source(path, "mode=rw", opts))
 	if err != nil {
 		return nil, explain("open", path, err)
 	}
-	if opts.ReadOnly {
-		db.foreign, db.version = shared, before.version()
+	pool.SetMaxOpenConns(opts.Connections + 2) // and the watcher's, and one for writing
+	pool.SetMaxIdleConns(opts.Connections + 2)
+	db := &database{path: path, pool: pool}
+	if err := db.prepare(ctx, opts); err != nil {
+		db.close()
+		return nil, explain("open", path, err)
 	}
-	// The state is taken before the first read, so that a later change is always seen
-	// as one. A -wal and -shm that this very opening made are the exception.
-	if !opts.ReadOnly {
-		before.live = stateOf(path).live
-	}
-	db.opened = before
-	if !db.opened.sameFile(stateOf(path)) {
+	// The opening itself may have made the -wal.
+	db.opened = state{before.main, stateOfFile(path + "-wal")}
+	if db.moved() {
 		db.close()
 		return nil, fmt.Errorf("open sessions database %s: replaced meanwhile: %w", path, ErrLocked)
 	}
 	return db, nil
+}
+
+// moved reports whether the file has to be opened anew: it, or its -wal, is gone or another.
+func (db *database) moved() bool {
+	now := stateOf(db.path)
+	return !db.opened.main.sameFile(now.main) || db.opened.wal != now.wal && !db.opened.wal.sameFile(now.wal)
+}
+
+func source(path, mode string, opts *SessionOptions) string {
+	query := fmt.Sprintf("%s&_error_rc=1&_busy_timeout=%d&_pragma=trusted_schema(0)", mode, opts.BusyTimeout.Milliseconds())
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: query}).String()
 }
 
 // createFile makes the file with narrow permissions before SQLite would make it with
@@ -98,19 +100,16 @@ func createFile(path string) error {
 }
 
 func (db *database) prepare(ctx context.Context, opts *SessionOptions) (err error) {
-	if err = prepareSchema(ctx, db.pool, opts); err != nil || opts.ReadOnly {
+	if err = prepareSchema(ctx, db.pool, opts); err != nil {
 		return err
 	}
 	if db.one, err = db.pool.PrepareContext(ctx, selectOne); err != nil {
 		return err
 	}
-	if db.many, err = db.pool.PrepareContext(ctx, selectMany); err != nil {
-		return err
-	}
 	if db.conn, err = db.pool.Conn(ctx); err != nil {
 		return err
 	}
-	db.version.data, err = db.dataVersion(ctx)
+	db.version, err = db.dataVersion(ctx)
 	return err
 }
 
@@ -129,25 +128,35 @@ func (db *database) dataVersion(ctx context.Context) (v int64, err error) {
 	return v, err
 }
 
-// find reads one session; hub.ErrUnauthorized when there is none, errMoved when it should be
-// looked for in the next opening.
+// find reads one session; nil when there is none.
 func (db *database) find(ctx context.Context, token string) (id *hub.Identity, err error) {
-	if db.foreign == nil {
-		_, id, err = scanSession(db.one.QueryRowContext(ctx, token))
-	} else {
-		id, err = db.findTogether(token)
+	_, id, err = scanSession(db.one.QueryRowContext(ctx, token))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
 	}
-	switch {
-	case errors.Is(err, errMoved):
+	return id, err
+}
+
+// selectSessions reads the sessions that there are of the tokens.
+func selectSessions(ctx context.Context, db querier, tokens []string) (map[string]*hub.Identity, error) {
+	list, err := json.Marshal(tokens)
+	if err != nil {
 		return nil, err
-	case err != nil && db.closed.Load(): // somebody has opened it anew
-		return nil, errMoved
-	case errors.Is(err, sql.ErrNoRows):
-		return nil, &hub.Refusal{Cause: hub.CauseUnknownSession}
-	case err != nil:
-		return nil, explain("read session from", db.path, err)
 	}
-	return id, nil
+	rows, err := db.QueryContext(ctx, selectMany, string(list))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	found := make(map[string]*hub.Identity, len(tokens))
+	for rows.Next() {
+		token, id, err := scanSession(rows)
+		if err != nil {
+			return nil, err
+		}
+		found[token] = id
+	}
+	return found, rows.Err()
 }
 
 func scanSession(row interface{ Scan(...any) error }) (token string, id *hub.Identity, err error) {

@@ -2,200 +2,271 @@ package auth_test
 
 import (
 	"bufio"
+	"context"
 	"database/sql"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
-// ownUntilEnd is another process that has a database in WAL mode open until its input ends: it does what each line says.
+// ownUntilEnd is another process that has a database in WAL mode open: it does what each line of its input
+// says, until that ends.
 func ownUntilEnd(path string) error {
-	db, err := sql.Open("sqlite", "file:"+path+"?_busy_timeout=5000")
-	if err != nil {
-		return err
-	}
-	db.SetMaxOpenConns(1)
+	var db *sql.DB
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		if _, err := db.Exec(lines.Text()); err != nil {
+		var err error
+		switch do, arg, _ := strings.Cut(lines.Text(), " "); do {
+		case "open":
+			if db, err = sql.Open("sqlite", "file:"+path+"?_busy_timeout=5000&_pragma=synchronous(off)"); err == nil {
+				db.SetMaxOpenConns(1)
+				_, err = db.Exec("PRAGMA journal_mode = WAL; " + strings.Replace(pylonTable, "TABLE", "TABLE IF NOT EXISTS", 1))
+			}
+		case "close":
+			err = db.Close()
+		case "churn":
+			err = churn(db, arg, path+".enough")
+		default:
+			_, err = db.Exec(lines.Text())
+		}
+		if err != nil {
 			fmt.Println(err)
 			continue
 		}
 		fmt.Println("ok")
 	}
-	return db.Close()
+	return nil
+}
+
+// churn gives all sessions another user at once, again and again until there is that file, with a checkpoint
+// of that mode each time.
+func churn(db *sql.DB, mode, until string) error {
+	for n := 0; ; n++ {
+		if _, err := os.Stat(until); err == nil {
+			return nil
+		}
+		if _, err := db.Exec("UPDATE _pylon_sessions SET user_id = ?; PRAGMA wal_checkpoint("+mode+")", fmt.Sprint(mode, n)); err != nil {
+			return err
+		}
+	}
 }
 
 // owner is such a process.
 type owner struct {
 	t     testing.TB
-	cmd   *exec.Cmd
 	in    io.WriteCloser
 	lines *bufio.Scanner
 }
 
+// startOwner returns one that has the file open.
 func startOwner(t testing.TB, path string) *owner {
 	t.Helper()
-	o := &owner{t: t, cmd: exec.Command(os.Args[0], childMark, "own", path)}
-	out, err := o.cmd.StdoutPipe()
+	cmd := exec.Command(os.Args[0], childMark, "own", path)
+	out, err := cmd.StdoutPipe()
 	must(t, err)
-	o.in, err = o.cmd.StdinPipe()
+	in, err := cmd.StdinPipe()
 	must(t, err)
-	must(t, o.cmd.Start())
-	o.lines = bufio.NewScanner(out)
-	t.Cleanup(func() { o.in.Close(); o.cmd.Wait() })
-	o.exec("PRAGMA journal_mode = WAL")
-	o.exec(strings.ReplaceAll(strings.ReplaceAll(pylonTable, "\n", " "), "CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
+	must(t, cmd.Start())
+	t.Cleanup(func() { in.Close(); cmd.Wait() })
+	o := &owner{t, in, bufio.NewScanner(out)}
+	o.do("open")
 	return o
 }
 
-func (o *owner) exec(statement string) {
+func (o *owner) do(line string) {
 	o.t.Helper()
-	_, err := fmt.Fprintln(o.in, statement)
+	_, err := fmt.Fprintln(o.in, line)
 	must(o.t, err)
 	if !o.lines.Scan() || o.lines.Text() != "ok" {
-		o.t.Fatalf("%s: %q, %v", statement, o.lines.Text(), o.lines.Err())
+		o.t.Fatalf("%s: %q, %v", line, o.lines.Text(), o.lines.Err())
 	}
 }
 
 func (o *owner) add(token string) {
 	o.t.Helper()
-	o.exec(fmt.Sprintf("INSERT INTO _pylon_sessions VALUES ('%s', 'user of %[1]s', 0, 0, NULL, NULL)", token))
+	o.do(fmt.Sprintf("INSERT INTO _pylon_sessions VALUES ('%s', 'user of %[1]s', 0, 0, NULL, NULL)", token))
 }
 
-// close ends the process in order: it closes the database.
-func (o *owner) close() {
+// closed closes the database and fails unless everything is in its main file, from which it takes a copy.
+func (o *owner) closed(path, copied, tokens string) {
 	o.t.Helper()
-	must(o.t, o.in.Close())
-	must(o.t, o.cmd.Wait())
-}
-
-// tokensIn are those in the main file alone, which is what a copy of it holds.
-func tokensIn(t *testing.T, path string) string {
-	t.Helper()
-	copied := filepath.Join(t.TempDir(), "copy.db")
-	out, err := exec.Command("cp", path, copied).CombinedOutput() // no descriptor of the file in this process
-	if err != nil {
-		t.Fatalf("%s", out)
+	o.do("close")
+	if left, _ := filepath.Glob(path + "-*"); len(left) > 0 {
+		o.t.Errorf("%v are there when the owner has closed the database", left)
 	}
+	b, err := os.ReadFile(path) // SQLite has it open nowhere in this process
+	must(o.t, err)
+	must(o.t, os.WriteFile(copied, b, 0o600))
 	db, err := sql.Open("sqlite", copied)
-	must(t, err)
+	must(o.t, err)
 	defer db.Close()
-	var tokens sql.NullString
-	must(t, db.QueryRow(`SELECT group_concat(token, ' ') FROM (SELECT token FROM _pylon_sessions ORDER BY token)`).Scan(&tokens))
-	return tokens.String
+	var got sql.NullString
+	must(o.t, db.QueryRow(`SELECT group_concat(token, ' ') FROM (SELECT token FROM _pylon_sessions ORDER BY token)`).Scan(&got))
+	if got.String != tokens {
+		o.t.Errorf("a copy holds %q, want %q", got.String, tokens)
+	}
 }
 
-// closedInOrder waits until the files are gone that are there while a database in WAL mode is open.
-func closedInOrder(t *testing.T, path string) {
-	t.Helper()
-	eventually(t, "the -wal and the -shm are gone", func() bool {
-		left, err := filepath.Glob(path + "-*")
-		return err == nil && len(left) == 0
-	})
-}
-
-// docs/protocol.md section 4: the owner of a database in WAL mode may close it, copy it, and put a backup in its
-// place while Busbar runs: everybody reads what is there.
-func TestOwnerCopiesAndRestores(t *testing.T) {
-	for name, restore := range map[string]func(backup, path string) *exec.Cmd{
-		"another file in its place": func(backup, path string) *exec.Cmd { return exec.Command("mv", backup, path) },
-		"overwritten":               func(backup, path string) *exec.Cmd { return exec.Command("cp", backup, path) },
+// docs/protocol.md section 4: the owner of a database in WAL mode may close it, copy it, and put a backup in its place, in
+// the middle of one look-up or another: everybody reads what is there.
+func TestOwnerClosesUnderLoad(t *testing.T) {
+	t.Parallel()
+	for name, restore := range map[string]func(backup, path string) error{
+		"another file in its place": os.Rename,
+		"overwritten":               overwrite,
 	} {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(openDir(t), "pylon.db")
+			t.Parallel()
+			dir := t.TempDir()
+			path, backup := filepath.Join(dir, "pylon.db"), filepath.Join(dir, "backup")
 			o := startOwner(t, path)
-			o.add("first")
+			o.add("kept")
 			var gone revoked
 			s := open(t, path, auth.SessionOptions{ReadOnly: true, OnRevoked: gone.add})
-			first := authenticate(t, s, "first")
-			o.close()
-			closedInOrder(t, path)
-			backup := path + ".backup"
-			must(t, exec.Command("cp", path, backup).Run())
+			flood(t, s)
+			kept := authenticate(t, s, "kept")
+			for n := range 3 {
+				token := fmt.Sprint("token", n)
+				o.closed(path, backup, "kept")
+				o.do("open")
+				o.add(token)
+				id := authenticate(t, s, token)
+				if *id != (hub.Identity{UserID: "user of " + token}) {
+					t.Errorf("%+v", id)
+				}
+				o.closed(path, backup+".not", "kept "+token)
+				must(t, restore(backup, path))
+				eventually(t, "what the backup lacks is revoked", func() bool { return gone.has(id) })
+				unauthorized(t, s, token)
+				o.do("open")
+			}
+			if authenticate(t, s, "kept") != kept || gone.has(kept) {
+				t.Error("a session that every backup has was revoked")
+			}
+			o.closed(path, backup, "kept")
+		})
+	}
+}
 
-			o = startOwner(t, path)
-			o.add("second")
-			second := authenticate(t, s, "second")
-			eventually(t, "nothing is open between looks", func() bool { return !opened(path) })
-			o.close()
-			closedInOrder(t, path)
-			if got := tokensIn(t, path); got != "first second" {
-				t.Errorf("a copy holds %q", got)
-			}
-			must(t, restore(backup, path).Run())
-			eventually(t, "what the backup lacks is revoked", func() bool { return gone.has(second) })
-			unauthorized(t, s, "second")
-			if authenticate(t, s, "first") != first || gone.has(first) {
-				t.Error("a session that is in the backup was revoked")
-			}
-			if got := tokensIn(t, path); got != "first" {
-				t.Errorf("the restored file holds %q", got)
-			}
-			o = startOwner(t, path)
-			o.add("third")
-			authenticate(t, s, "third")
-			o.exec("DELETE FROM _pylon_sessions WHERE token = 'first'")
-			eventually(t, "a session that the owner ends is revoked", func() bool { return gone.has(first) })
-			o.close()
-			closedInOrder(t, path)
-			if got := tokensIn(t, path); got != "third" {
-				t.Errorf("in the end the file holds %q", got)
+func overwrite(backup, path string) error {
+	b, err := os.ReadFile(backup)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o600)
+}
+
+// flood looks up tokens that there are none of, until the test is over.
+func flood(t *testing.T, s *auth.Sessions) {
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	t.Cleanup(func() { stop(); running.Wait() })
+	for i := range 2 {
+		running.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				// A file that is just being overwritten can't be read.
+				if id, err := s.Authenticate(ctx, fmt.Sprint("nobody's ", i, n)); id != nil || err == nil {
+					t.Errorf("%+v, %v", id, err)
+				}
 			}
 		})
 	}
 }
 
-// opened reports whether this process has the file open, or its -wal or -shm.
-func opened(path string) bool {
-	for _, to := range openFiles() {
-		if strings.HasPrefix(to, path) {
-			return true
-		}
+// Whatever the owner does to its -wal meanwhile, what is read is what was in the database at one moment.
+func TestOwnerCheckpoints(t *testing.T) {
+	auth.SetLookupTimeout(t, wstest.Patience)
+	for _, mode := range []string{"PASSIVE", "FULL", "RESTART", "TRUNCATE"} {
+		t.Run(mode, func(t *testing.T) {
+			const rows = 400 // one page of a list
+			path := filepath.Join(t.TempDir(), "pylon.db")
+			o := startOwner(t, path)
+			o.do(fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d) "+
+				"INSERT INTO _pylon_sessions SELECT 'token' || i, 'nobody', 0, 0, hex(randomblob(40)), NULL FROM n", rows))
+			s := open(t, path, auth.SessionOptions{ReadOnly: true})
+			done, users := make(chan struct{}), make(map[string]bool)
+			go func() {
+				defer close(done)
+				o.do("churn " + mode)
+			}()
+			defer func() { <-done }()
+			defer os.WriteFile(path+".enough", nil, 0o600)
+			for start := time.Now(); len(users) < 5; {
+				if time.Since(start) > wstest.Patience {
+					t.Fatalf("it was read at %d moments", len(users))
+				}
+				all := list(t, s)
+				for _, one := range all {
+					if one.UserID != all[0].UserID {
+						t.Fatalf("%s and %s at one moment", one.UserID, all[0].UserID)
+					}
+				}
+				if len(all) != rows {
+					t.Fatalf("%d sessions", len(all))
+				}
+				users[all[0].UserID] = true
+			}
+		})
 	}
-	return false
 }
 
-// The owner closes in the middle of one look or another: whoever is the last one leaves all of
-// it in the main file.
-func TestOwnerClosesUnderLoad(t *testing.T) {
-	path := filepath.Join(openDir(t), "pylon.db")
+// The owner may take its database into WAL mode and out of it.
+func TestJournalModeChanges(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "pylon.db")
 	o := startOwner(t, path)
 	s := open(t, path, auth.SessionOptions{ReadOnly: true})
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for n := 0; ; n++ {
-			select {
-			case <-stop:
-				return
-			default:
-				unauthorized(t, s, fmt.Sprint("nobody's ", n))
-			}
-		}
-	}()
-	defer func() { close(stop); <-done }()
-	want := ""
-	for n := range 10 {
+	for n, mode := range []string{"DELETE", "WAL", "TRUNCATE", "WAL"} {
+		o.do("PRAGMA journal_mode = " + mode)
 		token := fmt.Sprint("token", n)
 		o.add(token)
-		want = strings.TrimSpace(want + " " + token)
-		if id := authenticate(t, s, token); *id != (hub.Identity{UserID: "user of " + token}) {
-			t.Errorf("%+v", id)
+		authenticate(t, s, token)
+	}
+}
+
+// What is copied is for nobody else's eyes, and goes when the store is closed, or when another one is opened
+// by whoever comes after a process that was killed.
+func TestPrivateCopy(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "pylon.db")
+	startOwner(t, path)
+	left := filepath.Join(dir, "busbar-sessions-copy-1")
+	must(t, os.Mkdir(left, 0o700))
+	copies := func() []string {
+		found, err := filepath.Glob(filepath.Join(dir, "busbar-sessions-copy-*"))
+		must(t, err)
+		return found
+	}
+	s := open(t, path, auth.SessionOptions{ReadOnly: true, CopyDir: dir})
+	other := open(t, path, auth.SessionOptions{ReadOnly: true, CopyDir: dir})
+	found := copies()
+	if len(found) != 2 || slices.Contains(found, left) {
+		t.Errorf("of two stores and one that was killed there are %v", found)
+	}
+	must(t, filepath.Walk(found[0], func(name string, info os.FileInfo, err error) error {
+		if want := map[bool]os.FileMode{true: 0o700, false: 0o600}[info.IsDir()]; info.Mode().Perm() != want {
+			t.Errorf("%s has mode %v", name, info.Mode())
 		}
-		o.close()
-		closedInOrder(t, path)
-		if got := tokensIn(t, path); got != want {
-			t.Fatalf("a copy holds %q, want %q", got, want)
-		}
-		o = startOwner(t, path)
+		return err
+	}))
+	unauthorized(t, s, "nobody's")
+	unauthorized(t, other, "nobody's")
+	must(t, s.Close())
+	must(t, other.Close())
+	if found := copies(); len(found) > 0 {
+		t.Errorf("%v are left", found)
 	}
 }
 
@@ -203,7 +274,7 @@ func TestOwnerClosesUnderLoad(t *testing.T) {
 func BenchmarkLookup(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "pylon.db")
 	o := startOwner(b, path)
-	o.exec("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99999) " +
+	o.do("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99999) " +
 		"INSERT INTO _pylon_sessions SELECT 'token ' || i, 'user ' || i, 0, 0, NULL, NULL FROM n")
 	for _, readers := range []int{1, 64} {
 		b.Run(fmt.Sprint("readers=", readers), func(b *testing.B) {

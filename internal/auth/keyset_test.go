@@ -99,6 +99,7 @@ func (l *lockedBuffer) String() string {
 // RFC 7517 sections 4 and 5: one odd key leaves out that key only, with a line that names it, at
 // the start and at a refresh.
 func TestOneOddKeyLeavesOutThatKeyOnly(t *testing.T) {
+	t.Parallel()
 	good := with(t, "good", "P-256", map[string]any{"use": "sig", "x5t": "unknown", "x5u": nil, "colour": []int{1}})
 	token := sign(t, jwt.SigningMethodES256, private("P-256"), "good", claims(nil))
 	for name, odd := range map[string]struct{ key, why string }{
@@ -265,6 +266,7 @@ func TestInventedTokensWhileTheKeysHang(t *testing.T) {
 // A key that is withdrawn stops counting at the next refresh, whatever is cached; an empty set
 // withdraws all of them. One that can't be fetched, or isn't a set, withdraws none.
 func TestWithdrawnKeys(t *testing.T) {
+	t.Parallel()
 	keys := new(rawKeys)
 	keys.serve(with(t, "k1", "P-256", nil), with(t, "k2", "RSA", nil))
 	j := newJWT(t, auth.JWTOptions{JWKSURL: serve(t, keys.ServeHTTP), RefreshInterval: 20 * time.Millisecond})

@@ -60,16 +60,8 @@ func (s *Sessions) list(ctx context.Context) iter.Seq2[listed, error] {
 }
 
 func (s *Sessions) page(ctx context.Context, after string) (page []listed, err error) {
-	err = s.reading(ctx, func(db *database) error {
-		if db.foreign != nil {
-			db.foreign.looking.Lock()
-			defer db.foreign.looking.Unlock()
-			return db.look(ctx, func(c *sql.Conn) error {
-				page, err = s.scanPage(c.QueryContext(ctx, selectPage, after, listPage))
-				return err
-			})
-		}
-		page, err = s.scanPage(db.pool.QueryContext(ctx, selectPage, after, listPage))
+	err = s.query(ctx, "list sessions of", func(db querier) error {
+		page, err = scanPage(db.QueryContext(ctx, selectPage, after, listPage))
 		return err
 	})
 	return page, err
@@ -78,23 +70,20 @@ func (s *Sessions) page(ctx context.Context, after string) (page []listed, err e
 const selectPage = `SELECT token, user_id, tenant_id, device, created_at, expires_at FROM _pylon_sessions
 	WHERE token > ? ORDER BY token LIMIT ?`
 
-func (s *Sessions) scanPage(rows *sql.Rows, err error) ([]listed, error) {
+func scanPage(rows *sql.Rows, err error) ([]listed, error) {
 	if err != nil {
-		return nil, explain("list sessions of", s.path, err)
+		return nil, err
 	}
 	defer rows.Close()
 	page := make([]listed, 0, listPage)
 	for rows.Next() {
 		found, err := scanListed(rows)
 		if err != nil {
-			return nil, explain("list sessions of", s.path, err)
+			return nil, err
 		}
 		page = append(page, found)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, explain("list sessions of", s.path, err)
-	}
-	return page, nil
+	return page, rows.Err()
 }
 
 func scanListed(rows *sql.Rows) (found listed, err error) {

@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -28,6 +29,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	_ = flag.Set("test.parallel", "8") // they wait for conditions more than they work
 	before := openFiles()
 	ignored := goleak.IgnoreCurrent() // those that packages start when they are loaded
 	status := m.Run()
@@ -114,9 +116,11 @@ func runChild(t *testing.T, args ...string) (string, error) {
 func runNobody(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	program := filepath.Join(openDir(t), "child")
-	b, err := os.ReadFile(os.Args[0])
-	must(t, err)
-	must(t, os.WriteFile(program, b, 0o755))
+	if err := os.Link(os.Args[0], program); err != nil { // on another file system
+		b, err := os.ReadFile(os.Args[0])
+		must(t, err)
+		must(t, os.WriteFile(program, b, 0o755))
+	}
 	cmd := exec.Command(program, append([]string{childMark}, args...)...)
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

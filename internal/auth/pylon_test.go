@@ -16,6 +16,7 @@ import (
 
 // docs/protocol.md section 4: Pylon's file just works, whatever state Pylon left it in.
 func TestPylonFile(t *testing.T) {
+	t.Parallel()
 	future := time.Now().Add(time.Hour).Unix()
 	for _, c := range []struct {
 		name, journal string
@@ -27,6 +28,7 @@ func TestPylonFile(t *testing.T) {
 		{"rollback journal, Pylon stopped", "DELETE", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			p := newPylon(t, c.journal)
 			p.add("never", "u1", 0, nil)
 			p.add("later", "u2", future, "acme")
@@ -53,6 +55,7 @@ func TestPylonFile(t *testing.T) {
 
 // docs/protocol.md section 4: reading a foreign file leaves the file and its directory as they were.
 func TestReadOnlyTouchesNothing(t *testing.T) {
+	t.Parallel()
 	for _, journal := range []string{"WAL", "DELETE"} {
 		t.Run(journal, func(t *testing.T) {
 			p := newPylon(t, journal)
@@ -81,11 +84,13 @@ func TestReadOnlyTouchesNothing(t *testing.T) {
 // docs/protocol.md section 4: sessions created by another process while Busbar runs must be found,
 // also when their token was refused a moment before.
 func TestSessionMadeElsewhereIsFound(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, journal string
 		closed        bool
 	}{{"WAL", "WAL", false}, {"WAL, Pylon started later", "WAL", true}, {"DELETE", "DELETE", false}} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			p := newPylon(t, c.journal)
 			if c.closed {
 				must(t, p.db.Close())
@@ -111,6 +116,7 @@ func TestSessionMadeElsewhereIsFound(t *testing.T) {
 // docs/protocol.md section 4: sessions changed by another process lose their connections, in every
 // state in which the file was opened.
 func TestSessionEndedElsewhere(t *testing.T) {
+	t.Parallel()
 	soon, late := time.Now().Add(time.Hour).Unix(), time.Now().Add(2*time.Hour).Unix()
 	for _, c := range []struct{ name, journal, sql string }{
 		{"deleted", "WAL", `DELETE FROM _pylon_sessions WHERE token = 'tok'`},
@@ -123,6 +129,7 @@ func TestSessionEndedElsewhere(t *testing.T) {
 		{"table emptied", "WAL", `DELETE FROM _pylon_sessions`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			p := newPylon(t, c.journal)
 			p.add("tok", "u1", soon, nil)
 			p.add("other", "u2", late, nil)
@@ -142,6 +149,7 @@ func TestSessionEndedElsewhere(t *testing.T) {
 }
 
 func TestProlongedSessionGoesOn(t *testing.T) {
+	t.Parallel()
 	p := newPylon(t, "WAL")
 	end := time.Now().Add(time.Hour).Unix()
 	p.add("tok", "u1", end, nil)
@@ -167,6 +175,7 @@ func TestProlongedSessionGoesOn(t *testing.T) {
 // Connections keep the identity that they came with: however often
 // their session was prolonged since, its end is theirs too.
 func TestProlongedSessionEndsElsewhere(t *testing.T) {
+	t.Parallel()
 	p := newPylon(t, "WAL")
 	end := time.Now().Add(time.Hour).Unix()
 	p.add("tok", "u1", end, nil)

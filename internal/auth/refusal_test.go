@@ -130,6 +130,7 @@ func TestHTTPSaysWhy(t *testing.T) {
 }
 
 func TestSessionsSayWhy(t *testing.T) {
+	t.Parallel()
 	s, err := auth.OpenSessions(filepath.Join(t.TempDir(), "busbar.db"), auth.SessionOptions{Log: quiet})
 	must(t, err)
 	defer s.Close()

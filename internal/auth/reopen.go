@@ -8,35 +8,33 @@ import (
 
 var errReopening = errors.New("it is being opened anew")
 
-// reopen replaces old, unless someone else has done so already. It reports whether
-// there is a usable database now.
+// reopen replaces old, which may be nil. It reports whether there is a usable database now. Only the
+// watcher calls it.
 func (s *Sessions) reopen(ctx context.Context, old *database) bool {
 	s.opening.Lock()
 	defer s.opening.Unlock()
-	if now, _ := s.current(); now != old {
-		return now != nil
-	}
 	if old != nil {
 		s.set(nil, fmt.Errorf("sessions database %s: %w", s.path, errReopening))
-		// Closed first: one SQLite database must not be open under different modes.
-		// Statements under way still finish.
-		old.close()
+		old.close() // statements under way still finish
 	}
-	db, err := openDatabase(ctx, s.path, &s.opts, &s.foreign)
-	if err != nil {
-		s.set(nil, err)
-	} else {
+	db, err := openDatabase(ctx, s.path, &s.opts)
+	if err == nil {
 		db.unchecked = true
-		s.set(db, nil)
 	}
+	s.set(db, err)
+	s.noteUse(ctx, err, old != nil)
+	return err == nil
+}
+
+// noteUse says in the log when the file becomes unusable, and when it is back.
+func (s *Sessions) noteUse(ctx context.Context, err error, worked bool) {
 	switch {
 	case ctx.Err() != nil:
-	case err != nil && old != nil:
+	case err != nil && worked:
 		s.opts.Log.Warn("session lookups fail until the file is back", "error", err)
-	case err == nil && old == nil:
+	case err == nil && !worked:
 		s.opts.Log.Info("session lookups work again", "file", s.path)
 	}
-	return err == nil
 }
 
 func (s *Sessions) current() (*database, error) {
@@ -45,19 +43,32 @@ func (s *Sessions) current() (*database, error) {
 	return s.db, s.err
 }
 
-// reading runs f on the database, and again when that turns out to have moved meanwhile.
-func (s *Sessions) reading(ctx context.Context, f func(*database) error) error {
+// query runs f on the table, and again when the file was opened anew meanwhile; doing is what its
+// errors say.
+func (s *Sessions) query(ctx context.Context, doing string, f func(querier) error) error {
+	if s.foreign == nil {
+		return s.queryOwn(doing, func(db *database) error { return f(db.pool) })
+	}
+	if err := s.foreign.read(ctx, f); err != nil {
+		return explain(doing, s.path, err)
+	}
+	return nil
+}
+
+func (s *Sessions) queryOwn(doing string, f func(*database) error) error {
 	for range 3 {
 		db, err := s.ready()
 		if err != nil {
 			return err
 		}
-		if err = f(db); !errors.Is(err, errMoved) {
-			return err
+		if err = f(db); err == nil {
+			return nil
 		}
-		s.reopen(ctx, db)
+		if !db.closed.Load() {
+			return explain(doing, s.path, err)
+		}
 	}
-	return fmt.Errorf("read session from %s: file keeps changing: %w", s.path, ErrLocked)
+	return fmt.Errorf("%s %s: file keeps changing: %w", doing, s.path, ErrLocked)
 }
 
 // ready is current, but for a file that is just being opened anew: that is waited for.

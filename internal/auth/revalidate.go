@@ -2,8 +2,6 @@ package auth
 
 import (
 	"context"
-	"database/sql"
-	"encoding/json"
 	"slices"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -13,10 +11,19 @@ import (
 const checkChunk = 1000
 
 // revalidate compares every cached session with the table.
-func (s *Sessions) revalidate(ctx context.Context, db *database) (err error) {
+func (s *Sessions) revalidate(ctx context.Context) (err error) {
+	s.memo.epoch.Add(1) // before the cache is looked at, see memo.epoch
 	s.memo.cache.chunks(checkChunk, func(chunk []known) bool {
+		tokens := make([]string, len(chunk))
+		for i := range chunk {
+			tokens[i] = chunk[i].token
+		}
 		var found map[string]*hub.Identity
-		if found, err = db.findMany(ctx, chunk); err == nil {
+		err = s.query(ctx, "read", func(db querier) error {
+			found, err = selectSessions(ctx, db, tokens)
+			return err
+		})
+		if err == nil {
 			s.settle(chunk, found)
 		}
 		return err == nil
@@ -59,42 +66,4 @@ func prolonged(old, now *hub.Identity) bool {
 		return false
 	}
 	return now.Expires.IsZero() || now.Expires.After(old.Expires)
-}
-
-func (db *database) findMany(ctx context.Context, chunk []known) (found map[string]*hub.Identity, err error) {
-	tokens := make([]string, len(chunk))
-	for i := range chunk {
-		tokens[i] = chunk[i].token
-	}
-	if db.foreign != nil {
-		db.foreign.looking.Lock()
-		defer db.foreign.looking.Unlock()
-		err = db.look(ctx, func(c *sql.Conn) error {
-			found, err = selectTokens(ctx, c, tokens)
-			return err
-		})
-		return found, err
-	}
-	list, err := json.Marshal(tokens)
-	if err != nil {
-		return nil, err
-	}
-	found = make(map[string]*hub.Identity, len(chunk))
-	rows, err := db.many.QueryContext(ctx, string(list))
-	return found, scanSessions(rows, err, found)
-}
-
-func scanSessions(rows *sql.Rows, err error, found map[string]*hub.Identity) error {
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		token, id, err := scanSession(rows)
-		if err != nil {
-			return err
-		}
-		found[token] = id
-	}
-	return rows.Err()
 }

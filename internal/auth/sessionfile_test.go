@@ -35,7 +35,7 @@ func newPylon(t *testing.T, journal string) *pylon {
 
 func (p *pylon) open() {
 	p.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+p.path+"?_busy_timeout=5000")
+	db, err := sql.Open("sqlite", "file:"+p.path+"?_busy_timeout=5000&_pragma=synchronous(off)")
 	must(p.t, err)
 	db.SetMaxOpenConns(1)
 	p.db = db

@@ -16,9 +16,12 @@ import (
 // store with defaults.
 type SessionOptions struct {
 	// ReadOnly is for a file that belongs to someone else (Pylon): it is neither
-	// written nor created, and nothing of it is open between two looks at it. See
-	// foreign.settle for the one exception.
+	// written nor created, and nothing of it is open between two looks at it. A database
+	// in WAL mode is read from a copy.
 	ReadOnly bool
+	// CopyDir is where that copy is (default the directory for temporary files), in a
+	// directory of its own with mode 0700.
+	CopyDir string
 	// CacheEntries bounds the sessions kept in memory, about (default 1,000,000, or fewer where
 	// a 32nd of the memory is full). Of those above it that have connections a weak pointer is
 	// kept, so that they can be revoked.
@@ -74,12 +77,13 @@ type Sessions struct {
 
 	panics eventloop.PanicLog // of the watcher
 
-	opening sync.Mutex // held while the file is opened anew
-	foreign foreign
+	foreign *foreign // nil: the file is our own
+	seen    seen     // of a foreign file
 
-	mu  sync.RWMutex // guards db and err, never held while something blocks
-	db  *database    // nil while the file can't be used
-	err error        // why db is nil
+	opening sync.Mutex   // held while our own file is opened anew
+	mu      sync.RWMutex // guards db and err, never held while something blocks
+	db      *database    // nil while the file can't be used
+	err     error        // why db is nil
 
 	stop    context.CancelFunc
 	watched chan struct{} // closed when the watcher has ended
@@ -98,14 +102,23 @@ func OpenSessions(path string, opts SessionOptions) (*Sessions, error) {
 		return nil, fmt.Errorf("sessions database: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Sessions{path: path, opts: opts, foreign: foreign{base: ctx}, stop: stop, watched: make(chan struct{})}
-	if s.db, err = openDatabase(ctx, path, &s.opts, &s.foreign); err != nil {
-		stop()
-		return nil, err
-	}
+	s := &Sessions{path: path, opts: opts, stop: stop, watched: make(chan struct{})}
 	lookups := opts.Connections
 	if opts.ReadOnly {
 		lookups = maxTogether
+		s.foreign = &foreign{path: path, opts: &s.opts, base: ctx}
+		start := time.Now()
+		s.seen.state = stateOf(path)
+		s.seen.checked = s.seen.state.settled(start) // nothing is cached yet
+		if err = s.query(ctx, "open", func(querier) error { return nil }); err != nil {
+			s.foreign.close()
+		}
+	} else {
+		s.db, err = openDatabase(ctx, path, &s.opts)
+	}
+	if err != nil {
+		stop()
+		return nil, err
 	}
 	s.memo = memo{
 		cache:    newSessionCache(opts.CacheEntries),
@@ -124,6 +137,10 @@ func (s *Sessions) Close() error {
 	s.stop()
 	<-s.watched
 	s.memo.flights.close()
+	if s.foreign != nil {
+		s.foreign.close()
+		return nil
+	}
 	db, _ := s.current()
 	s.set(nil, ErrClosed)
 	if db == nil {
@@ -143,11 +160,19 @@ func (s *Sessions) Authenticate(ctx context.Context, token string) (*hub.Identit
 	})
 }
 
-// find reads one session.
+// find reads one session; hub.ErrUnauthorized when there is none.
 func (s *Sessions) find(ctx context.Context, token string) (id *hub.Identity, err error) {
-	err = s.reading(ctx, func(db *database) error {
-		id, err = db.find(ctx, token)
-		return err
-	})
+	const doing = "read session from"
+	if s.foreign == nil {
+		err = s.queryOwn(doing, func(db *database) error {
+			id, err = db.find(ctx, token)
+			return err
+		})
+	} else if id, err = s.foreign.find(token); err != nil {
+		err = explain(doing, s.path, err)
+	}
+	if err == nil && id == nil {
+		err = &hub.Refusal{Cause: hub.CauseUnknownSession}
+	}
 	return id, err
 }

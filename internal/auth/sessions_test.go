@@ -13,6 +13,7 @@ import (
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // own opens Busbar's own store in a new directory.
@@ -85,6 +86,7 @@ func TestCreateRefuses(t *testing.T) {
 }
 
 func TestSessionExpires(t *testing.T) {
+	t.Parallel()
 	s, _ := own(t, auth.SessionOptions{})
 	token, expires, err := s.Create(t.Context(), "u1", "", 4*time.Second, "")
 	must(t, err)
@@ -121,6 +123,7 @@ func list(t *testing.T, s *auth.Sessions) (all []auth.Session) {
 }
 
 func TestListAndRevoke(t *testing.T) {
+	t.Parallel()
 	var gone revoked
 	s, _ := own(t, auth.SessionOptions{OnRevoked: gone.add, PollInterval: time.Hour})
 	tokens := make(map[string]string)
@@ -161,6 +164,7 @@ func TestListAndRevoke(t *testing.T) {
 
 // docs/protocol.md section 4 and 7: busbar session create and revoke work while a server runs.
 func TestOtherProcess(t *testing.T) {
+	t.Parallel()
 	var gone revoked
 	s, path := own(t, auth.SessionOptions{OnRevoked: gone.add})
 	token, err := runChild(t, "create", path, "u7")
@@ -182,6 +186,7 @@ func TestOtherProcess(t *testing.T) {
 }
 
 func TestProcessesStartTogether(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "busbar.db")
 	var wg sync.WaitGroup
 	tokens := make([]string, 6)
@@ -205,6 +210,7 @@ func TestProcessesStartTogether(t *testing.T) {
 
 // Many cached sessions are compared in chunks; exactly those deleted end.
 func TestManyRevokedAtOnce(t *testing.T) {
+	auth.SetLookupTimeout(t, wstest.Patience)
 	p := newPylon(t, "WAL")
 	p.exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 3000)
 		INSERT INTO _pylon_sessions SELECT 'tok' || i, 'u' || i, 0, 0, NULL, NULL FROM n`)
@@ -232,6 +238,7 @@ func TestManyRevokedAtOnce(t *testing.T) {
 
 // Whoever got an identity while its session was being revoked is told.
 func TestRevokeBesideLookups(t *testing.T) {
+	t.Parallel()
 	var gone revoked
 	s, _ := own(t, auth.SessionOptions{OnRevoked: gone.add})
 	for round := range 40 {
@@ -287,6 +294,7 @@ func TestClosedStore(t *testing.T) {
 // Whoever has a session's identity is told when it ends, however many sessions came since: ended
 // here or by another process.
 func TestEvictedSessionsAreRevoked(t *testing.T) {
+	t.Parallel()
 	for name, end := range map[string]func(s *auth.Sessions, path, token string) error{
 		"here": func(s *auth.Sessions, _, token string) error { return s.Revoke(t.Context(), token) },
 		"by another process": func(_ *auth.Sessions, path, token string) error {

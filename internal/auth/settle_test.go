@@ -1,9 +1,6 @@
 package auth
 
 import (
-	"context"
-	"database/sql"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -40,41 +37,5 @@ func TestProlongedAtTheLastMoment(t *testing.T) {
 		if id, ok := s.memo.cache.get("tok", thisMoment()); ok == test.ends || ok && id != test.row {
 			t.Errorf("%s: a new connection gets %+v", test.name, id)
 		}
-	}
-}
-
-// Whoever looks for many in a foreign file does so whether it is waited for itself or not, and
-// an opening that was closed under a look is tried again in the next.
-func TestLooksForMany(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "pylon.db")
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Exec(`CREATE TABLE _pylon_sessions (token TEXT PRIMARY KEY, user_id TEXT NOT NULL, expires_at INTEGER NOT NULL,
-		created_at INTEGER NOT NULL, device TEXT, tenant_id TEXT);
-		INSERT INTO _pylon_sessions VALUES ('tok', 'alice', 0, 0, NULL, NULL)`); err != nil {
-		t.Fatal(err)
-	}
-	s, err := OpenSessions(path, SessionOptions{ReadOnly: true, PollInterval: time.Hour})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	if id, err := s.find(gone, "tok"); err != nil || id.UserID != "alice" {
-		t.Errorf("for a caller who is gone: %+v, %v", id, err)
-	}
-	old, _ := s.current()
-	if _, err := old.find(t.Context(), "tok"); err != nil {
-		t.Error(err)
-	}
-	if err := old.close(); err != nil {
-		t.Fatal(err)
-	}
-	if id, err := s.find(t.Context(), "tok"); err != nil || id.UserID != "alice" {
-		t.Errorf("after the opening was closed: %+v, %v", id, err)
 	}
 }

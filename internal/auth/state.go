@@ -6,65 +6,49 @@ import (
 	"time"
 )
 
-// state is what the directory says about a database file. Two states that differ mean
-// that an open database may be reading the wrong file, or the right one in a wrong way.
+const nonblock = syscall.O_NONBLOCK
+
+// fileState is what the directory says about a file; its zero value is that of none.
+type fileState struct {
+	dev, ino     uint64
+	size         int64
+	mtime, ctime int64 // Unix nanoseconds
+}
+
+func stateOfFile(path string) fileState {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileState{}
+	}
+	return stateOfInfo(info)
+}
+
+func stateOfInfo(info os.FileInfo) fileState {
+	st := info.Sys().(*syscall.Stat_t) // os.FileInfo's on Linux
+	return fileState{dev: uint64(st.Dev), ino: st.Ino, size: st.Size, mtime: st.Mtim.Nano(), ctime: st.Ctim.Nano()}
+}
+
+func (s fileState) sameFile(o fileState) bool {
+	return s != fileState{} && s.dev == o.dev && s.ino == o.ino
+}
+
+// settled reports whether a write after now changes the state. Times of files advance in ticks of up to
+// 10 ms, on some file systems of up to 2 s: there they are whole seconds.
+func (s fileState) settled(now time.Time) bool {
+	tick := 50 * time.Millisecond
+	if s.mtime%int64(time.Second) == 0 {
+		tick = 2 * time.Second
+	}
+	return max(s.mtime, s.ctime) < now.Add(-tick).UnixNano()
+}
+
+// state is what the directory says about a database.
 type state struct {
-	exists   bool
-	dev, ino uint64
-	size     int64
-	mtime    int64 // Unix nanoseconds
-	live     bool  // there are a -wal and a -shm: someone has it open in WAL mode
-	walSize  int64 // of the -wal, 0 when there is none
-	walMtime int64
+	main, wal fileState
 }
 
 func stateOf(path string) state {
-	var s state
-	info, err := os.Stat(path)
-	if err != nil {
-		return s
-	}
-	s.exists, s.size, s.mtime = true, info.Size(), info.ModTime().UnixNano()
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		s.dev, s.ino = uint64(st.Dev), st.Ino
-	}
-	wal, err := os.Stat(path + "-wal")
-	if err != nil {
-		return s
-	}
-	s.walSize, s.walMtime = wal.Size(), wal.ModTime().UnixNano()
-	_, err = os.Stat(path + "-shm")
-	s.live = err == nil
-	return s
+	return state{stateOfFile(path), stateOfFile(path + "-wal")}
 }
 
-func (s state) sameFile(o state) bool {
-	return s.exists && o.exists && s.dev == o.dev && s.ino == o.ino
-}
-
-// moved reports whether the file has to be opened anew: it is gone or another, or its
-// way of being written has changed. SQLite looks at nothing of an immutable file twice,
-// so for one any change counts.
-func (db *database) moved(now state) bool {
-	if !db.opened.sameFile(now) || db.opened.live != now.live {
-		return true
-	}
-	return db.immutable && (db.opened.size != now.size || db.opened.mtime != now.mtime || now.walSize > 0)
-}
-
-// version tells what is in the file from what was there before.
-type version struct {
-	data                           int64 // PRAGMA data_version, of our own file
-	size, mtime, walSize, walMtime int64 // of a foreign one
-}
-
-func (s state) version() version {
-	return version{size: s.size, mtime: s.mtime, walSize: s.walSize, walMtime: s.walMtime}
-}
-
-// mayChangeUnseen reports that a further write may leave the same times behind: those of
-// files are as coarse as 2 s on some file systems.
-func (v version) mayChangeUnseen(now time.Time) bool {
-	const coarse = 2 * time.Second
-	return now.Add(-coarse).UnixNano() < max(v.mtime, v.walMtime) && max(v.mtime, v.walMtime) < now.Add(coarse).UnixNano()
-}
+func (s state) settled(now time.Time) bool { return s.main.settled(now) && s.wal.settled(now) }

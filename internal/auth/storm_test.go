@@ -63,7 +63,7 @@ func TestStormOfOneTokenIsOneQuery(t *testing.T) {
 	auth.SetLookupTimeout(t, wstest.Patience)
 	asked.Store(&everybody)
 	defer asked.Store(nil)
-	sessions, err := auth.OpenSessions(p.path, auth.SessionOptions{ReadOnly: true})
+	sessions, err := auth.OpenSessions(p.path, auth.SessionOptions{ReadOnly: true, PollInterval: time.Hour})
 	must(t, err)
 	defer sessions.Close()
 	h, err := hub.New(hub.Options{Auth: sessions, AuthTimeout: wstest.Patience, Loops: eventloop.Options{

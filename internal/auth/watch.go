@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -49,44 +50,62 @@ func (s *Sessions) guard(doing string, f func()) {
 
 // poll looks at the file once.
 func (s *Sessions) poll(ctx context.Context) {
+	if s.foreign != nil {
+		s.pollForeign(ctx)
+		return
+	}
 	db, _ := s.current()
-	now := stateOf(s.path)
-	if db == nil || db.moved(now) {
+	if db == nil || db.moved() {
 		if !s.reopen(ctx, db) {
 			return
 		}
-		if db, _ = s.current(); db == nil {
-			return
-		}
+		db, _ = s.current()
 	}
-	found, err := now.version(), error(nil)
-	if db.foreign != nil {
-		db.foreign.settleLater(ctx, s.path, s.opts.PollInterval)
-	} else {
-		found = version{}
-		found.data, err = db.dataVersion(ctx)
-	}
+	version, err := db.dataVersion(ctx)
 	switch {
 	case ctx.Err() != nil:
 	case code(err) == codeBusy:
 		// A writer holds it for itself. The next poll will see what it did.
 	case err != nil:
 		s.reopen(ctx, db)
-	case found != db.version || db.unchecked:
-		s.catchUp(ctx, db, found)
+	case version != db.version || db.unchecked:
+		// It counts as dealt with only when it was: after an error the next poll tries again.
+		switch err := s.revalidate(ctx); {
+		case err == nil:
+			db.version, db.unchecked = version, false
+		case ctx.Err() == nil && !errors.Is(err, ErrLocked):
+			s.reopen(ctx, db)
+		}
 	}
 }
 
-// catchUp deals with a change. It counts as dealt with only when it was: after an
-// error the next poll tries again.
-func (s *Sessions) catchUp(ctx context.Context, db *database, found version) {
-	now := time.Now()
-	s.memo.epoch.Add(1) // before the cache is looked at, see memo.epoch
-	switch err := s.revalidate(ctx, db); {
-	case err == nil:
-		db.version, db.unchecked = found, found.mayChangeUnseen(now)
-	case ctx.Err() == nil && code(err) != codeBusy:
-		s.reopen(ctx, db)
+// seen is what the watcher knows of a foreign file.
+type seen struct {
+	state   state
+	checked bool // the cached sessions were compared with that, and a change of it shows
+	failing bool
+}
+
+func (s *Sessions) pollForeign(ctx context.Context) {
+	start := time.Now()
+	now := stateOf(s.path)
+	if s.seen.checked && s.seen.state == now {
+		return
+	}
+	err := inspect(s.path, true)
+	if err == nil && s.seen.failing {
+		err = s.query(ctx, "open", func(querier) error { return nil }) // also with an empty cache
+	}
+	if err == nil {
+		err = s.revalidate(ctx)
+	}
+	s.seen.state, s.seen.checked = now, err == nil && now.settled(start)
+	if errors.Is(err, ErrLocked) { // the next poll will see what was done meanwhile
+		return
+	}
+	if failing := err != nil; failing != s.seen.failing {
+		s.noteUse(ctx, err, failing)
+		s.seen.failing = failing
 	}
 }
 

@@ -32,6 +32,7 @@ func (l *lines) count(what string) int {
 
 // Whoever is told of revoked sessions may panic: the watcher goes on, and tells of the next.
 func TestPanicOfOnRevoked(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "busbar.db")
 	told, log := make(chan string, 10), &lines{}
 	s, err := auth.OpenSessions(path, auth.SessionOptions{
