@@ -30,6 +30,9 @@ func readKeySet(b []byte, algs []string) (keys []namedKey, out []leftOut, err er
 	var set struct {
 		Keys *[]jsontext.Value `json:"keys"`
 	}
+	if name := twice(b); name != "" {
+		return nil, nil, fmt.Errorf("it has %q twice", name)
+	}
 	// What is odd within a key is that key's affair.
 	if err := json.Unmarshal(b, &set, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil || set.Keys == nil {
 		return nil, nil, errors.New("it isn't a JSON Web Key Set, which is an object with an array of keys")
@@ -46,6 +49,26 @@ func readKeySet(b []byte, algs []string) (keys []namedKey, out []leftOut, err er
 		keys = append(keys, k)
 	}
 	return keys, out, nil
+}
+
+// twice is a name that an object has twice, looked for no deeper; "" when there is none, or no object.
+func twice(b []byte) string {
+	names := make(map[string]bool)
+	d := jsontext.NewDecoder(bytes.NewReader(b), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	for token, err := d.ReadToken(); err == nil && (token.Kind() == '{' || token.Kind() == '"'); token, err = d.ReadToken() {
+		if token.Kind() == '{' {
+			continue
+		}
+		name := token.String()
+		if names[name] {
+			return name
+		}
+		if d.SkipValue() != nil { // what is no JSON is found by whoever reads it
+			return ""
+		}
+		names[name] = true
+	}
+	return ""
 }
 
 // readJWK takes the public keys that may verify signatures, whatever else their owner has said of them.

@@ -325,6 +325,7 @@ func TestJWTKeySetErrors(t *testing.T) {
 		"404":      answer(404, ""),
 		"not JSON": answer(200, "<html>"),
 		"no keys":  other,
+		"twice":    answer(200, `{"keys":[],"keys":[`+with(t, "good", "P-256", nil)+`]}`),
 		"redirect": serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other, http.StatusFound) }),
 		"huge":     answer(200, `{"x":"`+strings.Repeat("x", 2<<20)+`","keys":[]}`),
 		"nobody":   "http://127.0.0.1:1",
