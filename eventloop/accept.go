@@ -104,6 +104,7 @@ func (c *Client) Accept(a Acceptance) {
 		return
 	}
 	l := c.loop
+	c.set(flagAnswered)
 	l.endHandshake(c)
 	l.upgradeEnds(c)
 	c.Data = a.Data
@@ -145,6 +146,7 @@ func (l *Loop) readEarly(c *Client) {
 // Refuse answers the request with an HTTP status and ends the connection.
 func (c *Client) Refuse(r *wsproto.Refusal) {
 	if c.state == authorising {
+		c.set(flagAnswered)
 		c.loop.refuse(c, r, CauseRejected)
 	}
 }
@@ -174,6 +176,7 @@ func (c *Client) AcceptAndClose(answer []byte, code ws.StatusCode, reason string
 	}
 	l := c.loop
 	c.cause = CauseRejected
+	c.set(flagAnswered)
 	l.endHandshake(c)
 	l.upgradeEnds(c)
 	c.state, c.since = closing, l.now

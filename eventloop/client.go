@@ -30,6 +30,7 @@ const (
 	flagWatched                         // the socket is known to the watcher
 	flagDeflate                         // may be sent compressed messages
 	flagInflate                         // compression was negotiated: it may send compressed messages
+	flagAnswered                        // the Handler has answered Upgrade
 )
 
 // Client is one connection. It is owned by its loop: its methods must only be called

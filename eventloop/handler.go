@@ -14,14 +14,15 @@ import (
 // A method that panics costs the connection it was called for, nothing else.
 type Handler interface {
 	// Upgrade is asked about a complete upgrade request. It answers, then or later,
-	// by Client.Accept, Client.Refuse or Client.AcceptAndClose.
+	// by Client.Accept, Client.Refuse or Client.AcceptAndClose. Until then Data is the Handler's.
 	Upgrade(c *Client, r *wsproto.Request)
 
 	// Message is called for each whole text or binary message of an open client.
 	Message(c *Client, op ws.OpCode, payload []byte)
 
-	// Closed is called once for each client that was accepted, when it has ended. The
-	// client's id and Data may still be used, nothing else of it.
+	// Closed is called once for each client that was accepted, when it has ended, and for one that
+	// goes while Upgrade's answer is awaited. The client's id and Data may still be used, nothing
+	// else of it.
 	Closed(c *Client, cause Cause)
 
 	// LossNotice is called when an open client has lost messages, by policy drop-oldest or because

@@ -56,6 +56,9 @@ func (l *Loop) endHandshake(c *Client) {
 	case handshaking:
 		l.requested(c)
 	case authorising:
+		if !c.is(flagAnswered) {
+			l.guard(nil, func() { l.handler.Closed(c, c.cause) })
+		}
 	default:
 		return
 	}
