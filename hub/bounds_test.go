@@ -175,3 +175,22 @@ func TestIgnoredIsCounted(t *testing.T) {
 		t.Errorf("%d relayed, over the rate %v by %v", s.Relayed, s.RateLimited, s.RateLimitedBy)
 	}
 }
+
+// Names of subscriptions are bounded in bytes: they may be as long as messages.
+func TestLongNamesOfSubscriptions(t *testing.T) {
+	h := start(t, func(o *Options) { o.MaxSubscriptions = 100 })
+	alice := listen(t, h, "alice", "")
+	long := strings.Repeat("x", 60_000)
+	const fit = 1000 * subscriptionBytes / 60_000
+	for i := range fit + 2 {
+		alice.sendAndSettle(fmt.Sprintf(`{"type":"subscribe","topic":"%d%s"}`, i, long))
+	}
+	if n, ignored := h.SubscriptionCount(), h.Stats().Ignored["too_many_subscriptions"]; n != fit || ignored != 2 {
+		t.Errorf("%d subscriptions, %d ignored; want %d and 2", n, ignored, fit)
+	}
+	alice.sendAndSettle(`{"type":"unsubscribe","topic":"0` + long + `"}`)
+	alice.sendAndSettle(`{"type":"subscribe","entity":"` + long + `"}`)
+	if n := h.SubscriptionCount(); n != fit {
+		t.Errorf("%d subscriptions after one made room", n)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/fairqueue"
 	"github.com/busbar-ws/busbar/rates"
 )
 
@@ -16,6 +17,17 @@ type state struct {
 	identity *Identity
 	cursor   uint64 // seq that catching up has come to
 	renewing bool   // its session has ended, and a look-up decides whether it stays
+
+	reading, renewal *fairqueue.Task // what it waits for
+	fetching         map[*rowAsked]struct{}
+}
+
+func (s *state) cancel() {
+	s.reading.Cancel()
+	s.renewal.Cancel()
+	for asked := range s.fetching {
+		asked.task.Cancel()
+	}
 }
 
 func identityOf(c *eventloop.Client) *Identity {
@@ -76,8 +88,15 @@ func (h *Hub) subscription(c *eventloop.Client, m clientMessage) {
 	}
 }
 
-// Closed tells those who may know of a client that it has left.
+// Closed ends what is under way for a client, and tells those who may know of it that it has left.
 func (cb *callbacks) Closed(c *eventloop.Client, _ eventloop.Cause) {
+	switch d := c.Data.(type) {
+	case *pendingUpgrade: // it wasn't let in yet
+		d.lookup.Cancel()
+		return
+	case *state:
+		d.cancel()
+	}
 	cb.leaves.add(c.ID(), identityOf(c))
 }
 

@@ -32,11 +32,12 @@ type nextPage struct {
 // last one (docs/protocol.md section 1, since).
 func (h *Hub) readLog(c *eventloop.Client, s *state) {
 	client, deflates, since, id := c.ID(), c.Deflates(), s.cursor, s.identity
-	queued := h.reads.do(func() {
-		p, err := h.readPage(id, since, deflates)
+	var err error
+	s.reading, err = h.queues.reads.Go(h.ownerOf(c), taskBytes, func(ctx context.Context) {
+		p, err := h.readPage(ctx, id, since, deflates)
 		h.engine.Post(client, func(c *eventloop.Client) { h.gotPage(c, s, p, err) })
 	})
-	if !queued {
+	if err != nil {
 		h.engine.Post(client, func(c *eventloop.Client) {
 			c.Close(wsproto.StatusTryAgainLater, "too many clients are catching up, try again later", eventloop.CauseServerClosed)
 		})
@@ -46,9 +47,9 @@ func (h *Hub) readLog(c *eventloop.Client, s *state) {
 // readPage reads the log, and returns when every event up to the page's Last is in the
 // mailboxes: an event can be read before it is, and would come again behind what is
 // posted now.
-func (h *Hub) readPage(id *Identity, since uint64, deflate bool) (p nextPage, err error) {
+func (h *Hub) readPage(ctx context.Context, id *Identity, since uint64, deflate bool) (p nextPage, err error) {
 	defer h.recovered("reading the change log", &err) // also for what a log's entries cause here
-	ctx, cancel := context.WithTimeout(h.background, logTimeout)
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	page, err := h.log.Range(ctx, since, pageEvents)
 	h.awaitPublishers() // also when the answer is a resync, which names the last seq as well
@@ -72,7 +73,7 @@ func (h *Hub) awaitPublishers() {
 // logTimeout bounds one read of the change log.
 const logTimeout = 10 * time.Second
 
-// catchUpFrames runs on a worker, where what wasn't compressed when it was published can be.
+// catchUpFrames runs off the loops, where what wasn't compressed when it was published can be.
 func (h *Hub) catchUpFrames(id *Identity, entries []Entry, deflate bool) []*eventloop.Frame {
 	frames := make([]*eventloop.Frame, 0, len(entries))
 	for _, e := range entries {
@@ -101,6 +102,7 @@ func firstBytes(entries []Entry) []Entry {
 // gotPage runs on the client's loop, behind every event that was appended before the page
 // was read.
 func (h *Hub) gotPage(c *eventloop.Client, s *state, p nextPage, err error) {
+	s.reading = nil
 	var resync *ResyncError
 	switch {
 	case errors.As(err, &resync):

@@ -5,6 +5,6 @@
 // A Hub's methods are safe from any goroutine. None of them writes to a socket or waits
 // for one: a message is encoded once and left in the mailboxes of the event loops, which
 // write it (package eventloop). What the loops call back into runs on their goroutines;
-// whatever is slow, an Authenticator's lookup, a SnapshotFetcher, the change log, runs on
-// the hub's workers.
+// whatever is slow, an Authenticator's lookup, a SnapshotFetcher, the change log, waits in
+// the hub's queues.
 package hub

@@ -117,18 +117,10 @@ func TestPeersThatLeaveUnderway(t *testing.T) {
 	}
 }
 
-// nothingUnderway waits until the workers are idle, and looks at what is left then.
+// nothingUnderway waits until the queues are idle, and looks at what is left then.
 func nothingUnderway(t *testing.T, h *Hub) {
 	t.Helper()
-	eventually(t, "the workers are idle", func() bool {
-		busy := 0
-		for _, w := range []*workers{h.auth, h.fetches, h.reads} {
-			w.mu.Lock()
-			busy += w.running + len(w.queue)
-			w.mu.Unlock()
-		}
-		return busy == 0
-	})
+	eventually(t, "the queues are idle", h.queues.idle)
 	if err := h.engine.Each(within(t), func(*eventloop.Loop) {}); err != nil && !errors.Is(err, eventloop.ErrStopped) {
 		t.Fatal(err) // behind it the answer has been dealt with
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/fairqueue"
 )
 
 // Hub is a running server. Safe from any goroutine.
@@ -22,9 +24,7 @@ type Hub struct {
 	rows   *rowStore
 	leaves *leaveBatcher
 
-	auth, renewals *workers // newcomers' tokens; those of clients whose session has ended
-	fetches, reads *workers
-	waiting        *fetchQuota // of fetches
+	queues queues
 
 	// publishing is held from taking a seq until the event is in the mailboxes, so
 	// that every client gets events in the order of their seqs.
@@ -64,14 +64,7 @@ func New(o Options) (*Hub, error) {
 		h.rows = newRowStore(o.MaxRows, o.MaxRowBytes)
 	}
 	h.background, h.cancel = context.WithCancel(context.Background())
-	// Newcomers don't wait behind those who are in, however many sessions end at once.
-	forRenewals := max(o.Workers/4, 1)
-	for w, most := range map[**workers]int{
-		&h.auth: max(o.Workers-forRenewals, 1), &h.renewals: forRenewals, &h.fetches: o.Workers, &h.reads: o.Workers,
-	} {
-		*w = newWorkers(most, o.WorkerQueue, func(r any) { h.panics.Note(o.Logger, "on a worker", r) })
-	}
-	h.waiting = newFetchQuota(&h.opts)
+	h.queues = newQueues(&h.opts, func(r any) { h.panics.Note(o.Logger, "in a queue", r) })
 	h.leaves = newLeaveBatcher(h)
 	var err error
 	_, o.Loops.LastSeq = h.logBounds()
@@ -85,8 +78,8 @@ func New(o Options) (*Hub, error) {
 	return h, nil
 }
 
-// workersGrace is how long Shutdown waits for lookups and fetches that were told to end.
-const workersGrace = time.Second
+// queuesGrace is how long Shutdown waits for lookups and fetches that were told to end.
+const queuesGrace = time.Second
 
 // rememberedOps is how many op ids are remembered (docs/protocol.md section 5).
 const rememberedOps = 10_000
@@ -106,13 +99,14 @@ func (h *Hub) Failed() <-chan struct{} { return h.engine.Failed() }
 // Draining is true from the moment Drain or Shutdown was called.
 func (h *Hub) Draining() bool { return h.draining.Load() }
 
-// Authenticate resolves a token as for a connection, from memory where that will do, and within
-// Options.AuthTimeout. What it refuses, or can't tell, is counted and logged as for a connection.
-func (h *Hub) Authenticate(ctx context.Context, token string) (*Identity, error) {
+// Authenticate resolves a token as for a connection from an address, from memory where that will do,
+// and otherwise when it is that address's turn, within Options.AuthTimeout; ErrBusy when too many wait
+// for theirs. An invalid address is nobody's. What it refuses, or can't tell, is counted and logged as for a connection.
+func (h *Hub) Authenticate(ctx context.Context, token string, from netip.Addr) (*Identity, error) {
 	id, known := h.opts.Auth.Cached(token)
 	var err error
 	if !known {
-		id, err = h.lookUp(ctx, token)
+		id, err = h.lookUpInTurn(ctx, token, from)
 	}
 	if err = verdict(id, err); err != nil {
 		h.noteUnauthenticated(token, err)
@@ -149,10 +143,18 @@ func (h *Hub) noteUnauthenticated(token string, err error) {
 	h.authTrouble.warn(h.opts.Logger, time.Now(), "looking up a token failed", "error", err)
 }
 
-// Known is whether Authenticate will answer from memory, where no other has to be asked.
-func (h *Hub) Known(token string) bool {
-	_, known := h.opts.Auth.Cached(token)
-	return known
+func (h *Hub) lookUpInTurn(ctx context.Context, token string, from netip.Addr) (id *Identity, err error) {
+	ctx, cancel := context.WithTimeout(ctx, h.opts.AuthTimeout)
+	defer cancel()
+	owner := fairqueue.Owner{Address: from}
+	failed := h.queues.lookups.Do(ctx, owner, taskBytes+len(token), func(ctx context.Context) { id, err = h.lookUp(ctx, token) })
+	switch {
+	case errors.Is(failed, fairqueue.ErrFull), errors.Is(failed, fairqueue.ErrShare):
+		return nil, ErrBusy
+	case failed != nil:
+		return nil, fmt.Errorf("waiting to look a token up: %w", failed)
+	}
+	return id, err
 }
 
 // Drain refuses new connections and publishers, sends Close 1001 to everyone behind all that they are owed,
@@ -171,9 +173,9 @@ func (h *Hub) Drain(ctx context.Context) error {
 func (h *Hub) Shutdown(ctx context.Context) error {
 	err := h.Drain(ctx)
 	h.stop.Do(func() {
-		h.cancel() // what runs on workers has nobody left to answer
+		h.cancel() // what runs in queues has nobody left to answer
 		h.engine.Stop()
-		grace, cancel := context.WithTimeout(context.Background(), workersGrace)
+		grace, cancel := context.WithTimeout(context.Background(), queuesGrace)
 		defer cancel()
 		h.close(grace)
 	})
@@ -185,9 +187,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 func (h *Hub) close(ctx context.Context) {
 	h.cancel()
 	h.leaves.close()
-	for _, w := range []*workers{h.auth, h.renewals, h.fetches, h.reads} {
-		w.close(ctx)
-	}
+	h.queues.close(ctx)
 }
 
 // WaitDrained waits until the loops' queues are at most half full, and no slow client has to

@@ -92,7 +92,8 @@ type Options struct {
 
 	// Workers is how many lookups, fetches and reads of the log may run at once, each
 	// kind apart; default 64. A quarter of the lookups, and at least one, is for sessions that have
-	// ended, the rest for newcomers. WorkerQueue is how many may wait; default 100,000.
+	// ended, the rest for newcomers. WorkerQueue is how many may wait; default 100,000, or what fits
+	// into a quarter of Loops.BufferBytes. They take turns by address, and of an address by user.
 	Workers     int
 	WorkerQueue int
 

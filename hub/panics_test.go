@@ -123,25 +123,7 @@ func TestPanicInCloseIdentity(t *testing.T) {
 	}
 }
 
-// What panics on a worker doesn't end it, or the process.
-func TestPanicOnAWorker(t *testing.T) {
-	var panicked atomic.Int32
-	w := newWorkers(1, 10, func(any) { panicked.Add(1) })
-	ran := make(chan struct{})
-	w.do(func() { panic("on a worker") })
-	w.do(func() { close(ran) })
-	select {
-	case <-ran:
-	case <-within(t).Done():
-		t.Fatal("the next never ran")
-	}
-	w.close(t.Context())
-	if panicked.Load() != 1 {
-		t.Errorf("%d panics are told of, want 1", panicked.Load())
-	}
-}
-
-// Neither does what panics on a timer: here the hub has no loops to tell.
+// What panics on a timer doesn't end the process: here the hub has no loops to tell.
 func TestPanicOnATimer(t *testing.T) {
 	h := &Hub{}
 	h.opts.Logger = slog.New(slog.DiscardHandler)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +62,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 					t.Errorf("%q: status %d %q", c.token, resp.StatusCode, body)
 				}
 			}
-			if _, err := h.Authenticate(within(t), c.token); !errors.Is(err, ErrUnauthorized) {
+			if _, err := h.Authenticate(within(t), c.token, netip.Addr{}); !errors.Is(err, ErrUnauthorized) {
 				t.Errorf("%q: %v", c.token, err)
 			}
 			refused := h.Stats().AuthRefused
@@ -124,7 +125,7 @@ func TestUserIDsOfAdmins(t *testing.T) {
 			}),
 		} {
 			h := start(t, func(o *Options) { o.Auth, o.Logger = auth, slog.New(slog.DiscardHandler) })
-			_, err := h.Authenticate(within(t), name)
+			_, err := h.Authenticate(within(t), name, netip.Addr{})
 			if refused := errors.Is(err, ErrUnauthorized); refused != (c.refused != "") {
 				t.Errorf("%s, %s: %v", name, way, err)
 			}

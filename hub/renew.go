@@ -33,11 +33,11 @@ func (h *Hub) renew(c *eventloop.Client) {
 	h.askAgain(c, token, by)
 }
 
-// askAgain has a worker look the token up, unless that comes too late for the client.
+// askAgain has the token looked up, unless that comes too late for the client.
 func (h *Hub) askAgain(c *eventloop.Client, token string, by time.Time) {
 	client, began := c.ID(), time.Now()
-	queued := h.renewals.do(func() {
-		ctx, cancel := context.WithDeadline(h.background, by)
+	task, err := h.queues.renewals.Go(h.ownerOf(c), taskBytes, func(ctx context.Context) {
+		ctx, cancel := context.WithDeadline(ctx, by)
 		defer cancel()
 		if ctx.Err() != nil {
 			return
@@ -45,15 +45,14 @@ func (h *Hub) askAgain(c *eventloop.Client, token string, by time.Time) {
 		id, err := h.lookUp(ctx, token)
 		h.engine.Post(client, func(c *eventloop.Client) { h.renewedLate(c, token, began, by, id, err) })
 	})
-	if !queued {
-		h.renewed(c, nil, errBusy)
+	if err != nil {
+		h.renewed(c, nil, ErrBusy)
+		return
 	}
+	stateOf(c).renewal = task
 }
 
-var (
-	errBusy      = errors.New("too many tokens wait to be looked up")
-	errUndecided = errors.New("no answer in time about a session that has ended")
-)
+var errUndecided = errors.New("no answer in time about a session that has ended")
 
 // renewedLate is renewed for an answer that took time, as decideLate is for decide.
 func (h *Hub) renewedLate(c *eventloop.Client, token string, began, by time.Time, id *Identity, err error) {
@@ -90,7 +89,7 @@ func (h *Hub) renewed(c *eventloop.Client, id *Identity, err error) {
 		return
 	}
 	if m, ok := c.Data.(*state); ok {
-		m.identity, m.renewing = id, false
+		m.identity, m.renewing, m.renewal = id, false, nil
 	} else {
 		c.Data = id
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"github.com/busbar-ws/busbar/internal/fairqueue"
 )
 
 // counted is the number in a row frame's payload.
@@ -121,8 +123,8 @@ func TestPendingUpdatesBeforeTheSnapshot(t *testing.T) {
 		o.Workers = 1
 	})
 	busy := make(chan struct{})
-	if !h.fetches.do(func() { <-busy }) {
-		t.Fatal("no worker")
+	if _, err := h.queues.fetches.Go(fairqueue.Owner{}, 1, func(context.Context) { <-busy }); err != nil {
+		t.Fatal(err)
 	}
 	c := listen(t, h, "alice", "")
 	c.sendAndSettle(subscribeRow)

@@ -36,11 +36,7 @@ func TestOrderWhileCatchingUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-fetched
-	eventually(t, "the snapshot is on its way", func() bool {
-		h.fetches.mu.Lock()
-		defer h.fetches.mu.Unlock()
-		return h.fetches.running == 0
-	})
+	eventually(t, "the snapshot is on its way", func() bool { return h.queues.fetches.Stats().Running == 0 })
 	handled(t, h)
 	for n := range published {
 		switch n % 4 {

@@ -105,8 +105,7 @@ func (h *Hub) Stats() Stats {
 		Relayed: c.relayed.Load(), RateLimited: e.Limited, RateLimitedBy: e.LimitedBy,
 		Ignored: named(ignoredNames[:], c.ignored[:]), Auth: named(authNames[:], c.auth[:]), AuthRefused: h.refusals.counts(),
 		RowsDenied: c.denied.Load(), SnapshotErrors: c.snapshotErrors.Load(), OpsRepeated: c.repeated.Load(),
-		WorkersRefused: h.auth.refused.Load() + h.renewals.refused.Load() + h.fetches.refused.Load() + h.reads.refused.Load(),
-		Dropped:        map[string]uint64{}, Closed: e.Closed, Refused: e.Refused, Loops: e.Loops,
+		WorkersRefused: h.queues.refused(), Dropped: map[string]uint64{}, Closed: e.Closed, Refused: e.Refused, Loops: e.Loops,
 		Deflated: e.Deflated, DeflatedFrom: e.DeflatedFrom, DeflatedTo: e.DeflatedTo,
 	}
 	s.OldestSeq, s.LastSeq = h.logBounds()

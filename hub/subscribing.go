@@ -7,6 +7,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/fairqueue"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -19,8 +20,8 @@ type rowAsked struct {
 	keys          []string
 	tenants       []string // of the keys
 	tickets       []uint64
-	payer         string // whose share of what may wait it takes
-	deflate       bool   // the client takes compressed messages
+	deflate       bool // the client takes compressed messages
+	task          *fairqueue.Task
 }
 
 // bytes is about what is kept of it while it waits, for the keys have the names again.
@@ -41,15 +42,15 @@ func (h *Hub) rowTenants(id *Identity) []string {
 }
 
 // subscribeRow marks the subscription pending, so that no update is missed, and then has
-// a worker ask whether it is allowed and what the row is now.
+// it asked off the loops whether that is allowed and what the row is now.
 func (h *Hub) subscribeRow(c *eventloop.Client, m clientMessage) {
 	if m.entity == nil || m.rowID == nil {
 		h.counters.ignored[ignoredMalformed].Add(1)
 		return
 	}
 	id := identityOf(c)
-	asked := rowAsked{identity: id, entity: string(m.entity), rowID: string(m.rowID), tenants: h.rowTenants(id)}
-	asked.payer, asked.deflate = payerOfFetches(c), c.Deflates()
+	asked := &rowAsked{identity: id, entity: string(m.entity), rowID: string(m.rowID), tenants: h.rowTenants(id)}
+	asked.deflate = c.Deflates()
 	if !h.roomFor(c, asked.bytes()) { // of the two keys one goes with the answer
 		return
 	}
@@ -62,7 +63,7 @@ func (h *Hub) subscribeRow(c *eventloop.Client, m clientMessage) {
 		}
 		asked.keys, asked.tickets = append(asked.keys, key), append(asked.tickets, ticket)
 	}
-	h.fetch(c.ID(), asked)
+	h.fetch(c, asked)
 }
 
 // subscriptionBytes is how long the names of a client's subscriptions may be on average. A
@@ -80,20 +81,24 @@ func (h *Hub) roomFor(c *eventloop.Client, name int) bool {
 	return true
 }
 
-func (h *Hub) fetch(client uint64, asked rowAsked) {
-	mine := h.waiting.take(asked.payer, asked.bytes())
-	queued := mine && !h.engine.Overloaded() && h.fetches.do(func() {
-		defer h.waiting.giveBack(asked.payer, asked.bytes()) // also after a panic
-		which, frame, version, release := h.fetchSnapshot(asked)
-		defer release() // of what the loop has by then
-		h.engine.PostFrame(client, frame, func(c *eventloop.Client) { h.fetched(c, asked, which, frame, version) })
-	})
-	if mine && !queued {
-		h.waiting.giveBack(asked.payer, asked.bytes())
+func (h *Hub) fetch(c *eventloop.Client, asked *rowAsked) {
+	client, err := c.ID(), error(ErrOverloaded)
+	if !h.engine.Overloaded() {
+		asked.task, err = h.queues.fetches.Go(h.ownerOf(c), taskBytes+asked.bytes(), func(ctx context.Context) {
+			which, frame, version, release := h.fetchSnapshot(ctx, asked)
+			defer release() // of what the loop has by then
+			h.engine.PostFrame(client, frame, func(c *eventloop.Client) { h.fetched(c, asked, which, frame, version) })
+		})
 	}
-	if !queued {
+	if err != nil {
 		h.engine.Post(client, tooManySubscriptions)
+		return
 	}
+	s := stateOf(c)
+	if s.fetching == nil {
+		s.fetching = make(map[*rowAsked]struct{})
+	}
+	s.fetching[asked] = struct{}{}
 }
 
 func tooManySubscriptions(c *eventloop.Client) {
@@ -107,9 +112,9 @@ const (
 	rowTooBig = -3 // for what is free of the buffer memory
 )
 
-// fetchSnapshot runs on a worker. which is the index of the key that the row has. release is to
+// fetchSnapshot runs off the loops. which is the index of the key that the row has. release is to
 // be called when the loop has the frame.
-func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, version uint64, release func()) {
+func (h *Hub) fetchSnapshot(ctx context.Context, asked *rowAsked) (which int, frame *eventloop.Frame, version uint64, release func()) {
 	if h.rows != nil {
 		for i, tenant := range asked.tenants {
 			if frame, version, ok := h.stored(tenant, asked.entity, asked.rowID, asked.deflate); ok {
@@ -118,7 +123,7 @@ func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, 
 		}
 		return rowDenied, nil, 0, func() {}
 	}
-	ctx, cancel := context.WithTimeout(h.background, h.opts.SnapshotTimeout)
+	ctx, cancel := context.WithTimeout(ctx, h.opts.SnapshotTimeout)
 	defer cancel()
 	payload, ok, err := h.callSnapshots(ctx, asked)
 	if err != nil {
@@ -142,7 +147,7 @@ func (h *Hub) fetchSnapshot(asked rowAsked) (which int, frame *eventloop.Frame, 
 }
 
 // framed encodes one snapshot at a time: for a moment each is there three times.
-func (h *Hub) framed(asked rowAsked, payload []byte) (frame *eventloop.Frame, err error) {
+func (h *Hub) framed(asked *rowAsked, payload []byte) (frame *eventloop.Frame, err error) {
 	h.framing.Lock()
 	defer h.framing.Unlock()
 	if frame, err = rowFrame(Snapshot, asked.entity, asked.rowID, payload); err == nil && asked.deflate {
@@ -166,7 +171,8 @@ func (h *Hub) storedFrame(tenant, entity, rowID string, deflate bool) (f *eventl
 }
 
 // fetched runs on the client's loop, in order with what is published.
-func (h *Hub) fetched(c *eventloop.Client, asked rowAsked, which int, frame *eventloop.Frame, version uint64) {
+func (h *Hub) fetched(c *eventloop.Client, asked *rowAsked, which int, frame *eventloop.Frame, version uint64) {
+	delete(stateOf(c).fetching, asked)
 	for i, key := range asked.keys {
 		if i != which {
 			c.CancelSubscription(key, asked.tickets[i])
@@ -184,7 +190,7 @@ func (h *Hub) fetched(c *eventloop.Client, asked rowAsked, which int, frame *eve
 	released := c.ReleaseSubscription(asked.keys[which], asked.tickets[which], frame, version)
 	if released == eventloop.ReleasedRetry {
 		asked.keys, asked.tickets, asked.tenants = asked.keys[which:which+1], asked.tickets[which:which+1], asked.tenants[which:which+1]
-		h.fetch(c.ID(), asked)
+		h.fetch(c, asked)
 	}
 }
 

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/url"
@@ -11,19 +12,28 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/fairqueue"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
-// pendingUpgrade is an upgrade request that is being decided about.
+// pendingUpgrade is an upgrade request that is being decided about. While its token is looked up it is its
+// client's Data.
 type pendingUpgrade struct {
 	request *wsproto.Request
 	since   uint64
 	catchUp bool // since was given
 	began   time.Time
+	lookup  *fairqueue.Task
+}
+
+// bytes is about what it takes.
+func (a *pendingUpgrade) bytes() int {
+	r := a.request
+	return taskBytes + len(r.Path) + len(r.Query) + len(r.Host) + len(r.Origin) + len(r.Token) + len(r.Protocol) + len(r.Answer)
 }
 
 // Upgrade decides whether a connection is let in, here when the answer is in memory and
-// on a worker when it isn't (docs/protocol.md section 1).
+// later when it isn't (docs/protocol.md section 1).
 func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
 	h := (*Hub)(cb)
 	if !h.opts.Origins.Allow(r.Origin, r.Host) {
@@ -31,7 +41,7 @@ func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
 		c.Refuse(wsproto.RefuseForbiddenOrigin)
 		return
 	}
-	a := pendingUpgrade{request: r, began: time.Now()}
+	a := &pendingUpgrade{request: r, began: time.Now()}
 	var err error
 	if a.since, a.catchUp, err = sinceOf(r.Query); err != nil {
 		c.Refuse(badQuery)
@@ -52,16 +62,19 @@ func (h *Hub) noteForeignOrigin(origin string, now time.Time) {
 	}
 }
 
-// askAbout has a worker look the token up.
-func (h *Hub) askAbout(c *eventloop.Client, a pendingUpgrade) {
-	client, r := c.ID(), a.request
-	queued := h.auth.do(func() {
-		id, err := h.lookUp(h.background, r.Token)
+// askAbout has the token looked up when it is the turn of the client's address.
+func (h *Hub) askAbout(c *eventloop.Client, a *pendingUpgrade) {
+	client, token := c.ID(), a.request.Token
+	var err error
+	a.lookup, err = h.queues.lookups.Go(h.ownerOf(c), a.bytes(), func(ctx context.Context) {
+		id, err := h.lookUp(ctx, token)
 		h.engine.Post(client, func(c *eventloop.Client) { h.decideLate(c, a, id, err) })
 	})
-	if !queued {
+	if err != nil {
 		c.Refuse(wsproto.RefuseOverloaded)
+		return
 	}
+	c.Data = a
 }
 
 var badQuery = &wsproto.Refusal{Status: 400, Reason: "the query is malformed, or since isn't one sequence number"}
@@ -147,7 +160,8 @@ func fromHex(c byte) byte {
 
 // decideLate is decide for an answer that took time: the identity may have been revoked
 // while it was on its way.
-func (h *Hub) decideLate(c *eventloop.Client, a pendingUpgrade, id *Identity, err error) {
+func (h *Hub) decideLate(c *eventloop.Client, a *pendingUpgrade, id *Identity, err error) {
+	c.Data = nil
 	if err != nil || id == nil {
 		h.decide(c, a, id, err)
 		return
@@ -164,7 +178,7 @@ func (h *Hub) decideLate(c *eventloop.Client, a pendingUpgrade, id *Identity, er
 	}
 }
 
-func (h *Hub) decide(c *eventloop.Client, a pendingUpgrade, id *Identity, err error) {
+func (h *Hub) decide(c *eventloop.Client, a *pendingUpgrade, id *Identity, err error) {
 	if err = verdict(id, err); err != nil {
 		h.reject(c, a, err)
 		return
@@ -176,13 +190,15 @@ func (h *Hub) decide(c *eventloop.Client, a pendingUpgrade, id *Identity, err er
 		m := &state{identity: id, cursor: a.since}
 		acceptance.Data = m
 		c.Accept(acceptance)
-		h.readLog(c, m)
+		if c.Open() { // it was told so
+			h.readLog(c, m)
+		}
 		return
 	}
 	c.Accept(acceptance)
 }
 
-func (h *Hub) reject(c *eventloop.Client, a pendingUpgrade, err error) {
+func (h *Hub) reject(c *eventloop.Client, a *pendingUpgrade, err error) {
 	h.noteUnauthenticated(a.request.Token, err)
 	code, reason, refusal := ws.StatusPolicyViolation, invalidToken, wsproto.RefuseInvalidToken
 	switch {

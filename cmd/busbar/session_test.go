@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -180,7 +181,7 @@ func TestSessionMistakes(t *testing.T) {
 func TestSessionBesideAServer(t *testing.T) {
 	srv := startInProcess(t, t.TempDir())
 	token := newSessionIn(t, srv.data, "-user", "alice")
-	if id, err := srv.hub.Authenticate(context.Background(), token); err != nil || id.UserID != "alice" {
+	if id, err := srv.hub.Authenticate(context.Background(), token, netip.Addr{}); err != nil || id.UserID != "alice" {
 		t.Fatalf("the server says about a new session: %+v, %v", id, err)
 	}
 	list := runCommand("", nil, "session", "list", "-data", srv.data)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net/netip"
 	"strings"
 	"sync"
 	"syscall"
@@ -171,7 +172,7 @@ func TestSessionsRevokedBeforeTheHubIsKnown(t *testing.T) {
 	token := newSessionIn(t, srv.data, "-user", "alice")
 	tail := startTail(t, []string{"BUSBAR_TOKEN=" + token}, "-url", srv.url)
 	tail.err.waitFor(t, "connected")
-	id, err := srv.hub.Authenticate(context.Background(), token)
+	id, err := srv.hub.Authenticate(context.Background(), token, netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,11 +61,14 @@ func (q *Queue) Go(owner Owner, bytes int, do func(context.Context)) (*Task, err
 }
 
 // Do is Go, and returns when do has returned; or, when ctx or the queue has ended before its turn
-// came, with ctx's error or ErrClosed. do's context ends with ctx.
+// came, with ctx's error or ErrClosed. do's context is a part of ctx.
 func (q *Queue) Do(ctx context.Context, owner Owner, bytes int, do func(context.Context)) error {
 	ended := make(chan struct{})
-	t, err := q.Go(owner, bytes, func(ctx context.Context) {
+	t, err := q.Go(owner, bytes, func(task context.Context) {
 		defer close(ended)
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(task, cancel)()
 		do(ctx)
 	})
 	if err != nil {

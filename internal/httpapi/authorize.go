@@ -58,18 +58,12 @@ func (a *api) adminOnly(k kind, c call) http.Handler {
 }
 
 // identify resolves a token, which may be empty. Its errors are failures: 401 for
-// a bad token, 503 when there was no way to tell. Whoever's token memory knows isn't held up
-// by those whose tokens have to be looked up; of these one address can't have all the places.
+// a bad token, 503 when there was no way to tell, or when too many tokens wait to be looked up.
 func (a *api) identify(w http.ResponseWriter, r *http.Request, token string) (*hub.Identity, error) {
-	if !a.hub.Known(token) {
-		leave, full := a.places.take(asking, a.places.callerOf(r, nil))
-		if full != nil {
-			return nil, a.refuse(w, full)
-		}
-		defer leave()
-	}
-	id, err := a.hub.Authenticate(r.Context(), token)
+	id, err := a.hub.Authenticate(r.Context(), token, a.places.callerOf(r, nil).address)
 	switch {
+	case errors.Is(err, hub.ErrBusy):
+		return nil, a.refuse(w, busy("too many tokens wait to be looked up, try again"))
 	case err == nil && id != nil:
 		return id, nil
 	case err == nil || errors.Is(err, hub.ErrUnauthorized):

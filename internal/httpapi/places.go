@@ -17,16 +17,15 @@ const (
 	scraping                  // each scrape asks every loop for its numbers
 	administering             // the admin token's other calls
 	calling                   // clients' pulls, and what strangers may: the demo page, new guests
-	asking                    // what a token is worth that memory doesn't know
 	kinds
 )
 
 // places bound how many requests of each kind are served at one time. Safe from any goroutine;
 // nil has no bounds.
 //
-// Invariant: all kinds but asking have together fewer places than there may be connections.
-// Otherwise requests that hold theirs for long could keep a probe's connection from being
-// accepted. A request that asks holds no connection (Listener).
+// Invariant: all kinds have together fewer places than there may be connections. Otherwise
+// requests that hold theirs for long could keep a probe's connection from being accepted. One
+// whose caller's token is being looked up has none yet, and holds no connection (Listener).
 type places struct {
 	shared []netip.Prefix // addresses of many callers, such as a proxy's: no share is theirs
 
@@ -37,7 +36,7 @@ type places struct {
 // lane is the places of one kind.
 type lane struct {
 	free              int
-	ofUser, ofAddress int // what one of them may hold; counted for calling and asking alone
+	ofUser, ofAddress int // what one of them may hold; counted for calling alone
 	byUser            map[string]int
 	byAddress         map[netip.Addr]int
 }
@@ -53,7 +52,6 @@ func newPlaces(connections int, shared []netip.Prefix) *places {
 		rest -= p.of[k].free
 	}
 	p.of[calling].divide(rest)
-	p.of[asking].divide(connections / 4)
 	return p
 }
 

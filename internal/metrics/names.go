@@ -109,7 +109,7 @@ var losses = []family{
 		func(s *hub.Stats) uint64 { return s.RowsEvicted }),
 	counter("busbar_snapshot_errors_total", "Fetches of a row's snapshot that failed.",
 		func(s *hub.Stats) uint64 { return s.SnapshotErrors }),
-	counter("busbar_workers_refused_total", "Lookups, fetches and reads of the change log for which no worker had room.",
+	counter("busbar_workers_refused_total", "Lookups, fetches and reads of the change log for which there was no room, or none for that user or address.",
 		func(s *hub.Stats) uint64 { return s.WorkersRefused }),
 	counter("busbar_handler_panics_total", "Panics in handlers and in what they call; each cost one connection or one call.",
 		func(s *hub.Stats) uint64 { return s.Panics }),

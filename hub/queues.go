@@ -1,0 +1,73 @@
+package hub
+
+import (
+	"context"
+	"errors"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/fairqueue"
+	"github.com/busbar-ws/busbar/internal/memory"
+)
+
+// queues hold what waits for an answer from elsewhere, each kind apart, so that none holds another
+// up. What a client waits for ends with it: see callbacks.Closed.
+type queues struct {
+	lookups  *fairqueue.Queue // of tokens: newcomers', and those of the API's callers
+	renewals *fairqueue.Queue // of tokens whose clients' sessions have ended
+	fetches  *fairqueue.Queue // of rows' snapshots
+	reads    *fairqueue.Queue // of the change log
+}
+
+// waitingShare is the part of the memory for buffers that may wait in one queue.
+const waitingShare = 4
+
+func newQueues(o *Options, panicked func(any)) queues {
+	bytes := o.Loops.BufferBytes
+	if bytes <= 0 {
+		bytes = memory.Defaults().Buffers
+	}
+	queue := func(running int) *fairqueue.Queue {
+		return fairqueue.New(fairqueue.Limits{Running: running, Waiting: o.WorkerQueue, Bytes: bytes / waitingShare}, panicked)
+	}
+	// Newcomers don't wait behind those who are in, however many sessions end at once.
+	renewals := max(o.Workers/4, 1)
+	return queues{
+		lookups: queue(max(o.Workers-renewals, 1)), renewals: queue(renewals),
+		fetches: queue(o.Workers), reads: queue(o.Workers),
+	}
+}
+
+func (q *queues) all() []*fairqueue.Queue {
+	return []*fairqueue.Queue{q.lookups, q.renewals, q.fetches, q.reads}
+}
+
+// refused is how much wasn't taken.
+func (q *queues) refused() (n uint64) {
+	for _, queue := range q.all() {
+		n += queue.Stats().Refused
+	}
+	return n
+}
+
+func (q *queues) close(ctx context.Context) {
+	for _, queue := range q.all() {
+		queue.Close(ctx)
+	}
+}
+
+// ownerOf is whose turn it takes to do something for a client: nobody's user is nobody's share, and
+// neither is an address that may be a proxy's.
+func (h *Hub) ownerOf(c *eventloop.Client) (o fairqueue.Owner) {
+	o.User, _ = payer(c)
+	if h.opts.Loops.MaxPerAddress >= 0 {
+		o.Address = c.Addr()
+	}
+	return o
+}
+
+// ErrBusy is returned for a token that isn't looked up, because too many wait for that already,
+// or too many of that address.
+var ErrBusy = errors.New("too many tokens wait to be looked up")
+
+// taskBytes is about what something that waits takes, besides its strings.
+const taskBytes = 1024
