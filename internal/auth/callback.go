@@ -27,15 +27,13 @@ type HTTPOptions struct {
 	// absent means never, and null is an error. An answer that isn't so says nothing about the
 	// token, and is logged.
 	URL string
-	// Timeout bounds a question, waiting for its turn included (default 5 s).
+	// Timeout bounds a question (default 5 s).
 	Timeout time.Duration
 	// CacheTTL is how long a good answer is used (default 30 s), and so how long a
 	// token that was revoked still opens connections.
 	CacheTTL time.Duration
 	// CacheEntries bounds the answers kept, about (default 1,000,000).
 	CacheEntries int
-	// MaxConcurrent bounds the questions under way (default 64).
-	MaxConcurrent int
 	// Client sends the questions; nil for one of its own. Redirects are never followed.
 	Client *http.Client
 	// Log gets a panic in a lookup (default slog.Default()).
@@ -54,20 +52,13 @@ var _ hub.Authenticator = (*HTTP)(nil)
 func NewHTTP(o HTTPOptions) (*HTTP, error) {
 	setDefault(&o.Timeout, 5*time.Second)
 	setDefault(&o.CacheTTL, 30*time.Second)
-	setDefault(&o.MaxConcurrent, 64)
-	service, err := ask.New(ask.Options{
-		URL:           o.URL,
-		Timeout:       o.Timeout,
-		MaxBytes:      64 << 10,
-		MaxConcurrent: o.MaxConcurrent,
-		Client:        o.Client,
-	})
+	service, err := ask.New(ask.Options{URL: o.URL, Timeout: o.Timeout, MaxBytes: 64 << 10, Client: o.Client})
 	if err != nil {
 		return nil, fmt.Errorf("auth service: %w", err)
 	}
 	return &HTTP{service: service, memo: memo{
 		cache:    newCache(o.CacheEntries),
-		flights:  newFlights(o.MaxConcurrent, o.Timeout, o.Log),
+		flights:  newFlights(o.Timeout, o.Log),
 		ttl:      o.CacheTTL,
 		maxToken: maxLongToken,
 		renews:   true,

@@ -6,101 +6,122 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/singleflight"
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// ErrBusy is returned when so many lookups are waiting that another would only wait
-// for its deadline.
-var ErrBusy = errors.New("too many token lookups at once")
+// ErrBusy is returned when a lookup had to be begun again too often.
+var ErrBusy = errors.New("sessions are revoked faster than this token can be looked up")
 
 // ErrClosed is returned by an authenticator that was closed.
 var ErrClosed = errors.New("authenticator closed")
 
-// maxWaiting bounds the lookups (one per token) that run or wait for a slot.
-const maxWaiting = 10_000
-
-// flights asks once per token however many callers want the answer. Safe from any
-// goroutine. A lookup doesn't end with the caller that started it, since others may
-// wait for it too: it has a timeout of its own.
+// flights ask once per token however many callers want the answer. Safe from any goroutine. A
+// lookup has a timeout of its own, and ends with the last caller that waits for it. How many there
+// are at once is bounded by whoever calls.
 type flights struct {
-	group   singleflight.Group
-	slots   chan struct{}
-	waiting atomic.Int64
 	timeout time.Duration
 	log     *slog.Logger
 	panics  eventloop.PanicLog
 	base    context.Context
 	cancel  context.CancelFunc
+	run     sync.WaitGroup
 
-	mu     sync.Mutex // guards closed, and run.Add against run.Wait
-	closed bool
-	run    sync.WaitGroup
+	mu      sync.Mutex // guards what follows, and passengers
+	byToken map[string]*flight
+	closed  bool
 }
 
-func newFlights(slots int, timeout time.Duration, log *slog.Logger) *flights {
+// flight is one lookup. id and err are set when done is closed.
+type flight struct {
+	passengers int
+	cancel     context.CancelFunc
+	done       chan struct{}
+	id         *hub.Identity
+	err        error
+}
+
+func newFlights(timeout time.Duration, log *slog.Logger) *flights {
 	if log == nil {
 		log = slog.Default()
 	}
-	f := &flights{slots: make(chan struct{}, slots), timeout: timeout, log: log}
+	f := &flights{timeout: timeout, log: log, byToken: make(map[string]*flight)}
 	f.base, f.cancel = context.WithCancel(context.Background())
 	return f
 }
 
 // do returns what ask answers for the token, or ctx's error as soon as ctx ends.
 func (f *flights) do(ctx context.Context, token string, ask func(context.Context) (*hub.Identity, error)) (*hub.Identity, error) {
-	done := f.group.DoChan(token, func() (any, error) { return f.fly(ask) })
+	one, err := f.board(token, ask)
+	if err != nil {
+		return nil, err
+	}
 	select {
-	case r := <-done:
-		id, _ := r.Val.(*hub.Identity)
-		return id, r.Err
+	case <-one.done:
+		return one.id, one.err
 	case <-ctx.Done():
+		f.leave(token, one)
 		return nil, fmt.Errorf("look up token: %w", ctx.Err())
 	}
 }
 
-// fly turns a panic into an error: singleflight throws it again in a goroutine of its own,
-// so that nobody can recover from it (x/sync v0.24.0, Group.doCall): one token would end the
-// process.
-func (f *flights) fly(ask func(context.Context) (*hub.Identity, error)) (id *hub.Identity, err error) {
+// board joins the token's lookup, and begins it if there is none.
+func (f *flights) board(token string, ask func(context.Context) (*hub.Identity, error)) (*flight, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, ErrClosed
+	}
+	one := f.byToken[token]
+	if one == nil {
+		ctx, cancel := context.WithTimeout(f.base, f.timeout)
+		one = &flight{cancel: cancel, done: make(chan struct{})}
+		f.byToken[token] = one
+		f.run.Go(func() {
+			one.id, one.err = f.fly(ctx, ask)
+			f.land(token, one)
+		})
+	}
+	one.passengers++
+	return one, nil
+}
+
+// leave is for a caller that doesn't wait any more. Whoever comes after the last has the token
+// looked up anew.
+func (f *flights) leave(token string, one *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if one.passengers--; one.passengers == 0 {
+		one.cancel()
+		f.forget(token, one)
+	}
+}
+
+func (f *flights) land(token string, one *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	one.cancel()
+	f.forget(token, one)
+	close(one.done)
+}
+
+func (f *flights) forget(token string, one *flight) {
+	if f.byToken[token] == one {
+		delete(f.byToken, token)
+	}
+}
+
+// fly turns a panic into an error: one token would end the process.
+func (f *flights) fly(ctx context.Context, ask func(context.Context) (*hub.Identity, error)) (id *hub.Identity, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			f.panics.Note(f.log, "while looking up a token", r)
 			id, err = nil, fmt.Errorf("look up token: %w: %v", hub.ErrPanicked, r)
 		}
 	}()
-	if !f.enter() {
-		return nil, ErrClosed
-	}
-	defer f.run.Done()
-	defer f.waiting.Add(-1)
-	if f.waiting.Add(1) > maxWaiting {
-		return nil, ErrBusy
-	}
-	ctx, cancel := context.WithTimeout(f.base, f.timeout)
-	defer cancel()
-	select {
-	case f.slots <- struct{}{}:
-		defer func() { <-f.slots }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait to look up token: %w", ctx.Err())
-	}
 	return ask(ctx)
-}
-
-func (f *flights) enter() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return false
-	}
-	f.run.Add(1)
-	return true
 }
 
 // close cancels what is under way and returns when none of it runs any more.

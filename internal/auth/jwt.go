@@ -99,7 +99,7 @@ func NewJWT(o JWTOptions) (*JWT, error) {
 	j := &JWT{opts: o}
 	j.memo = memo{
 		cache:    newCache(o.CacheEntries),
-		flights:  newFlights(64, lookupTimeout, j.opts.Log),
+		flights:  newFlights(lookupTimeout, j.opts.Log),
 		ttl:      o.CacheTTL,
 		maxToken: maxLongToken,
 	}

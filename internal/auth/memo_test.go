@@ -12,7 +12,7 @@ import (
 
 func newMemo(t *testing.T, ended func([]*hub.Identity)) *memo {
 	t.Helper()
-	m := &memo{cache: newCache(100), flights: newFlights(1, time.Minute, slog.New(slog.DiscardHandler)), maxToken: 100, ended: ended}
+	m := &memo{cache: newCache(100), flights: newFlights(time.Minute, slog.New(slog.DiscardHandler)), maxToken: 100, ended: ended}
 	t.Cleanup(m.flights.close)
 	return m
 }

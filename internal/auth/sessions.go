@@ -62,9 +62,6 @@ func setDefault[T int | int64 | time.Duration](v *T, def T) {
 	}
 }
 
-// maxTogether is how many tokens are looked up in a foreign file at once.
-const maxTogether = 256
-
 // lookupTimeout ends a lookup that nobody waits for any more.
 var lookupTimeout = 10 * time.Second // more in tests
 
@@ -103,9 +100,7 @@ func OpenSessions(path string, opts SessionOptions) (*Sessions, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Sessions{path: path, opts: opts, stop: stop, watched: make(chan struct{})}
-	lookups := opts.Connections
 	if opts.ReadOnly {
-		lookups = maxTogether
 		s.foreign = &foreign{path: path, opts: &s.opts, base: ctx}
 		start := time.Now()
 		s.seen.state = stateOf(path)
@@ -122,7 +117,7 @@ func OpenSessions(path string, opts SessionOptions) (*Sessions, error) {
 	}
 	s.memo = memo{
 		cache:    newSessionCache(opts.CacheEntries),
-		flights:  newFlights(lookups, lookupTimeout, opts.Log),
+		flights:  newFlights(lookupTimeout, opts.Log),
 		maxToken: maxSessionToken,
 		renews:   true,
 		ended:    opts.OnRevoked,

@@ -19,13 +19,10 @@ type Options struct {
 	// or there is no such row: entity and row_id are whatever a client says. Any other status,
 	// 401 too, says that the service can't answer now.
 	URL string
-	// Timeout bounds a fetch, waiting for its turn included (default 5 s).
+	// Timeout bounds a fetch (default 5 s).
 	Timeout time.Duration
 	// MaxBytes bounds a payload (default 16 MiB, or a 16th of the memory). A larger one is an error.
 	MaxBytes int64
-	// MaxConcurrent bounds the fetches under way (default 64). Together they hold no more than
-	// stored rows may by default, whose memory is free when a service has the rows.
-	MaxConcurrent int
 }
 
 // HTTP fetches snapshots over HTTP. Safe from any goroutine.
@@ -37,7 +34,7 @@ func NewHTTP(o Options) (*HTTP, error) {
 		o.MaxBytes = int64(memory.Defaults().Message)
 	}
 	service, err := ask.New(ask.Options{
-		URL: o.URL, Timeout: o.Timeout, MaxBytes: o.MaxBytes, MaxHeld: int64(memory.Defaults().Rows), MaxConcurrent: o.MaxConcurrent,
+		URL: o.URL, Timeout: o.Timeout, MaxBytes: o.MaxBytes, MaxHeld: int64(memory.Defaults().Rows),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("row service: %w", err)

@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,7 +124,7 @@ func TestEndlessAnswer(t *testing.T) {
 
 func TestTimeouts(t *testing.T) {
 	stop := make(chan struct{})
-	h := provider(t, rows.Options{Timeout: 50 * time.Millisecond, MaxConcurrent: 1}, func(w http.ResponseWriter, _ *http.Request) {
+	h := provider(t, rows.Options{Timeout: 50 * time.Millisecond}, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(200)
 		w.(http.Flusher).Flush() // headers in time, the body never
 		<-stop
@@ -139,35 +137,6 @@ func TestTimeouts(t *testing.T) {
 	cancel()
 	if _, ok, err := h.Fetch(ctx, caller, "Todo", "t_1"); ok || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, %v", ok, err)
-	}
-}
-
-func TestConcurrencyIsBounded(t *testing.T) {
-	var now, most atomic.Int64
-	started, release := make(chan struct{}, 30), make(chan struct{})
-	h := provider(t, rows.Options{MaxConcurrent: 3}, func(http.ResponseWriter, *http.Request) {
-		if n := now.Add(1); n > most.Load() {
-			most.Store(n)
-		}
-		defer now.Add(-1)
-		started <- struct{}{}
-		<-release
-	})
-	var wg sync.WaitGroup
-	for range 30 {
-		wg.Go(func() {
-			if _, ok, err := h.Fetch(t.Context(), caller, "Todo", "t_1"); !ok || err != nil {
-				t.Error(ok, err)
-			}
-		})
-	}
-	for range 3 {
-		<-started
-	}
-	close(release)
-	wg.Wait()
-	if most.Load() > 3 {
-		t.Errorf("%d fetches at once", most.Load())
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 type Options struct {
 	// URL takes the POST requests; http or https.
 	URL string
-	// Timeout bounds a question, waiting for its turn included (default 5 s).
+	// Timeout bounds a question (default 5 s).
 	Timeout time.Duration
 	// MaxBytes bounds an answer's body (default 64 KiB). A longer one is an error.
 	MaxBytes int64
@@ -29,12 +29,13 @@ type Options struct {
 	// smallAnswer of each of unknown length; it is at least MaxBytes (default 64 times that).
 	// More wait their turn.
 	MaxHeld int64
-	// MaxConcurrent bounds the questions under way (default 64); more wait their turn.
-	MaxConcurrent int
 	// Client sends the questions, nil for one of the service's own. Its redirect policy
 	// is replaced, in a copy.
 	Client *http.Client
 }
+
+// idleConnections are kept for more questions: as many as a hub asks at once by default.
+const idleConnections = 64
 
 // Service is one URL to ask. Safe from any goroutine.
 type Service struct {
@@ -44,7 +45,6 @@ type Service struct {
 	max     int64
 	maxHeld int64
 	held    *semaphore.Weighted // of maxHeld bytes
-	slots   chan struct{}
 	client  *http.Client
 	own     bool
 }
@@ -68,16 +68,12 @@ func New(o Options) (*Service, error) {
 	if s.max <= 0 {
 		s.max = 64 << 10
 	}
-	if o.MaxConcurrent <= 0 {
-		o.MaxConcurrent = 64
-	}
 	if o.MaxHeld <= 0 {
 		o.MaxHeld = 64 * s.max
 	}
 	s.maxHeld = max(o.MaxHeld, s.max)
 	s.held = semaphore.NewWeighted(s.maxHeld)
-	s.slots = make(chan struct{}, o.MaxConcurrent)
-	s.client, s.own = NewClient(o.Client, o.MaxConcurrent), o.Client == nil
+	s.client, s.own = NewClient(o.Client, idleConnections), o.Client == nil
 	return s, nil
 }
 
@@ -111,12 +107,6 @@ func (s *Service) Post(ctx context.Context, question any) (status int, answer []
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		return 0, nil, fmt.Errorf("wait to ask %s: %w", s.name, ctx.Err())
-	}
 	if status, answer, err = s.post(ctx, body); err != nil {
 		return 0, nil, fmt.Errorf("ask %s: %w", s.name, Bare(err))
 	}
