@@ -109,7 +109,7 @@ func TestClientsComeAtOnce(t *testing.T) {
 	t.Parallel()
 	o := disturbed(t, "disconnect")
 	o.Size, o.Rate, o.Messages, o.Storm, o.Rounds = 64, 200, 50, 500, 1
-	o.Target.Command = process(t, "target", "-accept-rate=1000", "-accept-burst=20", "-loops=1")
+	o.Target.Command = process(t, "target", "-loops=1")
 	r, err := bench.Rush(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +120,7 @@ func TestClientsComeAtOnce(t *testing.T) {
 	checkDisturbed(t, r.Rounds[0].Without, 40)
 	checkDisturbed(t, r.Rounds[0].With, 40)
 	run := r.Rounds[0].With
-	if run.Upgrades.Count != 500 || run.Came <= 0 || run.Came > 1100 || run.AtEnd != 40 {
+	if run.Upgrades.Count != 500 || run.Came <= 0 || run.AtEnd != 40 {
 		t.Errorf("%d upgrades, %v a second, %d clients at the end", run.Upgrades.Count, run.Came, run.AtEnd)
 	}
 }

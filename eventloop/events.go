@@ -56,9 +56,9 @@ func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 		return nil, gnet.None
 	}
 	l := e.loopFor(conn.EventLoop())
-	l.readClock()
+	now := l.readClock()
 	c := &Client{conn: conn, loop: l, fd: int32(conn.Fd()), since: l.now, heard: l.now}
-	l.accepted()
+	l.accepted(now)
 	var ok bool
 	if c.cause, ok = e.place(); !ok {
 		return turnAway(c, c.cause)

@@ -102,7 +102,7 @@ func newLoop(index int, e *Engine) *Loop {
 		clients:   newClientTable(index),
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[pendingKey]*pendingSubscription)},
 		fanout:    fanout{slice: flushSlice},
-		accepting: accepting{pace: newBucket(e.opts.AcceptRate, e.opts.AcceptBurst)},
+		accepting: accepting{pace: pacer{bucket: newBucket(e.opts.AcceptRate, e.opts.AcceptBurst)}},
 		pools:     pools{iov: make([]unix.Iovec, 0, pumpPieces)},
 		meters:    meters{open: make(map[uint32]*rates.Meter)},
 		account:   account{ledger: &e.ledger},
@@ -138,8 +138,7 @@ func (l *Loop) Clients() iter.Seq[*Client] {
 // have, with one system call each, what it is owed.
 func (l *Loop) drain() {
 	l.waking.draining.Store(true)
-	defer l.rest()
-	l.readClock()
+	defer l.rest(l.readClock())
 	if l.fanout.walking && l.broadcasts.bytes-l.fanout.bytes > l.opts.LagBytes {
 		l.flush() // what has come since the walk began is enough; the rest stays bounded in the mailbox
 		return
@@ -192,8 +191,11 @@ func shrink[T any](s []T) []T {
 	return s
 }
 
-func (l *Loop) readClock() {
-	l.now = uint32(time.Since(l.engine.started) / tick)
+// readClock returns the time since the engine started.
+func (l *Loop) readClock() time.Duration {
+	now := time.Since(l.engine.started)
+	l.now = uint32(now / tick)
+	return now
 }
 
 func (l *Loop) handle(e *entry) {

@@ -42,9 +42,9 @@ type Options struct {
 	// TrustedProxies are the addresses that proxies connect from. They may claim any address
 	// for their clients, so nobody else must be able to connect from there.
 	TrustedProxies []netip.Prefix
-	// AcceptRate is how many connections a second each loop accepts, AcceptBurst how many at
-	// once; further ones wait in the kernel's queue. Defaults 2,000 and 200; a negative rate:
-	// no limit.
+	// AcceptRate is how many connections a second a loop accepts, AcceptBurst how many at once,
+	// while it has more to send than it gets done (for 5 ms); further ones wait in the kernel's
+	// queue. Else it accepts all. Defaults 2,000 and 200; a negative rate: no limit.
 	AcceptRate  int
 	AcceptBurst int
 	// MaxHandshakes bounds each loop's connections that haven't been upgraded yet, those that

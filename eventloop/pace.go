@@ -40,28 +40,61 @@ func (b *bucket) take(now time.Duration) (wait time.Duration) {
 // accepting is how a loop takes connections in.
 type accepting struct {
 	pause      atomic.Pointer[acceptPause] // nil: not known yet, or there is none
-	pace       bucket
-	timer      *time.Timer // ends a pause for the pace
+	pace       pacer
 	handshakes handshakes
 	date       httpDate
 }
 
-// accepted is called for each connection that the loop has accepted, and pauses it
-// when that was the last for now. The pause is ended by a timer, not by the tick, which
-// would let a burst in ten times a second and nobody in between.
-func (l *Loop) accepted() {
-	l.engine.watchDescriptors()
-	g := l.accepting.pause.Load()
-	if g == nil || l.accepting.pace.rate <= 0 {
+// lateAfter is how long a loop may be at work without getting done before newcomers have to
+// wait for those who are connected. Until then it accepts one connection each time that it
+// looks at its sockets, which a message that is on its way meanwhile hardly notices.
+const lateAfter = 5 * time.Millisecond
+
+// pacer has a loop accept freely while it gets done with what it has to send, and at the
+// bucket's rate while it doesn't. Owned by the loop.
+type pacer struct {
+	bucket
+	more   bool          // the drain that runs has asked for another one
+	since  time.Duration // when the drain began that was the first of those that didn't get done; 0: the last one did
+	paused bool          // by the bucket; the timer may have ended that
+	timer  *time.Timer
+}
+
+func (p *pacer) late(now time.Duration) bool { return p.since != 0 && now-p.since >= lateAfter }
+
+// drained is called when a drain that began then is over.
+func (l *Loop) drained(began time.Duration) {
+	p := &l.accepting.pace
+	if p.more {
+		if p.more = false; p.since == 0 {
+			p.since = began
+		}
 		return
 	}
-	wait := l.accepting.pace.take(time.Since(l.engine.started))
+	if p.since = 0; p.paused {
+		p.paused = false
+		p.timer.Stop()
+		l.accepting.pause.Load().resume(pausePace)
+	}
+}
+
+// accepted is called for each connection that the loop has accepted, and pauses that
+// when the loop is late and this was the last for now. The pause is ended by a timer, not by
+// the tick, which would let a burst in ten times a second and nobody in between.
+func (l *Loop) accepted(now time.Duration) {
+	l.engine.watchDescriptors()
+	g, p := l.accepting.pause.Load(), &l.accepting.pace
+	if g == nil || !p.late(now) {
+		return
+	}
+	wait := p.take(now)
 	if wait == 0 || !g.pause(pausePace) {
 		return
 	}
-	if l.accepting.timer == nil {
-		l.accepting.timer = time.AfterFunc(wait, func() { g.resume(pausePace) })
+	p.paused = true
+	if p.timer == nil {
+		p.timer = time.AfterFunc(wait, func() { g.resume(pausePace) })
 	} else {
-		l.accepting.timer.Reset(wait)
+		p.timer.Reset(wait)
 	}
 }

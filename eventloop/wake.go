@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/panjf2000/gnet/v2"
 )
@@ -47,7 +48,7 @@ func (l *Loop) trigger() {
 }
 
 // rest ends a drain. What has come while it ran has a turn of its own.
-func (l *Loop) rest() {
+func (l *Loop) rest(began time.Duration) {
 	l.account.settle()
 	if l.engine.relief.barren.Load() {
 		l.dueBy(l.now + 1)
@@ -56,6 +57,7 @@ func (l *Loop) rest() {
 	if l.mailbox.isTold() {
 		l.yield()
 	}
+	l.drained(began)
 }
 
 // gnetLog hands gnet's log lines on; they are about its insides, so most are debug.

@@ -112,6 +112,7 @@ func (t *yielder) read(conn gnet.Conn) {
 
 // yield has drain run again after the loop has looked at its sockets.
 func (l *Loop) yield() {
+	l.accepting.pace.more = true
 	t := l.waking.yielder
 	if t == nil {
 		l.trigger()

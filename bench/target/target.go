@@ -51,8 +51,8 @@ func Main(args []string, out, errs io.Writer) error {
 	policy := flags.String("policy", "disconnect", "what happens to a client that lags too far: disconnect or drop-oldest")
 	flags.DurationVar(&o.LagTime, "lag-time", 0, "without taking anything that waits, until that happens; 0: 5s")
 	flags.IntVar(&o.LagBytes, "lag-bytes", 0, "that wait for a client, until that happens; 0: 1 MiB")
-	flags.IntVar(&o.AcceptRate, "accept-rate", -1, "connections a second that each loop accepts; 0: its default; -1: no limit, so that connecting is measured")
-	flags.IntVar(&o.AcceptBurst, "accept-burst", 0, "connections that each loop accepts at once; 0: its default")
+	flags.IntVar(&o.AcceptRate, "accept-rate", 0, "connections a second that a loop that is behind accepts; 0: its default; -1: no limit")
+	flags.IntVar(&o.AcceptBurst, "accept-burst", 0, "connections that a loop that is behind accepts at once; 0: its default")
 	flags.DurationVar(&o.PingInterval, "ping-interval", 0, "silence before a ping; 0: 25s")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -124,8 +124,8 @@ func rush(ctx context.Context, args []string, s streams) error {
 	f.preset("rate", "100")
 	f.preset("duration", "5s")
 	f.set.IntVar(&f.storm, "storm", 15000, "clients that connect as fast as they can, and leave as soon as they are connected")
-	f.set.IntVar(&f.rate, "accept-rate", 2000, "of Busbar: connections a second that each loop accepts; -1: no limit")
-	f.set.IntVar(&f.burst, "accept-burst", 200, "of Busbar: connections that each loop accepts at once")
+	f.set.IntVar(&f.rate, "accept-rate", 2000, "of Busbar: connections a second that a loop that is behind accepts; -1: no limit")
+	f.set.IntVar(&f.burst, "accept-burst", 200, "of Busbar: connections that a loop that is behind accepts at once")
 	f.addRounds()
 	return f.run(ctx, args, s, bench.Rush)
 }

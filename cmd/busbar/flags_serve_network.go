@@ -23,9 +23,10 @@ func declareNetwork(t *flagTable, cfg *Config) {
 			"with required nobody else may connect, and a header must come first")
 	t.TrustedProxies(&cfg.TrustedProxies)
 	t.Int(&cfg.AcceptRate, "accept-rate", 2000, 0, maxConnections,
-		"connections a second that each loop accepts; further ones wait in the kernel's queue; 0 = no limit")
+		"connections a second that each loop accepts while it is behind with what it has to send (for 5ms); further ones wait "+
+			"in the kernel's queue; a loop that isn't behind accepts all; 0 = no limit")
 	t.Int(&cfg.AcceptBurst, "accept-burst", 200, 1, maxConnections,
-		"connections that each loop accepts at once before -accept-rate slows it down")
+		"connections that a loop that is behind accepts at once before -accept-rate slows it down")
 	t.Int(&cfg.MaxHandshakes, "max-handshakes", 2048, 1, maxConnections,
 		"connections of each loop that haven't been upgraded yet; at the limit further ones wait in the kernel's queue, "+
 			"and those that have sent no request for an eighth of -handshake-timeout are closed")
