@@ -23,7 +23,7 @@ func (l *Loop) readHead(c *Client) {
 		l.waitFor(c, 0, len(p))
 		if len(p) > wsproto.MaxHead {
 			l.refuse(c, wsproto.RefuseHeadTooLarge.AnswerTo(p), CauseBadHandshake)
-		} else if !l.engine.ledger.takes(0) {
+		} else if !l.engine.budget.Takes(0) {
 			l.evict(c)
 		}
 		return
@@ -49,7 +49,7 @@ func (l *Loop) readHead(c *Client) {
 		l.refuse(c, refusal, CauseBadHandshake)
 		return
 	}
-	if l.engine.ledger.full.Load() {
+	if l.engine.budget.Full() {
 		l.refuse(c, wsproto.RefuseOverloaded, CauseOverloaded)
 		return
 	}
@@ -79,7 +79,7 @@ func (l *Loop) waitAuthorised(c *Client) {
 		return
 	}
 	l.waitFor(c, int(c.pos>>32), c.conn.InboundBuffered())
-	if !l.engine.ledger.takes(0) {
+	if !l.engine.budget.Takes(0) {
 		l.evict(c)
 	}
 }

@@ -95,7 +95,7 @@ func mallocs(f func()) uint64 {
 // million. That is two for the frame and two for each wake-up; one for each delivery
 // would be as many as there are clients.
 func TestDeliveryAllocatesNothing(t *testing.T) {
-	const messages, limit, tries = 100, 10, 10
+	const messages, limit, tries = 100, 12, 10
 	clients := 1000
 	if wstest.RaceEnabled {
 		clients = 100

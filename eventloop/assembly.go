@@ -1,8 +1,11 @@
 package eventloop
 
-import "github.com/busbar-ws/busbar/wsproto"
+import (
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
+	"github.com/busbar-ws/busbar/wsproto"
+)
 
-// assembly is a message that hasn't come whole, and what the ledger has been told of it. It
+// assembly is a message that hasn't come whole, and what the budget has been told of it. It
 // is a client's only while there is such a message.
 type assembly struct {
 	wsproto.Decoder
@@ -27,17 +30,21 @@ func (l *Loop) decoder() *assembly {
 func (l *Loop) assembling(c *Client) {
 	d := c.decoder
 	now := int64(assemblyBytes + d.Footprint())
-	l.account.add(heldInbound, now-d.held)
+	l.engine.budget.Add(budget.Inbound, now-d.held)
 	grown := now > d.held
 	d.held = now
-	if grown && !l.engine.ledger.takes(0) {
+	if !grown {
+		return
+	}
+	l.engine.budget.Judge()
+	if !l.engine.budget.Takes(0) {
 		l.evict(c)
 	}
 }
 
 func (l *Loop) freeDecoder(c *Client) {
 	d := c.decoder
-	l.account.add(heldInbound, -d.held)
+	l.engine.budget.Add(budget.Inbound, -d.held)
 	d.held = 0
 	d.Release()
 	l.pools.decoder, c.decoder = d, nil

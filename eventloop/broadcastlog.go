@@ -7,33 +7,46 @@ package eventloop
 // Frames live in a ring that grows by doubling. What stays in it after a flush is
 // bounded by trim.
 type broadcastLog struct {
-	ring  []*Frame // length is a power of two, or 0
+	ring  []placed // length is a power of two, or 0
 	first uint64   // position of the oldest frame that is still there
 	end   uint64   // position that the next frame gets
 	bytes int      // of frames from first to end, uncompressed
+	total int64    // of all that there ever were
+}
 
-	account *account // nil: nobody counts. Frames are held once from append to drop
+// placed is a frame in a broadcast log.
+type placed struct {
+	frame  *Frame
+	before int64 // bytes of all frames before it
 }
 
 func (f *broadcastLog) len() int { return int(f.end - f.first) }
 
-func (f *broadcastLog) at(pos uint64) *Frame { return f.ring[pos&uint64(len(f.ring)-1)] }
+func (f *broadcastLog) at(pos uint64) *Frame { return f.ring[pos&uint64(len(f.ring)-1)].frame }
 
-// append takes over the caller's hold of the frame.
+// since is how many bytes stand from a position on.
+func (f *broadcastLog) since(pos uint64) int64 {
+	if pos >= f.end {
+		return 0
+	}
+	return f.total - f.ring[max(pos, f.first)&uint64(len(f.ring)-1)].before
+}
+
 func (f *broadcastLog) append(fr *Frame) {
 	fr.seal()
 	if f.len() == len(f.ring) {
 		f.grow()
 	}
-	f.ring[f.end&uint64(len(f.ring)-1)] = fr
+	f.ring[f.end&uint64(len(f.ring)-1)] = placed{fr, f.total}
 	f.end++
 	f.bytes += len(fr.wire)
+	f.total += int64(len(fr.wire))
 }
 
 func (f *broadcastLog) grow() {
-	bigger := make([]*Frame, max(16, 2*len(f.ring)))
+	bigger := make([]placed, max(16, 2*len(f.ring)))
 	for p := f.first; p < f.end; p++ {
-		bigger[p&uint64(len(bigger)-1)] = f.at(p)
+		bigger[p&uint64(len(bigger)-1)] = f.ring[p&uint64(len(f.ring)-1)]
 	}
 	f.ring = bigger
 }
@@ -66,8 +79,7 @@ func (f *broadcastLog) forget() {
 
 func (f *broadcastLog) drop() {
 	i := f.first & uint64(len(f.ring)-1)
-	f.bytes -= len(f.ring[i].wire)
-	f.account.release(f.ring[i])
-	f.ring[i] = nil
+	f.bytes -= len(f.ring[i].frame.wire)
+	f.ring[i] = placed{}
 	f.first++
 }

@@ -77,15 +77,12 @@ func (c *Client) is(flag uint16) bool { return c.flags&flag != 0 }
 func (c *Client) set(flag uint16)     { c.flags |= flag }
 func (c *Client) unset(flag uint16)   { c.flags &^= flag }
 
-// ensureQueue is the client's send queue, made when there is none.
+// box is the client's sendQueue, made when there is none.
 func (c *Client) ensureQueue() *sendQueue {
 	if c.queue == nil {
 		c.queue = c.loop.newSendQueue()
 		if c.is(flagReplaying) || c.state != open {
 			c.queue.stop, c.queue.pinned = 0, c.is(flagPinned)
-			if c.queue.pinned {
-				c.queue.park()
-			}
 		}
 		c.queue.form = c.form()
 	}

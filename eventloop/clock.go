@@ -47,7 +47,6 @@ func (l *Loop) onTick() {
 	l.checkLaggards()
 	l.sweepMeters()
 	l.dropSilent()
-	l.engine.relief.mayTryAgain()
 	l.engine.watchDescriptors()
 	n := len(l.clients.slots)
 	if l.clients.count <= roundAtOnce {
@@ -64,17 +63,10 @@ func (l *Loop) onTick() {
 func (l *Loop) nextTick() {
 	switch {
 	case l.clients.count > roundAtOnce || len(l.behind.laggards) > 0 || len(l.meters.open) > 0 ||
-		l.accepting.handshakes.count >= l.opts.MaxHandshakes || l.engine.ledger.pressed():
+		l.accepting.handshakes.count >= l.opts.MaxHandshakes:
 		l.dueBy(l.now + 1)
 	case l.clients.count > 0: // the loops' rounds begin together, so that the process sleeps in between
 		l.dueBy((l.now/roundTicks + 1) * roundTicks)
-	}
-}
-
-// unsettled has what was freed outside of a drain be settled soon: publishers may wait for it.
-func (l *Loop) unsettled() {
-	if l.account.moved != 0 {
-		l.dueBy(l.now + 1)
 	}
 }
 

@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"bytes"
 	"errors"
 	"io"
 
@@ -33,7 +32,7 @@ func (c *Client) Close(code ws.StatusCode, reason string, cause Cause) {
 			o.stop = l.broadcasts.end
 		}
 		// However much that is: a client has one Close, and no bound is for it.
-		o.push(&Frame{wire: bytes.Clone(l.scratch)}, l.broadcasts.end)
+		o.push(l.control(l.scratch), l.broadcasts.end)
 		if !o.waiting {
 			l.markDirty(c)
 		}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"sync/atomic"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -32,6 +33,7 @@ const DefaultCompressionThreshold = 256
 type deflation struct {
 	clients   atomic.Int64 // open, and may be sent compressed messages
 	threshold int
+	budget    *budget.Budget
 	frames    atomic.Uint64 // that got a twin
 	before    atomic.Uint64 // their bytes
 	after     atomic.Uint64 // their twins' bytes
@@ -59,7 +61,7 @@ func (f *Frame) decide(d *deflation) {
 		if f.twin = wsproto.DeflateFrame(f.opcode(), payload); f.twin == nil {
 			return
 		}
-		f.extra.Store(int32(cap(f.twin)))
+		budget.Track(d.budget, f, int64(cap(f.twin)))
 		d.frames.Add(1)
 		d.before.Add(uint64(len(f.wire)))
 		d.after.Add(uint64(len(f.twin)))
@@ -67,8 +69,7 @@ func (f *Frame) decide(d *deflation) {
 }
 
 // seal leaves a frame without a twin, if nobody has made it one. It is called by whatever
-// takes a frame into a loop, or counts it: one that went out plain to some must never become
-// another, nor one that is counted take more memory.
+// takes a frame into a loop: one that went out plain to some must never become another.
 func (f *Frame) seal() { f.decided.Do(nothing) }
 
 func nothing() {}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/rates"
 	"github.com/busbar-ws/busbar/subs"
 )
@@ -33,8 +34,9 @@ type Engine struct {
 	book      *rates.Book
 	newest    atomic.Uint64 // Seq of the newest event
 	deflation deflation
-	ledger    ledger
-	relief    relief
+	budget    *budget.Budget
+	shedder   shedder
+	refused   [2]atomic.Uint64 // messages that there was no room for: reliable, lossy
 
 	admission    admission
 	acceptPauses acceptPauses
@@ -110,9 +112,10 @@ func New(h Handler, o Options) (*Engine, error) {
 	}
 	e.newest.Store(o.LastSeq)
 	e.deflation.threshold = o.CompressionThreshold
-	e.relief.engine = e
+	e.shedder.engine = e
+	e.budget = budget.New(int64(max(o.BufferBytes, 0)), o.KeptElsewhere, e.shedder.begin)
+	e.deflation.budget = e.budget
 	e.fdWatch.again = stoppedTimer(e.watchAgain)
-	e.ledger.ceiling, e.ledger.relieve = int64(max(o.BufferBytes, 0)), e.relief.begin
 	for i := range o.Loops {
 		e.loops = append(e.loops, newLoop(i, e))
 	}
@@ -218,10 +221,11 @@ func (e *Engine) Flush() {
 
 func (e *Engine) route(f *Frame, a *Audience, more bool) (dropped Dropped) {
 	e.placeAmongEvents(f)
-	defer e.ledger.judge()
-	if !e.ledger.takes(int(f.footprint())) {
+	defer e.budget.Judge()
+	if !e.budget.Takes(f.Footprint()) {
 		return e.noRoom(f, a)
 	}
+	e.Count(f)
 	e.split(a, func(l *Loop, part *Audience) {
 		e.Deflate(f)
 		dropped.add(l.put(f, part, more))
@@ -301,7 +305,7 @@ func (e *Engine) WaitDrained(ctx context.Context) error {
 			}
 		}
 	}
-	for room := e.ledger.drained(); room != nil; room = e.ledger.drained() {
+	for room := e.budget.Room(); room != nil; room = e.budget.Room() {
 		select {
 		case <-room:
 		case <-ctx.Done():
@@ -318,9 +322,9 @@ func (e *Engine) DrainedFrames() int { return max(e.opts.QueueMessages/2, 1) }
 
 // Overloaded is true while so much is buffered that letting laggards go isn't enough: newcomers
 // are refused, and publishers should wait or give up.
-func (e *Engine) Overloaded() bool { return e.ledger.full.Load() }
+func (e *Engine) Overloaded() bool { return e.budget.Full() }
 
-// noRoom is what becomes of a message above the ledger's ceiling: those whom it was for are
+// noRoom is what becomes of a message above the budget's ceiling: those whom it was for are
 // told that they have missed something, and room is made for when it is published again.
 func (e *Engine) noRoom(f *Frame, a *Audience) Dropped {
 	if !f.Lossy {
@@ -329,9 +333,12 @@ func (e *Engine) noRoom(f *Frame, a *Audience) Dropped {
 				l.wake()
 			}
 		})
-		e.ledger.want(f.footprint())
+		e.budget.Want(f.Footprint())
 	}
-	return e.ledger.refuse(f)
+	dropped := Dropped{Refused: true}
+	dropped.count(f)
+	e.refused[dropped.Lossy].Add(1)
+	return dropped
 }
 
 // Wanted is true when somebody is subscribed to the key.
@@ -342,14 +349,6 @@ func (e *Engine) Wanted(key string) bool { return e.table.Lookup(key) != nil }
 func (e *Engine) Post(id uint64, f func(*Client)) {
 	if i := loopOf(id); i < len(e.loops) {
 		e.loops[i].post(task{client: f, id: id})
-	}
-}
-
-// PostFrame is Post for a function that sends frame: until it has run, the frame counts as
-// buffered.
-func (e *Engine) PostFrame(id uint64, frame *Frame, f func(*Client)) {
-	if i := loopOf(id); i < len(e.loops) {
-		e.loops[i].post(task{client: f, id: id, frame: frame})
 	}
 }
 
@@ -386,10 +385,6 @@ func (l *Loop) post(t task) {
 	if l.waking.gnet.Load() == nil {
 		return
 	}
-	if t.frame != nil {
-		l.engine.ledger.hold(t.frame)
-		defer l.engine.ledger.judge()
-	}
 	if l.mailbox.putTask(t) {
 		l.wake()
 	}
@@ -400,3 +395,16 @@ func (e *Engine) Failed() <-chan struct{} { return e.lifecycle.done }
 
 // Err is why the engine stopped by itself. To be called once Failed is closed.
 func (e *Engine) Err() error { return e.lifecycle.err }
+
+// Hold counts n bytes as buffered until release is called, once. It is for what an embedder keeps
+// for peers of its own, such as an API's bodies and answers. No client has to go for such peers:
+// ok is false, and nothing is held, where one would.
+func (e *Engine) Hold(n int) (release func(), ok bool) {
+	return e.budget.Spare(budget.Outside, int64(n))
+}
+
+// Reserve is Hold for n bytes of what is to be published: clients go for it as they do for a
+// message, and where they hold what it takes, room is made for the next try.
+func (e *Engine) Reserve(n int) (release func(), ok bool) {
+	return e.budget.Reserve(budget.Outside, int64(n))
+}

@@ -141,7 +141,6 @@ func (ev *events) OnTraffic(conn gnet.Conn) (action gnet.Action) {
 		if l.reading.closeAfter {
 			action = gnet.Close
 		}
-		l.unsettled()
 	}()
 	l.read(c)
 	return gnet.None
@@ -177,7 +176,6 @@ func (ev *events) OnClose(conn gnet.Conn, err error) gnet.Action {
 		}
 		c.state = gone // after a panic too: its descriptor will be somebody else's
 		e.leave(c)
-		c.loop.unsettled()
 	}
 	return gnet.None
 }

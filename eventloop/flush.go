@@ -50,7 +50,6 @@ func (l *Loop) flush() {
 	}
 	clear(l.fanout.dirty)
 	l.fanout.dirty = shrink(l.fanout.dirty)[:0]
-	l.letPass()
 	if l.fanout.walking || l.fanout.flushed < l.broadcasts.end {
 		l.yield()
 		return
@@ -261,7 +260,6 @@ func (l *Loop) enqueueAsked(c *Client, f *Frame) {
 		return
 	}
 	o := c.ensureQueue()
-	o.park() // with a flush delay it may wait for a while
 	o.pushAsked(f, l.broadcasts.end)
 	l.markDirty(c)
 }
@@ -283,7 +281,7 @@ func (l *Loop) trim() {
 		return
 	}
 	l.broadcasts.trim(l.opts.LagBytes)
-	if l.engine.ledger.pressed() {
+	if l.engine.budget.Pressed() {
 		l.broadcasts.dropBefore(l.slowest())
 	}
 }

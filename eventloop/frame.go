@@ -6,6 +6,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -27,16 +28,21 @@ type Frame struct {
 	// Lossy frames are the first to go when a mailbox is full.
 	Lossy bool
 
-	holders atomic.Int32 // mailboxes, broadcast logs and loops' holds that keep it from being freed
-	extra   atomic.Int32 // bytes of the twin
+	counted atomic.Bool // the budget knows of it
 }
 
 // frameBytes is what a frame takes beside its bytes: itself, and its place in a broadcast log or mailbox.
 const frameBytes = 160
 
-// footprint is the memory that a frame takes. It doesn't change while the frame is held.
-func (f *Frame) footprint() int64 {
-	return int64(frameBytes+cap(f.wire)) + int64(f.extra.Load())
+// Footprint is how many bytes of memory the frame takes, its compressed form apart.
+func (f *Frame) Footprint() int64 { return int64(frameBytes + cap(f.wire)) }
+
+// Count has the budget know of a frame, the first time that the engine is handed it, until the
+// collector frees it. Whatever takes a frame does that; it is for one that isn't handed over yet.
+func (e *Engine) Count(f *Frame) {
+	if !f.counted.Load() && f.counted.CompareAndSwap(false, true) {
+		budget.Track(e.budget, f, f.Footprint())
+	}
 }
 
 // NewFrame encodes one whole message. payload is copied.

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/rates"
 	"github.com/busbar-ws/busbar/subs"
 )
@@ -39,9 +40,6 @@ type Loop struct {
 	broadcasts broadcastLog
 	fanout     fanout
 	behind     behind
-	account    account
-	holds      holds
-	passing    []*Frame // addressed since the last flush, each held once
 
 	accepting accepting
 	reading   reading
@@ -98,18 +96,16 @@ type pools struct {
 func newLoop(index int, e *Engine) *Loop {
 	l := &Loop{
 		index: index, engine: e, handler: e.handler, opts: &e.opts,
-		mailbox:   mailbox{maxFrames: e.opts.QueueMessages, maxBytes: e.opts.QueueBytes, ledger: &e.ledger},
+		mailbox:   mailbox{maxFrames: e.opts.QueueMessages, maxBytes: e.opts.QueueBytes},
 		clients:   newClientTable(index),
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[pendingKey]*pendingSubscription)},
 		fanout:    fanout{slice: flushSlice},
 		accepting: accepting{pace: pacer{bucket: newBucket(e.opts.AcceptRate, e.opts.AcceptBurst)}},
 		pools:     pools{iov: make([]unix.Iovec, 0, pumpPieces)},
 		meters:    meters{open: make(map[uint32]*rates.Meter)},
-		account:   account{ledger: &e.ledger},
 	}
 	l.ticker.lifetime.last = e.started
 	l.ticker.timer = stoppedTimer(l.tickNow)
-	l.holds, l.broadcasts.account = newHolds(&l.account), &l.account
 	return l
 }
 
@@ -206,16 +202,12 @@ func (l *Loop) handle(e *entry) {
 		l.fanout.coalesce.unsent += e.frame.Size()
 	case e.frame != nil:
 		l.taken.messages = true
-		l.passing = append(l.passing, e.frame)
 		l.address(e.frame, e.audience)
 	case e.task.run != nil:
 		l.guard(nil, func() { e.task.run(l) })
 	case e.task.client != nil:
 		if c := l.clients.find(e.task.id); c != nil && c.state != gone {
 			l.guard(c, func() { e.task.client(c) })
-		}
-		if e.task.frame != nil {
-			l.account.release(e.task.frame)
 		}
 	}
 }
@@ -270,13 +262,18 @@ func (l *Loop) address(f *Frame, a *Audience) {
 	}
 }
 
+// sendQueueBytes is what an sendQueue takes beside its queue.
+const sendQueueBytes = 128
+
 func (l *Loop) newSendQueue() *sendQueue {
+	var o *sendQueue
 	if n := len(l.pools.queues); n > 0 {
-		o := l.pools.queues[n-1]
+		o = l.pools.queues[n-1]
 		l.pools.queues = l.pools.queues[:n-1]
-		return o
+	} else {
+		o = &sendQueue{budget: l.engine.budget}
 	}
-	o := &sendQueue{holds: &l.holds}
+	o.budget.Add(budget.Queues, sendQueueBytes)
 	o.reset()
 	return o
 }
@@ -290,6 +287,8 @@ func (l *Loop) freeSendQueue(c *Client) {
 	l.stopWaiting(o)
 	c.queue = nil
 	o.reset()
+	o.budget.Add(budget.Queues, -sendQueueBytes-int64(o.places)*queuedBytes)
+	o.places = 0
 	const keep = 1024
 	if len(l.pools.queues) < keep {
 		l.pools.queues = append(l.pools.queues, o)

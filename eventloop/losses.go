@@ -75,7 +75,7 @@ func (l *Loop) tellOfLosses(s losses) {
 	}
 	if s.more { // any of those who are waiting for a snapshot
 		for _, p := range l.subs.pending {
-			l.losePending(p)
+			p.lose()
 		}
 	}
 }
@@ -83,7 +83,7 @@ func (l *Loop) tellOfLosses(s losses) {
 func (l *Loop) broadcastLoss() {
 	l.guard(nil, func() {
 		if f := l.handler.LossNotice(nil); f != nil {
-			l.account.hold(f)
+			l.engine.Count(f)
 			l.broadcasts.append(f)
 			l.fanout.coalesce.unsent += f.Size()
 		}
@@ -114,7 +114,7 @@ func (l *Loop) reach(a *Audience, f func(*Client)) {
 				continue
 			}
 			if p := l.subs.pending[pendingKey{slot, a.Key}]; p != nil {
-				l.losePending(p)
+				p.lose()
 			} else {
 				f(l.clients.slots[slot])
 			}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/gobwas/ws"
 )
 
@@ -102,8 +103,8 @@ func TestWhoMissesARefusedFrameIsTold(t *testing.T) {
 	x := newLossTest(t, "a", "b", "c")
 	x.subscribe("row", "b")
 	release := holdLoop(x.e, x.h.id("a"))
-	all := x.e.ledger.ceiling
-	x.e.ledger.held[heldQueues].Add(all)
+	all := x.e.budget.Ceiling()
+	x.e.budget.Add(budget.Outside, all)
 	lossy := aFrame()
 	lossy.Lossy = true
 	for f, a := range map[*Frame]*Audience{aFrame(): {Key: "row"}, lossy: nil} {
@@ -111,7 +112,7 @@ func TestWhoMissesARefusedFrameIsTold(t *testing.T) {
 			t.Errorf("dropped %+v", got)
 		}
 	}
-	x.e.ledger.held[heldQueues].Add(-all)
+	x.e.budget.Add(budget.Outside, -all)
 	for range 4 {
 		x.e.Publish(aFrame(), &Audience{Clients: []uint64{x.h.id("a")}})
 	}

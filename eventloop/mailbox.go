@@ -8,7 +8,6 @@ type task struct {
 	run    func(*Loop)
 	client func(*Client)
 	id     uint64
-	frame  *Frame // that client will send; held until it has run
 }
 
 // entry is one thing in a mailbox: a frame for an audience, or a task.
@@ -44,8 +43,6 @@ type mailbox struct {
 	// Invariant: no live lossy frame stands before entries[lossyFrom]. Without it
 	// each put into a full mailbox of 1,024 change events would search all of them.
 	lossyFrom int
-
-	ledger *ledger // nil: nobody counts. Frames are held once while they are in here
 }
 
 // Dropped says what a full mailbox let go of, by what it was. Who was to be given something
@@ -97,9 +94,6 @@ func (m *mailbox) putFrame(f *Frame, a *Audience, more bool) (dropped Dropped, w
 	}
 	m.frames++
 	m.bytes += len(f.wire)
-	if m.ledger != nil {
-		m.ledger.hold(f)
-	}
 	m.push(entry{frame: f, audience: a})
 	return dropped, (!more && !m.quiet || m.halfFull()) && m.mustTell()
 }
@@ -132,9 +126,6 @@ func (m *mailbox) putTask(t task) (wake bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.shut {
-		if t.frame != nil {
-			m.ledger.release(t.frame)
-		}
 		return false
 	}
 	m.push(entry{task: t})
@@ -190,9 +181,6 @@ func (m *mailbox) victim(incomingLossy bool) int {
 func (m *mailbox) bury(i int) {
 	m.frames--
 	m.bytes -= len(m.entries[i].frame.wire)
-	if m.ledger != nil {
-		m.ledger.release(m.entries[i].frame)
-	}
 	m.entries[i] = entry{}
 	m.dead++
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/busbar-ws/busbar/wsproto"
 )
@@ -22,6 +23,7 @@ func smallMemory(o *Options) {
 }
 
 func used(e *Engine) (sum int) {
+	collect()
 	for _, n := range e.Stats().Buffered.Bytes {
 		sum += int(n)
 	}
@@ -88,11 +90,11 @@ func TestRoomIsMadeForALargeMessage(t *testing.T) {
 	backlog(t, e, h.id("light"), 200<<10)
 	backlog(t, e, h.id("heavy"), 1000<<10)
 	below := settled(t, e)
-	if below > int(e.ledger.mark(shedAbove)) {
+	if below > 1792<<10 {
 		t.Fatalf("%d bytes are buffered, which is above the mark", below)
 	}
 	publish := func(n int) Dropped { return e.Publish(NewFrame(ws.OpBinary, make([]byte, n)), nil) }
-	if d := publish(2 << 20); !d.Refused || e.ledger.pressed() {
+	if d := publish(2 << 20); !d.Refused || e.budget.Pressed() {
 		t.Fatalf("a message larger than the ceiling: %+v, and room is made for it", d)
 	}
 	const large = 1020 << 10
@@ -159,13 +161,13 @@ func clientHead(op ws.OpCode, length int) []byte {
 	return []byte(b.String())
 }
 
-// press puts bytes on the ledger that nobody can be ended for, until the test is over or they
-// are taken off again.
+// press counts bytes that nobody can be ended for, until the test is over or they
+// are taken back.
 func press(t *testing.T, e *Engine, bytes int64) (off func()) {
 	t.Helper()
 	put := func(n int64) {
-		e.ledger.held[heldQueues].Add(n)
-		e.ledger.judge()
+		e.budget.Add(budget.Outside, n)
+		e.budget.Judge()
 	}
 	put(bytes)
 	on := true

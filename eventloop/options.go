@@ -84,6 +84,10 @@ type Options struct {
 	// Default: a quarter of the memory, which is the host's, or the control group's limit where that
 	// is less. At least twice what QueueBytes and LagBytes are; negative: no bound.
 	BufferBytes int
+	// KeptElsewhere is how many bytes of published frames (Frame.Footprint) are kept under a bound of
+	// their own, such as a log's. They don't count to BufferBytes while they are. It is called often,
+	// from any goroutine. Nil: none.
+	KeptElsewhere func() int64
 
 	HandshakeTimeout time.Duration // default 10 s
 	PingInterval     time.Duration // of silence before a ping; default 25 s

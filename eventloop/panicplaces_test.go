@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
 	"sync/atomic"
 	"testing"
 
@@ -19,7 +18,8 @@ import (
 
 // poison has the next send to the client panic.
 func poison(c *Client) {
-	c.queue = &sendQueue{frames: []queued{{nil, 0, false}}, stop: math.MaxUint64}
+	c.ensureQueue().frames = []queued{{nil, 0, false}}
+	c.queue.countPlaces()
 }
 
 func panicsOf(e *Engine) (n int) {

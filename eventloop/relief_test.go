@@ -13,7 +13,6 @@ func TestShortenKeepsTheForm(t *testing.T) {
 			x := newSendQueueTest(t, as)
 			f := &Frame{wire: bytes.Repeat([]byte{1}, 2*size), twin: bytes.Repeat([]byte{2}, size)}
 			x.c.queue.push(f, 0)
-			x.c.queue.park()
 			x.c.pos, _ = x.c.queue.take(&x.l.broadcasts, 0, 100)
 			want := bytes.Clone(f.in(as)[100:])
 			kept := x.c.queue.shorten()

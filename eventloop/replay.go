@@ -19,7 +19,6 @@ func (l *Loop) pin(c *Client) {
 	c.pos = l.broadcasts.end
 	if c.queue != nil {
 		c.queue.stop, c.queue.pinned = 0, true
-		c.queue.park()
 	}
 }
 
@@ -69,7 +68,6 @@ func (c *Client) SendPage(page []*Frame, upTo uint64) {
 // leaveOutEvents takes out of a pinned client's queue what the log has too.
 func (o *sendQueue) leaveOutEvents() {
 	kept := o.frames[o.head:]
-	o.letGoAll()
 	o.frames, o.head, o.bytes, o.asked = nil, 0, 0, 0
 	for _, q := range kept {
 		if q.frame.Seq == 0 {

@@ -3,6 +3,8 @@ package eventloop
 import (
 	"math"
 	"slices"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 )
 
 // replayBuffer is what has come for a replaying client, change events left out: those
@@ -12,7 +14,8 @@ import (
 //
 // Invariant: only open clients have one. It goes by slot, which will be somebody else's.
 type replayBuffer struct {
-	frames []queued // oldest first, each behind the event at; held once by the loop's holds
+	frames []queued // oldest first, each behind the event at
+	places int      // in frames, that the budget knows of
 	place  uint64   // of the newest
 	bytes  int      // uncompressed, without
 	asked  int      // those that the client asked for
@@ -30,13 +33,13 @@ func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
 	switch {
 	case c.state != open:
 		return // it was too slow a moment ago
-	case m == nil || *m.account(asked) == 0 || *m.account(asked)+len(f.wire) <= limit:
+	case m == nil || *m.bytesOf(asked) == 0 || *m.bytesOf(asked)+len(f.wire) <= limit:
 	case asked || l.opts.Slow == Disconnect:
 		l.tooSlow(c)
 		return
 	default:
 		var dropped int
-		m.frames, dropped = dropOldest(m.frames, &m.bytes, limit/2-len(f.wire), l.holds.release)
+		m.frames, dropped = dropOldest(m.frames, &m.bytes, limit/2-len(f.wire))
 		l.counters.lagDropped.Add(uint64(dropped))
 		c.set(flagLost)
 	}
@@ -53,13 +56,16 @@ func (l *Loop) appendToReplay(c *Client, f *Frame, asked bool) {
 		l.behind.replays[c.slot] = m
 	}
 	f.seal()
-	l.holds.take(f)
 	m.place = max(m.place, f.Seq, f.after.Load())
 	m.frames = append(m.frames, queued{f, m.place, asked})
-	*m.account(asked) += len(f.wire)
+	if now := cap(m.frames); now != m.places {
+		l.engine.budget.Add(budget.Queues, int64(now-m.places)*queuedBytes)
+		m.places = now
+	}
+	*m.bytesOf(asked) += len(f.wire)
 }
 
-func (m *replayBuffer) account(asked bool) *int {
+func (m *replayBuffer) bytesOf(asked bool) *int {
 	if asked {
 		return &m.asked
 	}
@@ -75,9 +81,7 @@ func (l *Loop) dropReplayBuffer(c *Client) {
 	if m == nil {
 		return
 	}
-	for _, k := range m.frames {
-		l.holds.release(k.frame)
-	}
+	l.engine.budget.Add(budget.Queues, -int64(m.places)*queuedBytes)
 	if delete(l.behind.replays, c.slot); len(l.behind.replays) == 0 {
 		l.behind.replays = nil // a map never shrinks
 	}
@@ -144,17 +148,16 @@ func (l *Loop) sendMerged(c *Client, page []*Frame, upTo uint64) {
 	if m == nil {
 		m = &replayBuffer{}
 	}
-	o.park()
 	next := 0
 	give := func(below uint64) {
 		for ; next < len(m.frames) && m.frames[next].at < below; next++ {
 			k := m.frames[next]
 			o.add(queued{k.frame, l.broadcasts.end, k.asked})
-			*m.account(k.asked) -= len(k.frame.wire)
-			l.holds.release(k.frame)
+			*m.bytesOf(k.asked) -= len(k.frame.wire)
 		}
 	}
 	for _, f := range page {
+		l.engine.Count(f)
 		give(f.Seq)
 		o.pushAsked(f, l.broadcasts.end)
 	}

@@ -1,6 +1,13 @@
 package eventloop
 
-import "math"
+import (
+	"math"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
+)
+
+// queuedBytes is what a place in a queue takes.
+const queuedBytes = 24
 
 // sendQueue is what a client is owed beyond the loop's broadcast log. A client that has taken
 // everything has none; it is made when something is queued for that client alone or
@@ -32,9 +39,8 @@ type sendQueue struct {
 	waiting    bool   // for the socket to be writable: the client lags
 	progressed uint32 // tick of the last send that took something
 
-	holds    *holds // nil: nobody counts
-	parked   bool   // the ledger knows of what is in here
-	partHeld bool
+	budget *budget.Budget // nil: nobody counts
+	places int            // in queue, that the budget knows of
 }
 
 // queued is a frame for one client; it goes out before the log's frame at the position.
@@ -45,14 +51,14 @@ type queued struct {
 }
 
 func (o *sendQueue) reset() {
-	o.unpark()
 	clear(o.frames)
 	const keep = 64
 	q := o.frames[:0]
 	if cap(q) > keep {
 		q = nil
 	}
-	*o = sendQueue{frames: q, stop: math.MaxUint64, holds: o.holds}
+	*o = sendQueue{frames: q, stop: math.MaxUint64, budget: o.budget, places: o.places}
+	o.countPlaces()
 }
 
 func (o *sendQueue) push(f *Frame, at uint64) { o.add(queued{f, at, false}) }
@@ -65,10 +71,8 @@ func (o *sendQueue) add(q queued) {
 	q.frame.seal()
 	o.compact()
 	o.frames = append(o.frames, q)
-	*o.account(q) += len(q.frame.wire)
-	if o.parked {
-		o.holds.take(q.frame)
-	}
+	*o.bytesOf(q) += len(q.frame.wire)
+	o.countPlaces()
 }
 
 // compact takes back the places of frames that have left the queue. A client that always has
@@ -81,7 +85,7 @@ func (o *sendQueue) compact() {
 	}
 }
 
-func (o *sendQueue) account(q queued) *int {
+func (o *sendQueue) bytesOf(q queued) *int {
 	if q.asked {
 		return &o.asked
 	}
@@ -99,8 +103,14 @@ func (o *sendQueue) pushFront(f *Frame, at uint64) {
 	}
 	o.frames[o.head] = queued{f, at, false}
 	o.bytes += len(f.wire)
-	if o.parked {
-		o.holds.take(f)
+	o.countPlaces()
+}
+
+// countPlaces has the budget know of how long the queue has become.
+func (o *sendQueue) countPlaces() {
+	if now := cap(o.frames); now != o.places && o.budget != nil {
+		o.budget.Add(budget.Queues, int64(now-o.places)*queuedBytes)
+		o.places = now
 	}
 }
 
@@ -110,8 +120,7 @@ func (o *sendQueue) pop() *Frame {
 	q := o.frames[o.head]
 	o.frames[o.head] = queued{}
 	o.head++
-	*o.account(q) -= len(q.frame.wire)
-	o.letGo(q.frame)
+	*o.bytesOf(q) -= len(q.frame.wire)
 	if o.head == len(o.frames) {
 		o.frames, o.head = o.frames[:0], 0
 	}
@@ -167,11 +176,10 @@ func (o *sendQueue) take(f *broadcastLog, pos uint64, n int) (newPos uint64, fin
 		rest := len(o.part.in(o.form)) - o.sent
 		if n < rest {
 			o.sent += n
-			o.holdPart()
 			return pos, finished
 		}
 		n -= rest
-		o.endPart()
+		o.part = nil
 		finished++
 	}
 	return pos, finished
@@ -188,7 +196,7 @@ func (o *sendQueue) advance(f *broadcastLog, pos uint64) (*Frame, uint64) {
 // and returns how many went. What the client asked for stays.
 func (o *sendQueue) dropOldest(keep int) (dropped int) {
 	var rest []queued
-	rest, dropped = dropOldest(o.frames[o.head:], &o.bytes, keep, o.letGo)
+	rest, dropped = dropOldest(o.frames[o.head:], &o.bytes, keep)
 	o.frames = o.frames[:o.head+len(rest)]
 	if len(rest) == 0 {
 		o.frames, o.head = o.frames[:0], 0
@@ -197,13 +205,12 @@ func (o *sendQueue) dropOldest(keep int) (dropped int) {
 }
 
 // dropOldest takes the oldest frames that weren't asked for out of a queue, in its own memory,
-// until bytes is at most keep. letGo is called for each.
-func dropOldest(queue []queued, bytes *int, keep int, letGo func(*Frame)) (rest []queued, dropped int) {
+// until bytes is at most keep.
+func dropOldest(queue []queued, bytes *int, keep int) (rest []queued, dropped int) {
 	rest = queue[:0]
 	for _, q := range queue {
 		if !q.asked && *bytes > keep {
 			*bytes -= len(q.frame.wire)
-			letGo(q.frame)
 			dropped++
 			continue
 		}
@@ -215,7 +222,6 @@ func dropOldest(queue []queued, bytes *int, keep int, letGo func(*Frame)) (rest 
 
 // forget empties the queue; a frame in progress stays.
 func (o *sendQueue) forget() {
-	o.letGoAll()
 	clear(o.frames)
 	o.frames, o.head, o.bytes, o.asked = o.frames[:0], 0, 0, 0
 }

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"unsafe"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 )
 
 // owed is a frame that a client is still to get, as the model sees it: what was
@@ -15,7 +17,7 @@ type owed struct {
 	feed bool // else it was for this client alone
 }
 
-// outboxTest is a loop, one client of it, and what that client is owed.
+// sendQueueTest is a loop, one client of it, and what that client is owed.
 type sendQueueTest struct {
 	t      *testing.T
 	l      *Loop
@@ -25,12 +27,10 @@ type sendQueueTest struct {
 	apart  bool // what is broadcast isn't owed
 	held   bool // nothing goes out but the rest of owed[0]
 	serial byte
-	checks int
 }
 
 func newSendQueueTest(t *testing.T, as form) *sendQueueTest {
-	l := &Loop{account: account{ledger: &ledger{}}}
-	l.holds, l.broadcasts.account = newHolds(&l.account), &l.account
+	l := &Loop{engine: &Engine{budget: budget.New(0, nil, nil)}}
 	o := l.newSendQueue()
 	o.form = as
 	return &sendQueueTest{t: t, l: l, c: &Client{queue: o}}
@@ -47,7 +47,6 @@ func (x *sendQueueTest) frame(size int) *Frame {
 
 func (x *sendQueueTest) broadcast(size int) {
 	f := x.frame(size)
-	x.l.account.hold(f)
 	x.l.broadcasts.append(f)
 	if !x.apart {
 		x.owed = append(x.owed, owed{f, true})
@@ -161,52 +160,17 @@ func (x *sendQueueTest) check() {
 		x.t.Fatalf("drained is %v, %d bytes are owed", drained, len(x.bytes()))
 	}
 	x.checkCounts()
-	if x.checks++; x.checks%16 == 0 {
-		x.checkLedger()
+	if n, want := x.l.engine.budget.Used(), int64(sendQueueBytes+cap(x.c.queue.frames)*queuedBytes); n != want {
+		x.t.Fatalf("the queue counts as %d, it takes %d", n, want)
 	}
 }
 
-// checkLedger compares the ledger with what there is: frames that the broadcast log or the parked send queue
-// keeps, each once, and what it takes to remember the client's.
-func (x *sendQueueTest) checkLedger() {
-	x.t.Helper()
-	kept := make(map[*Frame]bool)
-	for pos := x.l.broadcasts.first; pos < x.l.broadcasts.end; pos++ {
-		kept[x.l.broadcasts.at(pos)] = true
-	}
-	queues := int64(0)
-	if o := x.c.queue; o.parked {
-		queues = sendQueueBytes
-		for _, q := range o.frames[o.head:] {
-			kept[q.frame] = true
-			queues += queuedBytes
-		}
-		if o.part != nil {
-			kept[o.part] = true
-			queues += queuedBytes
-		}
-	}
-	frames := int64(0)
-	for f := range kept {
-		frames += f.footprint()
-	}
-	x.l.account.settle()
-	held := &x.l.account.ledger.held
-	if held[heldFrames].Load() != frames || held[heldQueues].Load() != queues {
-		x.t.Fatalf("%d bytes of frames and %d for queues are on the ledger, there are %d and %d",
-			held[heldFrames].Load(), held[heldQueues].Load(), frames, queues)
-	}
-}
-
-// end lets go of everything, which leaves nothing on the ledger.
+// end lets go of everything, which leaves nothing counted.
 func (x *sendQueueTest) end() {
 	x.t.Helper()
-	x.checkLedger()
 	x.l.freeSendQueue(x.c)
-	x.l.broadcasts.forget()
-	x.l.account.settle()
-	if used := x.l.account.ledger.used(); used != 0 || len(x.l.holds.refs) != 0 {
-		x.t.Fatalf("%d bytes and %d frames are left", used, len(x.l.holds.refs))
+	if used := x.l.engine.budget.Used(); used != 0 {
+		x.t.Fatalf("%d bytes are left", used)
 	}
 }
 
@@ -264,8 +228,6 @@ func FuzzSendQueue(f *testing.F) {
 			case 15:
 				if size > 128 {
 					x.rejoin()
-				} else if size > 64 {
-					x.c.queue.park()
 				}
 			}
 			x.check()

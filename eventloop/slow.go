@@ -10,7 +10,6 @@ import (
 // there's room again flushes pass it by.
 func (l *Loop) wait(c *Client) {
 	o := c.queue
-	o.park()
 	if !o.waiting {
 		o.waiting = true
 		o.progressed = l.now

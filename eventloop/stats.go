@@ -3,6 +3,7 @@ package eventloop
 import (
 	"sync/atomic"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/rates"
 )
 
@@ -99,7 +100,7 @@ func (l *Loop) stats() LoopStats {
 // Stats reads all counters; they are not of one instant.
 func (e *Engine) Stats() Stats {
 	s := Stats{
-		Connections: int(e.admission.connections.Load()), Capacity: e.admission.capacity.Connections, Buffered: e.ledger.stats(),
+		Connections: int(e.admission.connections.Load()), Capacity: e.admission.capacity.Connections, Buffered: e.buffered(),
 		Deflated: e.deflation.frames.Load(), DeflatedFrom: e.deflation.before.Load(), DeflatedTo: e.deflation.after.Load(),
 		Overflow: int(e.admission.overflow.Load()), AcceptErrors: e.admission.acceptErrors.Load(), AcceptPauses: make(map[string]uint64),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
@@ -128,4 +129,13 @@ func (e *Engine) Stats() Stats {
 		}
 	}
 	return s
+}
+
+func (e *Engine) buffered() Buffered {
+	b := Buffered{Ceiling: e.budget.Ceiling(), Bytes: make(map[string]int64), Full: e.budget.Full(),
+		Others: e.refused[0].Load(), Lossy: e.refused[1].Load()}
+	for k := range budget.Kinds {
+		b.Bytes[k.String()] = e.budget.UsedFor(k)
+	}
+	return b
 }

@@ -62,7 +62,7 @@ func (e *Engine) Stop() {
 		e.fdWatch.again.Stop()
 		for _, l := range e.loops {
 			l.ticker.timer.Stop()
-			l.letGoOfAll()
+			l.mailbox.end()
 		}
 		e.watcher.close()
 	})

@@ -1,6 +1,9 @@
 package eventloop
 
-import "github.com/busbar-ws/busbar/subs"
+import (
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
+	"github.com/busbar-ws/busbar/subs"
+)
 
 // A subscription whose authorisation is under way is in the index already, so that no
 // update can be missed, but what arrives for it is kept here until the snapshot is there.
@@ -42,7 +45,7 @@ func (c *Client) SubscribePending(name string) (ticket uint64, ok bool) {
 	l.subscribe(c, name)
 	l.subs.tickets++
 	l.subs.pending[key] = &pendingSubscription{ticket: l.subs.tickets}
-	l.account.add(heldQueues, pendingCost(name))
+	l.engine.budget.Add(budget.Queues, pendingCost(name))
 	return l.subs.tickets, true
 }
 
@@ -71,13 +74,13 @@ func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame
 		return ReleasedRetry
 	}
 	delete(l.subs.pending, key)
-	l.account.add(heldQueues, -pendingCost(name))
+	l.engine.budget.Add(budget.Queues, -pendingCost(name))
+	l.engine.Count(snapshot)
 	l.enqueueAsked(c, snapshot)
 	for _, f := range p.frames {
 		if c.state == open && (f.Version == 0 || f.Version > version) {
 			l.enqueue(c, f)
 		}
-		l.passing = append(l.passing, f)
 	}
 	return ReleasedLive
 }
@@ -113,11 +116,10 @@ func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
 	if p == nil {
 		return false
 	}
-	if p.lost || p.bytes+len(f.wire) > l.opts.LagBytes && len(p.frames) > 0 || !l.engine.ledger.takes(0) {
-		l.losePending(p)
+	if p.lost || p.bytes+len(f.wire) > l.opts.LagBytes && len(p.frames) > 0 || !l.engine.budget.Takes(0) {
+		p.lose()
 		return true
 	}
-	l.account.hold(f)
 	p.frames = append(p.frames, f)
 	p.bytes += len(f.wire)
 	return true

@@ -1,8 +1,12 @@
 package eventloop
 
-import "math/bits"
+import (
+	"math/bits"
 
-// Until a client is accepted, its pos is what the ledger has been told of it: the bytes of
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
+)
+
+// Until a client is accepted, its pos is what the budget has been told of it: the bytes of
 // its request's head, once that is whole, and the bytes that are with gnet. With nothing
 // there it is 0.
 func upgrading(head, buffered int) uint64 { return uint64(head)<<32 | uint64(uint32(buffered)) }
@@ -28,8 +32,11 @@ func upgradeBytes(pos uint64) (size int64) {
 // waitFor notes what is there of a client that isn't accepted yet.
 func (l *Loop) waitFor(c *Client, head, buffered int) {
 	pos := upgrading(head, buffered)
-	l.account.add(heldUpgrades, upgradeBytes(pos)-upgradeBytes(c.pos))
+	l.engine.budget.Add(budget.Upgrades, upgradeBytes(pos)-upgradeBytes(c.pos))
 	c.pos = pos
+	if pos != 0 {
+		l.engine.budget.Judge()
+	}
 }
 
 // upgradeEnds is called when a client is accepted or refused, or goes: from there on what

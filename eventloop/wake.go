@@ -49,10 +49,6 @@ func (l *Loop) trigger() {
 
 // rest ends a drain. What has come while it ran has a turn of its own.
 func (l *Loop) rest(began time.Duration) {
-	l.account.settle()
-	if l.engine.relief.barren.Load() {
-		l.dueBy(l.now + 1)
-	}
 	l.waking.draining.Store(false)
 	if l.mailbox.isTold() {
 		l.yield()

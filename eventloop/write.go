@@ -19,7 +19,7 @@ func (l *Loop) write(c *Client, p []byte) {
 	case n == len(p):
 	case errno == 0 || errno == unix.EAGAIN:
 		o := c.ensureQueue()
-		o.part, o.sent = &Frame{wire: bytes.Clone(p)}, n
+		o.part, o.sent = l.control(p), n
 		if c.state == closing {
 			o.stop = 0 // a Close or a refusal: no broadcast may follow it
 		}
@@ -27,6 +27,13 @@ func (l *Loop) write(c *Client, p []byte) {
 	default:
 		l.drop(c, CauseReset)
 	}
+}
+
+// control is a frame of a copy of p, which is one already.
+func (l *Loop) control(p []byte) *Frame {
+	f := &Frame{wire: bytes.Clone(p)}
+	l.engine.Count(f)
+	return f
 }
 
 func (l *Loop) queueBytes(c *Client, p []byte) {
@@ -37,7 +44,7 @@ func (l *Loop) queueBytes(c *Client, p []byte) {
 		l.tooSlow(c)
 		return
 	}
-	o.push(&Frame{wire: bytes.Clone(p)}, l.broadcasts.end)
+	o.push(l.control(p), l.broadcasts.end)
 	if !o.waiting {
 		l.markDirty(c)
 	}
@@ -58,5 +65,6 @@ func (c *Client) Send(f *Frame) {
 	if c.is(flagDeflate) && len(f.wire) <= deflateOnLoop {
 		c.loop.engine.Deflate(f)
 	}
+	c.loop.engine.Count(f)
 	c.loop.enqueue(c, f)
 }

@@ -68,6 +68,9 @@ func New(o Options) (*Hub, error) {
 	h.leaves = newLeaveBatcher(h)
 	var err error
 	_, o.Loops.LastSeq = h.logBounds()
+	if log, ok := h.log.(interface{ Kept() int64 }); ok {
+		o.Loops.KeptElsewhere = log.Kept
+	}
 	if h.engine, err = eventloop.New((*callbacks)(h), o.Loops); err == nil {
 		err = h.engine.Start()
 	}

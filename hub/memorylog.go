@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/busbar-ws/busbar/internal/memory"
 )
@@ -25,6 +26,8 @@ type MemoryLog struct {
 	mu    sync.RWMutex
 	last  uint64
 	bytes int
+	// kept is the frames' share of that, as the event loops count them.
+	kept atomic.Int64
 
 	// ring grows on demand up to maxEvents. Invariant: the entries have consecutive
 	// seqs, ending with last; a gap would make Range return the wrong events, because
@@ -75,6 +78,7 @@ func (l *MemoryLog) Append(e Event, a Audience) (Entry, error) {
 	l.ring[(l.first+l.count)%len(l.ring)] = entry
 	l.count++
 	l.bytes += entry.size()
+	l.kept.Add(entry.frame.Footprint())
 	for l.bytes > l.maxBytes {
 		l.dropOldest()
 	}
@@ -102,6 +106,9 @@ func (l *MemoryLog) Range(_ context.Context, since uint64, limit int) (Page, err
 	return page, nil
 }
 
+// Kept is how many bytes of frames the log keeps, under its own bound.
+func (l *MemoryLog) Kept() int64 { return l.kept.Load() }
+
 // Last is the newest seq.
 func (l *MemoryLog) Last() uint64 {
 	l.mu.RLock()
@@ -120,6 +127,7 @@ func (l *MemoryLog) oldest() uint64 { return l.last + 1 - uint64(l.count) }
 
 func (l *MemoryLog) dropOldest() {
 	l.bytes -= l.ring[l.first].size()
+	l.kept.Add(-l.ring[l.first].frame.Footprint())
 	l.ring[l.first] = Entry{}
 	l.first = (l.first + 1) % len(l.ring)
 	l.count--

@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"fmt"
+	"runtime"
 )
 
 // ErrOverloaded is returned to publishers while so much is buffered for clients that letting
@@ -39,14 +40,14 @@ func tooLarge(size, most int) error {
 // embedder calls it for pages that it keeps for peers of its own, who may be slow. What pages
 // share counts once. ErrOverloaded says that clients would have to go for it.
 func (h *Hub) Hold(p Pulled) (release func(), err error) {
-	if len(p.frames) > 0 {
-		h.awaitPublishers() // who compress what they publish, which what is held can't be
-	}
-	release, ok := h.engine.Hold(p.bytes, p.frames...)
+	giveBack, ok := h.engine.Hold(p.bytes)
 	if !ok {
 		return nil, ErrOverloaded
 	}
-	return release, nil
+	return func() {
+		giveBack()
+		runtime.KeepAlive(p.frames) // they count for as long as they are there
+	}, nil
 }
 
 // Reserve counts n bytes as buffered until release is called, once: of what an embedder is

@@ -76,7 +76,9 @@ func (h *Hub) publish(c *Change) (seq uint64, err error) {
 		h.opIDs.add(c.OpID, entry.Seq)
 	}
 	h.counters.changes.Add(1)
-	h.engine.Queue(eventFrame(entry), h.audienceOf(c))
+	f := eventFrame(entry)
+	h.engine.Count(f) // whether or not there is room to send it, the log keeps it
+	h.engine.Queue(f, h.audienceOf(c))
 	return entry.Seq, nil
 }
 

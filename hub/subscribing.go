@@ -85,9 +85,8 @@ func (h *Hub) fetch(c *eventloop.Client, asked *rowAsked) {
 	client, err := c.ID(), error(ErrOverloaded)
 	if !h.engine.Overloaded() {
 		asked.task, err = h.queues.fetches.Go(h.ownerOf(c), taskBytes+asked.bytes(), func(ctx context.Context) {
-			which, frame, version, release := h.fetchSnapshot(ctx, asked)
-			defer release() // of what the loop has by then
-			h.engine.PostFrame(client, frame, func(c *eventloop.Client) { h.fetched(c, asked, which, frame, version) })
+			which, frame, version := h.fetchSnapshot(ctx, asked)
+			h.engine.Post(client, func(c *eventloop.Client) { h.fetched(c, asked, which, frame, version) })
 		})
 	}
 	if err != nil {
@@ -112,16 +111,15 @@ const (
 	rowTooBig = -3 // for what is free of the buffer memory
 )
 
-// fetchSnapshot runs off the loops. which is the index of the key that the row has. release is to
-// be called when the loop has the frame.
-func (h *Hub) fetchSnapshot(ctx context.Context, asked *rowAsked) (which int, frame *eventloop.Frame, version uint64, release func()) {
+// fetchSnapshot runs off the loops. which is the index of the key that the row has.
+func (h *Hub) fetchSnapshot(ctx context.Context, asked *rowAsked) (which int, frame *eventloop.Frame, version uint64) {
 	if h.rows != nil {
 		for i, tenant := range asked.tenants {
 			if frame, version, ok := h.stored(tenant, asked.entity, asked.rowID, asked.deflate); ok {
-				return i, frame, version, func() {}
+				return i, frame, version
 			}
 		}
-		return rowDenied, nil, 0, func() {}
+		return rowDenied, nil, 0
 	}
 	ctx, cancel := context.WithTimeout(ctx, h.opts.SnapshotTimeout)
 	defer cancel()
@@ -129,21 +127,22 @@ func (h *Hub) fetchSnapshot(ctx context.Context, asked *rowAsked) (which int, fr
 	if err != nil {
 		h.counters.snapshotErrors.Add(1)
 		h.fetchTrouble.warn(h.opts.Logger, time.Now(), "fetching a snapshot failed", "entity", shortened(asked.entity), "error", err)
-		return rowFailed, nil, 0, func() {}
+		return rowFailed, nil, 0
 	}
 	if !ok {
-		return rowDenied, nil, 0, func() {}
+		return rowDenied, nil, 0
 	}
-	release, ok = h.engine.Hold(len(payload))
+	release, ok := h.engine.Hold(len(payload))
 	if !ok {
 		h.counters.snapshotErrors.Add(1)
-		return rowTooBig, nil, 0, func() {}
+		return rowTooBig, nil, 0
 	}
+	defer release()
 	if frame, err = h.framed(asked, payload); err != nil {
-		release()
-		return rowFailed, nil, 0, func() {}
+		return rowFailed, nil, 0
 	}
-	return 0, frame, 0, release
+	h.engine.Count(frame)
+	return 0, frame, 0
 }
 
 // framed encodes one snapshot at a time: for a moment each is there three times.

@@ -156,7 +156,7 @@ func TestUnreadPullsBesidePublishing(t *testing.T) {
 	}
 	d.wantProbes()
 	counted := d.metric(`busbar_buffered_bytes{kind="messages"}`)
-	if counted < event || counted > 2*event {
+	if counted > 2*event { // what the log keeps isn't in it
 		t.Errorf("%v bytes count for one event of %d", counted, event)
 	}
 	// What is not counted: Go's garbage, and some 20 KiB for each connection and its goroutine.

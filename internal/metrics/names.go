@@ -37,7 +37,7 @@ var levels = []family{
 		func(s *hub.Stats) uint64 { return s.LastSeq }),
 	gauge("busbar_change_log_oldest_seq", "Seq of the oldest change event that can be pulled.",
 		func(s *hub.Stats) uint64 { return s.OldestSeq }),
-	gauges("busbar_buffered_bytes", "Memory for messages on their way to clients or from them, and for requests, by kind.", "kind",
+	gauges("busbar_buffered_bytes", "Memory for messages on their way to clients (until the collector has freed them) or from them, and for requests, by kind.", "kind",
 		func(s *hub.Stats) map[string]int64 { return s.Buffered }),
 	gauge("busbar_buffered_max_bytes", "The most memory that may be buffered (-buffer-memory).",
 		func(s *hub.Stats) int64 { return s.BufferCeiling }),

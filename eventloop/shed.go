@@ -1,0 +1,252 @@
+package eventloop
+
+import (
+	"cmp"
+	"context"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/busbar-ws/busbar/wsproto"
+)
+
+// collectEvery is how often the collector is run at most while that isn't enough.
+const collectEvery = time.Second
+
+// shedder gets the process below the budget's mark again: what nobody uses any more is collected,
+// and when that isn't enough, the clients who have most still to be sent are ended.
+type shedder struct {
+	engine  *Engine
+	running atomic.Bool
+
+	// Of the goroutine that runs.
+	collected time.Time // when the collector ran last
+	short     bool      // it left more than the mark to be shed to
+	logged    time.Time
+	ended     int // clients, since logged
+}
+
+// begin is called while the budget is above its mark, from any goroutine.
+func (s *shedder) begin() {
+	if s.running.CompareAndSwap(false, true) {
+		go s.run()
+	}
+}
+
+func (s *shedder) run() {
+	b := s.engine.budget
+	defer b.Judge() // whatever came when it was about to end
+	defer s.running.Store(false)
+	for share := int64(1); b.Pressed(); {
+		if !s.short || time.Since(s.collected) >= collectEvery {
+			s.collect()
+			continue
+		}
+		if n := s.end(b.Excess() * share); n > 0 {
+			s.short = false // what they had is to be collected
+			share *= 2      // some of it others have too
+			continue
+		}
+		b.GiveUp()
+		select {
+		case <-time.After(collectEvery - time.Since(s.collected)):
+			share = 1
+		case <-s.engine.lifecycle.done:
+			return
+		}
+	}
+}
+
+// collect frees what nobody has any more, and returns when the budget knows of it.
+func (s *shedder) collect() {
+	_ = s.engine.Each(context.Background(), func(*Loop) {}) // they handle what waits in their mailboxes first
+	collect()
+	s.collected = time.Now()
+	s.short = s.engine.budget.Excess() > 0
+}
+
+func collect() {
+	runtime.GC()
+	counts := []metrics.Sample{{Name: "/gc/cleanups/queued:cleanups"}, {Name: "/gc/cleanups/executed:cleanups"}}
+	metrics.Read(counts)
+	for queued := counts[0].Value.Uint64(); counts[1].Value.Uint64() < queued; metrics.Read(counts) {
+		time.Sleep(time.Millisecond) // other goroutines of the runtime do that, and tell nobody
+	}
+}
+
+// debt is how many bytes a client has still to be sent, and has sent that aren't a message yet.
+type debt struct {
+	id    uint64
+	bytes int64
+}
+
+// end ends those clients of all loops who owe most, until they are so many bytes, and returns
+// how many they were.
+func (s *shedder) end(bytes int64) int {
+	e := s.engine
+	all := make(chan []debt, len(e.loops))
+	err := e.Each(context.Background(), func(l *Loop) {
+		var debts []debt
+		defer func() { all <- debts }()
+		debts = largest(l.debts(), bytes)
+	})
+	if err != nil {
+		return 0 // the engine has stopped
+	}
+	var debts []debt
+	for range len(all) {
+		debts = append(debts, <-all...)
+	}
+	debts = largest(debts, bytes)
+	s.log(debts)
+	_ = e.Each(context.Background(), func(l *Loop) {
+		for _, d := range debts {
+			if c := l.Find(d.id); c != nil {
+				l.guard(c, func() { l.evict(c) })
+			}
+		}
+	})
+	return len(debts)
+}
+
+// largest leaves of debts those that are so many bytes together, or all, the largest first.
+func largest(debts []debt, bytes int64) []debt {
+	slices.SortFunc(debts, func(a, b debt) int {
+		return cmp.Or(cmp.Compare(b.bytes, a.bytes), cmp.Compare(a.id, b.id))
+	})
+	n := 0
+	for sum := int64(0); n < len(debts) && sum < bytes; n++ {
+		sum += debts[n].bytes
+	}
+	return debts[:n]
+}
+
+// log says at most once a second whom it hits.
+func (s *shedder) log(debts []debt) {
+	s.ended += len(debts)
+	if len(debts) == 0 || time.Since(s.logged) < time.Second {
+		return
+	}
+	b := s.engine.budget
+	s.engine.opts.Log.Warn("memory for clients is short: ending those that are furthest behind",
+		"clients", s.ended, "buffered", b.Used(), "ceiling", b.Ceiling())
+	s.logged, s.ended = time.Now(), 0
+}
+
+// debts are those of all the loop's clients who have any.
+func (l *Loop) debts() (debts []debt) {
+	pending := make(map[uint32]int64)
+	for key, p := range l.subs.pending {
+		pending[key.slot] += int64(p.bytes) + pendingCost(key.name)
+	}
+	for slot, c := range l.clients.slots {
+		if c == nil || c.state == gone {
+			continue
+		}
+		if n := c.debt() + pending[uint32(slot)]; n > 0 {
+			debts = append(debts, debt{c.id, n})
+		}
+	}
+	return debts
+}
+
+func (c *Client) debt() (bytes int64) {
+	l := c.loop
+	if c.state == handshaking || c.state == authorising {
+		return upgradeBytes(c.pos)
+	}
+	if c.decoder != nil {
+		bytes += c.decoder.held
+	}
+	if m := l.behind.replays[c.slot]; m != nil {
+		bytes += int64(m.bytes + m.asked)
+	}
+	if o := c.queue; o != nil {
+		bytes += sendQueueBytes + int64(o.bytes+o.asked)
+		if o.part != nil {
+			bytes += int64(len(o.part.in(o.form)) - o.sent)
+		}
+	}
+	if from, keeps := c.keeps(); keeps {
+		bytes += l.broadcasts.since(from)
+	}
+	return bytes
+}
+
+// keeps is from where on the broadcast log is kept for a client that is behind.
+func (c *Client) keeps() (from uint64, keeps bool) {
+	switch o := c.queue; {
+	case c.is(flagPinned):
+		return c.pos, true
+	case c.is(flagReplaying) || o == nil || !o.waiting || c.pos >= o.stop: // or it gets a Close and no more
+		return 0, false
+	}
+	return c.pos, true
+}
+
+// slowest is the position that no client who is behind stands before.
+func (l *Loop) slowest() uint64 {
+	if l.behind.pinned > 0 { // who is held isn't listed anywhere, for a moment
+		return l.broadcasts.first
+	}
+	least := l.broadcasts.end
+	for _, c := range l.behind.laggards {
+		if from, keeps := c.keeps(); keeps {
+			least = min(least, from)
+		}
+	}
+	return least
+}
+
+// closeBehind is how much of a message in progress may still go out before a Close.
+const closeBehind = 4 << 10
+
+// evict ends a connection for the memory that it takes. It is told why where that takes no memory
+// to speak of.
+func (l *Loop) evict(c *Client) {
+	switch c.state {
+	case handshaking, authorising:
+		p, _ := c.conn.Peek(-1)
+		l.refuse(c, wsproto.RefuseOverloaded.AnswerTo(p), CauseMemory)
+		if c.state != gone {
+			_, _ = c.conn.Discard(-1)
+		}
+	case open:
+		if c.queue != nil && !c.queue.shorten() {
+			l.drop(c, CauseMemory)
+			l.freeSendQueue(c)
+			return
+		}
+		l.giveUp(c, CauseMemory, "over capacity, try again later")
+		c.set(flagDiscardInput)
+	case closing:
+		l.drop(c, c.cause)
+	}
+	if c.decoder != nil {
+		l.freeDecoder(c)
+	}
+}
+
+// shorten keeps of the part what hasn't gone out, without its frame; false when that is much.
+func (o *sendQueue) shorten() bool {
+	if o.part == nil {
+		return true
+	}
+	rest := o.part.in(o.form)[o.sent:]
+	if len(rest) > closeBehind {
+		return false
+	}
+	o.part, o.sent = &Frame{wire: slices.Clone(rest)}, 0
+	return true
+}
+
+// Buffered is what is buffered for clients and from them, in bytes.
+type Buffered struct {
+	Ceiling int64            // 0: there is none
+	Bytes   map[string]int64 // by kind: messages (until the collector has freed them), queues, inbound, upgrades, outside
+	Full    bool             // newcomers and publishers are refused
+	Lossy   uint64           // messages refused for want of room since the start: presence and relays
+	Others  uint64           // the same: all others
+}

@@ -1,0 +1,80 @@
+package eventloop
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestLargestDebts(t *testing.T) {
+	debts := []debt{{1, 10}, {2, 500}, {3, 40}, {4, 500}, {5, 30}}
+	for _, test := range []struct {
+		bytes int64
+		ids   []uint64
+	}{
+		{0, nil},
+		{-5, nil},
+		{1, []uint64{2}},
+		{501, []uint64{2, 4}},
+		{1035, []uint64{2, 4, 3}},
+		{1 << 40, []uint64{2, 4, 3, 5, 1}},
+	} {
+		var ids []uint64
+		for _, d := range largest(slices.Clone(debts), test.bytes) {
+			ids = append(ids, d.id)
+		}
+		if !slices.Equal(ids, test.ids) {
+			t.Errorf("to free %d: clients %v, want %v", test.bytes, ids, test.ids)
+		}
+	}
+}
+
+// What a client sends before it is accepted counts at least for its length, and not for
+// much more.
+func TestUpgradeBytes(t *testing.T) {
+	if n := upgradeBytes(upgrading(0, 0)); n != 0 {
+		t.Errorf("nothing takes %d bytes", n)
+	}
+	for _, n := range []int{1, 500, 1023, 1024, 5000, 16 << 10, 64 << 10} {
+		if got := upgradeBytes(upgrading(0, n)); got < int64(n) || got > int64(4*n+1024+4) {
+			t.Errorf("%d bytes with gnet count as %d", n, got)
+		}
+		if got := upgradeBytes(upgrading(n, 0)); got < int64(n) || got > int64(n+1024) {
+			t.Errorf("a head of %d bytes counts as %d", n, got)
+		}
+	}
+}
+
+// The broadcast log is kept for those who are still to get something of it: not for who is at its end,
+// isn't behind, or is sent a Close and no more.
+func TestWhoKeepsTheLog(t *testing.T) {
+	l := &Loop{}
+	for range 4 {
+		l.broadcasts.append(&Frame{wire: make([]byte, 100)})
+	}
+	for name, test := range map[string]struct {
+		c     Client
+		from  uint64
+		keeps bool
+	}{
+		"behind":            {Client{pos: 1, queue: &sendQueue{waiting: true, stop: 4}}, 1, true},
+		"with its own part": {Client{pos: 2, queue: &sendQueue{waiting: true, stop: 4, part: &Frame{}}}, 2, true},
+		"pinned":            {Client{pos: 3, flags: flagReplaying | flagPinned}, 3, true},
+		"not behind":        {Client{pos: 1}, 0, false},
+		"catching up":       {Client{pos: 1, flags: flagReplaying, queue: &sendQueue{waiting: true}}, 0, false},
+		"given up":          {Client{pos: 1, state: closing, queue: &sendQueue{waiting: true}}, 0, false},
+	} {
+		test.c.loop = l
+		if from, keeps := test.c.keeps(); from != test.from || keeps != test.keeps {
+			t.Errorf("%s: kept from %d, %v; want %d, %v", name, from, keeps, test.from, test.keeps)
+		}
+	}
+	l.behind.laggards = []*Client{{pos: 3, loop: l, queue: &sendQueue{waiting: true, stop: 4}}, {pos: 2, loop: l, queue: &sendQueue{waiting: true, stop: 4}},
+		{pos: 0, loop: l, state: closing, queue: &sendQueue{waiting: true}}}
+	if at := l.slowest(); at != 2 {
+		t.Errorf("the slowest stands at %d, want 2", at)
+	}
+	l.broadcasts.dropBefore(2)
+	if l.broadcasts.first != 2 || l.broadcasts.bytes != 200 {
+		t.Errorf("the broadcast log begins at %d with %d bytes", l.broadcasts.first, l.broadcasts.bytes)
+	}
+}
