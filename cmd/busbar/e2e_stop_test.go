@@ -129,6 +129,32 @@ func TestSecondSignalEndsTheWait(t *testing.T) {
 	})
 }
 
+// A start that waits for a key server is ended by a signal as a server is, and at once.
+func TestSignalEndsAStart(t *testing.T) {
+	keys, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keys.Close()
+	log := newOutput()
+	cmd := launch{args: []string{"-data", t.TempDir(), "-listen", "127.0.0.1:0", "-api", "127.0.0.1:0",
+		"-auth", "jwt", "-jwt-jwks", "http://" + keys.Addr().String()}}.command()
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	asked, err := keys.Accept() // and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asked.Close()
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 0 || !strings.Contains(log.String(), "while it was starting") {
+		t.Errorf("exit code %d, log:\n%s", code, log.String())
+	}
+}
+
 // rawClient is a connection from source, upgraded and not read from yet. It ends with the test.
 func (d *daemon) rawClient(source, token, query string) *wstest.Raw {
 	d.t.Helper()

@@ -75,7 +75,19 @@ func serve(args []string, s streams) error {
 	if cfg.Echo {
 		return serveEcho(cfg, log, out, signals)
 	}
-	srv, err := open(cfg, log, logs)
+	var srv *server
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		srv, err = open(cfg, log, logs)
+		opened <- err
+	}()
+	select {
+	case <-signals:
+		log.Info("ended by a signal while it was starting")
+		return nil // nobody was told of an address yet
+	case err = <-opened:
+	}
 	if err != nil {
 		return err
 	}
