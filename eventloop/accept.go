@@ -62,8 +62,7 @@ func (l *Loop) readHead(c *Client) {
 			c.set(flagDeflate)
 		}
 	}
-	l.requested(c)
-	c.state = authorising
+	l.setState(c, authorising, CauseUnknown)
 	l.handler.Upgrade(c, request)
 	if c.state == authorising { // it takes time
 		l.waitFor(c, end, c.conn.InboundBuffered())
@@ -75,7 +74,7 @@ func (l *Loop) readHead(c *Client) {
 func (l *Loop) waitAuthorised(c *Client) {
 	const header = 14
 	if c.conn.InboundBuffered() > l.opts.MaxMessageIn+header {
-		l.drop(c, CauseTooBig)
+		l.abort(c, CauseTooBig)
 		return
 	}
 	l.waitFor(c, int(c.pos>>32), c.conn.InboundBuffered())
@@ -105,19 +104,15 @@ func (c *Client) Accept(a Acceptance) {
 	}
 	l := c.loop
 	c.set(flagAnswered)
-	l.endHandshake(c)
-	l.upgradeEnds(c)
 	c.Data = a.Data
 	c.ExpireAt(a.Expires)
-	for kind, name := range a.Labels {
+	// Before the client's cursor is looked at: a publisher that doesn't count it
+	// here has appended its event to the change log already.
+	l.setState(c, open, CauseUnknown)
+	for kind, name := range a.Labels { // at once: isEveryone takes every open client to have them
 		l.clients.label(c, Label(kind), name)
 	}
-	// Before the client's cursor is looked at: a publisher that doesn't see it
-	// here has appended its event to the change log already.
-	l.counters.openClients.Add(1)
-	l.countDeflating(c, 1)
-	c.state, c.since, c.heard = open, l.now, l.now
-	c.pos = l.broadcasts.end
+	c.heard, c.pos = l.now, l.broadcasts.end
 	if a.Replay {
 		l.pin(c)
 	}
@@ -152,16 +147,11 @@ func (c *Client) Refuse(r *wsproto.Refusal) {
 }
 
 func (l *Loop) refuse(c *Client, r *wsproto.Refusal, cause Cause) {
-	if c.cause == CauseUnknown {
-		c.cause = cause
-	}
 	l.counters.refusedStatus(r.Status)
 	if r.RetryAfter > 0 {
 		r = spreadRetry(*r)
 	}
-	l.endHandshake(c)
-	l.upgradeEnds(c)
-	c.state, c.since = closing, l.now
+	l.setState(c, closing, cause)
 	c.set(flagDiscardInput)
 	l.scratch = r.AppendResponse(l.scratch[:0], l.accepting.date.at(time.Now()))
 	l.write(c, l.scratch)
@@ -175,11 +165,8 @@ func (c *Client) AcceptAndClose(answer []byte, code ws.StatusCode, reason string
 		return
 	}
 	l := c.loop
-	c.cause = CauseRejected
 	c.set(flagAnswered)
-	l.endHandshake(c)
-	l.upgradeEnds(c)
-	c.state, c.since = closing, l.now
+	l.setState(c, closing, CauseRejected)
 	l.scratch = wsproto.AppendAnswer(l.scratch[:0], answer, l.accepting.date.at(time.Now()))
 	l.scratch = wsproto.AppendClose(l.scratch, code, reason)
 	l.write(c, l.scratch)

@@ -121,10 +121,10 @@ func TestTenantsStayApartAfterAPanic(t *testing.T) {
 		for range 2 { // what an end begins with panics
 			index := l.subs.Index
 			l.subs.Index = nil
-			l.guard(nil, func() { l.depart(c) })
+			l.guard(nil, func() { l.setState(c, gone, CauseServerClosed) })
 			l.subs.Index = index
 		}
-		l.drop(c, CauseServerClosed)
+		l.abort(c, CauseServerClosed)
 	})
 	victim.ExpectEnd()
 	if n, panics := e.Clients(), panicsOf(e); n != 2 || panics != 2 {

@@ -6,17 +6,6 @@ import (
 	"github.com/panjf2000/gnet/v2"
 )
 
-// state is where a connection stands in its life. It only ever moves downwards.
-type state uint8
-
-const (
-	handshaking state = iota // the upgrade request isn't complete
-	authorising              // the Handler has been asked who it is
-	open                     // in broadcasts, may subscribe, is listened to
-	closing                  // our Close or refusal is out, the peer's end is awaited
-	gone
-)
-
 // Flags of a client.
 const (
 	flagDirty        uint16 = 1 << iota // stands in Loop.dirty

@@ -46,7 +46,7 @@ func (l *Loop) onTick() {
 	defer l.nextTick() // after a panic too
 	l.checkLaggards()
 	l.sweepMeters()
-	l.dropSilent()
+	l.abortSilent()
 	l.engine.watchDescriptors()
 	n := len(l.clients.slots)
 	if l.clients.count <= roundAtOnce {
@@ -94,7 +94,7 @@ func (l *Loop) visit(c *Client, seconds uint32) {
 		}
 	case closing:
 		if age > ticks(closeWait) {
-			l.drop(c, c.cause)
+			l.abort(c, c.cause)
 		}
 	case open:
 		if c.deadline != 0 && c.deadline <= seconds {
@@ -114,7 +114,7 @@ func (l *Loop) handshakeTimeout(c *Client) {
 		l.refuse(c, wsproto.RefuseTimeout.AnswerTo(p), CauseHandshakeTimeout)
 		return
 	}
-	l.drop(c, CauseHandshakeTimeout)
+	l.abort(c, CauseHandshakeTimeout)
 }
 
 // checkAlive pings a quiet client and ends one that stays quiet. A client that lags
@@ -132,7 +132,7 @@ func (l *Loop) checkAlive(c *Client) {
 		return
 	}
 	if quiet >= ticks(l.opts.PingInterval+l.opts.PongTimeout) && !c.unread() {
-		l.drop(c, CauseDead)
+		l.abort(c, CauseDead)
 	}
 }
 

@@ -21,7 +21,7 @@ func (c *Client) Close(code ws.StatusCode, reason string, cause Cause) {
 		if c.is(flagPinned) && c.queue != nil {
 			c.queue.leaveOutEvents()
 		}
-		l.startClosing(c, cause)
+		l.setState(c, closing, cause)
 		l.scratch = wsproto.AppendClose(l.scratch[:0], code, reason)
 		if !owed {
 			l.write(c, l.scratch)
@@ -37,49 +37,16 @@ func (c *Client) Close(code ws.StatusCode, reason string, cause Cause) {
 			l.markDirty(c)
 		}
 	case handshaking, authorising:
-		l.drop(c, cause)
+		l.abort(c, cause)
 	}
 }
 
-func (l *Loop) startClosing(c *Client, cause Cause) {
-	if c.cause == CauseUnknown {
-		c.cause = cause
-	}
-	l.depart(c)
-	c.state = closing
-	c.since = l.now
-}
-
-// depart takes an open client out of broadcasts and subscriptions.
-func (l *Loop) depart(c *Client) {
-	if c.state != open {
-		return
-	}
-	l.unpin(c)
-	l.dropReplayBuffer(c)
-	l.leaveSubscriptions(c)
-	c.state = closing // before it loses its labels: isEveryone. What panics above is done again at the end
-	l.counters.openClients.Add(-1)
-	l.countDeflating(c, -1)
-	for kind := range c.groups {
-		l.clients.unlabel(c, Label(kind))
-	}
-	l.guard(nil, func() { l.handler.Closed(c, c.cause) })
-}
-
-// drop ends the connection now. While its own bytes are being read the end comes right
+// abort ends the connection now. While its own bytes are being read the end comes right
 // after that: gnet still holds on to it.
-func (l *Loop) drop(c *Client, cause Cause) {
-	if c.state == gone {
+func (l *Loop) abort(c *Client, cause Cause) {
+	if !l.setState(c, gone, cause) {
 		return
 	}
-	if c.cause == CauseUnknown {
-		c.cause = cause
-	}
-	l.depart(c)
-	l.endHandshake(c)
-	l.upgradeEnds(c)
-	c.state = gone
 	if l.reading.client == c {
 		l.reading.closeAfter = true
 		return
@@ -96,10 +63,7 @@ func (l *Loop) ended(c *Client, err error) {
 		}
 	}
 	defer l.counters.closed[c.cause].Add(1) // whatever panics on the way
-	l.depart(c)
-	l.endHandshake(c)
-	l.upgradeEnds(c)
-	c.state = gone
+	l.setState(c, gone, c.cause)
 	l.freeSendQueue(c)
 	if c.decoder != nil {
 		l.freeDecoder(c)
@@ -115,6 +79,6 @@ func (l *Loop) shutWrite(c *Client) {
 		return
 	}
 	if unix.Shutdown(int(c.fd), unix.SHUT_WR) != nil {
-		l.drop(c, c.cause)
+		l.abort(c, c.cause)
 	}
 }

@@ -7,6 +7,15 @@
 // here; the package is told what to do by a Handler, whose methods are called on
 // the loops.
 //
+// A connection's state changes through Loop.setState alone, by the table in state.go. There
+// are three ways to end one, and every reason takes one of them:
+//
+//   - refuse: an upgrade request is answered with an HTTP status. The peer ends the connection.
+//   - close: Close goes out behind all that the client is owed (Client.Close), or instead of it
+//     (closeUnsent), and the peer's answer is awaited for closeWait. What it still sends is read
+//     as frames, or, where that makes no sense any more, thrown away (closeUnread).
+//   - abort: the socket is closed at once.
+//
 // The way of a message out:
 //
 //	Engine.Publish → mailbox.putFrame → Loop.drain → broadcastLog.append or sendQueue.push → Loop.flush → send

@@ -61,7 +61,7 @@ func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 	l.accepted(now)
 	var ok bool
 	if c.cause, ok = e.place(); !ok {
-		return turnAway(c, c.cause)
+		return abortNew(c, c.cause)
 	}
 	if c.cause != CauseUnknown {
 		c.set(flagOverflow)
@@ -69,7 +69,7 @@ func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 	placed = c
 	if cause := l.takeIn(c); cause != CauseUnknown {
 		e.leave(c)
-		return turnAway(c, cause)
+		return abortNew(c, cause)
 	}
 	return nil, gnet.None
 }
@@ -110,13 +110,13 @@ func (l *Loop) takeIn(c *Client) Cause {
 	return CauseUnknown
 }
 
-// turnedAway is the context of a connection that nothing has to be given back for.
-type turnedAway struct{}
+// abortedNew is the context of a connection that nothing has to be given back for.
+type abortedNew struct{}
 
-// turnAway closes a connection without a word.
-func turnAway(c *Client, cause Cause) ([]byte, gnet.Action) {
+// abortNew closes a connection without a word.
+func abortNew(c *Client, cause Cause) ([]byte, gnet.Action) {
 	c.loop.counters.closed[cause].Add(1)
-	c.conn.SetContext(turnedAway{})
+	c.conn.SetContext(abortedNew{})
 	return nil, gnet.Close
 }
 
@@ -170,11 +170,7 @@ func (ev *events) OnClose(conn gnet.Conn, err error) gnet.Action {
 	case *Client:
 		c.loop.guard(nil, func() { c.loop.ended(c, err) })
 		c.loop.uncount(c)
-		if c.state == open { // depart has panicked
-			c.loop.counters.openClients.Add(-1)
-			c.loop.countDeflating(c, -1)
-		}
-		c.state = gone // after a panic too: its descriptor will be somebody else's
+		c.loop.forceGone(c)
 		e.leave(c)
 	}
 	return gnet.None

@@ -132,7 +132,7 @@ func (l *Loop) deliver(c *Client, t *tally) {
 	case errno == 0 || errno == unix.EAGAIN:
 		l.fallBehind(c, n)
 	default:
-		l.drop(c, CauseReset)
+		l.abort(c, CauseReset)
 	}
 }
 
@@ -172,7 +172,7 @@ func (l *Loop) pump(c *Client) {
 		n, errno := sendv(c.fd, l.pools.iov)
 		t.sends++
 		if errno != 0 && errno != unix.EAGAIN {
-			l.drop(c, CauseReset)
+			l.abort(c, CauseReset)
 			return
 		}
 		var finished int
@@ -252,7 +252,7 @@ func (l *Loop) enqueueAsked(c *Client, f *Frame) {
 		return
 	}
 	if o := c.queue; o != nil && o.asked > 0 && o.asked+len(f.wire) > l.opts.AskedBytes {
-		l.tooSlow(c)
+		l.closeSlow(c)
 		return
 	}
 	if c.is(flagReplaying) && !c.is(flagPinned) && l.hasReplayBuffer(c) { // it mustn't overtake what was published before it

@@ -47,5 +47,5 @@ func (l *Loop) panicked(c *Client, r any) {
 		// Nothing but one send: whatever else the loop does may be what panicked.
 		_, _ = send(c.fd, wsproto.AppendClose(nil, ws.StatusInternalServerError, "internal error"))
 	}
-	l.drop(c, CausePanic)
+	l.abort(c, CausePanic)
 }

@@ -49,19 +49,8 @@ func (l *Loop) requested(c *Client) {
 	c.prev[0], c.next[0] = 0, 0
 }
 
-// endHandshake is called before a client leaves the states handshaking and authorising, and
-// does nothing for one that has left them.
-func (l *Loop) endHandshake(c *Client) {
-	switch c.state {
-	case handshaking:
-		l.requested(c)
-	case authorising:
-		if !c.is(flagAnswered) {
-			l.guard(nil, func() { l.handler.Closed(c, c.cause) })
-		}
-	default:
-		return
-	}
+// endHandshake is called for a client that has been upgraded or refused, or goes.
+func (l *Loop) endHandshake() {
 	h := &l.accepting.handshakes
 	h.count--
 	l.counters.handshakes.Store(int64(h.count))
@@ -70,8 +59,8 @@ func (l *Loop) endHandshake(c *Client) {
 	}
 }
 
-// dropSilent makes room when there are as many handshakes as there may be.
-func (l *Loop) dropSilent() {
+// abortSilent makes room when there are as many handshakes as there may be.
+func (l *Loop) abortSilent() {
 	if l.accepting.handshakes.count < l.opts.MaxHandshakes {
 		return
 	}
@@ -80,6 +69,6 @@ func (l *Loop) dropSilent() {
 		if l.now-c.since <= ticks(l.opts.HandshakeTimeout)/silentShare {
 			return
 		}
-		l.drop(c, CauseHandshakeTimeout)
+		l.abort(c, CauseHandshakeTimeout)
 	}
 }

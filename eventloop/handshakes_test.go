@@ -44,7 +44,7 @@ func TestSilentConnectionsMayStayWhenThereIsRoom(t *testing.T) {
 	slow := connect(t, e)
 	slow.Say("GET /?")
 	eventually(t, "it is in", func() bool { return e.Stats().Loops[0].Handshakes == 1 })
-	everyLoop(t, e, func(l *Loop) { l.now += ticks(patience) - 10; l.dropSilent() })
+	everyLoop(t, e, func(l *Loop) { l.now += ticks(patience) - 10; l.abortSilent() })
 	slow.Say(request("")[len("GET /?"):])
 	slow.Upgraded()
 }

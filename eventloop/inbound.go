@@ -29,7 +29,7 @@ func (l *Loop) readFrames(c *Client) {
 	for len(p) > 0 && (c.state == open || c.state == closing) && !c.is(flagDiscardInput) {
 		m, n, whole, err := d.Decode(p, l.opts.MaxMessageIn)
 		if err != nil {
-			l.violation(c, err)
+			l.closeViolation(c, err)
 			break
 		}
 		p = p[n:]
@@ -64,7 +64,7 @@ func (l *Loop) finish(c *Client) {
 func (l *Loop) received(c *Client, m wsproto.Message, within bool) {
 	switch m.Opcode {
 	case ws.OpClose:
-		l.peerClosed(c, m.Payload)
+		l.answerClose(c, m.Payload)
 	case ws.OpPing:
 		l.counters.pings.Add(1)
 		if c.state == open && within && c.Spend(rates.Messages, 1) {
@@ -83,21 +83,21 @@ func (l *Loop) received(c *Client, m wsproto.Message, within bool) {
 	}
 }
 
-// peerClosed answers a Close with the same code (RFC 6455 5.5.1) and ends the
+// answerClose answers a Close with the same code (RFC 6455 5.5.1) and ends the
 // connection, which is the server's part (7.1.1). What the client was sent before its
 // Close came goes out first, and so does a Close of ours that is still behind that.
-func (l *Loop) peerClosed(c *Client, payload []byte) {
+func (l *Loop) answerClose(c *Client, payload []byte) {
 	if c.state == open {
 		c.Close(answerTo(payload), "", CausePeerClosed)
 	}
-	l.hangUp(c)
+	l.finishClose(c)
 }
 
-// hangUp ends a connection on which the last word has been said, once the peer has had all
+// finishClose ends a connection on which the last word has been said, once the peer has had all
 // that it is owed. What still comes is read and forgotten (RFC 6455 5.5.1), because a socket
 // that is closed with unread input resets the connection, and a reset takes from the peer
 // what it hasn't read (RFC 6455 7.1.1, RFC 2525 2.17).
-func (l *Loop) hangUp(c *Client) {
+func (l *Loop) finishClose(c *Client) {
 	c.set(flagDiscardInput)
 	l.shutWrite(c)
 }
@@ -115,10 +115,10 @@ func answerTo(payload []byte) ws.StatusCode {
 	return code
 }
 
-// violation ends a connection whose peer broke the protocol, with the code that says so.
-func (l *Loop) violation(c *Client, err error) {
+// closeViolation ends a connection whose peer broke the protocol, with the code that says so.
+func (l *Loop) closeViolation(c *Client, err error) {
 	if c.state != open { // our Close is on its way already
-		l.hangUp(c)
+		l.finishClose(c)
 		return
 	}
 	code, reason, cause := ws.StatusProtocolError, "", CauseProtocolError
@@ -132,13 +132,13 @@ func (l *Loop) violation(c *Client, err error) {
 	if errors.Is(err, wsproto.ErrInflate) {
 		l.counters.inflateErrors.Add(1)
 	}
-	l.expel(c, code, reason, cause)
+	l.closeUnread(c, code, reason, cause)
 }
 
-// expel closes an open client that isn't listened to any more: what follows a violation has
+// closeUnread closes an open client that isn't listened to any more: what follows a violation has
 // no frames in it, and what follows abuse is more of it. It is read and forgotten, so that
 // the peer gets to see the Close and not a reset.
-func (l *Loop) expel(c *Client, code ws.StatusCode, reason string, cause Cause) {
+func (l *Loop) closeUnread(c *Client, code ws.StatusCode, reason string, cause Cause) {
 	c.Close(code, reason, cause)
-	l.hangUp(c)
+	l.finishClose(c)
 }

@@ -138,7 +138,7 @@ func TestEndWhileAnotherIsAccepted(t *testing.T) {
 	var late atomic.Pointer[Client]
 	h.onMessage = func(c *Client, _ ws.OpCode, p []byte) {
 		if string(p) == "accept" {
-			c.loop.drop(c, CauseServerClosed)
+			c.loop.abort(c, CauseServerClosed)
 			acceptPending(late.Load())
 		}
 	}

@@ -74,7 +74,7 @@ func (l *Loop) introduced(c *Client) bool {
 		// The specification (2.1) wants it ended at once. An answer could only go to the
 		// proxy's client, which has done nothing wrong.
 		l.engine.trouble(CauseBadProxyHeader, "a trusted proxy's connection was closed", "proxy", peerAddr(c.conn), "error", err)
-		l.drop(c, CauseBadProxyHeader)
+		l.abort(c, CauseBadProxyHeader)
 		return false
 	case n == 0:
 		return false
@@ -94,7 +94,7 @@ func (l *Loop) count(c *Client, addr netip.Addr) bool {
 		addr = peerAddr(c.conn)
 	}
 	if !l.engine.admits(addr) {
-		l.drop(c, CauseAddressCap)
+		l.abort(c, CauseAddressCap)
 		return false
 	}
 	l.clients.sources.set(c.slot, from)

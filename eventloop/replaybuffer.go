@@ -35,7 +35,7 @@ func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
 		return // it was too slow a moment ago
 	case m == nil || *m.bytesOf(asked) == 0 || *m.bytesOf(asked)+len(f.wire) <= limit:
 	case asked || l.opts.Slow == Disconnect:
-		l.tooSlow(c)
+		l.closeSlow(c)
 		return
 	default:
 		var dropped int

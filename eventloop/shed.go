@@ -215,14 +215,14 @@ func (l *Loop) evict(c *Client) {
 		}
 	case open:
 		if c.queue != nil && !c.queue.shorten() {
-			l.drop(c, CauseMemory)
+			l.abort(c, CauseMemory)
 			l.freeSendQueue(c)
 			return
 		}
-		l.giveUp(c, CauseMemory, "over capacity, try again later")
+		l.closeUnsent(c, CauseMemory, "over capacity, try again later")
 		c.set(flagDiscardInput)
 	case closing:
-		l.drop(c, c.cause)
+		l.abort(c, c.cause)
 	}
 	if c.decoder != nil {
 		l.freeDecoder(c)

@@ -19,7 +19,7 @@ func (l *Loop) wait(c *Client) {
 		l.dueBy(l.now + 1)
 	}
 	if err := l.engine.watcher.arm(c.fd, l.index, c.slot, c.is(flagWatched)); err != nil {
-		l.drop(c, CauseReset)
+		l.abort(c, CauseReset)
 		return
 	}
 	c.set(flagWatched)
@@ -75,7 +75,7 @@ func (l *Loop) fellOff(c *Client) bool {
 func (l *Loop) overtaken(c *Client) {
 	if c.state == open && !c.is(flagReplaying) && c.pos < l.broadcasts.first {
 		if l.opts.Slow == Disconnect {
-			l.tooSlow(c)
+			l.closeSlow(c)
 			return
 		}
 		l.counters.lagDropped.Add(l.broadcasts.first - c.pos)
@@ -83,18 +83,18 @@ func (l *Loop) overtaken(c *Client) {
 		c.set(flagLost)
 	}
 	if c.state == closing && c.pos < l.broadcasts.first && c.pos < c.queue.stop {
-		l.drop(c, CauseSlow) // what it was owed before its Close isn't there any more
+		l.abort(c, CauseSlow) // what it was owed before its Close isn't there any more
 	}
 }
 
-// tooSlow gives up on an open client: what it is owed is forgotten, but for the rest of the
+// closeSlow gives up on an open client: what it is owed is forgotten, but for the rest of the
 // message in progress, and a Close that says why goes out behind that if its socket has
 // room before closeWait is over.
-func (l *Loop) tooSlow(c *Client) { l.giveUp(c, CauseSlow, "too slow") }
+func (l *Loop) closeSlow(c *Client) { l.closeUnsent(c, CauseSlow, "too slow") }
 
-func (l *Loop) giveUp(c *Client, cause Cause, reason string) {
+func (l *Loop) closeUnsent(c *Client, cause Cause, reason string) {
 	o := c.ensureQueue()
-	l.startClosing(c, cause)
+	l.setState(c, closing, cause)
 	o.forget()
 	o.stop = 0
 	o.push(&Frame{wire: wsproto.AppendClose(nil, wsproto.StatusTryAgainLater, reason)}, 0)
@@ -113,7 +113,7 @@ func (l *Loop) makeRoom(c *Client, size int) bool {
 		}
 	}
 	if l.opts.Slow == Disconnect {
-		l.tooSlow(c)
+		l.closeSlow(c)
 		return false
 	}
 	// Down to half, so that the queue isn't walked for each message of a client that is stuck.
@@ -133,7 +133,7 @@ func (l *Loop) checkLaggards() {
 		c := l.behind.laggards[i]
 		stuck := l.now-c.queue.progressed > limit
 		if stuck && c.state == open && l.opts.Slow == Disconnect {
-			l.tooSlow(c)
+			l.closeSlow(c)
 			continue
 		}
 		l.overtaken(c)

@@ -25,7 +25,7 @@ func (l *Loop) write(c *Client, p []byte) {
 		}
 		l.wait(c)
 	default:
-		l.drop(c, CauseReset)
+		l.abort(c, CauseReset)
 	}
 }
 
@@ -41,7 +41,7 @@ func (l *Loop) queueBytes(c *Client, p []byte) {
 	// A peer that pings and doesn't read. The one Close of a client that is being closed
 	// is let through.
 	if c.state == open && o.bytes+len(p) > l.opts.LagBytes && o.queuedLen() > 0 {
-		l.tooSlow(c)
+		l.closeSlow(c)
 		return
 	}
 	o.push(l.control(p), l.broadcasts.end)

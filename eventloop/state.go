@@ -1,0 +1,94 @@
+package eventloop
+
+import "slices"
+
+// state is where a connection stands in its life.
+type state uint8
+
+const (
+	handshaking state = iota // the upgrade request isn't complete
+	authorising              // the Handler has been asked who it is
+	open                     // in broadcasts, may subscribe, is listened to
+	closing                  // our Close or refusal is out, the peer's end is awaited
+	gone                     // nothing may be written to its descriptor any more
+	states
+)
+
+// successors are the states that may follow one. Nothing leads back.
+var successors = [states][]state{
+	handshaking: {authorising, closing, gone},
+	authorising: {open, closing, gone},
+	open:        {closing, gone},
+	closing:     {gone},
+}
+
+func (s state) leadsTo(to state) bool { return slices.Contains(successors[s], to) }
+
+// setState is the only place where a client's state changes. The first cause that is given
+// stays. It is false, and nothing happens, when the state doesn't lead there.
+//
+// What the client leaves behind is undone first: a panic on the way leaves it in its state, and
+// ended comes here again.
+func (l *Loop) setState(c *Client, to state, cause Cause) bool {
+	from := c.state
+	if !from.leadsTo(to) {
+		return false
+	}
+	if c.cause == CauseUnknown {
+		c.cause = cause
+	}
+	switch from {
+	case handshaking, authorising:
+		if from == handshaking {
+			l.requested(c)
+		}
+		if to != authorising {
+			l.upgradeEnds(c)
+			l.endHandshake()
+		}
+	case open:
+		l.unpin(c)
+		l.dropReplayBuffer(c)
+		l.leaveSubscriptions(c)
+	}
+	c.state = to
+	if to != authorising { // HandshakeTimeout is for both states together
+		c.since = l.now
+	}
+	switch {
+	case to == open:
+		l.joined(c)
+	case from == open:
+		l.left(c)
+	case from == authorising && !c.is(flagAnswered):
+		l.guard(nil, func() { l.handler.Closed(c, c.cause) })
+	}
+	return true
+}
+
+// joined counts a client that is open now.
+func (l *Loop) joined(c *Client) {
+	l.counters.openClients.Add(1)
+	l.countDeflating(c, 1)
+}
+
+// left takes a client that was open out of the counts, and then off its labels, in this order:
+// isEveryone takes every open client to have one.
+func (l *Loop) left(c *Client) {
+	l.counters.openClients.Add(-1)
+	l.countDeflating(c, -1)
+	for kind := range c.groups {
+		l.clients.unlabel(c, Label(kind))
+	}
+	l.guard(nil, func() { l.handler.Closed(c, c.cause) })
+}
+
+// forceGone is for a client whose end has panicked, also the second time: its descriptor will be
+// somebody else's.
+func (l *Loop) forceGone(c *Client) {
+	if c.state == open {
+		l.counters.openClients.Add(-1)
+		l.countDeflating(c, -1)
+	}
+	c.state = gone
+}
