@@ -9,6 +9,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/mailbox"
 	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/busbar-ws/busbar/wsproto"
 )
@@ -94,14 +95,14 @@ func BenchmarkPing(b *testing.B) {
 func BenchmarkMailbox(b *testing.B) {
 	for name, lossy := range map[string]bool{"lossy": true, "reliable": false} {
 		b.Run("full/"+name, func(b *testing.B) {
-			box := mailbox{maxFrames: 1024, maxBytes: 64 << 20}
+			box := mailbox.Box[entry]{MaxMessages: 1024, MaxBytes: 64 << 20, Drop: func(entry) {}}
 			frame := &Frame{wire: make([]byte, 200), Lossy: lossy}
 			for range 1024 {
-				box.putFrame(frame, nil, false)
+				box.Put(entry{frame: frame}, frame.Size(), frame.Lossy, false)
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				box.putFrame(frame, nil, false)
+				box.Put(entry{frame: frame}, frame.Size(), frame.Lossy, false)
 			}
 		})
 	}

@@ -20,10 +20,10 @@ func (l *Loop) tooSoon() bool {
 	wait := l.opts.FlushDelay - time.Since(l.fanout.coalesce.began)
 	if wait <= 0 || l.fanout.coalesce.unsent == 0 || l.fanout.coalesce.unsent > l.opts.LagBytes ||
 		int(l.broadcasts.end-l.fanout.flushed) > l.opts.QueueMessages/2 {
-		l.mailbox.setQuiet(false)
+		l.mailbox.SetQuiet(false)
 		return false
 	}
-	l.mailbox.setQuiet(true)
+	l.mailbox.SetQuiet(true)
 	if l.fanout.coalesce.timer == nil {
 		l.fanout.coalesce.timer = time.AfterFunc(wait, l.trigger)
 	} else {

@@ -152,7 +152,7 @@ func (e *Engine) run(port *reservedPort) error {
 	go func() {
 		defer close(watched)
 		e.watcher.run(func(loop int, slot uint32) {
-			if l := e.loops[loop]; l.mailbox.putWritable(slot) {
+			if l := e.loops[loop]; l.mailbox.PutWritable(slot) {
 				l.wake()
 			}
 		})
@@ -213,7 +213,7 @@ func (e *Engine) Queue(f *Frame, a *Audience) (dropped Dropped) { return e.route
 // Flush wakes the loops that have something queued.
 func (e *Engine) Flush() {
 	for _, l := range e.loops {
-		if l.mailbox.tell() {
+		if l.mailbox.Tell() {
 			l.wake()
 		}
 	}
@@ -279,10 +279,11 @@ func (l *Loop) put(f *Frame, a *Audience, more bool) Dropped {
 	if l.counters.openClients.Load() == 0 {
 		return Dropped{}
 	}
-	dropped, wake := l.mailbox.putFrame(f, a, more)
+	pushedOut, wake := l.mailbox.Put(entry{frame: f, audience: a}, f.Size(), f.Lossy, more)
 	if wake {
 		l.wake()
 	}
+	dropped := Dropped{Lossy: pushedOut.Lossy, Reliable: pushedOut.Reliable}
 	if dropped.Any() {
 		l.counters.droppedLossy.Add(uint64(dropped.Lossy))
 		l.counters.droppedReliable.Add(uint64(dropped.Reliable))
@@ -295,7 +296,7 @@ func (l *Loop) put(f *Frame, a *Audience, more bool) Dropped {
 // calls it before it publishes, and so goes no faster than its messages can be sent.
 func (e *Engine) WaitDrained(ctx context.Context) error {
 	for _, l := range e.loops {
-		for room := l.mailbox.drained(); room != nil; room = l.mailbox.drained() {
+		for room := l.mailbox.Drained(); room != nil; room = l.mailbox.Drained() {
 			select {
 			case <-room:
 			case <-ctx.Done():
@@ -329,7 +330,8 @@ func (e *Engine) Overloaded() bool { return e.budget.Full() }
 func (e *Engine) noRoom(f *Frame, a *Audience) Dropped {
 	if !f.Lossy {
 		e.split(a, func(l *Loop, part *Audience) {
-			if l.mailbox.lose(f, part) {
+			l.lost.note(f, part)
+			if l.mailbox.PutNothing() {
 				l.wake()
 			}
 		})
@@ -385,7 +387,7 @@ func (l *Loop) post(t task) {
 	if l.waking.gnet.Load() == nil {
 		return
 	}
-	if l.mailbox.putTask(t) {
+	if l.mailbox.PutTask(entry{task: t}) {
 		l.wake()
 	}
 }

@@ -111,13 +111,13 @@ func (g *crowd) drain() {
 	eventually(g.t, "all are closing", func() bool { return g.engine.Clients() == 0 })
 }
 
-// closedOnce: the Handler hears once of each client that it had let in.
+// closedOnce: the Handler hears once of each client that it had let in, or was still asked about.
 func (g *crowd) closedOnce(clients []*Client) {
 	g.t.Helper()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	want := 1
-	if g.situation.pending || g.situation.name == "rejected" || g.situation.fin == CauseBadHandshake || g.situation.junk == CauseBadHandshake {
+	if g.situation.name == "rejected" || g.situation.fin == CauseBadHandshake || g.situation.junk == CauseBadHandshake {
 		want = 0
 	}
 	for _, c := range clients {

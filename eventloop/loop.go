@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
+	"github.com/busbar-ws/busbar/eventloop/internal/mailbox"
 	"github.com/busbar-ws/busbar/rates"
 	"github.com/busbar-ws/busbar/subs"
 )
@@ -28,7 +29,8 @@ type Loop struct {
 	handler Handler
 	opts    *Options
 
-	mailbox  mailbox
+	mailbox  mailbox.Box[entry]
+	lost     lossLog
 	taken    taken
 	waking   waking
 	counters counters
@@ -50,7 +52,7 @@ type Loop struct {
 
 // taken is what a loop has taken from its mailbox; the slices are reused.
 type taken struct {
-	entries  []entry
+	items    []mailbox.Item[entry]
 	writable []uint32
 	messages bool // there were some
 }
@@ -96,7 +98,7 @@ type pools struct {
 func newLoop(index int, e *Engine) *Loop {
 	l := &Loop{
 		index: index, engine: e, handler: e.handler, opts: &e.opts,
-		mailbox:   mailbox{maxFrames: e.opts.QueueMessages, maxBytes: e.opts.QueueBytes},
+		mailbox:   mailbox.Box[entry]{MaxMessages: e.opts.QueueMessages, MaxBytes: e.opts.QueueBytes},
 		clients:   newClientTable(index),
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[pendingKey]*pendingSubscription)},
 		fanout:    fanout{slice: flushSlice},
@@ -104,6 +106,7 @@ func newLoop(index int, e *Engine) *Loop {
 		pools:     pools{iov: make([]unix.Iovec, 0, pumpPieces)},
 		meters:    meters{open: make(map[uint32]*rates.Meter)},
 	}
+	l.mailbox.Drop = l.letGo
 	l.ticker.lifetime.last = e.started
 	l.ticker.timer = stoppedTimer(l.tickNow)
 	return l
@@ -147,13 +150,13 @@ func (l *Loop) drain() {
 
 // empty handles all that is in the mailbox.
 func (l *Loop) empty() {
-	entries, writable := l.mailbox.take(l.taken.entries, l.taken.writable)
-	l.taken.entries, l.taken.writable = nil, nil // they are the mailbox's now
-	l.tellOfLosses(l.mailbox.takeLost())
-	for at := 0; at < len(entries); {
-		at = l.each(at, len(entries), func(i int) bool {
-			l.handle(&entries[i])
-			entries[i] = entry{}
+	items, writable := l.mailbox.Take(l.taken.items, l.taken.writable)
+	l.taken.items, l.taken.writable = nil, nil // they are the mailbox's now
+	l.tellOfLosses(l.lost.take())
+	for at := 0; at < len(items); {
+		at = l.each(at, len(items), func(i int) bool {
+			l.handle(&items[i].Value)
+			items[i] = mailbox.Item[entry]{}
 			return true
 		}, nobody)
 	}
@@ -165,7 +168,7 @@ func (l *Loop) empty() {
 		at = l.each(at, len(writable), func(i int) bool { l.resume(writable[i]); return true },
 			func(i int) *Client { return l.at(int(writable[i])) })
 	}
-	l.taken.entries, l.taken.writable = shrink(entries), shrink(writable)
+	l.taken.items, l.taken.writable = shrink(items), shrink(writable)
 }
 
 func nobody(int) *Client { return nil }

@@ -1,16 +1,38 @@
 package eventloop
 
-import "slices"
+import (
+	"slices"
+	"sync"
+)
 
-// What a mailbox remembers of those who have missed something. When it is more, all of the
+// What a loop remembers of those who have missed something. When it is more, all of the
 // loop's clients are told.
 const (
 	lostAudiences = 64
 	lostBytes     = 256 << 10 // of keys, names and ids
 )
 
+// lossLog is who a loop has to tell of what was lost since it last did. Safe from any goroutine.
+type lossLog struct {
+	mu     sync.Mutex
+	losses losses
+}
+
+func (g *lossLog) note(f *Frame, a *Audience) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.losses.note(f, a)
+}
+
+func (g *lossLog) take() (lost losses) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	lost, g.losses = g.losses, losses{}
+	return lost
+}
+
 // losses are who was to be given reliable messages that never reached the loop's clients.
-// The zero value is nobody. Part of a mailbox, and guarded with it.
+// The zero value is nobody.
 type losses struct {
 	everyone bool     // everyone who follows the broadcast log
 	some     []lostTo // no two are the same

@@ -83,7 +83,7 @@ type Stats struct {
 
 func (l *Loop) stats() LoopStats {
 	c := &l.counters
-	frames, bytes := l.mailbox.depth()
+	frames, bytes := l.mailbox.Depth()
 	return LoopStats{
 		Clients: int(l.counters.openClients.Load()), Lagging: int(c.lagging.Load()), Deflating: int(c.deflating.Load()),
 		Subscriptions: int(c.subscriptions.Load()), Handshakes: int(c.handshakes.Load()), AcceptPaused: l.accepting.pause.Load().paused(), QueueFrames: frames, QueueBytes: bytes,

@@ -62,7 +62,7 @@ func (e *Engine) Stop() {
 		e.fdWatch.again.Stop()
 		for _, l := range e.loops {
 			l.ticker.timer.Stop()
-			l.mailbox.end()
+			l.mailbox.End()
 		}
 		e.watcher.close()
 	})

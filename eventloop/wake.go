@@ -50,7 +50,7 @@ func (l *Loop) trigger() {
 // rest ends a drain. What has come while it ran has a turn of its own.
 func (l *Loop) rest(began time.Duration) {
 	l.waking.draining.Store(false)
-	if l.mailbox.isTold() {
+	if l.mailbox.Told() {
 		l.yield()
 	}
 	l.drained(began)

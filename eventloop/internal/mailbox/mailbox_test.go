@@ -1,4 +1,4 @@
-package eventloop
+package mailbox
 
 import (
 	"math/rand/v2"
@@ -6,9 +6,28 @@ import (
 	"testing"
 )
 
+// thing is a frame or a task's number.
+type thing struct {
+	frame *frame
+	task  uint64
+}
+
+type frame struct {
+	size  int
+	lossy bool
+}
+
+func count(d *Dropped, f *frame) {
+	if f.lossy {
+		d.Lossy++
+	} else {
+		d.Reliable++
+	}
+}
+
 // naiveBox says what a mailbox should do in the plainest way.
 type naiveBox struct {
-	items               []any // *Frame or a task's number
+	items               []any // *frame or a task's number
 	writable            []uint32
 	maxFrames, maxBytes int
 	told                bool // since the last take
@@ -16,9 +35,9 @@ type naiveBox struct {
 
 func (n *naiveBox) size() (frames, bytes int) {
 	for _, item := range n.items {
-		if f, ok := item.(*Frame); ok {
+		if f, ok := item.(*frame); ok {
 			frames++
-			bytes += f.Size()
+			bytes += f.size
 		}
 	}
 	return frames, bytes
@@ -32,29 +51,29 @@ func (n *naiveBox) tell() bool {
 
 func (n *naiveBox) oldest(lossy bool) int {
 	return slices.IndexFunc(n.items, func(item any) bool {
-		f, ok := item.(*Frame)
-		return ok && (f.Lossy || !lossy)
+		f, ok := item.(*frame)
+		return ok && (f.lossy || !lossy)
 	})
 }
 
-func (n *naiveBox) put(f *Frame, more bool) (d Dropped, wake bool) {
-	if f.Size() > n.maxBytes {
-		d.count(f)
+func (n *naiveBox) put(f *frame, more bool) (d Dropped, wake bool) {
+	if f.size > n.maxBytes {
+		count(&d, f)
 		return d, n.tell() // clients are told that they have missed it
 	}
 	for {
-		if frames, bytes := n.size(); frames < n.maxFrames && bytes+f.Size() <= n.maxBytes {
+		if frames, bytes := n.size(); frames < n.maxFrames && bytes+f.size <= n.maxBytes {
 			break
 		}
 		i := n.oldest(true)
-		if i < 0 && f.Lossy {
-			d.count(f)
+		if i < 0 && f.lossy {
+			count(&d, f)
 			return d, false
 		}
 		if i < 0 {
 			i = n.oldest(false)
 		}
-		d.count(n.items[i].(*Frame))
+		count(&d, n.items[i].(*frame))
 		n.items = slices.Delete(n.items, i, i+1)
 	}
 	n.items = append(n.items, f)
@@ -68,16 +87,16 @@ func (n *naiveBox) put(f *Frame, more bool) (d Dropped, wake bool) {
 // mailboxTest drives a mailbox and its model alike.
 type mailboxTest struct {
 	t        *testing.T
-	box      mailbox
+	box      Box[thing]
 	naive    naiveBox
 	tasks    uint64
-	entries  []entry
+	items    []Item[thing]
 	writable []uint32
 }
 
 func (m *mailboxTest) put(size int, lossy, more bool) {
-	f := &Frame{wire: make([]byte, size), Lossy: lossy}
-	dropped, wake := m.box.putFrame(f, nil, more)
+	f := &frame{size: size, lossy: lossy}
+	dropped, wake := m.box.Put(thing{frame: f}, size, lossy, more)
 	wantDropped, wantWake := m.naive.put(f, more)
 	if dropped != wantDropped || wake != wantWake {
 		m.t.Fatalf("put of %d bytes, lossy %v, more %v: dropped %+v, wake %v; want %+v, %v",
@@ -87,7 +106,7 @@ func (m *mailboxTest) put(size int, lossy, more bool) {
 
 func (m *mailboxTest) tell() {
 	want := len(m.naive.items)+len(m.naive.writable) > 0 && m.naive.tell()
-	if wake := m.box.tell(); wake != want {
+	if wake := m.box.Tell(); wake != want {
 		m.t.Fatalf("tell: wake %v, want %v", wake, want)
 	}
 }
@@ -96,7 +115,7 @@ func (m *mailboxTest) task() {
 	m.tasks++
 	want := m.naive.tell()
 	m.naive.items = append(m.naive.items, m.tasks)
-	if wake := m.box.putTask(task{client: func(*Client) {}, id: m.tasks}); wake != want {
+	if wake := m.box.PutTask(thing{task: m.tasks}); wake != want {
 		m.t.Fatalf("task: wake %v, want %v", wake, want)
 	}
 }
@@ -104,23 +123,24 @@ func (m *mailboxTest) task() {
 func (m *mailboxTest) writableSlot(slot uint32) {
 	want := m.naive.tell()
 	m.naive.writable = append(m.naive.writable, slot)
-	if wake := m.box.putWritable(slot); wake != want {
+	if wake := m.box.PutWritable(slot); wake != want {
 		m.t.Fatalf("writable: wake %v, want %v", wake, want)
 	}
 }
 
 // take compares all that is in the two, and hands the slices back as a loop does.
 func (m *mailboxTest) take() {
-	m.entries, m.writable = m.box.take(m.entries, m.writable)
+	m.items, m.writable = m.box.Take(m.items, m.writable)
 	var got []any
-	for i, e := range m.entries {
-		switch {
+	for i, item := range m.items {
+		switch e := item.Value; {
+		case !item.Live():
 		case e.frame != nil:
 			got = append(got, e.frame)
-		case e.task.client != nil:
-			got = append(got, e.task.id)
+		default:
+			got = append(got, e.task)
 		}
-		m.entries[i] = entry{}
+		m.items[i] = Item[thing]{}
 	}
 	if !slices.Equal(got, m.naive.items) || !slices.Equal(m.writable, m.naive.writable) {
 		m.t.Fatalf("took %d things and %v, want %d and %v", len(got), m.writable, len(m.naive.items), m.naive.writable)
@@ -129,12 +149,12 @@ func (m *mailboxTest) take() {
 }
 
 func (m *mailboxTest) depth() {
-	frames, bytes := m.box.depth()
+	frames, bytes := m.box.Depth()
 	wantFrames, wantBytes := m.naive.size()
 	if frames != wantFrames || bytes != wantBytes {
 		m.t.Fatalf("depth %d frames, %d bytes; want %d, %d", frames, bytes, wantFrames, wantBytes)
 	}
-	if frames > m.box.maxFrames || bytes > m.box.maxBytes {
+	if frames > m.box.MaxMessages || bytes > m.box.MaxBytes {
 		m.t.Fatalf("%d frames, %d bytes: over the bound", frames, bytes)
 	}
 }
@@ -156,9 +176,10 @@ func FuzzMailbox(f *testing.F) {
 			return
 		}
 		m := &mailboxTest{t: t}
-		m.box.maxFrames, m.box.maxBytes = 1+int(ops[0]), 1+8*int(ops[1])
-		m.naive.maxFrames, m.naive.maxBytes = m.box.maxFrames, m.box.maxBytes
-		for i, op := range ops[2:min(len(ops), fuzzedOps)] {
+		m.box.Drop = func(thing) {}
+		m.box.MaxMessages, m.box.MaxBytes = 1+int(ops[0]), 1+8*int(ops[1])
+		m.naive.maxFrames, m.naive.maxBytes = m.box.MaxMessages, m.box.MaxBytes
+		for i, op := range ops[2:min(len(ops), 4096)] {
 			switch size := 2 + int(op>>3); op & 7 {
 			case 0:
 				m.task()
@@ -186,28 +207,50 @@ func FuzzMailbox(f *testing.F) {
 	})
 }
 
-// A frame that can't ever fit must not push out what does.
-func TestMailboxKeepsWhatFitsWhenAFrameIsTooLarge(t *testing.T) {
-	box := mailbox{maxFrames: 10, maxBytes: 100}
-	small := &Frame{wire: make([]byte, 10)}
-	box.putFrame(small, nil, false)
-	dropped, wake := box.putFrame(&Frame{wire: make([]byte, 101)}, nil, false)
+// A message that can't ever fit must not push out what does.
+func TestMessageThatIsTooLarge(t *testing.T) {
+	box := Box[thing]{MaxMessages: 10, MaxBytes: 100, Drop: func(thing) {}}
+	small := &frame{size: 10}
+	box.Put(thing{frame: small}, 10, false, false)
+	dropped, wake := box.Put(thing{frame: &frame{size: 101}}, 101, false, false)
 	if dropped != (Dropped{Reliable: 1}) || wake {
 		t.Errorf("dropped %+v, wake %v; want the large one alone, no wake", dropped, wake)
 	}
-	if entries, _ := box.take(nil, nil); len(entries) != 1 || entries[0].frame != small {
-		t.Errorf("%d entries left, want the small frame", len(entries))
+	if items, _ := box.Take(nil, nil); len(items) != 1 || items[0].Value.frame != small {
+		t.Errorf("%d items left, want the small one", len(items))
 	}
 }
 
-// Everything before entries[lossyFrom] is not searched again: a full queue costs the same
+// Everything before items[lossyFrom] is not searched again: a full box costs the same
 // for the millionth put as for the first, in time and in memory.
-func TestMailboxStaysBoundedWithoutALoop(t *testing.T) {
-	box := mailbox{maxFrames: 64, maxBytes: 1 << 20}
+func TestBoxStaysBoundedWithoutATaker(t *testing.T) {
+	box := Box[thing]{MaxMessages: 64, MaxBytes: 1 << 20, Drop: func(thing) {}}
 	for range 100_000 {
-		box.putFrame(&Frame{wire: make([]byte, 4), Lossy: true}, nil, false)
+		box.Put(thing{frame: &frame{size: 4, lossy: true}}, 4, true, false)
 	}
-	if places := cap(box.entries); places > 1024 {
-		t.Errorf("64 frames take %d places", places)
+	if places := cap(box.items); places > 1024 {
+		t.Errorf("64 messages take %d places", places)
+	}
+}
+
+// Whatever is put is taken once or dropped once, also when the taker has ended.
+func TestNothingIsForgotten(t *testing.T) {
+	var dropped []*frame
+	box := Box[thing]{MaxMessages: 2, MaxBytes: 100, Drop: func(e thing) { dropped = append(dropped, e.frame) }}
+	var put []*frame
+	for i := range 6 {
+		f := &frame{size: 1 + i}
+		put = append(put, f)
+		if i == 4 {
+			for _, item := range box.End() {
+				if item.Live() {
+					dropped = append(dropped, item.Value.frame)
+				}
+			}
+		}
+		box.Put(thing{frame: f}, f.size, false, false)
+	}
+	if !slices.Equal(dropped, put) {
+		t.Errorf("%d of %d, or in another order", len(dropped), len(put))
 	}
 }
