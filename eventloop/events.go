@@ -8,6 +8,8 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 // events is Engine as gnet sees it. gnet calls OnOpen, OnTraffic and OnClose on the
@@ -102,10 +104,9 @@ func (l *Loop) takeIn(c *Client) Cause {
 	l.fanout.opened++
 	l.dueBy(l.now + roundTicks)
 	l.startHandshake(c)
-	if fronted {
-		l.awaitHeader(c)
-	}
+	l.clients.sources.set(c.slot, source{addr: addr.As16(), awaited: fronted})
 	c.conn.SetContext(c)
+	poll.DropAddresses(c.conn)
 	e.setOptions(int(c.fd))
 	return CauseUnknown
 }

@@ -218,7 +218,7 @@ func (g *crowd) find(from net.IP) (found *Client) {
 		arrived := false
 		everyLoop(g.t, g.engine, func(l *Loop) {
 			for _, c := range l.clients.slots {
-				if c == nil || c.state == gone || peerAddr(c.conn) != addr {
+				if c == nil || c.state == gone || c.Addr() != addr {
 					continue
 				}
 				found = c

@@ -7,21 +7,12 @@ import (
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
-// source is where the client in a slot comes from, when its socket doesn't say. A loop has
-// these apart from its clients and only once a trusted proxy has connected to it, so that
-// nobody pays for them who has no proxy: 17 bytes for each slot, without a pointer.
+// source is where the client in a slot comes from: 17 bytes for each slot, without a pointer.
+// It stands here for gnet not to keep it (poll.DropAddresses).
 type source struct {
-	addr [16]byte // with sourceGiven
-	kind sourceKind
+	addr    [16]byte // the socket's peer, or what a trusted proxy has said
+	awaited bool     // a proxy's header isn't here yet; nothing counts for any address
 }
-
-type sourceKind uint8
-
-const (
-	sourceSocket  sourceKind = iota // the socket says it
-	sourceAwaited                   // a proxy's header isn't here yet; nothing counts for any address
-	sourceGiven                     // a proxy's header has said it
-)
 
 // sources are a loop's, by slot. Owned by the loop.
 type sources []source
@@ -49,21 +40,15 @@ func (s sources) forget(slot uint32) {
 // Addr is the client's address: what a trusted proxy has said, else the socket's peer. It
 // is what counts for MaxPerAddress. An IPv4 address is never in IPv6's form.
 func (c *Client) Addr() netip.Addr {
-	if from := c.loop.clients.sources.of(c.slot); from.kind == sourceGiven {
-		return netip.AddrFrom16(from.addr).Unmap()
-	}
-	return peerAddr(c.conn)
+	return netip.AddrFrom16(c.loop.clients.sources.of(c.slot).addr).Unmap()
 }
 
-// awaitHeader has the connection begin with a proxy's header. It counts for no address
-// until then: the proxy's own would be full with the clients of all the others. Its
-// time is HandshakeTimeout.
-func (l *Loop) awaitHeader(c *Client) { l.clients.sources.set(c.slot, source{kind: sourceAwaited}) }
-
 // introduced reads the header that a proxy has put before the upgrade request, and is true
-// when it is known where the client comes from and the request can be read.
+// when it is known where the client comes from and the request can be read. Until then the
+// connection counts for no address: the proxy's own would be full with the clients of all the
+// others. Its time is HandshakeTimeout.
 func (l *Loop) introduced(c *Client) bool {
-	if l.clients.sources.of(c.slot).kind != sourceAwaited {
+	if !l.clients.sources.of(c.slot).awaited {
 		return true
 	}
 	p, _ := c.conn.Peek(-1)
@@ -73,7 +58,7 @@ func (l *Loop) introduced(c *Client) bool {
 	case err != nil:
 		// The specification (2.1) wants it ended at once. An answer could only go to the
 		// proxy's client, which has done nothing wrong.
-		l.engine.trouble(CauseBadProxyHeader, "a trusted proxy's connection was closed", "proxy", peerAddr(c.conn), "error", err)
+		l.engine.trouble(CauseBadProxyHeader, "a trusted proxy's connection was closed", "proxy", c.Addr(), "error", err)
 		l.abort(c, CauseBadProxyHeader)
 		return false
 	case n == 0:
@@ -87,23 +72,20 @@ func (l *Loop) introduced(c *Client) bool {
 
 // count takes a place for the client's address, which is its socket's when addr is none.
 func (l *Loop) count(c *Client, addr netip.Addr) bool {
-	from := source{}
-	if addr.IsValid() {
-		from = source{addr: addr.As16(), kind: sourceGiven}
-	} else {
-		addr = peerAddr(c.conn)
+	if !addr.IsValid() {
+		addr = c.Addr()
 	}
 	if !l.engine.admits(addr) {
 		l.abort(c, CauseAddressCap)
 		return false
 	}
-	l.clients.sources.set(c.slot, from)
+	l.clients.sources.set(c.slot, source{addr: addr.As16()})
 	return true
 }
 
 // uncount gives the place back. The client has ended.
 func (l *Loop) uncount(c *Client) {
-	if l.clients.sources.of(c.slot).kind != sourceAwaited {
+	if !l.clients.sources.of(c.slot).awaited {
 		l.engine.admission.addresses.release(c.Addr())
 	}
 	l.clients.sources.forget(c.slot)
