@@ -9,16 +9,31 @@ import (
 
 // counters are written by one loop and may be read from anywhere.
 type counters struct {
-	accepted, messagesIn, bytesIn, pings, pongs                atomic.Uint64
-	flushes, sends, bytes, frames, lagDropped                  atomic.Uint64
-	panics, wakes, unwanted                                    atomic.Uint64
+	nowCounters
+	inCounters
+	outCounters
+	panics, wakes   atomic.Uint64
+	overflowAnswers atomic.Uint64
+	closed          [causeCount]atomic.Uint64
+	refused         [6]atomic.Uint64 // by the status' first digit
+}
+
+// nowCounters go up and down.
+type nowCounters struct {
+	openClients, lagging, subscriptions, deflating, handshakes atomic.Int64
+}
+
+// inCounters are of what comes from clients.
+type inCounters struct {
+	accepted, messagesIn, bytesIn, pings, pongs, inflateErrors atomic.Uint64
 	limited                                                    [rates.Kinds]atomic.Uint64
 	limitedBy                                                  [rates.Scopes]atomic.Uint64
-	openClients, lagging, subscriptions, deflating, handshakes atomic.Int64
-	inflateErrors, overflowAnswers                             atomic.Uint64
-	closed                                                     [causeCount]atomic.Uint64
-	droppedLossy, droppedReliable                              atomic.Uint64
-	refused                                                    [6]atomic.Uint64 // by the status' first digit
+}
+
+// outCounters are of what goes to clients, or doesn't.
+type outCounters struct {
+	flushes, sends, bytes, frames                       atomic.Uint64
+	lagDropped, unwanted, droppedLossy, droppedReliable atomic.Uint64
 }
 
 // tally is what one walk over the clients adds up before it touches the counters.
@@ -34,27 +49,42 @@ func (c *counters) refusedStatus(status int) { c.refused[min(max(status/100, 0),
 
 // LoopStats are one loop's counters: totals since the start unless said otherwise.
 type LoopStats struct {
-	Clients       int    `json:"clients"`       // open, now
-	Lagging       int    `json:"lagging"`       // open and behind, now
-	Deflating     int    `json:"deflating"`     // open, and compression was negotiated, now
-	Subscriptions int    `json:"subscriptions"` // pairs of client and key, now
-	QueueFrames   int    `json:"queue_frames"`  // in the mailbox, now
-	QueueBytes    int    `json:"queue_bytes"`   // the same
+	LoopNow
+	LoopIn
+	LoopOut
+	Panics uint64 `json:"panics"`
+	Wakes  uint64 `json:"wakes"` // turns that found messages in the mailbox; ticks and tasks don't count
+}
+
+// LoopNow is what a loop has right now.
+type LoopNow struct {
+	Clients       int `json:"clients"`       // open
+	Lagging       int `json:"lagging"`       // open and behind
+	Deflating     int `json:"deflating"`     // open, and compression was negotiated
+	Subscriptions int `json:"subscriptions"` // pairs of client and key
+	QueueFrames   int `json:"queue_frames"`  // in the mailbox
+	QueueBytes    int `json:"queue_bytes"`   // the same
+	Handshakes    int `json:"handshakes"`    // connections that haven't been upgraded yet
+	AcceptPaused  int `json:"accept_paused"` // 1 while newcomers wait in the kernel's queue
+}
+
+// LoopIn is what has come from a loop's clients.
+type LoopIn struct {
 	Accepted      uint64 `json:"accepted"`
-	Handshakes    int    `json:"handshakes"`    // connections that haven't been upgraded yet, now
-	AcceptPaused  int    `json:"accept_paused"` // 1 while newcomers wait in the kernel's queue, now
 	MessagesIn    uint64 `json:"messages_in"`
-	BytesIn       uint64 `json:"bytes_in"` // of messages' payloads
-	Pings         uint64 `json:"pings"`    // received
-	Pongs         uint64 `json:"pongs"`    // received
-	Flushes       uint64 `json:"flushes"`  // that had something for everyone
-	Sends         uint64 `json:"sends"`    // system calls that wrote
-	BytesOut      uint64 `json:"bytes_out"`
-	FramesOut     uint64 `json:"frames_out"`  // messages that went to the kernel whole
-	LagDropped    uint64 `json:"lag_dropped"` // messages that slow clients lost
-	Panics        uint64 `json:"panics"`
+	BytesIn       uint64 `json:"bytes_in"`       // of messages' payloads
+	Pings         uint64 `json:"pings"`          // received
+	Pongs         uint64 `json:"pongs"`          // received
 	InflateErrors uint64 `json:"inflate_errors"` // compressed messages that couldn't be inflated
-	Wakes         uint64 `json:"wakes"`          // turns that found messages in the mailbox; ticks and tasks don't count
+}
+
+// LoopOut is what has gone to a loop's clients, and what hasn't.
+type LoopOut struct {
+	Flushes       uint64 `json:"flushes"` // that had something for everyone
+	Sends         uint64 `json:"sends"`   // system calls that wrote
+	BytesOut      uint64 `json:"bytes_out"`
+	FramesOut     uint64 `json:"frames_out"`     // messages that went to the kernel whole
+	LagDropped    uint64 `json:"lag_dropped"`    // messages that slow clients lost
 	Unwanted      uint64 `json:"unwanted"`       // messages to subscribers, of whom the loop had none
 	DroppedLossy  uint64 `json:"dropped_lossy"`  // by a full mailbox
 	DroppedOthers uint64 `json:"dropped_others"` // by a full mailbox: neither presence nor relay
@@ -85,15 +115,21 @@ func (l *Loop) stats() LoopStats {
 	c := &l.counters
 	frames, bytes := l.mailbox.Depth()
 	return LoopStats{
-		Clients: int(l.counters.openClients.Load()), Lagging: int(c.lagging.Load()), Deflating: int(c.deflating.Load()),
-		Subscriptions: int(c.subscriptions.Load()), Handshakes: int(c.handshakes.Load()), AcceptPaused: l.accepting.pause.Load().paused(), QueueFrames: frames, QueueBytes: bytes,
-		Accepted: c.accepted.Load(), MessagesIn: c.messagesIn.Load(), BytesIn: c.bytesIn.Load(),
-		Pings: c.pings.Load(), Pongs: c.pongs.Load(),
-		Flushes: c.flushes.Load(), Sends: c.sends.Load(), BytesOut: c.bytes.Load(),
-		FramesOut: c.frames.Load(), LagDropped: c.lagDropped.Load(), Panics: c.panics.Load(),
-		InflateErrors: c.inflateErrors.Load(),
-		Wakes:         c.wakes.Load(), Unwanted: c.unwanted.Load(),
-		DroppedLossy: c.droppedLossy.Load(), DroppedOthers: c.droppedReliable.Load(),
+		LoopNow: LoopNow{
+			Clients: int(c.openClients.Load()), Lagging: int(c.lagging.Load()), Deflating: int(c.deflating.Load()),
+			Subscriptions: int(c.subscriptions.Load()), QueueFrames: frames, QueueBytes: bytes,
+			Handshakes: int(c.handshakes.Load()), AcceptPaused: l.accepting.pause.Load().paused(),
+		},
+		LoopIn: LoopIn{
+			Accepted: c.accepted.Load(), MessagesIn: c.messagesIn.Load(), BytesIn: c.bytesIn.Load(),
+			Pings: c.pings.Load(), Pongs: c.pongs.Load(), InflateErrors: c.inflateErrors.Load(),
+		},
+		LoopOut: LoopOut{
+			Flushes: c.flushes.Load(), Sends: c.sends.Load(), BytesOut: c.bytes.Load(), FramesOut: c.frames.Load(),
+			LagDropped: c.lagDropped.Load(), Unwanted: c.unwanted.Load(),
+			DroppedLossy: c.droppedLossy.Load(), DroppedOthers: c.droppedReliable.Load(),
+		},
+		Panics: c.panics.Load(), Wakes: c.wakes.Load(),
 	}
 }
 
