@@ -296,3 +296,23 @@ func TestSharedFramesCountOnce(t *testing.T) {
 		t.Errorf("two messages of %d bytes, owed to 40 clients, count as %d", size, n)
 	}
 }
+
+// Whoever waits for room publishes as fast as clients read, however little memory there is for what
+// the collector hasn't freed: nothing is refused, and nobody ends.
+func TestGarbageRefusesNothing(t *testing.T) {
+	h := &host{}
+	e := start(t, h, smallMemory, func(o *Options) { o.SendBuffer = 0 })
+	p := dial(t, e, "name=reader")
+	const messages, size = 400, 64 << 10 // 12 times the ceiling
+	message := make([]byte, size)
+	for i := range messages {
+		must(t, e.WaitDrained(t.Context()))
+		if d := e.Publish(NewFrame(ws.OpBinary, message), nil); d.Any() {
+			t.Fatalf("message %d: %+v", i, d)
+		}
+		p.Expect(ws.OpBinary, string(message))
+	}
+	if n := closedBy(e, CauseMemory); n != 0 {
+		t.Errorf("%d went", n)
+	}
+}
