@@ -17,7 +17,7 @@ func EncodeEvent(e Event) ([]byte, error) {
 	if err := checkData(e.Data); err != nil {
 		return nil, err
 	}
-	return appendEvent(nil, &e), nil
+	return appendEvent(make([]byte, 0, eventSize(&e)), &e), nil
 }
 
 // checkData also asks for UTF-8, because a text message that isn't costs every client that gets it
@@ -27,17 +27,43 @@ func checkData(data json.RawMessage) error {
 	if len(data) == 0 {
 		return nil
 	}
-	if err := strictjson.Check(data); err != nil {
-		return &FieldError{"data", err.Error()}
+	return checkJSON("data", data)
+}
+
+func checkJSON(field string, text []byte) error {
+	if err := strictjson.Check(text); err != nil {
+		return &jsonError{FieldError{field, err.Error()}, err}
 	}
 	return nil
 }
 
+// jsonError is a *FieldError, and for those that say where it is, an error of package strictjson.
+type jsonError struct {
+	FieldError
+	cause error
+}
+
+// Unwrap gives both.
+func (e *jsonError) Unwrap() []error { return []error{&e.FieldError, e.cause} }
+
+// eventSize is the length of the event encoded, at most 19 bytes too large by the digits of its seq.
+func eventSize(e *Event) int {
+	const longestSeq = 20
+	size := len(`{"seq":,"entity":,"row_id":,"kind":,"timestamp":}`) + longestSeq +
+		quotedSize(e.Entity) + quotedSize(e.RowID) + quotedSize(string(e.Kind)) + quotedSize(e.Timestamp)
+	if len(e.Data) > 0 {
+		size += len(`,"data":`) + len(e.Data)
+	}
+	return size
+}
+
+// eventWire is the event, whose data was checked before, as a frame's bytes.
+func eventWire(e *Event) []byte {
+	return wireOf(appendEvent(roomFor(eventSize(e)), e))
+}
+
 // appendEvent encodes an event whose data was checked before.
 func appendEvent(dst []byte, e *Event) []byte {
-	if dst == nil {
-		dst = make([]byte, 0, 128+len(e.Entity)+len(e.RowID)+len(e.Data)+len(e.Timestamp))
-	}
 	dst = append(dst, `{"seq":`...)
 	dst = strconv.AppendUint(dst, e.Seq, 10)
 	dst = append(dst, `,"entity":`...)

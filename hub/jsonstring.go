@@ -2,6 +2,7 @@ package hub
 
 import (
 	"bytes"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -13,6 +14,16 @@ import (
 func appendJSONString(dst []byte, s string) []byte {
 	dst, _ = jsontext.AppendQuote(dst, s) // the error is about what became U+FFFD
 	return dst
+}
+
+// quotedSize is the length of what appendJSONString appends.
+func quotedSize(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return len(appendJSONString(nil, s))
+		}
+	}
+	return len(s) + len(`""`)
 }
 
 // unquote is what a JSON string stands for; quoted has its quotes and must be valid. The

@@ -75,5 +75,5 @@ func TestCloseWaitsForLeaves(t *testing.T) {
 
 func flushes() bool {
 	stacks := make([]byte, 1<<20)
-	return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*leaves).flush(")
+	return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*leaveBatcher).flush(")
 }

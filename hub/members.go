@@ -5,65 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// members walks over the top level of a JSON object without decoding it. It is a value
-// for one walk by one goroutine.
-//
-// It looks at no more than it needs to tell members apart, so on text that isn't valid
-// JSON it may see members that make no sense, but it stays within the text. Nested
-// values are stepped over by counting brackets, not by recursion, so depth costs nothing.
-type members struct {
-	text []byte
-	at   int
-	end  int  // position of the closing brace, once next returned false
-	ok   bool // whether the text was an object as far as it was walked
-	more bool // whether a member must follow
-}
-
-// member is one key and value. All three are views of the text.
-type member struct {
-	key   []byte // with quotes and escapes
-	value []byte // without the space around it
-	span  []byte // everything between the commas or braces around the member
-}
-
-func walkMembers(text []byte) members {
-	at := skipSpace(text, 0)
-	if at >= len(text) || text[at] != '{' {
-		return members{}
-	}
-	m := members{text: text, at: at + 1, ok: true}
-	if first := skipSpace(text, at+1); first < len(text) && text[first] == '}' {
-		m.end = first
-		return m
-	}
-	m.more = true
-	return m
-}
-
-// next finds the next member; false at the end, and then ok says whether it was the end
-// of an object or of what could be understood.
-func (m *members) next() (found member, more bool) {
-	if !m.ok || !m.more {
-		return member{}, false
-	}
-	m.ok = false
-	start := skipSpace(m.text, m.at)
-	keyEnd := skipString(m.text, start)
-	colon := skipSpace(m.text, keyEnd)
-	if keyEnd == start || colon >= len(m.text) || m.text[colon] != ':' {
-		return member{}, false
-	}
-	value := skipSpace(m.text, colon+1)
-	valueEnd := skipValue(m.text, value)
-	after := skipSpace(m.text, valueEnd)
-	if valueEnd == value || after >= len(m.text) || (m.text[after] != ',' && m.text[after] != '}') {
-		return member{}, false
-	}
-	found = member{key: m.text[start:keyEnd], value: m.text[value:valueEnd], span: m.text[m.at:after]}
-	m.ok, m.more = true, m.text[after] == ','
-	m.at, m.end = after+1, after
-	return found, true
-}
+// member is one key, with quotes and escapes, and value of a client's message.
+type member struct{ key, value []byte }
 
 // is reports whether the key decodes to the name, however it is spelled. The name is of ASCII
 // letters and underscores.
@@ -154,68 +97,4 @@ func escaped(text []byte) rune {
 		return -1
 	}
 	return rune(unit)
-}
-
-func skipSpace(text []byte, at int) int {
-	for at < len(text) && (text[at] == ' ' || text[at] == '\n' || text[at] == '\t' || text[at] == '\r') {
-		at++
-	}
-	return at
-}
-
-// skipString is the position behind the string that starts at at, or at if none does.
-func skipString(text []byte, at int) int {
-	if at >= len(text) || text[at] != '"' {
-		return at
-	}
-	for i := at + 1; i < len(text); i++ {
-		switch text[i] {
-		case '\\':
-			i++
-		case '"':
-			return i + 1
-		}
-	}
-	return at
-}
-
-// skipValue is the position behind the value that starts at at, or at if none does.
-func skipValue(text []byte, at int) int {
-	if at >= len(text) {
-		return at
-	}
-	switch text[at] {
-	case '"':
-		return skipString(text, at)
-	case '{', '[':
-		return skipNested(text, at)
-	}
-	for i := at; i < len(text); i++ {
-		switch text[i] {
-		case ',', '}', ']', ' ', '\t', '\r', '\n':
-			return i
-		}
-	}
-	return at
-}
-
-func skipNested(text []byte, at int) int {
-	depth := 0
-	for i := at; i < len(text); i++ {
-		switch text[i] {
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth--; depth == 0 {
-				return i + 1
-			}
-		case '"':
-			end := skipString(text, i)
-			if end == i {
-				return at
-			}
-			i = end - 1
-		}
-	}
-	return at
 }

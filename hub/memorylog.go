@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/internal/memory"
 )
 
@@ -68,8 +69,10 @@ func (l *MemoryLog) Append(e Event, a Audience) (Entry, error) {
 	defer l.mu.Unlock()
 	l.last++
 	e.Seq = l.last
-	entry := Entry{Seq: e.Seq, JSON: appendEvent(nil, &e), Audience: a}
-	entry.frame = eventFrame(entry)
+	entry := Entry{Seq: e.Seq, Audience: a, frame: eventloop.FrameOf(eventWire(&e))}
+	if a.Topic == "" {
+		entry.frame.Seq = e.Seq
+	}
 	entry.JSON = entry.frame.Payload() // the same bytes
 	if l.count == l.maxEvents {
 		l.dropOldest()

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
@@ -137,12 +139,14 @@ func (h *Hub) PublishPresence(tenant string, object json.RawMessage) error {
 	if err := checkName("tenant", tenant); err != nil {
 		return err
 	}
-	if err := strictjson.Check(object); err != nil {
-		return &FieldError{Field: "body", Message: err.Error()}
+	if err := checkJSON("body", object); err != nil {
+		return err
 	}
-	if at := skipSpace(object, 0); object[at] != '{' {
-		return &FieldError{Field: "body", Message: "presence must be a JSON object"}
+	if jsontext.Value(object).Kind() != '{' {
+		const message = "a presence message is a JSON object"
+		return &jsonError{FieldError{"body", message}, &strictjson.Error{Message: message, Syntax: true}}
 	}
+	object = bytes.TrimSpace(object)
 	if err := h.admit(len(object)); err != nil {
 		return err
 	}
@@ -172,19 +176,18 @@ func (h *Hub) PublishTopic(tenant, topic string, data json.RawMessage) error {
 	if err := checkName("topic", topic); err != nil {
 		return err
 	}
-	if len(data) == 0 {
-		return &FieldError{Field: "data", Message: "must be JSON"}
-	}
-	if err := checkData(data); err != nil {
+	if err := checkJSON("data", data); err != nil {
 		return err
 	}
-	message := appendJSONString([]byte(`{"type":"topic","topic":`), topic)
-	message = append(message, `,"data":`...)
-	message = append(append(message, data...), '}')
-	if err := h.admit(len(message)); err != nil {
+	data = bytes.TrimSpace(data)
+	const begin, middle, end = `{"type":"topic","topic":`, `,"data":`, `}`
+	size := len(begin+middle+end) + quotedSize(topic) + len(data)
+	if err := h.admit(size); err != nil {
 		return err
 	}
-	f := eventloop.NewFrame(ws.OpText, message)
+	message := appendJSONString(append(roomFor(size), begin...), topic)
+	message = append(append(append(message, middle...), data...), end...)
+	f := textFrame(message)
 	f.Lossy = true
 	return h.send(f, h.onTopic(topic, anyOfTenant(tenant)), &h.counters.topics)
 }

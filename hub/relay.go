@@ -1,11 +1,9 @@
 package hub
 
 import (
-	"bytes"
 	"errors"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 // ErrNotObject is what StampFrom returns for a message that isn't a JSON object.
@@ -20,41 +18,36 @@ type clientMessage struct {
 	entity []byte
 	rowID  []byte // "rowId", or "row_id" when there is no rowId of any type
 
+	stamp stamping
 	// forged: to those whom it were relayed to it might say what only the server says.
 	forged bool
 }
 
-// lenient is for what is relayed as it is: names may be repeated, strings cut within a character.
-var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-
-// parseClient reads a client's message in one pass; false for anything but a valid JSON
-// object with a string type (docs/protocol.md section 2). Objects and arrays nested deeper than 10,000
-// are not valid for jsontext, and so are ignored like other junk.
+// parseClient reads a client's message, and checks it, in one pass; false for anything but a
+// valid JSON object with a string type (PROTOCOL 2). Objects and arrays nested deeper than
+// 10,000 are not valid, and so are ignored like other junk. Names may be repeated, and strings
+// be cut within a character, as what is relayed is relayed as it is.
 //
 // Of a repeated key the last counts, as for JSON.parse in a browser: the hub must not
 // act on another type than the clients that the message is relayed to will see.
-func parseClient(message []byte) (clientMessage, bool) {
-	if !jsontext.Value(message).IsValid(lenient) {
-		return clientMessage{}, false
-	}
-	return readFields(message)
-}
-
-// readFields is parseClient for a message that is known to be valid JSON.
 //
 // A relay must not pass for what only the server says (docs/protocol.md section 2), whoever reads it: a
 // decoder may take a key for another one that differs in case, and either of two that are
 // the same. So of such keys all count. A seq makes a change event of it for Pylon's client,
 // whatever its type; a second type may be any, resync included; and an event "disconnect"
 // of a client is how the hub tells that somebody has left.
-func readFields(message []byte) (clientMessage, bool) {
+func parseClient(message []byte) (clientMessage, bool) {
 	var kind, topic, entity, camel, snake []byte // values as they stand in the message
 	var folded [foldedLen]byte
 	var types int
 	var seq, disconnect, aboutClient bool
-	object := walkMembers(message)
-	for m, more := object.next(); more; m, more = object.next() {
-		switch string(m.fold(&folded)) {
+	var stamp stamping
+	object := strictjson.LenientObject(message)
+	for found, more := object.Next(); more; found, more = object.Next() {
+		m := member{found.Name, found.Value}
+		name := string(m.fold(&folded))
+		stamp.note(found, name == "from")
+		switch name {
 		case "type":
 			types++
 			if m.is("type") {
@@ -85,7 +78,7 @@ func readFields(message []byte) (clientMessage, bool) {
 		}
 	}
 	decoded, typed := stringValue(kind)
-	if !object.ok || !typed {
+	if object.Err() != nil || !typed {
 		return clientMessage{}, false
 	}
 	if camel == nil {
@@ -93,7 +86,7 @@ func readFields(message []byte) (clientMessage, bool) {
 	}
 	return clientMessage{
 		kind: decoded, topic: nonEmpty(topic), entity: nonEmpty(entity), rowID: nonEmpty(camel),
-		forged: seq || types > 1 || disconnect && aboutClient,
+		forged: seq || types > 1 || disconnect && aboutClient, stamp: stamp,
 	}, true
 }
 
@@ -111,34 +104,75 @@ func nonEmpty(value []byte) []byte {
 	return nil
 }
 
+// stamping is where a message's members named "from" stand, and where it begins and ends.
+type stamping struct {
+	begin, end int  // behind the opening brace, and the closing one; both 0 without members
+	first      span // of those that go
+	repeated   bool // there are others, which nobody who means well sends
+}
+
+type span struct{ begin, end int }
+
+func (s *stamping) note(m strictjson.Member, from bool) {
+	if s.end == 0 {
+		s.begin = m.Begin
+	}
+	s.end = m.End
+	switch {
+	case !from:
+	case s.first == span{}:
+		s.first = span{m.Begin, m.End}
+	default:
+		s.repeated = true
+	}
+}
+
+// apply appends the message to dst with "from" in place of all that equal it.
+func (s *stamping) apply(dst, message []byte, from string) []byte {
+	dst = append(dst, '{')
+	at := s.begin
+	cut := func(gone span) {
+		dst = append(dst, message[at:gone.begin]...) // with the comma behind what is kept
+		at = gone.end + 1
+	}
+	if s.first != (span{}) && !s.repeated {
+		cut(s.first)
+	}
+	if s.repeated {
+		object := strictjson.LenientObject(message)
+		for m, more := object.Next(); more; m, more = object.Next() {
+			if isFrom(m) {
+				cut(span{m.Begin, m.End})
+			}
+		}
+	}
+	if at < s.end {
+		dst = append(append(dst, message[at:s.end]...), ',')
+	}
+	dst = append(dst, `"from":`...)
+	return append(appendJSONString(dst, from), '}')
+}
+
+func isFrom(m strictjson.Member) bool {
+	var folded [foldedLen]byte
+	return string(member{m.Name, m.Value}.fold(&folded)) == "from"
+}
+
 // StampFrom appends message to dst, with every top-level key that decodes to "from" in
 // capitals or small letters taken out, however it is spelled, and "from" put in as the last
-// one (docs/protocol.md section 2). All else, numbers, order, repeated keys and space within the object
+// one (PROTOCOL 2). All else, numbers, order, repeated keys and space within the object
 // included, stays byte for byte.
 //
-// The message must be valid JSON; StampFrom checks no more of it than it needs to find
-// the top-level keys, and returns dst and ErrNotObject when it can't. It keeps neither
+// It returns dst and ErrNotObject for a message that isn't a valid JSON object. It keeps neither
 // slice; they must not overlap.
 func StampFrom(dst, message []byte, from string) ([]byte, error) {
-	out := append(dst, '{')
-	empty := true
-	var folded [foldedLen]byte
-	object := walkMembers(message)
-	for m, more := object.next(); more; m, more = object.next() {
-		if string(m.fold(&folded)) == "from" {
-			continue
-		}
-		if !empty {
-			out = append(out, ',')
-		}
-		out, empty = append(out, m.span...), false
+	var stamp stamping
+	object := strictjson.LenientObject(message)
+	for m, more := object.Next(); more; m, more = object.Next() {
+		stamp.note(m, isFrom(m))
 	}
-	if !object.ok || len(bytes.TrimLeft(message[object.end+1:], " \t\r\n")) > 0 {
+	if object.Err() != nil {
 		return dst, ErrNotObject
 	}
-	if !empty {
-		out = append(out, ',')
-	}
-	out = append(out, `"from":`...)
-	return append(appendJSONString(out, from), '}'), nil
+	return stamp.apply(dst, message, from), nil
 }

@@ -1,8 +1,6 @@
 package hub
 
 import (
-	"github.com/gobwas/ws"
-
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/rates"
 )
@@ -22,12 +20,8 @@ func (h *Hub) relay(c *eventloop.Client, m clientMessage, payload []byte) {
 		return
 	}
 	id := identityOf(c)
-	stamped, err := StampFrom(nil, payload, id.From())
-	if err != nil {
-		h.counters.ignored[ignoredMalformed].Add(1)
-		return
-	}
-	frame := eventloop.NewFrame(ws.OpText, stamped)
+	from := id.From()
+	frame := textFrame(m.stamp.apply(roomFor(len(payload)+len(`,"from":`)+quotedSize(from)), payload, from))
 	frame.Lossy = true
 	h.counters.relayed.Add(1)
 	to := h.peers(id)

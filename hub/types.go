@@ -40,6 +40,8 @@ type Change struct {
 	// with one of them isn't applied again. At most 256 bytes.
 	OpID     string   `json:"op_id,omitempty"`
 	Audience Audience `json:"audience"`
+
+	checked json.RawMessage // Data, if DecodeChange has checked it
 }
 
 // Event is a change event as clients see it (docs/protocol.md section 3).

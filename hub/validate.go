@@ -40,6 +40,9 @@ func validateChange(c *Change, maxOut int) error {
 	if err := checkSize(c, maxOut); err != nil {
 		return err
 	}
+	if c.isChecked() {
+		return nil
+	}
 	return checkData(c.Data)
 }
 
@@ -52,18 +55,11 @@ func requireName(field, name string) error {
 
 // checkSize measures the event as it will be encoded, with the longest seq.
 func checkSize(c *Change, maxOut int) error {
-	// Only what is outside of data needs encoding to know its size; the usual event
-	// fits the stack.
-	var small [512]byte
-	e := Event{Seq: math.MaxUint64, Entity: c.Entity, RowID: c.RowID, Kind: c.Kind, Timestamp: c.Timestamp}
+	e := Event{Seq: math.MaxUint64, Entity: c.Entity, RowID: c.RowID, Kind: c.Kind, Data: c.Data, Timestamp: c.Timestamp}
 	if e.Timestamp == "" {
 		e.Timestamp = longestTimestamp
 	}
-	size := len(appendEvent(small[:0], &e))
-	if len(c.Data) > 0 {
-		size += len(`,"data":`) + len(c.Data)
-	}
-	if size > maxOut {
+	if size := eventSize(&e); size > maxOut {
 		return tooLarge(size, maxOut)
 	}
 	return nil

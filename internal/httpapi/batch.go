@@ -126,7 +126,7 @@ func parseBatch(body []byte, check func(*hub.Change) error) ([]numbered, error) 
 			return nil, atLine(newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE",
 				fmt.Sprintf("a body may have at most %d changes", maxBatch)), line, 0)
 		}
-		c, err := parseChange(text)
+		c, err := hub.DecodeChange(text)
 		if err == nil {
 			err = check(&c)
 		}

@@ -3,14 +3,12 @@ package httpapi
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"strings"
 
 	"github.com/busbar-ws/busbar/hub"
-	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 const (
@@ -111,31 +109,4 @@ func mediaType(r *http.Request) (string, error) {
 
 func unsupportedType(want string) *failure {
 	return newFailure(http.StatusUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", "this call takes Content-Type "+want)
-}
-
-// decodeStrict reads one JSON value into v and refuses keys that v doesn't have, so that a
-// misspelled one is an error and not a message to everybody. Errors are failures that name the
-// field or the offset.
-func decodeStrict(body []byte, v any) error { return decodeFailure(strictjson.UnmarshalKnown(body, v)) }
-
-// checkJSON is decodeStrict for a value that is passed on as it is.
-func checkJSON(body []byte) error { return decodeFailure(strictjson.Check(body)) }
-
-func decodeFailure(err error) error {
-	var wrong *strictjson.Error
-	switch {
-	case !errors.As(err, &wrong):
-		return err
-	case wrong.Syntax:
-		return invalidJSON(wrong.Message, wrong.Offset)
-	}
-	f := invalidField(wrong.Field, wrong.Message)
-	f.Offset = &wrong.Offset
-	return f
-}
-
-func invalidJSON(message string, offset int64) *failure {
-	f := newFailure(http.StatusBadRequest, "INVALID_JSON", fmt.Sprintf("at byte %d: %s", offset, message))
-	f.Offset = &offset
-	return f
 }

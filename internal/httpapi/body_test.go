@@ -1,12 +1,13 @@
 package httpapi
 
 import (
-	"errors"
 	"testing"
+
+	"github.com/busbar-ws/busbar/hub"
 )
 
 // docs/protocol.md section 5: a body that can't be understood is an error that says where.
-func TestDecodeStrictSaysWhere(t *testing.T) {
+func TestDecodeChangeSaysWhere(t *testing.T) {
 	tests := []struct {
 		name, body, code, field string
 		offset                  int64 // -1: none
@@ -28,12 +29,11 @@ func TestDecodeStrictSaysWhere(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var c change
-			err := decodeStrict([]byte(tt.body), &c)
-			var f *failure
-			if !errors.As(err, &f) {
-				t.Fatalf("got %v, want a failure", err)
+			_, err := hub.DecodeChange([]byte(tt.body))
+			if err == nil {
+				t.Fatal("it was taken")
 			}
+			f := failureOf(err)
 			if f.status != 400 || f.Code != tt.code || f.Field != tt.field {
 				t.Errorf("got %d %s field %q (%s), want 400 %s field %q", f.status, f.Code, f.Field, f.Message, tt.code, tt.field)
 			}
@@ -48,9 +48,8 @@ func TestDecodeStrictSaysWhere(t *testing.T) {
 	}
 }
 
-func TestDecodeStrictTakesWhitespaceAround(t *testing.T) {
-	var c change
-	if err := decodeStrict([]byte(" {\"entity\":\"Todo\"} \r\n"), &c); err != nil || c.Entity != "Todo" {
+func TestDecodeChangeTakesWhitespaceAround(t *testing.T) {
+	if c, err := hub.DecodeChange([]byte(" {\"entity\":\"Todo\"} \r\n")); err != nil || c.Entity != "Todo" {
 		t.Errorf("got %+v, %v", c, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 // failure is an answer other than success, and an error inside this package. Its
@@ -44,12 +45,15 @@ func invalidField(field, message string) *failure {
 // a 500 whose text stays in the log: it may name files and addresses.
 func failureOf(err error) *failure {
 	var known *failure
+	var unread *strictjson.Error
 	var field *hub.FieldError
 	var resync *hub.ResyncError
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &known):
 		return known
+	case errors.As(err, &unread):
+		return unreadable(unread)
 	case errors.As(err, &field):
 		return invalidField(field.Field, field.Message)
 	case errors.As(err, &resync):
@@ -71,6 +75,15 @@ func failureOf(err error) *failure {
 		return newFailure(http.StatusServiceUnavailable, "UNAVAILABLE", "the call took too long, try again")
 	}
 	return newFailure(http.StatusInternalServerError, "INTERNAL", "internal error; the server's log has more")
+}
+
+func unreadable(e *strictjson.Error) *failure {
+	f := invalidField(e.Field, e.Message)
+	if e.Syntax {
+		f = newFailure(http.StatusBadRequest, "INVALID_JSON", fmt.Sprintf("at byte %d: %s", e.Offset, e.Message))
+	}
+	f.Offset = &e.Offset
+	return f
 }
 
 // writeFailure answers with f. RFC 9110 sections 10.2.3 and 11.6.1 ask for the two headers.

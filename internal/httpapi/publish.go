@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"net/http"
 	"unicode/utf8"
 
@@ -15,13 +14,6 @@ func (a *api) postPresence(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer done()
-	if err := checkJSON(body); err != nil {
-		return err
-	}
-	body = bytes.TrimSpace(body)
-	if body[0] != '{' {
-		return invalidJSON("a presence message is a JSON object", 0)
-	}
 	if err := a.hub.PublishPresence(r.URL.Query().Get("tenant"), body); err != nil {
 		return err
 	}
@@ -39,10 +31,7 @@ func (a *api) postTopic(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer done()
-	if err := checkJSON(body); err != nil {
-		return err
-	}
-	if err := a.hub.PublishTopic(r.URL.Query().Get("tenant"), topic, bytes.TrimSpace(body)); err != nil {
+	if err := a.hub.PublishTopic(r.URL.Query().Get("tenant"), topic, body); err != nil {
 		return err
 	}
 	return noContent(w)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 const (
@@ -87,7 +88,7 @@ func (a *api) createSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer done()
 	var s newSession
-	if err := decodeStrict(body, &s); err != nil {
+	if err := strictjson.UnmarshalKnown(body, &s); err != nil {
 		return err
 	}
 	ttl, err := s.ttl()

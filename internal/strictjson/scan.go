@@ -34,13 +34,21 @@ func (s *scanner) fail(at int, message string) int {
 
 // whole scans a text that is one value.
 func (s *scanner) whole() {
+	at := s.begin()
+	if at >= 0 {
+		at = s.value(at, 0)
+	}
+	if at >= 0 {
+		s.nothingAfter(at)
+	}
+}
+
+// begin is where the text's value begins.
+func (s *scanner) begin() int {
 	if len(s.text) > math.MaxUint32 { // names are positions of so many bits
-		s.fail(0, "it has more than 4 GiB")
-		return
+		return s.fail(0, "it has more than 4 GiB")
 	}
-	if end := s.value(s.space(0), 0); end >= 0 {
-		s.nothingAfter(end)
-	}
+	return s.space(0)
 }
 
 func (s *scanner) nothingAfter(end int) {

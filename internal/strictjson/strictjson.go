@@ -142,28 +142,35 @@ type Expected string
 
 func (e Expected) Error() string { return string(e) + " is expected" }
 
+const unknownName = "there is no such field"
+
 func reason(e *json.SemanticError) string {
 	var expected Expected
 	switch {
 	case errors.Is(e.Err, json.ErrUnknownName):
-		return "there is no such field"
+		return unknownName
 	case errors.Is(e.Err, errNull), errors.Is(e.Err, errSurrogate), errors.As(e.Err, &expected):
 		return e.Err.Error()
 	case e.GoType == nil:
 		return "it can't be read"
 	}
-	want := "a string is expected"
+	want := "a string"
 	switch e.GoType.Kind() {
 	case reflect.Bool:
-		want = "true or false is expected"
+		want = "true or false"
 	case reflect.Int, reflect.Int64, reflect.Uint64:
-		want = "a whole number in range is expected"
+		want = "a whole number in range"
 	case reflect.Slice, reflect.Array:
-		want = "an array is expected"
+		want = "an array"
 	case reflect.Struct, reflect.Map:
-		want = "an object is expected"
+		want = "an object"
 	}
-	if kind, ok := kinds[e.JSONKind]; ok {
+	return expectedNot(want, e.JSONKind)
+}
+
+func expectedNot(want string, kind jsontext.Kind) string {
+	want += " is expected"
+	if kind, ok := kinds[kind]; ok {
 		want += ", not " + kind
 	}
 	return want
