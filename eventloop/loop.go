@@ -71,6 +71,7 @@ type subscriptions struct {
 	*subs.Index
 	pending map[pendingKey]*pendingSubscription
 	tickets uint64
+	counted int // of Size, by the account
 }
 
 // behind are a loop's clients that aren't at the end of its broadcast log.

@@ -281,6 +281,30 @@ func TestPendingSubscriptionsCount(t *testing.T) {
 	}
 }
 
+// Names of subscriptions are counted, and whoever has most of them goes for them.
+func TestSubscriptionsCount(t *testing.T) {
+	h := &host{}
+	e := start(t, h, smallMemory)
+	dial(t, e, "name=modest")
+	c := dial(t, e, "name=greedy")
+	name := strings.Repeat("x", 1000)
+	ceiling := int64(e.opts.BufferBytes)
+	on(t, e, h.id("modest"), func(c *Client) { c.Subscribe("topic") })
+	for i := 0; int64(i*len(name)) < 2*ceiling; i++ {
+		e.Post(h.id("greedy"), func(c *Client) { c.Subscribe(fmt.Sprint(i, name)) })
+		everyLoop(t, e, func(*Loop) {})
+		if used := int64(used(e)); used > ceiling+2000 {
+			t.Fatalf("%d bytes are counted, the ceiling is %d", used, ceiling)
+		}
+	}
+	eventually(t, "the greedy client is ended", func() bool { return h.causeOf(h.id("greedy")) == CauseMemory })
+	c.Close()
+	eventually(t, "its names are given back", func() bool { return settled(t, e) < 2000 })
+	if n := e.Stats().Connections; n != 1 {
+		t.Errorf("%d connections, want the modest client's", n)
+	}
+}
+
 // A message for everyone counts once, not for each loop or client that is behind with it.
 func TestSharedFramesCountOnce(t *testing.T) {
 	h := &host{}

@@ -76,7 +76,8 @@ func collect() {
 	}
 }
 
-// debt is how many bytes a client has still to be sent, and has sent that aren't a message yet.
+// debt is how many bytes a client has still to be sent, has sent that aren't a message yet, and has
+// in subscriptions, if they are many.
 type debt struct {
 	id    uint64
 	bytes int64
@@ -152,6 +153,9 @@ func (l *Loop) debts() (debts []debt) {
 	return debts
 }
 
+// manySubscriptions take so many bytes. Nobody is ended for fewer.
+const manySubscriptions = 64 << 10
+
 func (c *Client) debt() (bytes int64) {
 	l := c.loop
 	if c.state == handshaking || c.state == authorising {
@@ -159,6 +163,9 @@ func (c *Client) debt() (bytes int64) {
 	}
 	if c.decoder != nil {
 		bytes += c.decoder.held
+	}
+	if size := l.subs.SizeOf(c.slot); size >= manySubscriptions {
+		bytes += int64(size)
 	}
 	if m := l.behind.replays[c.slot]; m != nil {
 		bytes += int64(m.bytes + m.asked)
@@ -245,7 +252,7 @@ func (o *sendQueue) shorten() bool {
 // Buffered is what is buffered for clients and from them, in bytes.
 type Buffered struct {
 	Ceiling int64            // 0: there is none
-	Bytes   map[string]int64 // by kind: messages (until the collector has freed them), queues, inbound, upgrades, outside
+	Bytes   map[string]int64 // by kind: messages (until the collector has freed them), queues, inbound, upgrades, subscriptions, outside
 	Full    bool             // newcomers and publishers are refused
 	Lossy   uint64           // messages refused for want of room since the start: presence and relays
 	Others  uint64           // the same: all others

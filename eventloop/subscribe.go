@@ -3,6 +3,7 @@ package eventloop
 import (
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/subs"
+	"github.com/busbar-ws/busbar/wsproto"
 )
 
 // A subscription whose authorisation is under way is in the index already, so that no
@@ -26,8 +27,24 @@ func (c *Client) Subscribe(name string) bool {
 
 func (l *Loop) subscribe(c *Client, name string) bool {
 	added := l.subs.Subscribe(c.slot, name)
-	l.counters.subscriptions.Store(int64(l.subs.Count()))
+	l.countSubscriptions()
+	if !l.engine.budget.Takes(0) {
+		c.Close(wsproto.StatusTryAgainLater, "over capacity, try again later", CauseMemory)
+		c.set(flagDiscardInput)
+		return false
+	}
 	return added
+}
+
+// countSubscriptions is called when some began or ended.
+func (l *Loop) countSubscriptions() {
+	l.counters.subscriptions.Store(int64(l.subs.Count()))
+	size := l.subs.Size()
+	l.engine.budget.Add(budget.Subscriptions, int64(size-l.subs.counted))
+	if size > l.subs.counted {
+		l.engine.budget.Judge()
+	}
+	l.subs.counted = size
 }
 
 // SubscribePending subscribes and holds back what arrives for the key until
@@ -42,7 +59,9 @@ func (c *Client) SubscribePending(name string) (ticket uint64, ok bool) {
 	if l.subs.pending[key] != nil {
 		return 0, false // the answer that is on its way will do
 	}
-	l.subscribe(c, name)
+	if l.subscribe(c, name); c.state != open {
+		return 0, false
+	}
 	l.subs.tickets++
 	l.subs.pending[key] = &pendingSubscription{ticket: l.subs.tickets}
 	l.engine.budget.Add(budget.Queues, pendingCost(name))
@@ -89,7 +108,7 @@ func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame
 func (c *Client) Unsubscribe(name string) bool {
 	c.loop.forgetPending(pendingKey{c.slot, name})
 	removed := c.loop.subs.Unsubscribe(c.slot, name)
-	c.loop.counters.subscriptions.Store(int64(c.loop.subs.Count()))
+	c.loop.countSubscriptions()
 	return removed
 }
 
@@ -132,5 +151,5 @@ func (l *Loop) leaveSubscriptions(c *Client) {
 		}
 	}
 	l.subs.Leave(c.slot)
-	l.counters.subscriptions.Store(int64(l.subs.Count()))
+	l.countSubscriptions()
 }

@@ -12,6 +12,7 @@ type Index struct {
 	table *Table
 	loop  int
 	count int
+	size  int // see Size
 
 	rosters []roster        // by slot; freed slots have no key
 	free    []uint32        // freed slots
@@ -53,6 +54,27 @@ func (x *Index) reset() {
 	x.rosters, x.free = nil, nil
 	x.slots = make(map[*Key]uint32)
 	x.clients = make(map[uint32]holdings)
+	x.size = 0
+}
+
+// What Size counts, in bytes, besides names: measured by TestSizeIsWhatIsTaken.
+const (
+	subscriptionSize = 32  // in the two lists, which grow by halves
+	clientSize       = 96  // a client's list
+	nameSize         = 320 // a name's roster, and its key in the table
+)
+
+// Size is about what the loop's subscriptions take, in bytes. A name counts on each loop that has a
+// subscriber of it.
+func (x *Index) Size() int { return x.size }
+
+// SizeOf is what Size would fall by if the client left, and nobody else had the same names.
+func (x *Index) SizeOf(client uint32) int {
+	own, known := x.clients[client]
+	if !known {
+		return 0
+	}
+	return clientSize + len(own.list)*(subscriptionSize+nameSize) + own.bytes
 }
 
 // Subscribe adds the client to the name's subscribers; false when it already was one.
@@ -76,6 +98,10 @@ func (x *Index) Subscribe(client uint32, name string) bool {
 	}
 	r.subscribers = append(r.subscribers, subscriber{client: client, own: uint32(len(own.list))})
 	x.count++
+	x.size += subscriptionSize
+	if len(own.list) == 0 {
+		x.size += clientSize
+	}
 	return true
 }
 
@@ -100,7 +126,7 @@ func (x *Index) Unsubscribe(client uint32, name string) bool {
 // costs the client's own names, however many others subscribed to them.
 func (x *Index) Leave(client uint32) int {
 	own := x.clients[client].list
-	delete(x.clients, client)
+	x.dropClient(client)
 	for _, h := range own {
 		x.dropSubscriber(h.slot, h.at)
 	}

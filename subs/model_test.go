@@ -123,17 +123,23 @@ func (l *life) same(what string, got, want any) {
 func (l *life) end() {
 	l.t.Helper()
 	for loop, x := range l.indexes {
-		total := 0
+		total, size, known := 0, 0, make(map[string]bool)
 		for client := range uint32(24) {
 			names := slices.Sorted(x.Names(client))
 			l.same("CountOf", x.CountOf(client), len(names))
 			l.same("BytesOf", x.BytesOf(client), len(strings.Join(names, "")))
 			total += len(names)
+			size += min(len(names), 1)*clientSize + len(names)*subscriptionSize
 			for _, name := range names {
+				if !known[name] {
+					known[name] = true
+					size += nameSize + len(name)
+				}
 				l.same("Names yields "+name, true, l.model[loop][name][client])
 			}
 		}
 		l.same("Count", x.Count(), total)
+		l.same("Size", x.Size(), size)
 		for client := range uint32(24) {
 			l.same("Leave at the end", x.Leave(client), l.model.leave(loop, client))
 		}

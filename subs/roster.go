@@ -25,6 +25,7 @@ func (x *Index) open(k *Key) uint32 {
 		x.rosters = append(x.rosters, roster{key: k})
 	}
 	x.slots[k] = slot
+	x.size += nameSize + len(k.name)
 	return slot
 }
 
@@ -53,7 +54,7 @@ func (x *Index) dropHolding(client, own uint32) {
 	all := x.clients[client]
 	last := len(all.list) - 1
 	if last == 0 {
-		delete(x.clients, client)
+		x.dropClient(client)
 		return
 	}
 	all.bytes -= len(x.rosters[all.list[own].slot].key.name)
@@ -64,11 +65,19 @@ func (x *Index) dropHolding(client, own uint32) {
 	x.clients[client] = all
 }
 
+func (x *Index) dropClient(client uint32) {
+	if _, known := x.clients[client]; known {
+		delete(x.clients, client)
+		x.size -= clientSize
+	}
+}
+
 // dropSubscriber removes an entry from a roster, and the roster with its last one. The
 // removed client's own list must be put right first, or be gone.
 func (x *Index) dropSubscriber(slot, at uint32) {
 	r := &x.rosters[slot]
 	x.count--
+	x.size -= subscriptionSize
 	last := len(r.subscribers) - 1
 	if last == 0 {
 		x.closeRoster(slot)
@@ -83,6 +92,7 @@ func (x *Index) dropSubscriber(slot, at uint32) {
 
 func (x *Index) closeRoster(slot uint32) {
 	key := x.rosters[slot].key
+	x.size -= nameSize + len(key.name)
 	x.rosters[slot] = roster{}
 	x.free = append(x.free, slot)
 	delete(x.slots, key)

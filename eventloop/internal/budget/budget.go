@@ -13,15 +13,16 @@ type Kind uint8
 
 // The kinds.
 const (
-	Messages Kind = iota // to clients: each once, however many are owed it
-	Queues               // what remembers who is owed which of them
-	Inbound              // messages from clients that haven't come whole
-	Upgrades             // requests that aren't complete, or not decided about
-	Outside              // what an embedder keeps for peers of its own
-	Kinds                // how many there are
+	Messages      Kind = iota // to clients: each once, however many are owed it
+	Queues                    // what remembers who is owed which of them
+	Inbound                   // messages from clients that haven't come whole
+	Upgrades                  // requests that aren't complete, or not decided about
+	Subscriptions             // their names, and what finds who has them
+	Outside                   // what an embedder keeps for peers of its own
+	Kinds                     // how many there are
 )
 
-var names = [Kinds]string{"messages", "queues", "inbound", "upgrades", "outside"}
+var names = [Kinds]string{"messages", "queues", "inbound", "upgrades", "subscriptions", "outside"}
 
 func (k Kind) String() string { return names[k] }
 
