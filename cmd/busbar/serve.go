@@ -232,7 +232,9 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	}
 	o.Relays = map[string]hub.Relays{relayTenant: hub.RelayTenant, relayAll: hub.RelayAll, relayOff: hub.RelayOff}[cfg.Relays]
 	if cfg.RowsURL != "" {
-		fetcher, err := rows.NewHTTP(rows.Options{URL: cfg.RowsURL, Timeout: cfg.RowsTimeout, MaxBytes: int64(cfg.MaxMessageOut)})
+		fetcher, err := rows.NewHTTP(rows.Options{
+			URL: cfg.RowsURL, Timeout: cfg.RowsTimeout, MaxBytes: int64(cfg.MaxMessageOut), MaxHeld: int64(cfg.BufferMemory / 8),
+		})
 		if err != nil {
 			return fmt.Errorf("-rows-url: %w", err)
 		}

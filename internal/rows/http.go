@@ -23,6 +23,10 @@ type Options struct {
 	Timeout time.Duration
 	// MaxBytes bounds a payload (default 16 MiB, or a 16th of the memory). A larger one is an error.
 	MaxBytes int64
+	// MaxHeld bounds what payloads that are being read take together, in bytes; at least MaxBytes.
+	// More wait their turn (default: as much as stored rows may, whose memory is free when a
+	// service has the rows).
+	MaxHeld int64
 }
 
 // HTTP fetches snapshots over HTTP. Safe from any goroutine.
@@ -33,8 +37,11 @@ func NewHTTP(o Options) (*HTTP, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = int64(memory.Defaults().Message)
 	}
+	if o.MaxHeld <= 0 {
+		o.MaxHeld = int64(memory.Defaults().Rows)
+	}
 	service, err := ask.New(ask.Options{
-		URL: o.URL, Timeout: o.Timeout, MaxBytes: o.MaxBytes, MaxHeld: int64(memory.Defaults().Rows),
+		URL: o.URL, Timeout: o.Timeout, MaxBytes: o.MaxBytes, MaxHeld: o.MaxHeld,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("row service: %w", err)
