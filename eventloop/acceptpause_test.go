@@ -5,11 +5,11 @@ import (
 	"net/netip"
 	"testing"
 
-	"golang.org/x/sys/unix"
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 // gated is an engine of one loop whose listener is known, and a client of it.
-func gated(t *testing.T, h *host, tune ...func(*Options)) (*Engine, *acceptPause, *peer) {
+func gated(t *testing.T, h *host, tune ...func(*Options)) (*Engine, *poll.AcceptPause, *peer) {
 	t.Helper()
 	e := start(t, h, append(tune, func(o *Options) { o.Loops = 1 })...)
 	p := dial(t, e, "name=first")
@@ -43,7 +43,7 @@ func TestEveryLoopFindsItsListener(t *testing.T) {
 		before := l.counters.accepted.Load()
 		for _, other := range e.loops {
 			if other != l {
-				other.accepting.pause.Load().pause(pauseDescriptors)
+				other.accepting.pause.Load().Pause(poll.PauseDescriptors)
 			}
 		}
 		// Where the hash puts a connection is chance; what gets in got in here.
@@ -54,7 +54,7 @@ func TestEveryLoopFindsItsListener(t *testing.T) {
 			return l.counters.accepted.Load() > before
 		})
 		for _, other := range e.loops {
-			other.accepting.pause.Load().resume(pauseDescriptors)
+			other.accepting.pause.Load().Resume(poll.PauseDescriptors)
 		}
 	}
 }
@@ -64,15 +64,15 @@ func TestEveryLoopFindsItsListener(t *testing.T) {
 func TestAcceptPauseKeepsNewcomersOutside(t *testing.T) {
 	t.Parallel()
 	e, g, in := gated(t, &host{})
-	for _, first := range []pauseReason{pausePace, pauseDescriptors} {
-		if !g.pause(pausePace) || !g.pause(pauseDescriptors) || g.pause(pauseDescriptors) {
+	for _, first := range []poll.PauseReason{poll.PausePace, poll.PauseDescriptors} {
+		if !g.Pause(poll.PausePace) || !g.Pause(poll.PauseDescriptors) || g.Pause(poll.PauseDescriptors) {
 			t.Error("a reason is new once")
 		}
 		late := connect(t, e)
 		late.Say(request(""))
 		lookAround(t, e)
 		before := e.Connections()
-		if g.resume(first); g.paused() != 1 {
+		if g.Resume(first); g.Paused() != 1 {
 			t.Error("open with a reason left")
 		}
 		lookAround(t, e)
@@ -81,14 +81,14 @@ func TestAcceptPauseKeepsNewcomersOutside(t *testing.T) {
 		}
 		e.Publish(text("inside"), nil)
 		in.Expect(1, "inside")
-		g.resume(pausePace | pauseDescriptors)
+		g.Resume(poll.PausePace | poll.PauseDescriptors)
 		late.Upgraded()
 	}
 	if s := e.Stats(); s.AcceptPauses["pace"] != 2 || s.AcceptPauses["descriptors"] != 2 || s.AcceptPauses["handshakes"] != 0 {
 		t.Errorf("counted: %v", s.AcceptPauses)
 	}
-	if g.broken != nil {
-		t.Error(g.broken)
+	if err := g.Err(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -97,22 +97,22 @@ func TestAcceptPauseIsLeftAloneAfterStop(t *testing.T) {
 	t.Parallel()
 	e, g, _ := gated(t, &host{})
 	e.Stop()
-	if g.pause(pauseDescriptors) {
+	if g.Pause(poll.PauseDescriptors) {
 		t.Error("a pause of no listener was one")
 	}
-	if g.resume(pauseDescriptors); g.broken != nil {
-		t.Error(g.broken)
+	if g.Resume(poll.PauseDescriptors); g.Err() != nil {
+		t.Error(g.Err())
 	}
 }
 
 func TestEngineWithoutAcceptPauses(t *testing.T) {
 	t.Parallel()
-	var none *acceptPause
-	if none.pause(pausePace) || none.paused() != 0 {
+	var none *poll.AcceptPause
+	if none.Pause(poll.PausePace) || none.Paused() != 0 {
 		t.Error("a pause that isn't there was one")
 	}
-	none.resume(pausePace)
-	if found, err := findListeners(netip.MustParseAddrPort("127.0.0.1:1")); err != nil || len(found) != 0 {
+	none.Resume(poll.PausePace)
+	if found, err := poll.FindListeners(netip.MustParseAddrPort("127.0.0.1:1")); err != nil || len(found) != 0 {
 		t.Errorf("found %v, %v", found, err)
 	}
 	// Nothing keeps newcomers outside then, and the bound holds all the same.
@@ -124,35 +124,4 @@ func TestEngineWithoutAcceptPauses(t *testing.T) {
 	}
 	eventually(t, "they are in", func() bool { return e.Stats().Loops[0].Handshakes == most })
 	connect(t, e).ExpectEnd()
-}
-
-func TestParseWatched(t *testing.T) {
-	for line, want := range map[string]watched{
-		"tfd:        5 events:       1d data: ffffffffffffffff pos:0 ino:61af sdev:7": {5, 0x1d, 1<<64 - 1},
-		"tfd: 12 events: 8000001b data: c00012":                                       {12, 0x8000001b, 0xc00012},
-	} {
-		if got, ok := parseWatched(line); !ok || got != want {
-			t.Errorf("%q: %+v, %v", line, got, ok)
-		}
-	}
-	for _, line := range []string{"", "pos:	0", "flags:	02000002", "tfd: x events: 1 data: 1", "tfd: 1 events: 1", "tfd: 1 events: 100000000 data: 1"} {
-		if got, ok := parseWatched(line); ok {
-			t.Errorf("%q: %+v", line, got)
-		}
-	}
-}
-
-// What the kernel prints is what it was given.
-func TestWatchedByKernel(t *testing.T) {
-	w, err := newWatcher()
-	must(t, err)
-	defer w.close()
-	all := watchedBy(w.epoll)
-	if len(all) != 1 || all[0].fd != w.stop || all[0].events&unix.EPOLLIN == 0 {
-		t.Fatalf("%+v", all)
-	}
-	g := newAcceptPause(w.epoll, w.stop, all[0].events, all[0].data)
-	if g.event.Fd != -1 || g.event.Pad != 0 { // newWatcher's
-		t.Errorf("data %x became %+v", all[0].data, g.event)
-	}
 }

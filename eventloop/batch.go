@@ -4,6 +4,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 // copyUpTo is the size up to which the frames of a flush are put together in one
@@ -69,7 +71,7 @@ func (y *layout) lay(f *broadcastLog, first, end uint64, as form) {
 		y.wire = y.buffer
 	default:
 		for pos := first; pos < end; pos++ {
-			y.iov = append(y.iov, iovec(f.at(pos).in(as)))
+			y.iov = append(y.iov, poll.Iovec(f.at(pos).in(as)))
 		}
 	}
 }
@@ -96,8 +98,8 @@ func (b *batch) rest(y *layout, pos uint64) int {
 func (b *batch) send(y *layout, fd int32, pos uint64) (int, syscall.Errno) {
 	from := pos - b.first
 	if y.wire != nil {
-		return send(fd, y.wire[y.offsets[from]:])
+		return poll.Send(fd, y.wire[y.offsets[from]:])
 	}
 	iov := y.iov[from:]
-	return sendv(fd, iov[:min(len(iov), maxIovecs)])
+	return poll.Sendv(fd, iov[:min(len(iov), poll.MaxIovecs)])
 }

@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 // sockets is a connected pair of stream sockets: one to send on, one to read from.
@@ -112,8 +114,8 @@ func TestBatchSendsTheRest(t *testing.T) {
 func expectSent(t *testing.T, b *batch, y *layout, fd int32, reader io.Reader, pos uint64, want []byte) {
 	t.Helper()
 	n, errno := b.send(y, fd, pos)
-	if frames := b.end - pos; y.wire == nil && frames > maxIovecs {
-		want = want[:70*maxIovecs]
+	if frames := b.end - pos; y.wire == nil && frames > poll.MaxIovecs {
+		want = want[:70*poll.MaxIovecs]
 	}
 	if errno != 0 || n != len(want) {
 		t.Fatalf("from %d: sent %d bytes (%v), want %d", pos, n, errno, len(want))

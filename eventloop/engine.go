@@ -13,6 +13,7 @@ import (
 	"github.com/panjf2000/gnet/v2"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/rates"
 	"github.com/busbar-ws/busbar/subs"
 )
@@ -39,9 +40,9 @@ type Engine struct {
 	refused   [2]atomic.Uint64 // messages that there was no room for: reliable, lossy
 
 	admission    admission
-	acceptPauses acceptPauses
+	acceptPauses poll.AcceptPauses
 	fdWatch      fdWatch
-	watcher      *watcher
+	watcher      *poll.Watcher
 	gnet         gnetEngine
 	yielders     yielders
 	lifecycle    lifecycle
@@ -125,18 +126,18 @@ func New(h Handler, o Options) (*Engine, error) {
 // Start opens the listeners and runs the loops; it is called once. A port that is in use
 // and a bad address are errors, and leave nothing behind.
 func (e *Engine) Start() (err error) {
-	if e.watcher, err = newWatcher(); err != nil {
+	if e.watcher, err = poll.NewWatcher(); err != nil {
 		return err
 	}
-	port, err := reservePort(e.opts.Listen)
+	port, err := poll.ReservePort(e.opts.Listen)
 	if err != nil {
-		e.watcher.close()
+		e.watcher.Close()
 		return err
 	}
-	defer port.release()
-	e.addr = port.addr
+	defer port.Release()
+	e.addr = port.Addr
 	if err := e.run(port); err != nil {
-		e.watcher.close()
+		e.watcher.Close()
 		return err
 	}
 	e.lifecycle.running.Store(true)
@@ -147,18 +148,18 @@ func (e *Engine) Start() (err error) {
 }
 
 // run starts gnet and returns when its loops run or have failed to.
-func (e *Engine) run(port *reservedPort) error {
+func (e *Engine) run(port *poll.ReservedPort) error {
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		e.watcher.run(func(loop int, slot uint32) {
+		e.watcher.Run(func(loop int, slot uint32) {
 			if l := e.loops[loop]; l.mailbox.PutWritable(slot) {
 				l.wake()
 			}
 		})
 	}()
 	go func() {
-		e.lifecycle.err = gnet.Run((*events)(e), port.gnetAddr(), gnet.WithOptions(gnet.Options{
+		e.lifecycle.err = gnet.Run((*events)(e), port.GnetAddr(), gnet.WithOptions(gnet.Options{
 			NumEventLoop: e.opts.Loops, ReusePort: true, ReuseAddr: true, Ticker: true,
 			SocketSendBuffer: e.opts.SendBuffer, Logger: gnetLog{e.opts.Log, e},
 		}))
@@ -167,7 +168,7 @@ func (e *Engine) run(port *reservedPort) error {
 		}
 		close(e.lifecycle.returned)
 		e.closeYielders()
-		e.watcher.shut()
+		e.watcher.Shut()
 		<-watched
 		close(e.lifecycle.done)
 	}()

@@ -26,7 +26,7 @@ func (ev *events) OnBoot(g gnet.Engine) gnet.Action {
 // be written to from there on. Connections end by OnClose.
 func (ev *events) OnShutdown(gnet.Engine) {
 	(*Engine)(ev).endWakes()
-	ev.acceptPauses.end()
+	ev.acceptPauses.End()
 }
 
 // OnTick is called when all loops run. The loops have ticks of their own, and only while there is something to

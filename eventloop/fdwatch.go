@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 // fdWatch is whether another connection can be accepted as far as the process and its host go.
@@ -23,7 +23,7 @@ const warnEvery = 60
 
 // outOfDescriptors pauses accepting on all loops.
 func (e *Engine) outOfDescriptors(what string) {
-	e.acceptPauses.each(func(g *acceptPause) { g.pause(pauseDescriptors) })
+	e.acceptPauses.Each(func(g *poll.AcceptPause) { g.Pause(poll.PauseDescriptors) })
 	now := time.Now().Unix()
 	first := e.fdWatch.out.CompareAndSwap(false, true)
 	if first && e.lifecycle.running.Load() {
@@ -56,22 +56,22 @@ func (e *Engine) watchAgain() {
 // accept works; when it doesn't there is another pause, which is once in a tick then.
 func (e *Engine) checkDescriptors() {
 	r := &e.fdWatch
-	if !r.out.Load() || !spareDescriptor() {
+	if !r.out.Load() || !poll.SpareDescriptor() {
 		return
 	}
 	r.out.Store(false)
-	e.acceptPauses.each(func(g *acceptPause) { g.resume(pauseDescriptors) })
+	e.acceptPauses.Each(func(g *poll.AcceptPause) { g.Resume(poll.PauseDescriptors) })
 	if r.told.Swap(false) {
 		e.opts.Log.Info("there is room for more connections again")
 	}
 }
 
-// spareDescriptor is whether the process gets a descriptor and the kernel memory of one.
-func spareDescriptor() bool {
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-	if err != nil {
-		return false
+// failedAccept counts what gnet's log tells, and pauses accepting when the next accept would
+// fail in the same way: the connection is still in its queue, and the loop would ask for it
+// again and again. checkDescriptors ends the pause.
+func (e *Engine) failedAccept(args []any) {
+	e.admission.acceptErrors.Add(1)
+	if err, _ := args[0].(error); poll.OutOfDescriptors(err) {
+		e.outOfDescriptors(err.Error())
 	}
-	unix.Close(fd)
-	return true
 }

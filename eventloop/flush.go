@@ -2,6 +2,8 @@ package eventloop
 
 import (
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 // What one pump of a client that is behind may take before the others have a turn.
@@ -169,7 +171,7 @@ func (l *Loop) pump(c *Client) {
 		if want == 0 {
 			break
 		}
-		n, errno := sendv(c.fd, l.pools.iov)
+		n, errno := poll.Sendv(c.fd, l.pools.iov)
 		t.sends++
 		if errno != 0 && errno != unix.EAGAIN {
 			l.abort(c, CauseReset)
@@ -206,7 +208,7 @@ func (l *Loop) gather(c *Client) (size int) {
 		if p == nil {
 			break
 		}
-		l.pools.iov = append(l.pools.iov, iovec(p))
+		l.pools.iov = append(l.pools.iov, poll.Iovec(p))
 		size += len(p)
 	}
 	return size

@@ -3,6 +3,7 @@ package eventloop
 import (
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -45,7 +46,7 @@ func (l *Loop) panicked(c *Client, r any) {
 	}
 	if c.state == open && c.queue == nil {
 		// Nothing but one send: whatever else the loop does may be what panicked.
-		_, _ = send(c.fd, wsproto.AppendClose(nil, ws.StatusInternalServerError, "internal error"))
+		_, _ = poll.Send(c.fd, wsproto.AppendClose(nil, ws.StatusInternalServerError, "internal error"))
 	}
 	l.abort(c, CausePanic)
 }

@@ -1,5 +1,7 @@
 package eventloop
 
+import "github.com/busbar-ws/busbar/eventloop/internal/poll"
+
 // silentShare is the part of HandshakeTimeout after which a connection that hasn't sent its
 // request yet makes room for others, when there are as many handshakes as there may be.
 // Whoever waits in the kernel's queue has sent its request meanwhile, and most need one
@@ -28,7 +30,7 @@ func (l *Loop) startHandshake(c *Client) {
 	h.last = c.slot
 	l.counters.handshakes.Store(int64(h.count))
 	if h.count >= l.opts.MaxHandshakes {
-		l.accepting.pause.Load().pause(pauseHandshakes)
+		l.accepting.pause.Load().Pause(poll.PauseHandshakes)
 		l.dueBy(l.now + 1)
 	}
 }
@@ -55,7 +57,7 @@ func (l *Loop) endHandshake() {
 	h.count--
 	l.counters.handshakes.Store(int64(h.count))
 	if h.count == l.opts.MaxHandshakes-1 {
-		l.accepting.pause.Load().resume(pauseHandshakes)
+		l.accepting.pause.Load().Resume(poll.PauseHandshakes)
 	}
 }
 

@@ -75,11 +75,11 @@ func TestHandshakesAreCounted(t *testing.T) {
 	partly.Say("GET / HT")
 	a, b, c := <-held, <-held, <-held
 	eventually(t, "five are under way", func() bool { return e.Stats().Loops[0].Handshakes == 5 })
-	if g.paused() != 0 {
+	if g.Paused() != 0 {
 		t.Error("shut below the bound")
 	}
 	full := connect(t, e)
-	eventually(t, "accepting is paused at the bound", func() bool { return g.paused() == 1 })
+	eventually(t, "accepting is paused at the bound", func() bool { return g.Paused() == 1 })
 	partly.Close()
 	full.Say(request(""))
 	full.Upgraded()
@@ -93,7 +93,7 @@ func TestHandshakesAreCounted(t *testing.T) {
 			t.Errorf("left: %+v", l.accepting.handshakes)
 		}
 	})
-	if g.paused() != 0 {
+	if g.Paused() != 0 {
 		t.Error("still shut")
 	}
 }

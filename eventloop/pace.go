@@ -3,6 +3,8 @@ package eventloop
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 // paceSlice is how much time's worth of connections a loop that has accepted its burst
@@ -39,7 +41,7 @@ func (b *bucket) take(now time.Duration) (wait time.Duration) {
 
 // accepting is how a loop takes connections in.
 type accepting struct {
-	pause      atomic.Pointer[acceptPause] // nil: not known yet, or there is none
+	pause      atomic.Pointer[poll.AcceptPause] // nil: not known yet, or there is none
 	pace       pacer
 	handshakes handshakes
 	date       httpDate
@@ -74,7 +76,7 @@ func (l *Loop) drained(began time.Duration) {
 	if p.since = 0; p.paused {
 		p.paused = false
 		p.timer.Stop()
-		l.accepting.pause.Load().resume(pausePace)
+		l.accepting.pause.Load().Resume(poll.PausePace)
 	}
 }
 
@@ -88,12 +90,12 @@ func (l *Loop) accepted(now time.Duration) {
 		return
 	}
 	wait := p.take(now)
-	if wait == 0 || !g.pause(pausePace) {
+	if wait == 0 || !g.Pause(poll.PausePace) {
 		return
 	}
 	p.paused = true
 	if p.timer == nil {
-		p.timer = time.AfterFunc(wait, func() { g.resume(pausePace) })
+		p.timer = time.AfterFunc(wait, func() { g.Resume(poll.PausePace) })
 	} else {
 		p.timer.Reset(wait)
 	}

@@ -4,6 +4,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 func TestBucket(t *testing.T) {
@@ -57,15 +59,15 @@ func TestBucketOverTime(t *testing.T) {
 }
 
 // newcomers connect while their loop doesn't accept, and it accepts when they are let in.
-func newcomers(t *testing.T, e *Engine, g *acceptPause, many int) (all []*peer, letIn func()) {
-	const untilAllWait pauseReason = 1 << pauseReasons // none that the engine knows
-	g.pause(untilAllWait)
+func newcomers(t *testing.T, e *Engine, g *poll.AcceptPause, many int) (all []*peer, letIn func()) {
+	const untilAllWait poll.PauseReason = 1 << poll.PauseReasons // none that the engine knows
+	g.Pause(untilAllWait)
 	for range many {
 		p := connect(t, e)
 		p.Say(request(""))
 		all = append(all, p)
 	}
-	return all, func() { g.resume(untilAllWait) }
+	return all, func() { g.Resume(untilAllWait) }
 }
 
 // A loop that sends nothing accepts everybody at once.

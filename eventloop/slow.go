@@ -18,7 +18,7 @@ func (l *Loop) wait(c *Client) {
 		l.counters.lagging.Add(1)
 		l.dueBy(l.now + 1)
 	}
-	if err := l.engine.watcher.arm(c.fd, l.index, c.slot, c.is(flagWatched)); err != nil {
+	if err := l.engine.watcher.Arm(c.fd, l.index, c.slot, c.is(flagWatched)); err != nil {
 		l.abort(c, CauseReset)
 		return
 	}

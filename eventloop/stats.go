@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/rates"
 )
 
@@ -118,7 +119,7 @@ func (l *Loop) stats() LoopStats {
 		LoopNow: LoopNow{
 			Clients: int(c.openClients.Load()), Lagging: int(c.lagging.Load()), Deflating: int(c.deflating.Load()),
 			Subscriptions: int(c.subscriptions.Load()), QueueFrames: frames, QueueBytes: bytes,
-			Handshakes: int(c.handshakes.Load()), AcceptPaused: l.accepting.pause.Load().paused(),
+			Handshakes: int(c.handshakes.Load()), AcceptPaused: l.accepting.pause.Load().Paused(),
 		},
 		LoopIn: LoopIn{
 			Accepted: c.accepted.Load(), MessagesIn: c.messagesIn.Load(), BytesIn: c.bytesIn.Load(),
@@ -142,9 +143,9 @@ func (e *Engine) Stats() Stats {
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
 		Limited: make(map[string]uint64), LimitedBy: make(map[string]uint64),
 	}
-	for i, name := range pauseReasonNames {
+	for i, name := range poll.PauseReasonNames {
 		s.AcceptPauses[name] = 0
-		e.acceptPauses.each(func(g *acceptPause) { s.AcceptPauses[name] += g.pauses[i].Load() })
+		e.acceptPauses.Each(func(g *poll.AcceptPause) { s.AcceptPauses[name] += g.Count(i) })
 	}
 	for _, l := range e.loops {
 		s.Loops = append(s.Loops, l.stats())

@@ -64,7 +64,7 @@ func (e *Engine) Stop() {
 			l.ticker.timer.Stop()
 			l.mailbox.End()
 		}
-		e.watcher.close()
+		e.watcher.Close()
 	})
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 // waking is how gnet is told that a loop has something to do. All but yielder is safe from any
@@ -72,7 +74,7 @@ func (g gnetLog) Warnf(format string, args ...any) {
 	g.log.Debug("gnet: " + fmt.Sprintf(format, args...))
 }
 func (g gnetLog) Errorf(format string, args ...any) {
-	if format == acceptFailure {
+	if format == poll.AcceptFailure {
 		g.engine.failedAccept(args)
 		return
 	}

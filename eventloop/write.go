@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 // write sends bytes for this client alone: answers to upgrades, pongs, pings and
@@ -13,7 +15,7 @@ func (l *Loop) write(c *Client, p []byte) {
 		l.queueBytes(c, p)
 		return
 	}
-	n, errno := send(c.fd, p)
+	n, errno := poll.Send(c.fd, p)
 	l.counters.add(tally{sends: 1, bytes: uint64(n)})
 	switch {
 	case n == len(p):

@@ -8,6 +8,8 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 // yielder is how a loop makes sure that it looks at its sockets before it drains again. gnet
@@ -122,7 +124,7 @@ func (l *Loop) yield() {
 		return
 	}
 	t.asked = true
-	if _, errno := send(int32(t.fd), oneByte); errno != 0 { // gnet has closed the other end
+	if _, errno := poll.Send(int32(t.fd), oneByte); errno != 0 { // gnet has closed the other end
 		t.asked = false
 		l.trigger()
 	}

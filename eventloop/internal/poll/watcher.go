@@ -1,4 +1,4 @@
-package eventloop
+package poll
 
 import (
 	"fmt"
@@ -6,18 +6,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watcher says when the socket of a lagging client has room again. gnet has no such
+// Watcher says when the socket of a lagging client has room again. gnet has no such
 // callback: it would copy what the kernel didn't take into a buffer for each
 // connection. Here the bytes stay where they are, shared, and an epoll set of our own
 // holds just the sockets that ran full, each armed for one event.
 //
-// arm is safe from any goroutine, run is for one.
-type watcher struct {
+// Arm is safe from any goroutine, Run is for one.
+type Watcher struct {
 	epoll int
 	stop  int // an eventfd
 }
 
-func newWatcher() (*watcher, error) {
+// NewWatcher has two descriptors until Close.
+func NewWatcher() (*Watcher, error) {
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("creating the epoll set for lagging clients: %w", err)
@@ -27,18 +28,18 @@ func newWatcher() (*watcher, error) {
 		unix.Close(epoll)
 		return nil, fmt.Errorf("creating an eventfd: %w", err)
 	}
-	w := &watcher{epoll: epoll, stop: stop}
+	w := &Watcher{epoll: epoll, stop: stop}
 	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: -1}
 	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, stop, &ev); err != nil {
-		w.close()
+		w.Close()
 		return nil, fmt.Errorf("watching an eventfd: %w", err)
 	}
 	return w, nil
 }
 
-// arm asks for one event for the socket. Closing the socket takes it out of the set
+// Arm asks for one event for the socket. Closing the socket takes it out of the set
 // (epoll(7)), so nothing has to be undone. known is whether it was armed before.
-func (w *watcher) arm(fd int32, loop int, slot uint32, known bool) error {
+func (w *Watcher) Arm(fd int32, loop int, slot uint32, known bool) error {
 	ev := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLONESHOT, Fd: int32(slot), Pad: int32(loop)}
 	op := unix.EPOLL_CTL_ADD
 	if known {
@@ -47,9 +48,9 @@ func (w *watcher) arm(fd int32, loop int, slot uint32, known bool) error {
 	return unix.EpollCtl(w.epoll, op, int(fd), &ev)
 }
 
-// run calls writable for each event until shut is called. An event may come late, for
+// Run calls writable for each event until Shut is called. An event may come late, for
 // a client that has gone and a slot that somebody else has: whoever is told looks.
-func (w *watcher) run(writable func(loop int, slot uint32)) {
+func (w *Watcher) Run(writable func(loop int, slot uint32)) {
 	events := make([]unix.EpollEvent, 256)
 	for {
 		n, err := unix.EpollWait(w.epoll, events, -1)
@@ -68,12 +69,14 @@ func (w *watcher) run(writable func(loop int, slot uint32)) {
 	}
 }
 
-func (w *watcher) shut() {
+// Shut ends Run.
+func (w *Watcher) Shut() {
 	one := [8]byte{1}
 	_, _ = unix.Write(w.stop, one[:])
 }
 
-func (w *watcher) close() {
+// Close is called when Run has returned.
+func (w *Watcher) Close() {
 	unix.Close(w.epoll)
 	unix.Close(w.stop)
 }

@@ -1,4 +1,4 @@
-package eventloop
+package poll
 
 import (
 	"runtime"
@@ -13,12 +13,12 @@ import (
 // EPIPE, not a signal.
 const sendFlags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 
-// maxIovecs is how many pieces one sendmsg takes at most (UIO_MAXIOV, linux/uio.h).
-const maxIovecs = 1024
+// MaxIovecs is how many pieces one sendmsg takes at most (UIO_MAXIOV, linux/uio.h).
+const MaxIovecs = 1024
 
-// send is where bytes reach a socket. It returns how many the kernel took; EAGAIN
+// Send is where bytes reach a socket. It returns how many the kernel took; EAGAIN
 // means none and that there's no room now. p must not be empty.
-func send(fd int32, p []byte) (int, syscall.Errno) {
+func Send(fd int32, p []byte) (int, syscall.Errno) {
 	for {
 		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
 			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), sendFlags, 0, 0)
@@ -31,8 +31,8 @@ func send(fd int32, p []byte) (int, syscall.Errno) {
 	}
 }
 
-// sendv is send for several pieces in one system call, at most maxIovecs.
-func sendv(fd int32, iov []unix.Iovec) (int, syscall.Errno) {
+// Sendv is Send for several pieces in one system call, at most MaxIovecs.
+func Sendv(fd int32, iov []unix.Iovec) (int, syscall.Errno) {
 	msg := unix.Msghdr{Iov: unsafe.SliceData(iov), Iovlen: uint64(len(iov))}
 	for {
 		n, _, errno := syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(fd),
@@ -47,6 +47,7 @@ func sendv(fd int32, iov []unix.Iovec) (int, syscall.Errno) {
 	}
 }
 
-func iovec(p []byte) unix.Iovec {
+// Iovec is one piece for Sendv. p must not be empty.
+func Iovec(p []byte) unix.Iovec {
 	return unix.Iovec{Base: unsafe.SliceData(p), Len: uint64(len(p))}
 }

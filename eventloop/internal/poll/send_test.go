@@ -1,4 +1,4 @@
-package eventloop
+package poll
 
 import (
 	"bytes"
@@ -9,13 +9,35 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sockets are a pair; what is sent to fd comes out of reader.
+func sockets(t *testing.T, sendBuffer int) (fd int, reader *os.File) {
+	t.Helper()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	must(t, err)
+	if sendBuffer > 0 {
+		must(t, unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer))
+	}
+	reader = os.NewFile(uintptr(pair[1]), "socket")
+	t.Cleanup(func() { unix.Close(pair[0]); reader.Close() })
+	return pair[0], reader
+}
 
 // readMost reads what has come, without waiting for more.
 func readMost(t *testing.T, r *os.File, most int) []byte {
 	t.Helper()
 	p := make([]byte, most)
-	must(t, r.SetReadDeadline(time.Now().Add(patience)))
+	must(t, r.SetReadDeadline(time.Now().Add(wstest.Patience)))
 	n, err := r.Read(p)
 	must(t, err)
 	return p[:n]
@@ -36,12 +58,12 @@ func TestSendTakesWhatFits(t *testing.T) {
 		var n int
 		var errno error = unix.Errno(0)
 		if random.IntN(2) == 0 {
-			taken, e := send(int32(fd), piece)
+			taken, e := Send(int32(fd), piece)
 			n, errno = taken, e
 		} else {
 			cut := random.IntN(len(piece))
-			iov := []unix.Iovec{iovec(piece[:cut]), iovec(piece[cut:])}
-			taken, e := sendv(int32(fd), iov)
+			iov := []unix.Iovec{Iovec(piece[:cut]), Iovec(piece[cut:])}
+			taken, e := Sendv(int32(fd), iov)
 			n, errno = taken, e
 		}
 		switch {
@@ -71,10 +93,10 @@ func TestSendTakesWhatFits(t *testing.T) {
 func TestSendToAPeerThatHasGone(t *testing.T) {
 	fd, reader := sockets(t, 0)
 	reader.Close()
-	if n, errno := send(int32(fd), []byte("x")); n != 0 || errno != unix.EPIPE {
+	if n, errno := Send(int32(fd), []byte("x")); n != 0 || errno != unix.EPIPE {
 		t.Errorf("send: %d, %v", n, errno)
 	}
-	if n, errno := sendv(int32(fd), []unix.Iovec{iovec([]byte("x"))}); n != 0 || errno != unix.EPIPE {
+	if n, errno := Sendv(int32(fd), []unix.Iovec{Iovec([]byte("x"))}); n != 0 || errno != unix.EPIPE {
 		t.Errorf("sendv: %d, %v", n, errno)
 	}
 }

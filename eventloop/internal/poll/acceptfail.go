@@ -1,4 +1,4 @@
-package eventloop
+package poll
 
 import (
 	"errors"
@@ -23,20 +23,26 @@ func (acceptFailed) Error() string { return "accepting a connection failed" }
 // In init, because loops read the variable without a lock.
 func init() { gneterrors.ErrAcceptSocket = acceptFailed{} }
 
-// acceptFailure is the line that gnet logs, on the loop, when accept has failed; its
+// AcceptFailure is the line that gnet logs, on the loop, when accept has failed; its
 // argument is the error. Nothing else tells of it.
-const acceptFailure = "Accept() failed due to error: %v"
+const AcceptFailure = "Accept() failed due to error: %v"
 
-// failedAccept counts what the line tells, and pauses accepting when the next accept would
-// fail in the same way: the connection is still in its queue, and the loop would ask for it
-// again and again. checkDescriptors ends the pause.
-func (e *Engine) failedAccept(args []any) {
-	e.admission.acceptErrors.Add(1)
-	err, _ := args[0].(error)
+// OutOfDescriptors is whether the next accept would fail as this one has.
+func OutOfDescriptors(err error) bool {
 	for _, lasting := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM} {
 		if errors.Is(err, lasting) {
-			e.outOfDescriptors(err.Error())
-			return
+			return true
 		}
 	}
+	return false
+}
+
+// SpareDescriptor is whether the process gets a descriptor and the kernel memory of one.
+func SpareDescriptor() bool {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	unix.Close(fd)
+	return true
 }

@@ -1,4 +1,4 @@
-package eventloop
+package poll
 
 import (
 	"context"
@@ -12,17 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reservedPort holds a port for the loops' listeners while they are being opened.
+// ReservedPort holds a port for the loops' listeners while they are being opened.
 //
 // With SO_REUSEPORT a second server on a port that is taken starts without an error and
 // gets half of the connections. So the port is asked for once without it.
-type reservedPort struct {
+type ReservedPort struct {
 	fd   int // bound and not listening
-	addr netip.AddrPort
+	Addr netip.AddrPort
 	host string // as configured
 }
 
-func reservePort(listen string) (*reservedPort, error) {
+// ReservePort takes host:port; port 0 is any free one. An error names what is the matter with it.
+func ReservePort(listen string) (*ReservedPort, error) {
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q: %w", listen, err)
@@ -33,7 +34,7 @@ func reservePort(listen string) (*reservedPort, error) {
 	}
 	defer ln.Close()
 	addr := ln.Addr().(*net.TCPAddr).AddrPort()
-	p := &reservedPort{fd: -1, addr: addr, host: host}
+	p := &ReservedPort{fd: -1, Addr: addr, host: host}
 	if err := share(ln.(*net.TCPListener)); err != nil {
 		return nil, fmt.Errorf("reserving %s: %w", addr, err)
 	}
@@ -54,14 +55,14 @@ func share(ln *net.TCPListener) error {
 }
 
 // hold binds the port with SO_REUSEPORT, so that nobody else gets it meanwhile.
-func (p *reservedPort) hold() error {
-	family, sa := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(p.addr.Port()), Addr: p.addr.Addr().As16()})
-	if p.addr.Addr().Is4() {
-		family, sa = unix.AF_INET, &unix.SockaddrInet4{Port: int(p.addr.Port()), Addr: p.addr.Addr().As4()}
+func (p *ReservedPort) hold() error {
+	family, sa := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(p.Addr.Port()), Addr: p.Addr.Addr().As16()})
+	if p.Addr.Addr().Is4() {
+		family, sa = unix.AF_INET, &unix.SockaddrInet4{Port: int(p.Addr.Port()), Addr: p.Addr.Addr().As4()}
 	}
 	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("reserving %s: %w", p.addr, err)
+		return fmt.Errorf("reserving %s: %w", p.Addr, err)
 	}
 	p.fd = fd
 	// SO_REUSEADDR: connections that an earlier process closed are still in TIME_WAIT. Once
@@ -78,31 +79,32 @@ func (p *reservedPort) hold() error {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 0)
 	}
 	if err != nil {
-		p.release()
-		return fmt.Errorf("reserving %s: %w", p.addr, err)
+		p.Release()
+		return fmt.Errorf("reserving %s: %w", p.Addr, err)
 	}
 	return nil
 }
 
-func (p *reservedPort) release() {
+// Release lets go of the port, for which gnet has its own sockets.
+func (p *ReservedPort) Release() {
 	if p.fd >= 0 {
 		unix.Close(p.fd)
 		p.fd = -1
 	}
 }
 
-// gnetAddr is where gnet is to listen, for it to be where package net has listened. Without a host
+// GnetAddr is where gnet is to listen, for it to be where package net has listened. Without a host
 // it takes IPv6's wildcard, also on a kernel without IPv6, where package net took IPv4's; and with
 // that wildcard as the host it would leave IPv4 out.
-func (p *reservedPort) gnetAddr() string {
+func (p *ReservedPort) GnetAddr() string {
 	host := p.host
-	switch ip := p.addr.Addr(); {
+	switch ip := p.Addr.Addr(); {
 	case host == "" && ip.Is4():
 		host = netip.IPv4Unspecified().String()
 	case ip == netip.IPv6Unspecified() && host != netip.IPv4Unspecified().String():
 		host = ""
 	}
-	return "tcp://" + net.JoinHostPort(host, strconv.Itoa(int(p.addr.Port())))
+	return "tcp://" + net.JoinHostPort(host, strconv.Itoa(int(p.Addr.Port())))
 }
 
 // plain takes the wrapping "listen tcp …: bind:" off a net error.

@@ -1,4 +1,4 @@
-package eventloop
+package poll
 
 import (
 	"net"
@@ -27,16 +27,16 @@ func TestPortIsNeverLetGo(t *testing.T) {
 		})
 	}
 	for range 2000 {
-		p, err := reservePort("127.0.0.1:0")
+		p, err := ReservePort("127.0.0.1:0")
 		if err != nil {
 			t.Error(err)
 			break
 		}
-		if ln, err := net.Listen("tcp", p.addr.String()); err == nil {
-			t.Errorf("somebody else listens on %s", p.addr)
+		if ln, err := net.Listen("tcp", p.Addr.String()); err == nil {
+			t.Errorf("somebody else listens on %s", p.Addr)
 			ln.Close()
 		}
-		p.release()
+		p.Release()
 	}
 	close(stop)
 	others.Wait()

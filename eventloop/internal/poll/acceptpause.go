@@ -1,0 +1,175 @@
+package poll
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// PauseReason is why a loop doesn't accept, one bit each.
+type PauseReason uint8
+
+// The reasons.
+const (
+	PausePace        PauseReason = 1 << iota // the loop has accepted as many as it may for now
+	PauseHandshakes                          // so many of its connections haven't been upgraded yet
+	PauseDescriptors                         // there is no descriptor, or hardly any, in the process or on the host
+	PauseReasons     = 3
+)
+
+// PauseReasonNames are by bit.
+var PauseReasonNames = [PauseReasons]string{"pace", "handshakes", "descriptors"}
+
+// AcceptPause keeps a loop from accepting for a while. gnet has no way to say so; what it has is
+// an epoll set for each loop, in which the loop's listener is. During a pause the
+// listener is in there with no events: newcomers wait in the kernel's queue, which costs
+// the server nothing, and behind that their SYNs are repeated.
+//
+// Safe from any goroutine. A nil AcceptPause is of a listener that couldn't be found: the loop always accepts.
+type AcceptPause struct {
+	epoll, listener int
+	event           unix.EpollEvent // as gnet has set it; its data is gnet's own
+	pauses          [PauseReasons]atomic.Uint64
+
+	mu     sync.Mutex
+	why    PauseReason // 0: it accepts
+	ended  bool        // the descriptors are gnet's to close, and may be somebody else's
+	broken error       // of epoll_ctl
+}
+
+// newAcceptPause has the events and the data that gnet gave to epoll_ctl.
+func newAcceptPause(epoll, listener int, events uint32, data uint64) *AcceptPause {
+	var b [8]byte
+	binary.NativeEndian.PutUint64(b[:], data)
+	return &AcceptPause{epoll: epoll, listener: listener, event: unix.EpollEvent{
+		Events: events,
+		Fd:     int32(binary.NativeEndian.Uint32(b[:4])), Pad: int32(binary.NativeEndian.Uint32(b[4:])),
+	}}
+}
+
+// Pause stops accepting until Resume is called for the same reason. It is true when that
+// reason is new.
+func (g *AcceptPause) Pause(why PauseReason) bool {
+	if g == nil {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended || g.why&why != 0 {
+		return false
+	}
+	if g.why == 0 {
+		g.listenFor(0)
+	}
+	g.why |= why
+	for i := range g.pauses {
+		if why&(1<<i) != 0 {
+			g.pauses[i].Add(1)
+		}
+	}
+	return true
+}
+
+// Resume takes a reason away; accepting goes on when it was the last.
+func (g *AcceptPause) Resume(why PauseReason) {
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended || g.why&why == 0 {
+		return
+	}
+	if g.why &^= why; g.why == 0 {
+		g.listenFor(g.event.Events)
+	}
+}
+
+func (g *AcceptPause) listenFor(events uint32) {
+	ev := g.event
+	ev.Events = events
+	if err := unix.EpollCtl(g.epoll, unix.EPOLL_CTL_MOD, g.listener, &ev); err != nil {
+		g.broken = errors.Join(g.broken, err)
+	}
+}
+
+// Count is how often accepting was paused for the reason of that bit.
+func (g *AcceptPause) Count(reason int) uint64 { return g.pauses[reason].Load() }
+
+// Paused is 1 while the loop doesn't accept.
+func (g *AcceptPause) Paused() int {
+	if g == nil {
+		return 0
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.why == 0 {
+		return 0
+	}
+	return 1
+}
+
+// Err is what epoll_ctl has failed with.
+func (g *AcceptPause) Err() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.broken
+}
+
+// End leaves everything as it is for good. gnet is about to close its descriptors.
+func (g *AcceptPause) End() {
+	g.mu.Lock()
+	g.ended = true
+	g.mu.Unlock()
+}
+
+// AcceptPauses are those of all loops. Safe from any goroutine.
+type AcceptPauses struct {
+	mu   sync.Mutex
+	all  []*AcceptPause
+	free []*AcceptPause // that no loop has claimed
+}
+
+// Set is called once, before any other method.
+func (s *AcceptPauses) Set(found []*AcceptPause) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all, s.free = found, slices.Clone(found)
+}
+
+// Each calls f for those that were found.
+func (s *AcceptPauses) Each(f func(*AcceptPause)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.all {
+		f(g)
+	}
+}
+
+// Any is false where no listener could be found, which was logged.
+func (s *AcceptPauses) Any() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all) > 0
+}
+
+// end leaves all as they are for good.
+func (s *AcceptPauses) End() { s.Each((*AcceptPause).End) }
+
+// Claim finds the one whose epoll set watches the descriptor, nil if none does. Those that
+// nobody has claimed are of loops that have no connections yet, so there is little to read.
+func (s *AcceptPauses) Claim(fd int) *AcceptPause {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, g := range s.free {
+		if slices.ContainsFunc(watchedBy(g.epoll), func(w watched) bool { return w.fd == fd }) {
+			s.free = slices.Delete(s.free, i, i+1)
+			return g
+		}
+	}
+	return nil
+}
