@@ -66,7 +66,7 @@ func (c *Client) is(flag uint16) bool { return c.flags&flag != 0 }
 func (c *Client) set(flag uint16)     { c.flags |= flag }
 func (c *Client) unset(flag uint16)   { c.flags &^= flag }
 
-// box is the client's sendQueue, made when there is none.
+// ensureQueue is the client's sendQueue, made when there is none.
 func (c *Client) ensureQueue() *sendQueue {
 	if c.queue == nil {
 		c.queue = c.loop.newSendQueue()

@@ -331,7 +331,7 @@ func (e *Engine) Overloaded() bool { return e.budget.Full() }
 func (e *Engine) noRoom(f *Frame, a *Audience) Dropped {
 	if !f.Lossy {
 		e.split(a, func(l *Loop, part *Audience) {
-			l.lost.note(f, part)
+			l.mailbox.lost.note(f, part)
 			if l.mailbox.PutNothing() {
 				l.wake()
 			}

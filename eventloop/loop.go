@@ -29,9 +29,7 @@ type Loop struct {
 	handler Handler
 	opts    *Options
 
-	mailbox  mailbox.Box[entry]
-	lost     lossLog
-	taken    taken
+	mailbox  inbox
 	waking   waking
 	counters counters
 	ticker   ticker
@@ -48,6 +46,14 @@ type Loop struct {
 	meters    meters
 	scratch   []byte // for control frames and answers
 	pools     pools
+}
+
+// inbox is what is on its way into a loop, or was taken just now. Box and lost are safe from any
+// goroutine.
+type inbox struct {
+	mailbox.Box[entry]
+	lost  lossLog
+	taken taken
 }
 
 // taken is what a loop has taken from its mailbox; the slices are reused.
@@ -99,7 +105,7 @@ type pools struct {
 func newLoop(index int, e *Engine) *Loop {
 	l := &Loop{
 		index: index, engine: e, handler: e.handler, opts: &e.opts,
-		mailbox:   mailbox.Box[entry]{MaxMessages: e.opts.QueueMessages, MaxBytes: e.opts.QueueBytes},
+		mailbox:   inbox{Box: mailbox.Box[entry]{MaxMessages: e.opts.QueueMessages, MaxBytes: e.opts.QueueBytes}},
 		clients:   newClientTable(index),
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[pendingKey]*pendingSubscription)},
 		fanout:    fanout{slice: flushSlice},
@@ -151,9 +157,9 @@ func (l *Loop) drain() {
 
 // empty handles all that is in the mailbox.
 func (l *Loop) empty() {
-	items, writable := l.mailbox.Take(l.taken.items, l.taken.writable)
-	l.taken.items, l.taken.writable = nil, nil // they are the mailbox's now
-	l.tellOfLosses(l.lost.take())
+	items, writable := l.mailbox.Take(l.mailbox.taken.items, l.mailbox.taken.writable)
+	l.mailbox.taken.items, l.mailbox.taken.writable = nil, nil // they are the mailbox's now
+	l.tellOfLosses(l.mailbox.lost.take())
 	for at := 0; at < len(items); {
 		at = l.each(at, len(items), func(i int) bool {
 			l.handle(&items[i].Value)
@@ -161,15 +167,15 @@ func (l *Loop) empty() {
 			return true
 		}, nobody)
 	}
-	if l.taken.messages {
-		l.taken.messages = false
+	if l.mailbox.taken.messages {
+		l.mailbox.taken.messages = false
 		l.counters.wakes.Add(1)
 	}
 	for at := 0; at < len(writable); {
 		at = l.each(at, len(writable), func(i int) bool { l.resume(writable[i]); return true },
 			func(i int) *Client { return l.at(int(writable[i])) })
 	}
-	l.taken.items, l.taken.writable = shrink(items), shrink(writable)
+	l.mailbox.taken.items, l.mailbox.taken.writable = shrink(items), shrink(writable)
 }
 
 func nobody(int) *Client { return nil }
@@ -201,11 +207,11 @@ func (l *Loop) readClock() time.Duration {
 func (l *Loop) handle(e *entry) {
 	switch {
 	case e.frame != nil && l.isEveryone(e.audience):
-		l.taken.messages = true
+		l.mailbox.taken.messages = true
 		l.broadcasts.append(e.frame)
 		l.fanout.coalesce.unsent += e.frame.Size()
 	case e.frame != nil:
-		l.taken.messages = true
+		l.mailbox.taken.messages = true
 		l.address(e.frame, e.audience)
 	case e.task.run != nil:
 		l.guard(nil, func() { e.task.run(l) })

@@ -40,6 +40,6 @@ func (d *Dropped) count(f *Frame) {
 // letGo is called by the mailbox for what it has no place for.
 func (l *Loop) letGo(e entry) {
 	if e.frame != nil {
-		l.lost.note(e.frame, e.audience)
+		l.mailbox.lost.note(e.frame, e.audience)
 	}
 }

@@ -195,7 +195,7 @@ func (c *Client) keeps() (from uint64, keeps bool) {
 
 // slowest is the position that no client who is behind stands before.
 func (l *Loop) slowest() uint64 {
-	if l.behind.pinned > 0 { // who is held isn't listed anywhere, for a moment
+	if l.behind.pinned > 0 { // who is pinned isn't listed anywhere, for a moment
 		return l.broadcasts.first
 	}
 	least := l.broadcasts.end
