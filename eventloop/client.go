@@ -18,6 +18,7 @@ const (
 	flagOverflow                        // will be refused whatever it asks for
 	flagWatched                         // the socket is known to the watcher
 	flagDeflate                         // may be sent compressed messages
+	flagAsking                          // tell the Handler when it has taken what it asked for
 	flagInflate                         // compression was negotiated: it may send compressed messages
 	flagAnswered                        // the Handler has answered Upgrade
 )

@@ -268,10 +268,14 @@ func (e *Engine) split(a *Audience, f func(*Loop, *Audience)) {
 // catches up has to get it there.
 func (e *Engine) placeAmongEvents(f *Frame) {
 	if f.Seq == 0 {
-		f.after.Store(e.newest.Load())
+		raise(&f.after, e.newest.Load())
 		return
 	}
-	for newest := e.newest.Load(); newest < f.Seq && !e.newest.CompareAndSwap(newest, f.Seq); newest = e.newest.Load() {
+	raise(&e.newest, f.Seq)
+}
+
+func raise(a *atomic.Uint64, to uint64) {
+	for now := a.Load(); now < to && !a.CompareAndSwap(now, to); now = a.Load() {
 	}
 }
 

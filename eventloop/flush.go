@@ -160,6 +160,11 @@ func (l *Loop) fallBehind(c *Client, n int) {
 // pump sends to a client that has a send queue until it is owed nothing, its socket is
 // full, or it has had its share of this turn.
 func (l *Loop) pump(c *Client) {
+	l.pumpOut(c)
+	l.tellTaken(c)
+}
+
+func (l *Loop) pumpOut(c *Client) {
 	if l.fellOff(c) {
 		return
 	}
@@ -247,18 +252,16 @@ func (l *Loop) enqueue(c *Client, f *Frame) {
 	l.markDirty(c)
 }
 
-// enqueueAsked is enqueue for what the client has asked for. A client that asks for more
-// and more and doesn't read is slow at AskedBytes.
+// enqueueAsked is enqueue for what the client has asked for, which isn't held against it: whoever
+// answers goes by MayAsk.
 func (l *Loop) enqueueAsked(c *Client, f *Frame) {
 	if c.state != open {
 		return
 	}
-	if o := c.queue; o != nil && o.asked > 0 && o.asked+len(f.wire) > l.opts.AskedBytes {
-		l.closeSlow(c)
-		return
-	}
-	if c.is(flagReplaying) && !c.is(flagPinned) && l.hasReplayBuffer(c) { // it mustn't overtake what was published before it
-		l.bufferForReplay(c, f, true)
+	if c.is(flagReplaying) && !c.is(flagPinned) { // it mustn't overtake what was published before it
+		if l.bufferBroadcasts(c); c.state == open {
+			l.bufferForReplay(c, f, true)
+		}
 		return
 	}
 	o := c.ensureQueue()

@@ -35,6 +35,10 @@ type Handler interface {
 	// later, or gives it more time by Client.ExpireAt.
 	Expired(c *Client)
 
+	// Taken is called when an open client has taken most of what it asked for, after
+	// Client.MayAsk has said no.
+	Taken(c *Client)
+
 	// Drained is called once everything given to Client.SendPage is with the kernel.
 	Drained(c *Client)
 }

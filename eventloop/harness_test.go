@@ -35,6 +35,7 @@ type host struct {
 	onLoss    func(*Client) *Frame
 	onExpired func(c *Client)
 	onDrained func(*Client)
+	onTaken   func(*Client)
 
 	mu     sync.Mutex
 	ids    map[string]uint64
@@ -95,6 +96,12 @@ func (h *host) Expired(c *Client) {
 		return
 	}
 	c.Close(ws.StatusPolicyViolation, "session expired", CauseExpired)
+}
+
+func (h *host) Taken(c *Client) {
+	if h.onTaken != nil {
+		h.onTaken(c)
+	}
 }
 
 func (h *host) Drained(c *Client) {

@@ -249,6 +249,7 @@ func (l *Loop) address(f *Frame, a *Audience) {
 		for slot := range l.subs.Subscribers(a.key) {
 			c := l.clients.slots[slot]
 			if a.excludes(c) {
+				l.supersede(c, a.key)
 				continue
 			}
 			wanted = true

@@ -96,8 +96,8 @@ func (l *Loop) tellOfLosses(s losses) {
 		})
 	}
 	if s.more { // any of those who are waiting for a snapshot
-		for _, p := range l.subs.pending {
-			p.lose()
+		for key, p := range l.subs.pending {
+			l.losePending(l.clients.slots[key.slot], p)
 		}
 	}
 }
@@ -132,13 +132,16 @@ func (l *Loop) reach(a *Audience, f func(*Client)) {
 	switch {
 	case a.key != nil:
 		for slot := range l.subs.Subscribers(a.key) {
-			if a.excludes(l.clients.slots[slot]) {
+			c := l.clients.slots[slot]
+			if a.excludes(c) {
 				continue
 			}
-			if p := l.subs.pending[pendingKey{slot, a.Key}]; p != nil {
-				p.lose()
-			} else {
-				f(l.clients.slots[slot])
+			p := l.subs.pending[pendingKey{slot, a.Key}]
+			if p != nil {
+				l.losePending(c, p)
+			}
+			if p == nil || p.live {
+				f(c)
 			}
 		}
 	case a.Clients != nil:

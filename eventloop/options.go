@@ -72,9 +72,6 @@ type Options struct {
 	Slow     SlowPolicy
 	LagTime  time.Duration // without taking anything that waits; default 5 s
 	LagBytes int           // that wait behind the message in progress; default 1 MiB
-	// AskedBytes bounds what a client has asked for and hasn't taken: snapshots of rows.
-	// They don't count as lagging. Default 32 MiB, or an eighth of the memory where that is less.
-	AskedBytes int
 
 	// BufferBytes bounds all that is buffered for clients and from them, together: messages
 	// in mailboxes, for clients that are behind and for subscriptions that are being decided
@@ -152,7 +149,6 @@ func (o *Options) defaults() {
 	orDefault(&o.QueueBytes, memory.Defaults().Queue)
 	orDefault(&o.LagTime, 5*time.Second)
 	orDefault(&o.LagBytes, 1<<20)
-	orDefault(&o.AskedBytes, 2*memory.Defaults().Message)
 	orDefault(&o.BufferBytes, memory.Defaults().Buffers)
 	orDefault(&o.HandshakeTimeout, 10*time.Second)
 	orDefault(&o.PingInterval, 25*time.Second)

@@ -10,8 +10,39 @@ const pendingBytes = 384
 // in the loop's maps, and the names with those who decide about it.
 func pendingCost(name string) int64 { return int64(pendingBytes + 3*len(name)) }
 
-// lose has what was held back be of no use: something is missing. A newer snapshot will have it.
-func (p *pendingSubscription) lose() { p.frames, p.bytes, p.lost = nil, 0, true }
+// sent is whether a client that was subscribed is sent a frame at once.
+func (p *pendingSubscription) sent(f *Frame) bool {
+	return p.live && (p.ahead || f.Version == 0)
+}
+
+// sendPending has a client that was subscribed go on with all that has come.
+func (l *Loop) sendPending(c *Client, p *pendingSubscription) {
+	for _, f := range p.frames {
+		if !p.sent(f) {
+			l.enqueue(c, f)
+		}
+	}
+	p.ahead = true
+}
+
+// overflowPending lets go of what was held back, which is more than can be. A client that was
+// subscribed has it now. For any other the snapshot that is being fetched is of no use: there
+// would be a gap behind it.
+func (l *Loop) overflowPending(c *Client, p *pendingSubscription) {
+	if p.live {
+		l.sendPending(c, p)
+	} else {
+		p.lost = true
+	}
+	p.frames, p.bytes = nil, 0
+}
+
+// losePending has a newer snapshot asked for: something is missing, or the snapshot may be what the
+// client may not read any more.
+func (l *Loop) losePending(c *Client, p *pendingSubscription) {
+	l.overflowPending(c, p)
+	p.lost = true
+}
 
 // forgetPending ends a pending subscription, if there is one.
 func (l *Loop) forgetPending(key pendingKey) {

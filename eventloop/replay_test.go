@@ -314,8 +314,41 @@ func TestKeptBackIsBounded(t *testing.T) {
 	}
 }
 
-// A snapshot that a client asks for doesn't overtake what was published before it.
+// docs/protocol.md section 3, order: a snapshot that a client asks for doesn't overtake what was published before
+// it, events that the client is still to be given from the log included.
 func TestAskedSnapshotKeepsItsPlace(t *testing.T) {
+	t.Parallel()
+	for held, name := range map[bool]string{false: "while a page is sent", true: "while a page is read"} {
+		t.Run(name, func(t *testing.T) {
+			h := &host{}
+			e := start(t, h)
+			p := dial(t, e, "hold=1&name=x")
+			id := h.id("x")
+			for n := 1; n <= 4; n++ {
+				e.Publish(seqOf(n), nil)
+			}
+			everyLoop(t, e, func(*Loop) {})
+			on(t, e, id, func(c *Client) { c.SendPage([]*Frame{seqOf(1), seqOf(2)}, 2) })
+			expectSequence(t, p, 1, 2)
+			on(t, e, id, func(c *Client) {
+				if held {
+					c.PinReplay()
+				}
+				ticket, _ := c.SubscribePending("row")
+				c.ReleaseSubscription("row", ticket, numbered(5, 0), 0)
+			})
+			e.Publish(numbered(6, 0), nil)
+			on(t, e, id, func(c *Client) {
+				c.PinReplay()
+				c.GoLive([]*Frame{seqOf(3), seqOf(4)}, 4)
+			})
+			expectSequence(t, p, 3, 6)
+		})
+	}
+}
+
+// The same behind a message for this client alone.
+func TestAskedSnapshotBehindAMessage(t *testing.T) {
 	t.Parallel()
 	h := &host{}
 	e := start(t, h)

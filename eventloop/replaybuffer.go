@@ -22,19 +22,16 @@ type replayBuffer struct {
 }
 
 // bufferForReplay keeps a frame that an open client is to get behind the events up to its place. A
-// client for which more than LagBytes wait is too slow, or loses the oldest; one that has
-// asked for more than AskedBytes is too slow.
+// client for which more than LagBytes wait that it hasn't asked for is too slow, or loses the
+// oldest.
 func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
 	m := l.behind.replays[c.slot]
 	limit := l.opts.LagBytes
-	if asked {
-		limit = l.opts.AskedBytes
-	}
 	switch {
 	case c.state != open:
 		return // it was too slow a moment ago
-	case m == nil || *m.bytesOf(asked) == 0 || *m.bytesOf(asked)+len(f.wire) <= limit:
-	case asked || l.opts.Slow == Disconnect:
+	case asked || m == nil || m.bytes == 0 || m.bytes+len(f.wire) <= limit:
+	case l.opts.Slow == Disconnect:
 		l.closeSlow(c)
 		return
 	default:
@@ -71,9 +68,6 @@ func (m *replayBuffer) bytesOf(asked bool) *int {
 	}
 	return &m.bytes
 }
-
-// hasReplayBuffer is whether anything is kept back for the client.
-func (l *Loop) hasReplayBuffer(c *Client) bool { return l.behind.replays[c.slot] != nil }
 
 // dropReplayBuffer lets go of what was kept back for a client.
 func (l *Loop) dropReplayBuffer(c *Client) {

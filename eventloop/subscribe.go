@@ -1,6 +1,8 @@
 package eventloop
 
 import (
+	"iter"
+
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/subs"
 	"github.com/busbar-ws/busbar/wsproto"
@@ -12,7 +14,11 @@ type pendingSubscription struct {
 	ticket uint64
 	frames []*Frame
 	bytes  int
-	lost   bool // more came than LagBytes; what is kept is of no use
+	lost   bool // something came that isn't kept: a newer snapshot is needed
+
+	// live is for a client that was subscribed already. What has no version it is sent at once,
+	// and again behind the snapshot; the rest at once too when it is more than can be kept.
+	live, ahead bool
 }
 
 type pendingKey struct {
@@ -47,9 +53,17 @@ func (l *Loop) countSubscriptions() {
 	l.subs.counted = size
 }
 
+// Subscribed is whether the client is subscribed to the key, pending or not.
+func (c *Client) Subscribed(name string) bool { return c.loop.subs.Has(c.slot, name) }
+
+// SubscribedTo yields the keys that the client is subscribed to, in no order. Its subscriptions
+// must not change meanwhile.
+func (c *Client) SubscribedTo() iter.Seq[string] { return c.loop.subs.Names(c.slot) }
+
 // SubscribePending subscribes and holds back what arrives for the key until
 // ReleaseSubscription is called with the ticket. A client that was subscribed stays so,
-// and is given a fresh snapshot in its place among the updates.
+// and is given a fresh snapshot in its place among the updates; of those without a Version, whose
+// place isn't known, it gets each at once, and those that came meanwhile again.
 func (c *Client) SubscribePending(name string) (ticket uint64, ok bool) {
 	if c.state != open {
 		return 0, false
@@ -59,11 +73,12 @@ func (c *Client) SubscribePending(name string) (ticket uint64, ok bool) {
 	if l.subs.pending[key] != nil {
 		return 0, false // the answer that is on its way will do
 	}
-	if l.subscribe(c, name); c.state != open {
+	fresh := l.subscribe(c, name)
+	if c.state != open {
 		return 0, false
 	}
 	l.subs.tickets++
-	l.subs.pending[key] = &pendingSubscription{ticket: l.subs.tickets}
+	l.subs.pending[key] = &pendingSubscription{ticket: l.subs.tickets, live: !fresh}
 	l.engine.budget.Add(budget.Queues, pendingCost(name))
 	return l.subs.tickets, true
 }
@@ -74,13 +89,13 @@ type Released uint8
 // ReleaseSubscription's results.
 const (
 	ReleasedNone  Released = iota // unsubscribed meanwhile, or gone
-	ReleasedLive                  // snapshot sent, live from here on
-	ReleasedRetry                 // too much came meanwhile: fetch a newer snapshot
+	ReleasedLive                  // live from here on, behind the snapshot
+	ReleasedAgain                 // live, and the snapshot was of no use: ask for a newer one
 )
 
-// ReleaseSubscription sends the snapshot and then what was held back. Frames whose
-// Version is known and not above the snapshot's are in it already and are left out;
-// a snapshot version of 0 leaves none out. With ReleasedRetry the subscription stays pending.
+// ReleaseSubscription sends the snapshot, unless it is nil, and then what was held back. Frames
+// whose Version is known and not above the snapshot's are in it already and are left out;
+// a snapshot version of 0 leaves none out.
 func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame, version uint64) Released {
 	l := c.loop
 	key := pendingKey{c.slot, name}
@@ -88,14 +103,16 @@ func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame
 	if c.state != open || p == nil || p.ticket != ticket {
 		return ReleasedNone
 	}
-	if p.lost {
-		p.lost = false
-		return ReleasedRetry
-	}
 	delete(l.subs.pending, key)
 	l.engine.budget.Add(budget.Queues, -pendingCost(name))
-	l.engine.Count(snapshot)
-	l.enqueueAsked(c, snapshot)
+	if p.lost {
+		return ReleasedAgain
+	}
+	if snapshot != nil {
+		l.engine.placeAmongEvents(snapshot)
+		l.engine.Count(snapshot)
+		l.enqueueAsked(c, snapshot)
+	}
 	for _, f := range p.frames {
 		if c.state == open && (f.Version == 0 || f.Version > version) {
 			l.enqueue(c, f)
@@ -112,10 +129,18 @@ func (c *Client) Unsubscribe(name string) bool {
 	return removed
 }
 
-// CancelSubscription ends a pending subscription that was denied. With another ticket it
-// does nothing: the client has unsubscribed and asked again since.
+// CancelSubscription takes back SubscribePending. A client that was subscribed before stays so.
+// With another ticket it does nothing: the client has unsubscribed and asked again since.
 func (c *Client) CancelSubscription(name string, ticket uint64) {
-	if p := c.loop.subs.pending[pendingKey{c.slot, name}]; p != nil && p.ticket == ticket {
+	l := c.loop
+	key := pendingKey{c.slot, name}
+	p := l.subs.pending[key]
+	switch {
+	case p == nil || p.ticket != ticket:
+	case p.live:
+		l.sendPending(c, p)
+		l.forgetPending(key)
+	default:
 		c.Unsubscribe(name)
 	}
 }
@@ -126,7 +151,7 @@ func (c *Client) Subscriptions() int { return c.loop.subs.CountOf(c.slot) }
 // SubscriptionBytes is how long the names of those keys are together.
 func (c *Client) SubscriptionBytes() int { return c.loop.subs.BytesOf(c.slot) }
 
-// buffer keeps f for a pending subscription; false when there is none.
+// buffer keeps f for a pending subscription; false when the client is to have it now.
 func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
 	if len(l.subs.pending) == 0 {
 		return false
@@ -135,13 +160,25 @@ func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
 	if p == nil {
 		return false
 	}
-	if p.lost || p.bytes+len(f.wire) > l.opts.LagBytes && len(p.frames) > 0 || !l.engine.budget.Takes(0) {
-		p.lose()
-		return true
+	if p.bytes+len(f.wire) > l.opts.LagBytes && len(p.frames) > 0 || !l.engine.budget.Takes(0) {
+		l.overflowPending(c, p)
 	}
-	p.frames = append(p.frames, f)
-	p.bytes += len(f.wire)
-	return true
+	if !p.lost {
+		p.frames = append(p.frames, f)
+		p.bytes += len(f.wire)
+	}
+	return !p.sent(f)
+}
+
+// supersede is for a client that a row was published to others than it. What is being fetched for
+// it may be what it may not read any more.
+func (l *Loop) supersede(c *Client, k *subs.Key) {
+	if len(l.subs.pending) == 0 {
+		return
+	}
+	if p := l.subs.pending[pendingKey{c.slot, k.Name()}]; p != nil {
+		l.losePending(c, p)
+	}
 }
 
 func (l *Loop) leaveSubscriptions(c *Client) {

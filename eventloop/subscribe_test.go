@@ -137,7 +137,8 @@ func TestResubscribeWhilePending(t *testing.T) {
 	s.Expect(ws.OpText, "row 7")
 }
 
-// More than LagBytes while the snapshot is fetched: a newer snapshot is needed.
+// More than LagBytes while the snapshot is fetched: there would be a gap behind it, so it isn't
+// sent. The client is subscribed, and a newer snapshot has no gap before it.
 func TestPendingOverflow(t *testing.T) {
 	t.Parallel()
 	s := newSubscriber(t, func(o *Options) { o.LagBytes = 1000 })
@@ -145,15 +146,87 @@ func TestPendingOverflow(t *testing.T) {
 	for range 10 {
 		s.e.Publish(text("%s", strings.Repeat("x", 300)), &Audience{Key: "row"})
 	}
-	if got := s.release("row", ticket, "too old", 0); got != ReleasedRetry {
+	if got := s.release("row", ticket, "too old", 0); got != ReleasedAgain {
 		t.Fatalf("released: %v", got)
 	}
 	s.update("row", 11)
-	if got := s.release("row", ticket, "newer", 0); got != ReleasedLive {
+	s.Expect(ws.OpText, "row 11")
+	ticket, _ = s.pending("row")
+	if got := s.release("row", ticket, "newer", 12); got != ReleasedLive {
 		t.Fatalf("released: %v", got)
 	}
+	s.update("row", 13)
 	s.Expect(ws.OpText, "newer")
-	s.Expect(ws.OpText, "row 11")
+	s.Expect(ws.OpText, "row 13")
+}
+
+// Whoever subscribes again goes on to get what has no place among snapshots, and gets it behind
+// the snapshot once more. What has a place waits for it.
+func TestSubscribingAgain(t *testing.T) {
+	t.Parallel()
+	s := newSubscriber(t, func(o *Options) { o.LagBytes = 1000 })
+	on(t, s.e, s.id, func(c *Client) { c.Subscribe("row") })
+	ticket, _ := s.pending("row")
+	s.update("row", 0)
+	s.Expect(ws.OpText, "row 0")
+	s.update("row", 3)
+	s.update("row", 5)
+	s.release("row", ticket, "snapshot 4", 4)
+	for _, want := range []string{"snapshot 4", "row 0", "row 5"} {
+		s.Expect(ws.OpText, want)
+	}
+
+	ticket, _ = s.pending("row")
+	for v := range uint64(300) { // of some 10 bytes: more than is held back
+		s.update("row", v+10)
+	}
+	s.release("row", ticket, "snapshot", 9)
+	for v := range uint64(300) {
+		s.Expect(ws.OpText, fmt.Sprint("row ", v+10))
+	}
+	s.Expect(ws.OpText, "snapshot")
+}
+
+// A snapshot that can't be fetched: who was subscribed stays so and misses nothing.
+func TestCancelledSubscriptions(t *testing.T) {
+	t.Parallel()
+	s := newSubscriber(t)
+	ticket, _ := s.pending("row")
+	s.update("row", 1)
+	on(t, s.e, s.id, func(c *Client) {
+		c.CancelSubscription("row", ticket)
+		if c.Subscribed("row") {
+			t.Error("subscribed without an answer")
+		}
+		c.Subscribe("row")
+	})
+	ticket, _ = s.pending("row")
+	s.update("row", 2)
+	on(t, s.e, s.id, func(c *Client) { c.CancelSubscription("row", ticket) })
+	s.update("row", 3)
+	s.Expect(ws.OpText, "row 2")
+	s.Expect(ws.OpText, "row 3")
+	on(t, s.e, s.id, func(c *Client) { c.Unsubscribe("row") })
+	s.empty()
+}
+
+// What is published for others than a subscriber may mean that it may not read the row any more:
+// what is being fetched for it isn't sent.
+func TestSupersededSnapshot(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h)
+	s := &subscriber{dial(t, e, "name=x&tenant=mine"), e, h.id("x")}
+	ticket, _ := s.pending("row")
+	e.Publish(text("theirs"), &Audience{Key: "row", Label: LabelTenant, Names: []string{"others"}})
+	if got := s.release("row", ticket, "old", 1); got != ReleasedAgain {
+		t.Errorf("released: %v", got)
+	}
+	ticket, _ = s.pending("row")
+	on(t, e, s.id, func(c *Client) { c.ReleaseSubscription("row", ticket, nil, 0) }) // there is none for it
+	e.Publish(text("theirs again"), &Audience{Key: "row", Label: LabelTenant, Names: []string{"others"}})
+	e.Publish(text("mine again"), &Audience{Key: "row", Label: LabelTenant, Names: []string{"mine"}})
+	s.Expect(ws.OpText, "mine again")
 }
 
 // docs/protocol.md section 2: subscriptions end with the connection, pending ones too.

@@ -19,15 +19,13 @@ type state struct {
 	renewing bool   // its session has ended, and a look-up decides whether it stays
 
 	reading, renewal *fairqueue.Task // what it waits for
-	fetching         map[*rowAsked]struct{}
+	rows             *rowQueue       // nil while it has asked nothing
 }
 
 func (s *state) cancel() {
 	s.reading.Cancel()
 	s.renewal.Cancel()
-	for asked := range s.fetching {
-		asked.task.Cancel()
-	}
+	forgetRows(s)
 }
 
 func identityOf(c *eventloop.Client) *Identity {
@@ -108,6 +106,9 @@ func (cb *callbacks) LossNotice(*eventloop.Client) *eventloop.Frame {
 
 // Expired looks the client's token up once more: what it stands for may have been prolonged.
 func (cb *callbacks) Expired(c *eventloop.Client) { (*Hub)(cb).renew(c) }
+
+// Taken goes on with a client that is sent its rows as it reads.
+func (cb *callbacks) Taken(c *eventloop.Client) { (*Hub)(cb).fetchRows(c) }
 
 // Drained goes on with a client that catches up page by page.
 func (cb *callbacks) Drained(c *eventloop.Client) {

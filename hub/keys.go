@@ -9,12 +9,20 @@ func keyOfTopic(topic string) string { return "t" + topic }
 
 func keyOfEntity(entity string) string { return "e" + entity }
 
-func keyOfRow(tenant, entity, rowID string) string {
-	key := make([]byte, 0, 1+2*binary.MaxVarintLen32+len(tenant)+len(entity)+len(rowID))
+func keyOfRow(entity, rowID string) string {
+	key := make([]byte, 0, 1+binary.MaxVarintLen32+len(entity)+len(rowID))
 	key = append(key, 'r')
-	key = binary.AppendUvarint(key, uint64(len(tenant)))
-	key = append(key, tenant...)
 	key = binary.AppendUvarint(key, uint64(len(entity)))
 	key = append(key, entity...)
 	return string(append(key, rowID...))
+}
+
+// isRowKey is whether keyOfRow made the key.
+func isRowKey(key string) bool { return key[0] == 'r' }
+
+// rowOfKey is what keyOfRow was given.
+func rowOfKey(key string) (entity, rowID string) {
+	length, n := binary.Uvarint([]byte(key[1:min(len(key), 1+binary.MaxVarintLen32)]))
+	names := key[1+n:]
+	return names[:length], names[length:]
 }

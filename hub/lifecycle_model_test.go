@@ -15,7 +15,7 @@ type life struct {
 	h       *Hub
 	entity  string // of this run alone
 	guests  [4]guest
-	rows    [3]string // snapshots, "" before the first
+	rows    [3]modelledRow
 	events  []happened
 	payload int
 	bulks   int
@@ -26,9 +26,18 @@ type guest struct {
 	*listener      // nil while it is away
 	stalled   bool // it reads nothing
 	user      string
+	tenant    string // of two
 	cursor    uint64 // seq behind which it has missed what came
 	owed      []string
 	wants     map[string]bool // keys that it is subscribed to
+}
+
+// modelledRow is what the hub has stored of a row: no payload before the first snapshot.
+type modelledRow struct{ payload, tenant string }
+
+// readableBy is whether a guest is sent the row's snapshot.
+func (r modelledRow) readableBy(g *guest) bool {
+	return r.payload != "" && (r.tenant == "" || r.tenant == g.tenant)
 }
 
 // happened is a change event that whoever comes back may have missed.
@@ -43,6 +52,7 @@ func newLife(t testing.TB, h *Hub) *life {
 	l := &life{t: t, h: h, entity: fmt.Sprintf("E%x", rand.Uint64())}
 	for i := range l.guests {
 		l.guests[i].user = fmt.Sprintf("%s-user%d", l.entity, i)
+		l.guests[i].tenant = fmt.Sprint("tenant", i%2)
 		l.guests[i].cursor = h.Stats().LastSeq
 	}
 	return l

@@ -30,7 +30,7 @@ func (l *life) arrive(g *guest, n int) {
 		query = fmt.Sprintf("?since=%d", g.cursor)
 		g.owed = l.missed(g)
 	}
-	g.listener = listen(l.t, l.h, g.user, query)
+	g.listener = listen(l.t, l.h, g.user+"@"+g.tenant, query)
 	l.nothingElse(g) // it is live now
 }
 
@@ -46,12 +46,12 @@ func (l *life) subscribeRow(g *guest, n int) {
 	name, at := l.row(n)
 	denied := l.h.Stats().RowsDenied
 	l.tell(g, `{"type":"crdt-subscribe","entity":%q,"rowId":%q}`, l.entity, name)
-	if l.rows[at] == "" {
-		eventually(l.t, "the subscription is denied", func() bool { return l.h.Stats().RowsDenied > denied })
+	g.wants[name] = true
+	if !l.rows[at].readableBy(g) { // it waits for one that is
+		eventually(l.t, "nothing is found for the subscription", func() bool { return l.h.Stats().RowsDenied > denied })
 		return
 	}
-	g.wants[name] = true
-	g.owed = append(g.owed, fmt.Sprintf("snapshot %s/%s %q", l.entity, name, l.rows[at]))
+	g.owed = append(g.owed, fmt.Sprintf("snapshot %s/%s %q", l.entity, name, l.rows[at].payload))
 	l.check(g)
 }
 
@@ -80,22 +80,26 @@ func (l *life) toggle(g *guest, what, key string) {
 	g.wants[key] = true
 }
 
-func (l *life) publishSnapshot(_ *guest, n int) {
+// publishSnapshot is for the guest's tenant, or for everyone, whosever the row was.
+func (l *life) publishSnapshot(g *guest, n int) {
 	name, at := l.row(n)
-	l.rows[at] = l.fresh()
+	l.rows[at] = modelledRow{payload: l.fresh()}
+	if n%2 == 1 {
+		l.rows[at].tenant = g.tenant
+	}
 	l.publishRow(Snapshot, "snapshot", name, l.rows[at])
 }
 
 func (l *life) publishUpdate(_ *guest, n int) {
-	name, _ := l.row(n)
-	l.publishRow(Incremental, "update", name, l.fresh())
+	name, at := l.row(n)
+	l.publishRow(Incremental, "update", name, modelledRow{l.fresh(), l.rows[at].tenant})
 }
 
-func (l *life) publishRow(kind RowKind, verb, name, payload string) {
-	if err := l.h.PublishRow(kind, "", l.entity, name, []byte(payload)); err != nil {
+func (l *life) publishRow(kind RowKind, verb, name string, row modelledRow) {
+	if err := l.h.PublishRow(kind, row.tenant, l.entity, name, []byte(row.payload)); err != nil {
 		l.t.Fatal(err)
 	}
-	l.owe(fmt.Sprintf("%s %s/%s %q", verb, l.entity, name, payload), whoWants(name))
+	l.owe(fmt.Sprintf("%s %s/%s %q", verb, l.entity, name, row.payload), func(g *guest) bool { return g.wants[name] && row.readableBy(g) })
 }
 
 func (l *life) publishChange(g *guest, n int) {
@@ -170,7 +174,7 @@ func (l *life) away(g *guest, bye func()) {
 	g.cursor = l.h.Stats().LastSeq
 }
 
-func routed(o *Options) { roomy(o); o.Routing = RouteSubscribed }
+func routed(o *Options) { roomy(o); o.Routing, o.Relays = RouteSubscribed, RelayAll }
 
 // docs/protocol.md section 1 to 3 as a model sees them, over random lives.
 func TestLifeRandomly(t *testing.T) {

@@ -127,7 +127,6 @@ func (o *Options) defaults() {
 		o.Logger = slog.Default()
 	}
 	setDefault(&o.Loops.Log, o.Logger)
-	setDefault(&o.Loops.AskedBytes, 2*o.MaxMessageOut)
 	setDefault(&o.Loops.QueueBytes, max(memory.Defaults().Queue, 2*o.MaxMessageOut))
 	o.Loops.Rates, o.Loops.Payer = o.limits(), payer
 }

@@ -40,7 +40,7 @@ func (h *Hub) lookUp(ctx context.Context, token string) (id *Identity, err error
 	return h.opts.Auth.Authenticate(ctx, token)
 }
 
-func (h *Hub) callSnapshots(ctx context.Context, asked *rowAsked) (payload []byte, ok bool, err error) {
+func (h *Hub) callSnapshots(ctx context.Context, asked rowQuestion) (payload []byte, ok bool, err error) {
 	defer h.recovered("fetching a snapshot", &err)
 	return h.opts.Snapshots(ctx, asked.identity, asked.entity, asked.rowID)
 }

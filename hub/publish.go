@@ -192,10 +192,10 @@ func (h *Hub) PublishTopic(tenant, topic string, data json.RawMessage) error {
 	return h.send(f, h.onTopic(topic, anyOfTenant(tenant)), &h.counters.topics)
 }
 
-// PublishRow sends a row frame to the row's subscribers. A Snapshot also becomes what new
-// subscribers are sent, unless Options.Snapshots supplies that. tenant is whose row it
-// is; a row of nobody's ("") can be read by every client. With Options.Snapshots, which
-// decides who may read, the tenant has no meaning. The payload becomes the hub's.
+// PublishRow sends a row frame to those of the row's subscribers that are the tenant's clients;
+// without a tenant ("") to all. A Snapshot also becomes what new subscribers of the tenant are
+// sent, and takes the row from the tenant that had it. With Options.Snapshots, which supplies
+// snapshots and decides who may read, the tenant has no meaning. The payload becomes the hub's.
 func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []byte) error {
 	if err := checkRow(kind, entity, rowID); err != nil {
 		return err
@@ -209,12 +209,14 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 	}
 	h.storing.Lock()
 	defer h.storing.Unlock()
-	if h.rows == nil {
-		tenant = ""
-	} else { // for updates as well: one from before a snapshot mustn't come behind it
-		f.Version = h.rows.update()
+	to := &eventloop.Audience{Key: keyOfRow(entity, rowID)}
+	if h.rows != nil {
+		f.Version = h.rows.update() // for updates as well: one from before a snapshot mustn't come behind it
+		if tenant != "" {
+			to.Label, to.Names = eventloop.LabelTenant, []string{tenant}
+		}
 	}
-	if err := h.send(f, &eventloop.Audience{Key: keyOfRow(tenant, entity, rowID)}, &h.counters.rows); err != nil {
+	if err := h.send(f, to, &h.counters.rows); err != nil {
 		return err
 	}
 	if h.rows != nil && kind == Snapshot { // its version is above its frame's

@@ -25,12 +25,13 @@ type rowStore struct {
 	evicted uint64
 }
 
-// rowKey is a struct rather than a joined string: no separator is safe, as any of the
-// three may contain any character.
-type rowKey struct{ tenant, entity, row string }
+// rowKey is a struct rather than a joined string: no separator is safe, as either of the two
+// may contain any character.
+type rowKey struct{ entity, row string }
 
 type storedRow struct {
 	key        rowKey
+	tenant     string // whose clients may read it; "": everyone
 	payload    []byte
 	version    uint64
 	frames     [2]*eventloop.Frame // of the payload, once they were asked for: plain, and for those that take it compressed
@@ -44,13 +45,13 @@ func newRowStore(maxRows int, maxBytes int64) *rowStore {
 	return s
 }
 
-// put makes payload the row's snapshot and returns its version. Versions rise over all
+// put makes payload the row's snapshot, and the row the tenant's, and returns its version. Versions rise over all
 // rows, so a row that was evicted never comes back with one it had before. The payload
 // belongs to the store from here on and must not change.
 //
 // A row that is larger than the store isn't kept, and neither is its outdated snapshot.
 func (s *rowStore) put(tenant, entity, row string, payload []byte) (version uint64) {
-	fresh := &storedRow{key: rowKey{tenant, entity, row}, payload: payload}
+	fresh := &storedRow{key: rowKey{entity, row}, tenant: tenant, payload: payload}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version++
@@ -81,7 +82,8 @@ func (s *rowStore) update() (version uint64) {
 	return s.version
 }
 
-// get returns the row's snapshot, which must not be changed, and its version.
+// get returns the row's snapshot, which must not be changed, and its version; of a row that the
+// tenant's clients may read.
 func (s *rowStore) get(tenant, entity, row string) (payload []byte, version uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,13 +114,14 @@ func (s *rowStore) frame(tenant, entity, row string, deflate bool) (f *eventloop
 	return *which, found.version, true
 }
 
-// find makes the row, if there is one, the last used.
+// find makes the row, if there is one for the tenant, the last used.
 func (s *rowStore) find(tenant, entity, row string) *storedRow {
-	found := s.rows[rowKey{tenant, entity, row}]
-	if found != nil {
-		found.unlink()
-		s.use(found)
+	found := s.rows[rowKey{entity, row}]
+	if found == nil || found.tenant != "" && found.tenant != tenant {
+		return nil
 	}
+	found.unlink()
+	s.use(found)
 	return found
 }
 
@@ -151,5 +154,5 @@ func (r *storedRow) unlink() { r.prev.next, r.next.prev = r.next, r.prev }
 
 // size counts the payload's capacity, because that is what it keeps from being freed.
 func (r *storedRow) size() int64 {
-	return int64(rowOverhead + cap(r.payload) + len(r.key.tenant) + len(r.key.entity) + len(r.key.row))
+	return int64(rowOverhead + cap(r.payload) + len(r.tenant) + len(r.key.entity) + len(r.key.row))
 }

@@ -26,18 +26,29 @@ func TestRowStore(t *testing.T) {
 	if got := s.stats(); got.rows != 1 || got.evicted != 0 {
 		t.Errorf("replacing a row left %+v", got)
 	}
+	for _, tenant := range []string{"other", ""} { // it moves
+		s.put(tenant, "Todo", "1", []byte("three"))
+		for _, reader := range []string{"acme", "other", ""} {
+			_, _, ok := s.get(reader, "Todo", "1")
+			if want := tenant == "" || reader == tenant; ok != want {
+				t.Errorf("a row of %q can be read by %q: %v", tenant, reader, ok)
+			}
+		}
+	}
 }
 
 // Whatever a name contains, two rows are never one.
 func TestRowStoreKeysDontCollide(t *testing.T) {
-	names := [][3]string{{"a|b", "c", "d"}, {"a", "b|c", "d"}, {"a", "b", "c|d"}, {"a\x00b", "", "c"}, {"a", "\x00b", "c"},
-		{"", "ab", ""}, {"ab", "", ""}, {"", "", "ab"}, {"a/b", "c", "d"}, {"a", "b/c", "d"}}
+	names := [][2]string{{"a|b", "c"}, {"a", "b|c"}, {"a\x00b", ""}, {"a", "\x00b"}, {"", "ab"}, {"ab", ""}, {"a/b", "c"}, {"a", "b/c"}}
 	s := newRowStore(100, 1<<20)
 	for i, n := range names {
-		s.put(n[0], n[1], n[2], []byte{byte(i)})
+		s.put("", n[0], n[1], []byte{byte(i)})
+		if entity, row := rowOfKey(keyOfRow(n[0], n[1])); entity != n[0] || row != n[1] {
+			t.Errorf("the key of %q is that of %q, %q", n, entity, row)
+		}
 	}
 	for i, n := range names {
-		if payload, _, ok := s.get(n[0], n[1], n[2]); !ok || !bytes.Equal(payload, []byte{byte(i)}) {
+		if payload, _, ok := s.get("", n[0], n[1]); !ok || !bytes.Equal(payload, []byte{byte(i)}) {
 			t.Errorf("%q: got %v, %v, want %d", n, payload, ok, i)
 		}
 	}

@@ -90,24 +90,27 @@ func (s *scenario) publishRow(kind RowKind, rest string) error {
 // fetched is a call of the hub's SnapshotFetcher that the scenario has yet to answer.
 type fetched struct {
 	row    string
-	answer chan *string // nil: denied
+	answer chan fetchAnswer
+}
+
+type fetchAnswer struct {
+	payload string
+	ok      bool
+	err     error
 }
 
 func (s *scenario) fetchLater(ctx context.Context, _ *Identity, entity, rowID string) ([]byte, bool, error) {
-	f := fetched{row: entity + "/" + rowID, answer: make(chan *string, 1)}
+	f := fetched{row: entity + "/" + rowID, answer: make(chan fetchAnswer, 1)}
 	s.fetches <- f
 	select {
-	case answer := <-f.answer:
-		if answer == nil {
-			return nil, false, nil
-		}
-		return []byte(*answer), true, nil
+	case a := <-f.answer:
+		return []byte(a.payload), a.ok, a.err
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
 }
 
-// fetch ENTITY/ROW answers "payload", or denies; or starts, and is answered by a later line
+// fetch ENTITY/ROW answers "payload", denies or fails; or starts, and is answered by a later line
 func (s *scenario) fetch(rest string) error {
 	row, answer, _ := strings.Cut(rest, " ")
 	f, err := s.nextFetch()
@@ -120,11 +123,14 @@ func (s *scenario) fetch(rest string) error {
 		s.started = append(s.started, f)
 		return nil
 	case answer == "denies":
-		f.answer <- nil
+		f.answer <- fetchAnswer{}
+		return nil
+	case answer == "fails":
+		f.answer <- fetchAnswer{err: errors.New("the service is down")}
 		return nil
 	}
 	payload, _, err := quoted(strings.TrimPrefix(answer, "answers "))
-	f.answer <- &payload
+	f.answer <- fetchAnswer{payload, true, nil}
 	return err
 }
 

@@ -60,7 +60,7 @@ type Stats struct {
 	Ignored         map[string]uint64 `json:"ignored"`          // messages of clients, by reason
 	Auth            map[string]uint64 `json:"auth"`             // upgrades, by how the token was decided about
 	AuthRefused     map[string]uint64 `json:"auth_refused"`     // tokens, by cause, of the API's callers too
-	RowsDenied      uint64            `json:"rows_denied"`      // subscriptions to rows, or there was no such row
+	RowsDenied      uint64            `json:"rows_denied"`      // requests for rows, or there was no such row
 	SnapshotErrors  uint64            `json:"snapshot_errors"`  // fetches that failed
 	RowsEvicted     uint64            `json:"rows_evicted"`     // snapshots let go of for newer ones
 	OpsRepeated     uint64            `json:"ops_repeated"`     // changes with an op_id that was there before

@@ -150,7 +150,8 @@ func TestFetchedRowsFitAContainer(t *testing.T) {
 				client.Say(start)
 				return client
 			}
-			for n, takes := range []bool{true, false} {
+			for _, takes := range []bool{true, false} {
+				already := served.Load()
 				client, taken := subscribe(rows), make(chan struct{})
 				go func() {
 					defer close(taken)
@@ -158,7 +159,11 @@ func TestFetchedRowsFitAContainer(t *testing.T) {
 						_, _ = io.Copy(io.Discard, client.Conn) // until it is closed, by either side
 					}
 				}()
-				eventually(t, "all are fetched, or given up", func() bool { return served.Load() == int64(rows*(n+1)) })
+				want := int64(1)
+				if takes {
+					want = rows // and more where memory was short for a moment
+				}
+				eventually(t, "what it takes is fetched", func() bool { return served.Load() >= already+want })
 				client.Close()
 				<-taken
 			}

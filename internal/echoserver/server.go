@@ -74,3 +74,6 @@ func (handler) Expired(*eventloop.Client) {}
 
 // Drained is for clients that catch up, which there are none of.
 func (handler) Drained(*eventloop.Client) {}
+
+// Taken is never called: no client asks for anything.
+func (handler) Taken(*eventloop.Client) {}

@@ -103,7 +103,7 @@ var losses = []family{
 		func(s *hub.Stats) map[string]uint64 { return s.Refused }),
 	counter("busbar_inflate_errors_total", "Compressed messages of clients that couldn't be inflated; each ended its connection.",
 		func(s *hub.Stats) uint64 { return s.InflateErrors }),
-	counter("busbar_row_subscriptions_denied_total", "Subscriptions to rows that may not be read or don't exist.",
+	counter("busbar_row_subscriptions_denied_total", "Requests for rows that may not be read or don't exist.",
 		func(s *hub.Stats) uint64 { return s.RowsDenied }),
 	counter("busbar_rows_evicted_total", "Row snapshots that made room for newer ones.",
 		func(s *hub.Stats) uint64 { return s.RowsEvicted }),

@@ -1,0 +1,101 @@
+package hub
+
+import (
+	"context"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+// rowQuestion is what a worker is to find out.
+type rowQuestion struct {
+	identity      *Identity
+	entity, rowID string
+	deflate       bool // the client takes compressed messages
+	recheck       bool // only whether it may read the row
+}
+
+// rowAnswer is what a worker has found out. A row that isn't there yet, or isn't for this client
+// yet, has no frame: the subscription stays, and waits for it.
+type rowAnswer struct {
+	frame   *eventloop.Frame
+	version uint64
+	denied  bool
+	err     error
+}
+
+// answerTo runs on a worker.
+func (h *Hub) answerTo(ctx context.Context, asked rowQuestion) rowAnswer {
+	var a rowAnswer
+	if h.rows != nil {
+		a.frame, a.version = h.stored(asked)
+		if a.frame == nil {
+			h.counters.denied.Add(1)
+		}
+		return a
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.opts.SnapshotTimeout)
+	defer cancel()
+	payload, ok, err := h.callSnapshots(ctx, asked)
+	switch {
+	case err != nil:
+		a.err = err
+	case !ok:
+		a.denied = true
+		h.counters.denied.Add(1)
+	default:
+		a.frame, a.err = h.framed(asked, payload)
+	}
+	if a.err != nil && ctx.Err() != context.Canceled {
+		h.counters.snapshotErrors.Add(1)
+		h.fetchTrouble.warn(h.opts.Logger, time.Now(), "fetching a snapshot failed", "entity", shortened(asked.entity), "error", a.err)
+	}
+	return a
+}
+
+// framed encodes one snapshot at a time: for a moment each is there three times.
+func (h *Hub) framed(asked rowQuestion, payload []byte) (*eventloop.Frame, error) {
+	release, ok := h.engine.Hold(len(payload))
+	if !ok {
+		return nil, ErrOverloaded
+	}
+	defer release()
+	h.framing.Lock()
+	defer h.framing.Unlock()
+	f, err := rowFrame(Snapshot, asked.entity, asked.rowID, payload)
+	if err != nil {
+		return nil, err
+	}
+	if asked.deflate {
+		h.engine.Deflate(f)
+	}
+	h.engine.Count(f)
+	return f, nil
+}
+
+// stored reads a row's snapshot, behind whoever is publishing it.
+func (h *Hub) stored(asked rowQuestion) (f *eventloop.Frame, version uint64) {
+	f, version = h.storedFrame(asked)
+	if f != nil && asked.deflate {
+		h.engine.Deflate(f)
+	}
+	return f, version
+}
+
+func (h *Hub) storedFrame(asked rowQuestion) (f *eventloop.Frame, version uint64) {
+	h.storing.Lock()
+	defer h.storing.Unlock()
+	f, version, _ = h.rows.frame(asked.identity.Tenant, asked.entity, asked.rowID, asked.deflate)
+	return f, version
+}
+
+// rowFrame encodes a row frame and the WebSocket frame around it.
+func rowFrame(kind RowKind, entity, rowID string, payload []byte) (*eventloop.Frame, error) {
+	b, err := AppendRowFrame(nil, kind, entity, rowID, payload)
+	if err != nil {
+		return nil, err
+	}
+	return eventloop.NewFrame(ws.OpBinary, b), nil
+}

@@ -1,0 +1,301 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+// subscribeMany asks for n rows at once.
+func subscribeMany(c *client, n int) {
+	for i := range n {
+		c.Send(fmt.Sprintf(`{"type":"crdt-subscribe","entity":"E","rowId":"%d"}`, i))
+	}
+}
+
+// rowsOf reads until so many snapshots have come, and says of which rows.
+func rowsOf(c *client, n int) (rows []string) {
+	c.T.Helper()
+	for len(rows) < n {
+		if kind, b := c.Next(); kind == websocket.MessageBinary {
+			f, err := ParseRowFrame(b)
+			if err != nil {
+				c.T.Fatal(err)
+			}
+			rows = append(rows, f.RowID)
+		}
+	}
+	slices.Sort(rows)
+	return rows
+}
+
+// numbers are the names of n rows, sorted.
+func numbers(n int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprint(i))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// docs/protocol.md section 2: a client that comes back for more than it can take at once gets all of it, at the
+// pace at which it reads.
+func TestSubscribingToMuchAtOnce(t *testing.T) {
+	const rows, size = 40, 1 << 20
+	payload := []byte(strings.Repeat("x", size))
+	var fetches atomic.Int64
+	for name, tune := range map[string]func(*Options){
+		"stored": func(*Options) {},
+		"fetched": func(o *Options) {
+			o.Snapshots = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
+				fetches.Add(1)
+				return slices.Clone(payload), true, nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fetches.Store(0)
+			h := start(t, func(o *Options) {
+				tune(o)
+				o.Loops.SendBuffer, o.Loops.LagTime = 64<<10, patience
+			})
+			if name == "stored" {
+				for i := range rows {
+					if err := h.PublishRow(Snapshot, "", "E", fmt.Sprint(i), payload); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			c := connect(t, h, "alice")
+			subscribeMany(c, rows)
+			eventually(t, "the client is behind", func() bool { return h.Stats().Lagging == 1 })
+			eventually(t, "nothing more is fetched", func() bool { return h.queues.fetches.Stats().Running == 0 })
+			if n, bytes := fetches.Load(), buffered(h); n > 8 || bytes > 8*size {
+				t.Errorf("%d rows were fetched for a client that doesn't read, %d bytes wait", n, bytes)
+			}
+			if got := rowsOf(c, rows); !slices.Equal(got, numbers(rows)) {
+				t.Errorf("got %v", got)
+			}
+			if n := h.SubscriptionCount(); n != rows {
+				t.Errorf("%d subscriptions", n)
+			}
+		})
+	}
+}
+
+func buffered(h *Hub) (bytes int64) {
+	for _, n := range h.Stats().Buffered {
+		bytes += n
+	}
+	return bytes
+}
+
+// Many small rows are fetched beside each other.
+func TestSmallRowsAreFetchedTogether(t *testing.T) {
+	var together, most atomic.Int64
+	h := start(t, func(o *Options) {
+		o.Snapshots = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
+			defer together.Add(-1)
+			if n := together.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			time.Sleep(time.Millisecond) // a service that takes its time
+			return []byte("small"), true, nil
+		}
+	})
+	c := connect(t, h, "alice")
+	subscribeMany(c, 500)
+	rowsOf(c, 500)
+	if n := most.Load(); n < 2 || n > mostFetches {
+		t.Errorf("%d at most were fetched at one time", n)
+	}
+}
+
+// While fetches hang, one user takes no more than its part of the workers, and nothing of it runs
+// on when it has gone.
+func TestFetchesThatHang(t *testing.T) {
+	var hanging atomic.Int64
+	h := start(t, func(o *Options) {
+		o.Workers, o.SnapshotTimeout = 16, time.Hour
+		o.Snapshots = func(ctx context.Context, id *Identity, _, _ string) ([]byte, bool, error) {
+			if id.UserID != "greedy" {
+				return []byte("x"), true, nil
+			}
+			hanging.Add(1)
+			defer hanging.Add(-1)
+			<-ctx.Done()
+			return nil, false, ctx.Err()
+		}
+	})
+	var greedy []*client
+	for range 8 {
+		c := connect(t, h, "greedy")
+		subscribeMany(c, 32)
+		greedy = append(greedy, c)
+	}
+	eventually(t, "fetches hang", func() bool { return hanging.Load() > 0 && h.queues.fetches.Stats().Waiting > 0 })
+	modest := connect(t, h, "modest")
+	subscribeMany(modest, 32)
+	rowsOf(modest, 32)
+	greedy[0].Send(`{"type":"crdt-unsubscribe","entity":"E","rowId":"0"}`)
+	for _, c := range greedy {
+		_ = c.CloseNow()
+	}
+	eventually(t, "what was done for them has ended", func() bool {
+		s := h.queues.fetches.Stats()
+		return hanging.Load() == 0 && s.Running+s.Waiting == 0
+	})
+	if n := h.Stats().SnapshotErrors; n != 0 {
+		t.Errorf("%d fetches count as failed that were cancelled", n)
+	}
+}
+
+// docs/protocol.md section 2: a client whose rows stay unavailable is told to come back.
+func TestRowsThatStayUnavailable(t *testing.T) {
+	h := start(t, func(o *Options) {
+		o.Logger = slog.New(slog.DiscardHandler)
+		o.Snapshots = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
+			return nil, false, errors.New("down")
+		}
+	})
+	h.rowsPatience = firstRetry
+	c := connect(t, h, "alice")
+	subscribeMany(c, 3)
+	if code, reason := c.Closed(); code != websocket.StatusTryAgainLater || reason != "rows are unavailable, try again later" {
+		t.Errorf("closed with %d %q", code, reason)
+	}
+	if n := h.Stats().SnapshotErrors; n > 12 {
+		t.Errorf("%d fetches", n)
+	}
+}
+
+// More updates come while a row is fetched than can be held back, again and again: the client
+// gets them, and a snapshot, by two fetches.
+func TestUpdatesFasterThanTheService(t *testing.T) {
+	var newest atomic.Int64
+	var fetches atomic.Int64
+	h := start(t, func(o *Options) {
+		roomy(o)
+		o.Loops.LagBytes = 10_000
+		o.Loops.LagTime = patience
+		o.Snapshots = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
+			fetches.Add(1)
+			for before := newest.Load(); newest.Load() < before+100 && ctx.Err() == nil; {
+				time.Sleep(time.Millisecond) // a service that takes its time
+			}
+			return fmt.Appendf(nil, "%d ", newest.Load()), true, nil
+		}
+	})
+	stop := make(chan struct{})
+	var publisher sync.WaitGroup
+	c := listen(t, h, "alice", "")
+	c.sendAndSettle(subscribeRow)
+	publisher.Go(func() {
+		for n := int64(1); ; n++ {
+			newest.Store(n)
+			if err := h.PublishRow(Incremental, "", "E", "r", fmt.Appendf(nil, "%d %s", n, strings.Repeat("x", 1000))); err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond): // a publisher's pace
+			}
+		}
+	})
+	var at int64
+	for snapshots := 0; snapshots == 0; {
+		f, err := ParseRowFrame(c.next().data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int64
+		if _, err := fmt.Sscan(string(f.Payload), &n); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case f.Kind == Snapshot:
+			snapshots++
+			if n > at+100 {
+				t.Errorf("snapshot %d comes behind update %d", n, at)
+			}
+		case at > 0 && n != at+1:
+			t.Errorf("update %d comes behind %d", n, at)
+		default:
+			at = n
+		}
+	}
+	close(stop)
+	publisher.Wait()
+	if n := fetches.Load(); n != 2 {
+		t.Errorf("%d fetches", n)
+	}
+}
+
+// What a request for a row takes is counted, wherever it stands, and given back.
+func TestRequestsForRowsAreCounted(t *testing.T) {
+	hang := make(chan struct{})
+	h := start(t, func(o *Options) {
+		o.Snapshots = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
+			select {
+			case <-hang:
+			case <-ctx.Done():
+			}
+			return []byte("x"), true, ctx.Err()
+		}
+	})
+	c := listen(t, h, "alice", "")
+	const rows, name = 100, 5000
+	for i := range rows {
+		c.Send(fmt.Sprintf(`{"type":"crdt-subscribe","entity":%q,"rowId":"%d"}`, strings.Repeat("E", name), i))
+	}
+	if err := c.settle(); err != nil {
+		t.Fatal(err)
+	}
+	if n := buffered(h); n < rows*name {
+		t.Errorf("%d bytes are counted", n)
+	}
+	if n := h.SubscriptionCount(); n > mostFetches {
+		t.Errorf("%d subscriptions before anything is answered", n)
+	}
+	_ = c.CloseNow()
+	eventually(t, "all is given back", func() bool { return buffered(h) == 0 })
+	close(hang)
+}
+
+// A row that is stored is owed to however many clients by one frame.
+func TestStoredRowsAreBufferedOnce(t *testing.T) {
+	const clients, size = 20, 1 << 20
+	h := start(t, func(o *Options) { o.Loops.SendBuffer, o.Loops.LagTime = 64<<10, patience })
+	if err := h.PublishRow(Snapshot, "", "E", "0", make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	for range clients {
+		subscribeMany(connect(t, h, "alice"), 1)
+	}
+	eventually(t, "all are behind", func() bool { return h.Stats().Lagging == clients })
+	handledBy(t, h)
+	if n := h.Stats().Buffered["messages"]; n > 2*size {
+		t.Errorf("%d bytes wait", n)
+	}
+}
+
+// handledBy waits until the loops have done what they were given, and counted it.
+func handledBy(t *testing.T, h *Hub) {
+	for range 2 {
+		if err := h.engine.Each(within(t), func(*eventloop.Loop) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
