@@ -70,7 +70,7 @@ func TestFailedFetchesDoNotFillTheLog(t *testing.T) {
 	for i := range fetches {
 		alice.Send(fmt.Sprintf(`{"type":"crdt-subscribe","entity":%q,"rowId":"%d"}`, strings.Repeat("E", 1000), i))
 	}
-	eventually(t, "all are asked for", func() bool { return called.Load() == fetches })
+	eventually(t, "many were asked for", func() bool { return called.Load() >= fetches/2 })
 	eventually(t, "the first is logged", func() bool { return strings.Contains(logged.String(), "down") })
 	if err := h.Shutdown(within(t)); err != nil { // the workers have ended
 		t.Fatal(err)
