@@ -141,7 +141,10 @@ func (q *rowQueue) mayFetch(c *eventloop.Client) bool {
 // update is missed.
 func (h *Hub) fetchRow(c *eventloop.Client, q *rowQueue, r *rowRequest) {
 	if !r.recheck {
-		r.ticket, _ = c.SubscribePending(r.key) // asked for once: requests has each key once
+		var ok bool
+		if r.ticket, ok = c.SubscribePending(r.key); !ok {
+			return // over capacity: it is being closed
+		}
 	}
 	client, asked := c.ID(), rowQuestion{identity: identityOf(c), deflate: c.Deflates(), recheck: r.recheck}
 	asked.entity, asked.rowID = rowOfKey(r.key)
