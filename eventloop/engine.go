@@ -14,7 +14,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
-	"github.com/busbar-ws/busbar/rates"
+	"github.com/busbar-ws/busbar/internal/rates"
 	"github.com/busbar-ws/busbar/subs"
 )
 
@@ -32,7 +32,7 @@ type Engine struct {
 	loops   []*Loop
 
 	table     *subs.Table
-	book      *rates.Book
+	limiter   *rates.Limiter
 	newest    atomic.Uint64 // Seq of the newest event
 	deflation deflation
 	budget    *budget.Budget
@@ -105,7 +105,7 @@ func New(h Handler, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		opts: o, handler: h, table: subs.NewTable(o.Loops), book: rates.NewBook(o.Rates), started: time.Now(),
+		opts: o, handler: h, table: subs.NewTable(o.Loops), limiter: rates.NewLimiter(o.Rates), started: time.Now(),
 		admission: admission{capacity: capacity, addresses: newAddressCap(o.MaxPerAddress)},
 		gnet:      gnetEngine{background: context.Background()},
 		lifecycle: lifecycle{booted: make(chan struct{}), empty: make(chan struct{}),

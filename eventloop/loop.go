@@ -10,7 +10,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/eventloop/internal/mailbox"
-	"github.com/busbar-ws/busbar/rates"
+	"github.com/busbar-ws/busbar/internal/rates"
 	"github.com/busbar-ws/busbar/subs"
 )
 

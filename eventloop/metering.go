@@ -5,7 +5,21 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/busbar-ws/busbar/rates"
+	"github.com/busbar-ws/busbar/internal/rates"
+)
+
+// RateLimits are how much clients may send, by kind.
+type RateLimits = rates.Limits
+
+// RateKind is something that a client may do only so often.
+type RateKind = rates.Kind
+
+// The kinds.
+const (
+	RateMessages   = rates.Messages   // that arrive, pings and pongs included
+	RateBytes      = rates.Bytes      // that arrive, headers of frames included
+	RateRelays     = rates.Relays     // presence and topic messages
+	RateSubscribes = rates.Subscribes // subscriptions begun and ended
 )
 
 // maxPong is the longest pong there is, in bytes: header, mask and payload.
@@ -24,16 +38,16 @@ type meters struct {
 // Spend takes n of what the client may use, and reports whether there was so much. What
 // finds nothing left is to be dropped, and is counted. A client that goes on far over a
 // limit is closed here with 1008.
-func (c *Client) Spend(k rates.Kind, n int) bool {
+func (c *Client) Spend(k RateKind, n int) bool {
 	l := c.loop
-	if !l.engine.book.Limits(k) {
+	if !l.engine.limiter.Limits(k) {
 		return true
 	}
 	m := l.meter(c)
 	if m == nil {
 		return true
 	}
-	verdict, scope := l.engine.book.Spend(m, l.meters.now, k, n)
+	verdict, scope := l.engine.limiter.Spend(m, l.meters.now, k, n)
 	if verdict == rates.Passed {
 		return true
 	}
@@ -58,11 +72,11 @@ func (l *Loop) meter(c *Client) *rates.Meter {
 		return m
 	}
 	user, metered := "", true
-	if l.opts.Payer != nil {
-		user, metered = l.opts.Payer(c)
+	if l.opts.RateKey != nil {
+		user, metered = l.opts.RateKey(c)
 	}
 	if metered {
-		m = l.engine.book.Open(user, string(network(c.Addr()).AsSlice()), l.meters.now)
+		m = l.engine.limiter.Open(user, string(network(c.Addr()).AsSlice()), l.meters.now)
 	}
 	l.meters.open[c.slot] = m
 	l.meters.peak = max(l.meters.peak, len(l.meters.open))
@@ -76,7 +90,7 @@ func (l *Loop) freeMeter(slot uint32) {
 	}
 	delete(l.meters.open, slot)
 	if m != nil {
-		l.engine.book.Close(m, time.Since(l.engine.started))
+		l.engine.limiter.Close(m, time.Since(l.engine.started))
 	}
 }
 
@@ -87,7 +101,7 @@ func (l *Loop) sweepMeters() {
 	now := time.Since(l.engine.started)
 	left := len(l.meters.open)/roundTicks + 1
 	for slot, m := range l.meters.open {
-		if m == nil || l.engine.book.Idle(m, now) {
+		if m == nil || l.engine.limiter.Idle(m, now) {
 			l.freeMeter(slot)
 		}
 		if left--; left == 0 {

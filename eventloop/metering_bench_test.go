@@ -7,7 +7,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/busbar-ws/busbar/rates"
+	"github.com/busbar-ws/busbar/internal/rates"
 )
 
 // What limits cost each message that arrives. Four clients send small messages as fast as they can, all on
@@ -28,7 +28,7 @@ func BenchmarkInbound(b *testing.B) {
 			h := &host{onMessage: func(*Client, ws.OpCode, []byte) { handled.Add(1) }}
 			e := start(b, h, func(o *Options) {
 				o.Rates, o.MaxPerAddress = c.limits, 100
-				o.Payer = func(*Client) (string, bool) { return "alice", true }
+				o.RateKey = func(*Client) (string, bool) { return "alice", true }
 			})
 			const clients, each = 4, 100
 			var peers []*peer

@@ -10,7 +10,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/busbar-ws/busbar/rates"
+	"github.com/busbar-ws/busbar/internal/rates"
 )
 
 // only limits one kind. So slow a rate gives nothing back while a test runs.
@@ -118,7 +118,7 @@ func TestSharedAccounts(t *testing.T) {
 			l.User, l.Address = 2, 3
 			e, _, handled := limited(t, l, func(o *Options) {
 				o.MaxPerAddress = 1000
-				o.Payer = func(*Client) (string, bool) { return map[string]string{"user": "alice"}[name], true }
+				o.RateKey = func(*Client) (string, bool) { return map[string]string{"user": "alice"}[name], true }
 			})
 			for range 8 { // they stay connected until the test is over
 				p := dial(t, e, "")
@@ -142,7 +142,7 @@ func TestSharedAccounts(t *testing.T) {
 // Whoever isn't metered has no limits, and no account.
 func TestUnmeteredClients(t *testing.T) {
 	e, _, handled := limited(t, only(rates.Messages, 10), func(o *Options) {
-		o.Payer = func(*Client) (string, bool) { return "", false }
+		o.RateKey = func(*Client) (string, bool) { return "", false }
 	})
 	p := dial(t, e, "")
 	for range 1000 {

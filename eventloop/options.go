@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/internal/memory"
-	"github.com/busbar-ws/busbar/rates"
 	"github.com/busbar-ws/busbar/subs"
 )
 
@@ -60,11 +59,11 @@ type Options struct {
 
 	// Rates is how much clients may send. The zero value limits nothing; Rates.Address
 	// counts only while MaxPerAddress is on, because otherwise addresses are a proxy's.
-	Rates rates.Limits
-	// Payer says whose account a client also draws on (empty: none), and whether there are
+	Rates RateLimits
+	// RateKey says whose account a client also draws on (empty: none), and whether there are
 	// limits for it at all. It is called on the client's loop, once the client is open. Nil:
 	// no accounts but addresses'.
-	Payer func(c *Client) (user string, metered bool)
+	RateKey func(c *Client) (user string, metered bool)
 
 	QueueMessages int // frames in a loop's mailbox; default 1024
 	QueueBytes    int // bytes in a loop's mailbox; default 64 MiB, or an eighth of the memory where that is less

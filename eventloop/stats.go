@@ -5,7 +5,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
-	"github.com/busbar-ws/busbar/rates"
+	"github.com/busbar-ws/busbar/internal/rates"
 )
 
 // counters are written by one loop and may be read from anywhere.

@@ -5,7 +5,6 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/internal/fairqueue"
-	"github.com/busbar-ws/busbar/rates"
 )
 
 // callbacks is the hub as the event loops see it: everything here runs on a loop.
@@ -73,7 +72,7 @@ func (cb *callbacks) Message(c *eventloop.Client, op ws.OpCode, payload []byte) 
 // subscription begins or ends one. Ending counts as well: a client that does both in turns
 // costs a snapshot each time, and never has many subscriptions.
 func (h *Hub) subscription(c *eventloop.Client, m clientMessage) {
-	if !c.Spend(rates.Subscribes, 1) {
+	if !c.Spend(eventloop.RateSubscribes, 1) {
 		return
 	}
 	switch string(m.kind) {

@@ -50,7 +50,7 @@ const DefaultSubscriptions = 10_000
 
 // Options configure a Hub. Zero fields take the defaults named beside them.
 type Options struct {
-	Loops eventloop.Options // sockets, queues, slow clients, heartbeats; its Rates and Payer are the hub's
+	Loops eventloop.Options // sockets, queues, slow clients, heartbeats; its Rates and RateKey are the hub's
 
 	// Auth turns tokens into identities. Required.
 	Auth Authenticator
@@ -128,7 +128,7 @@ func (o *Options) defaults() {
 	}
 	setDefault(&o.Loops.Log, o.Logger)
 	setDefault(&o.Loops.QueueBytes, max(memory.Defaults().Queue, 2*o.MaxMessageOut))
-	o.Loops.Rates, o.Loops.Payer = o.limits(), payer
+	o.Loops.Rates, o.Loops.RateKey = o.limits(), rateKey
 }
 
 func (o *Options) validate() error {

@@ -58,7 +58,7 @@ func (q *queues) close(ctx context.Context) {
 // ownerOf is whose turn it takes to do something for a client: nobody's user is nobody's share, and
 // neither is an address that may be a proxy's.
 func (h *Hub) ownerOf(c *eventloop.Client) (o fairqueue.Owner) {
-	o.User, _ = payer(c)
+	o.User, _ = rateKey(c)
 	if h.opts.Loops.MaxPerAddress >= 0 {
 		o.Address = c.Addr()
 	}

@@ -4,8 +4,11 @@ import (
 	"fmt"
 
 	"github.com/busbar-ws/busbar/eventloop"
-	"github.com/busbar-ws/busbar/rates"
+	"github.com/busbar-ws/busbar/internal/rates"
 )
+
+// Limit is so many a second, and so many at once.
+type Limit = rates.Limit
 
 // Rates bound what clients may send, besides RelayRate. Admin connections have no limits.
 //
@@ -14,9 +17,9 @@ import (
 //
 // Zero fields take the defaults named beside them. A negative PerSecond: no limit.
 type Rates struct {
-	Messages   rates.Limit // of all kinds, pings and pongs too; default 200 a second, 20,000 at once
-	Bytes      rates.Limit // of all that a client sends; default 2 MiB a second, 8 MiB at once
-	Subscribes rates.Limit // begun and ended; default 100 a second, MaxSubscriptions or 1,000 at once
+	Messages   Limit // of all kinds, pings and pongs too; default 200 a second, 20,000 at once
+	Bytes      Limit // of all that a client sends; default 2 MiB a second, 8 MiB at once
+	Subscribes Limit // begun and ended; default 100 a second, MaxSubscriptions or 1,000 at once
 
 	// PerUser and PerAddress are how many connections' allowance, relays included, all
 	// connections of one user, and of one address, have together. Default 8 and 32;
@@ -58,8 +61,8 @@ func (o *Options) limits() rates.Limits {
 	}
 }
 
-// payer is whose account a client draws on. Users of one name in two tenants are two.
-func payer(c *eventloop.Client) (user string, metered bool) {
+// rateKey is whose account a client draws on. Users of one name in two tenants are two.
+func rateKey(c *eventloop.Client) (user string, metered bool) {
 	id := identityOf(c)
 	switch {
 	case id == nil || id.Admin:

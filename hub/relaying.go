@@ -1,9 +1,6 @@
 package hub
 
-import (
-	"github.com/busbar-ws/busbar/eventloop"
-	"github.com/busbar-ws/busbar/rates"
-)
+import "github.com/busbar-ws/busbar/eventloop"
 
 // relay passes a client's presence or topic message on, with the sender's name stamped on
 // it. payload is the loop's read buffer: stamping copies it into the frame.
@@ -12,7 +9,7 @@ func (h *Hub) relay(c *eventloop.Client, m clientMessage, payload []byte) {
 		h.counters.ignored[ignoredRelaysOff].Add(1)
 		return
 	}
-	if !c.Spend(rates.Relays, 1) {
+	if !c.Spend(eventloop.RateRelays, 1) {
 		return
 	}
 	if m.forged {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"github.com/busbar-ws/busbar/hub"
-	"github.com/busbar-ws/busbar/rates"
 )
 
 // rates are the flags as the hub takes them.
@@ -15,6 +14,6 @@ func (cfg *Config) rates() hub.Rates {
 	}
 }
 
-func limit(perSecond, burst int) rates.Limit {
-	return rates.Limit{PerSecond: float64(orOff(perSecond)), Burst: float64(burst)}
+func limit(perSecond, burst int) hub.Limit {
+	return hub.Limit{PerSecond: float64(orOff(perSecond)), Burst: float64(burst)}
 }

@@ -15,7 +15,7 @@ func relays(user, address int) Limits {
 }
 
 // passed is how many of n relays at one moment pass, and the last one's verdict.
-func passed(b *Book, m *Meter, now time.Duration, n int) (count int, last Verdict, scope Scope) {
+func passed(b *Limiter, m *Meter, now time.Duration, n int) (count int, last Verdict, scope Scope) {
 	for range n {
 		if last, scope = b.Spend(m, now, Relays, 1); last == Passed {
 			count++
@@ -24,7 +24,7 @@ func passed(b *Book, m *Meter, now time.Duration, n int) (count int, last Verdic
 	return count, last, scope
 }
 
-func wantPassed(t *testing.T, b *Book, m *Meter, now time.Duration, n, want int) {
+func wantPassed(t *testing.T, b *Limiter, m *Meter, now time.Duration, n, want int) {
 	t.Helper()
 	if got, _, _ := passed(b, m, now, n); got != want {
 		t.Errorf("at %v %d of %d passed, want %d", now, got, n, want)
@@ -32,7 +32,7 @@ func wantPassed(t *testing.T, b *Book, m *Meter, now time.Duration, n, want int)
 }
 
 func TestBurstThenRate(t *testing.T) {
-	b := NewBook(relays(0, 0))
+	b := NewLimiter(relays(0, 0))
 	m := b.Open("", "", 0)
 	wantPassed(t, b, m, 0, 6, 4)
 	wantPassed(t, b, m, 400*time.Millisecond, 1, 0)
@@ -46,7 +46,7 @@ func TestBurstThenRate(t *testing.T) {
 func TestKindsAreCountedApart(t *testing.T) {
 	l := relays(0, 0)
 	l.Connection[Subscribes] = Limit{PerSecond: 1, Burst: 1}
-	b := NewBook(l)
+	b := NewLimiter(l)
 	m := b.Open("", "", 0)
 	wantPassed(t, b, m, 0, 9, 4)
 	if v, _ := b.Spend(m, 0, Subscribes, 1); v != Passed {
@@ -67,7 +67,7 @@ func TestKindsAreCountedApart(t *testing.T) {
 func TestLargerThanTheBurst(t *testing.T) {
 	var l Limits
 	l.Connection[Bytes] = Limit{PerSecond: 100, Burst: 200}
-	b := NewBook(l)
+	b := NewLimiter(l)
 	m := b.Open("", "", 0)
 	for _, step := range []struct {
 		at   time.Duration
@@ -86,7 +86,7 @@ func TestLargerThanTheBurst(t *testing.T) {
 // The rule for closing: more refused within ten seconds of the first refusal than may pass
 // in ten seconds, here 4 + 10*2.
 func TestAbuse(t *testing.T) {
-	b := NewBook(relays(0, 0))
+	b := NewLimiter(relays(0, 0))
 	m := b.Open("", "", 0)
 	if _, v, _ := passed(b, m, 0, 4+24); v != Refused {
 		t.Fatalf("as much refused as may be: %v", v)
@@ -97,7 +97,7 @@ func TestAbuse(t *testing.T) {
 }
 
 func TestRefusalsAreForgottenAfterTheWindow(t *testing.T) {
-	b := NewBook(relays(0, 0))
+	b := NewLimiter(relays(0, 0))
 	m := b.Open("", "", 0)
 	_, _, _ = passed(b, m, 0, 4+24)
 	if _, v, _ := passed(b, m, Window-1, 20); v != Abused {
@@ -118,7 +118,7 @@ func TestHowFarOverTheLimit(t *testing.T) {
 		abused    bool
 	}{{2, false}, {3, false}, {6, true}, {1000, true}} {
 		t.Run(fmt.Sprint(test.perSecond), func(t *testing.T) {
-			b := NewBook(relays(0, 0))
+			b := NewLimiter(relays(0, 0))
 			m := b.Open("", "", 0)
 			abused := false
 			for i := range 3600 {
@@ -141,7 +141,7 @@ func TestSharedAllowance(t *testing.T) {
 		"both":    func(int) (string, string) { return "alice", "10.0.0.1" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := NewBook(relays(3, 3))
+			b := NewLimiter(relays(3, 3))
 			total := 0
 			for i := range 50 {
 				user, address := who(i)
@@ -153,7 +153,7 @@ func TestSharedAllowance(t *testing.T) {
 			}
 		})
 	}
-	b := NewBook(relays(3, 0))
+	b := NewLimiter(relays(3, 0))
 	for i := range 50 {
 		wantPassed(t, b, b.Open("", fmt.Sprint(i%2), 0), 0, 5, 4) // nobody known: each for itself
 	}
@@ -161,7 +161,7 @@ func TestSharedAllowance(t *testing.T) {
 
 // What an address refuses costs the user nothing.
 func TestARefusalIsFree(t *testing.T) {
-	b := NewBook(relays(2, 1))
+	b := NewLimiter(relays(2, 1))
 	first := b.Open("alice", "here", 0)
 	wantPassed(t, b, first, 0, 4, 4)
 	if n, _, scope := passed(b, b.Open("alice", "here", 0), 0, 20); n != 0 || scope != Address {
@@ -172,7 +172,7 @@ func TestARefusalIsFree(t *testing.T) {
 
 // Leaving and coming back fills no bucket that is shared.
 func TestReconnecting(t *testing.T) {
-	b := NewBook(relays(2, 0))
+	b := NewLimiter(relays(2, 0))
 	total := 0
 	for range 100 {
 		m := b.Open("alice", "", 0)
@@ -188,7 +188,7 @@ func TestReconnecting(t *testing.T) {
 }
 
 func TestIdle(t *testing.T) {
-	b := NewBook(relays(2, 0))
+	b := NewLimiter(relays(2, 0))
 	m := b.Open("alice", "", 0)
 	if !b.Idle(m, 0) {
 		t.Error("a new meter isn't idle")
@@ -211,7 +211,7 @@ func TestMeterSize(t *testing.T) {
 }
 
 func TestSpendDoesNotAllocate(t *testing.T) {
-	b := NewBook(relays(2, 2))
+	b := NewLimiter(relays(2, 2))
 	m := b.Open("alice", "here", 0)
 	now := time.Duration(0)
 	if n := testing.AllocsPerRun(1000, func() { now += time.Millisecond; b.Spend(m, now, Relays, 1) }); n != 0 {
@@ -224,7 +224,7 @@ func BenchmarkSpend(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			l := relays(2, 2)
 			l.Connection[Relays] = Limit{PerSecond: 1e9, Burst: 1e9}
-			book := NewBook(l)
+			book := NewLimiter(l)
 			m := book.Open(who, who, 0)
 			b.ReportAllocs()
 			for i := range b.N {

@@ -12,7 +12,7 @@ import (
 func TestAccountsAreBounded(t *testing.T) {
 	l := relays(1, 0)
 	l.Accounts = 640
-	b := NewBook(l)
+	b := NewLimiter(l)
 	for i := range 100_000 {
 		m := b.Open(fmt.Sprint(i), "", 0)
 		b.Spend(m, 0, Relays, 1)
@@ -33,7 +33,7 @@ func TestAccountsAreBounded(t *testing.T) {
 func TestAnAccountInUseStays(t *testing.T) {
 	l := relays(1, 0)
 	l.Accounts = 1
-	b := NewBook(l)
+	b := NewLimiter(l)
 	m := b.Open("alice", "", 0)
 	wantPassed(t, b, m, 0, 4, 4)
 	for i := range 10_000 {
@@ -48,7 +48,7 @@ func TestAnAccountInUseStays(t *testing.T) {
 func TestAccountsFromManyGoroutines(t *testing.T) {
 	l := relays(2, 2)
 	l.Connection[Relays] = Limit{PerSecond: 1e-9, Burst: 1000}
-	b := NewBook(l)
+	b := NewLimiter(l)
 	var total sync.WaitGroup
 	var mu sync.Mutex
 	sum := 0

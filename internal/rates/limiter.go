@@ -28,17 +28,17 @@ var scopeNames = [Scopes]string{"connection", "user", "address"}
 // String is the scope's name in metrics.
 func (s Scope) String() string { return scopeNames[s] }
 
-// Book holds a server's limits and the accounts that its connections share. It is safe from
+// Limiter holds a server's limits and the accounts that its connections share. It is safe from
 // any goroutine; each Meter belongs to one.
-type Book struct {
+type Limiter struct {
 	connection Allowance
 	users      *accounts
 	addresses  *accounts
 }
 
-// NewBook makes a book in which nothing has been used.
-func NewBook(l Limits) *Book {
-	return &Book{
+// NewLimiter makes a limiter of which nothing has been used.
+func NewLimiter(l Limits) *Limiter {
+	return &Limiter{
 		connection: l.Connection,
 		users:      newAccounts(l.Connection, l.User, l.Accounts),
 		addresses:  newAccounts(l.Connection, l.Address, l.Accounts),
@@ -47,7 +47,7 @@ func NewBook(l Limits) *Book {
 
 // Limits is whether there is a limit for the kind. Where there is none, Spend always passes
 // and needs no meter.
-func (b *Book) Limits(k Kind) bool { return b.connection[k].PerSecond > 0 }
+func (b *Limiter) Limits(k Kind) bool { return b.connection[k].PerSecond > 0 }
 
 // Meter is what one connection has used. It is owned by the connection's loop, and only
 // needed from the first use until Idle.
@@ -60,19 +60,19 @@ type Meter struct {
 
 // Open makes a meter. user and address name the accounts that it also draws on; empty: none.
 // Close must follow.
-func (b *Book) Open(user, address string, now time.Duration) *Meter {
+func (b *Limiter) Open(user, address string, now time.Duration) *Meter {
 	return &Meter{user: b.users.open(user, now), address: b.addresses.open(address, now)}
 }
 
 // Close ends the use of a meter.
-func (b *Book) Close(m *Meter, now time.Duration) {
+func (b *Limiter) Close(m *Meter, now time.Duration) {
 	b.users.close(m.user, now)
 	b.addresses.close(m.address, now)
 	m.user, m.address = nil, nil
 }
 
 // Idle is whether the meter is as good as a new one.
-func (b *Book) Idle(m *Meter, now time.Duration) bool {
+func (b *Limiter) Idle(m *Meter, now time.Duration) bool {
 	for k := range m.buckets {
 		if !m.buckets[k].full(b.connection[k], now) {
 			return false
@@ -83,7 +83,7 @@ func (b *Book) Idle(m *Meter, now time.Duration) bool {
 
 // Spend takes n tokens of a kind. What was refused costs none. scope means something unless
 // it passed.
-func (b *Book) Spend(m *Meter, now time.Duration, k Kind, n int) (v Verdict, scope Scope) {
+func (b *Limiter) Spend(m *Meter, now time.Duration, k Kind, n int) (v Verdict, scope Scope) {
 	if !b.Limits(k) {
 		return Passed, Connection
 	}
@@ -97,7 +97,7 @@ func (b *Book) Spend(m *Meter, now time.Duration, k Kind, n int) (v Verdict, sco
 	return Refused, scope
 }
 
-func (b *Book) take(m *Meter, now time.Duration, k Kind, n float64) (scope Scope, passed bool) {
+func (b *Limiter) take(m *Meter, now time.Duration, k Kind, n float64) (scope Scope, passed bool) {
 	own, limit := &m.buckets[k], b.connection[k]
 	own.settle(limit, now)
 	if !own.holds(limit, n) {

@@ -6,7 +6,7 @@
 // finds no token is refused: the caller drops it and counts it. A connection of which too
 // much is refused within Window is an abuser.
 //
-// Connections of one user and of one address also draw on an Account that they share, so
+// Connections of one user and of one address also draw on an account that they share, so
 // that having many multiplies nobody's allowance without bound. Accounts outlive
 // connections until they are full again: leaving and coming back fills none.
 package rates
