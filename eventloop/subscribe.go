@@ -1,8 +1,6 @@
 package eventloop
 
 import (
-	"iter"
-
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/subs"
 	"github.com/busbar-ws/busbar/wsproto"
@@ -55,10 +53,6 @@ func (l *Loop) countSubscriptions() {
 
 // Subscribed is whether the client is subscribed to the key, pending or not.
 func (c *Client) Subscribed(name string) bool { return c.loop.subs.Has(c.slot, name) }
-
-// SubscribedTo yields the keys that the client is subscribed to, in no order. Its subscriptions
-// must not change meanwhile.
-func (c *Client) SubscribedTo() iter.Seq[string] { return c.loop.subs.Names(c.slot) }
 
 // SubscribePending subscribes and holds back what arrives for the key until
 // ReleaseSubscription is called with the ticket. A client that was subscribed stays so,

@@ -14,7 +14,6 @@ type rowQuestion struct {
 	identity      *Identity
 	entity, rowID string
 	deflate       bool // the client takes compressed messages
-	recheck       bool // only whether it may read the row
 }
 
 // rowAnswer is what a worker has found out. A row that isn't there yet, or isn't for this client

@@ -29,10 +29,9 @@ type rowQueue struct {
 	resting  bool
 }
 
-// rowRequest is a subscription to a row that is being decided about, or decided about again.
+// rowRequest is a subscription to a row that is being decided about.
 type rowRequest struct {
 	key     string
-	recheck bool            // the client is subscribed; the question is whether it may stay so
 	fresh   bool            // the client wasn't subscribed
 	place   *list.Element   // in waiting
 	task    *fairqueue.Task // while it is fetched
@@ -54,7 +53,7 @@ const (
 const rowsPatience = time.Minute
 
 // askRow puts a question about a row behind those that the client has asked.
-func (h *Hub) askRow(c *eventloop.Client, key string, recheck bool) {
+func (h *Hub) askRow(c *eventloop.Client, key string) {
 	release, ok := h.engine.Hold(taskBytes + len(key))
 	if !ok {
 		c.Close(wsproto.StatusTryAgainLater, "over capacity, try again later", eventloop.CauseMemory)
@@ -64,7 +63,7 @@ func (h *Hub) askRow(c *eventloop.Client, key string, recheck bool) {
 	if s.rows == nil {
 		s.rows = &rowQueue{requests: make(map[string]*rowRequest), answer: eventloop.AskedBytes / 4}
 	}
-	r := &rowRequest{key: key, recheck: recheck, fresh: !c.Subscribed(key), release: release}
+	r := &rowRequest{key: key, fresh: !c.Subscribed(key), release: release}
 	s.rows.requests[key] = r
 	s.rows.enqueue(r)
 	h.fetchRows(c)
@@ -140,13 +139,11 @@ func (q *rowQueue) mayFetch(c *eventloop.Client) bool {
 // fetchRow has one row fetched. From here on the client is subscribed, if it may be, so that no
 // update is missed.
 func (h *Hub) fetchRow(c *eventloop.Client, q *rowQueue, r *rowRequest) {
-	if !r.recheck {
-		var ok bool
-		if r.ticket, ok = c.SubscribePending(r.key); !ok {
-			return // over capacity: it is being closed
-		}
+	var ok bool
+	if r.ticket, ok = c.SubscribePending(r.key); !ok {
+		return // over capacity: it is being closed
 	}
-	client, asked := c.ID(), rowQuestion{identity: identityOf(c), deflate: c.Deflates(), recheck: r.recheck}
+	client, asked := c.ID(), rowQuestion{identity: identityOf(c), deflate: c.Deflates()}
 	asked.entity, asked.rowID = rowOfKey(r.key)
 	task, err := h.queues.fetches.Go(h.ownerOf(c), taskBytes+len(r.key), func(ctx context.Context) {
 		a := h.answerTo(ctx, asked)
@@ -178,7 +175,6 @@ func (h *Hub) settle(c *eventloop.Client, q *rowQueue, r *rowRequest, a rowAnswe
 	switch q.failures = 0; {
 	case a.denied:
 		c.Unsubscribe(r.key)
-	case r.recheck:
 	default:
 		if a.frame != nil {
 			q.answer = max(a.frame.Size(), eventloop.AskedBytes/64)
@@ -203,9 +199,7 @@ func (h *Hub) fetchFailed(c *eventloop.Client, q *rowQueue, r *rowRequest) {
 		c.Close(wsproto.StatusTryAgainLater, "rows are unavailable, try again later", eventloop.CauseServerClosed)
 		return
 	}
-	if !r.recheck {
-		c.CancelSubscription(r.key, r.ticket)
-	}
+	c.CancelSubscription(r.key, r.ticket)
 	h.tryLater(c, q, r)
 }
 

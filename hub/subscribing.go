@@ -11,13 +11,10 @@ func (h *Hub) subscribeRow(c *eventloop.Client, m clientMessage) {
 	}
 	key := keyOfRow(string(m.entity), string(m.rowID))
 	if q := stateOf(c).rows; q != nil && q.requests[key] != nil {
-		if !q.requests[key].recheck {
-			return // the answer that it waits for will do
-		}
-		q.forget(q.requests[key])
+		return // the answer that it waits for will do
 	}
 	if c.Subscribed(key) || h.roomFor(c, len(key)) {
-		h.askRow(c, key, false)
+		h.askRow(c, key)
 	}
 }
 
