@@ -148,17 +148,17 @@ func TestBatchIsReused(t *testing.T) {
 }
 
 func TestFeedKeepsAtMostSoManyBytes(t *testing.T) {
-	f, _ := feedOf(10, 10, 10, 50)
-	f.trim(65)
-	if f.first != 2 || f.bytes != 60 {
-		t.Errorf("%d bytes from %d on, want 60 from 2 on", f.bytes, f.first)
-	}
-	f.trim(20)
-	if f.first != 3 || f.bytes != 50 {
-		t.Errorf("%d bytes from %d on: the newest frame stays, whatever its size", f.bytes, f.first)
+	f, _ := feedOf(10, 10, 10, 50, 10, 20)
+	for _, step := range []struct {
+		keep, bytes int
+		first       uint64
+	}{{60, 110, 0}, {59, 100, 1}, {30, 80, 3}, {29, 30, 4}, {5, 20, 5}, {0, 20, 5}} {
+		if f.trim(step.keep); f.first != step.first || f.bytes != step.bytes {
+			t.Errorf("%d beside the largest: %d bytes from %d on, want %d from %d on", step.keep, f.bytes, f.first, step.bytes, step.first)
+		}
 	}
 	f.forget()
-	if f.len() != 0 || f.bytes != 0 || f.end != 4 {
-		t.Errorf("%d frames, %d bytes, end %d: want none and 4", f.len(), f.bytes, f.end)
+	if f.len() != 0 || f.bytes != 0 || f.end != 6 {
+		t.Errorf("%d frames, %d bytes, end %d: want none and 6", f.len(), f.bytes, f.end)
 	}
 }

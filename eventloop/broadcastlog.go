@@ -12,6 +12,8 @@ type broadcastLog struct {
 	end   uint64   // position that the next frame gets
 	bytes int      // of frames from first to end, uncompressed
 	total int64    // of all that there ever were
+
+	largest uint64 // position of the largest of the frames, while there are any
 }
 
 // placed is a frame in a broadcast log.
@@ -38,6 +40,9 @@ func (f *broadcastLog) append(fr *Frame) {
 		f.grow()
 	}
 	f.ring[f.end&uint64(len(f.ring)-1)] = placed{fr, f.total}
+	if f.len() == 0 || len(fr.wire) >= len(f.at(f.largest).wire) {
+		f.largest = f.end
+	}
 	f.end++
 	f.bytes += len(fr.wire)
 	f.total += int64(len(fr.wire))
@@ -51,10 +56,18 @@ func (f *broadcastLog) grow() {
 	f.ring = bigger
 }
 
-// trim lets go of the oldest frames until at most keep bytes are left. The newest
-// frame alone may be larger than keep: a client is never too far behind for one message.
+// excess is how many bytes there are beside the largest frame: a client is never too far behind
+// for one message.
+func (f *broadcastLog) excess() int {
+	if f.len() == 0 {
+		return 0
+	}
+	return f.bytes - len(f.at(f.largest).wire)
+}
+
+// trim lets go of the oldest frames until at most keep bytes are left beside the largest.
 func (f *broadcastLog) trim(keep int) {
-	for f.bytes > keep && f.len() > 1 {
+	for f.excess() > keep {
 		f.drop()
 	}
 }
@@ -82,4 +95,12 @@ func (f *broadcastLog) drop() {
 	f.bytes -= len(f.ring[i].frame.wire)
 	f.ring[i] = placed{}
 	f.first++
+	if f.largest < f.first {
+		f.largest = f.first
+		for pos := f.first; pos < f.end; pos++ {
+			if len(f.at(pos).wire) >= len(f.at(f.largest).wire) {
+				f.largest = pos
+			}
+		}
+	}
 }

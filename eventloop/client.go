@@ -45,9 +45,9 @@ type Client struct {
 	prev     [labelKinds]uint32
 	slot     uint32
 	fd       int32
-	since    uint32 // tick of the last change of state
-	heard    uint32 // tick of the last bytes from the peer
-	deadline uint32 // of the loop's lifetime: when the client's identity expires, 0 = never
+	since    uint32 // tick of the last change of state; closing: or of the last look at which the peer had acknowledged more
+	heard    uint32 // tick of the last bytes from the peer; closing: what it hadn't acknowledged at the last look, in bytes
+	deadline uint32 // of the loop's lifetime: when the client's identity expires, 0 = never; closing: when that is over in any case
 
 	state state
 	cause Cause

@@ -9,9 +9,12 @@ import (
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
-// closeWait is how long a peer has to answer our Close or refusal by ending the
-// connection.
-const closeWait = 3 * time.Second
+// closeWait is how long a peer has to answer our Close or refusal by ending the connection, from when it
+// last took some of what it is owed ahead of that; closeMost is how long it has for all of it.
+const (
+	closeWait = 3 * time.Second
+	closeMost = time.Minute
+)
 
 // roundAtOnce is how many clients a loop looks at in one tick, once in a round. More are looked at in ten
 // parts, so that nobody waits for all of them.
@@ -42,6 +45,7 @@ func (l *Loop) tickNow() {
 func (l *Loop) onTick() {
 	l.ticker.posted.Store(false)
 	l.readClock()
+	l.advanceLagClock()
 	l.ticker.at = 0
 	defer l.nextTick() // after a panic too
 	l.checkLaggards()
@@ -93,7 +97,12 @@ func (l *Loop) visit(c *Client, seconds uint32) {
 			l.handshakeTimeout(c)
 		}
 	case closing:
-		if age > ticks(closeWait) {
+		left := c.unacknowledged()
+		if left < c.heard {
+			c.since = l.now
+		}
+		c.heard = left
+		if l.now-c.since > ticks(closeWait) || c.deadline <= seconds {
 			l.abort(c, c.cause)
 		}
 	case open:

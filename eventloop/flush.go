@@ -186,9 +186,7 @@ func (l *Loop) pumpOut(c *Client) {
 		c.pos, finished = o.take(&l.broadcasts, c.pos, n)
 		t.bytes += uint64(n)
 		t.frames += uint64(finished)
-		if n > 0 {
-			o.progressed = l.now
-		}
+		o.unacked += uint32(n)
 		if n < want {
 			l.wait(c)
 			return
@@ -242,10 +240,8 @@ func (l *Loop) enqueue(c *Client, f *Frame) {
 		}
 		return
 	}
-	if o := c.queue; o != nil && o.bytes+len(f.wire) > l.opts.LagBytes && o.queuedLen() > 0 {
-		if !l.makeRoom(c, len(f.wire)) {
-			return
-		}
+	if c.queue != nil && c.queue.tooMuch(len(f.wire), l.opts.LagBytes) && !l.makeRoom(c, len(f.wire)) {
+		return
 	}
 	c.ensureQueue().push(f, l.broadcasts.end)
 	l.fanout.coalesce.unsent += len(f.wire)

@@ -81,8 +81,8 @@ func (g *crowd) run(prompt bool) {
 		eventually(g.t, did[i].name+" ends it", func() (over bool) { end, over = g.look(c); return over })
 		took := time.Since(began)
 		want := g.situation.cause(did[i].name)
-		if did[i].name == vanishedHost && end.cause == CauseReset && (want == CauseDead || want == CauseSlow) {
-			want = CauseReset // the kernel may be the first to give up on it (TCP_USER_TIMEOUT)
+		if end.cause == CauseReset && (want == CauseSlow || did[i].name == vanishedHost && want == CauseDead) {
+			want = CauseReset // the kernel may be the first to give up on it (TCP_USER_TIMEOUT), whose clock never stops
 		}
 		causes[want]++
 		if end.cause != want || end.left != "" {

@@ -13,7 +13,9 @@ import (
 // is left of a frame that isn't whole goes to the client's decoder, so nothing stays
 // with gnet.
 func (l *Loop) readFrames(c *Client) {
-	c.heard = l.now
+	if c.state == open {
+		c.heard = l.now
+	}
 	pinged := c.is(flagPinged)
 	c.unset(flagPinged)
 	p, _ := c.conn.Peek(-1)

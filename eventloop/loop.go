@@ -83,7 +83,9 @@ type subscriptions struct {
 // behind are a loop's clients that aren't at the end of its broadcast log.
 type behind struct {
 	laggards []*Client
-	pinned   int // clients for which the broadcast log is kept though they aren't lagging
+	pinned   int    // clients for which the broadcast log is kept though they aren't lagging
+	lagNow   uint32 // the clock that laggards are judged by: ticks that the loop was there for
+	lagRead  uint32 // when it last went on
 	// replays is by slot, and nil while it is empty.
 	replays map[uint32]*replayBuffer
 }

@@ -69,8 +69,8 @@ type Options struct {
 	QueueBytes    int // bytes in a loop's mailbox; default 64 MiB, or an eighth of the memory where that is less
 
 	Slow     SlowPolicy
-	LagTime  time.Duration // without taking anything that waits; default 5 s
-	LagBytes int           // that wait behind the message in progress; default 1 MiB
+	LagTime  time.Duration // in which the peer of a client that is behind acknowledges nothing; default 5 s
+	LagBytes int           // that wait beside the message in progress and the largest of the others; default 1 MiB
 
 	// BufferBytes bounds all that is buffered for clients and from them, together: messages
 	// in mailboxes, for clients that are behind and for subscriptions that are being decided

@@ -421,8 +421,8 @@ func TestKeptBackOverPagesIsBounded(t *testing.T) {
 		})
 		everyLoop(t, e, func(l *Loop) {
 			for _, m := range l.behind.replays {
-				if m.bytes > l.opts.LagBytes {
-					t.Errorf("page %d: %d bytes are kept, %d may be", page, m.bytes, l.opts.LagBytes)
+				if most := l.opts.LagBytes + 64; m.bytes > most { // beside the largest
+					t.Errorf("page %d: %d bytes are kept, %d may be", page, m.bytes, most)
 				}
 			}
 		})

@@ -26,17 +26,16 @@ type replayBuffer struct {
 // oldest.
 func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
 	m := l.behind.replays[c.slot]
-	limit := l.opts.LagBytes
 	switch {
 	case c.state != open:
 		return // it was too slow a moment ago
-	case asked || m == nil || m.bytes == 0 || m.bytes+len(f.wire) <= limit:
+	case asked || m == nil || !tooMuch(m.frames, m.bytes, len(f.wire), l.opts.LagBytes):
 	case l.opts.Slow == Disconnect:
 		l.closeSlow(c)
 		return
 	default:
 		var dropped int
-		m.frames, dropped = dropOldest(m.frames, &m.bytes, limit/2-len(f.wire))
+		m.frames, dropped = dropOldest(m.frames, &m.bytes, l.opts.LagBytes/2)
 		l.counters.lagDropped.Add(uint64(dropped))
 		c.set(flagLost)
 	}

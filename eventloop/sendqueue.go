@@ -35,9 +35,11 @@ type sendQueue struct {
 
 	told *Frame // the last frame that told of a loss; it may stand in the queue still
 
-	lagIndex   int    // place in Loop.lagging while waiting
+	lagIndex   int    // place in Loop.laggards while waiting
 	waiting    bool   // for the socket to be writable: the client lags
-	progressed uint32 // tick of the last send that took something
+	unacked    uint32 // bytes that the peer hadn't acknowledged when it was last looked at, and those sent since
+	looked     uint32 // when that was, by the loop's lag clock, while waiting
+	progressed uint32 // when the peer was last found to have acknowledged something, by the same
 
 	budget *budget.Budget // nil: nobody counts
 	places int            // in queue, that the budget knows of
@@ -190,6 +192,26 @@ func (o *sendQueue) advance(f *broadcastLog, pos uint64) (*Frame, uint64) {
 		return o.pop(), pos
 	}
 	return f.at(pos), pos + 1
+}
+
+// tooMuch is whether more than limit waits in the queue, with another frame of size bytes and
+// without the largest of all.
+func tooMuch(queue []queued, bytes, size, limit int) bool {
+	if bytes+size <= limit {
+		return false
+	}
+	largest := size
+	for _, q := range queue {
+		if !q.asked {
+			largest = max(largest, len(q.frame.wire))
+		}
+	}
+	return bytes+size-largest > limit
+}
+
+// tooMuch is the same for what is owed to one client.
+func (o *sendQueue) tooMuch(size, limit int) bool {
+	return tooMuch(o.frames[o.head:], o.bytes, size, limit)
 }
 
 // dropOldest takes the oldest frames out of the queue until at most keep bytes are left,

@@ -12,7 +12,8 @@ func (l *Loop) wait(c *Client) {
 	o := c.queue
 	if !o.waiting {
 		o.waiting = true
-		o.progressed = l.now
+		l.advanceLagClock()
+		o.unacked, o.looked, o.progressed = 0, l.behind.lagNow, l.behind.lagNow
 		o.lagIndex = len(l.behind.laggards)
 		l.behind.laggards = append(l.behind.laggards, c)
 		l.counters.lagging.Add(1)
@@ -108,7 +109,7 @@ func (l *Loop) closeUnsent(c *Client, cause Cause, reason string) {
 func (l *Loop) makeRoom(c *Client, size int) bool {
 	if !c.queue.waiting && !c.is(flagPinned) {
 		l.pump(c)
-		if c.state == gone || c.queue == nil || c.queue.bytes+size <= l.opts.LagBytes {
+		if c.state == gone || c.queue == nil || !c.queue.tooMuch(size, l.opts.LagBytes) {
 			return c.state == open
 		}
 	}
@@ -117,7 +118,7 @@ func (l *Loop) makeRoom(c *Client, size int) bool {
 		return false
 	}
 	// Down to half, so that the queue isn't walked for each message of a client that is stuck.
-	l.counters.lagDropped.Add(uint64(c.queue.dropOldest(l.opts.LagBytes/2 - size)))
+	l.counters.lagDropped.Add(uint64(c.queue.dropOldest(l.opts.LagBytes / 2)))
 	c.set(flagLost)
 	return true
 }
@@ -125,14 +126,12 @@ func (l *Loop) makeRoom(c *Client, size int) bool {
 // checkLaggards ends or shortens those that have fallen too far behind. It walks
 // backwards, because a client that goes is replaced by the last one.
 func (l *Loop) checkLaggards() {
-	limit := uint32(l.opts.LagTime / tick)
 	for i := len(l.behind.laggards) - 1; i >= 0; i-- {
 		if i >= len(l.behind.laggards) {
 			continue
 		}
 		c := l.behind.laggards[i]
-		stuck := l.now-c.queue.progressed > limit
-		if stuck && c.state == open && l.opts.Slow == Disconnect {
+		if c.state == open && l.opts.Slow == Disconnect && l.stuck(c) {
 			l.closeSlow(c)
 			continue
 		}

@@ -1,6 +1,9 @@
 package eventloop
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // state is where a connection stands in its life.
 type state uint8
@@ -54,6 +57,11 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 	c.state = to
 	if to != authorising { // HandshakeTimeout is for both states together
 		c.since = l.now
+	}
+	if to == closing {
+		c.heard = 0
+		l.ticker.lifetime.advance(time.Now())
+		c.deadline = l.ticker.lifetime.deadline(closeMost)
 	}
 	switch {
 	case to == open:

@@ -18,6 +18,7 @@ type Index struct {
 	free    []uint32        // freed slots
 	slots   map[*Key]uint32 // key → slot
 	clients map[uint32]holdings
+	visit   visit
 }
 
 // holdings are one client's subscriptions.

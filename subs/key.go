@@ -12,7 +12,7 @@ const dead = -1
 // Key is a name that some loop has a subscriber of. It is safe from any goroutine.
 //
 // A Key that was looked up may be kept as long as one likes: when the last
-// subscriber is gone it merely wants no loop any more, and Index.Subscribers still
+// subscriber is gone it merely wants no loop any more, and Index.Visit still
 // answers for its name.
 type Key struct {
 	name    string

@@ -91,7 +91,7 @@ func (l *life) publish(loop int, name string, fails func(uint32) bool) {
 		l.stale[name] = key
 	}
 	var got []uint32
-	for client := range l.indexes[loop].Subscribers(key) {
+	for client := range subscribers(l.indexes[loop], key) {
 		got = append(got, client)
 		if fails != nil && fails(client) {
 			l.same("Leave while visited", l.indexes[loop].Leave(client), l.model.leave(loop, client))

@@ -83,16 +83,31 @@ func (x *Index) dropSubscriber(slot, at uint32) {
 		x.closeRoster(slot)
 		return
 	}
-	if moved := r.subscribers[last]; int(at) != last {
-		r.subscribers[at] = moved
-		x.clients[moved.client].list[moved.own].at = at
+	if v := &x.visit; v.key == r.key && int(at) < v.left {
+		v.left--
+		x.moveSubscriber(slot, uint32(v.left), at)
+		at = uint32(v.left)
 	}
+	x.moveSubscriber(slot, uint32(last), at)
 	r.subscribers = shrink(r.subscribers[:last])
+}
+
+// moveSubscriber overwrites one of a roster's entries with another.
+func (x *Index) moveSubscriber(slot, from, to uint32) {
+	if from == to {
+		return
+	}
+	moved := x.rosters[slot].subscribers[from]
+	x.rosters[slot].subscribers[to] = moved
+	x.clients[moved.client].list[moved.own].at = to
 }
 
 func (x *Index) closeRoster(slot uint32) {
 	key := x.rosters[slot].key
 	x.size -= nameSize + len(key.name)
+	if x.visit.key == key {
+		x.visit = visit{}
+	}
 	x.rosters[slot] = roster{}
 	x.free = append(x.free, slot)
 	delete(x.slots, key)

@@ -28,7 +28,7 @@ func TestLookupSeesASubscriptionThatReturned(t *testing.T) {
 					t.Errorf("loop %d, round %d: subscribed, and a lookup doesn't see it", loop, round)
 					return
 				}
-				if got := slices.Collect(x.Subscribers(key)); !slices.Equal(got, []uint32{1}) {
+				if got := slices.Collect(subscribers(x, key)); !slices.Equal(got, []uint32{1}) {
 					t.Errorf("loop %d, round %d: subscribers are %v", loop, round, got)
 					return
 				}

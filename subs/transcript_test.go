@@ -93,7 +93,7 @@ func (s *stage) publish(name string, failing []string) string {
 	var seen []string
 	for loop := range key.Loops {
 		var clients []string
-		for client := range s.indexes[loop].Subscribers(key) {
+		for client := range subscribers(s.indexes[loop], key) {
 			word := strconv.Itoa(int(client))
 			clients = append(clients, word)
 			if slices.Contains(failing, word) {

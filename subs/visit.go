@@ -1,37 +1,42 @@
 package subs
 
-import "iter"
-
-// Subscribers yields the clients of this loop that subscribed to the key's name, the
-// latest entry first. The key may be nil, and may be of an earlier life of the name.
+// visit is one walk over a name's subscribers, which may take many turns of the loop.
 //
-// The body of the iteration may make the visited client, or one visited before, leave
-// or unsubscribe, which a failed write does: everyone else is still visited exactly
-// once. A client that the body subscribes isn't visited. When the body removes one
-// that is still to be visited, another may be visited twice, but none is skipped.
-func (x *Index) Subscribers(k *Key) iter.Seq[uint32] {
-	return func(yield func(client uint32) bool) { x.visit(k, yield) }
+// Invariant: of the roster's entries those before left are still to be visited, and nobody else
+// is. So a removal among them fills its gap with the last of them, not with the roster's last
+// entry, who was visited already or came meanwhile.
+type visit struct {
+	key  *Key // of the roster; nil: there is no walk
+	slot uint32
+	left int
 }
 
-// visit walks backwards, because a removal moves the roster's last entry into the gap:
-// walking backwards, that one was visited already. Walking forwards, it would be
-// skipped.
-func (x *Index) visit(k *Key, yield func(client uint32) bool) {
-	slot, ok := x.slot(k)
-	if !ok {
-		return
+// Visit begins a walk over the clients of this loop that subscribed to the key's name, and ends the
+// one before it. The key may be nil, and may be of an earlier life of the name.
+func (x *Index) Visit(k *Key) {
+	x.visit = visit{}
+	if slot, ok := x.slot(k); ok {
+		r := x.rosters[slot]
+		x.visit = visit{key: r.key, slot: slot, left: len(r.subscribers)}
 	}
-	key := x.rosters[slot].key
-	for i := len(x.rosters[slot].subscribers) - 1; i >= 0; i-- {
-		// Looked up each time round: the body may have emptied the roster, moved the
-		// slab, or given the slot to another name.
-		if int(slot) >= len(x.rosters) || x.rosters[slot].key != key {
-			return
-		}
-		subscribers := x.rosters[slot].subscribers
-		i = min(i, len(subscribers)-1)
-		if !yield(subscribers[i].client) {
-			return
+}
+
+// Next is the next client of the walk, and false at its end. Subscriptions may begin and end between
+// two calls: each client that was subscribed at Visit and has stayed so is returned once, the latest
+// entry first. One that has gone before its turn isn't, and neither is one that came after Visit.
+func (x *Index) Next() (client uint32, ok bool) {
+	if x.visit.left == 0 {
+		x.visit.key = nil
+		return 0, false
+	}
+	x.visit.left--
+	return x.rosters[x.visit.slot].subscribers[x.visit.left].client, true
+}
+
+func (x *Index) Subscribers(k *Key) func(yield func(client uint32) bool) {
+	return func(yield func(client uint32) bool) {
+		x.Visit(k)
+		for client, ok := x.Next(); ok && yield(client); client, ok = x.Next() {
 		}
 	}
 }

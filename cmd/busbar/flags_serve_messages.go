@@ -29,9 +29,9 @@ func declareMessages(t *flagTable, cfg *Config) {
 	t.Choice(&cfg.Slow, "slow", slowDisconnect, []string{slowDisconnect, slowDropOldest},
 		"what happens to a client that falls behind by -lag-time or -lag-bytes")
 	t.Duration(&cfg.LagTime, "lag-time", 5*time.Second, 100*time.Millisecond,
-		"how long a client may lag before -slow acts")
+		"how long a client that is behind may acknowledge nothing of what it was sent, before -slow acts")
 	t.Size(&cfg.LagBytes, "lag-bytes", mib, 4*kib, math.MaxInt,
-		"how many bytes a client may lag before -slow acts")
+		"how many bytes may wait for a client beside the largest message among them, before -slow acts")
 	t.Size(&cfg.BufferMemory, "buffer-memory", 0, 0, math.MaxInt,
 		"memory for all that is buffered for clients and from them: near it those that are furthest behind go, then "+
 			"newcomers are refused; 0 = a quarter of the memory, which is the host's, or the control group's limit where that is less")
