@@ -13,6 +13,9 @@ type clientTable struct {
 	sources     sources
 
 	groups [labelKinds]map[string]*group
+
+	visited  Label  // of the visit that is under way
+	nextSlot uint32 // that it goes on with, 0 at its end. Newcomers are put ahead of who was there before
 }
 
 // group is the clients of one label name, a list linked through the clients.
@@ -104,6 +107,9 @@ func (r *clientTable) unlabel(c *Client, kind Label) {
 	if g == nil {
 		return
 	}
+	if r.nextSlot == c.slot && r.visited == kind {
+		r.nextSlot = c.next[kind]
+	}
 	if c.prev[kind] != 0 {
 		r.slots[c.prev[kind]].next[kind] = c.next[kind]
 	} else {
@@ -118,15 +124,21 @@ func (r *clientTable) unlabel(c *Client, kind Label) {
 	}
 }
 
-// labelled visits the clients of one label name. The one being visited may leave.
-func (r *clientTable) labelled(kind Label, name string, visit func(*Client)) {
-	g := r.groups[kind][name]
-	if g == nil {
-		return
+// visit begins to visit the clients of one label name, and ends the visit before.
+func (r *clientTable) visit(kind Label, name string) {
+	r.visited, r.nextSlot = kind, 0
+	if g := r.groups[kind][name]; g != nil {
+		r.nextSlot = g.first
 	}
-	for slot := g.first; slot != 0; {
-		c := r.slots[slot]
-		slot = c.next[kind]
-		visit(c)
+}
+
+// next is the next client of the visit, and nil at its end. Each client that has the label from the
+// visit's beginning to its turn is returned once, and nobody else is.
+func (r *clientTable) next() *Client {
+	if r.nextSlot == 0 {
+		return nil
 	}
+	c := r.slots[r.nextSlot]
+	r.nextSlot = c.next[r.visited]
+	return c
 }

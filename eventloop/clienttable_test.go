@@ -97,7 +97,8 @@ func (x *clientTableTest) members(kind Label, name string) (ids []uint64) {
 func (x *clientTableTest) visitWhileTheyLeave(kind Label, name string) {
 	want := x.members(kind, name)
 	var visited []uint64
-	x.r.labelled(kind, name, func(c *Client) {
+	x.r.visit(kind, name)
+	for c := x.r.next(); c != nil; c = x.r.next() {
 		visited = append(visited, c.id)
 		switch x.random.IntN(4) {
 		case 0:
@@ -105,7 +106,7 @@ func (x *clientTableTest) visitWhileTheyLeave(kind Label, name string) {
 		case 1:
 			x.unlabel(c, kind)
 		}
-	})
+	}
 	slices.Sort(visited)
 	if !slices.Equal(visited, want) {
 		x.t.Fatalf("visited %v, want %v", visited, want)

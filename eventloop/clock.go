@@ -34,7 +34,8 @@ func (l *Loop) tickNow() {
 	switch {
 	case l.engine.lifecycle.stopping.Load(): // to stop
 	case l.ticker.posted.CompareAndSwap(false, true):
-		l.post(task{run: (*Loop).onTick})
+		l.ticker.due.Store(true)
+		l.trigger()
 	default: // one waits still
 		l.ticker.timer.Reset(tick)
 	}

@@ -14,7 +14,7 @@ type coalesce struct {
 // tooSoon is whether the flush that is due has to wait. It isn't made to when much has
 // come: what waits here must not make a client look slow.
 func (l *Loop) tooSoon() bool {
-	if l.opts.FlushDelay == 0 || l.fanout.walking {
+	if l.opts.FlushDelay == 0 || l.fanout.flushing {
 		return false
 	}
 	wait := l.opts.FlushDelay - time.Since(l.fanout.coalesce.began)
@@ -34,7 +34,7 @@ func (l *Loop) tooSoon() bool {
 
 // flushBegins starts the time that the next flush is kept apart.
 func (l *Loop) flushBegins() {
-	if l.fanout.coalesce.unsent == 0 || l.fanout.walking {
+	if l.fanout.coalesce.unsent == 0 || l.fanout.flushing {
 		return
 	}
 	l.fanout.coalesce.unsent = 0

@@ -1,6 +1,8 @@
 package eventloop
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
@@ -13,81 +15,96 @@ const (
 	pumpSends  = 4
 )
 
-// flushSlice is how many clients a flush writes to before whatever else the loop has to do
-// gets its turn: reads, accepts, pings, answers of workers. At 5 to 10 µs for each send
-// that is a turn at least every 20 ms or so, however many clients there are.
-const flushSlice = 2048
-
-// arrivals is the share of a slice that is walked while connections come. gnet accepts one
-// for each time that it looks at the sockets (v2.9.8, eventloop.accept), which between
-// whole slices would be a hundred a second or so while flushes follow one another.
-const arrivals = 32
-
 // fanout is a loop's flush: the walk that is under way, and who has something of their own due.
 type fanout struct {
-	batch    batch
-	flushed  uint64 // every client that isn't replaying or behind stands here between flushes
-	walking  bool   // a walk that writes the batch to everyone is under way
-	at       int    // the slot that it goes on with
-	bytes    int    // broadcasts.bytes as it was when the walk began; nothing is trimmed meanwhile
-	slice    int    // flushSlice, less in tests
-	opened   int    // connections since the last slice
+	batch     batch
+	flushed   uint64 // every client that isn't replaying or behind stands here between flushes
+	flushing  bool   // some clients haven't had their turn since the flush began
+	walking   bool   // a walk that writes the batch to everyone is under way
+	at        int    // the slot that it goes on with
+	pumpFirst bool   // the dirty are ahead of the walk: in every other turn
+	trimmedTo int    // bytes that were left in broadcasts when it was last trimmed
+	tried     uint32 // tick in which laggards had their last try before that
+
+	slice     slice
+	sliceTime time.Duration // as the constant, less in tests
+	opened    int           // connections since the last turn
+
 	dirty    []*Client
+	pumped   int // of them
+	unsent   int // messages that wait in queues for the dirty to have their turn
 	coalesce coalesce
 }
 
-// flush goes on with bringing every client to the end of the broadcast log, with one system call
-// for each. What is appended while a walk over many clients is under way goes out with the
+// flush goes on with bringing every client to the end of the broadcast log and of its own queue, with
+// one system call for each. What is appended while a walk over many clients is under way goes out with the
 // next walk, which starts when this one is over.
 func (l *Loop) flush() {
 	l.flushBegins()
+	l.fanout.flushing = true
 	if !l.fanout.walking && l.fanout.flushed < l.broadcasts.end {
 		l.startWalk()
 	}
-	if l.fanout.walking {
+	if l.fanout.pumpFirst = !l.fanout.pumpFirst; l.fanout.pumpFirst {
+		l.pumpDirty()
 		l.walk()
+	} else {
+		l.walk()
+		l.pumpDirty()
 	}
-	for at := 0; at < len(l.fanout.dirty); { // pumping one client may make another dirty
-		at = l.each(at, len(l.fanout.dirty), l.pumpDirty, func(i int) *Client { return l.fanout.dirty[i] })
+	if !l.fanout.walking && l.fanout.flushed == l.broadcasts.end && len(l.fanout.dirty) == 0 && !l.tryLaggards() {
+		l.fanout.flushing = false
+		l.trim()
 	}
-	clear(l.fanout.dirty)
-	l.fanout.dirty = shrink(l.fanout.dirty)[:0]
-	if l.fanout.walking || l.fanout.flushed < l.broadcasts.end {
+	if l.fanout.flushing || l.mailbox.taken.handled < len(l.mailbox.taken.items) {
 		l.yield()
-		return
 	}
-	l.trim()
 }
 
-func (l *Loop) pumpDirty(i int) bool {
-	c := l.fanout.dirty[i]
-	c.unset(flagDirty)
-	if c.state != gone && c.queue != nil && !c.queue.waiting {
-		l.pump(c)
+// pumpDirty sends to clients that have something of their own, those first that have waited for longest.
+func (l *Loop) pumpDirty() {
+	for l.fanout.pumped < len(l.fanout.dirty) && !l.fanout.slice.over { // pumping one client may make another dirty
+		l.fanout.pumped = l.each(l.fanout.pumped, len(l.fanout.dirty), func(i int) bool {
+			c := l.fanout.dirty[i]
+			c.unset(flagDirty)
+			if c.state != gone && c.queue != nil && (!c.queue.waiting || c.queue.ready) {
+				l.pump(c)
+			}
+			return !l.fanout.slice.over
+		}, func(i int) *Client { return l.fanout.dirty[i] })
 	}
-	return true
+	switch rest := l.fanout.dirty[l.fanout.pumped:]; {
+	case len(rest) == 0:
+		clear(l.fanout.dirty)
+		l.fanout.dirty, l.fanout.pumped, l.fanout.unsent = shrink(l.fanout.dirty)[:0], 0, 0
+	case l.fanout.pumped > len(rest):
+		n := copy(l.fanout.dirty, rest)
+		clear(l.fanout.dirty[n:])
+		l.fanout.dirty, l.fanout.pumped = l.fanout.dirty[:n], 0
+	}
 }
 
 func (l *Loop) startWalk() {
 	l.fanout.batch.build(&l.broadcasts, l.fanout.flushed, l.broadcasts.end)
 	l.fanout.flushed = l.broadcasts.end
-	l.fanout.walking, l.fanout.at, l.fanout.bytes = true, 0, l.broadcasts.bytes
+	l.fanout.walking, l.fanout.at = true, 0
 	l.counters.flushes.Add(1)
 }
 
-// walk writes the batch to the next slice of the slab. A client whose connection breaks at
+// walk writes the batch to the next of the slab's clients. A client whose connection breaks at
 // its write is taken out of the slab there and then, which leaves a hole and moves nobody;
 // one that has come since the walk began stands behind the batch.
 func (l *Loop) walk() {
+	if !l.fanout.walking {
+		return
+	}
 	var t tally
-	left := l.nextSlice()
-	for l.fanout.at < len(l.clients.slots) && left > 0 {
+	for l.fanout.at < len(l.clients.slots) && !l.fanout.slice.over {
 		l.fanout.at = l.each(l.fanout.at, len(l.clients.slots), func(i int) bool {
 			if c := l.clients.slots[i]; c != nil && c.state == open {
 				l.deliver(c, &t)
-				left--
 			}
-			return left > 0
+			return !l.fanout.slice.over
 		}, l.at)
 	}
 	l.counters.add(t)
@@ -95,16 +112,6 @@ func (l *Loop) walk() {
 		l.fanout.walking = false
 		l.fanout.batch.forget()
 	}
-}
-
-// nextSlice is how many clients have their turn before the loop looks at its sockets.
-func (l *Loop) nextSlice() int {
-	came := l.fanout.opened
-	l.fanout.opened = 0
-	if came > 0 {
-		return l.fanout.slice / arrivals
-	}
-	return l.fanout.slice
 }
 
 // deliver writes one client's share of the batch. This is the fan-out's inner loop.
@@ -125,6 +132,7 @@ func (l *Loop) deliver(c *Client, t *tally) {
 		return
 	}
 	n, errno := l.fanout.batch.send(as, c.fd, c.pos)
+	l.fanout.slice.spend(1 + n/bytesPerStep)
 	t.sends++
 	t.bytes += uint64(n)
 	switch {
@@ -169,6 +177,7 @@ func (l *Loop) pumpOut(c *Client) {
 		return
 	}
 	o := c.queue
+	o.ready = false
 	var t tally
 	defer func() { l.counters.add(t) }()
 	for range pumpSends {
@@ -177,6 +186,7 @@ func (l *Loop) pumpOut(c *Client) {
 			break
 		}
 		n, errno := poll.Sendv(c.fd, l.pools.iov)
+		l.fanout.slice.spend(1 + n/bytesPerStep)
 		t.sends++
 		if errno != 0 && errno != unix.EAGAIN {
 			l.abort(c, CauseReset)
@@ -244,6 +254,7 @@ func (l *Loop) enqueue(c *Client, f *Frame) {
 		return
 	}
 	c.ensureQueue().push(f, l.broadcasts.end)
+	l.fanout.unsent++
 	l.fanout.coalesce.unsent += len(f.wire)
 	l.markDirty(c)
 }
@@ -275,14 +286,33 @@ func (l *Loop) markDirty(c *Client) {
 	}
 }
 
+// tryLaggards gives those who would fall off the broadcast log a turn before, and returns whether there
+// are any: what became of their sockets since they ran full may not have been told yet. Who hasn't
+// acknowledged anything at the last look needs none.
+func (l *Loop) tryLaggards() (some bool) {
+	if l.fanout.tried == l.now || l.broadcasts.excess() <= l.opts.LagBytes {
+		return false
+	}
+	l.fanout.tried = l.now
+	for _, c := range l.behind.laggards {
+		if o := c.queue; c.state == open && o.looked <= o.progressed {
+			o.ready, some = true, true
+			l.markDirty(c)
+		}
+	}
+	return some
+}
+
 // trim keeps no more of the broadcast log than those who are behind may still get.
 func (l *Loop) trim() {
 	if len(l.behind.laggards) == 0 && l.behind.pinned == 0 {
 		l.broadcasts.forget()
+		l.fanout.trimmedTo = 0
 		return
 	}
 	l.broadcasts.trim(l.opts.LagBytes)
 	if l.engine.budget.Pressed() {
 		l.broadcasts.dropBefore(l.slowest())
 	}
+	l.fanout.trimmedTo = l.broadcasts.bytes
 }

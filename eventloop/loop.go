@@ -58,14 +58,16 @@ type inbox struct {
 
 // taken is what a loop has taken from its mailbox; the slices are reused.
 type taken struct {
-	items    []mailbox.Item[entry]
-	writable []uint32
-	messages bool // there were some
+	items     []mailbox.Item[entry]
+	handled   int       // of them
+	addressed addressed // at the next of them
+	writable  []uint32
 }
 
 // ticker is a loop's slow wheel. timer and posted are safe from any goroutine.
 type ticker struct {
-	posted   atomic.Bool // a tick waits in the mailbox
+	posted   atomic.Bool // a tick is due
+	due      atomic.Bool // and the loop hasn't begun with it
 	timer    *time.Timer
 	at       uint32 // when the timer brings a tick; 0: it doesn't
 	phase    int    // of the round
@@ -110,7 +112,7 @@ func newLoop(index int, e *Engine) *Loop {
 		mailbox:   inbox{Box: mailbox.Box[entry]{MaxMessages: e.opts.QueueMessages, MaxBytes: e.opts.QueueBytes}},
 		clients:   newClientTable(index),
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[pendingKey]*pendingSubscription)},
-		fanout:    fanout{slice: flushSlice},
+		fanout:    fanout{sliceTime: sliceTime},
 		accepting: accepting{pace: pacer{bucket: newBucket(e.opts.AcceptRate, e.opts.AcceptBurst)}},
 		pools:     pools{iov: make([]unix.Iovec, 0, pumpPieces)},
 		meters:    meters{open: make(map[uint32]*rates.Meter)},
@@ -142,45 +144,32 @@ func (l *Loop) Clients() iter.Seq[*Client] {
 	}
 }
 
-// drain takes everything that has piled up in the mailbox and then lets every client
-// have, with one system call each, what it is owed.
+// drain is a turn of the loop: it handles what has come through the mailbox and lets clients have,
+// with one system call each, what they are owed, as much of both as fits into a slice.
 func (l *Loop) drain() {
 	l.waking.draining.Store(true)
-	defer l.rest(l.readClock())
-	if l.fanout.walking && l.broadcasts.bytes-l.fanout.bytes > l.opts.LagBytes {
-		l.flush() // what has come since the walk began is enough; the rest stays bounded in the mailbox
-		return
+	began := l.readClock()
+	defer l.rest(began)
+	if l.ticker.due.CompareAndSwap(true, false) { // whatever waits in the mailbox
+		l.guard(nil, l.onTick)
 	}
-	l.empty()
-	if !l.tooSoon() {
+	now, turn := l.engine.started.Add(began), l.nextSlice()
+	l.fanout.slice.begin(now, turn/2)
+	if l.mailbox.taken.handled == len(l.mailbox.taken.items) {
+		l.takeMail()
+	} else {
+		l.mailbox.taken.writable = l.mailbox.TakeWritable(l.mailbox.taken.writable)
+	}
+	for _, slot := range l.mailbox.taken.writable {
+		l.resume(slot)
+	}
+	l.mailbox.taken.writable = shrink(l.mailbox.taken.writable)[:0]
+	l.handleSome()
+	if l.mailbox.taken.handled < len(l.mailbox.taken.items) || !l.tooSoon() {
+		l.fanout.slice.begin(now, turn)
 		l.flush()
 	}
 }
-
-// empty handles all that is in the mailbox.
-func (l *Loop) empty() {
-	items, writable := l.mailbox.Take(l.mailbox.taken.items, l.mailbox.taken.writable)
-	l.mailbox.taken.items, l.mailbox.taken.writable = nil, nil // they are the mailbox's now
-	l.tellOfLosses(l.mailbox.lost.take())
-	for at := 0; at < len(items); {
-		at = l.each(at, len(items), func(i int) bool {
-			l.handle(&items[i].Value)
-			items[i] = mailbox.Item[entry]{}
-			return true
-		}, nobody)
-	}
-	if l.mailbox.taken.messages {
-		l.mailbox.taken.messages = false
-		l.counters.wakes.Add(1)
-	}
-	for at := 0; at < len(writable); {
-		at = l.each(at, len(writable), func(i int) bool { l.resume(writable[i]); return true },
-			func(i int) *Client { return l.at(int(writable[i])) })
-	}
-	l.mailbox.taken.items, l.mailbox.taken.writable = shrink(items), shrink(writable)
-}
-
-func nobody(int) *Client { return nil }
 
 // at is the client in a slot, nil when there is none.
 func (l *Loop) at(slot int) *Client {
@@ -206,24 +195,6 @@ func (l *Loop) readClock() time.Duration {
 	return now
 }
 
-func (l *Loop) handle(e *entry) {
-	switch {
-	case e.frame != nil && l.isEveryone(e.audience):
-		l.mailbox.taken.messages = true
-		l.broadcasts.append(e.frame)
-		l.fanout.coalesce.unsent += e.frame.Size()
-	case e.frame != nil:
-		l.mailbox.taken.messages = true
-		l.address(e.frame, e.audience)
-	case e.task.run != nil:
-		l.guard(nil, func() { e.task.run(l) })
-	case e.task.client != nil:
-		if c := l.clients.find(e.task.id); c != nil && c.state != gone {
-			l.guard(c, func() { e.task.client(c) })
-		}
-	}
-}
-
 // isEveryone is whether all of the loop's clients are of the audience. Then a frame for it
 // goes into the broadcast log: one entry for all of them, where each would have a send queue otherwise.
 // Every open client has a label of each kind.
@@ -240,39 +211,7 @@ func (l *Loop) isEveryone(a *Audience) bool {
 
 // excludes is for a subscriber of the audience's key: it hasn't the label besides.
 func (a *Audience) excludes(c *Client) bool {
-	return len(a.Names) > 0 && (c.groups[a.Label] == nil || c.groups[a.Label].name != a.Names[0])
-}
-
-// address queues a frame for those that it is for.
-func (l *Loop) address(f *Frame, a *Audience) {
-	switch {
-	case a.key != nil:
-		wanted := false
-		for slot := range l.subs.Subscribers(a.key) {
-			c := l.clients.slots[slot]
-			if a.excludes(c) {
-				l.supersede(c, a.key)
-				continue
-			}
-			wanted = true
-			if !l.buffer(c, a.key, f) {
-				l.enqueue(c, f)
-			}
-		}
-		if !wanted {
-			l.counters.unwanted.Add(1)
-		}
-	case a.Clients != nil:
-		for _, id := range a.Clients {
-			if c := l.clients.find(id); c != nil {
-				l.enqueue(c, f)
-			}
-		}
-	default:
-		for _, name := range a.Names {
-			l.clients.labelled(a.Label, name, func(c *Client) { l.enqueue(c, f) })
-		}
-	}
+	return a.key != nil && len(a.Names) > 0 && (c.groups[a.Label] == nil || c.groups[a.Label].name != a.Names[0])
 }
 
 // sendQueueBytes is what an sendQueue takes beside its queue.

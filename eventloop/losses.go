@@ -129,30 +129,19 @@ func (l *Loop) missed(c *Client, own bool) {
 // reach calls f for those of an audience who would be given a message now. For those whose
 // subscription is being decided about it has a newer snapshot fetched instead.
 func (l *Loop) reach(a *Audience, f func(*Client)) {
-	switch {
-	case a.key != nil:
-		for slot := range l.subs.Subscribers(a.key) {
-			c := l.clients.slots[slot]
-			if a.excludes(c) {
-				continue
-			}
-			p := l.subs.pending[pendingKey{slot, a.Key}]
-			if p != nil {
-				l.losePending(c, p)
-			}
-			if p == nil || p.live {
-				f(c)
-			}
+	next, more := l.visitAudience(a), true
+	for more {
+		var c *Client
+		c, more = l.nextOf(a, &next)
+		if c == nil || a.excludes(c) {
+			continue
 		}
-	case a.Clients != nil:
-		for _, id := range a.Clients {
-			if c := l.clients.find(id); c != nil {
-				f(c)
-			}
+		p := l.subs.pending[pendingKey{c.slot, a.Key}]
+		if p != nil {
+			l.losePending(c, p)
 		}
-	default:
-		for _, name := range a.Names {
-			l.clients.labelled(a.Label, name, f)
+		if p == nil || p.live {
+			f(c)
 		}
 	}
 }

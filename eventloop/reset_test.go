@@ -7,6 +7,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/mailbox"
 	"github.com/busbar-ws/busbar/subs"
 )
 
@@ -46,7 +47,7 @@ func TestWritesThatFailInAFlush(t *testing.T) {
 						p.reset()
 					}
 				}
-				l.handle(&entry{frame: frame, audience: resolved(e, a)})
+				l.mailbox.taken.items = append(l.mailbox.taken.items, mailbox.Item[entry]{Value: entry{frame: frame, audience: resolved(e, a)}})
 			})
 			e.Publish(text("and one more"), a)
 			for i, p := range peers {

@@ -37,6 +37,7 @@ type sendQueue struct {
 
 	lagIndex   int    // place in Loop.laggards while waiting
 	waiting    bool   // for the socket to be writable: the client lags
+	ready      bool   // it is, or may be
 	unacked    uint32 // bytes that the peer hadn't acknowledged when it was last looked at, and those sent since
 	looked     uint32 // when that was, by the loop's lag clock, while waiting
 	progressed uint32 // when the peer was last found to have acknowledged something, by the same

@@ -50,7 +50,8 @@ func (l *Loop) resume(slot uint32) {
 	if c == nil || c.queue == nil || !c.queue.waiting {
 		return
 	}
-	l.pump(c)
+	c.queue.ready = true
+	l.markDirty(c)
 }
 
 // fellOff deals with a client that the broadcast log has left behind, or that has lost frames of

@@ -11,36 +11,38 @@ import (
 )
 
 // A flush to many clients is cut into slices, between which the loop has its turn, and what
-// comes replayBuffer keeps its order for everyone.
+// comes meanwhile keeps its order for everyone.
 func TestFlushIsCutIntoSlices(t *testing.T) {
 	t.Parallel()
-	const clients, slice = 45, 10
+	const clients = stepsPerLook*3/2 + 1
 	h := &host{}
 	e := start(t, h, oneSmallLoop)
 	var peers []*peer
 	for i := range clients {
 		peers = append(peers, dial(t, e, fmt.Sprint("name=", i)))
 	}
-	slices := 0
 	on(t, e, h.id("0"), func(c *Client) {
 		l := c.loop
-		l.fanout.slice, l.fanout.opened = slice, 0
+		flush := func() {
+			l.fanout.slice.begin(time.Now(), 0)
+			l.flush()
+		}
 		l.broadcasts.append(text("one"))
-		l.flush()
-		if !l.fanout.walking || l.fanout.at != 1+slice {
+		if flush(); !l.fanout.walking || l.fanout.at != 1+stepsPerLook {
 			t.Errorf("after one slice: walking %v, at %d", l.fanout.walking, l.fanout.at)
 		}
 		// For the last, who hasn't had "one" yet, and for the first, who has.
 		l.enqueue(l.clients.find(h.id(fmt.Sprint(clients-1))), text("alone"))
 		l.enqueue(c, text("alone"))
 		l.broadcasts.append(text("two"))
-		for slices = 1; l.fanout.walking || l.fanout.flushed < l.broadcasts.end; slices++ {
-			l.flush()
+		slices := 1
+		for ; l.fanout.flushing; slices++ {
+			flush()
+		}
+		if slices < 4 || slices > 6 {
+			t.Errorf("two messages to %d clients took %d slices", clients, slices)
 		}
 	})
-	if want := 2 * ((clients + slice - 1) / slice); slices != want {
-		t.Errorf("two messages to %d clients took %d slices, want %d", clients, slices, want)
-	}
 	for i, p := range peers {
 		p.Expect(ws.OpText, "one")
 		if i == 0 || i == clients-1 {
@@ -53,52 +55,30 @@ func TestFlushIsCutIntoSlices(t *testing.T) {
 // While connections come a slice is short, so that more of them are accepted.
 func TestSliceIsShortWhileConnectionsCome(t *testing.T) {
 	t.Parallel()
-	const clients, short = 45, 10
-	h := &host{}
-	e := start(t, h, oneSmallLoop)
-	for i := range clients {
-		dial(t, e, fmt.Sprint("name=", i))
+	l := &Loop{fanout: fanout{sliceTime: sliceTime, opened: 1}}
+	if short, long := l.nextSlice(), l.nextSlice(); short != sliceTime/arrivals || long != sliceTime {
+		t.Errorf("%v while connections come, and %v when they don't", short, long)
 	}
-	on(t, e, h.id("0"), func(c *Client) {
-		l := c.loop
-		l.fanout.slice = short * arrivals
-		if l.fanout.opened == 0 {
-			t.Error("connections weren't noticed")
-		}
-		l.broadcasts.append(text("one"))
-		l.flush()
-		if !l.fanout.walking || l.fanout.at != 1+short {
-			t.Errorf("after connections came: walking %v, at %d; want a slice of %d", l.fanout.walking, l.fanout.at, short)
-		}
-		l.flush()
-		if l.fanout.walking {
-			t.Errorf("no more came, and the walk goes on at %d", l.fanout.at)
-		}
-	})
 }
 
 // While a walk is under way the loop reads, accepts and answers, and a client that comes in
 // the middle gets what is published from there on.
 func TestLoopLivesBetweenSlices(t *testing.T) {
 	t.Parallel()
-	h := &host{}
+	h := &host{onMessage: sliceByMessage}
 	e := start(t, h, oneSmallLoop)
 	var peers []*peer
 	for i := range 30 {
 		peers = append(peers, dial(t, e, fmt.Sprint("name=", i)))
 	}
+	canYield(t, e, h.id("0"))
 	// A walk that makes no headway until it is let.
-	on(t, e, h.id("0"), func(c *Client) { c.loop.fanout.slice = 0; c.loop.broadcasts.append(text("one")) })
+	on(t, e, h.id("0"), func(c *Client) { c.loop.fanout.sliceTime = -time.Second; c.loop.broadcasts.append(text("one")) })
 	late := dial(t, e, "name=late")
 	late.Send(ws.OpPing, "alive")
 	late.Expect(ws.OpPong, "alive")
 	e.Publish(text("two"), nil)
-	on(t, e, h.id("late"), func(c *Client) {
-		if l := c.loop; !l.fanout.walking || l.fanout.at != 0 {
-			t.Errorf("walking %v, at %d", l.fanout.walking, l.fanout.at)
-		}
-		c.loop.fanout.slice = 7
-	})
+	late.Send(ws.OpText, "go")
 	for _, p := range peers {
 		p.Expect(ws.OpText, "one")
 		p.Expect(ws.OpText, "two")
@@ -114,7 +94,7 @@ func TestLoopReadsBeforeItDrainsAgain(t *testing.T) {
 	h := &host{onMessage: func(*Client, ws.OpCode, []byte) { order = append(order, "read") }}
 	e := start(t, h, oneSmallLoop)
 	p := dial(t, e, "name=a")
-	eventuallyOn(t, e, h.id("a"), func(c *Client) bool { return c.loop.waking.yielder != nil })
+	canYield(t, e, h.id("a"))
 	on(t, e, h.id("a"), func(c *Client) {
 		p.Send(ws.OpText, "hello") // which is in the loop's socket from here on
 		e.Post(c.ID(), func(*Client) { order = append(order, "drain") })

@@ -32,11 +32,3 @@ func (x *Index) Next() (client uint32, ok bool) {
 	x.visit.left--
 	return x.rosters[x.visit.slot].subscribers[x.visit.left].client, true
 }
-
-func (x *Index) Subscribers(k *Key) func(yield func(client uint32) bool) {
-	return func(yield func(client uint32) bool) {
-		x.Visit(k)
-		for client, ok := x.Next(); ok && yield(client); client, ok = x.Next() {
-		}
-	}
-}

@@ -26,7 +26,7 @@ const (
 func (i *Item[E]) Live() bool { return i.kind != dead }
 
 // Box is a mailbox. Its fields are set before it is used; its methods are safe from any
-// goroutine, but Take, SetQuiet and End, which are the taker's.
+// goroutine, but Take, TakeWritable, SetQuiet and End, which are the taker's.
 //
 // Messages are bounded in count and bytes. The order of what is taken is the order in which it
 // was put.
@@ -224,6 +224,15 @@ func (b *Box[E]) Take(items []Item[E], writable []uint32) ([]Item[E], []uint32) 
 		b.emptied = nil
 	}
 	return i, w
+}
+
+// TakeWritable is Take for a taker that hasn't come to the end yet of what it took before.
+func (b *Box[E]) TakeWritable(writable []uint32) []uint32 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := b.writable
+	b.writable = writable[:0]
+	return w
 }
 
 // End is Take for a taker that has ended: all that is put from here on is dropped.

@@ -1,0 +1,173 @@
+package eventloop
+
+import (
+	"math"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/mailbox"
+)
+
+// What waits in queues of clients that haven't had their turn yet. Above it no more is put there.
+const mostUnsent = 256 << 10
+
+// addressed is a message for some of a loop's clients on its way into their queues, with those right
+// behind it that are for the same: the entries of the loop from its position up to end. It may take
+// many turns. Nothing behind these entries is handled before all of them have it, so that each client
+// gets what it gets in the order in which it was published.
+//
+// An audience is who belongs to it when the fan-out begins, less those who leave it before their
+// turn. Who joins it meanwhile came behind the message. Owned by the loop.
+type addressed struct {
+	end     int     // 0: there is none
+	next    int     // of the audience's names or ids
+	visited *Client // last
+	wanted  bool
+}
+
+// handleSome handles what has been taken from the mailbox, for as long as the slice lasts and what has been handled
+// isn't too much to wait for its clients' turns.
+func (l *Loop) handleSome() {
+	for l.mailbox.taken.handled < len(l.mailbox.taken.items) && l.mayQueue() {
+		l.handle(&l.mailbox.taken.items[l.mailbox.taken.handled].Value)
+		l.fanout.slice.spend(1)
+	}
+}
+
+// takeMail takes what has piled up in the mailbox, behind the news of what was lost there.
+func (l *Loop) takeMail() {
+	l.mailbox.taken.items, l.mailbox.taken.writable = l.mailbox.Take(shrink(l.mailbox.taken.items), l.mailbox.taken.writable)
+	l.mailbox.taken.handled = 0
+	l.tellOfLosses(l.mailbox.lost.take())
+	for i := range l.mailbox.taken.items {
+		if l.mailbox.taken.items[i].Value.frame != nil {
+			l.counters.wakes.Add(1)
+			break
+		}
+	}
+}
+
+// mayQueue is whether more may be handled before clients are sent what they are owed.
+func (l *Loop) mayQueue() bool {
+	return !l.fanout.slice.over && l.fanout.unsent < mostUnsent && l.broadcasts.bytes-l.fanout.trimmedTo <= l.opts.LagBytes
+}
+
+// done lets go of the entries up to one.
+func (l *Loop) done(end int) {
+	clear(l.mailbox.taken.items[l.mailbox.taken.handled:end])
+	l.mailbox.taken.handled = end
+}
+
+func (l *Loop) handle(e *entry) {
+	switch t := e.task; {
+	case e.frame != nil && l.mailbox.taken.addressed.end == 0 && l.isEveryone(e.audience):
+		l.broadcasts.append(e.frame)
+		l.fanout.coalesce.unsent += e.frame.Size()
+		l.done(l.mailbox.taken.handled + 1)
+	case e.frame != nil:
+		l.address(e)
+	default:
+		l.done(l.mailbox.taken.handled + 1)
+		l.run(t)
+	}
+}
+
+func (l *Loop) run(t task) {
+	switch {
+	case t.run != nil:
+		l.guard(nil, func() { t.run(l) })
+	case t.client != nil:
+		if c := l.clients.find(t.id); c != nil && c.state != gone {
+			l.guard(c, func() { t.client(c) })
+		}
+	}
+}
+
+// address begins a fan-out at the entry, or goes on with the one that has begun there.
+func (l *Loop) address(e *entry) {
+	f, a := &l.mailbox.taken.addressed, e.audience
+	if f.end == 0 {
+		f.end = l.mailbox.taken.handled + l.forTheSame(e)
+		f.next = l.visitAudience(a)
+	}
+	given := l.mailbox.taken.items[l.mailbox.taken.handled:f.end]
+	more := true
+	for more && l.mayQueue() {
+		l.each(0, math.MaxInt, func(int) bool {
+			f.visited = nil
+			switch f.visited, more = l.nextOf(a, &f.next); {
+			case f.visited == nil:
+			case a.excludes(f.visited):
+				l.supersede(f.visited, a.key)
+			default:
+				f.wanted = true
+				l.give(f.visited, given)
+			}
+			l.fanout.slice.spend(len(given))
+			return more && l.mayQueue()
+		}, func(int) *Client { return f.visited })
+	}
+	if more {
+		return
+	}
+	if !f.wanted && a.key != nil {
+		l.counters.unwanted.Add(uint64(len(given)))
+	}
+	l.done(f.end)
+	*f = addressed{}
+}
+
+// forTheSame is how many entries from e on are messages for its audience.
+func (l *Loop) forTheSame(e *entry) (n int) {
+	for i := range l.mailbox.taken.items[l.mailbox.taken.handled:] {
+		other := &l.mailbox.taken.items[l.mailbox.taken.handled+i].Value
+		if other.frame == nil || other.audience == nil || n > 0 && !other.audience.same(e.audience) {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// give queues messages for a client of their audience.
+func (l *Loop) give(c *Client, given []mailbox.Item[entry]) {
+	for i := range given {
+		if e := &given[i].Value; e.audience.key == nil || !l.buffer(c, e.audience.key, e.frame) {
+			l.enqueue(c, e.frame)
+		}
+	}
+}
+
+// visitAudience begins to visit an audience's clients. It returns which of its names, or ids, is next.
+func (l *Loop) visitAudience(a *Audience) (next int) {
+	switch {
+	case a.key != nil:
+		l.subs.Visit(a.key)
+	case a.Clients == nil && len(a.Names) > 0:
+		l.clients.visit(a.Label, a.Names[0])
+		return 1
+	}
+	return 0
+}
+
+// nextOf is the next client of the audience that is visited. It may be nil, and there may be more yet.
+func (l *Loop) nextOf(a *Audience, next *int) (c *Client, more bool) {
+	switch {
+	case a.key != nil:
+		slot, ok := l.subs.Next()
+		if !ok {
+			return nil, false
+		}
+		return l.clients.slots[slot], true
+	case a.Clients != nil:
+		if *next == len(a.Clients) {
+			return nil, false
+		}
+		*next++
+		return l.clients.find(a.Clients[*next-1]), true
+	}
+	if c = l.clients.next(); c == nil && *next < len(a.Names) {
+		l.clients.visit(a.Label, a.Names[*next])
+		*next++
+		return nil, true
+	}
+	return c, c != nil
+}

@@ -1,0 +1,48 @@
+package eventloop
+
+import "time"
+
+// sliceTime is how long a loop goes on with what it owes its clients before whatever else it has to do
+// gets its turn: reads, accepts, pings. It is the same for all that goes to many, however many they are.
+const sliceTime = 20 * time.Millisecond
+
+// arrivals is the share of a slice that there is while connections come. gnet accepts one
+// for each time that it looks at the sockets (v2.9.8, eventloop.accept), which between
+// whole slices would be a hundred a second or so while flushes follow one another.
+const arrivals = 32
+
+// A loop looks at the clock once in so many steps. A step is a message for one client put into its queue, a
+// client sent to, or so many bytes sent: each takes microseconds at most.
+const (
+	stepsPerLook = 32
+	bytesPerStep = 32 << 10
+)
+
+// slice is a loop's share of time. Owned by its loop.
+type slice struct {
+	ends  time.Time
+	steps int // until the clock is looked at
+	over  bool
+}
+
+// begin is a slice from now on. One shorter than nothing is over before it has begun.
+func (s *slice) begin(now time.Time, d time.Duration) {
+	*s = slice{ends: now.Add(d), steps: stepsPerLook, over: d < 0}
+}
+
+func (s *slice) spend(steps int) {
+	if s.steps -= steps; s.steps <= 0 {
+		s.steps = stepsPerLook
+		s.over = s.over || !time.Now().Before(s.ends)
+	}
+}
+
+// nextSlice is how long the turn that begins may take.
+func (l *Loop) nextSlice() time.Duration {
+	came := l.fanout.opened
+	l.fanout.opened = 0
+	if came > 0 {
+		return l.fanout.sliceTime / arrivals
+	}
+	return l.fanout.sliceTime
+}
