@@ -64,7 +64,11 @@ func (l *Loop) fellOff(c *Client) bool {
 			return false // more is lost where it is about to be told of a loss
 		}
 		l.guard(c, func() {
-			if f := l.handler.LossNotice(c); f != nil && c.queue == o {
+			switch f := l.handler.LossNotice(c); {
+			case c.queue != o:
+			case f == nil:
+				l.closeSlow(c) // ahead of what comes behind the gap
+			default:
 				o.pushFront(f, c.pos)
 				o.told = f
 			}

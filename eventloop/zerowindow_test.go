@@ -15,7 +15,7 @@ import (
 // more than LagBytes until then.
 func TestDropOldestDoesNotKeepTheDead(t *testing.T) {
 	t.Parallel()
-	h := &host{}
+	h := &host{onLoss: func(*Client) *Frame { return text("lost") }}
 	e := start(t, h, oneSmallLoop, closeBy, func(o *Options) { o.Slow, o.LagBytes = DropOldest, 20_000 })
 	got := healthyClient(t, e)
 	gone := dial(t, e, "name=gone", wstest.SmallWindow)

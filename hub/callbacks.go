@@ -15,6 +15,7 @@ type callbacks Hub
 type state struct {
 	identity *Identity
 	cursor   uint64 // seq that catching up has come to
+	resyncs  bool   // it came with a cursor, and knows what a resync is
 	renewing bool   // its session has ended, and a look-up decides whether it stays
 
 	reading, renewal *fairqueue.Task // what it waits for
@@ -98,8 +99,14 @@ func (cb *callbacks) Closed(c *eventloop.Client, _ eventloop.Cause) {
 }
 
 // LossNotice tells clients that have lost messages to pull what they missed, and to subscribe
-// to their rows again.
-func (cb *callbacks) LossNotice(*eventloop.Client) *eventloop.Frame {
+// to their rows again. Who came without a cursor, as Pylon's clients do, can't be told: they pull when
+// they connect again.
+func (cb *callbacks) LossNotice(c *eventloop.Client) *eventloop.Frame {
+	if c != nil {
+		if s, ok := c.Data.(*state); !ok || !s.resyncs {
+			return nil
+		}
+	}
 	return resyncFrame(cb.log.Oldest(), cb.log.Last())
 }
 

@@ -3,6 +3,8 @@ package hub
 import (
 	"encoding/json"
 	"fmt"
+
+	"github.com/coder/websocket"
 )
 
 // bulk is what of a message matters to lines about many changes.
@@ -66,8 +68,12 @@ func (s *scenario) readAlong(a *actor, rest string) error {
 	return nil
 }
 
-// gets everything up to N with one gap, which a resync tells of.
+// gets everything up to N with one gap, which a resync tells of; or up to a gap, ahead of which it is
+// closed as too slow.
 func (s *scenario) expectUpTo(a *actor, rest string) error {
+	if rest == "up to a gap and is closed" {
+		return s.expectEndAtGap(a)
+	}
 	var last uint64
 	if _, err := fmt.Sscanf(rest, "up to %d with a resync in the gap", &last); err != nil {
 		return err
@@ -96,4 +102,17 @@ func (s *scenario) expectUpTo(a *actor, rest string) error {
 		return fmt.Errorf("%s has lost nothing", a.name)
 	}
 	return nil
+}
+
+func (s *scenario) expectEndAtGap(a *actor) error {
+	for at := uint64(0); ; at++ {
+		switch b, err := s.nextBulk(a); {
+		case websocket.CloseStatus(err) == websocket.StatusTryAgainLater:
+			return nil
+		case err != nil:
+			return fmt.Errorf("%w, behind %d", err, at)
+		case b.Seq != at+1:
+			return fmt.Errorf("%s got %d %q behind %d", a.name, b.Seq, b.Type, at)
+		}
+	}
 }

@@ -187,7 +187,7 @@ func (h *Hub) decide(c *eventloop.Client, a *pendingUpgrade, id *Identity, err e
 	acceptance.Labels[eventloop.LabelUser] = id.UserID
 	acceptance.Labels[eventloop.LabelTenant] = id.Tenant
 	if a.catchUp {
-		m := &state{identity: id, cursor: a.since}
+		m := &state{identity: id, cursor: a.since, resyncs: true}
 		acceptance.Data = m
 		c.Accept(acceptance)
 		if c.Open() { // it was told so

@@ -27,7 +27,7 @@ func declareMessages(t *flagTable, cfg *Config) {
 	t.Size(&cfg.QueueBytes, "queue-bytes", 64*mib, minMessage, math.MaxInt,
 		"bytes that may wait for one event loop; at least -max-message-out; by default at most an eighth of the memory")
 	t.Choice(&cfg.Slow, "slow", slowDisconnect, []string{slowDisconnect, slowDropOldest},
-		"what happens to a client that falls behind by -lag-time or -lag-bytes")
+		"what happens to a client that falls behind by -lag-time or -lag-bytes; drop-oldest is for those that connect with since and know resync: who doesn't is closed with 1013 before it misses anything")
 	t.Duration(&cfg.LagTime, "lag-time", 5*time.Second, 100*time.Millisecond,
 		"how long a client that is behind may acknowledge nothing of what it was sent, before -slow acts")
 	t.Size(&cfg.LagBytes, "lag-bytes", mib, 4*kib, math.MaxInt,
