@@ -30,8 +30,8 @@ type connectPlan struct {
 	Brief   bool          `json:"brief,omitempty"` // who is connected leaves at once
 	Apart   bool          `json:"apart,omitempty"` // this process has a namespace: the addresses behind the server's
 
-	address netip.AddrPort
-	request []byte
+	address              netip.AddrPort
+	request, limpRequest []byte
 }
 
 func (p *connectPlan) prepare() error {
@@ -48,7 +48,8 @@ func (p *connectPlan) prepare() error {
 	if most := maxSources * clientsPerSource; p.address.Addr().IsLoopback() && p.First+p.Clients > most {
 		return fmt.Errorf("%d clients: 127.0.1.x is good for %d", p.First+p.Clients, most)
 	}
-	p.request = upgradeRequest(p.Server, p.Token)
+	p.request = upgradeRequest(p.Server, "/", p.Token)
+	p.limpRequest = upgradeRequest(p.Server, withCursor, p.Token)
 	return nil
 }
 
@@ -143,7 +144,11 @@ func (s *swarm) established(index int32, m *member) {
 	}
 	if err == nil {
 		// The send buffer is empty, so that it takes all or the connection is gone.
-		err = unix.Send(int(m.fd), s.plan.request, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+		request := s.plan.request
+		if m.role.is(limp) {
+			request = s.plan.limpRequest
+		}
+		err = unix.Send(int(m.fd), request, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 	}
 	if err == nil {
 		m.state = upgrading

@@ -17,10 +17,14 @@ const maxResponse = 4096
 
 var errUpgrade = errors.New("the upgrade was refused")
 
-func upgradeRequest(host, token string) []byte {
+// withCursor is the target of a client that wants to be told of what it loses (Busbar's since); other servers
+// don't look at the query.
+const withCursor = "/?since=0"
+
+func upgradeRequest(host, target, token string) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "GET / HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n", host, upgradeKey)
+	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n", target, host, upgradeKey)
 	if token != "" {
 		fmt.Fprintf(&b, "Authorization: Bearer %s\r\n", token)
 	}

@@ -79,7 +79,7 @@ type subscriptions struct {
 	*subs.Index
 	pending map[pendingKey]*pendingSubscription
 	tickets uint64
-	counted int // of Size, by the account
+	counted int // of Size, by the budget
 }
 
 // behind are a loop's clients that aren't at the end of its broadcast log.

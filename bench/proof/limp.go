@@ -22,7 +22,8 @@ func (a *arena) limp(ctx, hard context.Context, s *slot, disconnected bool) erro
 const smallBuffer = 256 << 10
 
 func (a *arena) stallOnce(ctx, hard context.Context, s *slot, disconnected bool) error {
-	p, err := a.connect(hard, s, 0, smallBuffer)
+	came := s.cursor // without one it can't be told of a loss, and is disconnected instead
+	p, err := a.connect(hard, s, came, smallBuffer)
 	if err != nil {
 		return err
 	}
@@ -45,8 +46,8 @@ func (a *arena) stallOnce(ctx, hard context.Context, s *slot, disconnected bool)
 			a.count("resumed")
 		}
 	}
-	p.with(func(acc *account) { a.countN("lost some, and told", acc.resynced) })
-	if errors.Is(err, errEnded) && !errors.Is(err, errWronged) && disconnected {
+	p.with(func(acc *account) { s.cursor = acc.seq; a.countN("lost some, and told", acc.resynced) })
+	if errors.Is(err, errEnded) && !errors.Is(err, errWronged) && (disconnected || came == 0) {
 		a.count("disconnected for being slow")
 		return nil
 	}
