@@ -15,9 +15,11 @@ import (
 // loop.
 //
 // A client is answered at the pace at which it reads: a row is fetched once most of the answers
-// before it are with the kernel. Until then a request is a name in here and no subscription yet,
-// so nothing has to be held back for it, and who asks for more than it can take at once gets it
-// all the same.
+// before it are with the kernel. So who asks for more than it can take at once gets it all the same.
+//
+// Of a service's row, which has all that was published until it is asked, a request is no more than a
+// name in here until then. The hub's own rows are snapshots, and what is published behind one is
+// nowhere else: whoever asks for one is subscribed at once.
 type rowQueue struct {
 	requests map[string]*rowRequest // by key
 	waiting  list.List              // of *rowRequest, the next first
@@ -35,7 +37,7 @@ type rowRequest struct {
 	fresh   bool            // the client wasn't subscribed
 	place   *list.Element   // in waiting
 	task    *fairqueue.Task // while it is fetched
-	ticket  uint64          // the same
+	ticket  uint64          // of the pending subscription; 0: there is none yet
 	failing time.Time       // since when the row can't be fetched
 	release func()          // gives back what the request takes of the buffer memory
 }
@@ -54,7 +56,7 @@ const rowsPatience = time.Minute
 
 // askRow puts a question about a row behind those that the client has asked.
 func (h *Hub) askRow(c *eventloop.Client, key string) {
-	release, ok := h.engine.Hold(taskBytes + len(key))
+	release, ok := h.engine.Reserve(taskBytes + len(key))
 	if !ok {
 		c.Close(wsproto.StatusTryAgainLater, "over capacity, try again later", eventloop.CauseMemory)
 		return
@@ -64,6 +66,12 @@ func (h *Hub) askRow(c *eventloop.Client, key string) {
 		s.rows = &rowQueue{requests: make(map[string]*rowRequest), answer: eventloop.AskedBytes / 4}
 	}
 	r := &rowRequest{key: key, fresh: !c.Subscribed(key), release: release}
+	if h.rows != nil {
+		if r.ticket, ok = c.SubscribePending(key); !ok {
+			release()
+			return // over capacity: it is being closed
+		}
+	}
 	s.rows.requests[key] = r
 	s.rows.enqueue(r)
 	h.fetchRows(c)
@@ -83,7 +91,7 @@ func (q *rowQueue) dequeue(r *rowRequest) {
 }
 
 func (q *rowQueue) count(r *rowRequest, n int) {
-	if r.fresh {
+	if r.fresh && r.ticket == 0 {
 		q.fresh += n
 		q.bytes += n * len(r.key)
 	}
@@ -139,9 +147,11 @@ func (q *rowQueue) mayFetch(c *eventloop.Client) bool {
 // fetchRow has one row fetched. From here on the client is subscribed, if it may be, so that no
 // update is missed.
 func (h *Hub) fetchRow(c *eventloop.Client, q *rowQueue, r *rowRequest) {
-	var ok bool
-	if r.ticket, ok = c.SubscribePending(r.key); !ok {
-		return // over capacity: it is being closed
+	if r.ticket == 0 {
+		var ok bool
+		if r.ticket, ok = c.SubscribePending(r.key); !ok {
+			return // over capacity: it is being closed
+		}
 	}
 	client, asked := c.ID(), rowQuestion{identity: identityOf(c), deflate: c.Deflates()}
 	asked.entity, asked.rowID = rowOfKey(r.key)
@@ -180,7 +190,7 @@ func (h *Hub) settle(c *eventloop.Client, q *rowQueue, r *rowRequest, a rowAnswe
 			q.answer = max(a.frame.Size(), eventloop.AskedBytes/64)
 		}
 		if c.ReleaseSubscription(r.key, r.ticket, a.frame, a.version) == eventloop.ReleasedAgain {
-			r.fresh = false
+			r.fresh, r.ticket = false, 0
 			h.tryLater(c, q, r)
 			return
 		}
@@ -199,7 +209,10 @@ func (h *Hub) fetchFailed(c *eventloop.Client, q *rowQueue, r *rowRequest) {
 		c.Close(wsproto.StatusTryAgainLater, "rows are unavailable, try again later", eventloop.CauseServerClosed)
 		return
 	}
-	c.CancelSubscription(r.key, r.ticket)
+	if h.rows == nil || !r.fresh {
+		c.CancelSubscription(r.key, r.ticket)
+		r.ticket = 0
+	}
 	h.tryLater(c, q, r)
 }
 
