@@ -142,6 +142,10 @@ func (c *Client) CancelSubscription(name string, ticket uint64) {
 // Subscriptions is how many keys the client is subscribed to.
 func (c *Client) Subscriptions() int { return c.loop.subs.CountOf(c.slot) }
 
+// SubscriptionAt is one of those keys; i is below Subscriptions. When one ends the last takes its place,
+// and a new one comes behind all.
+func (c *Client) SubscriptionAt(i int) string { return c.loop.subs.NameAt(c.slot, i) }
+
 // SubscriptionBytes is how long the names of those keys are together.
 func (c *Client) SubscriptionBytes() int { return c.loop.subs.BytesOf(c.slot) }
 

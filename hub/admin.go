@@ -85,6 +85,19 @@ func (h *Hub) Disconnect(ctx context.Context, id uint64) bool {
 	return err == nil && len(found) == 1
 }
 
+// EndRowSubscriptions ends the subscriptions to a row of all of a user's connections, also those that
+// are being decided about; of one tenant's user unless tenant is empty. They are told nothing, and may ask again.
+func (h *Hub) EndRowSubscriptions(ctx context.Context, tenant, entity, rowID, user string) error {
+	key := keyOfRow(entity, rowID)
+	return h.engine.Each(ctx, func(l *eventloop.Loop) {
+		for c := range l.Clients() {
+			if id := identityOf(c); id.UserID == user && (tenant == "" || id.Tenant == tenant) {
+				endRow(c, key)
+			}
+		}
+	})
+}
+
 // CloseIdentity ends every connection whose identity matches, with close code 1008 and
 // the reason. Identities that are being looked up for a connection right now are
 // matched when they arrive. match is called on the event loops; an identity at which it

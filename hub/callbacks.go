@@ -20,12 +20,15 @@ type state struct {
 
 	reading, renewal *fairqueue.Task // what it waits for
 	rows             *rowQueue       // nil while it has asked nothing
+	recheck          *recheck        // nil while there is nothing to ask about again
 }
 
 func (s *state) cancel() {
 	s.reading.Cancel()
 	s.renewal.Cancel()
 	forgetRows(s)
+	s.recheck.stop()
+	s.recheck = nil
 }
 
 func identityOf(c *eventloop.Client) *Identity {

@@ -17,6 +17,8 @@ func keyOfRow(entity, rowID string) string {
 	return string(append(key, rowID...))
 }
 
+func isRow(key string) bool { return key[0] == 'r' }
+
 // rowOfKey is what keyOfRow was given.
 func rowOfKey(key string) (entity, rowID string) {
 	length, n := binary.Uvarint([]byte(key[1:min(len(key), 1+binary.MaxVarintLen32)]))

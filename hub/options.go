@@ -65,7 +65,10 @@ type Options struct {
 	// the hub, readable by every client of the row's tenant.
 	Snapshots       SnapshotFetcher
 	SnapshotTimeout time.Duration // of one fetch; default 5 s
-	MaxRows         int           // stored snapshots when Snapshots is nil; default 100,000
+	// SnapshotRecheck is how often Snapshots is asked again about each row that a client is subscribed
+	// to; zero: never. When ok is false that subscription ends. An error changes nothing.
+	SnapshotRecheck time.Duration
+	MaxRows         int // stored snapshots when Snapshots is nil; default 100,000
 	// MaxRowBytes bounds stored snapshots; default 256 MiB, or an eighth of the memory where that is
 	// less: the host's, or the control group's limit. With compression up to as much
 	// again is taken by the compressed form of those that clients have asked for, and the
@@ -92,7 +95,8 @@ type Options struct {
 
 	// Workers is how many lookups, fetches and reads of the log may run at once, each
 	// kind apart; default 64. A quarter of the lookups, and at least one, is for sessions that have
-	// ended, the rest for newcomers. WorkerQueue is how many may wait; default 100,000, or what fits
+	// ended, the rest for newcomers; with SnapshotRecheck a quarter of the fetches is for that.
+	// WorkerQueue is how many may wait; default 100,000, or what fits
 	// into a quarter of Loops.BufferBytes. They take turns by address, and of an address by user.
 	Workers     int
 	WorkerQueue int

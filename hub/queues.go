@@ -15,6 +15,7 @@ type queues struct {
 	lookups  *fairqueue.Queue // of tokens: newcomers', and those of the API's callers
 	renewals *fairqueue.Queue // of tokens whose clients' sessions have ended
 	fetches  *fairqueue.Queue // of rows' snapshots
+	rechecks *fairqueue.Queue // of rows that clients are subscribed to
 	reads    *fairqueue.Queue // of the change log
 }
 
@@ -31,14 +32,18 @@ func newQueues(o *Options, panicked func(any)) queues {
 	}
 	// Newcomers don't wait behind those who are in, however many sessions end at once.
 	renewals := max(o.Workers/4, 1)
+	fetches, rechecks := o.Workers, max(o.Workers/4, 1)
+	if o.SnapshotRecheck > 0 {
+		fetches = max(fetches-rechecks, 1)
+	}
 	return queues{
 		lookups: queue(max(o.Workers-renewals, 1)), renewals: queue(renewals),
-		fetches: queue(o.Workers), reads: queue(o.Workers),
+		fetches: queue(fetches), rechecks: queue(rechecks), reads: queue(o.Workers),
 	}
 }
 
 func (q *queues) all() []*fairqueue.Queue {
-	return []*fairqueue.Queue{q.lookups, q.renewals, q.fetches, q.reads}
+	return []*fairqueue.Queue{q.lookups, q.renewals, q.fetches, q.rechecks, q.reads}
 }
 
 // refused is how much wasn't taken.

@@ -47,11 +47,18 @@ func (h *Hub) answerTo(ctx context.Context, asked rowQuestion) rowAnswer {
 	default:
 		a.frame, a.err = h.framed(asked, payload)
 	}
-	if a.err != nil && ctx.Err() != context.Canceled {
-		h.counters.snapshotErrors.Add(1)
-		h.fetchTrouble.warn(h.opts.Logger, time.Now(), "fetching a snapshot failed", "entity", shortened(asked.entity), "error", a.err)
+	if a.err != nil {
+		h.noteFetchError(ctx, asked, a.err)
 	}
 	return a
+}
+
+// noteFetchError tells the operator of what failed, and isn't only of no use any more.
+func (h *Hub) noteFetchError(ctx context.Context, asked rowQuestion, err error) {
+	if ctx.Err() != context.Canceled {
+		h.counters.snapshotErrors.Add(1)
+		h.fetchTrouble.warn(h.opts.Logger, time.Now(), "fetching a snapshot failed", "entity", shortened(asked.entity), "error", err)
+	}
 }
 
 // framed encodes one snapshot at a time: for a moment each is there three times.

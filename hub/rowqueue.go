@@ -73,6 +73,7 @@ func (h *Hub) askRow(c *eventloop.Client, key string) {
 		}
 	}
 	s.rows.requests[key] = r
+	s.recheck.overtaken(key)
 	s.rows.enqueue(r)
 	h.fetchRows(c)
 }
@@ -110,7 +111,7 @@ func (q *rowQueue) forget(r *rowRequest) {
 	r.release()
 }
 
-// forgetRows is called when a client has gone.
+// forgetRows is called when a client isn't open any more. Answers may still come.
 func forgetRows(s *state) {
 	if s.rows == nil {
 		return
@@ -124,6 +125,9 @@ func forgetRows(s *state) {
 // fetchRows has what the client may be sent next fetched, on workers.
 func (h *Hub) fetchRows(c *eventloop.Client) {
 	q := stateOf(c).rows
+	if q == nil {
+		return
+	}
 	for c.Open() && !q.resting && q.waiting.Len() > 0 && q.mayFetch(c) {
 		r := q.waiting.Front().Value.(*rowRequest)
 		q.dequeue(r)
@@ -170,6 +174,9 @@ func (h *Hub) fetchRow(c *eventloop.Client, q *rowQueue, r *rowRequest) {
 // answered runs on the client's loop, in order with what is published.
 func (h *Hub) answered(c *eventloop.Client, r *rowRequest, a rowAnswer) {
 	q := stateOf(c).rows
+	if q == nil {
+		return
+	}
 	q.fetching--
 	if r.task = nil; c.Open() && q.requests[r.key] == r {
 		h.settle(c, q, r, a)
@@ -194,6 +201,7 @@ func (h *Hub) settle(c *eventloop.Client, q *rowQueue, r *rowRequest, a rowAnswe
 			h.tryLater(c, q, r)
 			return
 		}
+		h.keepRechecking(c)
 	}
 	q.forget(r)
 }

@@ -151,6 +151,12 @@ func (x *Index) CountOf(client uint32) int { return len(x.clients[client].list) 
 // BytesOf is how long those names are together.
 func (x *Index) BytesOf(client uint32) int { return x.clients[client].bytes }
 
+// NameAt is the name at a position in the client's list, below CountOf. A subscription that ends has the
+// last of the list put in its place; a new one comes behind all.
+func (x *Index) NameAt(client uint32, i int) string {
+	return x.rosters[x.clients[client].list[i].slot].key.name
+}
+
 // Count is the number of subscriptions: pairs of a client and a name.
 func (x *Index) Count() int { return x.count }
 

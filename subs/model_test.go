@@ -126,6 +126,11 @@ func (l *life) end() {
 		total, size, known := 0, 0, make(map[string]bool)
 		for client := range uint32(24) {
 			names := slices.Sorted(x.Names(client))
+			at := 0
+			for name := range x.Names(client) {
+				l.same("NameAt", x.NameAt(client, at), name)
+				at++
+			}
 			l.same("CountOf", x.CountOf(client), len(names))
 			l.same("BytesOf", x.BytesOf(client), len(strings.Join(names, "")))
 			total += len(names)

@@ -65,6 +65,7 @@ type Config struct {
 	LogBytes    int
 	RowsURL     string
 	RowsTimeout time.Duration
+	RowsRecheck time.Duration
 	RowsMax     int
 	RowsBytes   int
 

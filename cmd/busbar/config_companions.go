@@ -25,6 +25,7 @@ func (c *Config) companions() []companion {
 		{"guest-ttl", c.Guests, "without -guests"},
 		{"compression-threshold", c.Compression != compressionOff, "without -compression out or on"},
 		{"rows-timeout", c.RowsURL != "", "without -rows-url"},
+		{"rows-recheck", c.RowsURL != "", "without -rows-url"},
 		{"rows-max", c.RowsURL == "", "with -rows-url"},
 		{"rows-bytes", c.RowsURL == "", "with -rows-url"},
 		{"accept-burst", c.AcceptRate > 0, "with -accept-rate 0"},

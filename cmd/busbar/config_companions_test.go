@@ -28,9 +28,10 @@ func TestFlagsWithoutEffectAreWarnings(t *testing.T) {
 		{args: "-subscribe-rate 0 -subscribe-burst 5", want: []string{"-subscribe-burst has no effect with -subscribe-rate 0"}},
 		{args: "-relay-rate 0 -relay-burst 5", want: []string{"-relay-burst has no effect with -relay-rate 0"}},
 		{args: "-relays off -relay-rate 0 -relay-burst 5", want: []string{"-relay-burst has no effect with -relays off", "-relay-rate has no effect with -relays off"}},
+		{args: "-rows-recheck 1m", want: []string{"-rows-recheck has no effect without -rows-url"}},
 		{variables: map[string]string{"BUSBAR_ROWS_TIMEOUT": "1s"}, want: []string{"BUSBAR_ROWS_TIMEOUT has no effect without -rows-url"}},
 		{args: "-auth http -auth-url http://a/b -auth-timeout 1s -guests=false -jwt-issuer i", want: []string{"-jwt-issuer has no effect without -auth jwt"}},
-		{args: "-rows-url http://a/b -rows-timeout 1s -guests -guest-ttl 1h -address-allowance 3"},
+		{args: "-rows-url http://a/b -rows-timeout 1s -rows-recheck 1m -guests -guest-ttl 1h -address-allowance 3"},
 		{args: "-auth none -auth-timeout 1s -trusted-proxies 10.0.0.0/8 -rows-max 5 -rows-bytes 1MiB -accept-burst 5"}, // of look-ups; of the API
 		{args: "-message-burst 5 -byte-burst 5 -subscribe-burst 5 -relay-burst 5 -relay-rate 1 -relays all"},
 	} {

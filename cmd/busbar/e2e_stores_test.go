@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -114,4 +115,48 @@ func TestRowsFromAService(t *testing.T) {
 		}
 		return parse(e).Seq == seq
 	})
+}
+
+// docs/protocol.md sections 2 and 5: a right that the service takes away ends the subscription by itself with
+// -rows-recheck, and at once by a call.
+func TestRowsAreRechecked(t *testing.T) {
+	var denied sync.Map // of user ids
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var question struct {
+			UserID string `json:"user_id"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&question); err != nil {
+			t.Error(err)
+		}
+		if _, no := denied.Load(question.UserID); no {
+			http.Error(w, "no", http.StatusForbidden)
+			return
+		}
+		fmt.Fprint(w, "snapshot")
+	}))
+	t.Cleanup(service.Close)
+	d := startDaemon(t, "-rows-url", service.URL, "-rows-recheck", "200ms")
+	alice, bob, carol := d.connect(d.session("alice")), d.connect(d.session("bob")), d.connect(d.session("carol"))
+	for _, c := range []peer{alice, bob, carol} {
+		c.send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"d_1"}`)
+		wantFrame(t, c, 0x10, "Doc", "d_1", "snapshot")
+	}
+	denied.Store("bob", true)
+	eventually(t, "bob's subscription ended", func() bool { return d.metric("busbar_subscriptions") == 2 })
+	denied.Store("carol", true)
+	d.adminCall("DELETE", "/v1/rows/Doc/d_1/subscribers/carol", "", nil)
+	if n := d.metric("busbar_subscriptions"); n != 1 {
+		t.Errorf("%v subscriptions are left, want alice's", n)
+	}
+	d.adminCall("PUT", "/v1/rows/Doc/d_1?update=1", "live", nil)
+	wantFrame(t, alice, 0x11, "Doc", "d_1", "live")
+	seq := d.publish("t_1")
+	for _, c := range []peer{alice, bob, carol} {
+		c.wait(soon, "change event", func(e clientEvent) bool {
+			if e.Event == "binary" {
+				t.Errorf("got %q", e.Base64)
+			}
+			return parse(e).Seq == seq
+		})
+	}
 }

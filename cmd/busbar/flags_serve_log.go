@@ -16,6 +16,9 @@ func declareLog(t *flagTable, cfg *Config) {
 			"empty = the snapshots that were published to this server")
 	t.Duration(&cfg.RowsTimeout, "rows-timeout", 5*time.Second, 100*time.Millisecond,
 		"how long a call of -rows-url may take")
+	t.DurationUpTo(&cfg.RowsRecheck, "rows-recheck", 24*time.Hour,
+		"how often -rows-url is asked again about each row that a client is subscribed to, so that a right "+
+			"that was taken away ends the subscription; 0 = never")
 	t.Int(&cfg.RowsMax, "rows-max", 100_000, 1, maxCount, "published snapshots that are stored")
 	t.Size(&cfg.RowsBytes, "rows-bytes", 256*mib, kib, math.MaxInt,
 		"bytes of published snapshots that are stored; by default at most an eighth of the memory")

@@ -217,7 +217,8 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	}
 	o := hub.Options{
 		Loops: cfg.loopOptions(), Auth: authenticator, AuthTimeout: cfg.AuthTimeout,
-		Origins: cfg.Origins, SnapshotTimeout: cfg.RowsTimeout, MaxRows: cfg.RowsMax, MaxRowBytes: int64(cfg.RowsBytes),
+		Origins: cfg.Origins, SnapshotTimeout: cfg.RowsTimeout, SnapshotRecheck: cfg.RowsRecheck,
+		MaxRows: cfg.RowsMax, MaxRowBytes: int64(cfg.RowsBytes),
 		MaxMessageOut:    cfg.MaxMessageOut,
 		MaxSubscriptions: cfg.MaxSubscriptions, RelayRate: float64(orOff(cfg.RelayRate)), RelayBurst: cfg.RelayBurst,
 		Rates:  cfg.rates(),

@@ -124,6 +124,7 @@ func (a *api) route() {
 	call("POST /v1/presence", a.publisher(a.postPresence), "tenant")
 	call("POST /v1/topics/{topic}", a.publisher(a.postTopic), "tenant")
 	call("PUT /v1/rows/{entity}/{row}", a.publisher(a.putRow), "tenant", "update")
+	call("DELETE /v1/rows/{entity}/{row}/subscribers/{user}", a.admin(a.endRowSubscriptions), "tenant")
 	call("POST /v1/broadcast", a.publisher(a.postBroadcast))
 
 	call("GET /api/sync/pull", a.open(a.pull), "since", "limit")

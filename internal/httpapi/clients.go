@@ -56,3 +56,18 @@ func (a *api) disconnectClient(w http.ResponseWriter, r *http.Request) error {
 	}
 	return noContent(w)
 }
+
+// endRowSubscriptions is DELETE /v1/rows/{entity}/{row}/subscribers/{user}.
+func (a *api) endRowSubscriptions(w http.ResponseWriter, r *http.Request) error {
+	var names [3]string
+	for i, name := range []string{"entity", "row", "user"} {
+		var err error
+		if names[i], err = pathText(r, name); err != nil {
+			return err
+		}
+	}
+	if err := a.hub.EndRowSubscriptions(r.Context(), r.URL.Query().Get("tenant"), names[0], names[1], names[2]); err != nil {
+		return err
+	}
+	return noContent(w)
+}

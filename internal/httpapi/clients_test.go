@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // docs/protocol.md section 5: GET /v1/clients lists connections in pages.
@@ -66,6 +67,34 @@ func TestDisconnectClient(t *testing.T) {
 	s.wantError(s.admin("DELETE", "/v1/clients/999999", ""), 404, "NOT_FOUND")
 	for _, id := range []string{"x", "-1", "1.5"} {
 		s.wantError(s.admin("DELETE", "/v1/clients/"+id, ""), 400, "INVALID_FIELD")
+	}
+}
+
+// docs/protocol.md section 5: DELETE /v1/rows/{entity}/{row}/subscribers/{user} ends a user's subscriptions to a
+// row, and nobody else's.
+func TestEndRowSubscriptions(t *testing.T) {
+	s := start(t, nil)
+	for _, user := range []string{"a/b", "a/b", "c"} {
+		s.connect(s.session(user, "")).Send(`{"type":"crdt-subscribe","entity":"E/F","rowId":"r"}`)
+	}
+	s.connect(s.session("a/b", "acme")).Send(`{"type":"crdt-subscribe","entity":"E/F","rowId":"r"}`)
+	subscribed := func(n int) {
+		t.Helper()
+		wstest.Eventually(t, fmt.Sprint(n, " subscriptions"), func() bool { return s.hub.SubscriptionCount() == n })
+	}
+	subscribed(4)
+	for _, step := range []struct {
+		target string
+		left   int
+	}{
+		{"E%2FF/r/subscribers/nobody", 4}, {"E%2FF/other/subscribers/a%2Fb", 4},
+		{"E%2FF/r/subscribers/a%2Fb?tenant=acme", 3}, {"E%2FF/r/subscribers/a%2Fb?tenant=acme", 3},
+		{"E%2FF/r/subscribers/a%2Fb", 1},
+	} {
+		s.want(s.admin("DELETE", "/v1/rows/"+step.target, ""), 204, nil)
+		if n := s.hub.SubscriptionCount(); n != step.left {
+			t.Errorf("%s: %d subscriptions are left, want %d", step.target, n, step.left)
+		}
 	}
 }
 

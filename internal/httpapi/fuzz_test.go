@@ -158,6 +158,7 @@ var fuzzedCalls = []struct{ method, path string }{
 	{"POST", "/v1/changes"}, {"POST", "/v1/presence"}, {"POST", "/v1/topics/%s"}, {"PUT", "/v1/rows/%s/r"}, {"PUT", "/v1/rows/E/%s"},
 	{"POST", "/v1/broadcast"}, {"GET", "/api/sync/pull"}, {"POST", "/v1/sessions"}, {"DELETE", "/v1/sessions/%s"},
 	{"GET", "/v1/clients"}, {"DELETE", "/v1/clients/%s"}, {"GET", "/api/auth/me"},
+	{"DELETE", "/v1/rows/E/r/subscribers/%s"},
 }
 
 // Whatever a call is given, it answers with what it did or with what is wrong; never that the

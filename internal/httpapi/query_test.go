@@ -42,7 +42,7 @@ func TestQueries(t *testing.T) {
 		{"PUT", "/v1/rows/E/1?Tenant=t", "query"}, {"PUT", "/v1/rows/E/1?tenant=", "tenant"}, {"PUT", "/v1/rows/E/1?tenant=a&tenant=b", "tenant"},
 		{"PUT", "/v1/rows/E/1?tenant=%ff", "tenant"}, {"PUT", "/v1/rows/E/1?update=", "update"}, {"PUT", "/v1/rows/E/1?update=2", "update"}, {"PUT", "/v1/rows/E/1?tenant=a;update=1", "query"},
 		{"POST", "/v1/changes?audience=u", "query"}, {"POST", "/v1/presence?x=t", "query"}, {"POST", "/v1/topics/t?x=t", "query"}, {"POST", "/v1/broadcast?x=1", "query"},
-		{"POST", "/v1/sessions?ttl_seconds=1", "query"}, {"DELETE", "/v1/sessions/x?all", "query"}, {"DELETE", "/v1/clients/1?code=1", "query"}, {"GET", "/v1/stats?x=%", "query"},
+		{"POST", "/v1/sessions?ttl_seconds=1", "query"}, {"DELETE", "/v1/sessions/x?all", "query"}, {"DELETE", "/v1/clients/1?code=1", "query"}, {"DELETE", "/v1/rows/E/1/subscribers/u?tenant=", "tenant"}, {"DELETE", "/v1/rows/E/1/subscribers/%ff", "user"}, {"GET", "/v1/stats?x=%", "query"},
 		{"GET", "/api/auth/me?token=x", "query"}, {"POST", "/api/auth/guest?x", "query"},
 	} {
 		e := s.wantError(s.admin(tt.method, tt.target, "{}"), 400, "INVALID_FIELD")

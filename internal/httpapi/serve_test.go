@@ -110,7 +110,7 @@ func TestNoSuchCall(t *testing.T) {
 func TestCallsWithoutAToken(t *testing.T) {
 	a := start(t, nil)
 	for _, call := range []string{
-		"POST /v1/changes", "POST /v1/presence", "POST /v1/topics/x", "PUT /v1/rows/a/b", "POST /v1/broadcast",
+		"POST /v1/changes", "POST /v1/presence", "POST /v1/topics/x", "PUT /v1/rows/a/b", "DELETE /v1/rows/a/b/subscribers/u", "POST /v1/broadcast",
 		"POST /v1/sessions", "DELETE /v1/sessions/x", "GET /v1/clients", "DELETE /v1/clients/1", "GET /v1/stats", "GET /metrics",
 	} {
 		method, target, _ := strings.Cut(call, " ")
