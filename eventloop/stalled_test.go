@@ -71,7 +71,7 @@ func TestStalledClientsHurtNobodyElse(t *testing.T) {
 	}
 	for _, policy := range []SlowPolicy{Disconnect, DropOldest} {
 		t.Run(fmt.Sprintf("policy=%d", policy), func(t *testing.T) {
-			h := &host{}
+			h := &host{onLoss: func(*Client) *Frame { return NewFrame(ws.OpText, []byte("lost")) }}
 			e := start(t, h, func(o *Options) {
 				o.SendBuffer, o.LagBytes, o.LagTime, o.Slow = 16<<10, 256<<10, time.Second, policy
 			})

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/coder/websocket"
 )
 
@@ -177,8 +178,10 @@ func TestRowsThatStayUnavailable(t *testing.T) {
 			return nil, false, errors.New("down")
 		}
 	})
-	h.rowsPatience = firstRetry
 	c := connect(t, h, "alice")
+	if err := h.engine.Each(t.Context(), func(*eventloop.Loop) { h.rowsPatience = firstRetry }); err != nil { // on its loop
+		t.Fatal(err)
+	}
 	subscribeMany(c, 3)
 	if code, reason := c.Closed(); code != websocket.StatusTryAgainLater || reason != "rows are unavailable, try again later" {
 		t.Errorf("closed with %d %q", code, reason)

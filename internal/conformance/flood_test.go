@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar-ws/busbar/internal/wstest"
 	"golang.org/x/sys/unix"
 )
 
@@ -86,7 +87,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 			}
 			before := residentMemory(t, d)
 			sendWithoutReading(t, d, repeat(flood/len(one), one))
-			if grown := residentMemory(t, d) - before; grown > flood*3/4 {
+			if grown := residentMemory(t, d) - before; grown > flood*3/4 && !wstest.RaceEnabled { // which takes as much again, and more
 				t.Errorf("the server grew by %d bytes", grown)
 			}
 		})
