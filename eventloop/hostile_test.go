@@ -111,8 +111,11 @@ func ending(name, request string, cause Cause, admit func(*Client)) situation {
 	return situation{name: name, request: request, admit: admit, fin: cause, rst: cause, junk: cause, silence: cause}
 }
 
-// large is more than both ends' socket buffers take.
-func large() *Frame { return NewFrame(ws.OpBinary, make([]byte, 8<<20)) }
+// large is more than both ends' socket buffers take. It is encoded once: the race detector takes seconds
+// for so many bytes on a busy machine, in which no goroutine runs and clients' time passes.
+func large() *Frame { return FrameOf(largeWire()) }
+
+var largeWire = sync.OnceValue(func() []byte { return NewFrame(ws.OpBinary, make([]byte, 8<<20)).Wire() })
 
 func situations() []situation {
 	half := clientFrame(ws.OpBinary, string(make([]byte, 500)))[:100]
@@ -165,6 +168,7 @@ type crowd struct {
 }
 
 func newCrowd(t *testing.T, s *situation, tune func(*Options)) *crowd {
+	largeWire() // not while a loop waits
 	g := &crowd{t: t, host: &host{}, situation: s, clients: make(map[netip.Addr]*Client), closed: make(map[uint64]int)}
 	g.host.onUpgrade = g.upgrade
 	g.host.onClosed = func(c *Client, _ Cause) {
