@@ -99,7 +99,7 @@ func (l *Loop) visit(c *Client, seconds uint32) {
 		}
 	case closing:
 		left := c.unacknowledged()
-		if left < c.heard {
+		if left < c.heard || c.is(flagDirty) { // what is owed may not have been sent yet, if the loop is late
 			c.since = l.now
 		}
 		c.heard = left

@@ -202,3 +202,20 @@ func TestUnreadInputResetsNothing(t *testing.T) {
 		})
 	}
 }
+
+// What a client is owed when it is closed goes out, however long its loop is kept from running between:
+// that isn't time that the peer has had.
+func TestCloseBeforeALongTurn(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h)
+	p := dial(t, e, "name=x")
+	on(t, e, h.id("x"), func(c *Client) {
+		c.Send(text("owed"))
+		c.Close(1000, "", CauseServerClosed)
+		c.since -= ticks(closeWait + time.Second)
+		c.loop.onTick()
+	})
+	p.Expect(ws.OpText, "owed")
+	p.ExpectClose(1000)
+}
