@@ -137,6 +137,7 @@ func (l *Loop) checkAlive(c *Client) {
 	}
 	if !c.is(flagPinged) {
 		c.set(flagPinged)
+		c.heard = l.now - ticks(l.opts.PingInterval) // it has PongTimeout from now on, however late the ping is
 		l.scratch = wsproto.AppendFrame(l.scratch[:0], ws.OpPing, nil)
 		l.write(c, l.scratch)
 		return

@@ -193,3 +193,26 @@ func TestReleaseFromMessageIsNotDelayed(t *testing.T) {
 		p.Expect(ws.OpText, "snapshot")
 	}
 }
+
+// A ping that comes late, because the server didn't run for a while, leaves as much time for its answer as
+// any other.
+func TestLatePingLeavesTimeToAnswer(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, func(o *Options) { o.PingInterval, o.PongTimeout = time.Second, time.Hour })
+	dial(t, e, "name=a")
+	stopTicking(t, e)
+	on(t, e, h.id("a"), func(c *Client) {
+		l := c.loop
+		l.now += ticks(3 * time.Hour)
+		l.checkAlive(c) // pings it
+		l.now += ticks(time.Second)
+		if l.checkAlive(c); c.state != open {
+			t.Error("it is taken for dead a second after the ping")
+		}
+		l.now += ticks(2 * time.Hour)
+		if l.checkAlive(c); c.state == open && !c.unread() {
+			t.Error("it didn't answer, and isn't taken for dead")
+		}
+	})
+}
