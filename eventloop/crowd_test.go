@@ -1,13 +1,11 @@
 package eventloop
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
-	"sync/atomic"
+	"net/http"
 	"testing"
 	"time"
 
@@ -27,68 +25,37 @@ func event(n uint64) *Frame {
 
 // member is one of many clients: a connection, a goroutine, and two numbers.
 type member struct {
-	conn        net.Conn
+	*peer
 	first, next uint64 // events that it got: from first, all before next
+	until       uint64 // it leaves when it has got this one
 	wrong       string
-	until       atomic.Uint64 // it leaves when it has got this one
 	done        chan struct{}
-}
-
-func join(e *Engine, i int, until uint64) (*member, error) {
-	d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: sourceAddr(i)}}
-	conn, err := d.Dial("tcp", e.Addr().String())
-	if err != nil {
-		return nil, err
-	}
-	m := &member{conn: conn, done: make(chan struct{})}
-	m.until.Store(until)
-	if err = conn.SetDeadline(time.Now().Add(5 * time.Minute)); err == nil {
-		_, err = io.WriteString(conn, request(""))
-	}
-	if err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return m, nil
 }
 
 // run reads until the member leaves by itself or the connection ends.
 func (m *member) run() {
 	defer close(m.done)
-	defer m.conn.Close()
-	var buf [512]byte
-	have, upgraded := 0, false
-	for m.wrong == "" && (m.next == 0 || m.next <= m.until.Load()) {
-		n, err := m.conn.Read(buf[have:])
-		if err != nil {
+	defer m.Close()
+	if answer, err := http.ReadResponse(m.R, nil); err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		m.wrong = fmt.Sprintf("upgrade answered with %+v, %v", answer, err)
+		return
+	}
+	for m.next == 0 || m.next <= m.until {
+		var wire [eventWire]byte
+		if _, err := io.ReadFull(m, wire[:]); err != nil {
 			m.wrong = fmt.Sprintf("behind event %d: %v", m.next, err)
 			return
 		}
-		have += n
-		used := 0
-		if !upgraded {
-			end := bytes.Index(buf[:have], []byte("\r\n\r\n"))
-			if end < 0 {
-				continue
-			}
-			upgraded, used = true, end+4
+		n := binary.BigEndian.Uint64(wire[2:])
+		if m.next == 0 {
+			m.first, m.next = n, n
 		}
-		for ; have-used >= eventWire && m.wrong == ""; used += eventWire {
-			m.take(buf[used : used+eventWire])
+		if wire[0] != 0x82 || wire[1] != 8 || n != m.next {
+			m.wrong = fmt.Sprintf("got % x, want event %d", wire, m.next)
+			return
 		}
-		have = copy(buf[:], buf[used:have])
+		m.next++
 	}
-}
-
-func (m *member) take(wire []byte) {
-	n := binary.BigEndian.Uint64(wire[2:])
-	if m.next == 0 {
-		m.first, m.next = n, n
-	}
-	if wire[0] != 0x82 || wire[1] != 8 || n != m.next {
-		m.wrong = fmt.Sprintf("got % x, want event %d", wire, m.next)
-	}
-	m.next++
 }
 
 // crowdTest: members stay, leave and come while events are published.
@@ -99,11 +66,18 @@ type crowdTest struct {
 }
 
 func (x *crowdTest) join(t *testing.T, i int, until uint64) *member {
-	m, err := join(x.e, i, until)
+	p, err := tryConnect(t, x.e, sourceAddr(i))
+	if err == nil {
+		_, err = io.WriteString(p, request("")) // the answer is run's: the next one doesn't wait for it
+	}
+	if err == nil {
+		err = p.SetDeadline(time.Now().Add(5 * time.Minute))
+	}
 	if err != nil {
 		t.Error(err)
 		return nil
 	}
+	m := &member{peer: p, until: until, done: make(chan struct{})}
 	go m.run()
 	return m
 }
@@ -193,8 +167,8 @@ func (x *crowdTest) check(t *testing.T, events uint64, coming []*member) {
 		}
 	}
 	for _, m := range x.moving {
-		if m.first != 1 || m.next <= m.until.Load() {
-			t.Fatalf("one that left got events %d to %d, it stayed for %d", m.first, m.next-1, m.until.Load())
+		if m.first != 1 || m.next <= m.until {
+			t.Fatalf("one that left got events %d to %d, it stayed for %d", m.first, m.next-1, m.until)
 		}
 	}
 	midway := 0
