@@ -113,13 +113,23 @@ func buffered(h *Hub) (bytes int64) {
 // Many small rows are fetched beside each other.
 func TestSmallRowsAreFetchedTogether(t *testing.T) {
 	var together, most atomic.Int64
+	two := make(chan struct{}) // closed once two are fetched at one time
+	var once sync.Once
 	h := start(t, func(o *Options) {
-		o.Snapshots = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
+		o.Snapshots = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
 			defer together.Add(-1)
-			if n := together.Add(1); n > most.Load() {
+			n := together.Add(1)
+			if n > most.Load() {
 				most.Store(n)
 			}
-			time.Sleep(time.Millisecond) // a service that takes its time
+			if n >= 2 {
+				once.Do(func() { close(two) })
+			}
+			select {
+			case <-two:
+			case <-ctx.Done():
+				return nil, false, ctx.Err()
+			}
 			return []byte("small"), true, nil
 		}
 	})
@@ -202,9 +212,8 @@ func TestUpdatesFasterThanTheService(t *testing.T) {
 		o.Loops.LagTime = patience
 		o.Snapshots = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
 			fetches.Add(1)
-			for before := newest.Load(); newest.Load() < before+100 && ctx.Err() == nil; {
-				time.Sleep(time.Millisecond) // a service that takes its time
-			}
+			before := newest.Load()
+			comesTrue(func() bool { return newest.Load() >= before+100 || ctx.Err() != nil })
 			return fmt.Appendf(nil, "%d ", newest.Load()), true, nil
 		}
 	})

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
+	"github.com/busbar-ws/busbar/internal/wstest"
 	"go.uber.org/goleak"
 )
 
@@ -127,9 +127,7 @@ func TestClosedQueue(t *testing.T) {
 	blocked(t, q)
 	waiting := make(chan error)
 	go func() { waiting <- q.Do(t.Context(), Owner{}, 1, func(context.Context) { t.Error("it ran") }) }()
-	for q.Stats().Waiting == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	wstest.Eventually(t, "it waits", func() bool { return q.Stats().Waiting > 0 })
 	q.Close(t.Context())
 	if err := <-waiting; !errors.Is(err, ErrClosed) {
 		t.Error(err)
@@ -167,9 +165,7 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for q.Stats().Running+q.Stats().Waiting > 0 {
-		time.Sleep(time.Millisecond)
-	}
+	wstest.Eventually(t, "all are over", func() bool { return q.Stats().Running+q.Stats().Waiting == 0 })
 	if ran.Load()+cancelled.Load() != wanted.Load() {
 		t.Errorf("%d ran and %d were cancelled of %d", ran.Load(), cancelled.Load(), wanted.Load())
 	}
