@@ -119,7 +119,7 @@ func TestNamesFitAContainer(t *testing.T) {
 // In such a container a server lives whatever it is asked to fetch from the row service at once,
 // by clients that take it and by those that don't.
 func TestFetchedRowsFitAContainer(t *testing.T) {
-	const rows = 24
+	const rows = 64
 	snapshot := bytes.Repeat([]byte("x"), 15*mib)
 	var served atomic.Int64
 	answer := func(w http.ResponseWriter, chunked bool) {
