@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 )
@@ -29,8 +28,8 @@ var actorLines = map[string]func(s *scenario, a *actor, rest string) error{
 	"reads along":     func(s *scenario, a *actor, rest string) error { return s.readAlong(a, rest) },
 	"is closed":       func(_ *scenario, a *actor, rest string) error { return a.expectClosed(rest) },
 	"closes":          func(_ *scenario, a *actor, code string) error { return a.close(code) },
-	"stops reading":   func(_ *scenario, a *actor, _ string) error { a.gate <- struct{}{}; a.deaf = time.Now(); return nil },
-	"reads on":        func(_ *scenario, a *actor, _ string) error { <-a.gate; a.away = time.Since(a.deaf); return nil },
+	"stops reading":   func(_ *scenario, a *actor, _ string) error { a.gate <- struct{}{}; return nil },
+	"reads on":        func(_ *scenario, a *actor, _ string) error { <-a.gate; return nil },
 	"breaks off":      func(_ *scenario, a *actor, _ string) error { return a.CloseNow() },
 	"sends binary":    func(_ *scenario, a *actor, rest string) error { return a.sayBinary(rest) },
 	"gets everything": func(s *scenario, a *actor, rest string) error { return s.expectUpTo(a, rest) },

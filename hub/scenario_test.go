@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestScenarios plays testdata/scenarios/*.txt on a real hub with real clients; README
@@ -70,8 +69,6 @@ type actor struct {
 	*listener
 	name string
 	id   uint64
-	deaf time.Time     // when it last stopped reading
-	away time.Duration // for how long it then didn't
 }
 
 func (s *scenario) play(line string) error {
