@@ -1,25 +1,11 @@
 package eventloop
 
-import (
-	"math"
-
-	"golang.org/x/sys/unix"
-)
+import "github.com/busbar-ws/busbar/eventloop/internal/poll"
 
 // Whether a peer takes what it is sent only its acknowledgements tell. The kernel reports room in a
 // socket when a third of its buffer is free (net/ipv4/tcp.c, sk_stream_write_space), which of a few
 // megabytes can take a slow reader many seconds; and a peer whose window is closed acknowledges
 // nothing, because probes of it carry no data.
-
-// unacknowledged is how many bytes of what the client was sent its peer's kernel doesn't have yet,
-// the end of our half included (SIOCOUTQ, tcp(7)).
-func (c *Client) unacknowledged() uint32 {
-	n, err := unix.IoctlGetInt(int(c.fd), unix.SIOCOUTQ)
-	if err != nil {
-		return 0 // the connection has broken, which a read or write will find
-	}
-	return uint32(min(n, math.MaxInt32))
-}
 
 // looksPerLagTime is how often in LagTime a laggard's acknowledgements are looked at, which costs
 // a system call.
@@ -32,7 +18,7 @@ func (l *Loop) stuck(c *Client) bool {
 		return false
 	}
 	o.looked = l.behind.lagNow
-	left := c.unacknowledged()
+	left := poll.Unacknowledged(c.fd)
 	if left == 0 || left < o.unacked {
 		o.progressed = l.behind.lagNow
 	}

@@ -1,12 +1,6 @@
 package eventloop
 
-import (
-	"syscall"
-
-	"golang.org/x/sys/unix"
-
-	"github.com/busbar-ws/busbar/eventloop/internal/poll"
-)
+import "github.com/busbar-ws/busbar/eventloop/internal/poll"
 
 // copyUpTo is the size up to which the frames of a flush are put together in one
 // buffer. Above it they are sent as pieces, and shared.
@@ -26,7 +20,7 @@ type layout struct {
 	size    int
 	offsets []int        // of each frame, from the batch's first on
 	wire    []byte       // all of it in one piece, or nil
-	iov     []unix.Iovec // a piece for each frame, when wire is nil
+	iov     []poll.Piece // a piece for each frame, when wire is nil
 	buffer  []byte       // behind wire, reused
 }
 
@@ -71,7 +65,7 @@ func (y *layout) lay(f *broadcastLog, first, end uint64, as form) {
 		y.wire = y.buffer
 	default:
 		for pos := first; pos < end; pos++ {
-			y.iov = append(y.iov, poll.Iovec(f.at(pos).in(as)))
+			y.iov = append(y.iov, poll.PieceOf(f.at(pos).in(as)))
 		}
 	}
 }
@@ -95,11 +89,11 @@ func (b *batch) rest(y *layout, pos uint64) int {
 }
 
 // send writes what a client at pos is owed, with one system call.
-func (b *batch) send(y *layout, fd int32, pos uint64) (int, syscall.Errno) {
+func (b *batch) send(y *layout, fd int32, pos uint64) (n int, ok bool) {
 	from := pos - b.first
 	if y.wire != nil {
 		return poll.Send(fd, y.wire[y.offsets[from]:])
 	}
 	iov := y.iov[from:]
-	return poll.Sendv(fd, iov[:min(len(iov), poll.MaxIovecs)])
+	return poll.Sendv(fd, iov[:min(len(iov), poll.MaxPieces)])
 }

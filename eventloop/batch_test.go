@@ -113,12 +113,12 @@ func TestBatchSendsTheRest(t *testing.T) {
 
 func expectSent(t *testing.T, b *batch, y *layout, fd int32, reader io.Reader, pos uint64, want []byte) {
 	t.Helper()
-	n, errno := b.send(y, fd, pos)
-	if frames := b.end - pos; y.wire == nil && frames > poll.MaxIovecs {
-		want = want[:70*poll.MaxIovecs]
+	n, ok := b.send(y, fd, pos)
+	if frames := b.end - pos; y.wire == nil && frames > poll.MaxPieces {
+		want = want[:70*poll.MaxPieces]
 	}
-	if errno != 0 || n != len(want) {
-		t.Fatalf("from %d: sent %d bytes (%v), want %d", pos, n, errno, len(want))
+	if !ok || n != len(want) {
+		t.Fatalf("from %d: sent %d bytes (%v), want %d", pos, n, ok, len(want))
 	}
 	got := make([]byte, n)
 	if _, err := io.ReadFull(reader, got); err != nil || !bytes.Equal(got, want) {

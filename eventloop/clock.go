@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-	"golang.org/x/sys/unix"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -98,7 +98,7 @@ func (l *Loop) visit(c *Client, seconds uint32) {
 			l.handshakeTimeout(c)
 		}
 	case closing:
-		left := c.unacknowledged()
+		left := poll.Unacknowledged(c.fd)
 		if left < c.heard || c.is(flagDirty) { // what is owed may not have been sent yet, if the loop is late
 			c.since = l.now
 		}
@@ -142,14 +142,8 @@ func (l *Loop) checkAlive(c *Client) {
 		l.write(c, l.scratch)
 		return
 	}
-	if quiet >= ticks(l.opts.PingInterval+l.opts.PongTimeout) && !c.unread() {
+	// A loop that is behind with very many clients must not take its own delay for their silence.
+	if quiet >= ticks(l.opts.PingInterval+l.opts.PongTimeout) && !poll.Unread(c.fd) {
 		l.abort(c, CauseDead)
 	}
-}
-
-// unread is true when the socket holds bytes that the loop hasn't got round to. A loop that
-// is behind with very many clients must not take its own delay for their silence.
-func (c *Client) unread() bool {
-	n, err := unix.IoctlGetInt(int(c.fd), unix.TIOCINQ) // SIOCINQ, tcp(7)
-	return err == nil && n > 0
 }

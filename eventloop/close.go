@@ -5,8 +5,8 @@ import (
 	"io"
 
 	"github.com/gobwas/ws"
-	"golang.org/x/sys/unix"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -78,7 +78,7 @@ func (l *Loop) shutWrite(c *Client) {
 	if c.state == gone || c.queue != nil { // gone: its descriptor may be somebody else's by now
 		return
 	}
-	if unix.Shutdown(int(c.fd), unix.SHUT_WR) != nil {
+	if !poll.ShutWrite(c.fd) {
 		l.abort(c, c.cause)
 	}
 }

@@ -3,8 +3,6 @@ package eventloop
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
@@ -131,7 +129,7 @@ func (l *Loop) deliver(c *Client, t *tally) {
 	if want == 0 {
 		return
 	}
-	n, errno := l.fanout.batch.send(as, c.fd, c.pos)
+	n, ok := l.fanout.batch.send(as, c.fd, c.pos)
 	l.fanout.slice.spend(1 + n/bytesPerStep)
 	t.sends++
 	t.bytes += uint64(n)
@@ -139,7 +137,7 @@ func (l *Loop) deliver(c *Client, t *tally) {
 	case n == want:
 		t.frames += l.fanout.batch.end - c.pos
 		c.pos = l.fanout.batch.end
-	case errno == 0 || errno == unix.EAGAIN:
+	case ok:
 		l.fallBehind(c, n)
 	default:
 		l.abort(c, CauseReset)
@@ -185,10 +183,10 @@ func (l *Loop) pumpOut(c *Client) {
 		if want == 0 {
 			break
 		}
-		n, errno := poll.Sendv(c.fd, l.pools.iov)
+		n, ok := poll.Sendv(c.fd, l.pools.iov)
 		l.fanout.slice.spend(1 + n/bytesPerStep)
 		t.sends++
-		if errno != 0 && errno != unix.EAGAIN {
+		if !ok {
 			l.abort(c, CauseReset)
 			return
 		}
@@ -221,7 +219,7 @@ func (l *Loop) gather(c *Client) (size int) {
 		if p == nil {
 			break
 		}
-		l.pools.iov = append(l.pools.iov, poll.Iovec(p))
+		l.pools.iov = append(l.pools.iov, poll.PieceOf(p))
 		size += len(p)
 	}
 	return size

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 // docs/protocol.md section 3, keepalive: a client's ping is answered with its payload.
@@ -88,7 +90,7 @@ func TestUnreadPongKeepsClient(t *testing.T) {
 	}
 	late := check(func(c *Client) { // the loop is in here, and so reads nothing
 		p.Send(ws.OpPong, "")
-		for deadline := time.Now().Add(patience); !c.unread() && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(patience); !poll.Unread(c.fd) && time.Now().Before(deadline); {
 			runtime.Gosched()
 		}
 	})
@@ -211,7 +213,7 @@ func TestLatePingLeavesTimeToAnswer(t *testing.T) {
 			t.Error("it is taken for dead a second after the ping")
 		}
 		l.now += ticks(2 * time.Hour)
-		if l.checkAlive(c); c.state == open && !c.unread() {
+		if l.checkAlive(c); c.state == open && !poll.Unread(c.fd) {
 			t.Error("it didn't answer, and isn't taken for dead")
 		}
 	})

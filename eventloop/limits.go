@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"sync"
 
-	"golang.org/x/sys/unix"
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 // ErrDescriptors: the descriptor limit leaves no room for clients.
@@ -62,20 +62,7 @@ func (o *Options) Capacity(limit int) (Capacity, error) {
 }
 
 // DescriptorLimit lifts the soft limit to the hard one and returns it.
-func DescriptorLimit() (int, error) {
-	var r unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
-		return 0, fmt.Errorf("reading the descriptor limit: %w", err)
-	}
-	if r.Cur < r.Max {
-		raised := unix.Rlimit{Cur: r.Max, Max: r.Max}
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &raised); err == nil {
-			r = raised
-		}
-	}
-	const most = 1 << 30
-	return int(min(r.Cur, most)), nil
-}
+func DescriptorLimit() (int, error) { return poll.DescriptorLimit() }
 
 // network is what limits for an address go by: of IPv6 the /64, for whoever has one of its
 // addresses has the 2^64 others (RFC 4291 section 2.5.4).

@@ -6,10 +6,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/eventloop/internal/mailbox"
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/internal/rates"
 	"github.com/busbar-ws/busbar/subs"
 )
@@ -101,7 +100,7 @@ type reading struct {
 
 // pools are what a loop lends to clients that need it for a while.
 type pools struct {
-	iov     []unix.Iovec
+	iov     []poll.Piece
 	queues  []*sendQueue
 	decoder *assembly
 }
@@ -114,7 +113,7 @@ func newLoop(index int, e *Engine) *Loop {
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[pendingKey]*pendingSubscription)},
 		fanout:    fanout{sliceTime: sliceTime},
 		accepting: accepting{pace: pacer{bucket: newBucket(e.opts.AcceptRate, e.opts.AcceptBurst)}},
-		pools:     pools{iov: make([]unix.Iovec, 0, pumpPieces)},
+		pools:     pools{iov: make([]poll.Piece, 0, pumpPieces)},
 		meters:    meters{open: make(map[uint32]*rates.Meter)},
 	}
 	l.mailbox.Drop = l.letGo

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
@@ -108,7 +109,7 @@ func TestSteadyReaderIsNotTooSlow(t *testing.T) {
 // unacknowledged is what the client's peer doesn't have of what it was sent, in bytes.
 func unacknowledged(t *testing.T, e *Engine, c *Client) (n uint32) {
 	t.Helper()
-	everyLoop(t, e, func(*Loop) { n = c.unacknowledged() })
+	everyLoop(t, e, func(*Loop) { n = poll.Unacknowledged(c.fd) })
 	return n
 }
 

@@ -3,8 +3,6 @@ package eventloop
 import (
 	"bytes"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
@@ -15,11 +13,11 @@ func (l *Loop) write(c *Client, p []byte) {
 		l.queueBytes(c, p)
 		return
 	}
-	n, errno := poll.Send(c.fd, p)
+	n, ok := poll.Send(c.fd, p)
 	l.counters.add(tally{sends: 1, bytes: uint64(n)})
 	switch {
 	case n == len(p):
-	case errno == 0 || errno == unix.EAGAIN:
+	case ok:
 		o := c.ensureQueue()
 		o.part, o.sent = l.control(p), n
 		if c.state == closing {

@@ -124,7 +124,7 @@ func (l *Loop) yield() {
 		return
 	}
 	t.asked = true
-	if _, errno := poll.Send(int32(t.fd), oneByte); errno != 0 { // gnet has closed the other end
+	if n, _ := poll.Send(int32(t.fd), oneByte); n == 0 { // gnet has closed the other end
 		t.asked = false
 		l.trigger()
 	}
