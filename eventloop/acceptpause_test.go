@@ -117,7 +117,7 @@ func TestEngineWithoutAcceptPauses(t *testing.T) {
 	}
 	// Nothing keeps newcomers outside then, and the bound holds all the same.
 	const most = 3
-	e, _, _ := gated(t, &host{}, func(o *Options) { o.MaxHandshakes = most })
+	e, _, _ := gated(t, &host{}, func(o *Options) { o.Accept.MaxHandshakes = most })
 	e.loops[0].accepting.pause.Store(nil)
 	for range most {
 		connect(t, e)

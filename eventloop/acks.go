@@ -13,7 +13,7 @@ const looksPerLagTime = 4
 
 // stuck is whether a laggard's peer has acknowledged nothing for LagTime. It is for each tick.
 func (l *Loop) stuck(c *Client) bool {
-	o, limit := c.queue, uint32(l.opts.LagTime/tick)
+	o, limit := c.queue, uint32(l.opts.Slow.LagTime/tick)
 	if l.behind.lagNow-o.looked < max(limit/looksPerLagTime, 1) {
 		return false
 	}

@@ -47,7 +47,7 @@ func (l *Loop) takeMail() {
 
 // mayQueue is whether more may be handled before clients are sent what they are owed.
 func (l *Loop) mayQueue() bool {
-	return !l.fanout.slice.over && l.fanout.unsent < mostUnsent && l.broadcasts.bytes-l.fanout.trimmedTo <= l.opts.LagBytes
+	return !l.fanout.slice.over && l.fanout.unsent < mostUnsent && l.broadcasts.bytes-l.fanout.trimmedTo <= l.opts.Slow.LagBytes
 }
 
 // done lets go of the entries up to one.

@@ -16,7 +16,7 @@ import (
 func TestMaxConnections(t *testing.T) {
 	t.Parallel()
 	const most = 6
-	e := start(t, &host{}, func(o *Options) { o.MaxConnections = most })
+	e := start(t, &host{}, func(o *Options) { o.Accept.MaxConnections = most })
 	if c := e.Capacity(); c.Connections != most || e.Stats().Capacity != most {
 		t.Errorf("capacity is %+v", c)
 	}
@@ -29,7 +29,7 @@ func TestMaxPerAddress(t *testing.T) {
 	t.Parallel()
 	const most = 3
 	var log logged
-	e := start(t, &host{}, func(o *Options) { o.MaxPerAddress, o.Log = most, slog.New(slog.NewTextHandler(&log, nil)) })
+	e := start(t, &host{}, func(o *Options) { o.Accept.MaxPerAddress, o.Log = most, slog.New(slog.NewTextHandler(&log, nil)) })
 	other, ok := admitted(t, e, net.IPv4(127, 0, 1, 2))
 	if !ok {
 		t.Fatal("the first from another address is refused")

@@ -68,7 +68,7 @@ func (l *Loop) onTick() {
 func (l *Loop) nextTick() {
 	switch {
 	case l.clients.count > roundAtOnce || len(l.behind.laggards) > 0 || len(l.meters.open) > 0 ||
-		l.accepting.handshakes.count >= l.opts.MaxHandshakes:
+		l.accepting.handshakes.count >= l.opts.Accept.MaxHandshakes:
 		l.dueBy(l.now + 1)
 	case l.clients.count > 0: // the loops' rounds begin together, so that the process sleeps in between
 		l.dueBy((l.now/roundTicks + 1) * roundTicks)
@@ -94,7 +94,7 @@ func (l *Loop) visit(c *Client, seconds uint32) {
 	age := l.now - c.since
 	switch c.state {
 	case handshaking, authorising:
-		if age > ticks(l.opts.HandshakeTimeout) || c.is(flagOverflow) && age > ticks(overflowTime) {
+		if age > ticks(l.opts.Timeouts.Handshake) || c.is(flagOverflow) && age > ticks(overflowTime) {
 			l.handshakeTimeout(c)
 		}
 	case closing:
@@ -132,18 +132,18 @@ func (l *Loop) handshakeTimeout(c *Client) {
 // drop-oldest TCP_USER_TIMEOUT's.
 func (l *Loop) checkAlive(c *Client) {
 	quiet := l.now - c.heard
-	if quiet < ticks(l.opts.PingInterval) || c.queue != nil {
+	if quiet < ticks(l.opts.Timeouts.PingInterval) || c.queue != nil {
 		return
 	}
 	if !c.is(flagPinged) {
 		c.set(flagPinged)
-		c.heard = l.now - ticks(l.opts.PingInterval) // it has PongTimeout from now on, however late the ping is
+		c.heard = l.now - ticks(l.opts.Timeouts.PingInterval) // it has Timeouts.Pong from now on, however late the ping is
 		l.scratch = wsproto.AppendFrame(l.scratch[:0], ws.OpPing, nil)
 		l.write(c, l.scratch)
 		return
 	}
 	// A loop that is behind with very many clients must not take its own delay for their silence.
-	if quiet >= ticks(l.opts.PingInterval+l.opts.PongTimeout) && !poll.Unread(c.fd) {
+	if quiet >= ticks(l.opts.Timeouts.PingInterval+l.opts.Timeouts.Pong) && !poll.Unread(c.fd) {
 		l.abort(c, CauseDead)
 	}
 }

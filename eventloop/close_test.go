@@ -145,7 +145,7 @@ func TestCloseComesLast(t *testing.T) {
 
 // lagFar lets clients fall as far behind as a test wants.
 func lagFar(o *Options) {
-	o.LagBytes, o.LagTime, o.QueueMessages = 1<<28, time.Minute, 1<<20
+	o.Slow.LagBytes, o.Slow.LagTime, o.Memory.QueueMessages = 1<<28, time.Minute, 1<<20
 }
 
 // What a lagging client that was closed is still owed may be gone when it gets round to
@@ -155,7 +155,7 @@ func TestFeedMovesPastAClosingClient(t *testing.T) {
 	for _, policy := range []SlowPolicy{Disconnect, DropOldest} {
 		h := &host{}
 		e := start(t, h, func(o *Options) {
-			o.Loops, o.SendBuffer, o.LagBytes, o.Slow, o.LagTime = 1, 4096, 20_000, policy, time.Minute
+			o.Loops, o.SendBuffer, o.Slow.LagBytes, o.Slow.Policy, o.Slow.LagTime = 1, 4096, 20_000, policy, time.Minute
 		})
 		lagging, healthy := dial(t, e, "name=lagging", wstest.SmallWindow), dial(t, e, "name=healthy")
 		published := 0

@@ -11,7 +11,7 @@ import (
 func TestCloseBehindALargeMessage(t *testing.T) {
 	t.Parallel()
 	h := &host{}
-	e := start(t, h, func(o *Options) { o.LagBytes = 1000 })
+	e := start(t, h, func(o *Options) { o.Slow.LagBytes = 1000 })
 	p := dial(t, e, "name=x")
 	message := numbered(1, 5000)
 	on(t, e, h.id("x"), func(c *Client) {

@@ -131,18 +131,18 @@ func TestBothCloseAtOnce(t *testing.T) {
 func TestCloseBehindAFullQueue(t *testing.T) {
 	t.Parallel()
 	h := &host{}
-	e := start(t, h, func(o *Options) { o.SendBuffer, o.LagBytes, o.LagTime = 4096, 50_000, time.Minute })
+	e := start(t, h, func(o *Options) { o.SendBuffer, o.Slow.LagBytes, o.Slow.LagTime = 4096, 50_000, time.Minute })
 	p := dial(t, e, "name=x", wstest.SmallWindow)
 	stopTicking(t, e) // or it would have closeWait for all that it is owed
 	sent := 0
 	on(t, e, h.id("x"), func(c *Client) {
 		c.Send(text("%s", strings.Repeat("a", 1<<20))) // stays in progress
 		c.loop.pump(c)
-		for c.Open() && c.queue != nil && c.queue.bytes+1004 <= e.opts.LagBytes {
+		for c.Open() && c.queue != nil && c.queue.bytes+1004 <= e.opts.Slow.LagBytes {
 			c.Send(text("%s", strings.Repeat("b", 1000)))
 			sent++
 		}
-		if left := e.opts.LagBytes - c.queue.bytes; left > 127 {
+		if left := e.opts.Slow.LagBytes - c.queue.bytes; left > 127 {
 			c.Send(text("%s", strings.Repeat("c", left-10)))
 			sent++
 		}

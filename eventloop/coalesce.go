@@ -18,8 +18,8 @@ func (l *Loop) tooSoon() bool {
 		return false
 	}
 	wait := l.opts.FlushDelay - time.Since(l.fanout.coalesce.began)
-	if wait <= 0 || l.fanout.coalesce.unsent == 0 || l.fanout.coalesce.unsent > l.opts.LagBytes ||
-		int(l.broadcasts.end-l.fanout.flushed) > l.opts.QueueMessages/2 {
+	if wait <= 0 || l.fanout.coalesce.unsent == 0 || l.fanout.coalesce.unsent > l.opts.Slow.LagBytes ||
+		int(l.broadcasts.end-l.fanout.flushed) > l.opts.Memory.QueueMessages/2 {
 		l.mailbox.SetQuiet(false)
 		return false
 	}

@@ -17,7 +17,7 @@ func sends(t *testing.T, e *Engine) uint64 {
 
 // oneSlowPacedLoop holds flushes so far apart that none begins for its time in a test.
 func oneSlowPacedLoop(o *Options) {
-	o.Loops, o.QueueMessages, o.FlushDelay = 1, 64, time.Second
+	o.Loops, o.Memory.QueueMessages, o.FlushDelay = 1, 64, time.Second
 }
 
 // stretchDelay makes the delay longer than any test and than an operator may.
@@ -88,7 +88,7 @@ func TestFlushDelayDelaysMessagesAlone(t *testing.T) {
 func TestFlushDelayHoldsBackLittle(t *testing.T) {
 	t.Parallel()
 	h := &host{}
-	e := start(t, h, oneSlowPacedLoop, func(o *Options) { o.LagBytes = 1000 })
+	e := start(t, h, oneSlowPacedLoop, func(o *Options) { o.Slow.LagBytes = 1000 })
 	p := dial(t, e, "name=a")
 	stretchDelay(t, e)
 	e.Publish(text("lone"), nil)
@@ -140,7 +140,7 @@ func TestQueueHoldsNobodyUp(t *testing.T) {
 // A publisher that queues more than half a mailbox loses nothing by it.
 func TestQueueWakesALoopThatIsHalfFull(t *testing.T) {
 	t.Parallel()
-	e := start(t, &host{}, func(o *Options) { o.Loops, o.QueueMessages = 1, 8 })
+	e := start(t, &host{}, func(o *Options) { o.Loops, o.Memory.QueueMessages = 1, 8 })
 	p := dial(t, e, "name=a")
 	for i := range 5 {
 		e.Queue(text("%d", i), nil)

@@ -90,7 +90,7 @@ func TestCrowd(t *testing.T) {
 		clients, events = 500, 300
 	}
 	x := &crowdTest{random: rand.New(rand.NewPCG(12, 13))}
-	x.e = start(t, &host{}, lagFar, func(o *Options) { o.PingInterval, o.HandshakeTimeout = time.Hour, time.Minute })
+	x.e = start(t, &host{}, lagFar, func(o *Options) { o.Timeouts.PingInterval, o.Timeouts.Handshake = time.Hour, time.Minute })
 	for i := range clients {
 		if i%10 == 0 {
 			x.moving = append(x.moving, x.join(t, i, 1+x.random.Uint64N(events)))

@@ -30,7 +30,7 @@ func serveWithFewDescriptors() int {
 		fmt.Println(err)
 		return 1
 	}
-	e, err := New(&host{}, Options{Listen: "127.0.0.1:0", Loops: 2, Reserve: 12, MaxPerAddress: -1,
+	e, err := New(&host{}, Options{Listen: "127.0.0.1:0", Loops: 2, Accept: AcceptOptions{Reserve: 12, MaxPerAddress: -1},
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err == nil {
 		err = e.Start()

@@ -90,23 +90,23 @@ type reports struct {
 // New checks the options and makes an engine that isn't running yet. Too low a descriptor
 // limit is an error.
 func New(h Handler, o Options) (*Engine, error) {
-	buffersSet := o.BufferBytes != 0
+	buffersSet := o.Memory.BufferBytes != 0
 	o.defaults()
 	if err := o.validate(buffersSet); err != nil {
 		return nil, err
 	}
-	trusted, err := normalTrusted(o.TrustedProxies)
+	trusted, err := normalTrusted(o.Accept.TrustedProxies)
 	if err != nil {
 		return nil, err
 	}
-	o.TrustedProxies = trusted
+	o.Accept.TrustedProxies = trusted
 	capacity, err := capacityFor(&o)
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{
 		opts: o, handler: h, table: subs.NewTable(o.Loops), limiter: rates.NewLimiter(o.Rates), started: time.Now(),
-		admission: admission{capacity: capacity, addresses: newAddressCap(o.MaxPerAddress)},
+		admission: admission{capacity: capacity, addresses: newAddressCap(o.Accept.MaxPerAddress)},
 		gnet:      gnetEngine{background: context.Background()},
 		lifecycle: lifecycle{booted: make(chan struct{}), empty: make(chan struct{}),
 			returned: make(chan struct{}), done: make(chan struct{})},
@@ -114,7 +114,7 @@ func New(h Handler, o Options) (*Engine, error) {
 	e.newest.Store(o.LastSeq)
 	e.deflation.threshold = o.CompressionThreshold
 	e.shedder.engine = e
-	e.budget = budget.New(int64(max(o.BufferBytes, 0)), o.KeptElsewhere, e.shedder.begin)
+	e.budget = budget.New(int64(max(o.Memory.BufferBytes, 0)), o.Memory.KeptElsewhere, e.shedder.begin)
 	e.deflation.budget = e.budget
 	e.fdWatch.again = stoppedTimer(e.watchAgain)
 	for i := range o.Loops {
@@ -297,7 +297,7 @@ func (l *Loop) put(f *Frame, a *Audience, more bool) Dropped {
 }
 
 // WaitDrained waits until no loop's mailbox is more than half full, and no client has to go
-// for what is buffered (Options.BufferBytes). A publisher that can wait
+// for what is buffered (MemoryOptions.BufferBytes). A publisher that can wait
 // calls it before it publishes, and so goes no faster than its messages can be sent.
 func (e *Engine) WaitDrained(ctx context.Context) error {
 	for _, l := range e.loops {
@@ -324,7 +324,7 @@ func (e *Engine) WaitDrained(ctx context.Context) error {
 }
 
 // DrainedFrames is how many frames fit once WaitDrained has returned: half a mailbox.
-func (e *Engine) DrainedFrames() int { return max(e.opts.QueueMessages/2, 1) }
+func (e *Engine) DrainedFrames() int { return max(e.opts.Memory.QueueMessages/2, 1) }
 
 // Overloaded is true while so much is buffered that letting laggards go isn't enough: newcomers
 // are refused, and publishers should wait or give up.

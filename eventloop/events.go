@@ -92,7 +92,7 @@ func (l *Loop) takeIn(c *Client) Cause {
 		return CauseUntrustedProxy
 	case !c.is(flagOverflow) && e.lifecycle.draining.Load():
 		return CauseDraining
-	case l.accepting.pause.Load() == nil && l.accepting.handshakes.count >= l.opts.MaxHandshakes: // nothing keeps them outside
+	case l.accepting.pause.Load() == nil && l.accepting.handshakes.count >= l.opts.Accept.MaxHandshakes: // nothing keeps them outside
 		return CauseCapacity
 	case !fronted && !e.admits(addr):
 		return CauseAddressCap
@@ -195,7 +195,7 @@ func (e *Engine) loopFor(el gnet.EventLoop) *Loop {
 // setOptions tunes an accepted socket. TCP_USER_TIMEOUT covers what pings can't: a
 // peer that has vanished while data waits for it (tcp(7)).
 func (e *Engine) setOptions(fd int) {
-	dead := e.opts.PingInterval + e.opts.PongTimeout
+	dead := e.opts.Timeouts.PingInterval + e.opts.Timeouts.Pong
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(dead/time.Millisecond))
 	if e.opts.NotSentLowat > 0 {
 		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, e.opts.NotSentLowat)

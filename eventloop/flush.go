@@ -248,7 +248,7 @@ func (l *Loop) enqueue(c *Client, f *Frame) {
 		}
 		return
 	}
-	if c.queue != nil && c.queue.tooMuch(len(f.wire), l.opts.LagBytes) && !l.makeRoom(c, len(f.wire)) {
+	if c.queue != nil && c.queue.tooMuch(len(f.wire), l.opts.Slow.LagBytes) && !l.makeRoom(c, len(f.wire)) {
 		return
 	}
 	c.ensureQueue().push(f, l.broadcasts.end)
@@ -288,7 +288,7 @@ func (l *Loop) markDirty(c *Client) {
 // are any: what became of their sockets since they ran full may not have been told yet. Who hasn't
 // acknowledged anything at the last look needs none.
 func (l *Loop) tryLaggards() (some bool) {
-	if l.fanout.tried == l.now || l.broadcasts.excess() <= l.opts.LagBytes {
+	if l.fanout.tried == l.now || l.broadcasts.excess() <= l.opts.Slow.LagBytes {
 		return false
 	}
 	l.fanout.tried = l.now
@@ -308,7 +308,7 @@ func (l *Loop) trim() {
 		l.fanout.trimmedTo = 0
 		return
 	}
-	l.broadcasts.trim(l.opts.LagBytes)
+	l.broadcasts.trim(l.opts.Slow.LagBytes)
 	if l.engine.budget.Pressed() {
 		l.broadcasts.dropBefore(l.slowest())
 	}

@@ -149,7 +149,7 @@ func TestRefusedRequests(t *testing.T) {
 func TestSlowHandshakesEnd(t *testing.T) {
 	t.Parallel()
 	h := newPendingHost()
-	e := start(t, h, func(o *Options) { o.HandshakeTimeout = 2 * time.Second })
+	e := start(t, h, func(o *Options) { o.Timeouts.Handshake = 2 * time.Second })
 	silent, half, unanswered := connect(t, e), connect(t, e), connect(t, e)
 	half.Say("GET / HTTP/1.1\r\nHost:")
 	unanswered.Say(request(""))

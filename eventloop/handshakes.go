@@ -2,7 +2,7 @@ package eventloop
 
 import "github.com/busbar-ws/busbar/eventloop/internal/poll"
 
-// silentShare is the part of HandshakeTimeout after which a connection that hasn't sent its
+// silentShare is the part of Timeouts.Handshake after which a connection that hasn't sent its
 // request yet makes room for others, when there are as many handshakes as there may be.
 // Whoever waits in the kernel's queue has sent its request meanwhile, and most need one
 // round trip. With the defaults, 2,048 and 10 s, 10,000 silent connections are gone from
@@ -29,7 +29,7 @@ func (l *Loop) startHandshake(c *Client) {
 	}
 	h.last = c.slot
 	l.counters.handshakes.Store(int64(h.count))
-	if h.count >= l.opts.MaxHandshakes {
+	if h.count >= l.opts.Accept.MaxHandshakes {
 		l.accepting.pause.Load().Pause(poll.PauseHandshakes)
 		l.dueBy(l.now + 1)
 	}
@@ -56,19 +56,19 @@ func (l *Loop) endHandshake() {
 	h := &l.accepting.handshakes
 	h.count--
 	l.counters.handshakes.Store(int64(h.count))
-	if h.count == l.opts.MaxHandshakes-1 {
+	if h.count == l.opts.Accept.MaxHandshakes-1 {
 		l.accepting.pause.Load().Resume(poll.PauseHandshakes)
 	}
 }
 
 // abortSilent makes room when there are as many handshakes as there may be.
 func (l *Loop) abortSilent() {
-	if l.accepting.handshakes.count < l.opts.MaxHandshakes {
+	if l.accepting.handshakes.count < l.opts.Accept.MaxHandshakes {
 		return
 	}
 	for slot := l.accepting.handshakes.first; slot != 0; slot = l.accepting.handshakes.first {
 		c := l.clients.slots[slot]
-		if l.now-c.since <= ticks(l.opts.HandshakeTimeout)/silentShare {
+		if l.now-c.since <= ticks(l.opts.Timeouts.Handshake)/silentShare {
 			return
 		}
 		l.abort(c, CauseHandshakeTimeout)

@@ -12,7 +12,7 @@ import (
 func TestSilentConnectionsMakeRoom(t *testing.T) {
 	t.Parallel()
 	const most, silent = 8, 20
-	e, _, _ := gated(t, &host{}, func(o *Options) { o.MaxHandshakes, o.HandshakeTimeout = most, 16*time.Second })
+	e, _, _ := gated(t, &host{}, func(o *Options) { o.Accept.MaxHandshakes, o.Timeouts.Handshake = most, 16*time.Second })
 	for range silent {
 		connect(t, e)
 	}
@@ -40,7 +40,7 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 // Below the bound a silent connection has the whole time.
 func TestSilentConnectionsMayStayWhenThereIsRoom(t *testing.T) {
 	t.Parallel()
-	e, _, _ := gated(t, &host{}, func(o *Options) { o.MaxHandshakes, o.HandshakeTimeout = 3, patience })
+	e, _, _ := gated(t, &host{}, func(o *Options) { o.Accept.MaxHandshakes, o.Timeouts.Handshake = 3, patience })
 	slow := connect(t, e)
 	slow.Say("GET /?")
 	eventually(t, "it is in", func() bool { return e.Stats().Loops[0].Handshakes == 1 })
@@ -61,7 +61,7 @@ func TestHandshakesAreCounted(t *testing.T) {
 		}
 		h.admit(c, r)
 	}
-	e, g, _ := gated(t, h, func(o *Options) { o.MaxHandshakes = 6 })
+	e, g, _ := gated(t, h, func(o *Options) { o.Accept.MaxHandshakes = 6 })
 	connect(t, e).Close()
 	refused := connect(t, e)
 	refused.Say("GET / HTTP/1.1\r\nHost: x\r\n\r\n")

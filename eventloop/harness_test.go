@@ -120,8 +120,8 @@ func (h *host) id(name string) uint64 {
 // says so: most of its clients don't read all the time, and a slow machine may take its own.
 func start(t testing.TB, h Handler, tune ...func(*Options)) *Engine {
 	t.Helper()
-	o := Options{Listen: "127.0.0.1:0", Loops: 2, MaxPerAddress: -1, Reserve: 32, PingInterval: time.Hour,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	o := Options{Listen: "127.0.0.1:0", Loops: 2, Accept: AcceptOptions{MaxPerAddress: -1, Reserve: 32},
+		Timeouts: Timeouts{PingInterval: time.Hour}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	for _, f := range tune {
 		f(&o)
 	}

@@ -39,7 +39,7 @@ func TestQuietClients(t *testing.T) {
 	t.Parallel()
 	h := &host{}
 	e := start(t, h, func(o *Options) {
-		o.PingInterval, o.PongTimeout = 300*time.Millisecond, 5*time.Second
+		o.Timeouts.PingInterval, o.Timeouts.Pong = 300*time.Millisecond, 5*time.Second
 	})
 	dead, alive := dial(t, e, "name=dead"), dial(t, e, "name=alive")
 	ended := make(chan struct{})
@@ -82,7 +82,7 @@ func TestUnreadPongKeepsClient(t *testing.T) {
 		on(t, e, h.id("x"), func(c *Client) {
 			before(c)
 			c.set(flagPinged)
-			c.heard = c.loop.now - ticks(e.opts.PingInterval+e.opts.PongTimeout)
+			c.heard = c.loop.now - ticks(e.opts.Timeouts.PingInterval+e.opts.Timeouts.Pong)
 			c.loop.checkAlive(c)
 			left = c.state
 		})
@@ -201,7 +201,7 @@ func TestReleaseFromMessageIsNotDelayed(t *testing.T) {
 func TestLatePingLeavesTimeToAnswer(t *testing.T) {
 	t.Parallel()
 	h := &host{}
-	e := start(t, h, func(o *Options) { o.PingInterval, o.PongTimeout = time.Second, time.Hour })
+	e := start(t, h, func(o *Options) { o.Timeouts.PingInterval, o.Timeouts.Pong = time.Second, time.Hour })
 	dial(t, e, "name=a")
 	stopTicking(t, e)
 	on(t, e, h.id("a"), func(c *Client) {

@@ -12,14 +12,14 @@ import (
 
 // farAway puts all timeouts where no test gets to.
 func farAway(o *Options) {
-	o.HandshakeTimeout, o.PingInterval, o.PongTimeout, o.LagTime = time.Hour, time.Hour, time.Hour, time.Hour
+	o.Timeouts.Handshake, o.Timeouts.PingInterval, o.Timeouts.Pong, o.Slow.LagTime = time.Hour, time.Hour, time.Hour, time.Hour
 }
 
 // closeBy makes them short, and yet longer than a slow machine takes to bring a few clients where
 // the test wants them, and one that answers pings to answer.
 func closeBy(o *Options) {
-	o.HandshakeTimeout, o.LagTime = 4*time.Second, 2*time.Second
-	o.PingInterval, o.PongTimeout = 2*time.Second, 4*time.Second
+	o.Timeouts.Handshake, o.Slow.LagTime = 4*time.Second, 2*time.Second
+	o.Timeouts.PingInterval, o.Timeouts.Pong = 2*time.Second, 4*time.Second
 }
 
 // slack is for a machine that has other things to do. A round of the wheel is in the bounds.
@@ -30,11 +30,11 @@ func bound(o *Options, cause Cause) time.Duration {
 	const round = roundTicks * tick
 	switch cause {
 	case CauseHandshakeTimeout:
-		return o.HandshakeTimeout + round
+		return o.Timeouts.Handshake + round
 	case CauseDead:
-		return o.PingInterval + o.PongTimeout + 2*round
+		return o.Timeouts.PingInterval + o.Timeouts.Pong + 2*round
 	case CauseSlow:
-		return o.LagTime + closeWait + 2*round
+		return o.Slow.LagTime + closeWait + 2*round
 	}
 	return closeWait + round
 }

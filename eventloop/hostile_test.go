@@ -177,7 +177,7 @@ func newCrowd(t *testing.T, s *situation, tune func(*Options)) *crowd {
 		g.mu.Unlock()
 	}
 	g.engine = start(t, g.host, oneSmallLoop, func(o *Options) {
-		o.MaxPerAddress, o.MaxMessageIn = 10, 1000
+		o.Accept.MaxPerAddress, o.MaxMessageIn = 10, 1000
 	}, tune)
 	if !s.drain {
 		g.healthy = healthyClient(t, g.engine)

@@ -41,22 +41,22 @@ func capacityFor(o *Options) (Capacity, error) {
 // Capacity is how many connections there can be with so many descriptors. Loops and Reserve have
 // to be set.
 func (o *Options) Capacity(limit int) (Capacity, error) {
-	own := o.Reserve + descriptorsPerLoop*o.Loops + descriptorsShared
+	own := o.Accept.Reserve + descriptorsPerLoop*o.Loops + descriptorsShared
 	room := limit - own
 	if room < 1 {
 		return Capacity{}, fmt.Errorf("%w: %d descriptors, of which the server needs %d for itself; raise it (ulimit -n)",
 			ErrDescriptors, limit, own)
 	}
 	overflow := overflowSize(room, room)
-	if o.MaxConnections > 0 {
-		overflow = overflowSize(min(o.MaxConnections, room), room)
+	if o.Accept.MaxConnections > 0 {
+		overflow = overflowSize(min(o.Accept.MaxConnections, room), room)
 	}
 	room -= overflow
 	own += overflow
 	c := Capacity{Connections: room, Overflow: overflow, Descriptors: limit,
 		LimitedBy: fmt.Sprintf("the descriptor limit of %d (ulimit -n), %d of them reserved", limit, own)}
-	if o.MaxConnections > 0 && o.MaxConnections < room {
-		c.Connections, c.LimitedBy = o.MaxConnections, "-max-connections"
+	if o.Accept.MaxConnections > 0 && o.Accept.MaxConnections < room {
+		c.Connections, c.LimitedBy = o.Accept.MaxConnections, "-max-connections"
 	}
 	return c, nil
 }

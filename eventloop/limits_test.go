@@ -113,20 +113,20 @@ func TestAddressCapFromManyLoops(t *testing.T) {
 func TestCapacityOfDescriptors(t *testing.T) {
 	limit, err := DescriptorLimit()
 	must(t, err)
-	o := Options{Loops: 2, Reserve: 30}
+	o := Options{Loops: 2, Accept: AcceptOptions{Reserve: 30}}
 	c, err := capacityFor(&o)
 	must(t, err)
-	if c.Descriptors != limit || c.Connections >= limit-o.Reserve || c.Connections < limit-o.Reserve-20-limit/64 {
+	if c.Descriptors != limit || c.Connections >= limit-o.Accept.Reserve || c.Connections < limit-o.Accept.Reserve-20-limit/64 {
 		t.Errorf("of %d descriptors, 30 of them reserved, %d are for clients", limit, c.Connections)
 	}
-	if c.Overflow < 16 || c.Overflow > 1024 || c.Connections+c.Overflow > limit-o.Reserve {
+	if c.Overflow < 16 || c.Overflow > 1024 || c.Connections+c.Overflow > limit-o.Accept.Reserve {
 		t.Errorf("of %d descriptors %d are for clients and %d for the overflow", limit, c.Connections, c.Overflow)
 	}
-	o.MaxConnections = 7
+	o.Accept.MaxConnections = 7
 	if c, err = capacityFor(&o); err != nil || c.Connections != 7 || c.LimitedBy != "-max-connections" {
 		t.Errorf("at most 7: %+v, %v", c, err)
 	}
-	o.Reserve = limit
+	o.Accept.Reserve = limit
 	if _, err = New(&host{}, o); !errors.Is(err, ErrDescriptors) {
 		t.Errorf("everything reserved: %v", err)
 	}
@@ -135,16 +135,16 @@ func TestCapacityOfDescriptors(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	for want, o := range map[string]Options{
 		"loops":           {Loops: 1000},
-		"max connections": {MaxConnections: -1},
+		"max connections": {Accept: AcceptOptions{MaxConnections: -1}},
 		"max message in":  {MaxMessageIn: 10},
-		"queue":           {QueueMessages: -1},
-		"accept burst":    {AcceptBurst: -1},
-		"max handshakes":  {MaxHandshakes: -1},
-		"lag":             {LagTime: time.Millisecond},
-		"ping interval":   {PingInterval: time.Millisecond},
-		"lag bytes:":      {LagBytes: memory.Defaults().Buffers}, // what nobody has set isn't named
-		"queue bytes:":    {QueueBytes: memory.Defaults().Buffers},
-		"buffer bytes:":   {BufferBytes: 3 << 20, QueueBytes: 2 << 20},
+		"queue":           {Memory: MemoryOptions{QueueMessages: -1}},
+		"accept burst":    {Accept: AcceptOptions{Burst: -1}},
+		"max handshakes":  {Accept: AcceptOptions{MaxHandshakes: -1}},
+		"lag":             {Slow: SlowOptions{LagTime: time.Millisecond}},
+		"ping interval":   {Timeouts: Timeouts{PingInterval: time.Millisecond}},
+		"lag bytes:":      {Slow: SlowOptions{LagBytes: memory.Defaults().Buffers}}, // what nobody has set isn't named
+		"queue bytes:":    {Memory: MemoryOptions{QueueBytes: memory.Defaults().Buffers}},
+		"buffer bytes:":   {Memory: MemoryOptions{BufferBytes: 3 << 20, QueueBytes: 2 << 20}},
 	} {
 		if _, err := New(&host{}, o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error is %v", want, err)

@@ -108,11 +108,11 @@ type pools struct {
 func newLoop(index int, e *Engine) *Loop {
 	l := &Loop{
 		index: index, engine: e, handler: e.handler, opts: &e.opts,
-		mailbox:   inbox{Box: mailbox.Box[entry]{MaxMessages: e.opts.QueueMessages, MaxBytes: e.opts.QueueBytes}},
+		mailbox:   inbox{Box: mailbox.Box[entry]{MaxMessages: e.opts.Memory.QueueMessages, MaxBytes: e.opts.Memory.QueueBytes}},
 		clients:   newClientTable(index),
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[pendingKey]*pendingSubscription)},
 		fanout:    fanout{sliceTime: sliceTime},
-		accepting: accepting{pace: pacer{bucket: newBucket(e.opts.AcceptRate, e.opts.AcceptBurst)}},
+		accepting: accepting{pace: pacer{bucket: newBucket(e.opts.Accept.Rate, e.opts.Accept.Burst)}},
 		pools:     pools{iov: make([]poll.Piece, 0, pumpPieces)},
 		meters:    meters{open: make(map[uint32]*rates.Meter)},
 	}

@@ -31,7 +31,7 @@ func TestFullMailboxTellsOfLostEvents(t *testing.T) {
 		}
 		return text("lost")
 	}}
-	e := start(t, h, oneSmallLoop, func(o *Options) { o.QueueMessages = 10 })
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.Memory.QueueMessages = 10 })
 	a, b := dial(t, e, "name=a"), dial(t, e, "name=b")
 	release := holdLoop(e, h.id("a"))
 	for i := range 15 {
@@ -57,7 +57,7 @@ func TestFullMailboxTellsOfLostEvents(t *testing.T) {
 func TestFullMailboxIsSilentAboutLossyFrames(t *testing.T) {
 	t.Parallel()
 	h := &host{onLoss: func(*Client) *Frame { return text("lost") }}
-	e := start(t, h, oneSmallLoop, func(o *Options) { o.QueueMessages = 10 })
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.Memory.QueueMessages = 10 })
 	p := dial(t, e, "name=a")
 	release := holdLoop(e, h.id("a"))
 	for i := range 12 {
@@ -77,7 +77,7 @@ func TestFullMailboxIsSilentAboutLossyFrames(t *testing.T) {
 func TestWaitDrained(t *testing.T) {
 	t.Parallel()
 	h := &host{}
-	e := start(t, h, oneSmallLoop, func(o *Options) { o.QueueMessages = 4 })
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.Memory.QueueMessages = 4 })
 	p := dial(t, e, "name=a")
 	release := holdLoop(e, h.id("a"))
 	for i := range 3 {
@@ -108,7 +108,7 @@ func TestMayAsk(t *testing.T) {
 	t.Parallel()
 	taken := make(chan int, 10)
 	h := &host{onTaken: func(c *Client) { taken <- c.loop.asked(c) }}
-	e := start(t, h, oneSmallLoop, func(o *Options) { o.LagBytes, o.LagTime = 10_000, patience })
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.Slow.LagBytes, o.Slow.LagTime = 10_000, patience })
 	healthy := dial(t, e, "name=healthy")
 	stuck := dial(t, e, "name=stuck", wstest.SmallWindow)
 	stall(t, e, h, healthy, &Audience{Clients: []uint64{h.id("stuck"), h.id("healthy")}})

@@ -20,7 +20,7 @@ type lossTest struct {
 
 func newLossTest(t *testing.T, names ...string) *lossTest {
 	h := &host{onLoss: func(*Client) *Frame { return text("lost") }}
-	e := start(t, h, oneSmallLoop, func(o *Options) { o.QueueMessages = 4 })
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.Memory.QueueMessages = 4 })
 	x := &lossTest{t, h, e, make(map[string]*peer)}
 	for _, name := range names {
 		x.peers[name] = dial(t, e, "name="+name+"&user="+name+"&tenant=acme")

@@ -21,7 +21,7 @@ type entry struct {
 type Dropped struct {
 	Lossy    int  // presence and relays
 	Reliable int  // change events, row frames and binary messages
-	Refused  bool // it is the message itself, which no loop got: there is no room (Options.BufferBytes)
+	Refused  bool // it is the message itself, which no loop got: there is no room (MemoryOptions.BufferBytes)
 }
 
 func (d *Dropped) add(o Dropped) { d.Lossy += o.Lossy; d.Reliable += o.Reliable }

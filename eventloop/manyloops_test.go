@@ -121,7 +121,7 @@ func TestPeersThatGoAtOnce(t *testing.T) {
 func TestCapacityWithManyLoops(t *testing.T) {
 	t.Parallel()
 	const most = 60
-	e := start(t, &host{}, func(o *Options) { o.Loops, o.MaxConnections = 8, most })
+	e := start(t, &host{}, func(o *Options) { o.Loops, o.Accept.MaxConnections = 8, most })
 	in := joinMany(t, e, most, sourcesV4(1))
 	knock(t, e)
 	eventually(t, "all others are refused", func() bool {

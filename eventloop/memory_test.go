@@ -18,8 +18,8 @@ import (
 
 // smallMemory is an engine that sheds above 1.75 MiB, and in which clients fall behind soon.
 func smallMemory(o *Options) {
-	o.BufferBytes, o.QueueBytes, o.LagBytes, o.SendBuffer = 2<<20, 512<<10, 1<<20, 4<<10
-	o.LagTime, o.HandshakeTimeout, o.PingInterval = time.Hour, time.Hour, time.Hour
+	o.Memory.BufferBytes, o.Memory.QueueBytes, o.Slow.LagBytes, o.SendBuffer = 2<<20, 512<<10, 1<<20, 4<<10
+	o.Slow.LagTime, o.Timeouts.Handshake, o.Timeouts.PingInterval = time.Hour, time.Hour, time.Hour
 }
 
 func used(e *Engine) (sum int) {
@@ -53,7 +53,7 @@ func TestWorstLaggardGoesFirst(t *testing.T) {
 	for _, policy := range []SlowPolicy{Disconnect, DropOldest} {
 		t.Run(fmt.Sprint(policy), func(t *testing.T) {
 			h := &host{}
-			e := start(t, h, smallMemory, func(o *Options) { o.Slow = policy })
+			e := start(t, h, smallMemory, func(o *Options) { o.Slow.Policy = policy })
 			ids := make(map[string]uint64)
 			for _, name := range []string{"light", "heavy", "middle"} {
 				dial(t, e, "name="+name, wstest.SmallWindow)
@@ -83,7 +83,7 @@ func TestWorstLaggardGoesFirst(t *testing.T) {
 // is made for one that was refused. A message that never fits has nobody ended.
 func TestRoomIsMadeForALargeMessage(t *testing.T) {
 	h := &host{}
-	e := start(t, h, smallMemory, func(o *Options) { o.QueueBytes = 1 << 20 })
+	e := start(t, h, smallMemory, func(o *Options) { o.Memory.QueueBytes = 1 << 20 })
 	dial(t, e, "name=light", wstest.SmallWindow)
 	dial(t, e, "name=heavy", wstest.SmallWindow)
 	healthy := dial(t, e, "name=healthy")
@@ -288,7 +288,7 @@ func TestSubscriptionsCount(t *testing.T) {
 	dial(t, e, "name=modest")
 	c := dial(t, e, "name=greedy")
 	name := strings.Repeat("x", 1000)
-	ceiling := int64(e.opts.BufferBytes)
+	ceiling := int64(e.opts.Memory.BufferBytes)
 	on(t, e, h.id("modest"), func(c *Client) { c.Subscribe("topic") })
 	for i := 0; int64(i*len(name)) < 2*ceiling; i++ {
 		e.Post(h.id("greedy"), func(c *Client) { c.Subscribe(fmt.Sprint(i, name)) })

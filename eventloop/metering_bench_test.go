@@ -27,7 +27,7 @@ func BenchmarkInbound(b *testing.B) {
 			var handled atomic.Int64
 			h := &host{onMessage: func(*Client, ws.OpCode, []byte) { handled.Add(1) }}
 			e := start(b, h, func(o *Options) {
-				o.Rates, o.MaxPerAddress = c.limits, 100
+				o.Rates, o.Accept.MaxPerAddress = c.limits, 100
 				o.RateKey = func(*Client) (string, bool) { return "alice", true }
 			})
 			const clients, each = 4, 100

@@ -117,7 +117,7 @@ func TestSharedAccounts(t *testing.T) {
 			l := only(rates.Messages, 10)
 			l.User, l.Address = 2, 3
 			e, _, handled := limited(t, l, func(o *Options) {
-				o.MaxPerAddress = 1000
+				o.Accept.MaxPerAddress = 1000
 				o.RateKey = func(*Client) (string, bool) { return map[string]string{"user": "alice"}[name], true }
 			})
 			for range 8 { // they stay connected until the test is over
@@ -181,7 +181,7 @@ func TestIdleConnectionsHaveNoMeter(t *testing.T) {
 	var l rates.Limits
 	l.Connection[rates.Messages] = rates.Limit{PerSecond: 100, Burst: 10}
 	l.Connection[rates.Bytes] = rates.Limit{PerSecond: 1e6, Burst: 1e6}
-	e, _, handled := limited(t, l, func(o *Options) { o.PingInterval = 100 * time.Millisecond })
+	e, _, handled := limited(t, l, func(o *Options) { o.Timeouts.PingInterval = 100 * time.Millisecond })
 	p := dial(t, e, "")
 	for range 3 {
 		p.Expect(ws.OpPing, "")

@@ -43,7 +43,7 @@ const health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 func TestFullServerSaysSo(t *testing.T) {
 	t.Parallel()
 	const most = 3
-	e := start(t, &host{}, func(o *Options) { o.MaxConnections = most })
+	e := start(t, &host{}, func(o *Options) { o.Accept.MaxConnections = most })
 	var in []*peer
 	for range most {
 		in = append(in, dial(t, e, ""))
@@ -76,7 +76,7 @@ func TestFullServerSaysSo(t *testing.T) {
 // The overflow is bounded in places and in time, and a place in it is no connection's.
 func TestOverflowIsBounded(t *testing.T) {
 	t.Parallel()
-	e := start(t, &host{}, func(o *Options) { o.MaxConnections = 1 })
+	e := start(t, &host{}, func(o *Options) { o.Accept.MaxConnections = 1 })
 	in := dial(t, e, "")
 	stopTicking(t, e) // overflowTime begins when all are in
 	var silent []*peer
@@ -140,7 +140,7 @@ func TestDrainAnswersThoseBeingAuthorised(t *testing.T) {
 // The overflow's places are an address's too.
 func TestOverflowAndAddressCap(t *testing.T) {
 	t.Parallel()
-	e := start(t, &host{}, func(o *Options) { o.MaxConnections, o.MaxPerAddress = 1, 2 })
+	e := start(t, &host{}, func(o *Options) { o.Accept.MaxConnections, o.Accept.MaxPerAddress = 1, 2 })
 	dial(t, e, "")
 	connect(t, e)
 	eventually(t, "one is in the overflow", func() bool { return e.Stats().Overflow == 1 })

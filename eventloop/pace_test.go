@@ -73,7 +73,7 @@ func newcomers(t *testing.T, e *Engine, g *poll.AcceptPause, many int) (all []*p
 // A loop that sends nothing accepts everybody at once.
 func TestAcceptingIsFreeWhileNothingWaits(t *testing.T) {
 	t.Parallel()
-	e, g, _ := gated(t, &host{}, func(o *Options) { o.AcceptRate, o.AcceptBurst = 1, 1 })
+	e, g, _ := gated(t, &host{}, func(o *Options) { o.Accept.Rate, o.Accept.Burst = 1, 1 })
 	all, letIn := newcomers(t, e, g, 40)
 	letIn()
 	for _, p := range all {
@@ -102,7 +102,7 @@ func keepBusy(l *Loop) (stop func()) {
 func TestAcceptingIsPaced(t *testing.T) {
 	t.Parallel()
 	const rate, burst, many = 40, 5, 45
-	e, g, _ := gated(t, &host{}, func(o *Options) { o.AcceptRate, o.AcceptBurst = rate, burst })
+	e, g, _ := gated(t, &host{}, func(o *Options) { o.Accept.Rate, o.Accept.Burst = rate, burst })
 	l := e.loops[0]
 	stop := keepBusy(l)
 	defer stop()

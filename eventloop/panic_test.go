@@ -96,7 +96,7 @@ func TestPanickingHandler(t *testing.T) {
 			h := panicking(method)
 			log := &panicLog{Handler: slog.Default().Handler()}
 			e := start(t, h, oneSmallLoop, func(o *Options) {
-				o.Slow, o.LagBytes, o.Log = DropOldest, 20_000, slog.New(log)
+				o.Slow.Policy, o.Slow.LagBytes, o.Log = DropOldest, 20_000, slog.New(log)
 			})
 			other := dial(t, e, "name=healthy")
 			for round := range 2 {

@@ -91,7 +91,7 @@ func TestPanicWhileResuming(t *testing.T) {
 func TestPanicWhileOpeningAndClosing(t *testing.T) {
 	t.Parallel()
 	h := &host{}
-	e := start(t, h, oneSmallLoop, func(o *Options) { o.MaxPerAddress = 3 })
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.Accept.MaxPerAddress = 3 })
 	other, victim := dial(t, e, "name=other"), dial(t, e, "name=victim")
 	var free []uint32
 	everyLoop(t, e, func(l *Loop) { free, l.clients.free = l.clients.free, []uint32{maxSlots} })

@@ -46,7 +46,7 @@ func (c *Client) Addr() netip.Addr {
 // introduced reads the header that a proxy has put before the upgrade request, and is true
 // when it is known where the client comes from and the request can be read. Until then the
 // connection counts for no address: the proxy's own would be full with the clients of all the
-// others. Its time is HandshakeTimeout.
+// others. Its time is Timeouts.Handshake.
 func (l *Loop) introduced(c *Client) bool {
 	if !l.clients.sources.of(c.slot).awaited {
 		return true
@@ -54,7 +54,7 @@ func (l *Loop) introduced(c *Client) bool {
 	p, _ := c.conn.Peek(-1)
 	addr, n, err := wsproto.ParseProxyHeader(p)
 	switch {
-	case errors.Is(err, wsproto.ErrNoProxyHeader) && l.opts.ProxyProtocol == ProxyOptional:
+	case errors.Is(err, wsproto.ErrNoProxyHeader) && l.opts.Accept.ProxyProtocol == ProxyOptional:
 	case err != nil:
 		// The specification (2.1) wants it ended at once. An answer could only go to the
 		// proxy's client, which has done nothing wrong.
@@ -96,7 +96,7 @@ func (e *Engine) admits(addr netip.Addr) bool {
 	if e.admission.addresses.acquire(addr) {
 		return true
 	}
-	e.trouble(CauseAddressCap, "a connection was closed: its address has as many as one may have", "from", addr, "most", e.opts.MaxPerAddress)
+	e.trouble(CauseAddressCap, "a connection was closed: its address has as many as one may have", "from", addr, "most", e.opts.Accept.MaxPerAddress)
 	return false
 }
 

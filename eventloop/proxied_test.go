@@ -18,8 +18,8 @@ var proxyAddr = net.IPv4(127, 0, 9, 1)
 func startBehind(t *testing.T, h Handler, mode ProxyProtocol, tune ...func(*Options)) *Engine {
 	t.Helper()
 	return start(t, h, append(tune, func(o *Options) {
-		o.ProxyProtocol = mode
-		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("::ffff:127.0.9.0/120")}
+		o.Accept.ProxyProtocol = mode
+		o.Accept.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("::ffff:127.0.9.0/120")}
 	})...)
 }
 
@@ -121,7 +121,7 @@ func TestProxyHeaderByteByByte(t *testing.T) {
 func TestMaxPerAddressBehindAProxy(t *testing.T) {
 	t.Parallel()
 	const most = 3
-	e := startBehind(t, &host{}, ProxyRequired, func(o *Options) { o.MaxPerAddress = most })
+	e := startBehind(t, &host{}, ProxyRequired, func(o *Options) { o.Accept.MaxPerAddress = most })
 	var waiting []*peer
 	for range 3 * most { // none of them counts for the proxy's address
 		waiting = append(waiting, fromProxy(t, e, ""))

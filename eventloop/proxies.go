@@ -42,7 +42,7 @@ func normalTrusted(given []netip.Prefix) ([]netip.Prefix, error) {
 // only if it is listed.
 func (o *Options) trusts(addr netip.Addr) bool {
 	addr = addr.WithZone("") // a prefix has no zone, and so contains no address with one
-	for _, p := range o.TrustedProxies {
+	for _, p := range o.Accept.TrustedProxies {
 		if p.Contains(addr) {
 			return true
 		}
@@ -52,10 +52,10 @@ func (o *Options) trusts(addr netip.Addr) bool {
 
 // fronted is whether a connection from addr may begin with a header that is believed.
 func (o *Options) fronted(addr netip.Addr) bool {
-	return o.ProxyProtocol != ProxyOff && o.trusts(addr)
+	return o.Accept.ProxyProtocol != ProxyOff && o.trusts(addr)
 }
 
 // uninvited is whether a connection from addr isn't wanted at all.
 func (o *Options) uninvited(addr netip.Addr) bool {
-	return o.ProxyProtocol == ProxyRequired && !o.trusts(addr)
+	return o.Accept.ProxyProtocol == ProxyRequired && !o.trusts(addr)
 }

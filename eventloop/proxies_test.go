@@ -10,7 +10,7 @@ import (
 
 func TestProxyRequired(t *testing.T) {
 	t.Parallel()
-	e := startBehind(t, &host{}, ProxyRequired, func(o *Options) { o.HandshakeTimeout = 3 * time.Second })
+	e := startBehind(t, &host{}, ProxyRequired, func(o *Options) { o.Timeouts.Handshake = 3 * time.Second })
 	// Nobody else gets in, header or not, and gets no answer.
 	for i, sent := range []string{"", request(""), proxyLine("192.0.2.7") + request("")} {
 		p := connect(t, e)
@@ -41,7 +41,7 @@ func TestProxyRequired(t *testing.T) {
 func TestProxyOptional(t *testing.T) {
 	t.Parallel()
 	h := &host{}
-	e := startBehind(t, h, ProxyOptional, func(o *Options) { o.MaxPerAddress = 2 })
+	e := startBehind(t, h, ProxyOptional, func(o *Options) { o.Accept.MaxPerAddress = 2 })
 	for i, sent := range []string{request("name=x"), "\r\n" + request("name=x")} { // RFC 9112 2.2 allows the empty line
 		fromProxy(t, e, sent).Upgraded()
 		if got := addrOf(t, e, h, "x"); got != "127.0.9.1" {
@@ -93,7 +93,7 @@ func TestTrustedProxies(t *testing.T) {
 	parse := netip.MustParsePrefix
 	trusted, err := normalTrusted([]netip.Prefix{parse("10.1.2.3/8"), parse("192.0.2.7/32"), parse("::ffff:198.51.100.0/120"), parse("2001:db8::/32"), parse("fe80::/10")})
 	must(t, err)
-	o := Options{ProxyProtocol: ProxyRequired, TrustedProxies: trusted}
+	o := Options{Accept: AcceptOptions{ProxyProtocol: ProxyRequired, TrustedProxies: trusted}}
 	for addr, want := range map[string]bool{
 		"10.255.0.1": true, "11.0.0.1": false, "192.0.2.7": true, "192.0.2.8": false, "198.51.100.9": true, "198.51.101.9": false,
 		"2001:db8:1::1": true, "2001:db9::1": false, "fe80::1%eth0": true, "127.0.0.1": false, "::1": false,
@@ -105,13 +105,13 @@ func TestTrustedProxies(t *testing.T) {
 	if o.trusts(netip.Addr{}) {
 		t.Error("an address that isn't known is trusted")
 	}
-	for want, o := range map[string]Options{
+	for want, o := range map[string]AcceptOptions{
 		"none; list the addresses": {ProxyProtocol: ProxyOptional},
 		"none of the choices":      {ProxyProtocol: 3, TrustedProxies: trusted},
 		"entry 1 isn't a valid":    {TrustedProxies: append(trusted[:1:1], netip.Prefix{})},
 		"partly IPv4":              {TrustedProxies: []netip.Prefix{parse("::ffff:0:0/95")}},
 	} {
-		if _, err := New(&host{}, o); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := New(&host{}, Options{Accept: o}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error is %v", want, err)
 		}
 	}

@@ -277,7 +277,7 @@ func TestKeptBackIsBounded(t *testing.T) {
 			t.Run(fmt.Sprint(policy, name), func(t *testing.T) {
 				t.Parallel()
 				h := &host{onLoss: func(*Client) *Frame { return text("lost") }}
-				e := start(t, h, func(o *Options) { o.Slow, o.LagBytes = policy, 10*64 })
+				e := start(t, h, func(o *Options) { o.Slow.Policy, o.Slow.LagBytes = policy, 10*64 })
 				p := dial(t, e, "hold=1&name=x")
 				id := h.id("x")
 				on(t, e, id, func(c *Client) { c.SendPage(nil, 3) })
@@ -288,8 +288,8 @@ func TestKeptBackIsBounded(t *testing.T) {
 				}
 				everyLoop(t, e, func(l *Loop) {
 					for _, m := range l.behind.replays {
-						if m.bytes > l.opts.LagBytes {
-							t.Errorf("%d bytes are kept, %d may be", m.bytes, l.opts.LagBytes)
+						if m.bytes > l.opts.Slow.LagBytes {
+							t.Errorf("%d bytes are kept, %d may be", m.bytes, l.opts.Slow.LagBytes)
 						}
 					}
 				})
@@ -385,7 +385,7 @@ func seqOf(n int) *Frame {
 func TestTooSlowWhileCatchingUpLeavesNothing(t *testing.T) {
 	t.Parallel()
 	h := &host{}
-	e := start(t, h, func(o *Options) { o.Loops, o.LagBytes = 1, 10*64 })
+	e := start(t, h, func(o *Options) { o.Loops, o.Slow.LagBytes = 1, 10*64 })
 	p := dial(t, e, "hold=1&name=x")
 	id := h.id("x")
 	on(t, e, id, func(c *Client) { c.SendPage(nil, 3) })
@@ -406,7 +406,7 @@ func TestTooSlowWhileCatchingUpLeavesNothing(t *testing.T) {
 func TestKeptBackOverPagesIsBounded(t *testing.T) {
 	t.Parallel()
 	h := &host{onLoss: func(*Client) *Frame { return text("lost") }}
-	e := start(t, h, func(o *Options) { o.Loops, o.Slow, o.LagBytes = 1, DropOldest, 10*64 })
+	e := start(t, h, func(o *Options) { o.Loops, o.Slow.Policy, o.Slow.LagBytes = 1, DropOldest, 10*64 })
 	dial(t, e, "hold=1&name=x")
 	id := h.id("x")
 	e.Publish(seqOf(1000), nil) // so that all that follows belongs behind the last page
@@ -421,7 +421,7 @@ func TestKeptBackOverPagesIsBounded(t *testing.T) {
 		})
 		everyLoop(t, e, func(l *Loop) {
 			for _, m := range l.behind.replays {
-				if most := l.opts.LagBytes + 64; m.bytes > most { // beside the largest
+				if most := l.opts.Slow.LagBytes + 64; m.bytes > most { // beside the largest
 					t.Errorf("page %d: %d bytes are kept, %d may be", page, m.bytes, most)
 				}
 			}

@@ -29,13 +29,13 @@ func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
 	switch {
 	case c.state != open:
 		return // it was too slow a moment ago
-	case asked || m == nil || !tooMuch(m.frames, m.bytes, len(f.wire), l.opts.LagBytes):
-	case l.opts.Slow == Disconnect:
+	case asked || m == nil || !tooMuch(m.frames, m.bytes, len(f.wire), l.opts.Slow.LagBytes):
+	case l.opts.Slow.Policy == Disconnect:
 		l.closeSlow(c)
 		return
 	default:
 		var dropped int
-		m.frames, dropped = dropOldest(m.frames, &m.bytes, l.opts.LagBytes/2)
+		m.frames, dropped = dropOldest(m.frames, &m.bytes, l.opts.Slow.LagBytes/2)
 		l.counters.lagDropped.Add(uint64(dropped))
 		c.set(flagLost)
 	}

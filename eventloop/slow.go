@@ -80,7 +80,7 @@ func (l *Loop) fellOff(c *Client) bool {
 // overtaken deals with a client that the broadcast log has left behind.
 func (l *Loop) overtaken(c *Client) {
 	if c.state == open && !c.is(flagReplaying) && c.pos < l.broadcasts.first {
-		if l.opts.Slow == Disconnect {
+		if l.opts.Slow.Policy == Disconnect {
 			l.closeSlow(c)
 			return
 		}
@@ -114,16 +114,16 @@ func (l *Loop) closeUnsent(c *Client, cause Cause, reason string) {
 func (l *Loop) makeRoom(c *Client, size int) bool {
 	if !c.queue.waiting && !c.is(flagPinned) {
 		l.pump(c)
-		if c.state == gone || c.queue == nil || !c.queue.tooMuch(size, l.opts.LagBytes) {
+		if c.state == gone || c.queue == nil || !c.queue.tooMuch(size, l.opts.Slow.LagBytes) {
 			return c.state == open
 		}
 	}
-	if l.opts.Slow == Disconnect {
+	if l.opts.Slow.Policy == Disconnect {
 		l.closeSlow(c)
 		return false
 	}
 	// Down to half, so that the queue isn't walked for each message of a client that is stuck.
-	l.counters.lagDropped.Add(uint64(c.queue.dropOldest(l.opts.LagBytes / 2)))
+	l.counters.lagDropped.Add(uint64(c.queue.dropOldest(l.opts.Slow.LagBytes / 2)))
 	c.set(flagLost)
 	return true
 }
@@ -136,7 +136,7 @@ func (l *Loop) checkLaggards() {
 			continue
 		}
 		c := l.behind.laggards[i]
-		if c.state == open && l.opts.Slow == Disconnect && l.stuck(c) {
+		if c.state == open && l.opts.Slow.Policy == Disconnect && l.stuck(c) {
 			l.closeSlow(c)
 			continue
 		}

@@ -32,14 +32,14 @@ func stall(t *testing.T, e *Engine, h *host, healthy *peer, a *Audience) (publis
 }
 
 func oneSmallLoop(o *Options) {
-	o.Loops, o.SendBuffer, o.LagTime = 1, 4096, time.Minute
+	o.Loops, o.SendBuffer, o.Slow.LagTime = 1, 4096, time.Minute
 }
 
 // docs/protocol.md section 3, close codes: a client that takes nothing for LagTime is closed with 1013.
 func TestTooSlowByTime(t *testing.T) {
 	t.Parallel()
 	h := &host{}
-	e := start(t, h, oneSmallLoop, func(o *Options) { o.LagTime, o.LagBytes = 300*time.Millisecond, 1<<28 })
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.Slow.LagTime, o.Slow.LagBytes = 300*time.Millisecond, 1<<28 })
 	stuck, ignorant := dial(t, e, "name=stuck", wstest.SmallWindow), dial(t, e, "name=ignorant", wstest.SmallWindow)
 	healthy := dial(t, e, "name=healthy")
 	stall(t, e, h, healthy, nil)
@@ -77,7 +77,7 @@ func TestTooSlowByBytes(t *testing.T) {
 	t.Parallel()
 	for _, alone := range []bool{false, true} {
 		h := &host{}
-		e := start(t, h, oneSmallLoop, func(o *Options) { o.LagBytes = 50_000 })
+		e := start(t, h, oneSmallLoop, func(o *Options) { o.Slow.LagBytes = 50_000 })
 		dial(t, e, "name=stuck", wstest.SmallWindow)
 		healthy := dial(t, e, "name=healthy")
 		var a *Audience
@@ -111,7 +111,7 @@ func TestDropOldest(t *testing.T) {
 		t.Run(fmt.Sprintf("alone=%v", alone), func(t *testing.T) {
 			t.Parallel()
 			h := &host{onLoss: func(*Client) *Frame { return text("lagged") }}
-			e := start(t, h, oneSmallLoop, func(o *Options) { o.LagBytes, o.Slow = 30_000, DropOldest })
+			e := start(t, h, oneSmallLoop, func(o *Options) { o.Slow.LagBytes, o.Slow.Policy = 30_000, DropOldest })
 			slow, healthy := dial(t, e, "name=slow", wstest.SmallWindow), dial(t, e, "name=healthy")
 			var a *Audience
 			if alone {
@@ -178,7 +178,7 @@ func expectGapTold(t *testing.T, p *peer, last, round int) {
 // A peer that pings and doesn't read is slow too: pongs don't pile up without a bound.
 func TestPongsForAClientThatDoesNotRead(t *testing.T) {
 	t.Parallel()
-	e := start(t, &host{}, oneSmallLoop, func(o *Options) { o.LagBytes = 20_000 })
+	e := start(t, &host{}, oneSmallLoop, func(o *Options) { o.Slow.LagBytes = 20_000 })
 	p := dial(t, e, "name=x", wstest.SmallWindow)
 	flood := strings.Repeat(clientFrame(ws.OpPing, strings.Repeat("p", 125)), 500)
 	for e.Clients() > 0 {

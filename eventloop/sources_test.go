@@ -31,7 +31,7 @@ func TestSourcesSize(t *testing.T) {
 func TestAddressesAreGivenBack(t *testing.T) {
 	t.Parallel()
 	h := &host{}
-	e := startBehind(t, h, ProxyOptional, func(o *Options) { o.MaxPerAddress = 4 })
+	e := startBehind(t, h, ProxyOptional, func(o *Options) { o.Accept.MaxPerAddress = 4 })
 	random := rand.New(rand.NewPCG(3, 14))
 	var in []*peer
 	for range 400 {

@@ -73,7 +73,7 @@ func TestStalledClientsHurtNobodyElse(t *testing.T) {
 		t.Run(fmt.Sprintf("policy=%d", policy), func(t *testing.T) {
 			h := &host{onLoss: func(*Client) *Frame { return NewFrame(ws.OpText, []byte("lost")) }}
 			e := start(t, h, func(o *Options) {
-				o.SendBuffer, o.LagBytes, o.LagTime, o.Slow = 16<<10, 256<<10, time.Second, policy
+				o.SendBuffer, o.Slow.LagBytes, o.Slow.LagTime, o.Slow.Policy = 16<<10, 256<<10, time.Second, policy
 			})
 			for i := range stalled {
 				dial(t, e, fmt.Sprint("name=stalled", i), wstest.SmallWindow)

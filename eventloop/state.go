@@ -55,7 +55,7 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 		l.leaveSubscriptions(c)
 	}
 	c.state = to
-	if to != authorising { // HandshakeTimeout is for both states together
+	if to != authorising { // Timeouts.Handshake is for both states together
 		c.since = l.now
 	}
 	if to == closing {

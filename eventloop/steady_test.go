@@ -22,7 +22,7 @@ func lagFor(t *testing.T, e *Engine, c *Client) {
 			c.since -= ticks(closeWait) / 4
 			l.visit(c, l.ticker.lifetime.seconds())
 		case c.queue != nil && c.queue.waiting:
-			l.behind.lagNow += ticks(l.opts.LagTime) / 2
+			l.behind.lagNow += ticks(l.opts.Slow.LagTime) / 2
 			l.checkLaggards()
 		}
 	})
@@ -124,7 +124,7 @@ func TestOneMessageAloneIsNeverTooMuch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := &host{}
-			e := start(t, h, oneSmallLoop, func(o *Options) { o.LagBytes = 20_000 })
+			e := start(t, h, oneSmallLoop, func(o *Options) { o.Slow.LagBytes = 20_000 })
 			p := dial(t, e, "name=x", wstest.SmallWindow)
 			sizes := []int{100_000, 100, 300_000, 100, 100} // the first fills the socket
 			for i, size := range sizes {
@@ -144,7 +144,7 @@ func TestServersPauseIsNotTheClientsLag(t *testing.T) {
 	t.Parallel()
 	const pieces, size = 20, 50_000
 	h := &host{}
-	e := start(t, h, oneSmallLoop, func(o *Options) { o.LagBytes, o.LagTime = 1<<28, 30*time.Second })
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.Slow.LagBytes, o.Slow.LagTime = 1<<28, 30*time.Second })
 	p := dial(t, e, "name=x", wstest.SmallWindow)
 	on(t, e, h.id("x"), func(c *Client) {
 		for i := range pieces {
@@ -153,7 +153,7 @@ func TestServersPauseIsNotTheClientsLag(t *testing.T) {
 	})
 	eventually(t, "it lags", func() bool { return e.Stats().Loops[0].Lagging == 1 })
 	on(t, e, h.id("x"), func(c *Client) {
-		e.started = e.started.Add(-2 * e.opts.LagTime)
+		e.started = e.started.Add(-2 * e.opts.Slow.LagTime)
 		c.loop.onTick()
 	})
 	for i := range pieces {

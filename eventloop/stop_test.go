@@ -148,7 +148,7 @@ func TestPortInUse(t *testing.T) {
 	must(t, err)
 	defer plain.Close()
 	for _, addr := range []string{first.Addr().String(), plain.Addr().String(), "127.0.0.1:x", "nowhere", "192.0.2.1:1"} {
-		e, err := New(&host{}, Options{Listen: addr, Loops: 1, Reserve: 32, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		e, err := New(&host{}, Options{Listen: addr, Loops: 1, Accept: AcceptOptions{Reserve: 32}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
 		must(t, err)
 		if err = e.Start(); err == nil {
 			e.Stop()
@@ -249,7 +249,7 @@ func TestEngineIsCollected(t *testing.T) {
 			func() {
 				h := &host{}
 				runtime.AddCleanup(h, func(gone *atomic.Bool) { gone.Store(true) }, &gone)
-				e, err := New(h, Options{Listen: "127.0.0.1:0", Loops: 2, Reserve: 32})
+				e, err := New(h, Options{Listen: "127.0.0.1:0", Loops: 2, Accept: AcceptOptions{Reserve: 32}})
 				must(t, err)
 				use(t, e)
 			}()

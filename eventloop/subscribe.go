@@ -158,7 +158,7 @@ func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
 	if p == nil {
 		return false
 	}
-	if p.bytes+len(f.wire) > l.opts.LagBytes && len(p.frames) > 0 || !l.engine.budget.Takes(0) {
+	if p.bytes+len(f.wire) > l.opts.Slow.LagBytes && len(p.frames) > 0 || !l.engine.budget.Takes(0) {
 		l.overflowPending(c, p)
 	}
 	if !p.lost {

@@ -141,7 +141,7 @@ func TestResubscribeWhilePending(t *testing.T) {
 // sent. The client is subscribed, and a newer snapshot has no gap before it.
 func TestPendingOverflow(t *testing.T) {
 	t.Parallel()
-	s := newSubscriber(t, func(o *Options) { o.LagBytes = 1000 })
+	s := newSubscriber(t, func(o *Options) { o.Slow.LagBytes = 1000 })
 	ticket, _ := s.pending("row")
 	for range 10 {
 		s.e.Publish(text("%s", strings.Repeat("x", 300)), &Audience{Key: "row"})
@@ -164,7 +164,7 @@ func TestPendingOverflow(t *testing.T) {
 // the snapshot once more. What has a place waits for it.
 func TestSubscribingAgain(t *testing.T) {
 	t.Parallel()
-	s := newSubscriber(t, func(o *Options) { o.LagBytes = 1000 })
+	s := newSubscriber(t, func(o *Options) { o.Slow.LagBytes = 1000 })
 	on(t, s.e, s.id, func(c *Client) { c.Subscribe("row") })
 	ticket, _ := s.pending("row")
 	s.update("row", 0)

@@ -40,7 +40,7 @@ func (l *Loop) queueBytes(c *Client, p []byte) {
 	o := c.queue
 	// A peer that pings and doesn't read. The one Close of a client that is being closed
 	// is let through.
-	if c.state == open && o.tooMuch(len(p), l.opts.LagBytes) {
+	if c.state == open && o.tooMuch(len(p), l.opts.Slow.LagBytes) {
 		l.closeSlow(c)
 		return
 	}

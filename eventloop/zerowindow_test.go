@@ -16,7 +16,7 @@ import (
 func TestDropOldestDoesNotKeepTheDead(t *testing.T) {
 	t.Parallel()
 	h := &host{onLoss: func(*Client) *Frame { return text("lost") }}
-	e := start(t, h, oneSmallLoop, closeBy, func(o *Options) { o.Slow, o.LagBytes = DropOldest, 20_000 })
+	e := start(t, h, oneSmallLoop, closeBy, func(o *Options) { o.Slow.Policy, o.Slow.LagBytes = DropOldest, 20_000 })
 	got := healthyClient(t, e)
 	gone := dial(t, e, "name=gone", wstest.SmallWindow)
 	dial(t, e, "name=full", wstest.SmallWindow)
@@ -36,13 +36,13 @@ func TestDropOldestDoesNotKeepTheDead(t *testing.T) {
 	eventually(t, "both are ended", func() bool {
 		publish()
 		everyLoop(t, e, func(l *Loop) {
-			if kept := l.broadcasts.bytes; kept > 2*l.opts.LagBytes {
+			if kept := l.broadcasts.bytes; kept > 2*l.opts.Slow.LagBytes {
 				t.Errorf("%d bytes are kept for them", kept)
 			}
 		})
 		return closedBy(e, CauseReset) == 2
 	})
-	if took, most := time.Since(began), e.opts.PingInterval+e.opts.PongTimeout; took > most+slack {
+	if took, most := time.Since(began), e.opts.Timeouts.PingInterval+e.opts.Timeouts.Pong; took > most+slack {
 		t.Errorf("they were ended after %v, at most %v is fine", took, most)
 	}
 	if e.Clients() != 1 || e.Connections() != 1 {
@@ -56,7 +56,7 @@ func TestAskingAndNotReading(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []SlowPolicy{Disconnect, DropOldest} {
 		h := &host{}
-		e := start(t, h, oneSmallLoop, farAway, func(o *Options) { o.Slow, o.LagBytes = policy, 20_000 })
+		e := start(t, h, oneSmallLoop, farAway, func(o *Options) { o.Slow.Policy, o.Slow.LagBytes = policy, 20_000 })
 		p := dial(t, e, "name=x", wstest.SmallWindow)
 		pings := ""
 		for range 100 {

@@ -62,7 +62,7 @@ func TestCrowdLeaves(t *testing.T) {
 // once than a loop's queue holds.
 func TestCrowdOfTenantsLeaves(t *testing.T) {
 	const tenants, queue = 100, 16
-	h := start(t, func(o *Options) { roomy(o); o.Loops.QueueMessages = queue })
+	h := start(t, func(o *Options) { roomy(o); o.Loops.Memory.QueueMessages = queue })
 	stay := make([]*listener, tenants)
 	for i := range stay {
 		stay[i] = listen(t, h, fmt.Sprint("stays@", i), "")

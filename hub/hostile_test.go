@@ -80,8 +80,8 @@ func TestPeersThatLeaveUnderway(t *testing.T) {
 					o.AuthTimeout, o.SnapshotTimeout = time.Hour, time.Hour
 					o.Logger = slog.New(slog.DiscardHandler)
 					// Longer than the healthy client takes to be let in, and to answer pings.
-					o.Loops.HandshakeTimeout = 4 * time.Second
-					o.Loops.PingInterval, o.Loops.PongTimeout = time.Second, 4*time.Second
+					o.Loops.Timeouts.Handshake = 4 * time.Second
+					o.Loops.Timeouts.PingInterval, o.Loops.Timeouts.Pong = time.Second, 4*time.Second
 				})
 				healthy := connect(t, h, "healthy")
 				heard := make(chan string, 100)

@@ -72,7 +72,7 @@ func New(o Options) (*Hub, error) {
 	var err error
 	_, o.Loops.LastSeq = h.logBounds()
 	if log, ok := h.log.(interface{ Kept() int64 }); ok {
-		o.Loops.KeptElsewhere = log.Kept
+		o.Loops.Memory.KeptElsewhere = log.Kept
 	}
 	if h.engine, err = eventloop.New((*callbacks)(h), o.Loops); err == nil {
 		err = h.engine.Start()
@@ -197,7 +197,7 @@ func (h *Hub) close(ctx context.Context) {
 }
 
 // WaitDrained waits until the loops' queues are at most half full, and no slow client has to
-// go for what is buffered (Options.Loops.BufferBytes). A publisher that can wait
+// go for what is buffered (Options.Loops.Memory.BufferBytes). A publisher that can wait
 // calls it before it publishes, and then goes no faster than its messages can be sent;
 // one that doesn't may fill a queue, which lets go of the oldest messages.
 func (h *Hub) WaitDrained(ctx context.Context) error { return h.engine.WaitDrained(ctx) }

@@ -97,7 +97,7 @@ type Options struct {
 	// kind apart; default 64. A quarter of the lookups, and at least one, is for sessions that have
 	// ended, the rest for newcomers; with SnapshotRecheck a quarter of the fetches is for that.
 	// WorkerQueue is how many may wait; default 100,000, or what fits
-	// into a quarter of Loops.BufferBytes. They take turns by address, and of an address by user.
+	// into a quarter of Loops.Memory.BufferBytes. They take turns by address, and of an address by user.
 	Workers     int
 	WorkerQueue int
 
@@ -131,7 +131,7 @@ func (o *Options) defaults() {
 		o.Logger = slog.Default()
 	}
 	setDefault(&o.Loops.Log, o.Logger)
-	setDefault(&o.Loops.QueueBytes, max(memory.Defaults().Queue, 2*o.MaxMessageOut))
+	setDefault(&o.Loops.Memory.QueueBytes, max(memory.Defaults().Queue, 2*o.MaxMessageOut))
 	o.Loops.Rates, o.Loops.RateKey = o.limits(), rateKey
 }
 
@@ -139,8 +139,8 @@ func (o *Options) validate() error {
 	switch {
 	case o.Auth == nil:
 		return fmt.Errorf("options: an Authenticator is required")
-	case o.MaxMessageOut < 1 || o.MaxMessageOut > o.Loops.QueueBytes-frameOverhead:
-		return fmt.Errorf("max message out: %d bytes don't fit a queue of %d", o.MaxMessageOut, o.Loops.QueueBytes)
+	case o.MaxMessageOut < 1 || o.MaxMessageOut > o.Loops.Memory.QueueBytes-frameOverhead:
+		return fmt.Errorf("max message out: %d bytes don't fit a queue of %d", o.MaxMessageOut, o.Loops.Memory.QueueBytes)
 	case o.Workers < 1 || o.WorkerQueue < 1 || o.MaxSubscriptions < 1:
 		return fmt.Errorf("workers, their queue and subscriptions must be at least 1")
 	}

@@ -12,7 +12,7 @@ func TestSizesOfAnEmbedderFitTheMemory(t *testing.T) {
 	o.defaults()
 	s := memory.Defaults()
 	if o.MaxRowBytes != int64(s.Rows) || o.MaxEventBytes != s.Log || o.MaxMessageOut != s.Message ||
-		o.Loops.QueueBytes != s.Queue || o.Loops.BufferBytes != 0 {
+		o.Loops.Memory.QueueBytes != s.Queue || o.Loops.Memory.BufferBytes != 0 {
 		t.Errorf("%+v, want %+v", o, s)
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // ErrOverloaded is returned to publishers while so much is buffered for clients that letting
-// the slow ones go isn't enough (Options.Loops.BufferBytes), and for a message that there is
+// the slow ones go isn't enough (Options.Loops.Memory.BufferBytes), and for a message that there is
 // no room for. Nothing was published, unless the error says so; WaitDrained waits until it is
 // worth trying again.
 var ErrOverloaded = errors.New("too much is buffered for clients, try again later")

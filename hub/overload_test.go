@@ -70,8 +70,8 @@ func fill(t *testing.T, h *Hub, enough func() bool) (release func()) {
 // nothing behind; afterwards it works again.
 func TestPublishingWhileOverloaded(t *testing.T) {
 	h := start(t, func(o *Options) {
-		o.Loops.Loops, o.Loops.LagBytes, o.MaxMessageOut = 4, 512<<10, 256<<10
-		o.Loops.QueueBytes, o.Loops.BufferBytes = 512<<10, 1<<20
+		o.Loops.Loops, o.Loops.Slow.LagBytes, o.MaxMessageOut = 4, 512<<10, 256<<10
+		o.Loops.Memory.QueueBytes, o.Loops.Memory.BufferBytes = 512<<10, 1<<20
 	})
 	release := overload(t, h)
 	for what, err := range map[string]error{
@@ -111,8 +111,8 @@ func TestPublishingWhileOverloaded(t *testing.T) {
 func TestPublishingWhatThereIsNoRoomFor(t *testing.T) {
 	const large = 250 << 10
 	h := start(t, func(o *Options) {
-		o.Loops.Loops, o.Loops.LagBytes, o.MaxMessageOut = 4, 512<<10, 256<<10
-		o.Loops.QueueBytes, o.Loops.BufferBytes = 512<<10, 1<<20
+		o.Loops.Loops, o.Loops.Slow.LagBytes, o.MaxMessageOut = 4, 512<<10, 256<<10
+		o.Loops.Memory.QueueBytes, o.Loops.Memory.BufferBytes = 512<<10, 1<<20
 	})
 	c := listen(t, h, "alice", "")
 	if err := h.PublishRow(Snapshot, "", "E", "r", []byte("small")); err != nil {

@@ -23,7 +23,7 @@ type queues struct {
 const waitingShare = 4
 
 func newQueues(o *Options, panicked func(any)) queues {
-	bytes := o.Loops.BufferBytes
+	bytes := o.Loops.Memory.BufferBytes
 	if bytes <= 0 {
 		bytes = memory.Defaults().Buffers
 	}
@@ -64,7 +64,7 @@ func (q *queues) close(ctx context.Context) {
 // neither is an address that may be a proxy's.
 func (h *Hub) ownerOf(c *eventloop.Client) (o fairqueue.Owner) {
 	o.User, _ = rateKey(c)
-	if h.opts.Loops.MaxPerAddress >= 0 {
+	if h.opts.Loops.Accept.MaxPerAddress >= 0 {
 		o.Address = c.Addr()
 	}
 	return o

@@ -24,7 +24,7 @@ type Rates struct {
 	// PerUser and PerAddress are how many connections' allowance, relays included, all
 	// connections of one user, and of one address, have together. Default 8 and 32;
 	// negative: as much as they have each. PerAddress counts only while there is a
-	// Loops.MaxPerAddress.
+	// Loops.Accept.MaxPerAddress.
 	PerUser, PerAddress int
 }
 

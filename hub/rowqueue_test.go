@@ -68,7 +68,7 @@ func TestSubscribingToMuchAtOnce(t *testing.T) {
 			fetches.Store(0)
 			h := start(t, func(o *Options) {
 				tune(o)
-				o.Loops.SendBuffer, o.Loops.LagTime = 64<<10, patience
+				o.Loops.SendBuffer, o.Loops.Slow.LagTime = 64<<10, patience
 			})
 			if name == "stored" {
 				for i := range rows {
@@ -208,8 +208,8 @@ func TestUpdatesFasterThanTheService(t *testing.T) {
 	var fetches atomic.Int64
 	h := start(t, func(o *Options) {
 		roomy(o)
-		o.Loops.LagBytes = 10_000
-		o.Loops.LagTime = patience
+		o.Loops.Slow.LagBytes = 10_000
+		o.Loops.Slow.LagTime = patience
 		o.Snapshots = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
 			fetches.Add(1)
 			before := newest.Load()
@@ -297,7 +297,7 @@ func TestRequestsForRowsAreCounted(t *testing.T) {
 // A row that is stored is owed to however many clients by one frame.
 func TestStoredRowsAreBufferedOnce(t *testing.T) {
 	const clients, size = 20, 1 << 20
-	h := start(t, func(o *Options) { o.Loops.SendBuffer, o.Loops.LagTime = 64<<10, patience })
+	h := start(t, func(o *Options) { o.Loops.SendBuffer, o.Loops.Slow.LagTime = 64<<10, patience })
 	if err := h.PublishRow(Snapshot, "", "E", "0", make([]byte, size)); err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ var hubSettings = map[string]func(s *scenario, o *Options, value string) error{
 		return nil
 	},
 	"slow": func(_ *scenario, o *Options, v string) error {
-		o.Loops.Slow = map[string]eventloop.SlowPolicy{"disconnect": eventloop.Disconnect, "drop-oldest": eventloop.DropOldest}[v]
+		o.Loops.Slow.Policy = map[string]eventloop.SlowPolicy{"disconnect": eventloop.Disconnect, "drop-oldest": eventloop.DropOldest}[v]
 		return nil
 	},
 	"snapshots": func(s *scenario, o *Options, _ string) error {
@@ -52,11 +52,11 @@ var hubSettings = map[string]func(s *scenario, o *Options, value string) error{
 		return nil
 	},
 	"lag-bytes": func(_ *scenario, o *Options, v string) (err error) {
-		o.Loops.LagBytes, err = strconv.Atoi(v)
+		o.Loops.Slow.LagBytes, err = strconv.Atoi(v)
 		return err
 	},
 	"queue": func(_ *scenario, o *Options, v string) (err error) {
-		o.Loops.QueueMessages, err = strconv.Atoi(v)
+		o.Loops.Memory.QueueMessages, err = strconv.Atoi(v)
 		return err
 	},
 	"max-events": func(_ *scenario, o *Options, v string) (err error) { o.MaxEvents, err = strconv.Atoi(v); return err },
@@ -72,7 +72,7 @@ func (s *scenario) startHub(settings []string) error {
 	s.hub = start(s.t, func(o *Options) {
 		o.RelayRate = -1
 		o.Loops.SendBuffer = 16 << 10
-		o.Loops.LagTime = time.Hour
+		o.Loops.Slow.LagTime = time.Hour
 		o.Logger = slog.New(slog.DiscardHandler)
 		for _, setting := range settings {
 			name, value, _ := strings.Cut(setting, "=")

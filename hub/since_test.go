@@ -18,8 +18,8 @@ import (
 // roomy lets a hub keep up with publishers at full speed: what is tested isn't loss. Nor is
 // it who answers pings: clients that don't read don't.
 func roomy(o *Options) {
-	o.Loops.PingInterval = time.Hour
-	o.Loops.QueueMessages, o.Loops.LagBytes, o.Loops.MaxPerAddress = 1<<20, 1<<30, -1
+	o.Loops.Timeouts.PingInterval = time.Hour
+	o.Loops.Memory.QueueMessages, o.Loops.Slow.LagBytes, o.Loops.Accept.MaxPerAddress = 1<<20, 1<<30, -1
 	o.MaxEvents, o.RelayRate = 1<<20, -1
 }
 
@@ -180,7 +180,7 @@ func TestSinceGivesAdminsWhatTheyGetLive(t *testing.T) {
 // What isn't a change event waits for a client that catches up, or comes at once, and
 // isn't lost once it is live.
 func TestLiveAfterCatchingUp(t *testing.T) {
-	h := start(t, func(o *Options) { roomy(o); o.Loops.Slow = eventloop.DropOldest })
+	h := start(t, func(o *Options) { roomy(o); o.Loops.Slow.Policy = eventloop.DropOldest })
 	for range pageEvents + 1 {
 		if _, err := h.PublishChange(Change{Entity: "E", RowID: "r", Kind: Update}); err != nil {
 			t.Fatal(err)

@@ -72,7 +72,7 @@ func TestLookupsEndWithTheirClients(t *testing.T) {
 	var u underwayOf
 	h := start(t, func(o *Options) {
 		o.Auth, o.AuthTimeout, o.Workers = AuthenticatorFunc(u.lookUp), time.Hour, 4
-		o.Loops.HandshakeTimeout = time.Hour
+		o.Loops.Timeouts.Handshake = time.Hour
 	})
 	var all []*wstest.Raw
 	for i := range 40 {
@@ -95,7 +95,7 @@ func TestLookupsAreSharedByAddress(t *testing.T) {
 	var u underwayOf
 	h := start(t, func(o *Options) {
 		o.Auth, o.AuthTimeout, o.Workers, o.WorkerQueue = AuthenticatorFunc(u.lookUp), time.Hour, 8, 40
-		o.Loops.HandshakeTimeout = time.Hour
+		o.Loops.Timeouts.Handshake = time.Hour
 	})
 	for i := range 23 { // 3 of 6 are looked up, 20 of 40 wait
 		dialFrom(t, h, "127.0.0.1", fmt.Sprint("hang", i))

@@ -49,25 +49,25 @@ func Main(args []string, out, errs io.Writer) error {
 	loops := flags.Int("loops", 0, "event loops; 0: one for each core that the process may use")
 	var o eventloop.Options
 	policy := flags.String("policy", "disconnect", "what happens to a client that lags too far: disconnect or drop-oldest")
-	flags.DurationVar(&o.LagTime, "lag-time", 0, "without taking anything that waits, until that happens; 0: 5s")
-	flags.IntVar(&o.LagBytes, "lag-bytes", 0, "that wait for a client, until that happens; 0: 1 MiB")
-	flags.IntVar(&o.AcceptRate, "accept-rate", 0, "connections a second that a loop that is behind accepts; 0: its default; -1: no limit")
-	flags.IntVar(&o.AcceptBurst, "accept-burst", 0, "connections that a loop that is behind accepts at once; 0: its default")
-	flags.DurationVar(&o.PingInterval, "ping-interval", 0, "silence before a ping; 0: 25s")
+	flags.DurationVar(&o.Slow.LagTime, "lag-time", 0, "without taking anything that waits, until that happens; 0: 5s")
+	flags.IntVar(&o.Slow.LagBytes, "lag-bytes", 0, "that wait for a client, until that happens; 0: 1 MiB")
+	flags.IntVar(&o.Accept.Rate, "accept-rate", 0, "connections a second that a loop that is behind accepts; 0: its default; -1: no limit")
+	flags.IntVar(&o.Accept.Burst, "accept-burst", 0, "connections that a loop that is behind accepts at once; 0: its default")
+	flags.DurationVar(&o.Timeouts.PingInterval, "ping-interval", 0, "silence before a ping; 0: 25s")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	switch *policy {
 	case "disconnect":
 	case "drop-oldest":
-		o.Slow = eventloop.DropOldest
+		o.Slow.Policy = eventloop.DropOldest
 	default:
 		return fmt.Errorf("-policy %q: disconnect or drop-oldest", *policy)
 	}
 	eventloop.SaveMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	o.Listen, o.Loops, o.MaxPerAddress, o.FlushDelay = *listen, eventloop.RaiseProcs(*loops), -1, *delay
+	o.Listen, o.Loops, o.Accept.MaxPerAddress, o.FlushDelay = *listen, eventloop.RaiseProcs(*loops), -1, *delay
 	var guard hub.Authenticator = &everyone{hub.Identity{UserID: "guest", Anonymous: true}}
 	if *sessions != "" {
 		table, err := auth.OpenSessions(*sessions, auth.SessionOptions{ReadOnly: true})

@@ -28,7 +28,7 @@ func (c *Config) fitMemory(s memory.Shares) {
 
 // validateBufferMemory names the flag that asks for more than fits.
 func (c *Config) validateBufferMemory() error {
-	o := eventloop.Options{QueueBytes: c.QueueBytes, LagBytes: c.LagBytes}
+	o := eventloop.Options{Memory: eventloop.MemoryOptions{QueueBytes: c.QueueBytes}, Slow: eventloop.SlowOptions{LagBytes: c.LagBytes}}
 	if c.BufferMemory >= o.LeastBufferBytes() {
 		return nil
 	}

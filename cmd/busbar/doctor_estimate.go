@@ -23,7 +23,7 @@ func (cfg *Config) capacity(cores, descriptors int64) (eventloop.Capacity, error
 	const most = 1 << 30
 	limit := int(min(descriptors, most))
 	o := cfg.loopOptions()
-	o.Reserve = cfg.reserve(0, limit)
+	o.Accept.Reserve = cfg.reserve(0, limit)
 	if o.Loops == 0 {
 		o.Loops = int(max(cores, 1))
 	}

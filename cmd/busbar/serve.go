@@ -224,7 +224,7 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 		Rates:  cfg.rates(),
 		Logger: srv.log,
 	}
-	o.Loops.Reserve = cfg.reserve(len(open), descriptors)
+	o.Loops.Accept.Reserve = cfg.reserve(len(open), descriptors)
 	if cfg.Reject == rejectHTTP {
 		o.Reject = hub.RejectHTTP
 	}
@@ -269,18 +269,20 @@ func orOff(n int) int {
 
 func (cfg *Config) loopOptions() eventloop.Options {
 	o := eventloop.Options{
-		Listen: cfg.Listen, Loops: cfg.Loops, MaxConnections: cfg.MaxConnections, MaxPerAddress: orOff(cfg.MaxPerIP),
-		AcceptRate: orOff(cfg.AcceptRate), AcceptBurst: cfg.AcceptBurst, MaxHandshakes: cfg.MaxHandshakes,
-		MaxMessageIn: cfg.MaxMessageIn, QueueMessages: cfg.QueueMessages, QueueBytes: cfg.QueueBytes,
-		LagTime: cfg.LagTime, LagBytes: cfg.LagBytes, HandshakeTimeout: cfg.HandshakeTimeout,
-		PingInterval: cfg.PingInterval, PongTimeout: cfg.PongTimeout,
-		SendBuffer: cfg.SendBuffer, NotSentLowat: cfg.NotSentLowat,
-		FlushDelay: cfg.FlushDelay, BufferBytes: cfg.BufferMemory,
-		ProxyProtocol: proxyProtocols[cfg.ProxyProtocol], TrustedProxies: cfg.TrustedProxies,
+		Listen: cfg.Listen, Loops: cfg.Loops,
+		Accept: eventloop.AcceptOptions{
+			MaxConnections: cfg.MaxConnections, MaxPerAddress: orOff(cfg.MaxPerIP), MaxHandshakes: cfg.MaxHandshakes,
+			Rate: orOff(cfg.AcceptRate), Burst: cfg.AcceptBurst,
+			ProxyProtocol: proxyProtocols[cfg.ProxyProtocol], TrustedProxies: cfg.TrustedProxies,
+		},
+		Memory:       eventloop.MemoryOptions{QueueMessages: cfg.QueueMessages, QueueBytes: cfg.QueueBytes, BufferBytes: cfg.BufferMemory},
+		Slow:         eventloop.SlowOptions{LagTime: cfg.LagTime, LagBytes: cfg.LagBytes},
+		Timeouts:     eventloop.Timeouts{Handshake: cfg.HandshakeTimeout, PingInterval: cfg.PingInterval, Pong: cfg.PongTimeout},
+		MaxMessageIn: cfg.MaxMessageIn, SendBuffer: cfg.SendBuffer, NotSentLowat: cfg.NotSentLowat, FlushDelay: cfg.FlushDelay,
 		Compression: cfg.compression(), CompressionThreshold: cfg.CompressionThreshold,
 	}
 	if cfg.Slow == slowDropOldest {
-		o.Slow = eventloop.DropOldest
+		o.Slow.Policy = eventloop.DropOldest
 	}
 	return o
 }

@@ -67,7 +67,7 @@ func TestStormOfOneTokenIsOneQuery(t *testing.T) {
 	must(t, err)
 	defer sessions.Close()
 	h, err := hub.New(hub.Options{Auth: sessions, AuthTimeout: wstest.Patience, Loops: eventloop.Options{
-		Listen: "127.0.0.1:0", Loops: 2, MaxPerAddress: -1, HandshakeTimeout: wstest.Patience}})
+		Listen: "127.0.0.1:0", Loops: 2, Accept: eventloop.AcceptOptions{MaxPerAddress: -1}, Timeouts: eventloop.Timeouts{Handshake: wstest.Patience}}})
 	must(t, err)
 	server.Store(h)
 	defer func() {

@@ -18,7 +18,7 @@ import (
 // Server is an echo server that runs. Its methods are safe from any goroutine.
 type Server struct{ engine *eventloop.Engine }
 
-// Start listens and serves. o.LagBytes and o.LagTime bound what a client that doesn't read
+// Start listens and serves. o.Slow.LagBytes and o.Slow.LagTime bound what a client that doesn't read
 // what comes back may have waiting, as they do for any other client.
 func Start(o eventloop.Options) (*Server, error) {
 	e, err := eventloop.New(handler{}, o)

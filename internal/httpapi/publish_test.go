@@ -128,7 +128,7 @@ func TestPostBatch(t *testing.T) {
 
 // A body with many more changes than a loop's queue takes at once loses none of them.
 func TestPostBatchWaitsForRoom(t *testing.T) {
-	s := start(t, func(ho *hub.Options, _ *Options) { ho.Loops.QueueMessages = 3 })
+	s := start(t, func(ho *hub.Options, _ *Options) { ho.Loops.Memory.QueueMessages = 3 })
 	c := s.connect(s.session("u", ""))
 	const changes = 500
 	var body strings.Builder
