@@ -127,15 +127,18 @@ func (l *Loop) handshakeTimeout(c *Client) {
 	l.abort(c, CauseHandshakeTimeout)
 }
 
-// checkAlive pings a quiet client and ends one that stays quiet. A client that lags
-// can't be reached by a ping; how long it may is LagTime's business, and with
-// drop-oldest TCP_USER_TIMEOUT's.
+// checkAlive pings a quiet client and ends one that stays quiet. A ping can't reach a client ahead
+// of what its peer hasn't acknowledged yet. How long that may take is LagTime's business while the
+// client lags, and else, or with drop-oldest, TCP_USER_TIMEOUT's.
 func (l *Loop) checkAlive(c *Client) {
 	quiet := l.now - c.heard
 	if quiet < ticks(l.opts.Timeouts.PingInterval) || c.queue != nil {
 		return
 	}
 	if !c.is(flagPinged) {
+		if poll.Unacknowledged(c.fd) > 0 {
+			return
+		}
 		c.set(flagPinged)
 		c.heard = l.now - ticks(l.opts.Timeouts.PingInterval) // it has Timeouts.Pong from now on, however late the ping is
 		l.scratch = wsproto.AppendFrame(l.scratch[:0], ws.OpPing, nil)

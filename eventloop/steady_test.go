@@ -106,6 +106,39 @@ func TestSteadyReaderIsNotTooSlow(t *testing.T) {
 	}
 }
 
+// A slow reader isn't taken for dead for a ping that would stand behind megabytes in its socket: it is pinged
+// once it has those, and has PongTimeout from then on.
+func TestSteadyReaderIsNotDead(t *testing.T) {
+	t.Parallel()
+	const size = 300_000
+	h := &host{}
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.SendBuffer = 2 * size })
+	p := dial(t, e, "name=x", wstest.SmallWindow)
+	stopTicking(t, e)
+	quiet := func(c *Client) {
+		c.heard -= ticks(e.opts.PingInterval + e.opts.PongTimeout)
+		c.loop.checkAlive(c)
+	}
+	e.Publish(numbered(0, size), nil)
+	eventually(t, "all is in the socket", func() (all bool) {
+		on(t, e, h.id("x"), func(c *Client) { all = c.queue == nil && poll.Unacknowledged(c.fd) > 0 })
+		return all
+	})
+	on(t, e, h.id("x"), func(c *Client) {
+		quiet(c)
+		if quiet(c); c.state != open || c.is(flagPinged) {
+			t.Errorf("the client's state is %d, and its flags %b, want %d and not pinged", c.state, c.flags, open)
+		}
+	})
+	p.Expect(ws.OpText, string(numbered(0, size).Payload()))
+	eventually(t, "all is acknowledged", func() (all bool) {
+		on(t, e, h.id("x"), func(c *Client) { all = poll.Unacknowledged(c.fd) == 0 })
+		return all
+	})
+	on(t, e, h.id("x"), quiet)
+	p.Expect(ws.OpPing, "")
+}
+
 // unacknowledged is what the client's peer doesn't have of what it was sent, in bytes.
 func unacknowledged(t *testing.T, e *Engine, c *Client) (n uint32) {
 	t.Helper()
