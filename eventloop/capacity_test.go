@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -94,4 +95,26 @@ func (l *logged) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.text.String()
+}
+
+func TestCapacityOfDescriptors(t *testing.T) {
+	limit, err := DescriptorLimit()
+	must(t, err)
+	o := Options{Loops: 2, Accept: AcceptOptions{Reserve: 30}}
+	c, err := o.Capacity(limit)
+	must(t, err)
+	if c.Descriptors != limit || c.Connections >= limit-o.Accept.Reserve || c.Connections < limit-o.Accept.Reserve-20-limit/64 {
+		t.Errorf("of %d descriptors, 30 of them reserved, %d are for clients", limit, c.Connections)
+	}
+	if c.Overflow < 16 || c.Overflow > 1024 || c.Connections+c.Overflow > limit-o.Accept.Reserve {
+		t.Errorf("of %d descriptors %d are for clients and %d for the overflow", limit, c.Connections, c.Overflow)
+	}
+	o.Accept.MaxConnections = 7
+	if c, err = o.Capacity(limit); err != nil || c.Connections != 7 || c.LimitedBy != "-max-connections" {
+		t.Errorf("at most 7: %+v, %v", c, err)
+	}
+	o.Accept.Reserve = limit
+	if _, err = New(&host{}, o); !errors.Is(err, ErrDescriptors) {
+		t.Errorf("everything reserved: %v", err)
+	}
 }

@@ -1,5 +1,7 @@
 package eventloop
 
+import "github.com/busbar-ws/busbar/eventloop/internal/admission"
+
 // clientTable is a loop's clients: a slab by slot, and groups of clients with one label.
 // Owned by its loop.
 //
@@ -10,7 +12,7 @@ type clientTable struct {
 	generations []uint32 // how often each slot was used, part of the ids
 	free        []uint32
 	count       int
-	sources     sources
+	sources     admission.Sources
 
 	groups [labelKinds]map[string]*group
 

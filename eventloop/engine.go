@@ -12,6 +12,7 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/admission"
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/internal/rates"
@@ -39,7 +40,10 @@ type Engine struct {
 	shedder   shedder
 	refused   [2]atomic.Uint64 // messages that there was no room for: reliable, lossy
 
-	admission    admission
+	places       *admission.Places
+	addresses    *admission.Addresses
+	proxies      admission.Proxies
+	acceptErrors atomic.Uint64
 	acceptPauses poll.AcceptPauses
 	fdWatch      fdWatch
 	watcher      *poll.Watcher
@@ -47,15 +51,6 @@ type Engine struct {
 	yielders     yielders
 	lifecycle    lifecycle
 	reports      reports
-}
-
-// admission is who may be connected, and who is. Safe from any goroutine.
-type admission struct {
-	capacity     Capacity
-	connections  atomic.Int64 // descriptors, handshakes included
-	overflow     atomic.Int64 // descriptors of those beyond capacity
-	addresses    *addressCap
-	acceptErrors atomic.Uint64
 }
 
 // gnetEngine is what the engine has of gnet.
@@ -68,17 +63,14 @@ type gnetEngine struct {
 
 // lifecycle is how far an engine has come, from Start to its end.
 type lifecycle struct {
-	running   atomic.Bool // Start has succeeded
-	draining  atomic.Bool
-	stopping  atomic.Bool // Stop was called; set under yielders.mu
-	booted    chan struct{}
-	bootOnce  sync.Once
-	empty     chan struct{} // closed when draining and the last connection has gone
-	emptyOnce sync.Once
-	stopOnce  sync.Once
-	returned  chan struct{} // closed when gnet has returned
-	done      chan struct{} // closed when nothing runs any more
-	err       error         // what gnet returned; read after done
+	running  atomic.Bool // Start has succeeded
+	stopping atomic.Bool // Stop was called; set under yielders.mu
+	booted   chan struct{}
+	bootOnce sync.Once
+	stopOnce sync.Once
+	returned chan struct{} // closed when gnet has returned
+	done     chan struct{} // closed when nothing runs any more
+	err      error         // what gnet returned; read after done
 }
 
 // reports are what was counted and logged once of its kind.
@@ -95,21 +87,23 @@ func New(h Handler, o Options) (*Engine, error) {
 	if err := o.validate(buffersSet); err != nil {
 		return nil, err
 	}
-	trusted, err := normalTrusted(o.Accept.TrustedProxies)
+	proxies, err := admission.NewProxies(o.Accept.ProxyProtocol, o.Accept.TrustedProxies)
 	if err != nil {
 		return nil, err
 	}
-	o.Accept.TrustedProxies = trusted
-	capacity, err := capacityFor(&o)
+	limit, err := DescriptorLimit()
+	if err != nil {
+		return nil, err
+	}
+	capacity, err := o.Capacity(limit)
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{
 		opts: o, handler: h, table: subs.NewTable(o.Loops), limiter: rates.NewLimiter(o.Rates), started: time.Now(),
-		admission: admission{capacity: capacity, addresses: newAddressCap(o.Accept.MaxPerAddress)},
+		places: admission.NewPlaces(capacity), addresses: admission.NewAddresses(o.Accept.MaxPerAddress), proxies: proxies,
 		gnet:      gnetEngine{background: context.Background()},
-		lifecycle: lifecycle{booted: make(chan struct{}), empty: make(chan struct{}),
-			returned: make(chan struct{}), done: make(chan struct{})},
+		lifecycle: lifecycle{booted: make(chan struct{}), returned: make(chan struct{}), done: make(chan struct{})},
 	}
 	e.newest.Store(o.LastSeq)
 	e.deflation.threshold = o.CompressionThreshold
@@ -184,13 +178,16 @@ func (e *Engine) run(port *poll.ReservedPort) error {
 func (e *Engine) Addr() net.Addr { return net.TCPAddrFromAddrPort(e.addr) }
 
 // Capacity is how many connections the engine can hold, and why.
-func (e *Engine) Capacity() Capacity { return e.admission.capacity }
+func (e *Engine) Capacity() Capacity { return e.places.Capacity }
 
 // Loops is how many loops there are.
 func (e *Engine) Loops() int { return len(e.loops) }
 
 // Connections is how many descriptors clients use right now, handshakes included.
-func (e *Engine) Connections() int { return int(e.admission.connections.Load()) }
+func (e *Engine) Connections() int {
+	connections, _ := e.places.Taken()
+	return connections
+}
 
 // Clients is how many clients are open right now.
 func (e *Engine) Clients() int {

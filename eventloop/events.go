@@ -48,7 +48,7 @@ func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 		if r := recover(); r != nil {
 			e.loopFor(conn.EventLoop()).panicked(nil, r)
 			if placed != nil && conn.Context() != placed {
-				e.leave(placed)
+				e.places.Leave(placed.is(flagOverflow))
 			}
 			action = gnet.Close
 		}
@@ -61,16 +61,19 @@ func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 	now := l.readClock()
 	c := &Client{conn: conn, loop: l, fd: int32(conn.Fd()), since: l.now, heard: l.now}
 	l.accepted(now)
-	var ok bool
-	if c.cause, ok = e.place(); !ok {
-		return abortNew(c, c.cause)
-	}
-	if c.cause != CauseUnknown {
+	overflow, ok := e.places.Enter()
+	if overflow {
 		c.set(flagOverflow)
+		if c.cause = CauseCapacity; e.places.Draining() {
+			c.cause = CauseDraining
+		}
+	}
+	if !ok {
+		return abortNew(c, c.cause)
 	}
 	placed = c
 	if cause := l.takeIn(c); cause != CauseUnknown {
-		e.leave(c)
+		e.places.Leave(c.is(flagOverflow))
 		return abortNew(c, cause)
 	}
 	return nil, gnet.None
@@ -79,18 +82,18 @@ func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
 // takeIn begins a client's handshake, or says why not. A panic gives back what it has counted.
 func (l *Loop) takeIn(c *Client) Cause {
 	e, addr := l.engine, peerAddr(c.conn)
-	fronted := e.opts.fronted(addr)
+	fronted, unwanted := e.proxies.Peer(addr)
 	counted := false
 	defer func() {
 		if counted && c.conn.Context() != c {
-			e.admission.addresses.release(addr)
+			e.addresses.Release(addr)
 		}
 	}()
 	switch {
-	case e.opts.uninvited(addr):
+	case unwanted:
 		e.trouble(CauseUntrustedProxy, "a connection that comes from no trusted proxy was closed", "from", addr)
 		return CauseUntrustedProxy
-	case !c.is(flagOverflow) && e.lifecycle.draining.Load():
+	case !c.is(flagOverflow) && e.places.Draining():
 		return CauseDraining
 	case l.accepting.pause.Load() == nil && l.accepting.handshakes.count >= l.opts.Accept.MaxHandshakes: // nothing keeps them outside
 		return CauseCapacity
@@ -104,7 +107,7 @@ func (l *Loop) takeIn(c *Client) Cause {
 	l.fanout.opened++
 	l.dueBy(l.now + roundTicks)
 	l.startHandshake(c)
-	l.clients.sources.set(c.slot, source{addr: addr.As16(), awaited: fronted})
+	l.clients.sources.Set(c.slot, addr, fronted)
 	c.conn.SetContext(c)
 	poll.DropAddresses(c.conn)
 	e.setOptions(int(c.fd))
@@ -172,7 +175,7 @@ func (ev *events) OnClose(conn gnet.Conn, err error) gnet.Action {
 		c.loop.guard(nil, func() { c.loop.ended(c, err) })
 		c.loop.uncount(c)
 		c.loop.forceGone(c)
-		e.leave(c)
+		e.places.Leave(c.is(flagOverflow))
 	}
 	return gnet.None
 }

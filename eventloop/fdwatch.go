@@ -70,7 +70,7 @@ func (e *Engine) checkDescriptors() {
 // fail in the same way: the connection is still in its queue, and the loop would ask for it
 // again and again. checkDescriptors ends the pause.
 func (e *Engine) failedAccept(args []any) {
-	e.admission.acceptErrors.Add(1)
+	e.acceptErrors.Add(1)
 	if err, _ := args[0].(error); poll.OutOfDescriptors(err) {
 		e.outOfDescriptors(err.Error())
 	}

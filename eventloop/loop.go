@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/admission"
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/eventloop/internal/mailbox"
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
@@ -112,13 +113,14 @@ func newLoop(index int, e *Engine) *Loop {
 		clients:   newClientTable(index),
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[pendingKey]*pendingSubscription)},
 		fanout:    fanout{sliceTime: sliceTime},
-		accepting: accepting{pace: pacer{bucket: newBucket(e.opts.Accept.Rate, e.opts.Accept.Burst)}},
+		accepting: accepting{pace: admission.NewPacer(e.opts.Accept.Rate, e.opts.Accept.Burst)},
 		pools:     pools{iov: make([]poll.Piece, 0, pumpPieces)},
 		meters:    meters{open: make(map[uint32]*rates.Meter)},
 	}
 	l.mailbox.Drop = l.letGo
 	l.ticker.lifetime.last = e.started
 	l.ticker.timer = stoppedTimer(l.tickNow)
+	l.accepting.paceTimer = stoppedTimer(l.resumePaced)
 	return l
 }
 

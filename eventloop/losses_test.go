@@ -5,8 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 )
 
 // lossTest is one loop with a small mailbox and a client for each name, whose user and

@@ -5,6 +5,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/admission"
 	"github.com/busbar-ws/busbar/internal/rates"
 )
 
@@ -76,7 +77,7 @@ func (l *Loop) meter(c *Client) *rates.Meter {
 		user, metered = l.opts.RateKey(c)
 	}
 	if metered {
-		m = l.engine.limiter.Open(user, string(network(c.Addr()).AsSlice()), l.meters.now)
+		m = l.engine.limiter.Open(user, string(admission.Network(c.Addr()).AsSlice()), l.meters.now)
 	}
 	l.meters.open[c.slot] = m
 	l.meters.peak = max(l.meters.peak, len(l.meters.open))

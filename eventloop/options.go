@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -176,10 +175,6 @@ func (o *Options) validate(buffersSet bool) error {
 		return fmt.Errorf("loops: %d isn't between 1 and %d", o.Loops, subs.MaxLoops)
 	case o.Accept.MaxConnections < 0:
 		return fmt.Errorf("max connections: %d is negative", o.Accept.MaxConnections)
-	case o.Accept.ProxyProtocol > ProxyRequired:
-		return fmt.Errorf("proxy protocol: %d is none of the choices", o.Accept.ProxyProtocol)
-	case o.Accept.ProxyProtocol != ProxyOff && len(o.Accept.TrustedProxies) == 0:
-		return errors.New("trusted proxies: none; list the addresses that proxies connect from, or switch the PROXY protocol off")
 	case o.Accept.Burst < 1 || o.Accept.MaxHandshakes < 1:
 		return fmt.Errorf("accept burst: %d, max handshakes: %d: both must be at least 1", o.Accept.Burst, o.Accept.MaxHandshakes)
 	case o.MaxMessageIn < 125:

@@ -152,13 +152,3 @@ func TestOverflowAndAddressCap(t *testing.T) {
 		t.Errorf("%v", e.Stats().Closed)
 	}
 }
-
-func TestOverflowSize(t *testing.T) {
-	for _, c := range []struct{ connections, descriptors, want int }{
-		{1, 1, 0}, {80, 80, 5}, {6, 20000, 16}, {20000, 20000, 312}, {1_000_000, 1_000_000, 1024}, {1000, 1000, 16},
-	} {
-		if got := overflowSize(c.connections, c.descriptors); got != c.want {
-			t.Errorf("%d of %d: %d, want %d", c.connections, c.descriptors, got, c.want)
-		}
-	}
-}

@@ -8,56 +8,6 @@ import (
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
-func TestBucket(t *testing.T) {
-	b := newBucket(1000, 5)
-	now := time.Hour // full for long
-	for i := range 4 {
-		if wait := b.take(now); wait != 0 {
-			t.Fatalf("number %d has to wait %v", i, wait)
-		}
-	}
-	// Five at once are back after 5 ms; there are none for 10 ms of 1,000/s in a burst of 5.
-	if wait := b.take(now); wait != 5*time.Millisecond {
-		t.Fatalf("the last one: %v", wait)
-	}
-	if wait := b.take(now); wait != 6*time.Millisecond { // came all the same
-		t.Fatalf("one too many: %v", wait)
-	}
-	now += 6 * time.Millisecond
-	for i := range 4 {
-		if wait := b.take(now); wait != 0 {
-			t.Fatalf("after the wait, number %d: %v", i, wait)
-		}
-	}
-	if wait := b.take(now); wait == 0 {
-		t.Error("more than a burst")
-	}
-}
-
-// Over any time no more are let in than the burst and what the rate gives.
-func TestBucketOverTime(t *testing.T) {
-	for _, c := range []struct{ rate, burst int }{{3, 1}, {10, 10}, {500, 20}, {20000, 64}, {100, 1000}} {
-		b := newBucket(c.rate, c.burst)
-		now, taken := time.Duration(0), 0
-		const long = 20 * time.Second
-		for now < long {
-			taken++
-			now += b.take(now)
-			now += 10 * time.Microsecond
-		}
-		want := c.burst + c.rate*int(long/time.Second)
-		if taken > want || taken < want*9/10 {
-			t.Errorf("%d/s, %d at once: %d in %v, want about %d and no more", c.rate, c.burst, taken, long, want)
-		}
-	}
-	off := newBucket(-1, 1)
-	for range 100 {
-		if off.take(0) != 0 {
-			t.Fatal("no limit, and a wait")
-		}
-	}
-}
-
 // newcomers connect while their loop doesn't accept, and it accepts when they are let in.
 func newcomers(t *testing.T, e *Engine, g *poll.AcceptPause, many int) (all []*peer, letIn func()) {
 	const untilAllWait poll.PauseReason = 1 << poll.PauseReasons // none that the engine knows
@@ -107,7 +57,7 @@ func TestAcceptingIsPaced(t *testing.T) {
 	stop := keepBusy(l)
 	defer stop()
 	eventually(t, "the loop is late", func() (late bool) {
-		everyLoop(t, e, func(l *Loop) { late = l.accepting.pace.late(time.Since(e.started)) })
+		everyLoop(t, e, func(l *Loop) { late = l.accepting.pace.Late(time.Since(e.started)) })
 		return late
 	})
 	all, letIn := newcomers(t, e, g, many)
@@ -125,7 +75,7 @@ func TestAcceptingIsPaced(t *testing.T) {
 	}
 	stop()
 	eventually(t, "the loop isn't late", func() (late bool) {
-		everyLoop(t, e, func(l *Loop) { late = l.accepting.pace.late(time.Since(e.started)) })
+		everyLoop(t, e, func(l *Loop) { late = l.accepting.pace.Late(time.Since(e.started)) })
 		return !late
 	})
 	all, letIn = newcomers(t, e, g, many)

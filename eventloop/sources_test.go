@@ -7,15 +7,11 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"unsafe"
 )
 
-// An address takes 17 bytes, and gnet keeps it no more.
-func TestSourcesSize(t *testing.T) {
+// A client's address is kept once: gnet keeps it no more.
+func TestAddressIsKeptOnce(t *testing.T) {
 	t.Parallel()
-	if got := unsafe.Sizeof(source{}); got != 17 {
-		t.Errorf("a source takes %d bytes", got)
-	}
 	e := start(t, &host{})
 	dial(t, e, "")
 	everyLoop(t, e, func(l *Loop) {
@@ -59,30 +55,21 @@ func TestAddressesAreGivenBack(t *testing.T) {
 			in = append(in[:i], in[i+1:]...)
 		}
 	}
-	counted := func() (n int) {
-		for i := range e.admission.addresses.shards {
-			s := &e.admission.addresses.shards[i]
-			s.mu.Lock()
-			n += len(s.count)
-			s.mu.Unlock()
-		}
-		return n
-	}
-	eventually(t, "somebody is counted", func() bool { return counted() > 0 })
+	eventually(t, "somebody is counted", func() bool { return e.addresses.Len() > 0 })
 	for _, p := range in {
 		p.Close()
 	}
 	eventually(t, "all have gone", func() bool { return e.Connections() == 0 })
-	if n := counted(); n != 0 {
+	if n := e.addresses.Len(); n != 0 {
 		t.Errorf("%d addresses are counted though nobody is left", n)
 	}
 	if closedBy(e, CauseAddressCap) == 0 {
 		t.Error("nobody met the cap")
 	}
 	everyLoop(t, e, func(l *Loop) {
-		for slot, from := range l.clients.sources {
-			if from != (source{}) {
-				t.Errorf("slot %d of loop %d still has the source %v", slot, l.index, from)
+		for slot := range l.clients.sources {
+			if addr, awaited := l.clients.sources.Of(uint32(slot)); addr != netip.IPv6Unspecified() || awaited {
+				t.Errorf("slot %d of loop %d still has the source %v, awaited %t", slot, l.index, addr, awaited)
 			}
 		}
 	})

@@ -136,10 +136,11 @@ func (l *Loop) stats() LoopStats {
 
 // Stats reads all counters; they are not of one instant.
 func (e *Engine) Stats() Stats {
+	connections, overflow := e.places.Taken()
 	s := Stats{
-		Connections: int(e.admission.connections.Load()), Capacity: e.admission.capacity.Connections, Buffered: e.buffered(),
+		Connections: connections, Capacity: e.places.Connections, Buffered: e.buffered(),
 		Deflated: e.deflation.frames.Load(), DeflatedFrom: e.deflation.before.Load(), DeflatedTo: e.deflation.after.Load(),
-		Overflow: int(e.admission.overflow.Load()), AcceptErrors: e.admission.acceptErrors.Load(), AcceptPauses: make(map[string]uint64),
+		Overflow: overflow, AcceptErrors: e.acceptErrors.Load(), AcceptPauses: make(map[string]uint64),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
 		Limited: make(map[string]uint64), LimitedBy: make(map[string]uint64),
 	}

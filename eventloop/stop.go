@@ -12,8 +12,7 @@ import (
 // every client, behind all that it is owed, and returns when every connection has ended
 // or ctx has.
 func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) error {
-	e.lifecycle.draining.Store(true)
-	e.checkEmpty()
+	e.places.Drain()
 	err := e.Each(ctx, func(l *Loop) {
 		for _, c := range l.clients.slots {
 			switch {
@@ -29,7 +28,7 @@ func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) e
 		return err
 	}
 	select {
-	case <-e.lifecycle.empty:
+	case <-e.places.Empty():
 		return nil
 	case <-e.lifecycle.done:
 		return ErrStopped
@@ -38,16 +37,10 @@ func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) e
 	}
 }
 
-func (e *Engine) checkEmpty() {
-	if e.lifecycle.draining.Load() && e.admission.connections.Load() == 0 {
-		e.lifecycle.emptyOnce.Do(func() { close(e.lifecycle.empty) })
-	}
-}
-
 // Stop ends all connections without a word, closes the listeners, and returns when
 // nothing of the engine runs any more. Publishers may go on meanwhile: what they publish reaches nobody.
 func (e *Engine) Stop() {
-	e.lifecycle.draining.Store(true)
+	e.places.Drain()
 	if !e.lifecycle.running.Load() {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/internal/memory"
 )
 
@@ -50,3 +51,6 @@ func SaveMemory() {
 		debug.SetMemoryLimit(memory.Defaults().Heap)
 	}
 }
+
+// DescriptorLimit lifts the soft limit to the hard one and returns it.
+func DescriptorLimit() (int, error) { return poll.DescriptorLimit() }

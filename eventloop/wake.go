@@ -55,7 +55,10 @@ func (l *Loop) rest(began time.Duration) {
 	if l.mailbox.Told() {
 		l.yield()
 	}
-	l.drained(began)
+	if l.accepting.pace.TurnOver(began) {
+		l.accepting.paceTimer.Stop()
+		l.resumePaced()
+	}
 }
 
 // gnetLog hands gnet's log lines on; they are about its insides, so most are debug.

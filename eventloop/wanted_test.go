@@ -33,7 +33,7 @@ func spread(t *testing.T, h *host, e *Engine) []*peer {
 			on(t, e, h.id(name), func(c *Client) { c.Subscribe("row of three") })
 		}
 	}
-	eventually(t, "the others have gone", func() bool { return int(e.admission.connections.Load()) == len(of) })
+	eventually(t, "the others have gone", func() bool { return e.Connections() == len(of) })
 	return of
 }
 

@@ -114,7 +114,7 @@ func (t *yielder) read(conn gnet.Conn) {
 
 // yield has drain run again after the loop has looked at its sockets.
 func (l *Loop) yield() {
-	l.accepting.pace.more = true
+	l.accepting.pace.More()
 	t := l.waking.yielder
 	if t == nil {
 		l.trigger()
