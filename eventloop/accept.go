@@ -112,7 +112,7 @@ func (c *Client) Accept(a Acceptance) {
 	for kind, name := range a.Labels { // at once: isEveryone takes every open client to have them
 		l.clients.label(c, Label(kind), name)
 	}
-	c.heard, c.pos = l.now, l.broadcasts.end
+	c.heard, c.pos = l.now, l.broadcasts.End()
 	if a.Replay {
 		l.pin(c)
 	}

@@ -47,7 +47,7 @@ func (l *Loop) takeMail() {
 
 // mayQueue is whether more may be handled before clients are sent what they are owed.
 func (l *Loop) mayQueue() bool {
-	return !l.fanout.slice.over && l.fanout.unsent < mostUnsent && l.broadcasts.bytes-l.fanout.trimmedTo <= l.opts.Slow.LagBytes
+	return !l.fanout.slice.over && l.fanout.unsent < mostUnsent && l.broadcasts.Bytes()-l.fanout.trimmedTo <= l.opts.Slow.LagBytes
 }
 
 // done lets go of the entries up to one.
@@ -59,7 +59,7 @@ func (l *Loop) done(end int) {
 func (l *Loop) handle(e *entry) {
 	switch t := e.task; {
 	case e.frame != nil && l.mailbox.taken.addressed.end == 0 && l.isEveryone(e.audience):
-		l.broadcasts.append(e.frame)
+		l.broadcasts.Append(e.frame)
 		l.fanout.coalesce.unsent += e.frame.Size()
 		l.done(l.mailbox.taken.handled + 1)
 	case e.frame != nil:

@@ -22,10 +22,10 @@ func (c *Client) MayAsk(n int) bool {
 // asked is how much a client that has asked for it is still to be sent.
 func (l *Loop) asked(c *Client) (bytes int) {
 	if c.queue != nil {
-		bytes = c.queue.asked
+		bytes = c.queue.Asked()
 	}
 	if m := l.behind.replays[c.slot]; m != nil {
-		bytes += m.asked
+		bytes += m.Asked()
 	}
 	return bytes
 }

@@ -96,7 +96,8 @@ func BenchmarkMailbox(b *testing.B) {
 	for name, lossy := range map[string]bool{"lossy": true, "reliable": false} {
 		b.Run("full/"+name, func(b *testing.B) {
 			box := mailbox.Box[entry]{MaxMessages: 1024, MaxBytes: 64 << 20, Drop: func(entry) {}}
-			frame := &Frame{wire: make([]byte, 200), Lossy: lossy}
+			frame := FrameOf(make([]byte, 200))
+			frame.Lossy = lossy
 			for range 1024 {
 				box.Put(entry{frame: frame}, frame.Size(), frame.Lossy, false)
 			}

@@ -70,11 +70,13 @@ func (c *Client) unset(flag uint16)   { c.flags &^= flag }
 // ensureQueue is the client's sendQueue, made when there is none.
 func (c *Client) ensureQueue() *sendQueue {
 	if c.queue == nil {
-		c.queue = c.loop.newSendQueue()
-		if c.is(flagReplaying) || c.state != open {
-			c.queue.stop, c.queue.pinned = 0, c.is(flagPinned)
+		c.queue = c.loop.newSendQueue(c.form())
+		switch {
+		case c.is(flagPinned):
+			c.queue.Pin()
+		case c.is(flagReplaying) || c.state != open:
+			c.queue.StopAt(0)
 		}
-		c.queue.form = c.form()
 	}
 	return c.queue
 }

@@ -17,9 +17,9 @@ func (c *Client) Close(code ws.StatusCode, reason string, cause Cause) {
 	switch c.state {
 	case open:
 		// All that it was sent before it goes out first.
-		owed := c.queue != nil || (!c.is(flagReplaying) && c.pos < l.broadcasts.end)
+		owed := c.queue != nil || (!c.is(flagReplaying) && c.pos < l.broadcasts.End())
 		if c.is(flagPinned) && c.queue != nil {
-			c.queue.leaveOutEvents()
+			c.queue.LeaveOutEvents()
 		}
 		l.setState(c, closing, cause)
 		l.scratch = wsproto.AppendClose(l.scratch[:0], code, reason)
@@ -29,10 +29,10 @@ func (c *Client) Close(code ws.StatusCode, reason string, cause Cause) {
 		}
 		o := c.ensureQueue()
 		if !c.is(flagReplaying) {
-			o.stop = l.broadcasts.end
+			o.StopAt(l.broadcasts.End())
 		}
 		// However much that is: a client has one Close, and no bound is for it.
-		o.push(l.control(l.scratch), l.broadcasts.end)
+		o.Push(l.control(l.scratch), l.broadcasts.End(), false)
 		if !o.waiting {
 			l.markDirty(c)
 		}

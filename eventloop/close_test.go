@@ -134,7 +134,7 @@ func TestCloseComesLast(t *testing.T) {
 	eventually(t, "both are closing", func() bool { return e.Clients() == 0 })
 	for name, p := range map[string]*peer{"reading": reading, "lagging": lagging} {
 		for i := range count {
-			p.Expect(ws.OpText, string(text("%d %s", i, filler).wire[4:]))
+			p.Expect(ws.OpText, string(text("%d %s", i, filler).Payload()))
 		}
 		p.Expect(ws.OpText, "for "+name)
 		p.ExpectClose(1001)
@@ -163,7 +163,7 @@ func TestFeedMovesPastAClosingClient(t *testing.T) {
 			published++
 			f := numbered(published, 5000)
 			e.Publish(f, nil)
-			healthy.Expect(ws.OpText, string(f.wire[4:]))
+			healthy.Expect(ws.OpText, string(f.Payload()))
 		}
 		for e.Stats().Loops[0].Lagging == 0 {
 			send()

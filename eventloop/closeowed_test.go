@@ -100,7 +100,7 @@ func TestLaggingClientCloses(t *testing.T) {
 	stopTicking(t, e)
 	eventually(t, "both are closing", func() bool { return e.Clients() == 0 })
 	for i := range count {
-		reading.Expect(ws.OpText, string(text("%d %s", i, filler).wire[4:]))
+		reading.Expect(ws.OpText, string(text("%d %s", i, filler).Payload()))
 	}
 	reading.ExpectClose(1000)
 	reading.ExpectEnd()
@@ -138,11 +138,11 @@ func TestCloseBehindAFullQueue(t *testing.T) {
 	on(t, e, h.id("x"), func(c *Client) {
 		c.Send(text("%s", strings.Repeat("a", 1<<20))) // stays in progress
 		c.loop.pump(c)
-		for c.Open() && c.queue != nil && c.queue.bytes+1004 <= e.opts.Slow.LagBytes {
+		for c.Open() && c.queue != nil && c.queue.Bytes()+1004 <= e.opts.Slow.LagBytes {
 			c.Send(text("%s", strings.Repeat("b", 1000)))
 			sent++
 		}
-		if left := e.opts.Slow.LagBytes - c.queue.bytes; left > 127 {
+		if left := e.opts.Slow.LagBytes - c.queue.Bytes(); left > 127 {
 			c.Send(text("%s", strings.Repeat("c", left-10)))
 			sent++
 		}

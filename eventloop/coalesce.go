@@ -19,7 +19,7 @@ func (l *Loop) tooSoon() bool {
 	}
 	wait := l.opts.FlushDelay - time.Since(l.fanout.coalesce.began)
 	if wait <= 0 || l.fanout.coalesce.unsent == 0 || l.fanout.coalesce.unsent > l.opts.Slow.LagBytes ||
-		int(l.broadcasts.end-l.fanout.flushed) > l.opts.Memory.QueueMessages/2 {
+		int(l.broadcasts.End()-l.fanout.flushed) > l.opts.Memory.QueueMessages/2 {
 		l.mailbox.SetQuiet(false)
 		return false
 	}

@@ -2,10 +2,8 @@ package eventloop
 
 import (
 	"math"
-	"sync/atomic"
 
-	"github.com/busbar-ws/busbar/eventloop/internal/budget"
-	"github.com/busbar-ws/busbar/wsproto"
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 )
 
 // Compression is what is done about permessage-deflate (RFC 7692), for clients that offer it.
@@ -29,50 +27,14 @@ const InflateOut = 4 << 10
 // little or nothing (docs/performance.md, compression).
 const DefaultCompressionThreshold = 256
 
-// deflation is what the loops share of compression. Safe from any goroutine.
-type deflation struct {
-	clients   atomic.Int64 // open, and may be sent compressed messages
-	threshold int
-	budget    *budget.Budget
-	frames    atomic.Uint64 // that got a twin
-	before    atomic.Uint64 // their bytes
-	after     atomic.Uint64 // their twins' bytes
-}
-
 // Deflate compresses a frame that is about to be owed to clients one by one (Client.Send,
 // SendPage, GoLive, ReleaseSubscription), if any client could read that. Publish does it by
 // itself. It may take a millisecond for each 200 KiB, so it isn't for an event loop, unless
 // the frame is small. It returns f.
 func (e *Engine) Deflate(f *Frame) *Frame {
-	if e.deflation.clients.Load() > 0 {
-		f.decide(&e.deflation)
-	}
+	e.deflation.Deflate(f)
 	return f
 }
-
-// decide makes the frame's compressed twin, the first time that it is called for the frame.
-// From then on the frame doesn't change: a client's place in a stream is counted in bytes.
-func (f *Frame) decide(d *deflation) {
-	f.decided.Do(func() {
-		payload := f.Payload()
-		if len(payload) < d.threshold {
-			return
-		}
-		if f.twin = wsproto.DeflateFrame(f.opcode(), payload); f.twin == nil {
-			return
-		}
-		budget.Track(d.budget, f, int64(cap(f.twin)))
-		d.frames.Add(1)
-		d.before.Add(uint64(len(f.wire)))
-		d.after.Add(uint64(len(f.twin)))
-	})
-}
-
-// seal leaves a frame without a twin, if nobody has made it one. It is called by whatever
-// takes a frame into a loop: one that went out plain to some must never become another.
-func (f *Frame) seal() { f.decided.Do(nothing) }
-
-func nothing() {}
 
 // deflateOnLoop is how long a frame may be that an event loop compresses: some 80 µs.
 const deflateOnLoop = 16 << 10
@@ -84,7 +46,7 @@ func (c *Client) Deflates() bool { return c.is(flagDeflate) }
 func (l *Loop) countDeflating(c *Client, n int64) {
 	if c.is(flagDeflate) {
 		l.counters.deflating.Add(n)
-		l.engine.deflation.clients.Add(n)
+		l.engine.deflation.Readers.Add(n)
 	}
 }
 
@@ -96,26 +58,10 @@ func (o *Options) inflateTo() int {
 	return math.MaxInt // MaxMessageIn is the bound
 }
 
-// form is how a client is sent messages.
-type form uint8
-
-const (
-	asIs     form = iota
-	deflated      // frames that have a twin as that, the others plain
-	forms
-)
-
-func (c *Client) form() form {
+// form is how the client is sent messages.
+func (c *Client) form() delivery.Form {
 	if c.is(flagDeflate) {
-		return deflated
+		return delivery.Deflated
 	}
-	return asIs
-}
-
-// in is the frame's bytes in a form.
-func (f *Frame) in(as form) []byte {
-	if as == deflated && f.twin != nil {
-		return f.twin
-	}
-	return f.wire
+	return delivery.AsIs
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 )
@@ -31,10 +32,9 @@ func BenchmarkPublishCompressed(b *testing.B) {
 				for i := 0; b.Loop(); i++ {
 					f := NewFrame(ws.OpText, payloads[i%len(payloads)])
 					e.Publish(f, nil)
-					f.seal() // so that it may be looked at
-					wire := f.wire
+					wire := f.Wire()
 					if c.name == "on" {
-						wire = f.in(deflated)
+						wire = f.In(delivery.Deflated)
 					}
 					bytes += len(wire)
 					m.expect(b, clients*len(wire))

@@ -113,8 +113,8 @@ func TestCrowd(t *testing.T) {
 	eventually(t, "all have gone", func() bool { return x.e.Connections() == 0 })
 	everyLoop(t, x.e, func(*Loop) {})
 	everyLoop(t, x.e, func(l *Loop) {
-		if l.clients.count != 0 || l.broadcasts.len() != 0 || len(l.behind.laggards) != 0 || len(l.fanout.dirty) != 0 {
-			t.Errorf("clients %d, feed %d, lagging %d, dirty %d are left", l.clients.count, l.broadcasts.len(), len(l.behind.laggards), len(l.fanout.dirty))
+		if l.clients.count != 0 || l.broadcasts.Len() != 0 || len(l.behind.laggards) != 0 || len(l.fanout.dirty) != 0 {
+			t.Errorf("clients %d, feed %d, lagging %d, dirty %d are left", l.clients.count, l.broadcasts.Len(), len(l.behind.laggards), len(l.fanout.dirty))
 		}
 	})
 }

@@ -18,7 +18,7 @@
 //
 // The way of a message out:
 //
-//	Engine.Publish → mailbox.Put → Loop.drain → broadcastLog.append or sendQueue.push → Loop.flush → send
+//	Engine.Publish → mailbox.Put → Loop.drain → BroadcastLog.Append or SendQueue.Push → Loop.flush → send
 //
 // and in:
 //

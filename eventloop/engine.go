@@ -10,10 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gobwas/ws"
 	"github.com/panjf2000/gnet/v2"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/admission"
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/internal/rates"
 	"github.com/busbar-ws/busbar/subs"
@@ -35,7 +37,7 @@ type Engine struct {
 	table     *subs.Table
 	limiter   *rates.Limiter
 	newest    atomic.Uint64 // Seq of the newest event
-	deflation deflation
+	deflation delivery.Deflation
 	budget    *budget.Budget
 	shedder   shedder
 	refused   [2]atomic.Uint64 // messages that there was no room for: reliable, lossy
@@ -106,10 +108,9 @@ func New(h Handler, o Options) (*Engine, error) {
 		lifecycle: lifecycle{booted: make(chan struct{}), returned: make(chan struct{}), done: make(chan struct{})},
 	}
 	e.newest.Store(o.LastSeq)
-	e.deflation.threshold = o.CompressionThreshold
 	e.shedder.engine = e
 	e.budget = budget.New(int64(max(o.Memory.BufferBytes, 0)), o.Memory.KeptElsewhere, e.shedder.begin)
-	e.deflation.budget = e.budget
+	e.deflation.Threshold, e.deflation.Budget = o.CompressionThreshold, e.budget
 	e.fdWatch.again = stoppedTimer(e.watchAgain)
 	for i := range o.Loops {
 		e.loops = append(e.loops, newLoop(i, e))
@@ -198,6 +199,19 @@ func (e *Engine) Clients() int {
 	return int(n)
 }
 
+// Frame is one encoded WebSocket message.
+type Frame = delivery.Frame
+
+// NewFrame encodes one whole message. payload is copied.
+func NewFrame(op ws.OpCode, payload []byte) *Frame { return delivery.NewFrame(op, payload) }
+
+// FrameOf is a frame made of bytes that Wire returned, which it shares.
+func FrameOf(wire []byte) *Frame { return delivery.FrameOf(wire) }
+
+// Count has the budget know of a frame, the first time that the engine is handed it, until the
+// collector frees it. Whatever takes a frame does that; it is for one that isn't handed over yet.
+func (e *Engine) Count(f *Frame) { f.Count(e.budget) }
+
 // Publish sends a frame to an audience; nil is everyone. It returns at once, when the
 // frame is in the mailboxes of the loops that have somebody for it, with what full
 // mailboxes let go of, or there was no room for. Frames published one after the other arrive in that order.
@@ -218,7 +232,7 @@ func (e *Engine) Flush() {
 }
 
 func (e *Engine) route(f *Frame, a *Audience, more bool) (dropped Dropped) {
-	e.placeAmongEvents(f)
+	f.PlaceAmong(&e.newest)
 	defer e.budget.Judge()
 	if !e.budget.Takes(f.Footprint()) {
 		return e.noRoom(f, a)
@@ -258,21 +272,6 @@ func (e *Engine) split(a *Audience, f func(*Loop, *Audience)) {
 		for _, l := range e.loops {
 			f(l, a)
 		}
-	}
-}
-
-// placeAmongEvents notes behind which event a frame that isn't one was published: a client that
-// catches up has to get it there.
-func (e *Engine) placeAmongEvents(f *Frame) {
-	if f.Seq == 0 {
-		raise(&f.after, e.newest.Load())
-		return
-	}
-	raise(&e.newest, f.Seq)
-}
-
-func raise(a *atomic.Uint64, to uint64) {
-	for now := a.Load(); now < to && !a.CompareAndSwap(now, to); now = a.Load() {
 	}
 }
 

@@ -3,19 +3,16 @@ package eventloop
 import (
 	"time"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
-// What one pump of a client that is behind may take before the others have a turn.
-const (
-	pumpPieces = 64
-	pumpBytes  = 256 << 10
-	pumpSends  = 4
-)
+// pumpSends is how many system calls there may be for a client that is behind before the others have a turn.
+const pumpSends = 4
 
 // fanout is a loop's flush: the walk that is under way, and who has something of their own due.
 type fanout struct {
-	batch     batch
+	batch     delivery.Batch[poll.Piece]
 	flushed   uint64 // every client that isn't replaying or behind stands here between flushes
 	flushing  bool   // some clients haven't had their turn since the flush began
 	walking   bool   // a walk that writes the batch to everyone is under way
@@ -40,7 +37,7 @@ type fanout struct {
 func (l *Loop) flush() {
 	l.flushBegins()
 	l.fanout.flushing = true
-	if !l.fanout.walking && l.fanout.flushed < l.broadcasts.end {
+	if !l.fanout.walking && l.fanout.flushed < l.broadcasts.End() {
 		l.startWalk()
 	}
 	if l.fanout.pumpFirst = !l.fanout.pumpFirst; l.fanout.pumpFirst {
@@ -50,7 +47,7 @@ func (l *Loop) flush() {
 		l.walk()
 		l.pumpDirty()
 	}
-	if !l.fanout.walking && l.fanout.flushed == l.broadcasts.end && len(l.fanout.dirty) == 0 && !l.tryLaggards() {
+	if !l.fanout.walking && l.fanout.flushed == l.broadcasts.End() && len(l.fanout.dirty) == 0 && !l.tryLaggards() {
 		l.fanout.flushing = false
 		l.trim()
 	}
@@ -83,8 +80,8 @@ func (l *Loop) pumpDirty() {
 }
 
 func (l *Loop) startWalk() {
-	l.fanout.batch.build(&l.broadcasts, l.fanout.flushed, l.broadcasts.end)
-	l.fanout.flushed = l.broadcasts.end
+	l.fanout.batch.Build(&l.broadcasts, l.fanout.flushed)
+	l.fanout.flushed = l.broadcasts.End()
 	l.fanout.walking, l.fanout.at = true, 0
 	l.counters.flushes.Add(1)
 }
@@ -108,7 +105,7 @@ func (l *Loop) walk() {
 	l.counters.add(t)
 	if l.fanout.at >= len(l.clients.slots) {
 		l.fanout.walking = false
-		l.fanout.batch.forget()
+		l.fanout.batch.Forget()
 	}
 }
 
@@ -124,19 +121,24 @@ func (l *Loop) deliver(c *Client, t *tally) {
 		}
 		return
 	}
-	as := l.fanout.batch.layout(&l.broadcasts, c.form())
-	want := l.fanout.batch.rest(as, c.pos)
+	wire, pieces, want := l.fanout.batch.Owed(c.form(), c.pos)
 	if want == 0 {
 		return
 	}
-	n, ok := l.fanout.batch.send(as, c.fd, c.pos)
+	var n int
+	var ok bool
+	if pieces == nil {
+		n, ok = poll.Send(c.fd, wire)
+	} else {
+		n, ok = poll.Sendv(c.fd, pieces)
+	}
 	l.fanout.slice.spend(1 + n/bytesPerStep)
 	t.sends++
 	t.bytes += uint64(n)
 	switch {
 	case n == want:
-		t.frames += l.fanout.batch.end - c.pos
-		c.pos = l.fanout.batch.end
+		t.frames += l.fanout.batch.End() - c.pos
+		c.pos = l.fanout.batch.End()
 	case ok:
 		l.fallBehind(c, n)
 	default:
@@ -158,7 +160,7 @@ func (l *Loop) deliverReplaying(c *Client) {
 func (l *Loop) fallBehind(c *Client, n int) {
 	o := c.ensureQueue()
 	var finished int
-	c.pos, finished = o.take(&l.broadcasts, c.pos, n)
+	c.pos, finished = o.Take(&l.broadcasts, c.pos, n)
 	l.counters.frames.Add(uint64(finished))
 	l.wait(c)
 }
@@ -179,7 +181,8 @@ func (l *Loop) pumpOut(c *Client) {
 	var t tally
 	defer func() { l.counters.add(t) }()
 	for range pumpSends {
-		want := l.gather(c)
+		var want int
+		l.pools.iov, want = delivery.Gather(l.pools.iov, poll.PieceOf, &o.SendQueue, &l.broadcasts, c.pos)
 		if want == 0 {
 			break
 		}
@@ -191,7 +194,7 @@ func (l *Loop) pumpOut(c *Client) {
 			return
 		}
 		var finished int
-		c.pos, finished = o.take(&l.broadcasts, c.pos, n)
+		c.pos, finished = o.Take(&l.broadcasts, c.pos, n)
 		t.bytes += uint64(n)
 		t.frames += uint64(finished)
 		o.unacked += uint32(n)
@@ -201,28 +204,13 @@ func (l *Loop) pumpOut(c *Client) {
 		}
 	}
 	switch {
-	case o.drained(&l.broadcasts, c.pos):
+	case o.Drained(&l.broadcasts, c.pos):
 		l.caughtUp(c)
-	case o.pinned && o.part == nil:
+	case o.Held():
 		l.stopWaiting(o) // what is left waits for SendPage or GoLive
 	default:
 		l.wait(c) // the socket has room: the event comes with the next poll
 	}
-}
-
-// gather fills the loop's iovecs with what comes next for c.
-func (l *Loop) gather(c *Client) (size int) {
-	l.pools.iov = l.pools.iov[:0]
-	next := c.queue.cursor(&l.broadcasts, c.pos)
-	for len(l.pools.iov) < pumpPieces && size < pumpBytes {
-		p := next.next()
-		if p == nil {
-			break
-		}
-		l.pools.iov = append(l.pools.iov, poll.PieceOf(p))
-		size += len(p)
-	}
-	return size
 }
 
 func (l *Loop) caughtUp(c *Client) {
@@ -248,12 +236,12 @@ func (l *Loop) enqueue(c *Client, f *Frame) {
 		}
 		return
 	}
-	if c.queue != nil && c.queue.tooMuch(len(f.wire), l.opts.Slow.LagBytes) && !l.makeRoom(c, len(f.wire)) {
+	if c.queue != nil && c.queue.TooMuch(f.Size(), l.opts.Slow.LagBytes) && !l.makeRoom(c, f.Size()) {
 		return
 	}
-	c.ensureQueue().push(f, l.broadcasts.end)
+	c.ensureQueue().Push(f, l.broadcasts.End(), false)
 	l.fanout.unsent++
-	l.fanout.coalesce.unsent += len(f.wire)
+	l.fanout.coalesce.unsent += f.Size()
 	l.markDirty(c)
 }
 
@@ -269,8 +257,7 @@ func (l *Loop) enqueueAsked(c *Client, f *Frame) {
 		}
 		return
 	}
-	o := c.ensureQueue()
-	o.pushAsked(f, l.broadcasts.end)
+	c.ensureQueue().Push(f, l.broadcasts.End(), true)
 	l.markDirty(c)
 }
 
@@ -288,7 +275,7 @@ func (l *Loop) markDirty(c *Client) {
 // are any: what became of their sockets since they ran full may not have been told yet. Who hasn't
 // acknowledged anything at the last look needs none.
 func (l *Loop) tryLaggards() (some bool) {
-	if l.fanout.tried == l.now || l.broadcasts.excess() <= l.opts.Slow.LagBytes {
+	if l.fanout.tried == l.now || l.broadcasts.Excess() <= l.opts.Slow.LagBytes {
 		return false
 	}
 	l.fanout.tried = l.now
@@ -304,13 +291,13 @@ func (l *Loop) tryLaggards() (some bool) {
 // trim keeps no more of the broadcast log than those who are behind may still get.
 func (l *Loop) trim() {
 	if len(l.behind.laggards) == 0 && l.behind.pinned == 0 {
-		l.broadcasts.forget()
+		l.broadcasts.Forget()
 		l.fanout.trimmedTo = 0
 		return
 	}
-	l.broadcasts.trim(l.opts.Slow.LagBytes)
+	l.broadcasts.Trim(l.opts.Slow.LagBytes)
 	if l.engine.budget.Pressed() {
-		l.broadcasts.dropBefore(l.slowest())
+		l.broadcasts.DropBefore(l.slowest())
 	}
-	l.fanout.trimmedTo = l.broadcasts.bytes
+	l.fanout.trimmedTo = l.broadcasts.Bytes()
 }

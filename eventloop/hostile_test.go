@@ -280,7 +280,7 @@ func (g *crowd) nothingLeft() {
 			"roster slots": l.clients.count - stay, "open clients": int(l.counters.openClients.Load()) - stay,
 			"labels": labels - stay*int(labelKinds), "subscriptions": l.subs.Count(), "pending subscriptions": len(l.subs.pending),
 			"lagging clients": len(l.behind.laggards) + int(l.counters.lagging.Load()), "held clients": l.behind.pinned,
-			"panics": int(l.counters.panics.Load()), "frames in the feed": l.broadcasts.len(),
+			"panics": int(l.counters.panics.Load()), "frames in the feed": l.broadcasts.Len(),
 		} {
 			if n != 0 {
 				g.t.Errorf("%d %s are left", n, what)

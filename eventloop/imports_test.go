@@ -13,7 +13,7 @@ import (
 // What decides has no socket, no poller and no clock: those are given to it.
 func TestPureImports(t *testing.T) {
 	t.Parallel()
-	for _, pkg := range []string{"admission", "budget", "mailbox"} {
+	for _, pkg := range []string{"admission", "budget", "delivery", "mailbox"} {
 		files, err := filepath.Glob(filepath.Join("internal", pkg, "*.go"))
 		must(t, err)
 		for _, name := range files {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/gobwas/ws"
 )
 
@@ -55,7 +56,7 @@ func TestCompressedDeliveryAllocatesNothing(t *testing.T) {
 		for range n {
 			f := NewFrame(ws.OpText, payload)
 			e.Publish(f, nil)
-			m.expect(t, clients*len(f.twin))
+			m.expect(t, clients*len(f.In(delivery.Deflated)))
 		}
 	}
 	publish(20)

@@ -146,7 +146,7 @@ func TestRejectedWithCompression(t *testing.T) {
 	p := dialDeflate(t, e, "name=x")
 	p.ExpectClose(ws.StatusPolicyViolation)
 	p.ExpectEnd()
-	if n := e.deflation.clients.Load(); n != 0 {
+	if n := e.deflation.Readers.Load(); n != 0 {
 		t.Errorf("%d clients with compression", n)
 	}
 }

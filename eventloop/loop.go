@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/admission"
-	"github.com/busbar-ws/busbar/eventloop/internal/budget"
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/busbar-ws/busbar/eventloop/internal/mailbox"
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/internal/rates"
@@ -37,7 +37,7 @@ type Loop struct {
 
 	clients    clientTable
 	subs       subscriptions
-	broadcasts broadcastLog
+	broadcasts delivery.BroadcastLog
 	fanout     fanout
 	behind     behind
 
@@ -89,7 +89,7 @@ type behind struct {
 	lagNow   uint32 // the clock that laggards are judged by: ticks that the loop was there for
 	lagRead  uint32 // when it last went on
 	// replays is by slot, and nil while it is empty.
-	replays map[uint32]*replayBuffer
+	replays map[uint32]*delivery.ReplayBuffer
 }
 
 // reading is the client whose bytes are being read. It isn't closed before that is over: gnet
@@ -112,9 +112,8 @@ func newLoop(index int, e *Engine) *Loop {
 		mailbox:   inbox{Box: mailbox.Box[entry]{MaxMessages: e.opts.Memory.QueueMessages, MaxBytes: e.opts.Memory.QueueBytes}},
 		clients:   newClientTable(index),
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[pendingKey]*pendingSubscription)},
-		fanout:    fanout{sliceTime: sliceTime},
+		fanout:    fanout{batch: delivery.Batch[poll.Piece]{Piece: poll.PieceOf}, sliceTime: sliceTime},
 		accepting: accepting{pace: admission.NewPacer(e.opts.Accept.Rate, e.opts.Accept.Burst)},
-		pools:     pools{iov: make([]poll.Piece, 0, pumpPieces)},
 		meters:    meters{open: make(map[uint32]*rates.Meter)},
 	}
 	l.mailbox.Drop = l.letGo
@@ -215,19 +214,29 @@ func (a *Audience) excludes(c *Client) bool {
 	return a.key != nil && len(a.Names) > 0 && (c.groups[a.Label] == nil || c.groups[a.Label].name != a.Names[0])
 }
 
-// sendQueueBytes is what an sendQueue takes beside its queue.
-const sendQueueBytes = 128
+// sendQueue is what a client is owed beyond the broadcast log, and how it lags.
+type sendQueue struct {
+	delivery.SendQueue
+	lag
+}
 
-func (l *Loop) newSendQueue() *sendQueue {
-	var o *sendQueue
+// lag is how far a client has come that waits for its socket to be writable.
+type lag struct {
+	lagIndex   int    // place in Loop.laggards while waiting
+	waiting    bool   // for the socket to be writable: the client lags
+	ready      bool   // it is, or may be
+	unacked    uint32 // bytes that the peer hadn't acknowledged when it was last looked at, and those sent since
+	looked     uint32 // when that was, by the loop's lag clock, while waiting
+	progressed uint32 // when the peer was last found to have acknowledged something, by the same
+}
+
+func (l *Loop) newSendQueue(as delivery.Form) (o *sendQueue) {
 	if n := len(l.pools.queues); n > 0 {
-		o = l.pools.queues[n-1]
-		l.pools.queues = l.pools.queues[:n-1]
+		o, l.pools.queues = l.pools.queues[n-1], l.pools.queues[:n-1]
 	} else {
-		o = &sendQueue{budget: l.engine.budget}
+		o = &sendQueue{}
 	}
-	o.budget.Add(budget.Queues, sendQueueBytes)
-	o.reset()
+	o.Begin(l.engine.budget, as)
 	return o
 }
 
@@ -239,9 +248,8 @@ func (l *Loop) freeSendQueue(c *Client) {
 	}
 	l.stopWaiting(o)
 	c.queue = nil
-	o.reset()
-	o.budget.Add(budget.Queues, -sendQueueBytes-int64(o.places)*queuedBytes)
-	o.places = 0
+	o.End()
+	o.lag = lag{}
 	const keep = 1024
 	if len(l.pools.queues) < keep {
 		l.pools.queues = append(l.pools.queues, o)

@@ -136,30 +136,6 @@ func TestMayAsk(t *testing.T) {
 	}
 }
 
-// Dropping the oldest spares what the client asked for.
-func TestDropOldestSparesWhatWasAskedFor(t *testing.T) {
-	var o sendQueue
-	o.reset()
-	for i := range 10 {
-		f := NewFrame(ws.OpText, []byte(fmt.Sprint(i)))
-		if i%2 == 0 {
-			o.pushAsked(f, 0)
-		} else {
-			o.push(f, 0)
-		}
-	}
-	if got := o.dropOldest(2 * 3); got != 3 || o.bytes != 2*3 || o.asked != 5*3 {
-		t.Fatalf("%d dropped, %d bytes and %d asked for left", got, o.bytes, o.asked)
-	}
-	var left strings.Builder
-	for o.queuedLen() > 0 {
-		left.Write(o.pop().Payload())
-	}
-	if left.String() != "0246789" {
-		t.Fatalf("left: %s", left.String())
-	}
-}
-
 // An engine that couldn't start can be stopped.
 func TestStopAfterFailedStart(t *testing.T) {
 	t.Parallel()

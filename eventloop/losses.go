@@ -106,7 +106,7 @@ func (l *Loop) broadcastLoss() {
 	l.guard(nil, func() {
 		if f := l.handler.LossNotice(nil); f != nil {
 			l.engine.Count(f)
-			l.broadcasts.append(f)
+			l.broadcasts.Append(f)
 			l.fanout.coalesce.unsent += f.Size()
 		}
 	})

@@ -140,7 +140,7 @@ func TestMoreLossesThanAreRemembered(t *testing.T) {
 
 func TestLossesAreBounded(t *testing.T) {
 	var s losses
-	f := &Frame{wire: make([]byte, 10)}
+	f := FrameOf(make([]byte, 10))
 	long := func(i int) string { return strings.Repeat(fmt.Sprint(i), lostBytes/8) }
 	for i := range 7 {
 		for range 2 {

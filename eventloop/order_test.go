@@ -10,6 +10,7 @@ import (
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
@@ -64,13 +65,13 @@ func (s *streamTest) publish(n int) {
 // expectStream reads in pieces of random sizes and compares every byte. Tiny windows make the
 // kernel wait for longer and longer; what counts is that the next byte comes.
 func expectStream(t *testing.T, p *peer, random *rand.Rand, want []*Frame) {
-	expectStreamIn(t, p, random, want, asIs)
+	expectStreamIn(t, p, random, want, delivery.AsIs)
 }
 
-func expectStreamIn(t *testing.T, p *peer, random *rand.Rand, want []*Frame, as form) {
+func expectStreamIn(t *testing.T, p *peer, random *rand.Rand, want []*Frame, as delivery.Form) {
 	left := make([]byte, 0, 128<<10)
 	for i, f := range want {
-		wire := string(f.in(as))
+		wire := string(f.In(as))
 		for len(left) < len(wire) {
 			_ = p.SetReadDeadline(time.Now().Add(2 * patience))
 			n, err := p.R.Read(left[len(left):min(cap(left), len(left)+1+random.IntN(9000))])

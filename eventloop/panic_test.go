@@ -72,7 +72,7 @@ func provoke(t *testing.T, method string, e *Engine, h *host, victim, other *pee
 		for e.Stats().Loops[0].LagDropped == before {
 			n++
 			e.Publish(numbered(n, 5000), nil)
-			other.Expect(ws.OpText, string(numbered(n, 5000).wire[4:]))
+			other.Expect(ws.OpText, string(numbered(n, 5000).Payload()))
 		}
 		go func() { // it reads again, and would be told
 			for {

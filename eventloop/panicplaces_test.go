@@ -18,8 +18,7 @@ import (
 
 // poison has the next send to the client panic.
 func poison(c *Client) {
-	c.ensureQueue().frames = []queued{{nil, 0, false}}
-	c.queue.countPlaces()
+	c.ensureQueue().Continue(text(""), 1<<30)
 }
 
 func panicsOf(e *Engine) (n int) {
@@ -77,7 +76,7 @@ func TestPanicWhileResuming(t *testing.T) {
 	victim, other := dial(t, e, "name=victim", wstest.SmallWindow), dial(t, e, "name=other")
 	on(t, e, h.id("victim"), func(c *Client) { c.Send(large()) })
 	eventually(t, "it lags", func() bool { return e.Stats().Loops[0].Lagging == 1 })
-	on(t, e, h.id("victim"), func(c *Client) { c.queue.sent = 1 << 30 })
+	on(t, e, h.id("victim"), poison)
 	victim.readOn()
 	eventually(t, "it ends", func() bool { return closedBy(e, CausePanic) == 1 })
 	e.Publish(text("on"), nil)

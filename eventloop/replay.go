@@ -1,11 +1,11 @@
 package eventloop
 
-import "math"
+import "github.com/busbar-ws/busbar/eventloop/internal/delivery"
 
 // A client that comes back with a cursor is first given what it has missed from the
 // change log, which is read elsewhere, page by page, and is only then joined to the
 // broadcast log. Until then it is replaying: what isn't a change event is kept back for it (see
-// replayBuffer). While a page is read it is pinned: the broadcast log, and frames of its own, are kept
+// delivery.ReplayBuffer). While a page is read it is pinned: the broadcast log, and frames of its own, are kept
 // from the position where it was pinned, so that GoLive can join it with neither gap nor
 // repeat. Pinning lasts for one read of the log, not for the whole catching up, so the
 // broadcast log isn't kept for long.
@@ -16,9 +16,9 @@ func (l *Loop) pin(c *Client) {
 		l.behind.pinned++
 	}
 	c.set(flagReplaying | flagPinned)
-	c.pos = l.broadcasts.end
+	c.pos = l.broadcasts.End()
 	if c.queue != nil {
-		c.queue.stop, c.queue.pinned = 0, true
+		c.queue.Pin()
 	}
 }
 
@@ -27,7 +27,7 @@ func (l *Loop) unpin(c *Client) {
 		c.unset(flagPinned)
 		l.behind.pinned--
 		if c.queue != nil {
-			c.queue.pinned = false
+			c.queue.Unpin()
 		}
 	}
 }
@@ -40,7 +40,7 @@ func (c *Client) PinReplay() {
 		return
 	}
 	if c.is(flagPinned) {
-		l.bufferPinned(c, allEvents)
+		l.bufferPinned(c, delivery.AllEvents)
 		return
 	}
 	l.bufferBroadcasts(c)
@@ -56,24 +56,13 @@ func (c *Client) SendPage(page []*Frame, upTo uint64) {
 	if c.state != open || !c.is(flagPinned) {
 		return
 	}
-	if l.bufferPinned(c, allEvents); c.state != open {
+	if l.bufferPinned(c, delivery.AllEvents); c.state != open {
 		return // too slow
 	}
 	l.unpin(c)
 	l.sendMerged(c, page, upTo)
 	c.set(flagDrained)
 	l.markDirty(c)
-}
-
-// leaveOutEvents takes out of a pinned client's queue what the log has too.
-func (o *sendQueue) leaveOutEvents() {
-	kept := o.frames[o.head:]
-	o.frames, o.head, o.bytes, o.asked = nil, 0, 0, 0
-	for _, q := range kept {
-		if q.frame.Seq == 0 {
-			o.add(queued{q.frame, 0, q.asked})
-		}
-	}
 }
 
 // GoLive sends the last of what a pinned client has missed and joins it to the broadcast log.
@@ -84,9 +73,111 @@ func (c *Client) GoLive(page []*Frame, upTo uint64) {
 		return
 	}
 	l.bufferPinned(c, upTo)
-	c.ensureQueue().stop = math.MaxUint64
-	l.sendMerged(c, page, allEvents)
+	c.ensureQueue().Follow()
+	l.sendMerged(c, page, delivery.AllEvents)
 	l.unpin(c)
 	c.unset(flagReplaying)
 	l.markDirty(c)
+}
+
+// bufferForReplay keeps a frame that an open client is to get behind the events up to its place. A
+// client for which more than LagBytes wait that it hasn't asked for is too slow, or loses the
+// oldest.
+func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
+	m := l.behind.replays[c.slot]
+	switch {
+	case c.state != open:
+		return // it was too slow a moment ago
+	case asked || m == nil || !m.TooMuch(f.Size(), l.opts.Slow.LagBytes):
+	case l.opts.Slow.Policy == Disconnect:
+		l.closeSlow(c)
+		return
+	default:
+		l.counters.lagDropped.Add(uint64(m.DropOldest(l.opts.Slow.LagBytes / 2)))
+		c.set(flagLost)
+	}
+	l.replayBuffer(c).Keep(f, asked)
+}
+
+// replayBuffer is the client's replay buffer, made when there is none. Only an open client may have
+// one: it goes by slot, which will be somebody else's.
+func (l *Loop) replayBuffer(c *Client) *delivery.ReplayBuffer {
+	m := l.behind.replays[c.slot]
+	if m == nil {
+		if l.behind.replays == nil {
+			l.behind.replays = make(map[uint32]*delivery.ReplayBuffer)
+		}
+		m = delivery.NewReplayBuffer(l.engine.budget)
+		l.behind.replays[c.slot] = m
+	}
+	return m
+}
+
+// dropReplayBuffer lets go of what was kept back for a client.
+func (l *Loop) dropReplayBuffer(c *Client) {
+	m := l.behind.replays[c.slot]
+	if m == nil {
+		return
+	}
+	m.End()
+	if delete(l.behind.replays, c.slot); len(l.behind.replays) == 0 {
+		l.behind.replays = nil // a map never shrinks
+	}
+}
+
+// bufferBroadcasts brings a client that replays, and isn't pinned, to the log's end: what isn't
+// an event is kept back for it.
+func (l *Loop) bufferBroadcasts(c *Client) {
+	l.skipTrimmed(c)
+	for c.pos < l.broadcasts.End() && c.state == open {
+		if f := l.broadcasts.At(c.pos); f.Seq == 0 {
+			l.bufferForReplay(c, f, false)
+		}
+		c.pos++
+	}
+}
+
+// skipTrimmed notes what a client can't be given any more.
+func (l *Loop) skipTrimmed(c *Client) {
+	if first := l.broadcasts.First(); c.pos < first {
+		l.counters.lagDropped.Add(first - c.pos)
+		c.pos = first
+		c.set(flagLost)
+	}
+}
+
+// bufferPinned is bufferBroadcasts for a pinned client, with what its own queue has: there everything stands
+// in its order. Events up to upTo are left out; above it there are some only when the client
+// is about to follow the broadcast log, which bounds what it is owed.
+func (l *Loop) bufferPinned(c *Client, upTo uint64) {
+	l.skipTrimmed(c)
+	var own *delivery.SendQueue
+	if c.queue != nil {
+		own = &c.queue.SendQueue
+	}
+	from := c.pos
+	c.pos = l.broadcasts.End()
+	delivery.TakeOver(own, &l.broadcasts, from, func(f *Frame, asked bool) bool {
+		switch {
+		case f.Seq > 0 && f.Seq <= upTo:
+		case upTo < delivery.AllEvents:
+			l.replayBuffer(c).Keep(f, asked)
+		default:
+			l.bufferForReplay(c, f, asked)
+		}
+		return c.state == open
+	})
+}
+
+// sendMerged queues a page of events, and what was kept back between them. What belongs behind
+// events above upTo stays back.
+func (l *Loop) sendMerged(c *Client, page []*Frame, upTo uint64) {
+	for _, f := range page {
+		l.engine.Count(f)
+	}
+	m := l.replayBuffer(c)
+	m.Merge(&c.ensureQueue().SendQueue, l.broadcasts.End(), page, upTo)
+	if m.Len() == 0 {
+		l.dropReplayBuffer(c)
+	}
 }

@@ -182,7 +182,7 @@ func TestOthersAreServedWhileSomeAreHeld(t *testing.T) {
 	live := dial(t, e, "name=live")
 	for i := range 50 {
 		e.Publish(numbered(i, 0), nil)
-		live.Expect(ws.OpText, string(numbered(i, 0).wire[2:]))
+		live.Expect(ws.OpText, string(numbered(i, 0).Payload()))
 	}
 	if n := e.Stats().Loops[0].Panics; n > 0 {
 		t.Errorf("%d panics", n)
@@ -260,8 +260,8 @@ func TestLeavingWhileHeld(t *testing.T) {
 	eventually(t, "all have gone", func() bool { return e.Connections() == 0 })
 	everyLoop(t, e, func(*Loop) {}) // what was kept goes with the next flush
 	everyLoop(t, e, func(l *Loop) {
-		if l.behind.pinned != 0 || l.broadcasts.len() != 0 || len(l.behind.laggards) != 0 {
-			t.Errorf("held %d, %d frames kept, %d lagging", l.behind.pinned, l.broadcasts.len(), len(l.behind.laggards))
+		if l.behind.pinned != 0 || l.broadcasts.Len() != 0 || len(l.behind.laggards) != 0 {
+			t.Errorf("held %d, %d frames kept, %d lagging", l.behind.pinned, l.broadcasts.Len(), len(l.behind.laggards))
 		}
 	})
 }
@@ -288,8 +288,8 @@ func TestKeptBackIsBounded(t *testing.T) {
 				}
 				everyLoop(t, e, func(l *Loop) {
 					for _, m := range l.behind.replays {
-						if m.bytes > l.opts.Slow.LagBytes {
-							t.Errorf("%d bytes are kept, %d may be", m.bytes, l.opts.Slow.LagBytes)
+						if m.Bytes() > l.opts.Slow.LagBytes {
+							t.Errorf("%d bytes are kept, %d may be", m.Bytes(), l.opts.Slow.LagBytes)
 						}
 					}
 				})
@@ -421,8 +421,8 @@ func TestKeptBackOverPagesIsBounded(t *testing.T) {
 		})
 		everyLoop(t, e, func(l *Loop) {
 			for _, m := range l.behind.replays {
-				if most := l.opts.Slow.LagBytes + 64; m.bytes > most { // beside the largest
-					t.Errorf("page %d: %d bytes are kept, %d may be", page, m.bytes, most)
+				if most := l.opts.Slow.LagBytes + 64; m.Bytes() > most { // beside the largest
+					t.Errorf("page %d: %d bytes are kept, %d may be", page, m.Bytes(), most)
 				}
 			}
 		})

@@ -168,16 +168,13 @@ func (c *Client) debt() (bytes int64) {
 		bytes += int64(size)
 	}
 	if m := l.behind.replays[c.slot]; m != nil {
-		bytes += int64(m.bytes + m.asked)
+		bytes += int64(m.Bytes() + m.Asked())
 	}
-	if o := c.queue; o != nil {
-		bytes += sendQueueBytes + int64(o.bytes+o.asked)
-		if o.part != nil {
-			bytes += int64(len(o.part.in(o.form)) - o.sent)
-		}
+	if c.queue != nil {
+		bytes += c.queue.Size()
 	}
 	if from, keeps := c.keeps(); keeps {
-		bytes += l.broadcasts.since(from)
+		bytes += l.broadcasts.Since(from)
 	}
 	return bytes
 }
@@ -187,7 +184,7 @@ func (c *Client) keeps() (from uint64, keeps bool) {
 	switch o := c.queue; {
 	case c.is(flagPinned):
 		return c.pos, true
-	case c.is(flagReplaying) || o == nil || !o.waiting || c.pos >= o.stop: // or it gets a Close and no more
+	case c.is(flagReplaying) || o == nil || !o.waiting || o.Stops(c.pos): // or it gets a Close and no more
 		return 0, false
 	}
 	return c.pos, true
@@ -196,9 +193,9 @@ func (c *Client) keeps() (from uint64, keeps bool) {
 // slowest is the position that no client who is behind stands before.
 func (l *Loop) slowest() uint64 {
 	if l.behind.pinned > 0 { // who is pinned isn't listed anywhere, for a moment
-		return l.broadcasts.first
+		return l.broadcasts.First()
 	}
-	least := l.broadcasts.end
+	least := l.broadcasts.End()
 	for _, c := range l.behind.laggards {
 		if from, keeps := c.keeps(); keeps {
 			least = min(least, from)
@@ -221,7 +218,7 @@ func (l *Loop) evict(c *Client) {
 			_, _ = c.conn.Discard(-1)
 		}
 	case open:
-		if c.queue != nil && !c.queue.shorten() {
+		if c.queue != nil && !c.queue.Shorten(closeBehind) {
 			l.abort(c, CauseMemory)
 			l.freeSendQueue(c)
 			return
@@ -234,19 +231,6 @@ func (l *Loop) evict(c *Client) {
 	if c.decoder != nil {
 		l.freeDecoder(c)
 	}
-}
-
-// shorten keeps of the part what hasn't gone out, without its frame; false when that is much.
-func (o *sendQueue) shorten() bool {
-	if o.part == nil {
-		return true
-	}
-	rest := o.part.in(o.form)[o.sent:]
-	if len(rest) > closeBehind {
-		return false
-	}
-	o.part, o.sent = &Frame{wire: slices.Clone(rest)}, 0
-	return true
 }
 
 // Buffered is what is buffered for clients and from them, in bytes.

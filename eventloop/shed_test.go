@@ -48,33 +48,40 @@ func TestUpgradeBytes(t *testing.T) {
 // isn't behind, or is sent a Close and no more.
 func TestWhoKeepsTheLog(t *testing.T) {
 	l := &Loop{}
+	waiting := func(stop uint64, part bool) *sendQueue {
+		o := &sendQueue{lag: lag{waiting: true}}
+		if o.StopAt(stop); part {
+			o.Continue(text("part"), 1)
+		}
+		return o
+	}
 	for range 4 {
-		l.broadcasts.append(&Frame{wire: make([]byte, 100)})
+		l.broadcasts.Append(FrameOf(make([]byte, 100)))
 	}
 	for name, test := range map[string]struct {
 		c     Client
 		from  uint64
 		keeps bool
 	}{
-		"behind":            {Client{pos: 1, queue: &sendQueue{waiting: true, stop: 4}}, 1, true},
-		"with its own part": {Client{pos: 2, queue: &sendQueue{waiting: true, stop: 4, part: &Frame{}}}, 2, true},
+		"behind":            {Client{pos: 1, queue: waiting(4, false)}, 1, true},
+		"with its own part": {Client{pos: 2, queue: waiting(4, true)}, 2, true},
 		"pinned":            {Client{pos: 3, flags: flagReplaying | flagPinned}, 3, true},
 		"not behind":        {Client{pos: 1}, 0, false},
-		"catching up":       {Client{pos: 1, flags: flagReplaying, queue: &sendQueue{waiting: true}}, 0, false},
-		"given up":          {Client{pos: 1, state: closing, queue: &sendQueue{waiting: true}}, 0, false},
+		"catching up":       {Client{pos: 1, flags: flagReplaying, queue: waiting(0, false)}, 0, false},
+		"given up":          {Client{pos: 1, state: closing, queue: waiting(0, false)}, 0, false},
 	} {
 		test.c.loop = l
 		if from, keeps := test.c.keeps(); from != test.from || keeps != test.keeps {
 			t.Errorf("%s: kept from %d, %v; want %d, %v", name, from, keeps, test.from, test.keeps)
 		}
 	}
-	l.behind.laggards = []*Client{{pos: 3, loop: l, queue: &sendQueue{waiting: true, stop: 4}}, {pos: 2, loop: l, queue: &sendQueue{waiting: true, stop: 4}},
-		{pos: 0, loop: l, state: closing, queue: &sendQueue{waiting: true}}}
+	l.behind.laggards = []*Client{{pos: 3, loop: l, queue: waiting(4, false)}, {pos: 2, loop: l, queue: waiting(4, false)},
+		{pos: 0, loop: l, state: closing, queue: waiting(0, false)}}
 	if at := l.slowest(); at != 2 {
 		t.Errorf("the slowest stands at %d, want 2", at)
 	}
-	l.broadcasts.dropBefore(2)
-	if l.broadcasts.first != 2 || l.broadcasts.bytes != 200 {
-		t.Errorf("the broadcast log begins at %d with %d bytes", l.broadcasts.first, l.broadcasts.bytes)
+	l.broadcasts.DropBefore(2)
+	if l.broadcasts.First() != 2 || l.broadcasts.Bytes() != 200 {
+		t.Errorf("the broadcast log begins at %d with %d bytes", l.broadcasts.First(), l.broadcasts.Bytes())
 	}
 }

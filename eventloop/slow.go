@@ -60,7 +60,7 @@ func (l *Loop) fellOff(c *Client) bool {
 	l.overtaken(c)
 	if o := c.queue; c.is(flagLost) && c.state == open && !c.is(flagReplaying) {
 		c.unset(flagLost)
-		if o.queuedLen() > 0 && o.frames[o.head].frame == o.told {
+		if o.Tells() {
 			return false // more is lost where it is about to be told of a loss
 		}
 		l.guard(c, func() {
@@ -69,8 +69,7 @@ func (l *Loop) fellOff(c *Client) bool {
 			case f == nil:
 				l.closeSlow(c) // ahead of what comes behind the gap
 			default:
-				o.pushFront(f, c.pos)
-				o.told = f
+				o.Tell(f, c.pos)
 			}
 		})
 	}
@@ -79,16 +78,14 @@ func (l *Loop) fellOff(c *Client) bool {
 
 // overtaken deals with a client that the broadcast log has left behind.
 func (l *Loop) overtaken(c *Client) {
-	if c.state == open && !c.is(flagReplaying) && c.pos < l.broadcasts.first {
+	if c.state == open && !c.is(flagReplaying) && c.pos < l.broadcasts.First() {
 		if l.opts.Slow.Policy == Disconnect {
 			l.closeSlow(c)
 			return
 		}
-		l.counters.lagDropped.Add(l.broadcasts.first - c.pos)
-		c.pos = l.broadcasts.first
-		c.set(flagLost)
+		l.skipTrimmed(c)
 	}
-	if c.state == closing && c.pos < l.broadcasts.first && c.pos < c.queue.stop {
+	if c.state == closing && c.pos < l.broadcasts.First() && !c.queue.Stops(c.pos) {
 		l.abort(c, CauseSlow) // what it was owed before its Close isn't there any more
 	}
 }
@@ -101,9 +98,7 @@ func (l *Loop) closeSlow(c *Client) { l.closeUnsent(c, CauseSlow, "too slow") }
 func (l *Loop) closeUnsent(c *Client, cause Cause, reason string) {
 	o := c.ensureQueue()
 	l.setState(c, closing, cause)
-	o.forget()
-	o.stop = 0
-	o.push(&Frame{wire: wsproto.AppendClose(nil, wsproto.StatusTryAgainLater, reason)}, 0)
+	o.Replace(FrameOf(wsproto.AppendClose(nil, wsproto.StatusTryAgainLater, reason)))
 	if !o.waiting {
 		l.markDirty(c)
 	}
@@ -114,7 +109,7 @@ func (l *Loop) closeUnsent(c *Client, cause Cause, reason string) {
 func (l *Loop) makeRoom(c *Client, size int) bool {
 	if !c.queue.waiting && !c.is(flagPinned) {
 		l.pump(c)
-		if c.state == gone || c.queue == nil || !c.queue.tooMuch(size, l.opts.Slow.LagBytes) {
+		if c.state == gone || c.queue == nil || !c.queue.TooMuch(size, l.opts.Slow.LagBytes) {
 			return c.state == open
 		}
 	}
@@ -123,7 +118,7 @@ func (l *Loop) makeRoom(c *Client, size int) bool {
 		return false
 	}
 	// Down to half, so that the queue isn't walked for each message of a client that is stuck.
-	l.counters.lagDropped.Add(uint64(c.queue.dropOldest(l.opts.Slow.LagBytes / 2)))
+	l.counters.lagDropped.Add(uint64(c.queue.DropOldest(l.opts.Slow.LagBytes / 2)))
 	c.set(flagLost)
 	return true
 }

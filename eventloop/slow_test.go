@@ -26,7 +26,7 @@ func stall(t *testing.T, e *Engine, h *host, healthy *peer, a *Audience) (publis
 	for !stuck() {
 		published++
 		e.Publish(numbered(published, 5000), a)
-		healthy.Expect(ws.OpText, string(numbered(published, 5000).wire[4:]))
+		healthy.Expect(ws.OpText, string(numbered(published, 5000).Payload()))
 	}
 	return published
 }
@@ -88,7 +88,7 @@ func TestTooSlowByBytes(t *testing.T) {
 		for i := range 8 { // 40,000 bytes at most are behind the message in progress
 			f := numbered(n+1+i, 5000)
 			e.Publish(f, a)
-			healthy.Expect(ws.OpText, string(f.wire[4:]))
+			healthy.Expect(ws.OpText, string(f.Payload()))
 		}
 		if e.Clients() != 2 {
 			t.Errorf("alone %v: closed before it was %d bytes behind", alone, 50_000)
@@ -96,7 +96,7 @@ func TestTooSlowByBytes(t *testing.T) {
 		for range 4 {
 			f := numbered(0, 5000)
 			e.Publish(f, a)
-			healthy.Expect(ws.OpText, string(f.wire[4:]))
+			healthy.Expect(ws.OpText, string(f.Payload()))
 		}
 		eventually(t, "only the healthy one is left", func() bool { return e.Clients() == 1 })
 		eventually(t, "it is counted", func() bool { return closedBy(e, CauseSlow) == 1 })
@@ -137,7 +137,7 @@ func publishOverTicks(e *Engine, healthy *peer, n, ticks int, a *Audience) int {
 			n++
 			f := numbered(n, 5000)
 			e.Publish(f, a)
-			healthy.Expect(ws.OpText, string(f.wire[4:]))
+			healthy.Expect(ws.OpText, string(f.Payload()))
 		}
 		ran := make(chan struct{})
 		time.AfterFunc(tick, func() { close(ran) })

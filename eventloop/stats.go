@@ -139,7 +139,7 @@ func (e *Engine) Stats() Stats {
 	connections, overflow := e.places.Taken()
 	s := Stats{
 		Connections: connections, Capacity: e.places.Connections, Buffered: e.buffered(),
-		Deflated: e.deflation.frames.Load(), DeflatedFrom: e.deflation.before.Load(), DeflatedTo: e.deflation.after.Load(),
+		Deflated: e.deflation.Frames.Load(), DeflatedFrom: e.deflation.Before.Load(), DeflatedTo: e.deflation.After.Load(),
 		Overflow: overflow, AcceptErrors: e.acceptErrors.Load(), AcceptPauses: make(map[string]uint64),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
 		Limited: make(map[string]uint64), LimitedBy: make(map[string]uint64),

@@ -82,7 +82,7 @@ func TestSteadyReaderIsNotTooSlow(t *testing.T) {
 			var c *Client
 			on(t, e, h.id("x"), func(x *Client) { c = x; test.give(c.loop, c) })
 			everyLoop(t, e, func(*Loop) {})
-			got := make([]byte, 0, test.frames*len(numbered(0, test.size).wire))
+			got := make([]byte, 0, test.frames*len(numbered(0, test.size).Wire()))
 			for len(got) < cap(got) {
 				left := unacknowledged(t, e, c)
 				for more := true; more; more = left > 0 && unacknowledged(t, e, c) >= left && len(got) < cap(got) {
@@ -116,7 +116,7 @@ func TestSteadyReaderIsNotDead(t *testing.T) {
 	p := dial(t, e, "name=x", wstest.SmallWindow)
 	stopTicking(t, e)
 	quiet := func(c *Client) {
-		c.heard -= ticks(e.opts.PingInterval + e.opts.PongTimeout)
+		c.heard -= ticks(e.opts.Timeouts.PingInterval + e.opts.Timeouts.Pong)
 		c.loop.checkAlive(c)
 	}
 	e.Publish(numbered(0, size), nil)

@@ -103,7 +103,7 @@ func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame
 		return ReleasedAgain
 	}
 	if snapshot != nil {
-		l.engine.placeAmongEvents(snapshot)
+		snapshot.PlaceAmong(&l.engine.newest)
 		l.engine.Count(snapshot)
 		l.enqueueAsked(c, snapshot)
 	}
@@ -158,12 +158,12 @@ func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
 	if p == nil {
 		return false
 	}
-	if p.bytes+len(f.wire) > l.opts.Slow.LagBytes && len(p.frames) > 0 || !l.engine.budget.Takes(0) {
+	if p.bytes+f.Size() > l.opts.Slow.LagBytes && len(p.frames) > 0 || !l.engine.budget.Takes(0) {
 		l.overflowPending(c, p)
 	}
 	if !p.lost {
 		p.frames = append(p.frames, f)
-		p.bytes += len(f.wire)
+		p.bytes += f.Size()
 	}
 	return !p.sent(f)
 }

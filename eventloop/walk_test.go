@@ -27,14 +27,14 @@ func TestFlushIsCutIntoSlices(t *testing.T) {
 			l.fanout.slice.begin(time.Now(), 0)
 			l.flush()
 		}
-		l.broadcasts.append(text("one"))
+		l.broadcasts.Append(text("one"))
 		if flush(); !l.fanout.walking || l.fanout.at != 1+stepsPerLook {
 			t.Errorf("after one slice: walking %v, at %d", l.fanout.walking, l.fanout.at)
 		}
 		// For the last, who hasn't had "one" yet, and for the first, who has.
 		l.enqueue(l.clients.find(h.id(fmt.Sprint(clients-1))), text("alone"))
 		l.enqueue(c, text("alone"))
-		l.broadcasts.append(text("two"))
+		l.broadcasts.Append(text("two"))
 		slices := 1
 		for ; l.fanout.flushing; slices++ {
 			flush()
@@ -73,7 +73,7 @@ func TestLoopLivesBetweenSlices(t *testing.T) {
 	}
 	canYield(t, e, h.id("0"))
 	// A walk that makes no headway until it is let.
-	on(t, e, h.id("0"), func(c *Client) { c.loop.fanout.sliceTime = -time.Second; c.loop.broadcasts.append(text("one")) })
+	on(t, e, h.id("0"), func(c *Client) { c.loop.fanout.sliceTime = -time.Second; c.loop.broadcasts.Append(text("one")) })
 	late := dial(t, e, "name=late")
 	late.Send(ws.OpPing, "alive")
 	late.Expect(ws.OpPong, "alive")

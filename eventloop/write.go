@@ -18,11 +18,7 @@ func (l *Loop) write(c *Client, p []byte) {
 	switch {
 	case n == len(p):
 	case ok:
-		o := c.ensureQueue()
-		o.part, o.sent = l.control(p), n
-		if c.state == closing {
-			o.stop = 0 // a Close or a refusal: no broadcast may follow it
-		}
+		c.ensureQueue().Continue(l.control(p), n)
 		l.wait(c)
 	default:
 		l.abort(c, CauseReset)
@@ -31,7 +27,7 @@ func (l *Loop) write(c *Client, p []byte) {
 
 // control is a frame of a copy of p, which is one already.
 func (l *Loop) control(p []byte) *Frame {
-	f := &Frame{wire: bytes.Clone(p)}
+	f := FrameOf(bytes.Clone(p))
 	l.engine.Count(f)
 	return f
 }
@@ -40,11 +36,11 @@ func (l *Loop) queueBytes(c *Client, p []byte) {
 	o := c.queue
 	// A peer that pings and doesn't read. The one Close of a client that is being closed
 	// is let through.
-	if c.state == open && o.tooMuch(len(p), l.opts.Slow.LagBytes) {
+	if c.state == open && o.TooMuch(len(p), l.opts.Slow.LagBytes) {
 		l.closeSlow(c)
 		return
 	}
-	o.push(l.control(p), l.broadcasts.end)
+	o.Push(l.control(p), l.broadcasts.End(), false)
 	if !o.waiting {
 		l.markDirty(c)
 	}
@@ -62,7 +58,7 @@ func (l *Loop) wakeSelf() {
 // The client must be open; otherwise nothing happens. A short frame is compressed here, if
 // the client takes that; a long one only if Engine.Deflate has done it.
 func (c *Client) Send(f *Frame) {
-	if c.is(flagDeflate) && len(f.wire) <= deflateOnLoop {
+	if c.is(flagDeflate) && f.Size() <= deflateOnLoop {
 		c.loop.engine.Deflate(f)
 	}
 	c.loop.engine.Count(f)

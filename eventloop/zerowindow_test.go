@@ -36,7 +36,7 @@ func TestDropOldestDoesNotKeepTheDead(t *testing.T) {
 	eventually(t, "both are ended", func() bool {
 		publish()
 		everyLoop(t, e, func(l *Loop) {
-			if kept := l.broadcasts.bytes; kept > 2*l.opts.Slow.LagBytes {
+			if kept := l.broadcasts.Bytes(); kept > 2*l.opts.Slow.LagBytes {
 				t.Errorf("%d bytes are kept for them", kept)
 			}
 		})

@@ -13,8 +13,8 @@ import (
 // EPIPE, not a signal.
 const sendFlags = unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL
 
-// MaxPieces is how many pieces one sendmsg takes at most (UIO_MAXIOV, linux/uio.h).
-const MaxPieces = 1024
+// maxPieces is how many pieces one sendmsg takes at most (UIO_MAXIOV, linux/uio.h).
+const maxPieces = 1024
 
 // Piece is what Sendv sends one or several of.
 type Piece = unix.Iovec
@@ -37,9 +37,9 @@ func Send(fd int32, p []byte) (n int, ok bool) {
 	}
 }
 
-// Sendv is Send for several pieces in one system call, at most MaxPieces.
+// Sendv is Send for several pieces in one system call, which takes as many as it can.
 func Sendv(fd int32, pieces []Piece) (n int, ok bool) {
-	msg := unix.Msghdr{Iov: unsafe.SliceData(pieces), Iovlen: uint64(len(pieces))}
+	msg := unix.Msghdr{Iov: unsafe.SliceData(pieces), Iovlen: uint64(min(len(pieces), maxPieces))}
 	for {
 		n, _, errno := syscall.RawSyscall(unix.SYS_SENDMSG, uintptr(fd),
 			uintptr(unsafe.Pointer(&msg)), sendFlags)

@@ -97,3 +97,21 @@ func TestSendToAPeerThatHasGone(t *testing.T) {
 		t.Errorf("sendv: %d, %v", n, ok)
 	}
 }
+
+// More pieces than one system call takes are sent as far as it does.
+func TestSendvTakesAsManyAsItCan(t *testing.T) {
+	fd, reader := sockets(t, 1<<20)
+	all := bytes.Repeat([]byte("0123456789"), maxPieces+50)
+	var iov []Piece
+	for i := 0; i < len(all); i += 10 {
+		iov = append(iov, PieceOf(all[i:i+10]))
+	}
+	n, ok := Sendv(int32(fd), iov)
+	if !ok || n != 10*maxPieces {
+		t.Fatalf("sent %d bytes (%v), want %d", n, ok, 10*maxPieces)
+	}
+	got := make([]byte, n)
+	if _, err := io.ReadFull(reader, got); err != nil || !bytes.Equal(got, all[:n]) {
+		t.Errorf("other bytes came out (%v)", err)
+	}
+}

@@ -1,11 +1,15 @@
-package eventloop
+package delivery
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
-	"unsafe"
+
+	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 )
@@ -17,11 +21,14 @@ type owed struct {
 	feed bool // else it was for this client alone
 }
 
-// sendQueueTest is a loop, one client of it, and what that client is owed.
+// sendQueueTest is a broadcast log, the queue and position of one client, and what that client is owed.
 type sendQueueTest struct {
 	t      *testing.T
-	l      *Loop
-	c      *Client
+	log    BroadcastLog
+	o      SendQueue
+	pos    uint64
+	budget *budget.Budget
+	pieces [][]byte
 	owed   []owed
 	sent   int  // bytes of owed[0] that are out
 	apart  bool // what is broadcast isn't owed
@@ -29,16 +36,15 @@ type sendQueueTest struct {
 	serial byte
 }
 
-func newSendQueueTest(t *testing.T, as form) *sendQueueTest {
-	l := &Loop{engine: &Engine{budget: budget.New(0, nil, nil)}}
-	o := l.newSendQueue()
-	o.form = as
-	return &sendQueueTest{t: t, l: l, c: &Client{queue: o}}
+func newSendQueueTest(t *testing.T, as Form) *sendQueueTest {
+	x := &sendQueueTest{t: t, budget: budget.New(0, nil, nil)}
+	x.o.Begin(x.budget, as)
+	return x
 }
 
 func (x *sendQueueTest) frame(size int) *Frame {
 	x.serial++
-	f := &Frame{wire: bytes.Repeat([]byte{x.serial}, 2+size)}
+	f := FrameOf(bytes.Repeat([]byte{x.serial}, 2+size))
 	if size%3 > 0 {
 		f.twin = bytes.Repeat([]byte{^x.serial}, 1+size/2)
 	}
@@ -47,7 +53,7 @@ func (x *sendQueueTest) frame(size int) *Frame {
 
 func (x *sendQueueTest) broadcast(size int) {
 	f := x.frame(size)
-	x.l.broadcasts.append(f)
+	x.log.Append(f)
 	if !x.apart {
 		x.owed = append(x.owed, owed{f, true})
 	}
@@ -55,17 +61,13 @@ func (x *sendQueueTest) broadcast(size int) {
 
 func (x *sendQueueTest) queue(size int, asked bool) {
 	f := x.frame(size)
-	if asked {
-		x.c.queue.pushAsked(f, x.l.broadcasts.end)
-	} else {
-		x.c.queue.push(f, x.l.broadcasts.end)
-	}
+	x.o.Push(f, x.log.end, asked)
 	x.owed = append(x.owed, owed{f, false})
 }
 
 func (x *sendQueueTest) queueFront(size int) {
 	f := x.frame(size)
-	x.c.queue.pushFront(f, x.c.pos)
+	x.o.Tell(f, x.pos)
 	at := 0
 	if x.sent > 0 {
 		at = 1
@@ -76,7 +78,7 @@ func (x *sendQueueTest) queueFront(size int) {
 // stop closes the client: it gets what has been broadcast so far and no more.
 func (x *sendQueueTest) stop() {
 	if !x.apart {
-		x.c.queue.stop = x.l.broadcasts.end
+		x.o.StopAt(x.log.end)
 	}
 	x.apart = true
 }
@@ -84,37 +86,40 @@ func (x *sendQueueTest) stop() {
 // hold has everything out and then keeps what is queued, until rejoin.
 func (x *sendQueueTest) hold() {
 	x.take(math.MaxInt)
-	x.apart, x.held, x.c.queue.stop, x.c.queue.pinned = true, true, 0, true
+	x.apart, x.held = true, true
+	x.o.Pin()
 }
 
 // rejoin has everything out, and lets the client follow the broadcast log again.
 func (x *sendQueueTest) rejoin() {
-	x.held, x.c.queue.pinned = false, false
+	x.held = false
+	x.o.Unpin()
 	x.take(math.MaxInt)
-	x.apart, x.c.queue.stop, x.c.pos = false, math.MaxUint64, x.l.broadcasts.end
+	x.apart, x.pos = false, x.log.end
+	x.o.Follow()
 }
 
 // trim loses the oldest broadcasts of a client that follows; the frame in progress isn't
-// lost. A closing client is never trimmed past: Loop.fellOff deals with that.
+// lost. A closing client is never trimmed past: eventloop deals with that.
 func (x *sendQueueTest) trim(keep int) {
 	if x.apart {
 		return
 	}
-	x.l.broadcasts.trim(keep)
-	for x.c.pos < x.l.broadcasts.first {
+	x.log.Trim(keep)
+	for x.pos < x.log.first {
 		at := 0
 		for at == 0 && x.sent > 0 || !x.owed[at].feed {
 			at++
 		}
 		x.owed = append(x.owed[:at:at], x.owed[at+1:]...)
-		x.c.pos++
+		x.pos++
 	}
 }
 
 func (x *sendQueueTest) bytes() []byte {
 	var all []byte
 	for _, f := range x.owed {
-		all = append(all, f.in(x.c.queue.form)...)
+		all = append(all, f.In(x.o.form)...)
 	}
 	return all[x.sent:]
 }
@@ -126,7 +131,7 @@ func (x *sendQueueTest) next() []byte {
 	case !x.held:
 		return all
 	case x.sent > 0:
-		return all[:len(x.owed[0].in(x.c.queue.form))-x.sent]
+		return all[:len(x.owed[0].In(x.o.form))-x.sent]
 	}
 	return nil
 }
@@ -134,9 +139,9 @@ func (x *sendQueueTest) next() []byte {
 func (x *sendQueueTest) take(n int) {
 	want := x.next()
 	n = min(n, len(want))
-	x.c.pos, _ = x.c.queue.take(&x.l.broadcasts, x.c.pos, n)
-	for x.sent += n; len(x.owed) > 0 && x.sent >= len(x.owed[0].in(x.c.queue.form)); {
-		x.sent -= len(x.owed[0].in(x.c.queue.form))
+	x.pos, _ = x.o.Take(&x.log, x.pos, n)
+	for x.sent += n; len(x.owed) > 0 && x.sent >= len(x.owed[0].In(x.o.form)); {
+		x.sent -= len(x.owed[0].In(x.o.form))
 		x.owed = x.owed[1:]
 	}
 }
@@ -144,23 +149,21 @@ func (x *sendQueueTest) take(n int) {
 // check compares the bytes that would be sent next with what is owed.
 func (x *sendQueueTest) check() {
 	x.t.Helper()
-	size := x.l.gather(x.c)
-	var got []byte
-	for _, v := range x.l.pools.iov {
-		got = append(got, unsafe.Slice(v.Base, v.Len)...)
-	}
+	var size int
+	x.pieces, size = Gather(x.pieces, func(p []byte) []byte { return p }, &x.o, &x.log, x.pos)
+	got := slices.Concat(x.pieces...)
 	want := x.next()
 	if size != len(got) || !bytes.HasPrefix(want, got) {
 		x.t.Fatalf("gathered %d bytes %.40x…; owed are %d: %.40x…", size, got, len(want), want)
 	}
-	if len(got) < len(want) && len(x.l.pools.iov) < pumpPieces && size < pumpBytes {
-		x.t.Fatalf("gathered %d of %d bytes in %d pieces, without need", len(got), len(want), len(x.l.pools.iov))
+	if len(got) < len(want) && len(x.pieces) < gatherPieces && size < gatherBytes {
+		x.t.Fatalf("gathered %d of %d bytes in %d pieces, without need", len(got), len(want), len(x.pieces))
 	}
-	if drained := x.c.queue.drained(&x.l.broadcasts, x.c.pos); drained != (len(x.bytes()) == 0) {
+	if drained := x.o.Drained(&x.log, x.pos); drained != (len(x.bytes()) == 0) {
 		x.t.Fatalf("drained is %v, %d bytes are owed", drained, len(x.bytes()))
 	}
 	x.checkCounts()
-	if n, want := x.l.engine.budget.Used(), int64(sendQueueBytes+cap(x.c.queue.frames)*queuedBytes); n != want {
+	if n, want := x.budget.Used(), int64(sendQueueBytes+cap(x.o.frames)*queuedBytes); n != want {
 		x.t.Fatalf("the queue counts as %d, it takes %d", n, want)
 	}
 }
@@ -168,8 +171,8 @@ func (x *sendQueueTest) check() {
 // end lets go of everything, which leaves nothing counted.
 func (x *sendQueueTest) end() {
 	x.t.Helper()
-	x.l.freeSendQueue(x.c)
-	if used := x.l.engine.budget.Used(); used != 0 {
+	x.o.End()
+	if used := x.budget.Used(); used != 0 {
 		x.t.Fatalf("%d bytes are left", used)
 	}
 }
@@ -177,10 +180,10 @@ func (x *sendQueueTest) end() {
 func (x *sendQueueTest) checkCounts() {
 	x.t.Helper()
 	queued := map[bool]int{}
-	for _, q := range x.c.queue.frames[x.c.queue.head:] {
+	for _, q := range x.o.frames[x.o.head:] {
 		queued[q.asked] += len(q.frame.wire)
 	}
-	if o := x.c.queue; o.bytes != queued[false] || o.asked != queued[true] {
+	if o := &x.o; o.bytes != queued[false] || o.asked != queued[true] {
 		x.t.Fatalf("%v bytes are queued (true: asked for), counted as %d and %d", queued, o.bytes, o.asked)
 	}
 }
@@ -188,7 +191,7 @@ func (x *sendQueueTest) checkCounts() {
 // fuzzedOps bounds a life: each operation is checked against all that is owed.
 const fuzzedOps = 2000
 
-// FuzzOutbox: whatever is broadcast, queued, sent in pieces, trimmed and stopped in
+// FuzzSendQueue: whatever is broadcast, queued, sent in pieces, trimmed and stopped in
 // whatever order, the bytes that come next are exactly those that are owed.
 func FuzzSendQueue(f *testing.F) {
 	random := rand.New(rand.NewPCG(3, 4))
@@ -200,9 +203,9 @@ func FuzzSendQueue(f *testing.F) {
 		f.Add(ops)
 	}
 	f.Fuzz(func(t *testing.T, ops []byte) {
-		as := asIs
+		as := AsIs
 		if len(ops)%4 > 1 {
-			as = deflated
+			as = Deflated
 		}
 		x := newSendQueueTest(t, as)
 		ops = ops[:min(len(ops), fuzzedOps)]
@@ -234,4 +237,72 @@ func FuzzSendQueue(f *testing.F) {
 		}
 		x.end()
 	})
+}
+
+// A client that is always owed something, of whatever kind, keeps places for what it is owed
+// and not for all that it ever was.
+func TestQueueThatIsNeverEmpty(t *testing.T) {
+	for name, asked := range map[string]bool{"sent": false, "asked for": true} {
+		t.Run(name, func(t *testing.T) {
+			x := newSendQueueTest(t, AsIs)
+			const deep = 40
+			for range deep {
+				x.queue(1, asked)
+			}
+			for range 10_000 {
+				x.queue(1, asked)
+				x.take(3)
+				x.check()
+			}
+			if n := cap(x.o.frames); n > 8*deep {
+				t.Errorf("%d frames are owed, the queue has %d places", deep, n)
+			}
+			x.end()
+		})
+	}
+}
+
+// The end of a message of which the kernel has taken some stays what it was, in the form that
+// its beginning went out in, or there is too much of it.
+func TestShortenKeepsTheForm(t *testing.T) {
+	const most = 4 << 10
+	for _, as := range []Form{AsIs, Deflated} {
+		for _, size := range []int{most / 2, most, 2 * most} {
+			x := newSendQueueTest(t, as)
+			f := FrameOf(bytes.Repeat([]byte{1}, 2*size))
+			f.twin = bytes.Repeat([]byte{2}, size)
+			x.owed = append(x.owed, owed{f, false})
+			x.o.Push(f, 0, false)
+			x.take(100)
+			want := bytes.Clone(f.In(as)[100:])
+			kept := x.o.Shorten(most)
+			if kept != (len(want) <= most) {
+				t.Errorf("form %d, %d bytes are left: kept is %t", as, len(want), kept)
+			}
+			x.check()
+			if got := slices.Concat(x.pieces...); !bytes.Equal(got, want) {
+				t.Errorf("form %d, %d bytes were left: %d other bytes go out", as, len(want), len(got))
+			}
+			x.end()
+		}
+	}
+}
+
+// Dropping the oldest spares what the client asked for.
+func TestDropOldestSparesWhatWasAskedFor(t *testing.T) {
+	x := newSendQueueTest(t, AsIs)
+	for i := range 10 {
+		x.o.Push(NewFrame(ws.OpText, fmt.Append(nil, i)), 0, i%2 == 0)
+	}
+	if got := x.o.DropOldest(2 * 3); got != 3 || x.o.Bytes() != 2*3 || x.o.Asked() != 5*3 {
+		t.Fatalf("%d dropped, %d bytes and %d asked for left", got, x.o.Bytes(), x.o.Asked())
+	}
+	var left strings.Builder
+	for x.o.Len() > 0 {
+		left.Write(x.o.pop().Payload())
+	}
+	if left.String() != "0246789" {
+		t.Fatalf("left: %s", left.String())
+	}
+	x.end()
 }

@@ -1,0 +1,121 @@
+package delivery
+
+import "github.com/busbar-ws/busbar/eventloop/internal/budget"
+
+// queue is frames for one client alone. Owned by the client's loop.
+type queue struct {
+	frames []queued // oldest at head
+	head   int
+	// Uncompressed, so that clients of either form are slow at the same place.
+	bytes int // from head on, without
+	asked int // those that the client asked for: snapshots and events that it missed
+
+	budget *budget.Budget // nil: nobody counts
+	places int            // in frames, that the budget knows of
+}
+
+// queued is a frame, and its place among those that aren't in the queue.
+type queued struct {
+	frame *Frame
+	at    uint64
+	asked bool
+}
+
+// queuedBytes is what a place in a queue takes.
+const queuedBytes = 24
+
+// Len is how many frames there are.
+func (q *queue) Len() int { return len(q.frames) - q.head }
+
+// Bytes is how many bytes they have, without those that the client asked for.
+func (q *queue) Bytes() int { return q.bytes }
+
+// Asked is how many bytes those have that the client asked for.
+func (q *queue) Asked() int { return q.asked }
+
+func (q *queue) bytesOf(n queued) *int {
+	if n.asked {
+		return &q.asked
+	}
+	return &q.bytes
+}
+
+func (q *queue) add(n queued) {
+	n.frame.seal()
+	if q.head > 32 && q.head > len(q.frames)/2 { // who always has more to come never empties it
+		q.setFrames(q.frames[:copy(q.frames, q.frames[q.head:])])
+	}
+	q.frames = append(q.frames, n)
+	*q.bytesOf(n) += len(n.frame.wire)
+	q.countPlaces()
+}
+
+// setFrames has the queue begin with its memory, of which it lets go what is behind frames.
+func (q *queue) setFrames(frames []queued) {
+	clear(q.frames[len(frames):])
+	q.frames, q.head = frames, 0
+}
+
+// countPlaces has the budget know of how long the queue has become.
+func (q *queue) countPlaces() {
+	if now := cap(q.frames); now != q.places && q.budget != nil {
+		q.budget.Add(budget.Queues, int64(now-q.places)*queuedBytes)
+		q.places = now
+	}
+}
+
+func (q *queue) pop() *Frame {
+	n := q.frames[q.head]
+	q.frames[q.head] = queued{}
+	q.head++
+	*q.bytesOf(n) -= len(n.frame.wire)
+	if q.head == len(q.frames) {
+		q.frames, q.head = q.frames[:0], 0
+	}
+	return n.frame
+}
+
+// TooMuch is whether more than limit waits in the queue that the client hasn't asked for, with another
+// frame of size bytes and without the largest of all.
+func (q *queue) TooMuch(size, limit int) bool {
+	if q.bytes+size <= limit {
+		return false
+	}
+	largest := size
+	for _, n := range q.frames[q.head:] {
+		if !n.asked {
+			largest = max(largest, len(n.frame.wire))
+		}
+	}
+	return q.bytes+size-largest > limit
+}
+
+// DropOldest takes the oldest frames out of the queue until at most keep bytes are left, and returns how
+// many went. What the client asked for stays.
+func (q *queue) DropOldest(keep int) (dropped int) {
+	rest := q.frames[:0]
+	for _, n := range q.frames[q.head:] {
+		if !n.asked && q.bytes > keep {
+			q.bytes -= len(n.frame.wire)
+			dropped++
+			continue
+		}
+		rest = append(rest, n)
+	}
+	q.setFrames(rest)
+	return dropped
+}
+
+// empty lets go of the frames.
+func (q *queue) empty() {
+	q.setFrames(q.frames[:0])
+	q.bytes, q.asked = 0, 0
+}
+
+// uncount takes the queue's places out of the budget: it isn't used any more.
+func (q *queue) uncount() {
+	if q.budget != nil {
+		q.budget.Add(budget.Queues, -int64(q.places)*queuedBytes)
+	}
+	q.places, q.budget = 0, nil
+}
