@@ -194,7 +194,8 @@ func (h *Hub) PublishTopic(tenant, topic string, data json.RawMessage) error {
 
 // PublishRow sends a row frame to those of the row's subscribers that are the tenant's clients;
 // without a tenant ("") to all. A Snapshot also becomes what new subscribers of the tenant are
-// sent, and takes the row from the tenant that had it. With Options.Snapshots, which supplies
+// sent, and takes the row from the tenant that had it; an Incremental goes to nobody who may not
+// read that. With Options.Snapshots, which supplies
 // snapshots and decides who may read, the tenant has no meaning. The payload becomes the hub's.
 func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []byte) error {
 	if err := checkRow(kind, entity, rowID); err != nil {
@@ -211,7 +212,14 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 	defer h.storing.Unlock()
 	to := &eventloop.Audience{Key: keyOfRow(entity, rowID)}
 	if h.rows != nil {
-		f.Version = h.rows.update() // for updates as well: one from before a snapshot mustn't come behind it
+		version, owner := h.rows.update(entity, rowID)
+		f.Version = version // for updates as well: one from before a snapshot mustn't come behind it
+		if kind == Incremental && owner != "" {
+			if tenant != "" && tenant != owner {
+				return nil // none of those may read the row
+			}
+			tenant = owner
+		}
 		if tenant != "" {
 			to.Label, to.Names = eventloop.LabelTenant, []string{tenant}
 		}

@@ -74,12 +74,15 @@ func (s *rowStore) put(tenant, entity, row string, payload []byte) (version uint
 }
 
 // update returns a version for an update that isn't stored, by which it stands among the
-// snapshots.
-func (s *rowStore) update() (version uint64) {
+// snapshots, and whose row it is: "" is everyone's, and of a row that isn't kept nobody knows better.
+func (s *rowStore) update(entity, row string) (version uint64, tenant string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version++
-	return s.version
+	if stored := s.rows[rowKey{entity, row}]; stored != nil {
+		tenant = stored.tenant
+	}
+	return s.version, tenant
 }
 
 // get returns the row's snapshot, which must not be changed, and its version; of a row that the
