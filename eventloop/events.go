@@ -109,7 +109,7 @@ func (l *Loop) takeIn(c *Client) Cause {
 	l.startHandshake(c)
 	l.clients.sources.Set(c.slot, addr, fronted)
 	c.conn.SetContext(c)
-	poll.DropAddresses(c.conn)
+	poll.Trim(c.conn)
 	e.setOptions(int(c.fd))
 	return CauseUnknown
 }
