@@ -117,7 +117,7 @@ func (c *Client) Accept(a Acceptance) {
 		l.pin(c)
 	}
 	l.counters.accepted.Add(1)
-	l.scratch = wsproto.AppendAnswer(l.scratch[:0], a.Answer, l.accepting.date.at(time.Now()))
+	l.scratch = wsproto.AppendAnswer(l.scratch[:0], a.Answer, l.accepting.date.At(time.Now()))
 	l.write(c, l.scratch)
 	l.readEarly(c)
 }
@@ -153,7 +153,7 @@ func (l *Loop) refuse(c *Client, r *wsproto.Refusal, cause Cause) {
 	}
 	l.setState(c, closing, cause)
 	c.set(flagDiscardInput)
-	l.scratch = r.AppendResponse(l.scratch[:0], l.accepting.date.at(time.Now()))
+	l.scratch = r.AppendResponse(l.scratch[:0], l.accepting.date.At(time.Now()))
 	l.write(c, l.scratch)
 	l.shutWrite(c)
 }
@@ -167,7 +167,7 @@ func (c *Client) AcceptAndClose(answer []byte, code ws.StatusCode, reason string
 	l := c.loop
 	c.set(flagAnswered)
 	l.setState(c, closing, CauseRejected)
-	l.scratch = wsproto.AppendAnswer(l.scratch[:0], answer, l.accepting.date.at(time.Now()))
+	l.scratch = wsproto.AppendAnswer(l.scratch[:0], answer, l.accepting.date.At(time.Now()))
 	l.scratch = wsproto.AppendClose(l.scratch, code, reason)
 	l.write(c, l.scratch)
 	l.readEarly(c)

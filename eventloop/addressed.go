@@ -60,7 +60,7 @@ func (l *Loop) handle(e *entry) {
 	switch t := e.task; {
 	case e.frame != nil && l.mailbox.taken.addressed.end == 0 && l.isEveryone(e.audience):
 		l.broadcasts.Append(e.frame)
-		l.fanout.coalesce.unsent += e.frame.Size()
+		l.fanout.due += e.frame.Size()
 		l.done(l.mailbox.taken.handled + 1)
 	case e.frame != nil:
 		l.address(e)

@@ -49,7 +49,7 @@ type accepting struct {
 	pace       admission.Pacer
 	paceTimer  *time.Timer // ends the pacer's pause
 	handshakes handshakes
-	date       httpDate
+	date       wsproto.Date
 }
 
 // accepted is called for each connection that the loop has accepted, and pauses that when this was
@@ -161,7 +161,7 @@ func (e *Engine) admits(addr netip.Addr) bool {
 // trouble logs the first of each cause: it is most likely a mistake in how Busbar or
 // the proxy are set up, and then every connection has it.
 func (e *Engine) trouble(cause Cause, what string, args ...any) {
-	if _, again := e.reports.once.LoadOrStore(cause, true); !again {
+	if _, again := e.told.LoadOrStore(cause, true); !again {
 		args = append(args, "note", "what follows of this kind is only counted, as "+cause.String())
 		e.opts.Log.Warn(what, args...)
 	}

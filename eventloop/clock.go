@@ -78,8 +78,8 @@ func (l *Loop) nextTick() {
 // visitAll looks at the clients of some slots. One at whom that panics isn't in the way of
 // those behind it, now or in the next round.
 func (l *Loop) visitAll(from, to int) {
-	l.ticker.lifetime.advance(time.Now())
-	seconds := l.ticker.lifetime.seconds()
+	l.ticker.lifetime.Advance(time.Now())
+	seconds := l.ticker.lifetime.Seconds()
 	for at := from; at < to; {
 		at = l.each(at, to, func(i int) bool {
 			if c := l.clients.slots[i]; c != nil {
@@ -149,4 +149,14 @@ func (l *Loop) checkAlive(c *Client) {
 	if quiet >= ticks(l.opts.Timeouts.PingInterval+l.opts.Timeouts.Pong) && !poll.Unread(c.fd) {
 		l.abort(c, CauseDead)
 	}
+}
+
+// ExpireAt says when Handler.Expired is to be called for the client. Zero: never.
+func (c *Client) ExpireAt(t time.Time) {
+	if c.deadline = 0; t.IsZero() {
+		return
+	}
+	now := time.Now()
+	c.loop.ticker.lifetime.Advance(now)
+	c.deadline = c.loop.ticker.lifetime.Deadline(t.Sub(now.Round(0)))
 }

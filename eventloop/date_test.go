@@ -11,22 +11,6 @@ import (
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
-// RFC 9110 5.6.7: the date is GMT to the second, whatever the clock's zone is, and costs nothing until
-// the next second.
-func TestDateIsFormattedOnceASecond(t *testing.T) {
-	var d httpDate
-	when := time.Date(1994, 11, 6, 9, 49, 37, 5, time.FixedZone("CET", 3600))
-	for _, want := range []string{"Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT"} {
-		if got := string(d.at(when)); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-		when = when.Add(time.Second)
-	}
-	if n := testing.AllocsPerRun(100, func() { when = when.Add(time.Second / 3); d.at(when) }); n > 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
 // RFC 9110 6.6.1: every answer has the date: 101, those to plain HTTP, and refusals.
 func TestAnswersHaveADate(t *testing.T) {
 	t.Parallel()

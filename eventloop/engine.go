@@ -17,6 +17,7 @@ import (
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
+	"github.com/busbar-ws/busbar/internal/panics"
 	"github.com/busbar-ws/busbar/internal/rates"
 	"github.com/busbar-ws/busbar/subs"
 )
@@ -52,7 +53,8 @@ type Engine struct {
 	gnet         gnetEngine
 	yielders     yielders
 	lifecycle    lifecycle
-	reports      reports
+	panics       panics.Log
+	told         sync.Map // causes that were logged once
 }
 
 // gnetEngine is what the engine has of gnet.
@@ -73,12 +75,6 @@ type lifecycle struct {
 	returned chan struct{} // closed when gnet has returned
 	done     chan struct{} // closed when nothing runs any more
 	err      error         // what gnet returned; read after done
-}
-
-// reports are what was counted and logged once of its kind.
-type reports struct {
-	panics PanicLog
-	once   sync.Map // causes that were logged
 }
 
 // New checks the options and makes an engine that isn't running yet. Too low a descriptor

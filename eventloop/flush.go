@@ -25,10 +25,15 @@ type fanout struct {
 	sliceTime time.Duration // as the constant, less in tests
 	opened    int           // connections since the last turn
 
-	dirty    []*Client
-	pumped   int // of them
-	unsent   int // messages that wait in queues for the dirty to have their turn
-	coalesce coalesce
+	dirty  []*Client
+	pumped int // of them
+	unsent int // messages that wait in queues for the dirty to have their turn
+
+	// Flushes are kept apart by Options.FlushDelay: a message that comes later than that after the flush
+	// before it goes out at once; those that come sooner go out together when the time is up.
+	began time.Time   // of the last flush
+	again *time.Timer // wakes the loop when the next may begin
+	due   int         // bytes that have become due since the last flush, each client's own counted apart
 }
 
 // flush goes on with bringing every client to the end of the broadcast log and of its own queue, with
@@ -241,7 +246,7 @@ func (l *Loop) enqueue(c *Client, f *Frame) {
 	}
 	c.ensureQueue().Push(f, l.broadcasts.End(), false)
 	l.fanout.unsent++
-	l.fanout.coalesce.unsent += f.Size()
+	l.fanout.due += f.Size()
 	l.markDirty(c)
 }
 

@@ -71,7 +71,7 @@ type ticker struct {
 	timer    *time.Timer
 	at       uint32 // when the timer brings a tick; 0: it doesn't
 	phase    int    // of the round
-	lifetime lifetime
+	lifetime admission.Lifetime
 }
 
 // subscriptions are who is subscribed to what on a loop, and which of it is being decided about.
@@ -117,8 +117,9 @@ func newLoop(index int, e *Engine) *Loop {
 		meters:    meters{open: make(map[uint32]*rates.Meter)},
 	}
 	l.mailbox.Drop = l.letGo
-	l.ticker.lifetime.last = e.started
+	l.ticker.lifetime = admission.NewLifetime(e.started)
 	l.ticker.timer = stoppedTimer(l.tickNow)
+	l.fanout.again = stoppedTimer(l.trigger)
 	l.accepting.paceTimer = stoppedTimer(l.resumePaced)
 	return l
 }

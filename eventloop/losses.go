@@ -107,7 +107,7 @@ func (l *Loop) broadcastLoss() {
 		if f := l.handler.LossNotice(nil); f != nil {
 			l.engine.Count(f)
 			l.broadcasts.Append(f)
-			l.fanout.coalesce.unsent += f.Size()
+			l.fanout.due += f.Size()
 		}
 	})
 }

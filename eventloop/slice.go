@@ -46,3 +46,31 @@ func (l *Loop) nextSlice() time.Duration {
 	}
 	return l.fanout.sliceTime
 }
+
+// tooSoon is whether the flush that is due has to wait. It isn't made to when much has
+// come: what waits here must not make a client look slow.
+func (l *Loop) tooSoon() bool {
+	if l.opts.FlushDelay == 0 || l.fanout.flushing {
+		return false
+	}
+	wait := l.opts.FlushDelay - time.Since(l.fanout.began)
+	if wait <= 0 || l.fanout.due == 0 || l.fanout.due > l.opts.Slow.LagBytes ||
+		int(l.broadcasts.End()-l.fanout.flushed) > l.opts.Memory.QueueMessages/2 {
+		l.mailbox.SetQuiet(false)
+		return false
+	}
+	l.mailbox.SetQuiet(true)
+	l.fanout.again.Reset(wait)
+	return true
+}
+
+// flushBegins starts the time that the next flush is kept apart.
+func (l *Loop) flushBegins() {
+	if l.fanout.due == 0 || l.fanout.flushing {
+		return
+	}
+	l.fanout.due = 0
+	if l.opts.FlushDelay > 0 {
+		l.fanout.began = time.Now()
+	}
+}

@@ -60,8 +60,8 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 	}
 	if to == closing {
 		c.heard = 0
-		l.ticker.lifetime.advance(time.Now())
-		c.deadline = l.ticker.lifetime.deadline(closeMost)
+		l.ticker.lifetime.Advance(time.Now())
+		c.deadline = l.ticker.lifetime.Deadline(closeMost)
 	}
 	switch {
 	case to == open:

@@ -20,7 +20,7 @@ func lagFor(t *testing.T, e *Engine, c *Client) {
 		switch {
 		case c.state == closing:
 			c.since -= ticks(closeWait) / 4
-			l.visit(c, l.ticker.lifetime.seconds())
+			l.visit(c, l.ticker.lifetime.Seconds())
 		case c.queue != nil && c.queue.waiting:
 			l.behind.lagNow += ticks(l.opts.Slow.LagTime) / 2
 			l.checkLaggards()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/internal/fairqueue"
+	"github.com/busbar-ws/busbar/internal/panics"
 )
 
 // Hub is a running server. Safe from any goroutine.
@@ -42,7 +43,7 @@ type Hub struct {
 	draining atomic.Bool
 	revoked  revocations
 	counters counters
-	panics   eventloop.PanicLog // off the loops
+	panics   panics.Log // off the loops
 
 	refusals                                              refusals
 	authTrouble, fetchTrouble, readTrouble, originTrouble troubleLog

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // Refusal is the HTTP answer to a request that is not upgraded. Most values are
@@ -112,4 +113,18 @@ func (r *Refusal) AppendResponse(dst, date []byte) []byte {
 	}
 	dst = append(dst, r.Reason...)
 	return append(dst, '\n')
+}
+
+// Date is the Date of answers (RFC 9110 6.6.1), formatted once a second. The zero value is ready.
+type Date struct {
+	second int64 // that text is of, in Unix time
+	text   []byte
+}
+
+// At is the date in the form of RFC 9110 5.6.7. It is valid until the next call.
+func (d *Date) At(now time.Time) []byte {
+	if second := now.Unix(); second != d.second {
+		d.second, d.text = second, now.UTC().AppendFormat(d.text[:0], http.TimeFormat)
+	}
+	return d.text
 }

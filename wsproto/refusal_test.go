@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 )
 
 const aDate = "Sun, 06 Nov 1994 08:49:37 GMT" // RFC 9110 5.6.7
@@ -203,5 +204,21 @@ func TestBadUpgrades(t *testing.T) {
 		{"over 16 KiB and no end", strings.Repeat("a", MaxHead+1), RefuseHeadTooLarge},
 	} {
 		t.Run(c.name, func(t *testing.T) { expectRefusal(t, c.head, c.want) })
+	}
+}
+
+// RFC 9110 5.6.7: the date is GMT to the second, whatever the clock's zone is, and costs nothing until
+// the next second.
+func TestDateIsFormattedOnceASecond(t *testing.T) {
+	var d Date
+	when := time.Date(1994, 11, 6, 9, 49, 37, 5, time.FixedZone("CET", 3600))
+	for _, want := range []string{"Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:38 GMT"} {
+		if got := string(d.At(when)); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		when = when.Add(time.Second)
+	}
+	if n := testing.AllocsPerRun(100, func() { when = when.Add(time.Second / 3); d.At(when) }); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

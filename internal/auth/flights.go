@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/panics"
 )
 
 // ErrBusy is returned when a lookup had to be begun again too often.
@@ -24,7 +24,7 @@ var ErrClosed = errors.New("authenticator closed")
 type flights struct {
 	timeout time.Duration
 	log     *slog.Logger
-	panics  eventloop.PanicLog
+	panics  panics.Log
 	base    context.Context
 	cancel  context.CancelFunc
 	run     sync.WaitGroup

@@ -15,9 +15,9 @@ import (
 
 	"golang.org/x/time/rate"
 
-	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth/ask"
+	"github.com/busbar-ws/busbar/internal/panics"
 )
 
 const (
@@ -41,7 +41,7 @@ type keySet struct {
 	interval   time.Duration
 	client     *http.Client
 	log        *slog.Logger
-	panics     eventloop.PanicLog
+	panics     panics.Log
 	unverified *rate.Limiter  // of fetches on account of tokens
 	replaced   func(*keyRing) // is told each new ring, one at a time
 	ctx        context.Context

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/panics"
 )
 
 // SessionOptions says how a session store is opened. The zero value is Busbar's own
@@ -72,7 +72,7 @@ type Sessions struct {
 	opts SessionOptions
 	memo memo
 
-	panics eventloop.PanicLog // of the watcher
+	panics panics.Log // of the watcher
 
 	foreign *foreign // nil: the file is our own
 	seen    seen     // of a foreign file

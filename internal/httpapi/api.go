@@ -14,11 +14,11 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
-	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
 	"github.com/busbar-ws/busbar/internal/memory"
 	"github.com/busbar-ws/busbar/internal/metrics"
+	"github.com/busbar-ws/busbar/internal/panics"
 )
 
 // Options says what the API offers besides the hub. New copies it.
@@ -89,7 +89,7 @@ type api struct {
 	// originLog lets through one line a second about refused origins, which strangers make up.
 	originLog rate.Sometimes
 	counts    counts
-	panics    eventloop.PanicLog
+	panics    panics.Log
 }
 
 // New returns the handler of every call in docs/protocol.md section 5. The hub stays the

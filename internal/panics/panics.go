@@ -1,4 +1,5 @@
-package eventloop
+// Package panics counts what was recovered from, and logs each place that it came from once.
+package panics
 
 import (
 	"fmt"
@@ -10,35 +11,35 @@ import (
 	"sync/atomic"
 )
 
-// PanicLog counts panics that were recovered from, and logs each place that one came from
+// Log counts panics that were recovered from, and logs each place that one came from
 // once, with its stack: what a peer can provoke, it can provoke a thousand times a second.
 // Safe from any goroutine; the zero value is ready.
-type PanicLog struct {
+type Log struct {
 	count atomic.Uint64
 	seen  sync.Map // places
 }
 
 // Note is called in the deferred function that has recovered r. doing completes "panic …".
-func (p *PanicLog) Note(log *slog.Logger, doing string, r any) {
+func (p *Log) Note(to *slog.Logger, doing string, r any) {
 	p.count.Add(1)
-	place := panicPlace()
-	if _, seen := p.seen.LoadOrStore(place, true); seen {
+	at := place()
+	if _, seen := p.seen.LoadOrStore(at, true); seen {
 		return
 	}
 	// A logger that panics, on a value that can't be printed or by itself, has no say in this.
 	defer func() { _ = recover() }()
-	log.Error("panic "+doing, "panic", r, "at", place, "stack", string(debug.Stack()))
+	to.Error("panic "+doing, "panic", r, "at", at, "stack", string(debug.Stack()))
 }
 
 // Add counts one that was logged elsewhere.
-func (p *PanicLog) Add() { p.count.Add(1) }
+func (p *Log) Add() { p.count.Add(1) }
 
 // Count is how many there were.
-func (p *PanicLog) Count() uint64 { return p.count.Load() }
+func (p *Log) Count() uint64 { return p.count.Load() }
 
-// panicPlace is where the panic that is being recovered from came from: the first
+// place is where the panic that is being recovered from came from: the first
 // frame below the runtime's own.
-func panicPlace() string {
+func place() string {
 	pcs := make([]uintptr, 32)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
 	below := false
