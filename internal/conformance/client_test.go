@@ -1,41 +1,34 @@
 package conformance
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"syscall"
-	"time"
+	"testing"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // client is a socket to the server. Reading and writing may be done by two goroutines.
 type client struct {
-	*net.TCPConn
-	r     *bufio.Reader
+	*wstest.Raw
 	queue *receiveQueue // what the server has not read of what this client has sent
 }
 
-func connect(addr string) (*client, error) { return connectBy(&net.Dialer{Timeout: patience}, addr) }
-
-func connectBy(dialer *net.Dialer, addr string) (*client, error) {
-	conn, err := dialer.Dial("tcp", addr)
+func connect(t testing.TB, addr string, controls ...func(fd int)) (*client, error) {
+	raw, err := wstest.DialRaw(t, "", addr, controls...)
 	if err != nil {
 		return nil, err
 	}
-	tcp := conn.(*net.TCPConn)
-	queue, err := openReceiveQueue(tcp)
-	if err == nil {
-		err = tcp.SetDeadline(time.Now().Add(patience))
-	}
+	queue, err := openReceiveQueue(raw.Conn)
 	if err != nil {
-		tcp.Close()
+		raw.Close()
 		return nil, err
 	}
-	return &client{TCPConn: tcp, r: bufio.NewReader(tcp), queue: queue}, nil
+	return &client{raw, queue}, nil
 }
 
 func (c *client) close() {
@@ -81,7 +74,7 @@ func upgradeRequest(lines ...string) string {
 // readUpgrade reads the answer to an upgradeRequest and demands all that RFC 6455 4.2.2 does,
 // and that nothing is agreed that wasn't offered.
 func (c *client) readUpgrade(extensions string) error {
-	answer, err := http.ReadResponse(c.r, nil)
+	answer, err := http.ReadResponse(c.R, nil)
 	if err != nil {
 		return fmt.Errorf("reading the answer to the upgrade request: %w", err)
 	}
@@ -106,7 +99,7 @@ func (c *client) readUpgrade(extensions string) error {
 // expect reads frames that have to be these.
 func (c *client) expect(want []frame, compression bool) error {
 	for i, w := range want {
-		got, err := readFrame(c.r, compression)
+		got, err := readFrame(c.R, compression)
 		if err != nil {
 			return fmt.Errorf("waiting for frame %d of %d, %v: %w", i+1, len(want), w, err)
 		}
@@ -120,14 +113,14 @@ func (c *client) expect(want []frame, compression bool) error {
 
 // expectClose reads a Close with the code, and the end of the connection behind it.
 func (c *client) expectClose(code int, resets bool) error {
-	got, err := readFrame(c.r, false)
+	got, err := readFrame(c.R, false)
 	if err != nil {
 		return fmt.Errorf("waiting for Close %d: %w", code, err)
 	}
 	if got.op != opClose || got.code() != code {
 		return fmt.Errorf("got %v, want Close %d", got, code)
 	}
-	switch n, err := io.Copy(io.Discard, c.r); {
+	switch n, err := io.Copy(io.Discard, c.R); {
 	case n > 0: // 5.5.1: nothing follows a Close
 		return fmt.Errorf("%d bytes follow the Close", n)
 	case err != nil && !(resets && isReset(err)):

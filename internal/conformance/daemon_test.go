@@ -11,10 +11,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-// patience is how long anything may take on a machine that does other things too.
-const patience = time.Minute
+	"github.com/busbar-ws/busbar/internal/wstest"
+)
 
 // built is the directory with the daemon, as users run it.
 var built string
@@ -67,7 +66,7 @@ func launch(args []string) (*daemon, error) {
 var announced = regexp.MustCompile(`WebSocket +ws://(\S+)[^\n]*\n(?s:.*)Point the suite`)
 
 func (d *daemon) readAnnouncement() error {
-	deadline := time.After(patience)
+	deadline := time.After(wstest.Patience)
 	for {
 		grown := d.out.changed()
 		if found := announced.FindStringSubmatch(d.out.String()); found != nil {
@@ -79,7 +78,7 @@ func (d *daemon) readAnnouncement() error {
 		case <-d.exited:
 			return fmt.Errorf("it ended: %v", d.cmd.ProcessState)
 		case <-deadline:
-			return fmt.Errorf("no announcement within %v", patience)
+			return fmt.Errorf("no announcement within %v", wstest.Patience)
 		}
 	}
 }
@@ -89,10 +88,10 @@ func (d *daemon) stop() error {
 	_ = d.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-d.exited:
-	case <-time.After(patience):
+	case <-time.After(wstest.Patience):
 		_ = d.cmd.Process.Kill()
 		<-d.exited
-		return fmt.Errorf("busbar didn't end within %v\n%s", patience, d.out)
+		return fmt.Errorf("busbar didn't end within %v\n%s", wstest.Patience, d.out)
 	}
 	text := d.out.String()
 	if code := d.cmd.ProcessState.ExitCode(); code != 0 {

@@ -2,9 +2,7 @@ package conformance
 
 import (
 	"fmt"
-	"net"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -15,7 +13,7 @@ import (
 // flood sends and reads at the same time, and then leaves as others do.
 func flood(t *testing.T, d *daemon, send string, want []frame) {
 	t.Helper()
-	c, err := connect(d.addr)
+	c, err := connect(t, d.addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,10 +73,10 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	d := startDaemon(t, "-send-buffer", "64KiB") // or the kernel holds 4 MiB by itself
 	for name, one := range map[string]string{"messages": data(bits(1000)), "pings": ping(filler(125))} {
 		t.Run(name, func(t *testing.T) {
-			c := sendWithoutReading(t, d, repeat(enough/len(one), one))
 			began := time.Now()
+			c := sendWithoutReading(t, d, repeat(enough/len(one), one))
 			got, err := c.answersUntilClose(1013)
-			// Who takes longer to read it than 3 s doesn't find it any more.
+			// Who hasn't read it 3 s after the server has sent it, while more was sent, doesn't find it any more.
 			if err != nil && time.Since(began) < 2*time.Second {
 				t.Errorf("after %d bytes of answers: %v, want Close 1013", got, err)
 			}
@@ -97,7 +95,12 @@ func TestClientThatDoesNotRead(t *testing.T) {
 // sendWithoutReading returns when the server has read all of it, or ended the connection.
 func sendWithoutReading(t *testing.T, d *daemon, send string) *client {
 	t.Helper()
-	c := connectWithWindow(t, d.addr, 4096)
+	// wstest.SmallWindow would do for this, but not for reading the answers before the server has gone.
+	window := func(fd int) { _ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 4096) }
+	c, err := connect(t, d.addr, window)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(c.close)
 	if err := c.upgrade(upgradeRequest(), ""); err != nil {
 		t.Fatal(err)
@@ -111,7 +114,7 @@ func sendWithoutReading(t *testing.T, d *daemon, send string) *client {
 // answersUntilClose reads frames until a Close with the code, and adds up their payloads.
 func (c *client) answersUntilClose(code int) (got int, err error) {
 	for {
-		f, err := readFrame(c.r, false)
+		f, err := readFrame(c.R, false)
 		if err != nil {
 			return got, err
 		}
@@ -123,19 +126,6 @@ func (c *client) answersUntilClose(code int) (got int, err error) {
 		}
 		got += len(f.payload)
 	}
-}
-
-// connectWithWindow is connect with a receive buffer that doesn't grow.
-func connectWithWindow(t *testing.T, addr string, window int) *client {
-	t.Helper()
-	dialer := net.Dialer{Timeout: patience, Control: func(_, _ string, raw syscall.RawConn) error {
-		return raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, window) })
-	}}
-	c, err := connectBy(&dialer, addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 func residentMemory(t *testing.T, d *daemon) int {

@@ -39,7 +39,7 @@ func TestHandshakes(t *testing.T) {
 				if s.early {
 					continue
 				}
-				answer, err := r.run(d, s.cut(r.send))
+				answer, err := r.run(t, d, s.cut(r.send))
 				if err != nil {
 					t.Errorf("section %s, %s: %v", r.rfc, s.name, err)
 				}
@@ -53,8 +53,8 @@ func TestHandshakes(t *testing.T) {
 }
 
 // run sends the request and returns the answer, all of it as it came.
-func (r *request) run(d *daemon, pieces []string) (string, error) {
-	peer, err := connect(d.addr)
+func (r *request) run(t *testing.T, d *daemon, pieces []string) (string, error) {
+	peer, err := connect(t, d.addr)
 	if err != nil {
 		return "", err
 	}
@@ -65,7 +65,7 @@ func (r *request) run(d *daemon, pieces []string) (string, error) {
 	if r.status == http.StatusSwitchingProtocols {
 		err = peer.readUpgrade("")
 	} else {
-		err = r.refused(bufio.NewReader(io.TeeReader(peer.r, &answer)))
+		err = r.refused(bufio.NewReader(io.TeeReader(peer.R, &answer)))
 	}
 	if err != nil {
 		peer.Close()

@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // A client that we didn't write, and that is strict about what a server sends.
@@ -12,7 +14,7 @@ import (
 func TestPythonClient(t *testing.T) {
 	t.Parallel()
 	d := startDaemon(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*wstest.Patience)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "/usr/bin/python3", filepath.Join("testdata", "interop.py"), "ws://"+d.addr).CombinedOutput()
 	const want = "2044 exchanges\n"

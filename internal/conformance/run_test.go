@@ -42,7 +42,7 @@ func (f family) run(t *testing.T, servers *pool) {
 		all.Go(func() {
 			defer func() { <-places }()
 			for _, s := range splits(c.name, c.large) {
-				if err := c.run(d, s); err != nil {
+				if err := c.run(t, d, s); err != nil {
 					t.Errorf("%s (section %s), %s: %v", c.name, c.rfc, s.name, err)
 					failures.Add(1)
 				}
@@ -52,8 +52,8 @@ func (f family) run(t *testing.T, servers *pool) {
 }
 
 // run has one conversation.
-func (c *conversation) run(d *daemon, s split) error {
-	peer, err := connect(d.addr)
+func (c *conversation) run(t *testing.T, d *daemon, s split) error {
+	peer, err := connect(t, d.addr)
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,13 @@
 package conformance
 
 import (
-	"bufio"
 	"io"
 	"net/http"
 	"os"
 	"testing"
 	"time"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // A request that comes a byte every second is cut off at -handshake-timeout, however long it
@@ -18,7 +19,7 @@ func TestSlowRequests(t *testing.T) {
 	for name, send := range map[string]string{"a byte every second": upgradeRequest(), "nothing": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, err := connect(d.addr)
+			c, err := connect(t, d.addr)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -27,7 +28,7 @@ func TestSlowRequests(t *testing.T) {
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
-				answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+				answer, err := http.ReadResponse(c.R, nil)
 				switch {
 				case send == "" && err == nil:
 					t.Errorf("a client that sent nothing was answered with %s", answer.Status)
@@ -53,7 +54,7 @@ func TestSlowRequests(t *testing.T) {
 				break
 			}
 			// A round of the loop's wheel is a second.
-			if took := time.Since(began); took < timeout || took > timeout+patience/3 {
+			if took := time.Since(began); took < timeout || took > timeout+wstest.Patience/3 {
 				t.Errorf("it ended after %v, want %v", took, timeout)
 			}
 		})

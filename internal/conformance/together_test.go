@@ -5,6 +5,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // 5.5.1, 7.1.1: the server closes all of its clients just as they close. Each gets one Close,
@@ -12,10 +14,10 @@ import (
 func TestBothSidesCloseAtOnce(t *testing.T) {
 	t.Parallel()
 	const clients = 24
-	d := startDaemon(t, "-drain", "1m")
+	d := startDaemon(t, "-drain", (2 * wstest.Patience).String())
 	var all []*client
 	for i := range clients {
-		c, err := connect(d.addr)
+		c, err := connect(t, d.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,16 +52,16 @@ func TestBothSidesCloseAtOnce(t *testing.T) {
 		c.Close()
 	}
 	<-d.exited
-	if took := time.Since(began); took > patience { // half of -drain
+	if took := time.Since(began); took > wstest.Patience { // half of -drain
 		t.Errorf("it took %v", took)
 	}
 }
 
 // leftByBoth reads a Close of 1000 or 1001 and the end. A message may have come back before.
 func (c *client) leftByBoth(message bool) error {
-	f, err := readFrame(c.r, false)
+	f, err := readFrame(c.R, false)
 	if err == nil && message && f == gotText("unfinished") {
-		f, err = readFrame(c.r, false)
+		f, err = readFrame(c.R, false)
 	}
 	if err != nil {
 		return err
@@ -67,7 +69,7 @@ func (c *client) leftByBoth(message bool) error {
 	if f.op != opClose || f.code() != 1000 && f.code() != 1001 {
 		return fmt.Errorf("got %v", f)
 	}
-	if f, err := readFrame(c.r, false); err == nil {
+	if f, err := readFrame(c.R, false); err == nil {
 		return fmt.Errorf("%v follows the Close", f)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/busbar-ws/busbar/internal/wstest"
 	"golang.org/x/sys/unix"
 )
 
@@ -64,7 +65,7 @@ func diagRequest(own, peer *net.TCPAddr) []byte {
 
 // awaitRead returns when the server has read all that was sent, or errGone.
 func (q *receiveQueue) awaitRead() error {
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(wstest.Patience); time.Now().Before(deadline); {
 		unsent, err := q.unsent() // first: what isn't sent yet would come after a look at the other end
 		if err != nil {
 			return err
@@ -75,7 +76,7 @@ func (q *receiveQueue) awaitRead() error {
 		}
 		runtime.Gosched()
 	}
-	return fmt.Errorf("the server didn't read for %v", patience)
+	return fmt.Errorf("the server didn't read for %v", wstest.Patience)
 }
 
 // unsent is how much our end still has because the other one's window is full.
