@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
 
-	"github.com/busbar-ws/busbar/internal/wstest"
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // receiveQueue asks the kernel how much of what was sent the other end of a connection
@@ -63,9 +63,12 @@ func diagRequest(own, peer *net.TCPAddr) []byte {
 	return binary.NativeEndian.AppendUint64(b, 1<<64-1)
 }
 
-// awaitRead returns when the server has read all that was sent, or errGone.
+// awaitRead returns when the server has read all that was sent, or errGone. Between two looks it sleeps:
+// looking without rest took most of the processor, which the server needs to read.
 func (q *receiveQueue) awaitRead() error {
+	rest := 20 * time.Microsecond
 	for deadline := time.Now().Add(wstest.Patience); time.Now().Before(deadline); {
+		time.Sleep(rest)
 		unsent, err := q.unsent() // first: what isn't sent yet would come after a look at the other end
 		if err != nil {
 			return err
@@ -74,7 +77,7 @@ func (q *receiveQueue) awaitRead() error {
 		if unsent == 0 && n == 0 || err != nil {
 			return err
 		}
-		runtime.Gosched()
+		rest = min(2*rest, time.Millisecond)
 	}
 	return fmt.Errorf("the server didn't read for %v", wstest.Patience)
 }
