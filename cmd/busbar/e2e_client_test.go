@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/coder/websocket"
 )
 
@@ -31,10 +31,10 @@ var peers = map[string]func(t *testing.T, url, token, way string) peer{
 	"python": func(t *testing.T, url, token, way string) peer { return startPythonClient(t, url, token, way) },
 }
 
-// goClient is coder/websocket behind the interface of the clients in child processes. It is owned by its test.
+// goClient is wstest's client behind the interface of those in child processes. It is owned by its test.
 type goClient struct {
+	*wstest.Client
 	t      *testing.T
-	conn   *websocket.Conn
 	events chan clientEvent // closed behind the "close" event
 	passed []string         // what wait has seen
 }
@@ -53,17 +53,11 @@ func (d *daemon) url(query string) string { return "ws://" + d.ws + "/" + query 
 func startGoClient(t *testing.T, url, token, way string) *goClient {
 	t.Helper()
 	c := &goClient{t: t, events: make(chan clientEvent, maxClientEvents)}
-	options := &websocket.DialOptions{HTTPHeader: http.Header{}}
-	switch {
-	case token == "":
-	case way == "header":
-		options.HTTPHeader.Set("Authorization", "Bearer "+token)
-	default:
-		options.Subprotocols = []string{bearerProtocol(token)}
+	options := wstest.Bearer(token)
+	if token != "" && way == "subprotocol" {
+		options = &websocket.DialOptions{Subprotocols: []string{bearerProtocol(token)}}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
-	defer cancel()
-	conn, answer, err := websocket.Dial(ctx, url, options)
+	client, answer, err := wstest.Dial(t, url, options)
 	if err != nil {
 		e := clientEvent{Event: "error", Message: err.Error()}
 		if answer != nil {
@@ -74,11 +68,14 @@ func startGoClient(t *testing.T, url, token, way string) *goClient {
 		close(c.events)
 		return c
 	}
-	conn.SetReadLimit(maxClientLine)
-	c.conn = conn
-	c.events <- clientEvent{Event: "open", Protocol: conn.Subprotocol()}
+	c.Client = client
+	c.events <- clientEvent{Event: "open", Protocol: client.Subprotocol()}
 	go c.read()
-	t.Cleanup(c.stop)
+	t.Cleanup(func() {
+		c.terminate()
+		for range c.events { // the reader must have ended
+		}
+	})
 	return c
 }
 
@@ -90,7 +87,7 @@ func bearerProtocol(token string) string {
 func (c *goClient) read() {
 	defer close(c.events)
 	for {
-		kind, data, err := c.conn.Read(context.Background())
+		kind, data, err := c.Read(context.Background())
 		if err != nil {
 			c.events <- closeEvent(err)
 			return
@@ -112,31 +109,23 @@ func closeEvent(err error) clientEvent {
 	return e
 }
 
-func (c *goClient) stop() {
-	_ = c.conn.CloseNow()
-	for range c.events { // the reader must have ended
-	}
-}
-
 func (c *goClient) send(text string) {
 	c.t.Helper()
-	if err := c.try(text); err != nil {
-		c.t.Fatalf("sending %s: %v", text, err)
-	}
+	c.Send(text)
 }
 
 // try is send to a server that may have had enough.
 func (c *goClient) try(text string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), soon)
 	defer cancel()
-	return c.conn.Write(ctx, websocket.MessageText, []byte(text))
+	return c.Write(ctx, websocket.MessageText, []byte(text))
 }
 
 func (c *goClient) close(code int, reason string) {
-	_ = c.conn.Close(websocket.StatusCode(code), reason)
+	_ = c.Close(websocket.StatusCode(code), reason)
 }
 
-func (c *goClient) terminate() { _ = c.conn.CloseNow() }
+func (c *goClient) terminate() { _ = c.CloseNow() }
 
 // wait is clientProcess's: it passes over what doesn't match.
 func (c *goClient) wait(within time.Duration, what string, match func(clientEvent) bool) clientEvent {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/coder/websocket"
 )
 
@@ -46,9 +46,8 @@ func startEcho(t *testing.T, args ...string) *daemon {
 // of the daemon is there: no API, no data directory.
 func TestEchoMode(t *testing.T) {
 	d := startEcho(t, "-max-message-in", "1MiB")
-	ctx, cancel := context.WithTimeout(t.Context(), soon)
-	defer cancel()
-	sender, other := dialEcho(ctx, t, d), dialEcho(ctx, t, d)
+	url := "ws://" + d.ws + "/any/path?at=all"
+	sender, other := wstest.Connect(t, url, ""), wstest.Connect(t, url, "")
 	for _, message := range []struct {
 		kind websocket.MessageType
 		data string
@@ -56,20 +55,13 @@ func TestEchoMode(t *testing.T) {
 		{websocket.MessageText, `{"type":"presence","from":"me"}`}, {websocket.MessageText, ""},
 		{websocket.MessageBinary, "\x00\xff"}, {websocket.MessageBinary, strings.Repeat("b", 1<<20)},
 	} {
-		if err := sender.Write(ctx, message.kind, []byte(message.data)); err != nil {
+		if err := sender.Write(t.Context(), message.kind, []byte(message.data)); err != nil {
 			t.Fatal(err)
 		}
-		kind, got, err := sender.Read(ctx)
-		if err != nil || kind != message.kind || string(got) != message.data {
-			t.Fatalf("%v of %d bytes came back as %v of %d: %v", message.kind, len(message.data), kind, len(got), err)
-		}
+		sender.Expect(message.kind, message.data)
 	}
-	if err := other.Write(ctx, websocket.MessageText, []byte("mine")); err != nil {
-		t.Fatal(err)
-	}
-	if _, got, err := other.Read(ctx); err != nil || string(got) != "mine" { // the first that it gets
-		t.Errorf("another client got %q, %v", got, err)
-	}
+	other.Send("mine")
+	other.Expect(websocket.MessageText, "mine") // the first that it gets
 	if n := listeners(t, d.cmd.Process.Pid, d.ws); n == 0 {
 		t.Error("it listens elsewhere than at its WebSocket address")
 	}
@@ -77,26 +69,13 @@ func TestEchoMode(t *testing.T) {
 		t.Errorf("it left %v behind, %v", left, err)
 	}
 	d.waitOutput(d.log, "warning", func(text string) bool { return strings.Contains(text, "everybody is let in") })
-	go func() { _, _, _ = other.Read(ctx) }() // answers the server's Close
 	d.cmd.Process.Signal(os.Interrupt)
-	if _, _, err := sender.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
-		t.Errorf("at the end the client got %v, want Close 1001", err)
-	}
+	sender.ExpectClose(websocket.StatusGoingAway)
+	other.ExpectClose(websocket.StatusGoingAway)
 	d.waitExit()
 	if code := d.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-}
-
-func dialEcho(ctx context.Context, t *testing.T, d *daemon) *websocket.Conn {
-	t.Helper()
-	c, _, err := websocket.Dial(ctx, "ws://"+d.ws+"/any/path?at=all", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.CloseNow() })
-	c.SetReadLimit(2 << 20)
-	return c
 }
 
 // listeners counts the sockets that a process listens on, all of which have to have the address.

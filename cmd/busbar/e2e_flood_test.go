@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/gobwas/ws/wsutil"
 )
 
@@ -59,8 +60,7 @@ func TestFloodedAtTheDescriptorLimit(t *testing.T) {
 	})
 	var told atomic.Int64
 	stopClients := flood(t, d.ws, func(conn net.Conn) {
-		fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+		fmt.Fprint(conn, wstest.Request("/"))
 		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil {
 			return // the overflow was full

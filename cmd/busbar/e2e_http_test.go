@@ -160,7 +160,7 @@ func TestOriginsOverHTTPAndWebSocket(t *testing.T) {
 		if !allowed {
 			upgrade = http.StatusForbidden
 		}
-		if status := d.upgradeFrom(origin, token); status != upgrade {
+		if status := d.upgradeFrom(token, origin); status != upgrade {
 			t.Errorf("upgrade from %s: status %d, want %d", origin, status, upgrade)
 		}
 	}
@@ -185,28 +185,6 @@ func TestProbes(t *testing.T) {
 			t.Errorf("%s: %d, want %d", url, answer.StatusCode, want)
 		}
 	}
-}
-
-// upgradeFrom is the status of an upgrade by a page of that origin.
-func (d *daemon) upgradeFrom(origin, token string) int {
-	d.t.Helper()
-	r, err := http.NewRequest("GET", "http://"+d.ws+"/", nil)
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	for name, value := range map[string]string{
-		"Origin": origin, "Connection": "Upgrade", "Upgrade": "websocket", "Authorization": "Bearer " + token,
-		"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-	} {
-		r.Header.Set(name, value)
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: soon}
-	answer, err := client.Do(r)
-	if err != nil {
-		d.t.Fatalf("upgrade: %v", err)
-	}
-	answer.Body.Close()
-	return answer.StatusCode
 }
 
 // docs/protocol.md section 5: /metrics shows what happened.

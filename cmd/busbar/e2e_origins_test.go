@@ -7,7 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // connecting is JavaScript that tries to connect, and says "open", or "closed" and the code.
@@ -107,59 +108,51 @@ func TestOddOrigins(t *testing.T) {
 	token := d.session("alice")
 	for _, test := range []struct {
 		headers []string
-		want    string
+		want    int
 	}{
-		{nil, "101"},
-		{[]string{"https://app.example.com"}, "101"},
-		{[]string{"HTTPS://APP.EXAMPLE.COM"}, "101"},
-		{[]string{"https://app.example.com:443"}, "101"},
-		{[]string{"https://app.example.com:8443"}, "403"},
-		{[]string{"https://app.example.com."}, "403"},
-		{[]string{"https://app.example.com/"}, "101"},
-		{[]string{"https://user@app.example.com"}, "403"},
-		{[]string{"https://app.example.com@evil.example"}, "403"},
-		{[]string{"https://app.example.com evil.example"}, "403"},
-		{[]string{"https://app.example.com https://evil.example"}, "403"},
-		{[]string{"https://app.example.com,https://evil.example"}, "403"},
-		{[]string{"https://a.example.org"}, "101"},
-		{[]string{"https://example.org"}, "403"},
-		{[]string{"https://evil.example#.example.org"}, "403"},
-		{[]string{"https://evil.example?.example.org"}, "403"},
-		{[]string{"https://evil.example/.example.org"}, "403"},
-		{[]string{`https://evil.example\.example.org`}, "403"},
-		{[]string{"https://evil%2eexample.org"}, "403"},
-		{[]string{"https://a.example.org."}, "403"},
-		{[]string{"null"}, "403"},
-		{[]string{"https://app.example.com", "https://evil.example"}, "400"},
-		{[]string{"https://app.example.com", "https://app.example.com"}, "400"},
-		{[]string{"https://evil.example", "https://app.example.com"}, "400"},
+		{nil, 101},
+		{[]string{"https://app.example.com"}, 101},
+		{[]string{"HTTPS://APP.EXAMPLE.COM"}, 101},
+		{[]string{"https://app.example.com:443"}, 101},
+		{[]string{"https://app.example.com:8443"}, 403},
+		{[]string{"https://app.example.com."}, 403},
+		{[]string{"https://app.example.com/"}, 101},
+		{[]string{"https://user@app.example.com"}, 403},
+		{[]string{"https://app.example.com@evil.example"}, 403},
+		{[]string{"https://app.example.com evil.example"}, 403},
+		{[]string{"https://app.example.com https://evil.example"}, 403},
+		{[]string{"https://app.example.com,https://evil.example"}, 403},
+		{[]string{"https://a.example.org"}, 101},
+		{[]string{"https://example.org"}, 403},
+		{[]string{"https://evil.example#.example.org"}, 403},
+		{[]string{"https://evil.example?.example.org"}, 403},
+		{[]string{"https://evil.example/.example.org"}, 403},
+		{[]string{`https://evil.example\.example.org`}, 403},
+		{[]string{"https://evil%2eexample.org"}, 403},
+		{[]string{"https://a.example.org."}, 403},
+		{[]string{"null"}, 403},
+		{[]string{"https://app.example.com", "https://evil.example"}, 400},
+		{[]string{"https://app.example.com", "https://app.example.com"}, 400},
+		{[]string{"https://evil.example", "https://app.example.com"}, 400},
 	} {
-		if got := d.upgradeWith(token, test.headers); got != test.want {
-			t.Errorf("Origin %q: %s, want %s", test.headers, got, test.want)
+		if got := d.upgradeFrom(token, test.headers...); got != test.want {
+			t.Errorf("Origin %q: %d, want %d", test.headers, got, test.want)
 		}
 	}
 }
 
-// upgradeWith is the status of an upgrade with so many Origin headers.
-func (d *daemon) upgradeWith(token string, origins []string) string {
+// upgradeFrom is the status of an upgrade with these Origin headers.
+func (d *daemon) upgradeFrom(token string, origins ...string) int {
 	d.t.Helper()
-	conn, err := net.DialTimeout("tcp", d.ws, soon)
+	c, err := wstest.DialRaw(d.t, "", d.ws)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(soon))
-	request := "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n" +
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer " + token + "\r\n"
+	defer c.Close()
+	lines := []string{"Authorization: Bearer " + token}
 	for _, origin := range origins {
-		request += "Origin: " + origin + "\r\n"
+		lines = append(lines, "Origin: "+origin)
 	}
-	if _, err := io.WriteString(conn, request+"\r\n"); err != nil {
-		d.t.Fatal(err)
-	}
-	status := make([]byte, len("HTTP/1.1 101"))
-	if _, err := io.ReadFull(conn, status); err != nil {
-		d.t.Fatalf("Origin %q: %v", origins, err)
-	}
-	return string(status[len("HTTP/1.1 "):])
+	c.Say(wstest.Request("/", lines...))
+	return c.Status()
 }

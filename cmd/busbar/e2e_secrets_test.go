@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/golang-jwt/jwt/v5"
 )
 
@@ -112,8 +113,7 @@ func (s *said) misuse() {
 			s.ask("GET", "/api/sync/pull?since=1", token, "")
 			s.ask("DELETE", "/v1/sessions/"+url.PathEscape(token), s.admin, "")
 		}
-		s.raw(s.ws, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
-			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: "+token+"\r\n\r\n")
+		s.raw(s.ws, wstest.Request("/", "Authorization: "+token))
 		s.raw(s.api, "GET /v1/stats HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer "+token+"\r\n\r\n")
 	}
 	for _, port := range []string{s.ws, s.api} {
