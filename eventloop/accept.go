@@ -116,7 +116,7 @@ func (c *Client) Accept(a Acceptance) {
 	if a.Replay {
 		l.pin(c)
 	}
-	l.counters.accepted.Add(1)
+	l.counters.Accepted.Add(1)
 	l.scratch = wsproto.AppendAnswer(l.scratch[:0], a.Answer, l.accepting.date.At(time.Now()))
 	l.write(c, l.scratch)
 	l.readEarly(c)

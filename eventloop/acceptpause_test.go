@@ -40,7 +40,7 @@ func TestEveryLoopFindsItsListener(t *testing.T) {
 		return true
 	})
 	for i, l := range e.loops {
-		before := l.counters.accepted.Load()
+		before := l.counters.Accepted.Load()
 		for _, other := range e.loops {
 			if other != l {
 				other.accepting.pause.Load().Pause(poll.PauseDescriptors)
@@ -51,7 +51,7 @@ func TestEveryLoopFindsItsListener(t *testing.T) {
 			p := connect(t, e)
 			p.Say(request(""))
 			lookAround(t, e)
-			return l.counters.accepted.Load() > before
+			return l.counters.Accepted.Load() > before
 		})
 		for _, other := range e.loops {
 			other.accepting.pause.Load().Resume(poll.PauseDescriptors)

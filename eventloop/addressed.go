@@ -39,7 +39,7 @@ func (l *Loop) takeMail() {
 	l.tellOfLosses(l.mailbox.lost.take())
 	for i := range l.mailbox.taken.items {
 		if l.mailbox.taken.items[i].Value.frame != nil {
-			l.counters.wakes.Add(1)
+			l.counters.Wakes.Add(1)
 			break
 		}
 	}
@@ -109,7 +109,7 @@ func (l *Loop) address(e *entry) {
 		return
 	}
 	if !f.wanted && a.key != nil {
-		l.counters.unwanted.Add(uint64(len(given)))
+		l.counters.Unwanted.Add(uint64(len(given)))
 	}
 	l.done(f.end)
 	*f = addressed{}

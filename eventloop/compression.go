@@ -45,7 +45,7 @@ func (c *Client) Deflates() bool { return c.is(flagDeflate) }
 // countDeflating is called when an open client has come (1) or left (-1).
 func (l *Loop) countDeflating(c *Client, n int64) {
 	if c.is(flagDeflate) {
-		l.counters.deflating.Add(n)
+		l.counters.Deflating.Add(n)
 		l.engine.deflation.Readers.Add(n)
 	}
 }

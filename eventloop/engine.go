@@ -190,7 +190,7 @@ func (e *Engine) Connections() int {
 func (e *Engine) Clients() int {
 	n := int64(0)
 	for _, l := range e.loops {
-		n += l.counters.openClients.Load()
+		n += l.counters.Clients.Load()
 	}
 	return int(n)
 }
@@ -273,7 +273,7 @@ func (e *Engine) split(a *Audience, f func(*Loop, *Audience)) {
 
 // put is a publisher's hand-over to one loop. A loop without clients isn't woken.
 func (l *Loop) put(f *Frame, a *Audience, more bool) Dropped {
-	if l.counters.openClients.Load() == 0 {
+	if l.counters.Clients.Load() == 0 {
 		return Dropped{}
 	}
 	pushedOut, wake := l.mailbox.Put(entry{frame: f, audience: a}, f.Size(), f.Lossy, more)
@@ -282,8 +282,8 @@ func (l *Loop) put(f *Frame, a *Audience, more bool) Dropped {
 	}
 	dropped := Dropped{Lossy: pushedOut.Lossy, Reliable: pushedOut.Reliable}
 	if dropped.Any() {
-		l.counters.droppedLossy.Add(uint64(dropped.Lossy))
-		l.counters.droppedReliable.Add(uint64(dropped.Reliable))
+		l.counters.DroppedLossy.Add(uint64(dropped.Lossy))
+		l.counters.DroppedOthers.Add(uint64(dropped.Reliable))
 	}
 	return dropped
 }

@@ -88,7 +88,7 @@ func (l *Loop) startWalk() {
 	l.fanout.batch.Build(&l.broadcasts, l.fanout.flushed)
 	l.fanout.flushed = l.broadcasts.End()
 	l.fanout.walking, l.fanout.at = true, 0
-	l.counters.flushes.Add(1)
+	l.counters.Flushes.Add(1)
 }
 
 // walk writes the batch to the next of the slab's clients. A client whose connection breaks at
@@ -166,7 +166,7 @@ func (l *Loop) fallBehind(c *Client, n int) {
 	o := c.ensureQueue()
 	var finished int
 	c.pos, finished = o.Take(&l.broadcasts, c.pos, n)
-	l.counters.frames.Add(uint64(finished))
+	l.counters.FramesOut.Add(uint64(finished))
 	l.wait(c)
 }
 

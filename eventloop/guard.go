@@ -39,7 +39,7 @@ func (l *Loop) each(at, end int, f func(i int) (more bool), whose func(i int) *C
 }
 
 func (l *Loop) panicked(c *Client, r any) {
-	l.counters.panics.Add(1)
+	l.counters.Panics.Add(1)
 	l.engine.panics.Note(l.opts.Log, "in a handler", r)
 	if c == nil {
 		return

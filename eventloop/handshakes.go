@@ -28,7 +28,7 @@ func (l *Loop) startHandshake(c *Client) {
 		h.first = c.slot
 	}
 	h.last = c.slot
-	l.counters.handshakes.Store(int64(h.count))
+	l.counters.Handshakes.Store(int64(h.count))
 	if h.count >= l.opts.Accept.MaxHandshakes {
 		l.accepting.pause.Load().Pause(poll.PauseHandshakes)
 		l.dueBy(l.now + 1)
@@ -55,7 +55,7 @@ func (l *Loop) requested(c *Client) {
 func (l *Loop) endHandshake() {
 	h := &l.accepting.handshakes
 	h.count--
-	l.counters.handshakes.Store(int64(h.count))
+	l.counters.Handshakes.Store(int64(h.count))
 	if h.count == l.opts.Accept.MaxHandshakes-1 {
 		l.accepting.pause.Load().Resume(poll.PauseHandshakes)
 	}

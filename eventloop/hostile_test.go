@@ -277,10 +277,10 @@ func (g *crowd) nothingLeft() {
 			labels += len(groups)
 		}
 		for what, n := range map[string]int{
-			"roster slots": l.clients.count - stay, "open clients": int(l.counters.openClients.Load()) - stay,
+			"roster slots": l.clients.count - stay, "open clients": int(l.counters.Clients.Load()) - stay,
 			"labels": labels - stay*int(labelKinds), "subscriptions": l.subs.Count(), "pending subscriptions": len(l.subs.pending),
-			"lagging clients": len(l.behind.laggards) + int(l.counters.lagging.Load()), "held clients": l.behind.pinned,
-			"panics": int(l.counters.panics.Load()), "frames in the feed": l.broadcasts.Len(),
+			"lagging clients": len(l.behind.laggards) + int(l.counters.Lagging.Load()), "held clients": l.behind.pinned,
+			"panics": int(l.counters.Panics.Load()), "frames in the feed": l.broadcasts.Len(),
 		} {
 			if n != 0 {
 				g.t.Errorf("%d %s are left", n, what)

@@ -36,7 +36,7 @@ func (l *Loop) readFrames(c *Client) {
 		}
 		p = p[n:]
 		if whole && m.Opcode == ws.OpPong && pinged {
-			l.counters.pongs.Add(1)
+			l.counters.Pongs.Add(1)
 			pinged = false // one answers our ping; each further one is the peer's own idea
 		} else if whole {
 			l.received(c, m, within)
@@ -68,17 +68,17 @@ func (l *Loop) received(c *Client, m wsproto.Message, within bool) {
 	case ws.OpClose:
 		l.answerClose(c, m.Payload)
 	case ws.OpPing:
-		l.counters.pings.Add(1)
+		l.counters.Pings.Add(1)
 		if c.state == open && within && c.Spend(rates.Messages, 1) {
 			l.scratch = wsproto.AppendFrame(l.scratch[:0], ws.OpPong, m.Payload)
 			l.write(c, l.scratch)
 		}
 	case ws.OpPong:
-		l.counters.pongs.Add(1)
+		l.counters.Pongs.Add(1)
 		_ = c.state != open || c.Spend(rates.Messages, 1)
 	default:
-		l.counters.messagesIn.Add(1)
-		l.counters.bytesIn.Add(uint64(len(m.Payload)))
+		l.counters.MessagesIn.Add(1)
+		l.counters.BytesIn.Add(uint64(len(m.Payload)))
 		if c.state == open && within && c.Spend(rates.Messages, 1) {
 			l.handler.Message(c, m.Opcode, m.Payload)
 		}
@@ -132,7 +132,7 @@ func (l *Loop) closeViolation(c *Client, err error) {
 		cause = CauseTooBig
 	}
 	if errors.Is(err, wsproto.ErrInflate) {
-		l.counters.inflateErrors.Add(1)
+		l.counters.InflateErrors.Add(1)
 	}
 	l.closeUnread(c, code, reason, cause)
 }

@@ -24,7 +24,7 @@ func smallMemory(o *Options) {
 
 func used(e *Engine) (sum int) {
 	collect()
-	for _, n := range e.Stats().Buffered.Bytes {
+	for _, n := range e.Stats().Buffered {
 		sum += int(n)
 	}
 	return sum
@@ -146,12 +146,12 @@ func TestEvictedClientIsTold(t *testing.T) {
 	e := start(t, h, smallMemory)
 	p := dial(t, e, "name=half")
 	p.Say(string(clientHead(ws.OpText, 60<<10)) + strings.Repeat("x", 50<<10))
-	eventually(t, "half a message is counted", func() bool { return e.Stats().Buffered.Bytes["inbound"] >= 50<<10 })
+	eventually(t, "half a message is counted", func() bool { return e.Stats().Buffered["inbound"] >= 50<<10 })
 	press(t, e, 2<<20)
 	p.ExpectClose(wsproto.StatusTryAgainLater)
 	p.Close()
 	eventually(t, "it is counted", func() bool { return closedBy(e, CauseMemory) == 1 })
-	eventually(t, "its bytes are free", func() bool { return e.Stats().Buffered.Bytes["inbound"] == 0 })
+	eventually(t, "its bytes are free", func() bool { return e.Stats().Buffered["inbound"] == 0 })
 }
 
 // clientHead is a masked frame's header, with a mask that changes nothing.
@@ -224,8 +224,8 @@ func TestNewcomersAreRefused(t *testing.T) {
 	if d := e.Publish(event, nil); d != (Dropped{Reliable: 1, Refused: true}) {
 		t.Errorf("dropped %+v", d)
 	}
-	if b := e.Stats().Buffered; b.Lossy != 1 || b.Others != 1 || !b.Full {
-		t.Errorf("counted: %+v", b)
+	if s := e.Stats(); s.Dropped["memory_lossy"] != 1 || s.Dropped["memory_other"] != 1 || s.Overloaded != 1 {
+		t.Errorf("counted: %+v", s)
 	}
 	off()
 	must(t, e.WaitDrained(context.Background()))
@@ -250,7 +250,7 @@ func TestUnfinishedUpgradesMakeRoom(t *testing.T) {
 	large.Say("GET / HTTP/1.1\r\nX: " + strings.Repeat("x", 15<<10))
 	undecided := connect(t, e)
 	undecided.Say(request("") + strings.Repeat("y", 40<<10))
-	eventually(t, "all are counted", func() bool { return e.Stats().Buffered.Bytes["upgrades"] > 16<<10+40<<10 })
+	eventually(t, "all are counted", func() bool { return e.Stats().Buffered["upgrades"] > 16<<10+40<<10 })
 	press(t, e, 1<<20+800<<10-2<<10)
 	for _, p := range []*peer{undecided, large} {
 		if got := p.Status(); got != http.StatusServiceUnavailable {

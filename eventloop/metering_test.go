@@ -36,11 +36,11 @@ func TestMessagesOverTheLimitAreDropped(t *testing.T) {
 	for range 15 {
 		p.Send(ws.OpText, "x")
 	}
-	eventually(t, "all counted", func() bool { return e.Stats().Limited["messages"] == 5 })
+	eventually(t, "all counted", func() bool { return e.Stats().RateLimited["messages"] == 5 })
 	if n := handled.Load(); n != 10 {
 		t.Errorf("%d messages were handled, want 10", n)
 	}
-	if by := e.Stats().LimitedBy["connection"]; by != 5 {
+	if by := e.Stats().RateLimitedBy["connection"]; by != 5 {
 		t.Errorf("%d by the connection's limit", by)
 	}
 }
@@ -127,13 +127,13 @@ func TestSharedAccounts(t *testing.T) {
 				}
 			}
 			eventually(t, "80 messages", func() bool {
-				return handled.Load()+int64(e.Stats().Limited["messages"]) == 80
+				return handled.Load()+int64(e.Stats().RateLimited["messages"]) == 80
 			})
 			if n := handled.Load(); n != want {
 				t.Errorf("%d messages were handled, want %d", n, want)
 			}
-			if n := e.Stats().LimitedBy[name]; n != uint64(80-want) {
-				t.Errorf("%d by the %s's limit: %v", n, name, e.Stats().LimitedBy)
+			if n := e.Stats().RateLimitedBy[name]; n != uint64(80-want) {
+				t.Errorf("%d by the %s's limit: %v", n, name, e.Stats().RateLimitedBy)
 			}
 		})
 	}

@@ -93,7 +93,7 @@ func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
 		l.closeSlow(c)
 		return
 	default:
-		l.counters.lagDropped.Add(uint64(m.DropOldest(l.opts.Slow.LagBytes / 2)))
+		l.counters.LagDropped.Add(uint64(m.DropOldest(l.opts.Slow.LagBytes / 2)))
 		c.set(flagLost)
 	}
 	l.replayBuffer(c).Keep(f, asked)
@@ -140,7 +140,7 @@ func (l *Loop) bufferBroadcasts(c *Client) {
 // skipTrimmed notes what a client can't be given any more.
 func (l *Loop) skipTrimmed(c *Client) {
 	if first := l.broadcasts.First(); c.pos < first {
-		l.counters.lagDropped.Add(first - c.pos)
+		l.counters.LagDropped.Add(first - c.pos)
 		c.pos = first
 		c.set(flagLost)
 	}

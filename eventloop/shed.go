@@ -232,12 +232,3 @@ func (l *Loop) evict(c *Client) {
 		l.freeDecoder(c)
 	}
 }
-
-// Buffered is what is buffered for clients and from them, in bytes.
-type Buffered struct {
-	Ceiling int64            // 0: there is none
-	Bytes   map[string]int64 // by kind: messages (until the collector has freed them), queues, inbound, upgrades, subscriptions, outside
-	Full    bool             // newcomers and publishers are refused
-	Lossy   uint64           // messages refused for want of room since the start: presence and relays
-	Others  uint64           // the same: all others
-}

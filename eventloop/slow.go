@@ -16,7 +16,7 @@ func (l *Loop) wait(c *Client) {
 		o.unacked, o.looked, o.progressed = 0, l.behind.lagNow, l.behind.lagNow
 		o.lagIndex = len(l.behind.laggards)
 		l.behind.laggards = append(l.behind.laggards, c)
-		l.counters.lagging.Add(1)
+		l.counters.Lagging.Add(1)
 		l.dueBy(l.now + 1)
 	}
 	if err := l.engine.watcher.Arm(c.fd, l.index, c.slot, c.is(flagWatched)); err != nil {
@@ -37,7 +37,7 @@ func (l *Loop) stopWaiting(o *sendQueue) {
 	moved.queue.lagIndex = o.lagIndex
 	l.behind.laggards[last] = nil
 	l.behind.laggards = l.behind.laggards[:last]
-	l.counters.lagging.Add(-1)
+	l.counters.Lagging.Add(-1)
 }
 
 // resume goes on with a lagging client whose socket has room. The slot may have
@@ -118,7 +118,7 @@ func (l *Loop) makeRoom(c *Client, size int) bool {
 		return false
 	}
 	// Down to half, so that the queue isn't walked for each message of a client that is stuck.
-	l.counters.lagDropped.Add(uint64(c.queue.DropOldest(l.opts.Slow.LagBytes / 2)))
+	l.counters.LagDropped.Add(uint64(c.queue.DropOldest(l.opts.Slow.LagBytes / 2)))
 	c.set(flagLost)
 	return true
 }

@@ -119,9 +119,9 @@ func TestDropOldest(t *testing.T) {
 			}
 			n := stall(t, e, h, healthy, a)
 			for round := range 4 {
-				began := e.loops[0].counters.lagDropped.Load()
+				began := e.loops[0].counters.LagDropped.Load()
 				n = publishOverTicks(e, healthy, n, 5, a)
-				if e.loops[0].counters.lagDropped.Load() == began {
+				if e.loops[0].counters.LagDropped.Load() == began {
 					t.Fatal("nothing was lost: nothing is shown")
 				}
 				expectGapTold(t, slow, n, round)

@@ -76,14 +76,14 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 
 // joined counts a client that is open now.
 func (l *Loop) joined(c *Client) {
-	l.counters.openClients.Add(1)
+	l.counters.Clients.Add(1)
 	l.countDeflating(c, 1)
 }
 
 // left takes a client that was open out of the counts, and then off its labels, in this order:
 // isEveryone takes every open client to have one.
 func (l *Loop) left(c *Client) {
-	l.counters.openClients.Add(-1)
+	l.counters.Clients.Add(-1)
 	l.countDeflating(c, -1)
 	for kind := range c.groups {
 		l.clients.unlabel(c, Label(kind))
@@ -95,7 +95,7 @@ func (l *Loop) left(c *Client) {
 // somebody else's.
 func (l *Loop) forceGone(c *Client) {
 	if c.state == open {
-		l.counters.openClients.Add(-1)
+		l.counters.Clients.Add(-1)
 		l.countDeflating(c, -1)
 	}
 	c.state = gone

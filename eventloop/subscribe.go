@@ -42,7 +42,7 @@ func (l *Loop) subscribe(c *Client, name string) bool {
 
 // countSubscriptions is called when some began or ended.
 func (l *Loop) countSubscriptions() {
-	l.counters.subscriptions.Store(int64(l.subs.Count()))
+	l.counters.Subscriptions.Store(int64(l.subs.Count()))
 	size := l.subs.Size()
 	l.engine.budget.Add(budget.Subscriptions, int64(size-l.subs.counted))
 	if size > l.subs.counted {

@@ -15,13 +15,7 @@ import (
 func (h *Hub) ClientCount() int { return h.engine.Clients() }
 
 // SubscriptionCount is how many pairs of a client and what it subscribed to there are.
-func (h *Hub) SubscriptionCount() int {
-	n := 0
-	for _, l := range h.engine.Stats().Loops {
-		n += l.Subscriptions
-	}
-	return n
-}
+func (h *Hub) SubscriptionCount() int { return h.engine.Stats().Subscriptions }
 
 // Clients lists clients with an id above after, in the order of ids, at most limit.
 func (h *Hub) Clients(ctx context.Context, after uint64, limit int) ([]ClientInfo, error) {

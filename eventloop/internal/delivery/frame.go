@@ -119,8 +119,15 @@ type Deflation struct {
 	Threshold int // the shortest payload that is compressed
 	Budget    *budget.Budget
 
-	Readers               atomic.Int64  // open clients that may be sent compressed messages
-	Frames, Before, After atomic.Uint64 // that got a twin, their bytes, and the twins'
+	Readers atomic.Int64 // open clients that may be sent compressed messages
+	Compressed[atomic.Uint64]
+}
+
+// Compressed counts what was compressed since the start.
+type Compressed[T any] struct {
+	Deflated     T `json:"deflated"`      // messages, once each
+	DeflatedFrom T `json:"deflated_from"` // their bytes
+	DeflatedTo   T `json:"deflated_to"`   // their bytes, compressed
 }
 
 // Deflate compresses a frame, if somebody can read that and it wasn't sealed before.
@@ -139,7 +146,7 @@ func (d *Deflation) pair(f *Frame) {
 		return
 	}
 	budget.Track(d.Budget, f, int64(cap(f.twin)))
-	d.Frames.Add(1)
-	d.Before.Add(uint64(len(f.wire)))
-	d.After.Add(uint64(len(f.twin)))
+	d.Deflated.Add(1)
+	d.DeflatedFrom.Add(uint64(len(f.wire)))
+	d.DeflatedTo.Add(uint64(len(f.twin)))
 }
