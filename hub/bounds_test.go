@@ -156,7 +156,7 @@ func TestMaxSubscriptionsOfATenant(t *testing.T) {
 
 // docs/protocol.md section 2 and 7: what is ignored, and what is over the relay rate, is counted by reason.
 func TestIgnoredIsCounted(t *testing.T) {
-	h := start(t, func(o *Options) { o.RelayRate, o.RelayBurst = 1e-9, 2 })
+	h := start(t, func(o *Options) { o.Rates.Relays.PerSecond, o.Rates.Relays.Burst = 1e-9, 2 })
 	alice := listen(t, h, "alice", "")
 	for _, text := range []string{`{`, `[]`, `{"type":1}`, `{"type":"subscribe"}`, `{"type":"crdt-subscribe"}`, `{"type":"x"}`} {
 		alice.sendAndSettle(text)

@@ -61,10 +61,10 @@ func New(o Options) (*Hub, error) {
 	}
 	h := &Hub{opts: o, log: o.Log, opIDs: newDedup(rememberedOps), refusals: newRefusals()}
 	if h.log == nil {
-		h.log = NewMemoryLog(o.MaxEvents, o.MaxEventBytes)
+		h.log = NewMemoryLog(0, 0)
 	}
 	if o.Snapshots == nil {
-		h.rows = newRowStore(o.MaxRows, o.MaxRowBytes)
+		h.rows = newRowStore(o.MaxRows, int64(o.MaxRowBytes))
 	}
 	h.background, h.cancel = context.WithCancel(context.Background())
 	h.queues = newQueues(&h.opts, func(r any) { h.panics.Note(o.Logger, "in a queue", r) })

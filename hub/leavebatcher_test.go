@@ -13,7 +13,7 @@ import (
 // heldAndFull holds a hub's loop, with more queued for it than whoever can wait adds to.
 func heldAndFull(t *testing.T) (h *Hub, stays *listener, release func()) {
 	t.Helper()
-	h = start(t, func(o *Options) { o.Loops.Loops, o.Loops.Memory.QueueMessages, o.RelayRate = 1, 4, -1 })
+	h = start(t, func(o *Options) { o.Loops.Loops, o.Loops.Memory.QueueMessages, o.Rates.Relays.PerSecond = 1, 4, -1 })
 	stays = listen(t, h, "stays", "")
 	held, free, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {

@@ -72,26 +72,17 @@ type Options struct {
 	// MaxRowBytes bounds stored snapshots; default 256 MiB, or an eighth of the memory where that is
 	// less: the host's, or the control group's limit. With compression up to as much
 	// again is taken by the compressed form of those that clients have asked for, and the
-	// same holds for MaxEventBytes.
-	MaxRowBytes int64
+	// same holds for a MemoryLog.
+	MaxRowBytes int
 
-	// Log retains change events. Nil: in memory, MaxEvents and MaxEventBytes.
-	Log           ChangeLog
-	MaxEvents     int // default 10,000
-	MaxEventBytes int // default 64 MiB, or a 16th of the memory where that is less
+	// Log retains change events. Nil: NewMemoryLog(0, 0).
+	Log ChangeLog
 
 	MaxMessageOut    int // bytes of a publisher's message; default 16 MiB, or a 16th of the memory
 	MaxSubscriptions int // of one connection; default DefaultSubscriptions
 	Routing          Routing
 	Relays           Relays
-
-	// RelayRate is how many presence and topic messages a second one connection may
-	// have relayed, RelayBurst how many at once. Default 20 and 40; a negative rate:
-	// no limit. Admin connections have none.
-	RelayRate  float64
-	RelayBurst int
-	// Rates bound what else clients may send.
-	Rates Rates
+	Rates            Rates
 
 	// Workers is how many lookups, fetches and reads of the log may run at once, each
 	// kind apart; default 64. A quarter of the lookups, and at least one, is for sessions that have
@@ -117,13 +108,9 @@ func (o *Options) defaults() {
 	setDefault(&o.AuthTimeout, 5*time.Second)
 	setDefault(&o.SnapshotTimeout, 5*time.Second)
 	setDefault(&o.MaxRows, 100_000)
-	setDefault(&o.MaxRowBytes, int64(memory.Defaults().Rows))
-	setDefault(&o.MaxEvents, DefaultLogEvents)
-	setDefault(&o.MaxEventBytes, memory.Defaults().Log)
+	setDefault(&o.MaxRowBytes, memory.Defaults().Rows)
 	setDefault(&o.MaxMessageOut, memory.Defaults().Message)
 	setDefault(&o.MaxSubscriptions, DefaultSubscriptions)
-	setDefault(&o.RelayRate, 20)
-	setDefault(&o.RelayBurst, 40)
 	o.Rates.defaults(o.MaxSubscriptions)
 	setDefault(&o.Workers, 64)
 	setDefault(&o.WorkerQueue, 100_000)

@@ -11,7 +11,7 @@ func TestSizesOfAnEmbedderFitTheMemory(t *testing.T) {
 	var o Options
 	o.defaults()
 	s := memory.Defaults()
-	if o.MaxRowBytes != int64(s.Rows) || o.MaxEventBytes != s.Log || o.MaxMessageOut != s.Message ||
+	if o.MaxRowBytes != s.Rows || o.MaxMessageOut != s.Message ||
 		o.Loops.Memory.QueueBytes != s.Queue || o.Loops.Memory.BufferBytes != 0 {
 		t.Errorf("%+v, want %+v", o, s)
 	}

@@ -49,7 +49,7 @@ func TestPullLimits(t *testing.T) {
 
 // docs/protocol.md section 5, pull: 410 for a cursor that is too old or from the future, zero excepted.
 func TestPullResync(t *testing.T) {
-	h := start(t, func(o *Options) { o.MaxEvents = 10 })
+	h := start(t, func(o *Options) { o.Log = NewMemoryLog(10, 0) })
 	for range 25 {
 		mustPublish(t, h, someChange)
 	}
@@ -96,7 +96,7 @@ func TestPullLeavesOutOtherAudiences(t *testing.T) {
 
 // What is pulled is the log's own bytes: held by however many, it counts once, and not in the log.
 func TestPulledPagesAreShared(t *testing.T) {
-	h := start(t, func(o *Options) { o.MaxEvents = 3 })
+	h := start(t, func(o *Options) { o.Log = NewMemoryLog(3, 0) })
 	for range 3 {
 		mustPublish(t, h, Change{Entity: "T", RowID: "1", Kind: Insert, Data: []byte(`"` + strings.Repeat("x", 100_000) + `"`)})
 	}

@@ -10,7 +10,7 @@ import (
 // Limit is so many a second, and so many at once.
 type Limit = rates.Limit
 
-// Rates bound what clients may send, besides RelayRate. Admin connections have no limits.
+// Rates bound what clients may send. Admin connections have no limits.
 //
 // What is over a limit is dropped and counted. A connection of which more is dropped within
 // ten seconds than may pass in ten seconds, a burst included, is closed with 1008.
@@ -19,6 +19,7 @@ type Limit = rates.Limit
 type Rates struct {
 	Messages   Limit // of all kinds, pings and pongs too; default 200 a second, 20,000 at once
 	Bytes      Limit // of all that a client sends; default 2 MiB a second, 8 MiB at once
+	Relays     Limit // presence and topic messages; default 20 a second, 40 at once
 	Subscribes Limit // begun and ended; default 100 a second, MaxSubscriptions or 1,000 at once
 
 	// PerUser and PerAddress are how many connections' allowance, relays included, all
@@ -33,6 +34,8 @@ func (r *Rates) defaults(maxSubscriptions int) {
 	setDefault(&r.Messages.Burst, 20_000)
 	setDefault(&r.Bytes.PerSecond, 2<<20)
 	setDefault(&r.Bytes.Burst, 8<<20)
+	setDefault(&r.Relays.PerSecond, 20)
+	setDefault(&r.Relays.Burst, 40)
 	setDefault(&r.Subscribes.PerSecond, 100)
 	setDefault(&r.Subscribes.Burst, float64(max(maxSubscriptions, 1000)))
 	setDefault(&r.PerUser, 8)
@@ -54,8 +57,7 @@ func (o *Options) limits() rates.Limits {
 	return rates.Limits{
 		Connection: rates.Allowance{
 			rates.Messages: o.Rates.Messages, rates.Bytes: o.Rates.Bytes,
-			rates.Relays:     {PerSecond: o.RelayRate, Burst: float64(o.RelayBurst)},
-			rates.Subscribes: o.Rates.Subscribes,
+			rates.Relays: o.Rates.Relays, rates.Subscribes: o.Rates.Subscribes,
 		},
 		User: max(o.Rates.PerUser, 0), Address: max(o.Rates.PerAddress, 0),
 	}

@@ -16,7 +16,7 @@ func slowly(burst float64) rates.Limit { return rates.Limit{PerSecond: 1e-9, Bur
 
 // docs/protocol.md section 2: a client that goes on far over its relay rate gets 1008; others go on.
 func TestRelayAbuse(t *testing.T) {
-	h := start(t, func(o *Options) { o.RelayRate, o.RelayBurst = 1e-9, 5 })
+	h := start(t, func(o *Options) { o.Rates.Relays.PerSecond, o.Rates.Relays.Burst = 1e-9, 5 })
 	bob := listen(t, h, "bob", "")
 	alice := connect(t, h, "alice")
 	for range 11 { // 5 pass, 5 are dropped
@@ -72,7 +72,7 @@ func TestAllowancePerUser(t *testing.T) {
 	for token, want := range map[string]uint64{"alice": 6, "stranger": 50 * 2} {
 		t.Run(token, func(t *testing.T) {
 			h := start(t, func(o *Options) {
-				o.Auth, o.RelayRate, o.RelayBurst = auth, 1e-9, 2
+				o.Auth, o.Rates.Relays.PerSecond, o.Rates.Relays.Burst = auth, 1e-9, 2
 				o.Rates.PerUser, o.Rates.PerAddress = 3, -1
 			})
 			for range 50 {
@@ -95,7 +95,7 @@ func TestAllowancePerUser(t *testing.T) {
 // Admin connections have no limits.
 func TestAdminsHaveNoLimits(t *testing.T) {
 	h := start(t, func(o *Options) {
-		o.RelayRate, o.RelayBurst = 1e-9, 1
+		o.Rates.Relays.PerSecond, o.Rates.Relays.Burst = 1e-9, 1
 		o.Rates.Messages, o.Rates.Bytes, o.Rates.Subscribes = slowly(1), slowly(1), slowly(1)
 	})
 	admin := connect(t, h, "ADMIN")
@@ -108,7 +108,7 @@ func TestAdminsHaveNoLimits(t *testing.T) {
 func TestRatesThatLetNothingThrough(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"messages": func(o *Options) { o.Rates.Messages = slowly(0.5) },
-		"relays":   func(o *Options) { o.RelayRate, o.RelayBurst = 1, -1 },
+		"relays":   func(o *Options) { o.Rates.Relays.PerSecond, o.Rates.Relays.Burst = 1, -1 },
 	} {
 		o := Options{Auth: namesAre}
 		change(&o)

@@ -59,10 +59,14 @@ var hubSettings = map[string]func(s *scenario, o *Options, value string) error{
 		o.Loops.Memory.QueueMessages, err = strconv.Atoi(v)
 		return err
 	},
-	"max-events": func(_ *scenario, o *Options, v string) (err error) { o.MaxEvents, err = strconv.Atoi(v); return err },
+	"max-events": func(_ *scenario, o *Options, v string) error {
+		n, err := strconv.Atoi(v)
+		o.Log = NewMemoryLog(n, 0)
+		return err
+	},
 	"burst": func(_ *scenario, o *Options, v string) (err error) {
-		o.RelayRate = 1e-9 // nothing comes back while the scenario runs
-		o.RelayBurst, err = strconv.Atoi(v)
+		o.Rates.Relays.PerSecond = 1e-9 // nothing comes back while the scenario runs
+		o.Rates.Relays.Burst, err = strconv.ParseFloat(v, 64)
 		return err
 	},
 }
@@ -70,7 +74,7 @@ var hubSettings = map[string]func(s *scenario, o *Options, value string) error{
 func (s *scenario) startHub(settings []string) error {
 	var failed error
 	s.hub = start(s.t, func(o *Options) {
-		o.RelayRate = -1
+		o.Rates.Relays.PerSecond = -1
 		o.Loops.SendBuffer = 16 << 10
 		o.Loops.Slow.LagTime = time.Hour
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -20,7 +20,7 @@ import (
 func roomy(o *Options) {
 	o.Loops.Timeouts.PingInterval = time.Hour
 	o.Loops.Memory.QueueMessages, o.Loops.Slow.LagBytes, o.Loops.Accept.MaxPerAddress = 1<<20, 1<<30, -1
-	o.MaxEvents, o.RelayRate = 1<<20, -1
+	o.Log, o.Rates.Relays.PerSecond = NewMemoryLog(1<<20, 0), -1
 }
 
 // nextSeq is the seq of the next change event; those who leave are passed over.

@@ -218,9 +218,9 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	o := hub.Options{
 		Loops: cfg.loopOptions(), Auth: authenticator, AuthTimeout: cfg.AuthTimeout,
 		Origins: cfg.Origins, SnapshotTimeout: cfg.RowsTimeout, SnapshotRecheck: cfg.RowsRecheck,
-		MaxRows: cfg.RowsMax, MaxRowBytes: int64(cfg.RowsBytes),
+		MaxRows: cfg.RowsMax, MaxRowBytes: cfg.RowsBytes,
 		MaxMessageOut:    cfg.MaxMessageOut,
-		MaxSubscriptions: cfg.MaxSubscriptions, RelayRate: float64(orOff(cfg.RelayRate)), RelayBurst: cfg.RelayBurst,
+		MaxSubscriptions: cfg.MaxSubscriptions,
 		Rates:  cfg.rates(),
 		Logger: srv.log,
 	}

@@ -9,6 +9,7 @@ func (cfg *Config) rates() hub.Rates {
 	return hub.Rates{
 		Messages:   limit(cfg.MessageRate, cfg.MessageBurst),
 		Bytes:      limit(cfg.ByteRate, cfg.ByteBurst),
+		Relays:     limit(cfg.RelayRate, cfg.RelayBurst),
 		Subscribes: limit(cfg.SubscribeRate, cfg.SubscribeBurst), // a burst of zero is the hub's default
 		PerUser:    orOff(cfg.UserAllowance), PerAddress: orOff(cfg.AddressAllowance),
 	}

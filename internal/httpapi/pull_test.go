@@ -86,7 +86,7 @@ func TestPullLimits(t *testing.T) {
 
 // docs/protocol.md section 5: a cursor from the future, or older than what is retained, is 410 RESYNC_REQUIRED.
 func TestPullResync(t *testing.T) {
-	s := start(t, func(ho *hub.Options, _ *Options) { ho.MaxEvents = 3 })
+	s := start(t, func(ho *hub.Options, _ *Options) { ho.Log = hub.NewMemoryLog(3, 0) })
 	s.publish(10)
 	for _, since := range []string{"1", "6", "11", "18446744073709551615"} {
 		e := s.wantError(s.admin("GET", "/api/sync/pull?since="+since, ""), 410, "RESYNC_REQUIRED")

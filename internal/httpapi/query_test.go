@@ -59,7 +59,7 @@ func TestQueries(t *testing.T) {
 // A number beyond what JSON's readers hold exactly, 2^53, is a cursor of the future like any other: who
 // has one is told to fetch a full copy, and doesn't ask in vain for ever.
 func TestPullOfAnImpossibleCursor(t *testing.T) {
-	s := start(t, func(o *hub.Options, _ *Options) { o.MaxEvents = 3 })
+	s := start(t, func(o *hub.Options, _ *Options) { o.Log = hub.NewMemoryLog(3, 0) })
 	s.publish(1)
 	for _, since := range []string{"9007199254740991", "9007199254740993", "18446744073709551615"} {
 		s.wantError(s.admin("GET", "/api/sync/pull?since="+since, ""), 410, "RESYNC_REQUIRED")
