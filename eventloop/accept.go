@@ -11,7 +11,7 @@ import (
 // readHead waits for the whole upgrade request and hands it to the Handler. More than
 // wsproto.MaxHead bytes without an end are refused.
 func (l *Loop) readHead(c *Client) {
-	p, _ := c.conn.Peek(-1)
+	p := c.conn.Peek()
 	// The blank line may straddle what has been searched and what has come now.
 	from := max(0, c.searched()-3)
 	end := wsproto.HeadEnd(p[from:])
@@ -37,10 +37,10 @@ func (l *Loop) readHead(c *Client) {
 	request, refusal := wsproto.ParseUpgrade(p[:end])
 	if c.is(flagOverflow) {
 		l.refuseOverflow(c, refusal, p)
-		_, _ = c.conn.Discard(end)
+		c.conn.Discard(end)
 		return
 	}
-	_, _ = c.conn.Discard(end) // and p with it
+	c.conn.Discard(end) // and p with it
 	if refusal.Healthy() {
 		l.refuse(c, refusal, CauseProbe)
 		return
@@ -65,7 +65,7 @@ func (l *Loop) readHead(c *Client) {
 	l.setState(c, authorising, CauseUnknown)
 	l.handler.Upgrade(c, request)
 	if c.state == authorising { // it takes time
-		l.waitFor(c, end, c.conn.InboundBuffered())
+		l.waitFor(c, end, c.conn.Buffered())
 	}
 }
 
@@ -73,11 +73,11 @@ func (l *Loop) readHead(c *Client) {
 // the size of one message and its header.
 func (l *Loop) waitAuthorised(c *Client) {
 	const header = 14
-	if c.conn.InboundBuffered() > l.opts.MaxMessageIn+header {
+	if c.conn.Buffered() > l.opts.MaxMessageIn+header {
 		l.abort(c, CauseTooBig)
 		return
 	}
-	l.waitFor(c, int(c.pos>>32), c.conn.InboundBuffered())
+	l.waitFor(c, int(c.pos>>32), c.conn.Buffered())
 	if !l.engine.budget.Takes(0) {
 		l.evict(c)
 	}
@@ -125,7 +125,7 @@ func (c *Client) Accept(a Acceptance) {
 // readEarly reads what came between the request and the answer to it. On the way
 // through OnTraffic that is done there.
 func (l *Loop) readEarly(c *Client) {
-	if l.reading.client == c || c.state == gone || c.conn.InboundBuffered() == 0 {
+	if l.reading.client == c || c.state == gone || c.conn.Buffered() == 0 {
 		return
 	}
 	before, closeAfterRead := l.reading.client, l.reading.closeAfter
@@ -134,7 +134,7 @@ func (l *Loop) readEarly(c *Client) {
 	ended := l.reading.closeAfter
 	l.reading.client, l.reading.closeAfter = before, closeAfterRead // whose own end may stand out
 	if ended {
-		_ = c.conn.EventLoop().Close(c.conn)
+		c.conn.Close()
 	}
 }
 

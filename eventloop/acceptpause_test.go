@@ -2,7 +2,6 @@ package eventloop
 
 import (
 	"fmt"
-	"net/netip"
 	"testing"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
@@ -13,8 +12,8 @@ func gated(t *testing.T, h *host, tune ...func(*Options)) (*Engine, *poll.Accept
 	t.Helper()
 	e := start(t, h, append(tune, func(o *Options) { o.Loops = 1 })...)
 	p := dial(t, e, "name=first")
-	eventually(t, "the loop's listener is known", func() bool { return e.loops[0].accepting.pause.Load() != nil })
-	return e, e.loops[0].accepting.pause.Load(), p
+	eventually(t, "the loop's listener is known", func() bool { return e.loops[0].poller.AcceptPause() != nil })
+	return e, e.loops[0].poller.AcceptPause(), p
 }
 
 // lookAround has each loop look at its sockets several times.
@@ -33,7 +32,7 @@ func TestEveryLoopFindsItsListener(t *testing.T) {
 	eventually(t, "every loop has had a connection and has its listener", func() bool {
 		dial(t, e, "")
 		for _, l := range e.loops {
-			if l.accepting.pause.Load() == nil {
+			if l.poller.AcceptPause() == nil {
 				return false
 			}
 		}
@@ -43,7 +42,7 @@ func TestEveryLoopFindsItsListener(t *testing.T) {
 		before := l.counters.Accepted.Load()
 		for _, other := range e.loops {
 			if other != l {
-				other.accepting.pause.Load().Pause(poll.PauseDescriptors)
+				other.poller.AcceptPause().Pause(poll.PauseDescriptors)
 			}
 		}
 		// Where the hash puts a connection is chance; what gets in got in here.
@@ -54,7 +53,7 @@ func TestEveryLoopFindsItsListener(t *testing.T) {
 			return l.counters.Accepted.Load() > before
 		})
 		for _, other := range e.loops {
-			other.accepting.pause.Load().Resume(poll.PauseDescriptors)
+			other.poller.AcceptPause().Resume(poll.PauseDescriptors)
 		}
 	}
 }
@@ -87,38 +86,17 @@ func TestAcceptPauseKeepsNewcomersOutside(t *testing.T) {
 	if s := e.Stats(); s.AcceptPauses["pace"] != 2 || s.AcceptPauses["descriptors"] != 2 || s.AcceptPauses["handshakes"] != 0 {
 		t.Errorf("counted: %v", s.AcceptPauses)
 	}
-	if err := g.Err(); err != nil {
-		t.Error(err)
+	if !g.Works() {
+		t.Error("epoll_ctl has failed")
 	}
 }
 
-// Once gnet has closed its descriptors they may be anybody's.
-func TestAcceptPauseIsLeftAloneAfterStop(t *testing.T) {
-	t.Parallel()
-	e, g, _ := gated(t, &host{})
-	e.Stop()
-	if g.Pause(poll.PauseDescriptors) {
-		t.Error("a pause of no listener was one")
-	}
-	if g.Resume(poll.PauseDescriptors); g.Err() != nil {
-		t.Error(g.Err())
-	}
-}
-
+// Where listeners can't be found, nothing keeps newcomers outside, and the bound holds all the same.
 func TestEngineWithoutAcceptPauses(t *testing.T) {
 	t.Parallel()
-	var none *poll.AcceptPause
-	if none.Pause(poll.PausePace) || none.Paused() != 0 {
-		t.Error("a pause that isn't there was one")
-	}
-	none.Resume(poll.PausePace)
-	if found, err := poll.FindListeners(netip.MustParseAddrPort("127.0.0.1:1")); err != nil || len(found) != 0 {
-		t.Errorf("found %v, %v", found, err)
-	}
-	// Nothing keeps newcomers outside then, and the bound holds all the same.
 	const most = 3
-	e, _, _ := gated(t, &host{}, func(o *Options) { o.Accept.MaxHandshakes = most })
-	e.loops[0].accepting.pause.Store(nil)
+	e, g, _ := gated(t, &host{}, func(o *Options) { o.Accept.MaxHandshakes = most })
+	g.End()
 	for range most {
 		connect(t, e)
 	}

@@ -40,7 +40,7 @@ func crowdOf(t *testing.T, e *Engine, h *host, n int) (in []*peer, ids []uint64,
 // has opened a socket for that.
 func canYield(t *testing.T, e *Engine, id uint64) {
 	t.Helper()
-	eventuallyOn(t, e, id, func(c *Client) bool { return c.loop.waking.yielder != nil })
+	eventuallyOn(t, e, id, func(c *Client) bool { return c.loop.poller.Yields() })
 }
 
 // sliceByMessage is for a host whose clients say how much a turn of their loop may do: nothing, one slice

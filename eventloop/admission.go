@@ -4,7 +4,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/admission"
@@ -28,8 +27,8 @@ const (
 	ProxyRequired = admission.ProxyRequired // connections come from trusted proxies only, and begin with one
 )
 
-// Each loop has a listener, an epoll set, an eventfd and its yielder's two sockets, four while
-// these are opened, and may have accepted one connection that OnOpen hasn't refused yet.
+// Each loop has a listener, an epoll set, an eventfd and its turn's two sockets, four while
+// these are opened, and may have accepted one connection that Opened hasn't refused yet.
 // The watcher has two, and one is open now and then to see what a loop's epoll set holds or
 // whether there are any left.
 const (
@@ -45,7 +44,6 @@ func (o *Options) Capacity(limit int) (Capacity, error) {
 
 // accepting is how a loop takes connections in.
 type accepting struct {
-	pause      atomic.Pointer[poll.AcceptPause] // nil: not known yet, or there is none
 	pace       admission.Pacer
 	paceTimer  *time.Timer // ends the pacer's pause
 	handshakes handshakes
@@ -56,8 +54,7 @@ type accepting struct {
 // the last for now. The pause is ended by a timer, not by the tick, which would let a burst in ten
 // times a second and nobody in between.
 func (l *Loop) accepted(now time.Duration) {
-	l.engine.watchDescriptors()
-	g := l.accepting.pause.Load()
+	g := l.poller.AcceptPause()
 	if g == nil {
 		return
 	}
@@ -67,7 +64,7 @@ func (l *Loop) accepted(now time.Duration) {
 }
 
 // resumePaced is called by the timer, and by a loop that has got done.
-func (l *Loop) resumePaced() { l.accepting.pause.Load().Resume(poll.PausePace) }
+func (l *Loop) resumePaced() { l.poller.AcceptPause().Resume(poll.PausePace) }
 
 // overflowTime is how long who is in the overflow may take for a request. Who doesn't send one in time
 // is closed without a word, and so is who finds the overflow full: sixteen silent ones from everywhere
@@ -114,7 +111,7 @@ func (l *Loop) introduced(c *Client) bool {
 	if _, awaited := l.clients.sources.Of(c.slot); !awaited {
 		return true
 	}
-	p, _ := c.conn.Peek(-1)
+	p := c.conn.Peek()
 	addr, n, err := wsproto.ParseProxyHeader(p)
 	switch {
 	case errors.Is(err, wsproto.ErrNoProxyHeader) && !l.engine.proxies.NeedsHeader():
@@ -127,9 +124,7 @@ func (l *Loop) introduced(c *Client) bool {
 	case n == 0:
 		return false
 	}
-	if n > 0 { // to gnet, 0 is everything
-		_, _ = c.conn.Discard(n)
-	}
+	c.conn.Discard(n)
 	if !addr.IsValid() {
 		addr = c.Addr()
 	}

@@ -3,7 +3,7 @@ package eventloop
 import (
 	"time"
 
-	"github.com/panjf2000/gnet/v2"
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
 // Flags of a client.
@@ -30,7 +30,7 @@ const (
 // gnet keeps, and nothing else: what is needed for a while only (a message that is
 // half there, bytes that the kernel didn't take) hangs from a pointer.
 type Client struct {
-	conn gnet.Conn
+	conn poll.Conn
 	loop *Loop
 
 	// Data is the Handler's own; the package doesn't look at it.

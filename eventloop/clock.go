@@ -32,10 +32,10 @@ func (l *Loop) dueBy(when uint32) {
 // tickNow is called by the timer.
 func (l *Loop) tickNow() {
 	switch {
-	case l.engine.lifecycle.stopping.Load(): // to stop
+	case l.engine.poller.Stopping(): // to stop
 	case l.ticker.posted.CompareAndSwap(false, true):
 		l.ticker.due.Store(true)
-		l.trigger()
+		l.poller.Wake()
 	default: // one waits still
 		l.ticker.timer.Reset(tick)
 	}
@@ -52,7 +52,6 @@ func (l *Loop) onTick() {
 	l.checkLaggards()
 	l.sweepMeters()
 	l.abortSilent()
-	l.engine.watchDescriptors()
 	n := len(l.clients.slots)
 	if l.clients.count <= roundAtOnce {
 		l.ticker.phase = 0
@@ -120,7 +119,7 @@ func (l *Loop) visit(c *Client, seconds uint32) {
 // a request is told so: RFC 9110 15.5.9.
 func (l *Loop) handshakeTimeout(c *Client) {
 	if c.state == handshaking && c.pos > 0 {
-		p, _ := c.conn.Peek(-1)
+		p := c.conn.Peek()
 		l.refuse(c, wsproto.RefuseTimeout.AnswerTo(p), CauseHandshakeTimeout)
 		return
 	}

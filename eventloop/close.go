@@ -51,10 +51,10 @@ func (l *Loop) abort(c *Client, cause Cause) {
 		l.reading.closeAfter = true
 		return
 	}
-	_ = c.conn.EventLoop().Close(c.conn)
+	c.conn.Close()
 }
 
-// ended is called by gnet's OnClose, whoever closed.
+// ended is called by events.Closed, whoever closed.
 func (l *Loop) ended(c *Client, err error) {
 	if c.cause == CauseUnknown {
 		c.cause = CausePeerGone

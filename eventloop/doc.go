@@ -22,5 +22,5 @@
 //
 // and in:
 //
-//	gnet → Engine.OnTraffic → Loop.readFrames → wsproto.Decoder → Handler.Message
+//	gnet → poll.Handler.Readable → Loop.readFrames → wsproto.Decoder → Handler.Message
 package eventloop

@@ -3,7 +3,6 @@ package eventloop
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-	"github.com/panjf2000/gnet/v2"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/admission"
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
@@ -24,8 +22,6 @@ import (
 
 // ErrStopped is returned by calls on an engine that has been stopped.
 var ErrStopped = errors.New("event loops have stopped")
-
-var errEnded = errors.New("the event loops have ended by themselves")
 
 // Engine is all the loops. Its methods are safe from any goroutine.
 type Engine struct {
@@ -43,38 +39,12 @@ type Engine struct {
 	shedder   shedder
 	refused   [2]atomic.Uint64 // messages that there was no room for: reliable, lossy
 
-	places       *admission.Places
-	addresses    *admission.Addresses
-	proxies      admission.Proxies
-	acceptErrors atomic.Uint64
-	acceptPauses poll.AcceptPauses
-	fdWatch      fdWatch
-	watcher      *poll.Watcher
-	gnet         gnetEngine
-	yielders     yielders
-	lifecycle    lifecycle
-	panics       panics.Log
-	told         sync.Map // causes that were logged once
-}
-
-// gnetEngine is what the engine has of gnet.
-type gnetEngine struct {
-	engine     gnet.Engine
-	loops      sync.Map // gnet.EventLoop → *Loop
-	joined     atomic.Int32
-	background context.Context
-}
-
-// lifecycle is how far an engine has come, from Start to its end.
-type lifecycle struct {
-	running  atomic.Bool // Start has succeeded
-	stopping atomic.Bool // Stop was called; set under yielders.mu
-	booted   chan struct{}
-	bootOnce sync.Once
-	stopOnce sync.Once
-	returned chan struct{} // closed when gnet has returned
-	done     chan struct{} // closed when nothing runs any more
-	err      error         // what gnet returned; read after done
+	places    *admission.Places
+	addresses *admission.Addresses
+	proxies   admission.Proxies
+	poller    *poll.Engine
+	panics    panics.Log
+	told      sync.Map // causes that were logged once
 }
 
 // New checks the options and makes an engine that isn't running yet. Too low a descriptor
@@ -100,14 +70,12 @@ func New(h Handler, o Options) (*Engine, error) {
 	e := &Engine{
 		opts: o, handler: h, table: subs.NewTable(o.Loops), limiter: rates.NewLimiter(o.Rates), started: time.Now(),
 		places: admission.NewPlaces(capacity), addresses: admission.NewAddresses(o.Accept.MaxPerAddress), proxies: proxies,
-		gnet:      gnetEngine{background: context.Background()},
-		lifecycle: lifecycle{booted: make(chan struct{}), returned: make(chan struct{}), done: make(chan struct{})},
 	}
 	e.newest.Store(o.LastSeq)
 	e.shedder.engine = e
 	e.budget = budget.New(int64(max(o.Memory.BufferBytes, 0)), o.Memory.KeptElsewhere, e.shedder.begin)
 	e.deflation.Threshold, e.deflation.Budget = o.CompressionThreshold, e.budget
-	e.fdWatch.again = stoppedTimer(e.watchAgain)
+	e.poller = poll.New((*events)(e), o.Loops)
 	for i := range o.Loops {
 		e.loops = append(e.loops, newLoop(i, e))
 	}
@@ -116,59 +84,13 @@ func New(h Handler, o Options) (*Engine, error) {
 
 // Start opens the listeners and runs the loops; it is called once. A port that is in use
 // and a bad address are errors, and leave nothing behind.
-func (e *Engine) Start() (err error) {
-	if e.watcher, err = poll.NewWatcher(); err != nil {
-		return err
-	}
-	port, err := poll.ReservePort(e.opts.Listen)
-	if err != nil {
-		e.watcher.Close()
-		return err
-	}
-	defer port.Release()
-	e.addr = port.Addr
-	if err := e.run(port); err != nil {
-		e.watcher.Close()
-		return err
-	}
-	e.lifecycle.running.Store(true)
-	if e.fdWatch.out.Load() {
-		e.fdWatch.again.Reset(tick)
-	}
-	return nil
-}
-
-// run starts gnet and returns when its loops run or have failed to.
-func (e *Engine) run(port *poll.ReservedPort) error {
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		e.watcher.Run(func(loop int, slot uint32) {
-			if l := e.loops[loop]; l.mailbox.PutWritable(slot) {
-				l.wake()
-			}
-		})
-	}()
-	go func() {
-		e.lifecycle.err = gnet.Run((*events)(e), port.GnetAddr(), gnet.WithOptions(gnet.Options{
-			NumEventLoop: e.opts.Loops, ReusePort: true, ReuseAddr: true, Ticker: true,
-			SocketSendBuffer: e.opts.SendBuffer, Logger: gnetLog{e.opts.Log, e},
-		}))
-		if e.lifecycle.err == nil && !e.lifecycle.stopping.Load() {
-			e.lifecycle.err = errEnded
-		}
-		close(e.lifecycle.returned)
-		e.closeYielders()
-		e.watcher.Shut()
-		<-watched
-		close(e.lifecycle.done)
-	}()
-	select {
-	case <-e.lifecycle.booted:
-		return nil
-	case <-e.lifecycle.done:
-		return fmt.Errorf("listening on %s: %w", e.opts.Listen, e.lifecycle.err)
-	}
+func (e *Engine) Start() error {
+	err := e.poller.Start(poll.Options{
+		Listen: e.opts.Listen, SendBuffer: e.opts.SendBuffer, NotSentLowat: e.opts.NotSentLowat,
+		UserTimeout: e.opts.Timeouts.PingInterval + e.opts.Timeouts.Pong, Log: e.opts.Log,
+	})
+	e.addr = e.poller.Addr()
+	return err
 }
 
 // Addr is the address that the loops listen on.
@@ -298,7 +220,7 @@ func (e *Engine) WaitDrained(ctx context.Context) error {
 			case <-room:
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-e.lifecycle.done:
+			case <-e.poller.Done():
 				return ErrStopped
 			}
 		}
@@ -308,7 +230,7 @@ func (e *Engine) WaitDrained(ctx context.Context) error {
 		case <-room:
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-e.lifecycle.done:
+		case <-e.poller.Done():
 			return ErrStopped
 		}
 	}
@@ -357,7 +279,7 @@ func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
 	ran := make(chan struct{}, len(e.loops))
 	waiting := 0
 	for _, l := range e.loops {
-		if l.waking.gnet.Load() == nil {
+		if !l.poller.Joined() {
 			continue
 		}
 		waiting++
@@ -371,7 +293,7 @@ func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
 		case <-ran:
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-e.lifecycle.done:
+		case <-e.poller.Done():
 			return ErrStopped
 		}
 	}
@@ -381,7 +303,7 @@ func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
 // post leaves a task, unless the loop has never had a connection: then there's nobody to
 // wake, and nobody whom the task could be about.
 func (l *Loop) post(t task) {
-	if l.waking.gnet.Load() == nil {
+	if !l.poller.Joined() {
 		return
 	}
 	if l.mailbox.PutTask(entry{task: t}) {
@@ -390,10 +312,10 @@ func (l *Loop) post(t task) {
 }
 
 // Failed is closed when the engine has stopped, by Stop or by itself; Err tells then.
-func (e *Engine) Failed() <-chan struct{} { return e.lifecycle.done }
+func (e *Engine) Failed() <-chan struct{} { return e.poller.Done() }
 
 // Err is why the engine stopped by itself. To be called once Failed is closed.
-func (e *Engine) Err() error { return e.lifecycle.err }
+func (e *Engine) Err() error { return e.poller.Err() }
 
 // Hold counts n bytes as buffered until release is called, once. It is for what an embedder keeps
 // for peers of its own, such as an API's bodies and answers. No client has to go for such peers:

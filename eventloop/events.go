@@ -1,91 +1,52 @@
 package eventloop
 
 import (
-	"math"
-	"net"
-	"net/netip"
-	"time"
-
-	"github.com/panjf2000/gnet/v2"
-	"golang.org/x/sys/unix"
-
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
-// events is Engine as gnet sees it. gnet calls OnOpen, OnTraffic and OnClose on the
-// loop of the connection, and OnTick, once, on a goroutine of its own.
+// events is Engine as package poll sees it.
 type events Engine
 
-// OnBoot is called before any listener of the loops is open.
-func (ev *events) OnBoot(g gnet.Engine) gnet.Action {
-	ev.gnet.engine = g
-	return gnet.None
-}
-
-// OnShutdown is called before gnet ends its loops and closes their descriptors, which must not
-// be written to from there on. Connections end by OnClose.
-func (ev *events) OnShutdown(gnet.Engine) {
-	(*Engine)(ev).endWakes()
-	ev.acceptPauses.End()
-}
-
-// OnTick is called when all loops run. The loops have ticks of their own, and only while there is something to
-// look at: a server without clients sleeps.
-func (ev *events) OnTick() (time.Duration, gnet.Action) {
-	ev.lifecycle.bootOnce.Do(func() {
-		(*Engine)(ev).findAcceptPauses()
-		(*Engine)(ev).watchDescriptors()
-		close(ev.lifecycle.booted)
-	})
-	return math.MaxInt64, gnet.None
-}
-
-// OnOpen takes a connection in or refuses it.
-func (ev *events) OnOpen(conn gnet.Conn) (_ []byte, action gnet.Action) {
+// Opened takes a connection in or refuses it.
+func (ev *events) Opened(loop int, conn poll.Conn) (client any) {
 	e := (*Engine)(ev)
-	var placed *Client // counted, and perhaps not known to gnet: OnClose won't give that back
+	l, placed := e.loops[loop], false
+	now := l.readClock()
+	c := &Client{conn: conn, loop: l, fd: conn.FD(), since: l.now, heard: l.now}
 	defer func() {
 		if r := recover(); r != nil {
-			e.loopFor(conn.EventLoop()).panicked(nil, r)
-			if placed != nil && conn.Context() != placed {
-				e.places.Leave(placed.is(flagOverflow))
-			}
-			action = gnet.Close
+			l.panicked(nil, r)
+		}
+		if client == nil && placed {
+			e.places.Leave(c.is(flagOverflow))
 		}
 	}()
-	if t, ok := conn.Context().(*yielder); ok {
-		t.opened()
-		return nil, gnet.None
-	}
-	l := e.loopFor(conn.EventLoop())
-	now := l.readClock()
-	c := &Client{conn: conn, loop: l, fd: int32(conn.Fd()), since: l.now, heard: l.now}
 	l.accepted(now)
-	overflow, ok := e.places.Enter()
+	overflow, placed := e.places.Enter()
 	if overflow {
 		c.set(flagOverflow)
 		if c.cause = CauseCapacity; e.places.Draining() {
 			c.cause = CauseDraining
 		}
 	}
-	if !ok {
-		return abortNew(c, c.cause)
+	cause := c.cause
+	if placed {
+		cause = l.takeIn(c)
 	}
-	placed = c
-	if cause := l.takeIn(c); cause != CauseUnknown {
-		e.places.Leave(c.is(flagOverflow))
-		return abortNew(c, cause)
+	if cause != CauseUnknown {
+		l.counters.closed[cause].Add(1)
+		return nil
 	}
-	return nil, gnet.None
+	return c
 }
 
 // takeIn begins a client's handshake, or says why not. A panic gives back what it has counted.
 func (l *Loop) takeIn(c *Client) Cause {
-	e, addr := l.engine, peerAddr(c.conn)
+	e, addr := l.engine, c.conn.Peer()
 	fronted, unwanted := e.proxies.Peer(addr)
 	counted := false
 	defer func() {
-		if counted && c.conn.Context() != c {
+		if counted {
 			e.addresses.Release(addr)
 		}
 	}()
@@ -95,7 +56,7 @@ func (l *Loop) takeIn(c *Client) Cause {
 		return CauseUntrustedProxy
 	case !c.is(flagOverflow) && e.places.Draining():
 		return CauseDraining
-	case l.accepting.pause.Load() == nil && l.accepting.handshakes.count >= l.opts.Accept.MaxHandshakes: // nothing keeps them outside
+	case l.accepting.handshakes.count >= l.opts.Accept.MaxHandshakes && !l.poller.AcceptPause().Works(): // nothing keeps them outside
 		return CauseCapacity
 	case !fronted && !e.admits(addr):
 		return CauseAddressCap
@@ -108,32 +69,13 @@ func (l *Loop) takeIn(c *Client) Cause {
 	l.dueBy(l.now + roundTicks)
 	l.startHandshake(c)
 	l.clients.sources.Set(c.slot, addr, fronted)
-	c.conn.SetContext(c)
-	poll.Trim(c.conn)
-	e.setOptions(int(c.fd))
+	counted = false // by uncount from here on
 	return CauseUnknown
 }
 
-// abortedNew is the context of a connection that nothing has to be given back for.
-type abortedNew struct{}
-
-// abortNew closes a connection without a word.
-func abortNew(c *Client, cause Cause) ([]byte, gnet.Action) {
-	c.loop.counters.closed[cause].Add(1)
-	c.conn.SetContext(abortedNew{})
-	return nil, gnet.Close
-}
-
-// OnTraffic reads what has come. A panic on the way costs this connection alone.
-func (ev *events) OnTraffic(conn gnet.Conn) (action gnet.Action) {
-	c, _ := conn.Context().(*Client)
-	if c == nil {
-		if t, ok := conn.Context().(*yielder); ok {
-			t.read(conn)
-			return gnet.None
-		}
-		return gnet.Close
-	}
+// Readable reads what has come. A panic on the way costs this connection alone.
+func (ev *events) Readable(client any) (keep bool) {
+	c := client.(*Client)
 	l := c.loop
 	l.readClock()
 	l.reading.client, l.reading.closeAfter = c, false
@@ -142,12 +84,10 @@ func (ev *events) OnTraffic(conn gnet.Conn) (action gnet.Action) {
 			l.panicked(c, r)
 		}
 		l.reading.client = nil
-		if l.reading.closeAfter {
-			action = gnet.Close
-		}
+		keep = !l.reading.closeAfter
 	}()
 	l.read(c)
-	return gnet.None
+	return true
 }
 
 func (l *Loop) read(c *Client) {
@@ -157,7 +97,7 @@ func (l *Loop) read(c *Client) {
 	switch {
 	case c.state == handshaking || c.state == gone:
 	case c.is(flagDiscardInput):
-		_, _ = c.conn.Discard(-1)
+		c.conn.DiscardAll()
 	case c.state == authorising:
 		l.waitAuthorised(c)
 	default:
@@ -165,49 +105,24 @@ func (l *Loop) read(c *Client) {
 	}
 }
 
-// OnClose is called for every connection that OnOpen was called for.
-func (ev *events) OnClose(conn gnet.Conn, err error) gnet.Action {
-	e := (*Engine)(ev)
-	switch c := conn.Context().(type) {
-	case *yielder:
-		c.loop.waking.yielder = nil
-	case *Client:
-		c.loop.guard(nil, func() { c.loop.ended(c, err) })
-		c.loop.uncount(c)
-		c.loop.forceGone(c)
-		e.places.Leave(c.is(flagOverflow))
-	}
-	return gnet.None
+// Closed gives back all that a client has.
+func (ev *events) Closed(client any, err error) {
+	c := client.(*Client)
+	c.loop.guard(nil, func() { c.loop.ended(c, err) })
+	c.loop.uncount(c)
+	c.loop.forceGone(c)
+	ev.places.Leave(c.is(flagOverflow))
 }
 
-// wakeUp is a task of gnet's that drains a loop's mailbox.
-type wakeUp struct{ loop *Loop }
-
-// loopFor finds the Loop of a gnet loop; each gets the next one when first seen.
-func (e *Engine) loopFor(el gnet.EventLoop) *Loop {
-	if l, ok := e.gnet.loops.Load(el); ok {
-		return l.(*Loop)
-	}
-	l := e.loops[e.gnet.joined.Add(1)-1]
-	e.gnet.loops.Store(el, l)
-	l.waking.gnet.Store(&el)
-	e.openYielderSoon(l)
-	return l
+// Drain is a turn of the loop.
+func (ev *events) Drain(loop int) {
+	l := ev.loops[loop]
+	l.guard(nil, l.drain)
 }
 
-// setOptions tunes an accepted socket. TCP_USER_TIMEOUT covers what pings can't: a
-// peer that has vanished while data waits for it (tcp(7)).
-func (e *Engine) setOptions(fd int) {
-	dead := e.opts.Timeouts.PingInterval + e.opts.Timeouts.Pong
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(dead/time.Millisecond))
-	if e.opts.NotSentLowat > 0 {
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, e.opts.NotSentLowat)
+// Writable tells the loop that a lagging client's socket has room.
+func (ev *events) Writable(loop int, slot uint32) {
+	if l := ev.loops[loop]; l.mailbox.PutWritable(slot) {
+		l.wake()
 	}
-}
-
-func peerAddr(conn gnet.Conn) netip.Addr {
-	if tcp, ok := conn.RemoteAddr().(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
 }

@@ -30,7 +30,7 @@ func (l *Loop) startHandshake(c *Client) {
 	h.last = c.slot
 	l.counters.Handshakes.Store(int64(h.count))
 	if h.count >= l.opts.Accept.MaxHandshakes {
-		l.accepting.pause.Load().Pause(poll.PauseHandshakes)
+		l.poller.AcceptPause().Pause(poll.PauseHandshakes)
 		l.dueBy(l.now + 1)
 	}
 }
@@ -57,7 +57,7 @@ func (l *Loop) endHandshake() {
 	h.count--
 	l.counters.Handshakes.Store(int64(h.count))
 	if h.count == l.opts.Accept.MaxHandshakes-1 {
-		l.accepting.pause.Load().Resume(poll.PauseHandshakes)
+		l.poller.AcceptPause().Resume(poll.PauseHandshakes)
 	}
 }
 

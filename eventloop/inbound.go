@@ -18,7 +18,7 @@ func (l *Loop) readFrames(c *Client) {
 	}
 	pinged := c.is(flagPinged)
 	c.unset(flagPinged)
-	p, _ := c.conn.Peek(-1)
+	p := c.conn.Peek()
 	within := l.spendRead(c, len(p), pinged)
 	d := c.decoder
 	if d == nil {
@@ -47,7 +47,7 @@ func (l *Loop) readFrames(c *Client) {
 	} else {
 		l.assembling(c)
 	}
-	_, _ = c.conn.Discard(-1)
+	c.conn.DiscardAll()
 	l.finish(c)
 }
 

@@ -30,7 +30,7 @@ type Loop struct {
 	opts    *Options
 
 	mailbox  inbox
-	waking   waking
+	poller   *poll.Loop
 	counters counters
 	ticker   ticker
 	now      uint32 // in ticks since the engine started
@@ -48,12 +48,13 @@ type Loop struct {
 	pools     pools
 }
 
-// inbox is what is on its way into a loop, or was taken just now. Box and lost are safe from any
+// inbox is what is on its way into a loop, or was taken just now. All but taken is safe from any
 // goroutine.
 type inbox struct {
 	mailbox.Box[entry]
-	lost  lossLog
-	taken taken
+	lost     lossLog
+	taken    taken
+	draining atomic.Bool // the loop is in drain, and looks for itself at its end
 }
 
 // taken is what a loop has taken from its mailbox; the slices are reused.
@@ -108,7 +109,7 @@ type pools struct {
 
 func newLoop(index int, e *Engine) *Loop {
 	l := &Loop{
-		index: index, engine: e, handler: e.handler, opts: &e.opts,
+		index: index, engine: e, handler: e.handler, opts: &e.opts, poller: e.poller.Loop(index),
 		mailbox:   inbox{Box: mailbox.Box[entry]{MaxMessages: e.opts.Memory.QueueMessages, MaxBytes: e.opts.Memory.QueueBytes}},
 		clients:   newClientTable(index),
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[pendingKey]*pendingSubscription)},
@@ -119,7 +120,7 @@ func newLoop(index int, e *Engine) *Loop {
 	l.mailbox.Drop = l.letGo
 	l.ticker.lifetime = admission.NewLifetime(e.started)
 	l.ticker.timer = stoppedTimer(l.tickNow)
-	l.fanout.again = stoppedTimer(l.trigger)
+	l.fanout.again = stoppedTimer(l.poller.Wake)
 	l.accepting.paceTimer = stoppedTimer(l.resumePaced)
 	return l
 }
@@ -148,7 +149,7 @@ func (l *Loop) Clients() iter.Seq[*Client] {
 // drain is a turn of the loop: it handles what has come through the mailbox and lets clients have,
 // with one system call each, what they are owed, as much of both as fits into a slice.
 func (l *Loop) drain() {
-	l.waking.draining.Store(true)
+	l.mailbox.draining.Store(true)
 	began := l.readClock()
 	defer l.rest(began)
 	if l.ticker.due.CompareAndSwap(true, false) { // whatever waits in the mailbox
@@ -169,6 +170,32 @@ func (l *Loop) drain() {
 	if l.mailbox.taken.handled < len(l.mailbox.taken.items) || !l.tooSoon() {
 		l.fanout.slice.begin(now, turn)
 		l.flush()
+	}
+}
+
+// rest ends a drain. What has come while it ran has a turn of its own.
+func (l *Loop) rest(began time.Duration) {
+	l.mailbox.draining.Store(false)
+	if l.mailbox.Told() {
+		l.yield()
+	}
+	if l.accepting.pace.TurnOver(began) {
+		l.accepting.paceTimer.Stop()
+		l.resumePaced()
+	}
+}
+
+// yield has drain run again after the loop has looked at its sockets.
+func (l *Loop) yield() {
+	l.accepting.pace.More()
+	l.poller.Yield()
+}
+
+// wake has drain run when the loop gets round to it. To be called by whoever put
+// something into an empty mailbox. A loop that is in drain looks for itself at its end.
+func (l *Loop) wake() {
+	if !l.mailbox.draining.Load() {
+		l.poller.Wake()
 	}
 }
 

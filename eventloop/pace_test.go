@@ -10,7 +10,7 @@ import (
 
 // newcomers connect while their loop doesn't accept, and it accepts when they are let in.
 func newcomers(t *testing.T, e *Engine, g *poll.AcceptPause, many int) (all []*peer, letIn func()) {
-	const untilAllWait poll.PauseReason = 1 << poll.PauseReasons // none that the engine knows
+	const untilAllWait poll.PauseReason = poll.PauseDescriptors << 1 // none that the engine knows
 	g.Pause(untilAllWait)
 	for range many {
 		p := connect(t, e)

@@ -53,7 +53,7 @@ func (s *shedder) run() {
 		select {
 		case <-time.After(collectEvery - time.Since(s.collected)):
 			share = 1
-		case <-s.engine.lifecycle.done:
+		case <-s.engine.poller.Done():
 			return
 		}
 	}
@@ -212,10 +212,10 @@ const closeBehind = 4 << 10
 func (l *Loop) evict(c *Client) {
 	switch c.state {
 	case handshaking, authorising:
-		p, _ := c.conn.Peek(-1)
+		p := c.conn.Peek()
 		l.refuse(c, wsproto.RefuseOverloaded.AnswerTo(p), CauseMemory)
 		if c.state != gone {
-			_, _ = c.conn.Discard(-1)
+			c.conn.DiscardAll()
 		}
 	case open:
 		if c.queue != nil && !c.queue.Shorten(closeBehind) {

@@ -19,7 +19,7 @@ func (l *Loop) wait(c *Client) {
 		l.counters.Lagging.Add(1)
 		l.dueBy(l.now + 1)
 	}
-	if err := l.engine.watcher.Arm(c.fd, l.index, c.slot, c.is(flagWatched)); err != nil {
+	if err := l.poller.Arm(c.fd, c.slot, c.is(flagWatched)); err != nil {
 		l.abort(c, CauseReset)
 		return
 	}

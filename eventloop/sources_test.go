@@ -16,8 +16,8 @@ func TestAddressIsKeptOnce(t *testing.T) {
 	dial(t, e, "")
 	everyLoop(t, e, func(l *Loop) {
 		for c := range l.Clients() {
-			if c.conn.RemoteAddr() != nil || c.Addr() != netip.MustParseAddr("127.0.0.1") {
-				t.Errorf("gnet keeps %v, the client is at %v", c.conn.RemoteAddr(), c.Addr())
+			if c.conn.Peer().IsValid() || c.Addr() != netip.MustParseAddr("127.0.0.1") {
+				t.Errorf("gnet keeps %v, the client is at %v", c.conn.Peer(), c.Addr())
 			}
 		}
 	})

@@ -47,7 +47,7 @@ func TestStatesFollowTheirTable(t *testing.T) {
 						if done := l.setState(c, to, CauseSlow); done != may || may && c.state != to || !may && c.state != from {
 							t.Errorf("from %d to %d: %v, and it is in %d", from, to, done, c.state)
 						}
-						_ = c.conn.EventLoop().Close(c.conn)
+						c.conn.Close()
 					}
 				})
 				return arrived

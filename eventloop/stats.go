@@ -6,7 +6,6 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
-	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/internal/rates"
 )
 
@@ -118,7 +117,7 @@ func (l *Loop) stats() (s LoopStats) {
 	addUp(&s.Figures, &l.counters.Figures)
 	addUp(&s.LoopFigures, &l.counters.LoopFigures)
 	s.QueueFrames, s.QueueBytes = l.mailbox.Depth()
-	s.AcceptPaused = l.accepting.pause.Load().Paused()
+	s.AcceptPaused = l.poller.AcceptPause().Paused()
 	return s
 }
 
@@ -127,15 +126,11 @@ func (e *Engine) Stats() Stats {
 	connections, overflow := e.places.Taken()
 	s := Stats{
 		Connections: connections, Capacity: e.places.Connections, Overflow: overflow,
-		AcceptErrors: e.acceptErrors.Load(), AcceptPauses: make(map[string]uint64),
+		AcceptErrors: e.poller.AcceptErrors(), AcceptPauses: e.poller.AcceptPauses(),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
 		RateLimited: make(map[string]uint64), RateLimitedBy: make(map[string]uint64),
 		Dropped:  map[string]uint64{"memory_other": e.refused[0].Load(), "memory_lossy": e.refused[1].Load()},
 		Buffered: make(map[string]int64), BufferCeiling: e.budget.Ceiling(),
-	}
-	for i, name := range poll.PauseReasonNames {
-		s.AcceptPauses[name] = 0
-		e.acceptPauses.Each(func(g *poll.AcceptPause) { s.AcceptPauses[name] += g.Count(i) })
 	}
 	for k := range budget.Kinds {
 		s.Buffered[k.String()] = e.budget.UsedFor(k)

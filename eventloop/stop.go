@@ -30,7 +30,7 @@ func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) e
 	select {
 	case <-e.places.Empty():
 		return nil
-	case <-e.lifecycle.done:
+	case <-e.poller.Done():
 		return ErrStopped
 	case <-ctx.Done():
 		return ctx.Err()
@@ -41,32 +41,9 @@ func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) e
 // nothing of the engine runs any more. Publishers may go on meanwhile: what they publish reaches nobody.
 func (e *Engine) Stop() {
 	e.places.Drain()
-	if !e.lifecycle.running.Load() {
-		return
-	}
-	e.lifecycle.stopOnce.Do(func() {
-		e.awaitYielders() // gnet would leave who waits for a connection waiting
-		// gnet looks twice a second for whether it has ended (v2.9.8, Engine.Stop), and gives
-		// that up at once for a context that has. done tells the same, and sooner.
-		ended, end := context.WithCancel(context.Background())
-		end()
-		_ = e.gnet.engine.Stop(ended)
-		<-e.lifecycle.done
-		e.fdWatch.again.Stop()
-		for _, l := range e.loops {
-			l.ticker.timer.Stop()
-			l.mailbox.End()
-		}
-		e.watcher.Close()
-	})
-}
-
-// endWakes is called when gnet has been told to end, and before it closes what a wake-up writes to.
-// A wake-up that is under way is waited for, and no other begins.
-func (e *Engine) endWakes() {
+	e.poller.Stop()
 	for _, l := range e.loops {
-		l.waking.mu.Lock()
-		l.waking.stopped = true
-		l.waking.mu.Unlock()
+		l.ticker.timer.Stop()
+		l.mailbox.End()
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
-	"github.com/panjf2000/gnet/v2"
 
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
@@ -184,51 +183,6 @@ func TestStopIsQuick(t *testing.T) {
 	if quickest > 450*time.Millisecond {
 		t.Errorf("the quickest of five took %v", quickest)
 	}
-}
-
-// slowWake is a gnet loop that is told of something only when the test lets it be.
-type slowWake struct {
-	gnet.EventLoop
-	entered chan struct{}
-	let     chan struct{}
-}
-
-func (s slowWake) Execute(ctx context.Context, r gnet.Runnable) error {
-	close(s.entered)
-	<-s.let
-	return s.EventLoop.Execute(ctx, r)
-}
-
-// A wake-up is a write to a descriptor of gnet's: it is over before that is closed, and none begins later.
-func TestWakeUpIsOverBeforeTheDescriptorIsClosed(t *testing.T) {
-	t.Parallel()
-	e := start(t, &host{}, func(o *Options) { o.Loops = 1 })
-	dial(t, e, "name=x")
-	stopTicking(t, e)
-	l := e.loops[0]
-	el := slowWake{*l.waking.gnet.Load(), make(chan struct{}), make(chan struct{})}
-	var wrapped gnet.EventLoop = el
-	l.waking.gnet.Store(&wrapped)
-	woke := make(chan struct{})
-	go func() { defer close(woke); l.trigger() }()
-	<-el.entered
-	go e.Stop()
-	eventually(t, "the engine waits for the wake-up", func() bool {
-		free := l.waking.mu.TryRLock()
-		if free {
-			l.waking.mu.RUnlock()
-		}
-		return !free
-	})
-	select {
-	case <-e.lifecycle.returned:
-		t.Fatal("the descriptor was closed while it was about to be written to")
-	default:
-	}
-	close(el.let)
-	<-woke
-	<-e.lifecycle.done
-	l.trigger() // and would enter a second time, which panics
 }
 
 // Nothing keeps an engine that doesn't run: one that was never started, or failed to start.

@@ -49,7 +49,7 @@ func (l *Loop) queueBytes(c *Client, p []byte) {
 // wakeSelf makes sure that a drain comes after what is going on: what is queued while
 // bytes are read or a connection ends would otherwise wait for the next message.
 func (l *Loop) wakeSelf() {
-	if !l.waking.draining.Load() && l.mailbox.PutTask(entry{task: task{run: func(*Loop) {}}}) {
+	if !l.mailbox.draining.Load() && l.mailbox.PutTask(entry{task: task{run: func(*Loop) {}}}) {
 		l.wake()
 	}
 }

@@ -18,11 +18,11 @@ const (
 	PausePace        PauseReason = 1 << iota // the loop has accepted as many as it may for now
 	PauseHandshakes                          // so many of its connections haven't been upgraded yet
 	PauseDescriptors                         // there is no descriptor, or hardly any, in the process or on the host
-	PauseReasons     = 3
+	pauseReasons     = 3
 )
 
-// PauseReasonNames are by bit.
-var PauseReasonNames = [PauseReasons]string{"pace", "handshakes", "descriptors"}
+// pauseReasonNames are by bit.
+var pauseReasonNames = [pauseReasons]string{"pace", "handshakes", "descriptors"}
 
 // AcceptPause keeps a loop from accepting for a while. gnet has no way to say so; what it has is
 // an epoll set for each loop, in which the loop's listener is. During a pause the
@@ -33,7 +33,7 @@ var PauseReasonNames = [PauseReasons]string{"pace", "handshakes", "descriptors"}
 type AcceptPause struct {
 	epoll, listener int
 	event           unix.EpollEvent // as gnet has set it; its data is gnet's own
-	pauses          [PauseReasons]atomic.Uint64
+	pauses          [pauseReasons]atomic.Uint64
 
 	mu     sync.Mutex
 	why    PauseReason // 0: it accepts
@@ -97,8 +97,8 @@ func (g *AcceptPause) listenFor(events uint32) {
 	}
 }
 
-// Count is how often accepting was paused for the reason of that bit.
-func (g *AcceptPause) Count(reason int) uint64 { return g.pauses[reason].Load() }
+// count is how often accepting was paused for the reason of that bit.
+func (g *AcceptPause) count(reason int) uint64 { return g.pauses[reason].Load() }
 
 // Paused is 1 while the loop doesn't accept.
 func (g *AcceptPause) Paused() int {
@@ -113,11 +113,14 @@ func (g *AcceptPause) Paused() int {
 	return 1
 }
 
-// Err is what epoll_ctl has failed with.
-func (g *AcceptPause) Err() error {
+// Works is false when Pause does nothing.
+func (g *AcceptPause) Works() bool {
+	if g == nil {
+		return false
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.broken
+	return !g.ended && g.broken == nil
 }
 
 // End leaves everything as it is for good. gnet is about to close its descriptors.
@@ -127,22 +130,22 @@ func (g *AcceptPause) End() {
 	g.mu.Unlock()
 }
 
-// AcceptPauses are those of all loops. Safe from any goroutine.
-type AcceptPauses struct {
+// acceptPauses are those of all loops. Safe from any goroutine.
+type acceptPauses struct {
 	mu   sync.Mutex
 	all  []*AcceptPause
 	free []*AcceptPause // that no loop has claimed
 }
 
-// Set is called once, before any other method.
-func (s *AcceptPauses) Set(found []*AcceptPause) {
+// set is called once.
+func (s *acceptPauses) set(found []*AcceptPause) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all, s.free = found, slices.Clone(found)
 }
 
-// Each calls f for those that were found.
-func (s *AcceptPauses) Each(f func(*AcceptPause)) {
+// each calls f for those that were found.
+func (s *acceptPauses) each(f func(*AcceptPause)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, g := range s.all {
@@ -150,19 +153,16 @@ func (s *AcceptPauses) Each(f func(*AcceptPause)) {
 	}
 }
 
-// Any is false where no listener could be found, which was logged.
-func (s *AcceptPauses) Any() bool {
+// any is false where no listener could be found, which was logged.
+func (s *acceptPauses) any() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.all) > 0
 }
 
-// end leaves all as they are for good.
-func (s *AcceptPauses) End() { s.Each((*AcceptPause).End) }
-
-// Claim finds the one whose epoll set watches the descriptor, nil if none does. Those that
+// claim finds the one whose epoll set watches the descriptor, nil if none does. Those that
 // nobody has claimed are of loops that have no connections yet, so there is little to read.
-func (s *AcceptPauses) Claim(fd int) *AcceptPause {
+func (s *acceptPauses) claim(fd int) *AcceptPause {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, g := range s.free {

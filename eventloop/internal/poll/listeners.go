@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FindListeners finds the epoll sets in which the listeners of an address are, by what the kernel says
+// findListeners finds the epoll sets in which the listeners of an address are, by what the kernel says
 // of each descriptor (Documentation/filesystems/proc.rst, 3.8).
-func FindListeners(addr netip.AddrPort) (found []*AcceptPause, err error) {
+func findListeners(addr netip.AddrPort) (found []*AcceptPause, err error) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return nil, err

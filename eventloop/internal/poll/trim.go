@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Trim has a connection let go of what gnet keeps for it and doesn't need for a stream (v2.9.8), a fifth
+// trim has a connection let go of what gnet keeps for it and doesn't need for a stream (v2.9.8), a fifth
 // of what the process grows by with 15,000 idle clients. That is its peer's address, twice, in 80 to 112
 // bytes and two objects: it is read first, and RemoteAddr is nil from then on. And a callback of 16 bytes,
 // which only gnet's build tag poll_opt has a use for. Where gnet's connections look different all is kept.
-func Trim(conn gnet.Conn) {
+func trim(conn gnet.Conn) {
 	at := trimmedFields(conn)
 	if !at.known {
 		return

@@ -1,2 +1,0 @@
-// Package poll is what eventloop knows of gnet's insides, epoll and /proc.
-package poll
