@@ -131,7 +131,7 @@ func (l *Loop) forTheSame(e *entry) (n int) {
 func (l *Loop) give(c *Client, given []mailbox.Item[entry]) {
 	for i := range given {
 		if e := &given[i].Value; e.audience.key == nil || !l.buffer(c, e.audience.key, e.frame) {
-			l.enqueue(c, e.frame)
+			l.enqueue(c, e.frame, false)
 		}
 	}
 }

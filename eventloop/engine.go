@@ -143,9 +143,7 @@ func (e *Engine) Queue(f *Frame, a *Audience) (dropped Dropped) { return e.route
 // Flush wakes the loops that have something queued.
 func (e *Engine) Flush() {
 	for _, l := range e.loops {
-		if l.mailbox.Tell() {
-			l.wake()
-		}
+		l.wake(l.mailbox.Tell())
 	}
 }
 
@@ -167,11 +165,7 @@ func (e *Engine) route(f *Frame, a *Audience, more bool) (dropped Dropped) {
 // with that loop's part of it.
 func (e *Engine) split(a *Audience, f func(*Loop, *Audience)) {
 	switch {
-	case a == nil:
-		for _, l := range e.loops {
-			f(l, nil)
-		}
-	case a.Key != "":
+	case a != nil && a.Key != "":
 		key := e.table.Lookup(a.Key)
 		if key == nil {
 			return
@@ -180,7 +174,7 @@ func (e *Engine) split(a *Audience, f func(*Loop, *Audience)) {
 		for i := range key.Loops {
 			f(e.loops[i], resolved)
 		}
-	case a.Clients != nil:
+	case a != nil && a.Clients != nil:
 		for i, ids := range byLoop(a.Clients, len(e.loops)) {
 			if len(ids) > 0 {
 				f(e.loops[i], &Audience{Clients: ids})
@@ -199,15 +193,12 @@ func (l *Loop) put(f *Frame, a *Audience, more bool) Dropped {
 		return Dropped{}
 	}
 	pushedOut, wake := l.mailbox.Put(entry{frame: f, audience: a}, f.Size(), f.Lossy, more)
-	if wake {
-		l.wake()
+	l.wake(wake)
+	if pushedOut.Lossy+pushedOut.Reliable > 0 {
+		l.counters.DroppedLossy.Add(uint64(pushedOut.Lossy))
+		l.counters.DroppedOthers.Add(uint64(pushedOut.Reliable))
 	}
-	dropped := Dropped{Lossy: pushedOut.Lossy, Reliable: pushedOut.Reliable}
-	if dropped.Any() {
-		l.counters.DroppedLossy.Add(uint64(dropped.Lossy))
-		l.counters.DroppedOthers.Add(uint64(dropped.Reliable))
-	}
-	return dropped
+	return Dropped{Lossy: pushedOut.Lossy, Reliable: pushedOut.Reliable}
 }
 
 // WaitDrained waits until no loop's mailbox is more than half full, and no client has to go
@@ -215,26 +206,30 @@ func (l *Loop) put(f *Frame, a *Audience, more bool) Dropped {
 // calls it before it publishes, and so goes no faster than its messages can be sent.
 func (e *Engine) WaitDrained(ctx context.Context) error {
 	for _, l := range e.loops {
-		for room := l.mailbox.Drained(); room != nil; room = l.mailbox.Drained() {
-			select {
-			case <-room:
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-e.poller.Done():
-				return ErrStopped
-			}
+		if err := e.awaitRoom(ctx, l.mailbox.Drained); err != nil {
+			return err
 		}
 	}
-	for room := e.budget.Room(); room != nil; room = e.budget.Room() {
-		select {
-		case <-room:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-e.poller.Done():
-			return ErrStopped
-		}
+	return e.awaitRoom(ctx, e.budget.Room)
+}
+
+func (e *Engine) awaitRoom(ctx context.Context, ask func() <-chan struct{}) (err error) {
+	for room := ask(); room != nil && err == nil; room = ask() {
+		err = e.await(ctx, room)
 	}
-	return nil
+	return err
+}
+
+// await is nil when ch has told something before ctx has ended, and the engine.
+func (e *Engine) await(ctx context.Context, ch <-chan struct{}) error {
+	select {
+	case <-ch:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.poller.Done():
+		return ErrStopped
+	}
 }
 
 // DrainedFrames is how many frames fit once WaitDrained has returned: half a mailbox.
@@ -247,19 +242,17 @@ func (e *Engine) Overloaded() bool { return e.budget.Full() }
 // noRoom is what becomes of a message above the budget's ceiling: those whom it was for are
 // told that they have missed something, and room is made for when it is published again.
 func (e *Engine) noRoom(f *Frame, a *Audience) Dropped {
-	if !f.Lossy {
-		e.split(a, func(l *Loop, part *Audience) {
-			l.mailbox.lost.note(f, part)
-			if l.mailbox.PutNothing() {
-				l.wake()
-			}
-		})
-		e.budget.Want(f.Footprint())
+	if f.Lossy {
+		e.refused[1].Add(1)
+		return Dropped{Lossy: 1, Refused: true}
 	}
-	dropped := Dropped{Refused: true}
-	dropped.count(f)
-	e.refused[dropped.Lossy].Add(1)
-	return dropped
+	e.split(a, func(l *Loop, part *Audience) {
+		l.mailbox.lost.note(f, part)
+		l.wake(l.mailbox.PutNothing())
+	})
+	e.budget.Want(f.Footprint())
+	e.refused[0].Add(1)
+	return Dropped{Reliable: 1, Refused: true}
 }
 
 // Wanted is true when somebody is subscribed to the key.
@@ -279,22 +272,16 @@ func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
 	ran := make(chan struct{}, len(e.loops))
 	waiting := 0
 	for _, l := range e.loops {
-		if !l.poller.Joined() {
-			continue
-		}
-		waiting++
-		l.post(task{run: func(l *Loop) {
+		if l.post(task{run: func(l *Loop) {
 			defer func() { ran <- struct{}{} }()
 			f(l)
-		}})
+		}}) {
+			waiting++
+		}
 	}
 	for ; waiting > 0; waiting-- {
-		select {
-		case <-ran:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-e.poller.Done():
-			return ErrStopped
+		if err := e.await(ctx, ran); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -302,13 +289,12 @@ func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
 
 // post leaves a task, unless the loop has never had a connection: then there's nobody to
 // wake, and nobody whom the task could be about.
-func (l *Loop) post(t task) {
+func (l *Loop) post(t task) bool {
 	if !l.poller.Joined() {
-		return
+		return false
 	}
-	if l.mailbox.PutTask(entry{task: t}) {
-		l.wake()
-	}
+	l.wake(l.mailbox.PutTask(entry{task: t}))
+	return true
 }
 
 // Failed is closed when the engine has stopped, by Stop or by itself; Err tells then.

@@ -122,7 +122,6 @@ func (ev *events) Drain(loop int) {
 
 // Writable tells the loop that a lagging client's socket has room.
 func (ev *events) Writable(loop int, slot uint32) {
-	if l := ev.loops[loop]; l.mailbox.PutWritable(slot) {
-		l.wake()
-	}
+	l := ev.loops[loop]
+	l.wake(l.mailbox.PutWritable(slot))
 }

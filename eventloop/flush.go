@@ -229,41 +229,25 @@ func (l *Loop) caughtUp(c *Client) {
 	}
 }
 
-// enqueue owes f to one client alone.
-func (l *Loop) enqueue(c *Client, f *Frame) {
-	if c.state != open {
-		return
-	}
-	if c.is(flagReplaying) && !c.is(flagPinned) {
-		if f.Seq == 0 { // events are given to it from the log
-			l.bufferBroadcasts(c)
-			l.bufferForReplay(c, f, false)
+// enqueue owes f to one client alone. What it has asked for isn't held against it: whoever answers goes by
+// MayAsk.
+func (l *Loop) enqueue(c *Client, f *Frame, asked bool) {
+	switch {
+	case c.state != open:
+	case c.is(flagReplaying) && !c.is(flagPinned):
+		if asked || f.Seq == 0 { // events are given to it from the log
+			l.bufferBroadcasts(c) // what was published before f comes before it
+			l.bufferForReplay(c, f, asked)
 		}
-		return
-	}
-	if c.queue != nil && c.queue.TooMuch(f.Size(), l.opts.Slow.LagBytes) && !l.makeRoom(c, f.Size()) {
-		return
-	}
-	c.ensureQueue().Push(f, l.broadcasts.End(), false)
-	l.fanout.unsent++
-	l.fanout.due += f.Size()
-	l.markDirty(c)
-}
-
-// enqueueAsked is enqueue for what the client has asked for, which isn't held against it: whoever
-// answers goes by MayAsk.
-func (l *Loop) enqueueAsked(c *Client, f *Frame) {
-	if c.state != open {
-		return
-	}
-	if c.is(flagReplaying) && !c.is(flagPinned) { // it mustn't overtake what was published before it
-		if l.bufferBroadcasts(c); c.state == open {
-			l.bufferForReplay(c, f, true)
+	case !asked && c.queue != nil && c.queue.TooMuch(f.Size(), l.opts.Slow.LagBytes) && !l.makeRoom(c, f.Size()):
+	default:
+		c.ensureQueue().Push(f, l.broadcasts.End(), asked)
+		if !asked {
+			l.fanout.unsent++
+			l.fanout.due += f.Size()
 		}
-		return
+		l.markDirty(c)
 	}
-	c.ensureQueue().Push(f, l.broadcasts.End(), true)
-	l.markDirty(c)
 }
 
 func (l *Loop) markDirty(c *Client) {

@@ -191,10 +191,10 @@ func (l *Loop) yield() {
 	l.poller.Yield()
 }
 
-// wake has drain run when the loop gets round to it. To be called by whoever put
-// something into an empty mailbox. A loop that is in drain looks for itself at its end.
-func (l *Loop) wake() {
-	if !l.mailbox.draining.Load() {
+// wake has drain run when the loop gets round to it, if the mailbox says that it has to be told. A loop
+// that is in drain looks for itself at its end.
+func (l *Loop) wake(told bool) {
+	if told && !l.mailbox.draining.Load() {
 		l.poller.Wake()
 	}
 }

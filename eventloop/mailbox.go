@@ -29,14 +29,6 @@ func (d *Dropped) add(o Dropped) { d.Lossy += o.Lossy; d.Reliable += o.Reliable 
 // Any is true when something was dropped.
 func (d Dropped) Any() bool { return d.Lossy+d.Reliable > 0 }
 
-func (d *Dropped) count(f *Frame) {
-	if f.Lossy {
-		d.Lossy++
-	} else {
-		d.Reliable++
-	}
-}
-
 // letGo is called by the mailbox for what it has no place for.
 func (l *Loop) letGo(e entry) {
 	if e.frame != nil {

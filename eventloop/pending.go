@@ -19,7 +19,7 @@ func (p *pendingSubscription) sent(f *Frame) bool {
 func (l *Loop) sendPending(c *Client, p *pendingSubscription) {
 	for _, f := range p.frames {
 		if !p.sent(f) {
-			l.enqueue(c, f)
+			l.enqueue(c, f, false)
 		}
 	}
 	p.ahead = true

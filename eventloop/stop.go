@@ -27,14 +27,7 @@ func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) e
 	if err != nil {
 		return err
 	}
-	select {
-	case <-e.places.Empty():
-		return nil
-	case <-e.poller.Done():
-		return ErrStopped
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return e.await(ctx, e.places.Empty())
 }
 
 // Stop ends all connections without a word, closes the listeners, and returns when

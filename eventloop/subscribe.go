@@ -105,11 +105,11 @@ func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame
 	if snapshot != nil {
 		snapshot.PlaceAmong(&l.engine.newest)
 		l.engine.Count(snapshot)
-		l.enqueueAsked(c, snapshot)
+		l.enqueue(c, snapshot, true)
 	}
 	for _, f := range p.frames {
 		if c.state == open && (f.Version == 0 || f.Version > version) {
-			l.enqueue(c, f)
+			l.enqueue(c, f, false)
 		}
 	}
 	return ReleasedLive

@@ -32,8 +32,8 @@ func TestFlushIsCutIntoSlices(t *testing.T) {
 			t.Errorf("after one slice: walking %v, at %d", l.fanout.walking, l.fanout.at)
 		}
 		// For the last, who hasn't had "one" yet, and for the first, who has.
-		l.enqueue(l.clients.find(h.id(fmt.Sprint(clients-1))), text("alone"))
-		l.enqueue(c, text("alone"))
+		l.enqueue(l.clients.find(h.id(fmt.Sprint(clients-1))), text("alone"), false)
+		l.enqueue(c, text("alone"), false)
 		l.broadcasts.Append(text("two"))
 		slices := 1
 		for ; l.fanout.flushing; slices++ {

@@ -49,8 +49,8 @@ func (l *Loop) queueBytes(c *Client, p []byte) {
 // wakeSelf makes sure that a drain comes after what is going on: what is queued while
 // bytes are read or a connection ends would otherwise wait for the next message.
 func (l *Loop) wakeSelf() {
-	if !l.mailbox.draining.Load() && l.mailbox.PutTask(entry{task: task{run: func(*Loop) {}}}) {
-		l.wake()
+	if !l.mailbox.draining.Load() {
+		l.wake(l.mailbox.PutTask(entry{task: task{run: func(*Loop) {}}}))
 	}
 }
 
@@ -62,5 +62,5 @@ func (c *Client) Send(f *Frame) {
 		c.loop.engine.Deflate(f)
 	}
 	c.loop.engine.Count(f)
-	c.loop.enqueue(c, f)
+	c.loop.enqueue(c, f, false)
 }
