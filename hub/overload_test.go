@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -175,4 +176,33 @@ func TestSnapshotsAreShared(t *testing.T) {
 	if none, _, ok := s.frame("", "E", "other", false); ok || none != nil {
 		t.Error("a row that isn't there has a frame")
 	}
+}
+
+// Rows that are stored have a bound of their own: what of them clients have been sent doesn't stay buffered
+// for clients.
+func TestStoredRowsAreNotBuffered(t *testing.T) {
+	const rows, large = 8, 200 << 10
+	h := start(t, func(o *Options) {
+		o.Loops.Loops, o.Loops.Slow.LagBytes, o.MaxMessageOut = 1, 512<<10, 256<<10
+		o.Loops.Memory.QueueBytes, o.Loops.Memory.BufferBytes = 512<<10, 1<<20
+	})
+	drained := func() {
+		t.Helper()
+		if err := h.WaitDrained(within(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := listen(t, h, "alice", "")
+	for i := range rows {
+		drained()
+		if err := h.PublishRow(Snapshot, "", "E", fmt.Sprint(i), bytes.Repeat([]byte("x"), large)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range rows {
+		c.sendAndSettle(fmt.Sprintf(`{"type":"crdt-subscribe","entity":"E","rowId":"%d"}`, i))
+		c.gets(fmt.Sprintf("snapshot E/%d %q", i, strings.Repeat("x", large)))
+	}
+	drained()
+	mustPublish(t, h, someChange)
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"sync"
+	"weak"
 
 	"github.com/busbar-ws/busbar/eventloop"
 )
@@ -34,7 +35,7 @@ type storedRow struct {
 	tenant     string // whose clients may read it; "": everyone
 	payload    []byte
 	version    uint64
-	frames     [2]*eventloop.Frame // of the payload, once they were asked for: plain, and for those that take it compressed
+	frames     [2]weak.Pointer[eventloop.Frame] // of the payload: plain, and for those that take it compressed
 	prev, next *storedRow
 }
 
@@ -99,7 +100,8 @@ func (s *rowStore) get(tenant, entity, row string) (payload []byte, version uint
 
 // frame is get for payloads that are whole frames. All who ask for one version are given the
 // same frame, which is then buffered once, however many of them don't take it; those that take
-// it compressed have one of their own, for who is first to be sent a frame settles its form.
+// it compressed have one of their own, for who is first to be sent a frame settles its form. The store
+// keeps none of them, which would count as buffered for as long as the row is stored.
 func (s *rowStore) frame(tenant, entity, row string, deflate bool) (f *eventloop.Frame, version uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,10 +113,11 @@ func (s *rowStore) frame(tenant, entity, row string, deflate bool) (f *eventloop
 	if deflate {
 		which = &found.frames[1]
 	}
-	if *which == nil {
-		*which = eventloop.FrameOf(found.payload)
+	if f = which.Value(); f == nil {
+		f = eventloop.FrameOf(found.payload)
+		*which = weak.Make(f)
 	}
-	return *which, found.version, true
+	return f, found.version, true
 }
 
 // find makes the row, if there is one for the tenant, the last used.
