@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"math"
+	"slices"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/mailbox"
 )
@@ -10,8 +11,8 @@ import (
 const mostUnsent = 256 << 10
 
 // addressed is a message for some of a loop's clients on its way into their queues, with those right
-// behind it that are for the same: the entries of the loop from its position up to end. It may take
-// many turns. Nothing behind these entries is handled before all of them have it, so that each client
+// behind it that are for the same: the entries of the loop from its position up to end. Or it is a task for
+// each of them. It may take many turns. Nothing behind these entries is handled before all of them have it, so that each client
 // gets what it gets in the order in which it was published.
 //
 // An audience is who belongs to it when the fan-out begins, less those who leave it before their
@@ -36,7 +37,8 @@ func (l *Loop) handleSome() {
 func (l *Loop) takeMail() {
 	l.mailbox.taken.items, l.mailbox.taken.writable = l.mailbox.Take(shrink(l.mailbox.taken.items), l.mailbox.taken.writable)
 	l.mailbox.taken.handled = 0
-	l.tellOfLosses(l.mailbox.lost.take())
+	lost := l.mailbox.lost.take().tasks(l.now)
+	l.mailbox.taken.items = slices.Insert(l.mailbox.taken.items, 0, lost...)
 	for i := range l.mailbox.taken.items {
 		if l.mailbox.taken.items[i].Value.frame != nil {
 			l.counters.Wakes.Add(1)
@@ -57,16 +59,17 @@ func (l *Loop) done(end int) {
 }
 
 func (l *Loop) handle(e *entry) {
-	switch t := e.task; {
+	switch {
 	case e.frame != nil && l.mailbox.taken.addressed.end == 0 && l.isEveryone(e.audience):
 		l.broadcasts.Append(e.frame)
 		l.fanout.due += e.frame.Size()
 		l.done(l.mailbox.taken.handled + 1)
-	case e.frame != nil:
+	case e.frame != nil || e.task.visit != nil:
 		l.address(e)
 	default:
+		task := e.task
 		l.done(l.mailbox.taken.handled + 1)
-		l.run(t)
+		l.run(task)
 	}
 }
 
@@ -95,6 +98,8 @@ func (l *Loop) address(e *entry) {
 			f.visited = nil
 			switch f.visited, more = l.nextOf(a, &f.next); {
 			case f.visited == nil:
+			case e.frame == nil:
+				e.task.visit(f.visited)
 			case a.excludes(f.visited):
 				l.supersede(f.visited, a.key)
 			default:
@@ -108,15 +113,22 @@ func (l *Loop) address(e *entry) {
 	if more {
 		return
 	}
-	if !f.wanted && a.key != nil {
+	run := e.task.run
+	if e.frame != nil && !f.wanted && a.key != nil {
 		l.counters.Unwanted.Add(uint64(len(given)))
 	}
 	l.done(f.end)
 	*f = addressed{}
+	if run != nil {
+		l.guard(nil, func() { run(l) })
+	}
 }
 
-// forTheSame is how many entries from e on are messages for its audience.
+// forTheSame is how many entries from e on are messages for its audience; 1 for a task.
 func (l *Loop) forTheSame(e *entry) (n int) {
+	if e.frame == nil {
+		return 1
+	}
 	for i := range l.mailbox.taken.items[l.mailbox.taken.handled:] {
 		other := &l.mailbox.taken.items[l.mailbox.taken.handled+i].Value
 		if other.frame == nil || other.audience == nil || n > 0 && !other.audience.same(e.audience) {
@@ -139,6 +151,7 @@ func (l *Loop) give(c *Client, given []mailbox.Item[entry]) {
 // visitAudience begins to visit an audience's clients. It returns which of its names, or ids, is next.
 func (l *Loop) visitAudience(a *Audience) (next int) {
 	switch {
+	case a == nil:
 	case a.key != nil:
 		l.subs.Visit(a.key)
 	case a.Clients == nil && len(a.Names) > 0:
@@ -151,6 +164,9 @@ func (l *Loop) visitAudience(a *Audience) (next int) {
 // nextOf is the next client of the audience that is visited. It may be nil, and there may be more yet.
 func (l *Loop) nextOf(a *Audience, next *int) (c *Client, more bool) {
 	switch {
+	case a == nil:
+		*next++
+		return l.at(*next), *next < len(l.clients.slots)
 	case a.key != nil:
 		slot, ok := l.subs.Next()
 		if !ok {

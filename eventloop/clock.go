@@ -1,6 +1,7 @@
 package eventloop
 
 import (
+	"math"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -41,25 +42,53 @@ func (l *Loop) tickNow() {
 	}
 }
 
-// onTick is the loop's slow wheel: lagging clients are looked at every tick, and every
-// client once in a round.
+// onTick is the loop's slow wheel: lagging clients are looked at every tick, and every client once in a
+// round, by lookAround. If it isn't done with those of the tick before, the round takes longer.
 func (l *Loop) onTick() {
 	l.ticker.posted.Store(false)
 	l.readClock()
 	l.advanceLagClock()
 	l.ticker.at = 0
 	defer l.nextTick() // after a panic too
-	l.checkLaggards()
 	l.sweepMeters()
 	l.abortSilent()
-	n := len(l.clients.slots)
+	if l.lookingAround() {
+		return
+	}
+	l.behind.unchecked = len(l.behind.laggards)
+	l.ticker.next, l.ticker.end = 0, len(l.clients.slots)
 	if l.clients.count <= roundAtOnce {
 		l.ticker.phase = 0
-		l.visitAll(0, n)
-	} else {
-		from, to := n*l.ticker.phase/roundTicks, n*(l.ticker.phase+1)/roundTicks
-		l.ticker.phase = (l.ticker.phase + 1) % roundTicks
-		l.visitAll(from, to)
+		return
+	}
+	n := l.ticker.end
+	l.ticker.next, l.ticker.end = n*l.ticker.phase/roundTicks, n*(l.ticker.phase+1)/roundTicks
+	l.ticker.phase = (l.ticker.phase + 1) % roundTicks
+}
+
+func (l *Loop) lookingAround() bool { return l.behind.unchecked > 0 || l.ticker.next < l.ticker.end }
+
+// lookAround looks at the clients that a tick is for, as many as fit into the slice. One at whom that panics
+// isn't in the way of those behind it, now or in the next round.
+func (l *Loop) lookAround() {
+	l.ticker.lifetime.Advance(time.Now())
+	seconds := l.ticker.lifetime.Seconds()
+	var c *Client
+	look := func(int) (more bool) {
+		if c = nil; l.behind.unchecked > 0 {
+			if l.behind.unchecked--; l.behind.unchecked < len(l.behind.laggards) {
+				c = l.behind.laggards[l.behind.unchecked]
+				l.checkLaggard(c)
+			}
+		} else if l.ticker.next++; l.at(l.ticker.next-1) != nil {
+			c = l.at(l.ticker.next - 1)
+			l.visit(c, seconds)
+		}
+		l.fanout.slice.spend(1)
+		return l.lookingAround() && !l.fanout.slice.over
+	}
+	for l.lookingAround() && !l.fanout.slice.over {
+		l.each(0, math.MaxInt, look, func(int) *Client { return c })
 	}
 }
 
@@ -71,21 +100,6 @@ func (l *Loop) nextTick() {
 		l.dueBy(l.now + 1)
 	case l.clients.count > 0: // the loops' rounds begin together, so that the process sleeps in between
 		l.dueBy((l.now/roundTicks + 1) * roundTicks)
-	}
-}
-
-// visitAll looks at the clients of some slots. One at whom that panics isn't in the way of
-// those behind it, now or in the next round.
-func (l *Loop) visitAll(from, to int) {
-	l.ticker.lifetime.Advance(time.Now())
-	seconds := l.ticker.lifetime.Seconds()
-	for at := from; at < to; {
-		at = l.each(at, to, func(i int) bool {
-			if c := l.clients.slots[i]; c != nil {
-				l.visit(c, seconds)
-			}
-			return true
-		}, l.at)
 	}
 }
 

@@ -41,7 +41,7 @@ func TestTicksGoOnAfterAPanic(t *testing.T) {
 	everyLoop(t, e, func(l *Loop) {
 		lagging := l.behind.laggards
 		l.behind.laggards = []*Client{nil}
-		l.guard(nil, l.onTick)
+		l.guard(nil, l.wholeTick)
 		l.behind.laggards = lagging
 		if panicsOf(e) != 1 || l.ticker.at == 0 {
 			t.Errorf("%d panics, and the next tick is at %d", panicsOf(e), l.ticker.at)

@@ -214,7 +214,7 @@ func TestCloseBeforeALongTurn(t *testing.T) {
 		c.Send(text("owed"))
 		c.Close(1000, "", CauseServerClosed)
 		c.since -= ticks(closeWait + time.Second)
-		c.loop.onTick()
+		c.loop.wholeTick()
 	})
 	p.Expect(ws.OpText, "owed")
 	p.ExpectClose(1000)

@@ -151,7 +151,7 @@ func (e *Engine) route(f *Frame, a *Audience, more bool) (dropped Dropped) {
 	f.PlaceAmong(&e.newest)
 	defer e.budget.Judge()
 	if !e.budget.Takes(f.Footprint()) {
-		return e.noRoom(f, a)
+		return e.noRoom(f)
 	}
 	e.Count(f)
 	e.split(a, func(l *Loop, part *Audience) {
@@ -239,20 +239,25 @@ func (e *Engine) DrainedFrames() int { return max(e.opts.Memory.QueueMessages/2,
 // are refused, and publishers should wait or give up.
 func (e *Engine) Overloaded() bool { return e.budget.Full() }
 
-// noRoom is what becomes of a message above the budget's ceiling: those whom it was for are
-// told that they have missed something, and room is made for when it is published again.
-func (e *Engine) noRoom(f *Frame, a *Audience) Dropped {
+// noRoom is what becomes of a message above the budget's ceiling: room is made for when it is published
+// again. Nobody has missed anything, as far as is known here; see Lost.
+func (e *Engine) noRoom(f *Frame) Dropped {
 	if f.Lossy {
 		e.refused[1].Add(1)
 		return Dropped{Lossy: 1, Refused: true}
 	}
+	e.budget.Want(f.Footprint())
+	e.refused[0].Add(1)
+	return Dropped{Reliable: 1, Refused: true}
+}
+
+// Lost is for a frame that was refused and won't be published again: those whom it was for are told that
+// they have missed something, ahead of what is published from here on.
+func (e *Engine) Lost(f *Frame, a *Audience) {
 	e.split(a, func(l *Loop, part *Audience) {
 		l.mailbox.lost.note(f, part)
 		l.wake(l.mailbox.PutNothing())
 	})
-	e.budget.Want(f.Footprint())
-	e.refused[0].Add(1)
-	return Dropped{Reliable: 1, Refused: true}
 }
 
 // Wanted is true when somebody is subscribed to the key.
@@ -262,23 +267,43 @@ func (e *Engine) Wanted(key string) bool { return e.table.Lookup(key) != nil }
 // from here. When the client has gone f isn't called.
 func (e *Engine) Post(id uint64, f func(*Client)) {
 	if i := loopOf(id); i < len(e.loops) {
-		e.loops[i].post(task{client: f, id: id})
+		e.loops[i].post(entry{task: task{client: f, id: id}})
 	}
 }
 
 // Each runs f on every loop that has ever had a connection, and returns when all have
 // run it, ctx has ended, or the engine has stopped.
 func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
+	return e.do(ctx, nil, task{run: f})
+}
+
+// Visit runs f with each open client of the audience, on its loop, which has its turns at other things
+// meanwhile, and in order with what is published from here. It returns as Each does.
+func (e *Engine) Visit(ctx context.Context, a *Audience, f func(*Client)) error {
+	return e.visit(ctx, a, func(c *Client) {
+		if c.state == open {
+			f(c)
+		}
+	})
+}
+
+// visit is Visit for connections in any state.
+func (e *Engine) visit(ctx context.Context, a *Audience, f func(*Client)) error {
+	return e.do(ctx, a, task{visit: f, run: func(*Loop) {}})
+}
+
+// do has the loops that have somebody of the audience do a task, and waits for it.
+func (e *Engine) do(ctx context.Context, a *Audience, t task) error {
 	ran := make(chan struct{}, len(e.loops))
 	waiting := 0
-	for _, l := range e.loops {
-		if l.post(task{run: func(l *Loop) {
+	e.split(a, func(l *Loop, part *Audience) {
+		if l.post(entry{audience: part, task: task{visit: t.visit, run: func(l *Loop) {
 			defer func() { ran <- struct{}{} }()
-			f(l)
-		}}) {
+			t.run(l)
+		}}}) {
 			waiting++
 		}
-	}
+	})
 	for ; waiting > 0; waiting-- {
 		if err := e.await(ctx, ran); err != nil {
 			return err
@@ -289,11 +314,11 @@ func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
 
 // post leaves a task, unless the loop has never had a connection: then there's nobody to
 // wake, and nobody whom the task could be about.
-func (l *Loop) post(t task) bool {
+func (l *Loop) post(e entry) bool {
 	if !l.poller.Joined() {
 		return false
 	}
-	l.wake(l.mailbox.PutTask(entry{task: t}))
+	l.wake(l.mailbox.PutTask(e))
 	return true
 }
 

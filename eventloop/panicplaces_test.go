@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -121,7 +122,9 @@ func TestPanicOnTheWheel(t *testing.T) {
 		c.deadline = 1
 		slab := l.clients.slots
 		l.clients.slots = []*Client{nil, {state: handshaking, loop: l, since: l.now - 1<<20}, c} // the first has no connection
-		l.visitAll(0, 3)
+		l.ticker.next, l.ticker.end = 0, 3
+		l.fanout.slice.begin(time.Now(), time.Hour)
+		l.lookAround()
 		l.clients.slots = slab
 	})
 	p.ExpectClose(ws.StatusPolicyViolation)

@@ -1,6 +1,10 @@
 package eventloop
 
-import "github.com/busbar-ws/busbar/eventloop/internal/budget"
+import (
+	"iter"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
+)
 
 // pendingBytes is what a pending subscription takes beside frames and its name, here and with
 // those who decide about it.
@@ -9,6 +13,20 @@ const pendingBytes = 384
 // pendingCost is what a pending subscription to the name takes besides frames: its places
 // in the loop's maps, and the names with those who decide about it.
 func pendingCost(name string) int64 { return int64(pendingBytes + 3*len(name)) }
+
+// pendingOf yields a client's subscriptions that are being decided about. They may end meanwhile.
+func (l *Loop) pendingOf(c *Client) iter.Seq2[string, *pendingSubscription] {
+	return func(yield func(string, *pendingSubscription) bool) {
+		if len(l.subs.pending) == 0 {
+			return
+		}
+		for name := range l.subs.Names(c.slot) {
+			if p := l.subs.pending[pendingKey{c.slot, name}]; p != nil && !yield(name, p) {
+				return
+			}
+		}
+	}
+}
 
 // sent is whether a client that was subscribed is sent a frame at once.
 func (p *pendingSubscription) sent(f *Frame) bool {

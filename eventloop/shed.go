@@ -87,28 +87,23 @@ type debt struct {
 // how many they were.
 func (s *shedder) end(bytes int64) int {
 	e := s.engine
-	all := make(chan []debt, len(e.loops))
-	err := e.Each(context.Background(), func(l *Loop) {
-		var debts []debt
-		defer func() { all <- debts }()
-		debts = largest(l.debts(), bytes)
+	byLoop := make([][]debt, len(e.loops))
+	err := e.visit(context.Background(), nil, func(c *Client) {
+		if n := c.debt(); n > 0 {
+			some := &byLoop[c.loop.index]
+			*some = append(*some, debt{c.id, n})
+		}
 	})
 	if err != nil {
 		return 0 // the engine has stopped
 	}
-	var debts []debt
-	for range len(all) {
-		debts = append(debts, <-all...)
-	}
-	debts = largest(debts, bytes)
+	debts := largest(slices.Concat(byLoop...), bytes)
 	s.log(debts)
-	_ = e.Each(context.Background(), func(l *Loop) {
-		for _, d := range debts {
-			if c := l.Find(d.id); c != nil {
-				l.guard(c, func() { l.evict(c) })
-			}
-		}
-	})
+	ids := make([]uint64, len(debts))
+	for i, d := range debts {
+		ids[i] = d.id
+	}
+	_ = e.visit(context.Background(), &Audience{Clients: ids}, func(c *Client) { c.loop.evict(c) })
 	return len(debts)
 }
 
@@ -136,30 +131,19 @@ func (s *shedder) log(debts []debt) {
 	s.logged, s.ended = time.Now(), 0
 }
 
-// debts are those of all the loop's clients who have any.
-func (l *Loop) debts() (debts []debt) {
-	pending := make(map[uint32]int64)
-	for key, p := range l.subs.pending {
-		pending[key.slot] += int64(p.bytes) + pendingCost(key.name)
-	}
-	for slot, c := range l.clients.slots {
-		if c == nil || c.state == gone {
-			continue
-		}
-		if n := c.debt() + pending[uint32(slot)]; n > 0 {
-			debts = append(debts, debt{c.id, n})
-		}
-	}
-	return debts
-}
-
 // manySubscriptions take so many bytes. Nobody is ended for fewer.
 const manySubscriptions = 64 << 10
 
 func (c *Client) debt() (bytes int64) {
 	l := c.loop
-	if c.state == handshaking || c.state == authorising {
+	switch c.state {
+	case gone:
+		return 0
+	case handshaking, authorising:
 		return upgradeBytes(c.pos)
+	}
+	for name, p := range l.pendingOf(c) {
+		bytes += int64(p.bytes) + pendingCost(name)
 	}
 	if c.decoder != nil {
 		bytes += c.decoder.held

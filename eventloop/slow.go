@@ -123,20 +123,14 @@ func (l *Loop) makeRoom(c *Client, size int) bool {
 	return true
 }
 
-// checkLaggards ends or shortens those that have fallen too far behind. It walks
-// backwards, because a client that goes is replaced by the last one.
-func (l *Loop) checkLaggards() {
-	for i := len(l.behind.laggards) - 1; i >= 0; i-- {
-		if i >= len(l.behind.laggards) {
-			continue
-		}
-		c := l.behind.laggards[i]
-		if c.state == open && l.opts.Slow.Policy == Disconnect && l.stuck(c) {
-			l.closeSlow(c)
-			continue
-		}
-		l.overtaken(c)
+// checkLaggard ends or shortens one that has fallen too far behind. It is for each tick, from the last to the
+// first of them, because the last takes the place of one that goes.
+func (l *Loop) checkLaggard(c *Client) {
+	if c.state == open && l.opts.Slow.Policy == Disconnect && l.stuck(c) {
+		l.closeSlow(c)
+		return
 	}
+	l.overtaken(c)
 }
 
 func ticks(d time.Duration) uint32 { return uint32((d + tick - 1) / tick) }

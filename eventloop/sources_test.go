@@ -15,7 +15,7 @@ func TestAddressIsKeptOnce(t *testing.T) {
 	e := start(t, &host{})
 	dial(t, e, "")
 	everyLoop(t, e, func(l *Loop) {
-		for c := range l.Clients() {
+		for c := range l.openClients() {
 			if c.conn.Peer().IsValid() || c.Addr() != netip.MustParseAddr("127.0.0.1") {
 				t.Errorf("gnet keeps %v, the client is at %v", c.conn.Peer(), c.Addr())
 			}

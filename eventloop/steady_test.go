@@ -23,7 +23,7 @@ func lagFor(t *testing.T, e *Engine, c *Client) {
 			l.visit(c, l.ticker.lifetime.Seconds())
 		case c.queue != nil && c.queue.waiting:
 			l.behind.lagNow += ticks(l.opts.Slow.LagTime) / 2
-			l.checkLaggards()
+			l.checkLaggard(c)
 		}
 	})
 }
@@ -187,7 +187,7 @@ func TestServersPauseIsNotTheClientsLag(t *testing.T) {
 	eventually(t, "it lags", func() bool { return e.Stats().Loops[0].Lagging == 1 })
 	on(t, e, h.id("x"), func(c *Client) {
 		e.started = e.started.Add(-2 * e.opts.Slow.LagTime)
-		c.loop.onTick()
+		c.loop.wholeTick()
 	})
 	for i := range pieces {
 		p.Expect(ws.OpText, string(numbered(i, size).Payload()))

@@ -13,15 +13,13 @@ import (
 // or ctx has.
 func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) error {
 	e.places.Drain()
-	err := e.Each(ctx, func(l *Loop) {
-		for _, c := range l.clients.slots {
-			switch {
-			case c == nil || c.state == closing:
-			case c.state == authorising:
-				l.refuse(c, wsproto.RefuseDraining, CauseDraining)
-			case !c.is(flagOverflow):
-				c.Close(code, reason, CauseDraining)
-			}
+	err := e.visit(ctx, nil, func(c *Client) {
+		switch {
+		case c.state == closing:
+		case c.state == authorising:
+			c.loop.refuse(c, wsproto.RefuseDraining, CauseDraining)
+		case !c.is(flagOverflow):
+			c.Close(code, reason, CauseDraining)
 		}
 	})
 	if err != nil {

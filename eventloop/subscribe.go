@@ -180,10 +180,8 @@ func (l *Loop) supersede(c *Client, k *subs.Key) {
 }
 
 func (l *Loop) leaveSubscriptions(c *Client) {
-	if len(l.subs.pending) > 0 {
-		for name := range l.subs.Names(c.slot) {
-			l.forgetPending(pendingKey{c.slot, name})
-		}
+	for name := range l.pendingOf(c) {
+		l.forgetPending(pendingKey{c.slot, name})
 	}
 	l.subs.Leave(c.slot)
 	l.countSubscriptions()

@@ -1,9 +1,9 @@
 package hub
 
 import (
+	"cmp"
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -22,42 +22,29 @@ func (h *Hub) Clients(ctx context.Context, after uint64, limit int) ([]ClientInf
 	if limit <= 0 {
 		return nil, nil
 	}
-	var mu sync.Mutex
-	var all []ClientInfo
-	err := h.engine.Each(ctx, func(l *eventloop.Loop) {
-		some := lowest(l, after, limit)
-		mu.Lock()
-		defer mu.Unlock()
-		all = append(all, some...)
+	byLoop := make([][]ClientInfo, h.Loops()) // the lowest ids, ascending
+	err := h.engine.Visit(ctx, nil, func(c *eventloop.Client) {
+		lowest := &byLoop[c.Loop().Index()]
+		full := len(*lowest) == limit
+		if c.ID() <= after || full && c.ID() > (*lowest)[limit-1].ID {
+			return
+		}
+		if full {
+			*lowest = (*lowest)[:limit-1]
+		}
+		info := infoOf(c)
+		at, _ := slices.BinarySearchFunc(*lowest, info, byID)
+		*lowest = slices.Insert(*lowest, at, info)
 	})
 	if err != nil {
 		return nil, err
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	slices.SortFunc(all, func(a, b ClientInfo) int { return int(a.ID) - int(b.ID) })
+	all := slices.Concat(byLoop...)
+	slices.SortFunc(all, byID)
 	return all[:min(limit, len(all))], nil
 }
 
-// lowest describes the loop's clients with the lowest ids above after.
-func lowest(l *eventloop.Loop, after uint64, limit int) []ClientInfo {
-	var some []*eventloop.Client // ascending
-	for c := range l.Clients() {
-		if c.ID() <= after || len(some) == limit && c.ID() > some[limit-1].ID() {
-			continue
-		}
-		at, _ := slices.BinarySearchFunc(some, c, func(a, b *eventloop.Client) int { return int(a.ID()) - int(b.ID()) })
-		if len(some) == limit {
-			some = some[:limit-1]
-		}
-		some = slices.Insert(some, at, c)
-	}
-	infos := make([]ClientInfo, len(some))
-	for i, c := range some {
-		infos[i] = infoOf(c)
-	}
-	return infos
-}
+func byID(a, b ClientInfo) int { return cmp.Compare(a.ID, b.ID) }
 
 func infoOf(c *eventloop.Client) ClientInfo {
 	id := identityOf(c)
@@ -83,11 +70,10 @@ func (h *Hub) Disconnect(ctx context.Context, id uint64) bool {
 // are being decided about; of one tenant's user unless tenant is empty. They are told nothing, and may ask again.
 func (h *Hub) EndRowSubscriptions(ctx context.Context, tenant, entity, rowID, user string) error {
 	key := keyOfRow(entity, rowID)
-	return h.engine.Each(ctx, func(l *eventloop.Loop) {
-		for c := range l.Clients() {
-			if id := identityOf(c); id.UserID == user && (tenant == "" || id.Tenant == tenant) {
-				endRow(c, key)
-			}
+	theirs := &eventloop.Audience{Label: eventloop.LabelUser, Names: []string{user}}
+	return h.engine.Visit(ctx, theirs, func(c *eventloop.Client) {
+		if tenant == "" || identityOf(c).Tenant == tenant {
+			endRow(c, key)
 		}
 	})
 }
@@ -98,11 +84,9 @@ func (h *Hub) EndRowSubscriptions(ctx context.Context, tenant, entity, rowID, us
 // panics matches.
 func (h *Hub) CloseIdentity(match func(*Identity) bool, reason string) {
 	h.revoked.add(func(id *Identity) bool { return h.matches(match, id) }, time.Now())
-	_ = h.engine.Each(h.background, func(l *eventloop.Loop) {
-		for c := range l.Clients() {
-			if h.matches(match, identityOf(c)) {
-				c.Close(ws.StatusPolicyViolation, reason, eventloop.CauseServerClosed)
-			}
+	_ = h.engine.Visit(h.background, nil, func(c *eventloop.Client) {
+		if h.matches(match, identityOf(c)) {
+			c.Close(ws.StatusPolicyViolation, reason, eventloop.CauseServerClosed)
 		}
 	})
 }

@@ -105,10 +105,8 @@ func (cb *callbacks) Closed(c *eventloop.Client, _ eventloop.Cause) {
 // to their rows again. Who came without a cursor, as Pylon's clients do, can't be told: they pull when
 // they connect again.
 func (cb *callbacks) LossNotice(c *eventloop.Client) *eventloop.Frame {
-	if c != nil {
-		if s, ok := c.Data.(*state); !ok || !s.resyncs {
-			return nil
-		}
+	if s, ok := c.Data.(*state); !ok || !s.resyncs {
+		return nil
 	}
 	return resyncFrame(cb.log.Oldest(), cb.log.Last())
 }

@@ -27,7 +27,7 @@ func fill(t *testing.T, h *Hub, enough func() bool) (release func()) {
 	ids := map[uint64]uint64{} // a client of each loop
 	const loops = 4
 	for i := 0; len(ids) < loops; i++ {
-		listen(t, h, fmt.Sprint("user", i), "")
+		listen(t, h, fmt.Sprint("user", i), "?since=0")
 		all, err := h.Clients(within(t), 0, 1000)
 		if err != nil {
 			t.Fatal(err)
@@ -115,7 +115,7 @@ func TestPublishingWhatThereIsNoRoomFor(t *testing.T) {
 		o.Loops.Loops, o.Loops.Slow.LagBytes, o.MaxMessageOut = 4, 512<<10, 256<<10
 		o.Loops.Memory.QueueBytes, o.Loops.Memory.BufferBytes = 512<<10, 1<<20
 	})
-	c := listen(t, h, "alice", "")
+	c := listen(t, h, "alice", "?since=0")
 	if err := h.PublishRow(Snapshot, "", "E", "r", []byte("small")); err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,10 @@ func (h *Hub) publish(c *Change) (seq uint64, err error) {
 	h.counters.changes.Add(1)
 	f := eventFrame(entry)
 	h.engine.Count(f) // whether or not there is room to send it, the log keeps it
-	h.engine.Queue(f, h.audienceOf(c))
+	to := h.audienceOf(c)
+	if h.engine.Queue(f, to).Refused {
+		h.engine.Lost(f, to) // the log has it, and its publisher is told so
+	}
 	return entry.Seq, nil
 }
 
@@ -123,8 +126,7 @@ func (h *Hub) audienceOf(c *Change) *eventloop.Audience {
 }
 
 // send hands a message to the loops, and counts it as published unless there is no room for
-// it: then nobody got it, and its publisher may try again. (Of a change event whoever misses
-// it is told, because the change log has it by then.)
+// it: then nobody got it, and its publisher may try again.
 func (h *Hub) send(f *eventloop.Frame, to *eventloop.Audience, published *atomic.Uint64) error {
 	if h.engine.Publish(f, to).Refused {
 		return ErrOverloaded

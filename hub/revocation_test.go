@@ -75,11 +75,7 @@ func TestExpiryIsLookedUpAgain(t *testing.T) {
 			h := start(t, func(o *Options) { o.Auth = auth })
 			l := listen(t, h, "t", "")
 			<-asked
-			err := h.engine.Each(t.Context(), func(l *eventloop.Loop) { // its end comes
-				for c := range l.Clients() {
-					c.ExpireAt(time.Now())
-				}
-			})
+			err := h.engine.Visit(t.Context(), nil, func(c *eventloop.Client) { c.ExpireAt(time.Now()) }) // its end comes
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -210,11 +206,7 @@ func TestEndedSessionsGoWhileNobodyAnswers(t *testing.T) {
 		ended = append(ended, listen(t, h, "t", ""))
 	}
 	hangs.Store(true)
-	err := h.engine.Each(t.Context(), func(l *eventloop.Loop) {
-		for c := range l.Clients() {
-			c.ExpireAt(time.Now())
-		}
-	})
+	err := h.engine.Visit(t.Context(), nil, func(c *eventloop.Client) { c.ExpireAt(time.Now()) })
 	if err != nil {
 		t.Fatal(err)
 	}
