@@ -20,10 +20,11 @@ type clientTable struct {
 	nextSlot uint32 // that it goes on with, 0 at its end. Newcomers are put ahead of who was there before
 }
 
-// group is the clients of one label name, a list linked through the clients.
+// group is a list of clients, linked through them: those of one label name, or those whose upgrade
+// request isn't complete, which have no label yet and use its links. Slots of 0 are none.
 type group struct {
-	name  string
-	first uint32
+	name        string
+	first, last uint32 // the newest and the oldest
 }
 
 // An id is generation · slot · loop, 22 · 24 · 7 bits: below 2^53, found without a map,
@@ -97,11 +98,8 @@ func (r *clientTable) label(c *Client, kind Label, name string) {
 		g = &group{name: name}
 		r.groups[kind][name] = g
 	}
-	if g.first != 0 {
-		r.slots[g.first].prev[kind] = c.slot
-	}
-	c.groups[kind], c.next[kind], c.prev[kind] = g, g.first, 0
-	g.first = c.slot
+	c.groups[kind] = g
+	r.link(g, c, kind)
 }
 
 func (r *clientTable) unlabel(c *Client, kind Label) {
@@ -112,6 +110,23 @@ func (r *clientTable) unlabel(c *Client, kind Label) {
 	if r.nextSlot == c.slot && r.visited == kind {
 		r.nextSlot = c.next[kind]
 	}
+	r.unlink(g, c, kind)
+	c.groups[kind] = nil
+	if g.first == 0 {
+		delete(r.groups[kind], g.name)
+	}
+}
+
+func (r *clientTable) link(g *group, c *Client, kind Label) {
+	if c.next[kind], c.prev[kind] = g.first, 0; g.first != 0 {
+		r.slots[g.first].prev[kind] = c.slot
+	} else {
+		g.last = c.slot
+	}
+	g.first = c.slot
+}
+
+func (r *clientTable) unlink(g *group, c *Client, kind Label) {
 	if c.prev[kind] != 0 {
 		r.slots[c.prev[kind]].next[kind] = c.next[kind]
 	} else {
@@ -119,10 +134,8 @@ func (r *clientTable) unlabel(c *Client, kind Label) {
 	}
 	if c.next[kind] != 0 {
 		r.slots[c.next[kind]].prev[kind] = c.prev[kind]
-	}
-	c.groups[kind] = nil
-	if g.first == 0 {
-		delete(r.groups[kind], g.name)
+	} else {
+		g.last = c.prev[kind]
 	}
 }
 

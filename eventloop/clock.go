@@ -96,7 +96,7 @@ func (l *Loop) lookAround() {
 func (l *Loop) nextTick() {
 	switch {
 	case l.clients.count > roundAtOnce || len(l.behind.laggards) > 0 || len(l.meters.open) > 0 ||
-		l.accepting.handshakes.count >= l.opts.Accept.MaxHandshakes:
+		l.handshakesFull():
 		l.dueBy(l.now + 1)
 	case l.clients.count > 0: // the loops' rounds begin together, so that the process sleeps in between
 		l.dueBy((l.now/roundTicks + 1) * roundTicks)

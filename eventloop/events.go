@@ -56,7 +56,7 @@ func (l *Loop) takeIn(c *Client) Cause {
 		return CauseUntrustedProxy
 	case !c.is(flagOverflow) && e.places.Draining():
 		return CauseDraining
-	case l.accepting.handshakes.count >= l.opts.Accept.MaxHandshakes && !l.poller.AcceptPause().Works(): // nothing keeps them outside
+	case l.handshakesFull() && !l.poller.AcceptPause().Works(): // nothing keeps them outside
 		return CauseCapacity
 	case !fronted && !e.admits(addr):
 		return CauseAddressCap

@@ -89,8 +89,8 @@ func TestHandshakesAreCounted(t *testing.T) {
 	silent.Close()
 	eventually(t, "none is left", func() bool { return e.Stats().Loops[0].Handshakes == 0 })
 	everyLoop(t, e, func(l *Loop) {
-		if l.accepting.handshakes != (handshakes{}) {
-			t.Errorf("left: %+v", l.accepting.handshakes)
+		if l.accepting.silent != (group{}) {
+			t.Errorf("left: %+v", l.accepting.silent)
 		}
 	})
 	if g.Paused() != 0 {

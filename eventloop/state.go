@@ -43,7 +43,7 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 	switch from {
 	case handshaking, authorising:
 		if from == handshaking {
-			l.requested(c)
+			l.clients.unlink(&l.accepting.silent, c, 0)
 		}
 		if to != authorising {
 			l.upgradeEnds(c)
