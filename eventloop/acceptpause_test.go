@@ -3,6 +3,9 @@ package eventloop
 import (
 	"fmt"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
@@ -102,4 +105,24 @@ func TestEngineWithoutAcceptPauses(t *testing.T) {
 	}
 	eventually(t, "they are in", func() bool { return e.Stats().Loops[0].Handshakes == most })
 	connect(t, e).ExpectEnd()
+}
+
+// Connections that come once the listener is known have their options from it, those before have them too.
+func TestSocketsInheritOptions(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e, _, _ := gated(t, h, func(o *Options) {
+		o.Timeouts = Timeouts{PingInterval: 2 * time.Hour, Pong: time.Hour}
+		o.NotSentLowat = 12_345
+	})
+	dial(t, e, "name=later")
+	for _, name := range []string{"first", "later"} {
+		on(t, e, h.id(name), func(c *Client) {
+			for option, want := range map[int]int{unix.TCP_USER_TIMEOUT: 3 * 3_600_000, unix.TCP_NOTSENT_LOWAT: 12_345} {
+				if got, err := unix.GetsockoptInt(int(c.fd), unix.IPPROTO_TCP, option); err != nil || got != want {
+					t.Errorf("the %s client's option %d is %d, want %d: %v", name, option, got, want, err)
+				}
+			}
+		})
+	}
 }

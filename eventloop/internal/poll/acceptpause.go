@@ -3,6 +3,7 @@ package poll
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,7 @@ var pauseReasonNames = [pauseReasons]string{"pace", "handshakes", "descriptors"}
 type AcceptPause struct {
 	epoll, listener int
 	event           unix.EpollEvent // as gnet has set it; its data is gnet's own
+	untuned         int             // connections that may have come before inherit was called. Owned by the loop, once it has this
 	pauses          [pauseReasons]atomic.Uint64
 
 	mu     sync.Mutex
@@ -49,6 +51,31 @@ func newAcceptPause(epoll, listener int, events uint32, data uint64) *AcceptPaus
 		Events: events,
 		Fd:     int32(binary.NativeEndian.Uint32(b[:4])), Pad: int32(binary.NativeEndian.Uint32(b[4:])),
 	}}
+}
+
+// inherit has the listener's connections take their options from it, which saves a system call or two for
+// each. It is called before the loop has the AcceptPause.
+func (g *AcceptPause) inherit(o *Options) {
+	o.tune(g.listener)
+	// Of a listener, those that wait to be accepted (net/ipv4/tcp.c, tcp_get_info).
+	if info, err := unix.GetsockoptTCPInfo(g.listener, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+		g.untuned = int(info.Unacked)
+	} else {
+		g.untuned = math.MaxInt
+	}
+}
+
+// inherited is called on the loop for each connection that it accepts. It is false for one that may have come
+// before inherit was called, and for all without a listener.
+func (g *AcceptPause) inherited() bool {
+	if g == nil {
+		return false
+	}
+	if g.untuned > 0 {
+		g.untuned--
+		return false
+	}
+	return true
 }
 
 // Pause stops accepting until Resume is called for the same reason. It is true when that

@@ -45,6 +45,15 @@ type Options struct {
 	Log          *slog.Logger
 }
 
+// tune sets the options of a socket, or of a listener for its connections from then on. TCP_USER_TIMEOUT
+// covers what pings can't: a peer that has vanished while data waits for it (tcp(7)).
+func (o *Options) tune(fd int) {
+	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(o.UserTimeout.Milliseconds()))
+	if o.NotSentLowat > 0 {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, o.NotSentLowat)
+	}
+}
+
 // Engine is gnet with all its loops. Its methods are safe from any goroutine.
 type Engine struct {
 	handler Handler
@@ -228,23 +237,17 @@ func (ev *events) OnOpen(conn gnet.Conn) ([]byte, gnet.Action) {
 		l.watched = true
 		return nil, gnet.None
 	}
-	client := ev.handler.Opened((*Engine)(ev).loopFor(conn.EventLoop()).index, Conn{conn})
+	l := (*Engine)(ev).loopFor(conn.EventLoop())
+	if !l.pause.Load().inherited() {
+		ev.opts.tune(conn.Fd())
+	}
+	client := ev.handler.Opened(l.index, Conn{conn})
 	if client == nil {
 		return nil, gnet.Close
 	}
 	conn.SetContext(client)
 	trim(conn)
-	ev.setOptions(conn.Fd())
 	return nil, gnet.None
-}
-
-// setOptions tunes an accepted socket. TCP_USER_TIMEOUT covers what pings can't: a
-// peer that has vanished while data waits for it (tcp(7)).
-func (ev *events) setOptions(fd int) {
-	_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(ev.opts.UserTimeout.Milliseconds()))
-	if ev.opts.NotSentLowat > 0 {
-		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, ev.opts.NotSentLowat)
-	}
 }
 
 // OnTraffic is called when gnet has read what there is.

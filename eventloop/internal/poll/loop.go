@@ -144,6 +144,9 @@ func (l *Loop) claimPause(fd int) {
 	select {
 	case <-l.engine.booted:
 		g := l.engine.pauses.claim(fd)
+		if g != nil {
+			g.inherit(&l.engine.opts)
+		}
 		if l.pause.Store(g); g == nil && l.engine.pauses.any() {
 			l.engine.opts.Log.Warn("a loop can't keep newcomers outside: its epoll set wasn't found", "loop", l.index)
 		}
