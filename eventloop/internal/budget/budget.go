@@ -67,10 +67,11 @@ func New(ceiling int64, elsewhere func() int64, shed func()) *Budget {
 }
 
 // Track counts n bytes of messages until the garbage collector frees v: whoever holds on to v
-// keeps it counted, and nobody has to say when it ends.
+// keeps it counted, and nobody has to say when it ends, or to judge.
 func Track[T any](b *Budget, v *T, n int64) {
 	b.used[Messages].Add(n)
 	runtime.AddCleanup(v, b.collected, n)
+	b.Judge()
 }
 
 // free is called by the collector, for each value.

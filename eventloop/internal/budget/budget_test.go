@@ -165,11 +165,14 @@ func TestReserving(t *testing.T) {
 // when the collector has freed it.
 func TestTracked(t *testing.T) {
 	type message struct{ bytes []byte }
-	b, _ := newBudget()
+	b, shed := newBudget()
 	kept := make([]*message, 10)
 	for i := range kept {
 		kept[i] = &message{make([]byte, 64)}
 		Track(b, kept[i], 150)
+	}
+	if *shed != 1 {
+		t.Errorf("freeing was asked for %d times above the mark, want once", *shed)
 	}
 	room := b.Room()
 	if b.Used() != 1500 || room == nil {
