@@ -3,6 +3,7 @@ package eventloop
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -51,7 +52,11 @@ type Engine struct {
 // limit is an error.
 func New(h Handler, o Options) (*Engine, error) {
 	buffersSet := o.Memory.BufferBytes != 0
-	o.defaults()
+	o.SetDefaults()
+	orDefault(&o.Log, slog.Default())
+	if o.Accept.MaxPerAddress < 0 {
+		o.Rates.Address = 0
+	}
 	if err := o.validate(buffersSet); err != nil {
 		return nil, err
 	}

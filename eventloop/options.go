@@ -135,19 +135,16 @@ func (o *Options) checkBuffers(set bool) error {
 	}
 }
 
-func orDefault[T ~int | ~int64](v *T, d T) {
-	if *v == 0 {
+func orDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
 		*v = d
 	}
 }
 
-func (o *Options) defaults() {
-	if o.Listen == "" {
-		o.Listen = ":4322"
-	}
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
+// SetDefaults gives the fields that are zero the values that New would, but for Log.
+func (o *Options) SetDefaults() {
+	orDefault(&o.Listen, ":4322")
 	orDefault(&o.Loops, min(runtime.GOMAXPROCS(0), subs.MaxLoops))
 	orDefault(&o.Accept.Reserve, 64)
 	orDefault(&o.Accept.MaxPerAddress, 64)
@@ -155,9 +152,6 @@ func (o *Options) defaults() {
 	orDefault(&o.Accept.Burst, 200)
 	orDefault(&o.Accept.MaxHandshakes, 2048)
 	orDefault(&o.MaxMessageIn, 64<<10)
-	if o.Accept.MaxPerAddress < 0 {
-		o.Rates.Address = 0
-	}
 	orDefault(&o.CompressionThreshold, DefaultCompressionThreshold)
 	orDefault(&o.Memory.QueueMessages, 1024)
 	orDefault(&o.Memory.QueueBytes, memory.Defaults().Queue)

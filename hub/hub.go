@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -55,7 +56,10 @@ type Hub struct {
 
 // New starts a hub: when it returns, clients can connect.
 func New(o Options) (*Hub, error) {
-	o.defaults()
+	o.SetDefaults()
+	setDefault(&o.Logger, slog.Default())
+	setDefault(&o.Loops.Log, o.Logger)
+	o.Loops.Rates, o.Loops.RateKey = o.limits(), rateKey
 	if err := o.validate(); err != nil {
 		return nil, err
 	}

@@ -104,7 +104,9 @@ func setDefault[T comparable](v *T, d T) {
 	}
 }
 
-func (o *Options) defaults() {
+// SetDefaults gives the fields that are zero the values that New would, but for Logger. Of Loops it
+// sets Memory.QueueBytes alone.
+func (o *Options) SetDefaults() {
 	setDefault(&o.AuthTimeout, 5*time.Second)
 	setDefault(&o.SnapshotTimeout, 5*time.Second)
 	setDefault(&o.MaxRows, 100_000)
@@ -114,12 +116,7 @@ func (o *Options) defaults() {
 	o.Rates.defaults(o.MaxSubscriptions)
 	setDefault(&o.Workers, 64)
 	setDefault(&o.WorkerQueue, 100_000)
-	if o.Logger == nil {
-		o.Logger = slog.Default()
-	}
-	setDefault(&o.Loops.Log, o.Logger)
 	setDefault(&o.Loops.Memory.QueueBytes, max(memory.Defaults().Queue, 2*o.MaxMessageOut))
-	o.Loops.Rates, o.Loops.RateKey = o.limits(), rateKey
 }
 
 func (o *Options) validate() error {

@@ -5,6 +5,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub"
 )
 
 // companion is the flags whose names begin with prefix: they have no effect unless met.
@@ -17,24 +20,24 @@ type companion struct {
 func (c *Config) companions() []companion {
 	return []companion{
 		{"jwt-", c.Auth == authJWT, "without -auth jwt"},
-		{"jwt-refresh", c.Auth != authJWT || c.JWTJWKS != "", "without -jwt-jwks"},
+		{"jwt-refresh", c.Auth != authJWT || c.JWT.JWKSURL != "", "without -jwt-jwks"},
 		{"auth-url", c.Auth == authHTTP, "without -auth http"},
 		{"auth-cache", c.Auth == authHTTP, "without -auth http"},
 		{"sessions-db", c.Auth == authSessions, "without -auth sessions"},
 		{"guests", !c.Guests || c.Auth == authSessions, "without -auth sessions"},
 		{"guest-ttl", c.Guests, "without -guests"},
-		{"compression-threshold", c.Compression != compressionOff, "without -compression out or on"},
+		{"compression-threshold", c.Hub.Loops.Compression != eventloop.CompressOff, "without -compression out or on"},
 		{"rows-timeout", c.RowsURL != "", "without -rows-url"},
 		{"rows-recheck", c.RowsURL != "", "without -rows-url"},
 		{"rows-max", c.RowsURL == "", "with -rows-url"},
 		{"rows-bytes", c.RowsURL == "", "with -rows-url"},
-		{"accept-burst", c.AcceptRate > 0, "with -accept-rate 0"},
-		{"message-burst", c.MessageRate > 0, "with -message-rate 0"},
-		{"byte-burst", c.ByteRate > 0, "with -byte-rate 0"},
-		{"subscribe-burst", c.SubscribeRate > 0, "with -subscribe-rate 0"},
-		{"relay-", c.Relays != relayOff, "with -relays off"},
-		{"relay-burst", c.Relays == relayOff || c.RelayRate > 0, "with -relay-rate 0"},
-		{"address-allowance", c.MaxPerIP > 0, "without -max-per-ip"},
+		{"accept-burst", c.Hub.Loops.Accept.Rate > 0, "with -accept-rate 0"},
+		{"message-burst", c.Hub.Rates.Messages.PerSecond > 0, "with -message-rate 0"},
+		{"byte-burst", c.Hub.Rates.Bytes.PerSecond > 0, "with -byte-rate 0"},
+		{"subscribe-burst", c.Hub.Rates.Subscribes.PerSecond > 0, "with -subscribe-rate 0"},
+		{"relay-", c.Hub.Relays != hub.RelayOff, "with -relays off"},
+		{"relay-burst", c.Hub.Relays == hub.RelayOff || c.Hub.Rates.Relays.PerSecond > 0, "with -relay-rate 0"},
+		{"address-allowance", c.Hub.Loops.Accept.MaxPerAddress > 0, "without -max-per-ip"},
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/internal/memory"
 )
 
@@ -12,34 +11,34 @@ func (c *Config) fitMemory(s memory.Shares) {
 		value *int
 		share int
 	}{
-		{"max-message-out", &c.MaxMessageOut, s.Message},
-		{"queue-bytes", &c.QueueBytes, s.Queue},
+		{"max-message-out", &c.Hub.MaxMessageOut, s.Message},
+		{"queue-bytes", &c.Hub.Loops.Memory.QueueBytes, s.Queue},
 		{"log-bytes", &c.LogBytes, s.Log},
-		{"rows-bytes", &c.RowsBytes, s.Rows},
+		{"rows-bytes", &c.Hub.MaxRowBytes, s.Rows},
 	} {
 		if c.sources[size.flag] == "" {
 			*size.value = min(*size.value, size.share)
 		}
 	}
-	if c.BufferMemory == 0 {
-		c.BufferMemory = s.Buffers
+	if c.Hub.Loops.Memory.BufferBytes == 0 {
+		c.Hub.Loops.Memory.BufferBytes = s.Buffers
 	}
 }
 
 // validateBufferMemory names the flag that asks for more than fits.
 func (c *Config) validateBufferMemory() error {
-	o := eventloop.Options{Memory: eventloop.MemoryOptions{QueueBytes: c.QueueBytes}, Slow: eventloop.SlowOptions{LagBytes: c.LagBytes}}
-	if c.BufferMemory >= o.LeastBufferBytes() {
+	o := &c.Hub.Loops
+	if o.Memory.BufferBytes >= o.LeastBufferBytes() {
 		return nil
 	}
-	name, size := "queue-bytes", c.QueueBytes
-	if c.LagBytes > c.QueueBytes {
-		name, size = "lag-bytes", c.LagBytes
+	name, size := "queue-bytes", o.Memory.QueueBytes
+	if o.Slow.LagBytes > o.Memory.QueueBytes {
+		name, size = "lag-bytes", o.Slow.LagBytes
 	}
 	if c.sources["buffer-memory"] == "" {
 		return usagef("%s: %q is more than %s, half of -buffer-memory, which is a quarter of the memory by default",
-			c.source(name), formatSize(size), formatSize(c.BufferMemory/2))
+			c.source(name), formatSize(size), formatSize(o.Memory.BufferBytes/2))
 	}
 	return usagef("%s: %q is less than twice %s %s, so that one queue alone could have clients ended",
-		c.source("buffer-memory"), formatSize(c.BufferMemory), c.source(name), formatSize(size))
+		c.source("buffer-memory"), formatSize(o.Memory.BufferBytes), c.source(name), formatSize(size))
 }

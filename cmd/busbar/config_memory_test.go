@@ -3,22 +3,29 @@ package main
 import (
 	"testing"
 
+	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/internal/memory"
 )
 
 // What nobody has given fits into the memory, however little there is; what was given stays.
 func TestSizesFitTheMemory(t *testing.T) {
-	given := Config{MaxMessageOut: 16 * mib, QueueBytes: 64 * mib, LogBytes: 64 * mib, RowsBytes: 512 * mib, BufferMemory: 300 * mib,
-		sources: map[string]string{"rows-bytes": "-rows-bytes"}}
+	sized := func() (c Config) {
+		newServeFlags(&c)
+		c.sources = map[string]string{}
+		return c
+	}
+	given := sized()
+	given.Hub.MaxRowBytes, given.Hub.Loops.Memory.BufferBytes = 512*mib, 300*mib
+	given.sources["rows-bytes"] = "-rows-bytes"
 	given.fitMemory(memory.Share(256 * mib))
-	if given.RowsBytes != 512*mib || given.BufferMemory != 300*mib || given.LogBytes != 16*mib {
+	if given.Hub.MaxRowBytes != 512*mib || given.Hub.Loops.Memory.BufferBytes != 300*mib || given.LogBytes != 16*mib {
 		t.Errorf("given sizes became %+v", given)
 	}
 	for limit := int64(16 * mib); limit < 1<<42; limit += limit/3 + 4321 {
-		c := Config{MaxMessageOut: 16 * mib, QueueBytes: 64 * mib, LagBytes: mib, LogBytes: 64 * mib, RowsBytes: 256 * mib}
+		c := sized()
 		c.fitMemory(memory.Share(limit))
-		if c.BufferMemory != int(limit/4) {
-			t.Errorf("%d: -buffer-memory is %d, not a quarter", limit, c.BufferMemory)
+		if c.Hub.Loops.Memory.BufferBytes != int(limit/4) {
+			t.Errorf("%d: -buffer-memory is %d, not a quarter", limit, c.Hub.Loops.Memory.BufferBytes)
 		}
 		if err := c.validateSizes(); err != nil {
 			t.Errorf("%d: %v", limit, err)
@@ -26,7 +33,7 @@ func TestSizesFitTheMemory(t *testing.T) {
 		if err := c.validateBufferMemory(); err != nil {
 			t.Errorf("%d: %v", limit, err)
 		}
-		c.Compression = compressionOn
+		c.Hub.Loops.Compression = eventloop.CompressOn
 		if c.kept() > limit/4*3 {
 			t.Errorf("%d: up to %d may be kept", limit, c.kept())
 		}
@@ -49,8 +56,9 @@ func TestErrorsOfSizesThatDontFitTheMemory(t *testing.T) {
 		"lag-bytes":   `-lag-bytes: "64MiB" is more than 32MiB, half of -buffer-memory, which is a quarter of the memory by default`,
 		"queue-bytes": `-queue-bytes: "64MiB" is more than 32MiB, half of -buffer-memory, which is a quarter of the memory by default`,
 	} {
-		c := Config{QueueBytes: mib, LagBytes: mib, sources: map[string]string{flag: "-" + flag}}
-		*map[string]*int{"lag-bytes": &c.LagBytes, "queue-bytes": &c.QueueBytes}[flag] = 64 * mib
+		c := Config{sources: map[string]string{flag: "-" + flag}}
+		c.Hub.Loops.Memory.QueueBytes, c.Hub.Loops.Slow.LagBytes = mib, mib
+		*map[string]*int{"lag-bytes": &c.Hub.Loops.Slow.LagBytes, "queue-bytes": &c.Hub.Loops.Memory.QueueBytes}[flag] = 64 * mib
 		c.fitMemory(memory.Share(256 * mib))
 		if err := c.validateBufferMemory(); err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)

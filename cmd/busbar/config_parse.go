@@ -33,7 +33,7 @@ func (cfg *Config) parse(t *flagTable, args []string, getenv func(string) string
 	cfg.fitMemory(memory.Defaults())
 	if t.setting("max-message-in").given == "" && !cfg.Echo {
 		// Nobody has asked for more to come in than may go out.
-		cfg.MaxMessageIn = min(cfg.MaxMessageIn, cfg.MaxMessageOut)
+		cfg.Hub.Loops.MaxMessageIn = min(cfg.Hub.Loops.MaxMessageIn, cfg.Hub.MaxMessageOut)
 	}
 	cfg.AdminToken = getenv("BUSBAR_ADMIN_TOKEN")
 	return cfg.validate()

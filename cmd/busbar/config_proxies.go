@@ -8,12 +8,6 @@ import (
 	"github.com/busbar-ws/busbar/eventloop"
 )
 
-const (
-	proxyOff      = "off"
-	proxyOptional = "optional"
-	proxyRequired = "required"
-)
-
 // TrustedProxies declares the list of addresses that proxies connect from.
 func (t *flagTable) TrustedProxies(p *[]netip.Prefix) *setting {
 	return t.add(&setting{
@@ -59,24 +53,19 @@ func parsePrefix(text string) (netip.Prefix, bool) {
 }
 
 func (c *Config) validateProxies() error {
-	if c.ProxyProtocol != proxyOff && len(c.TrustedProxies) == 0 {
+	if c.Hub.Loops.Accept.ProxyProtocol != eventloop.ProxyOff && len(c.Hub.Loops.Accept.TrustedProxies) == 0 {
 		return usagef("%s: %q needs -trusted-proxies with the addresses that proxies connect from, such as 127.0.0.1 or 10.0.0.0/8",
-			c.source("proxy-protocol"), c.ProxyProtocol)
+			c.source("proxy-protocol"), proxyUses[c.Hub.Loops.Accept.ProxyProtocol])
 	}
 	return nil
 }
 
 // warnOfTrust says that every client can claim any address.
 func (c *Config) warnOfTrust(log *slog.Logger) {
-	if everybody, ok := trustsEverybody(c.TrustedProxies); ok && c.ProxyProtocol != proxyOff {
+	if everybody, ok := trustsEverybody(c.Hub.Loops.Accept.TrustedProxies); ok && c.Hub.Loops.Accept.ProxyProtocol != eventloop.ProxyOff {
 		log.Warn("EVERYBODY IS TRUSTED (" + c.source("trusted-proxies") + " " + everybody.String() +
 			"): whoever reaches the WebSocket can claim any address")
 	}
-}
-
-// proxyProtocols are the flag's words as the event loops call them.
-var proxyProtocols = map[string]eventloop.ProxyProtocol{
-	proxyOff: eventloop.ProxyOff, proxyOptional: eventloop.ProxyOptional, proxyRequired: eventloop.ProxyRequired,
 }
 
 func joinPrefixes(prefixes []netip.Prefix) string {

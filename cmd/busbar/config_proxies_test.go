@@ -11,7 +11,7 @@ func TestTrustedProxies(t *testing.T) {
 		"::ffff:192.0.2.7": "192.0.2.7", "::ffff:192.0.2.0/120": "192.0.2.0/24", "0.0.0.0/0": "0.0.0.0/0", "10.1.2.3/32": "10.1.2.3",
 	} {
 		cfg := parsed(t, []string{"-proxy-protocol", "optional", "-trusted-proxies", text}, nil)
-		if got := joinPrefixes(cfg.TrustedProxies); got != want {
+		if got := joinPrefixes(cfg.Hub.Loops.Accept.TrustedProxies); got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)
 		}
 	}

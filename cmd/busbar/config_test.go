@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/auth"
 	"github.com/busbar-ws/busbar/internal/memory"
 )
 
@@ -31,24 +34,28 @@ func parsed(t *testing.T, args []string, variables map[string]string) Config {
 func TestDefaults(t *testing.T) {
 	got := parsed(t, nil, nil)
 	want := Config{
-		Listen: ":4322", API: "127.0.0.1:4321", APIKeepAlive: 75 * time.Second, MaxPerIP: 64, ProxyProtocol: "off",
-		AcceptRate: 2000, AcceptBurst: 200, MaxHandshakes: 2048,
-		HandshakeTimeout: 10 * time.Second, PingInterval: 25 * time.Second, PongTimeout: 10 * time.Second,
-		Reject:       "close",
-		MaxMessageIn: 65536, MaxMessageOut: 16 << 20, Compression: "off", CompressionThreshold: 256, QueueMessages: 1024, QueueBytes: 64 << 20,
-		Slow: "disconnect", LagTime: 5 * time.Second, LagBytes: 1 << 20, BufferMemory: memory.Defaults().Buffers,
-		Routing: "all", Relays: "tenant", MaxSubscriptions: 10000,
-		MessageRate: 200, MessageBurst: 20_000, ByteRate: 2 << 20, ByteBurst: 8 << 20, RelayRate: 20, RelayBurst: 40,
-		SubscribeRate: 100, UserAllowance: 8, AddressAllowance: 32,
-		LogEvents: 10000, LogBytes: 64 << 20,
-		RowsTimeout: 5 * time.Second, RowsMax: 100000, RowsBytes: 256 << 20,
+		Hub: hub.Options{
+			Loops: eventloop.Options{
+				Listen: ":4322", MaxMessageIn: 65536, CompressionThreshold: 256,
+				Accept:   eventloop.AcceptOptions{Reserve: 64, MaxPerAddress: 64, MaxHandshakes: 2048, Rate: 2000, Burst: 200},
+				Memory:   eventloop.MemoryOptions{QueueMessages: 1024, QueueBytes: 64 << 20, BufferBytes: memory.Defaults().Buffers},
+				Slow:     eventloop.SlowOptions{LagTime: 5 * time.Second, LagBytes: 1 << 20},
+				Timeouts: eventloop.Timeouts{Handshake: 10 * time.Second, PingInterval: 25 * time.Second, Pong: 10 * time.Second},
+			},
+			AuthTimeout: 5 * time.Second, SnapshotTimeout: 5 * time.Second, MaxRows: 100000, MaxRowBytes: 256 << 20,
+			MaxMessageOut: 16 << 20, MaxSubscriptions: 10000, Workers: 64, WorkerQueue: 100_000,
+			Rates: hub.Rates{
+				Messages: hub.Limit{PerSecond: 200, Burst: 20_000}, Bytes: hub.Limit{PerSecond: 2 << 20, Burst: 8 << 20},
+				Relays: hub.Limit{PerSecond: 20, Burst: 40}, Subscribes: hub.Limit{PerSecond: 100}, PerUser: 8, PerAddress: 32,
+			},
+		},
+		API: "127.0.0.1:4321", APIKeepAlive: 75 * time.Second, LogEvents: 10000, LogBytes: 64 << 20,
 		Auth: "sessions", Data: "./busbar-data", GuestTTL: 24 * time.Hour,
-		JWTUserClaim: "sub", JWTTenantClaim: "tenant",
-		JWTLeeway: 30 * time.Second, JWTRefresh: 5 * time.Minute,
-		AuthTimeout: 5 * time.Second, AuthCache: 30 * time.Second,
-		Drain: 30 * time.Second, LogLevel: "info", LogFormat: "text",
-		sources: map[string]string{},
+		JWT:      auth.JWTOptions{UserClaim: "sub", TenantClaim: "tenant", Leeway: 30 * time.Second, RefreshInterval: 5 * time.Minute},
+		AuthHTTP: auth.HTTPOptions{CacheTTL: 30 * time.Second},
+		Drain:    30 * time.Second, sources: map[string]string{},
 	}
+	want.Logging.Level, want.Logging.Format = "info", "text"
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults:\n got %+v\nwant %+v", got, want)
 	}
@@ -111,8 +118,11 @@ func TestEnvironmentMeansWhatFlagsMean(t *testing.T) {
 
 func changedFields(a, b reflect.Value) (n int) {
 	for i := range a.NumField() {
-		if field := a.Type().Field(i); field.IsExported() &&
-			!reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+		switch field := a.Type().Field(i); {
+		case !field.IsExported() || reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()):
+		case field.Type.Kind() == reflect.Struct && field.Type != reflect.TypeFor[hub.Origins]():
+			n += changedFields(a.Field(i), b.Field(i))
+		default:
 			n++
 		}
 	}
@@ -122,8 +132,8 @@ func changedFields(a, b reflect.Value) (n int) {
 func TestFlagBeatsEnvironmentBeatsDefault(t *testing.T) {
 	variables := map[string]string{"BUSBAR_LOOPS": "3", "BUSBAR_MAX_PER_IP": "9", "BUSBAR_SLOW": ""}
 	cfg := parsed(t, []string{"--loops", "5"}, variables)
-	if cfg.Loops != 5 || cfg.MaxPerIP != 9 || cfg.Slow != "disconnect" {
-		t.Errorf("got loops %d, max-per-ip %d, slow %q; want 5, 9, disconnect", cfg.Loops, cfg.MaxPerIP, cfg.Slow)
+	if cfg.Hub.Loops.Loops != 5 || cfg.Hub.Loops.Accept.MaxPerAddress != 9 || cfg.Hub.Loops.Slow.Policy != eventloop.Disconnect {
+		t.Errorf("got loops %d, max-per-ip %d, slow %v; want 5, 9, disconnect", cfg.Hub.Loops.Loops, cfg.Hub.Loops.Accept.MaxPerAddress, cfg.Hub.Loops.Slow.Policy)
 	}
 	want := map[string]string{"loops": "-loops", "max-per-ip": "BUSBAR_MAX_PER_IP"}
 	if !maps.Equal(cfg.sources, want) {
@@ -135,7 +145,7 @@ func TestFlagBeatsEnvironmentBeatsDefault(t *testing.T) {
 
 func TestLastOfRepeatedFlagsCounts(t *testing.T) {
 	cfg := parsed(t, []string{"-origins", "https://a.example", "-origins", "https://b.example", "-guests", "-guests=false"}, nil)
-	if allowed := cfg.Origins.Allow("https://a.example", ""); allowed || cfg.Guests {
+	if allowed := cfg.Hub.Origins.Allow("https://a.example", ""); allowed || cfg.Guests {
 		t.Errorf("the earlier origin is allowed: %v, guests %v; want false, false", allowed, cfg.Guests)
 	}
 }
@@ -162,7 +172,7 @@ func TestPylonMaxFrame(t *testing.T) {
 		{"bad, but replaced", []string{"-max-message-out=2MiB"}, pylon("PYLON_WS_MAX_FRAME", "x"), 2 << 20},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := parsed(t, test.args, test.variables).MaxMessageOut; got != test.want {
+			if got := parsed(t, test.args, test.variables).Hub.MaxMessageOut; got != test.want {
 				t.Errorf("max-message-out: got %d, want %d", got, test.want)
 			}
 		})

@@ -35,26 +35,26 @@ func (c *Config) source(flagName string) string {
 }
 
 func (c *Config) validatePorts() error {
-	_, listen, _ := net.SplitHostPort(c.Listen)
+	_, listen, _ := net.SplitHostPort(c.Hub.Loops.Listen)
 	_, api, _ := net.SplitHostPort(c.API)
 	// Port 0 is a free port of the kernel's choice, so never the same one.
 	if listen == api && strings.Trim(api, "0") != "" {
 		return usagef("%s: %q has the port of %s %q; give them different ports",
-			c.source("api"), c.API, c.source("listen"), c.Listen)
+			c.source("api"), c.API, c.source("listen"), c.Hub.Loops.Listen)
 	}
 	return nil
 }
 
 func (c *Config) validateSizes() error {
-	if c.MaxMessageIn > c.MaxMessageOut {
+	if c.Hub.Loops.MaxMessageIn > c.Hub.MaxMessageOut {
 		return usagef("%s: %q is more than %s %s; what a client sends is relayed to others",
-			c.source("max-message-in"), formatSize(c.MaxMessageIn),
-			c.source("max-message-out"), formatSize(c.MaxMessageOut))
+			c.source("max-message-in"), formatSize(c.Hub.Loops.MaxMessageIn),
+			c.source("max-message-out"), formatSize(c.Hub.MaxMessageOut))
 	}
-	if c.QueueBytes < c.MaxMessageOut {
+	if c.Hub.Loops.Memory.QueueBytes < c.Hub.MaxMessageOut {
 		return usagef("%s: %q is less than %s %s, so that the largest message would never fit",
-			c.source("queue-bytes"), formatSize(c.QueueBytes),
-			c.source("max-message-out"), formatSize(c.MaxMessageOut))
+			c.source("queue-bytes"), formatSize(c.Hub.Loops.Memory.QueueBytes),
+			c.source("max-message-out"), formatSize(c.Hub.MaxMessageOut))
 	}
 	return nil
 }
@@ -79,14 +79,14 @@ func (c *Config) validateAdminToken() error {
 
 func (c *Config) validateAuth() error {
 	switch {
-	case c.Auth == authJWT && c.JWTKey == "" && c.JWTJWKS == "":
+	case c.Auth == authJWT && c.JWT.KeyFile == "" && c.JWT.JWKSURL == "":
 		return usagef("%s: %q needs one of -jwt-key and -jwt-jwks", c.source("auth"), c.Auth)
-	case c.Auth == authJWT && c.JWTKey != "" && c.JWTJWKS != "":
+	case c.Auth == authJWT && c.JWT.KeyFile != "" && c.JWT.JWKSURL != "":
 		return usagef("%s: %q is given beside %s; give one of them",
-			c.source("jwt-jwks"), withoutSecrets(c.JWTJWKS), c.source("jwt-key"))
-	case c.Auth == authJWT && c.JWTUserClaim == "":
+			c.source("jwt-jwks"), withoutSecrets(c.JWT.JWKSURL), c.source("jwt-key"))
+	case c.Auth == authJWT && c.JWT.UserClaim == "":
 		return usagef(`%s: "" isn't the name of a claim, such as sub`, c.source("jwt-user-claim"))
-	case c.Auth == authHTTP && c.AuthURL == "":
+	case c.Auth == authHTTP && c.AuthHTTP.URL == "":
 		return usagef("%s: %q needs -auth-url", c.source("auth"), c.Auth)
 	}
 	return nil

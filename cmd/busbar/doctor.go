@@ -45,10 +45,10 @@ func doctor(args []string, s streams) error {
 		n = e.connections()
 	}
 	findings := examine(h, &cfg, n)
-	findings = append(findings, examineDataDir(cfg.Data, h.locks), examinePort("-listen", cfg.Listen, cfg.Data, h.locks),
+	findings = append(findings, examineDataDir(cfg.Data, h.locks), examinePort("-listen", cfg.Hub.Loops.Listen, cfg.Data, h.locks),
 		examinePort("-api", cfg.API, cfg.Data, h.locks))
-	if len(cfg.TrustedProxies) > 0 {
-		findings = append(findings, examineProxies(cfg.TrustedProxies, cfg.Listen, n))
+	if len(cfg.Hub.Loops.Accept.TrustedProxies) > 0 {
+		findings = append(findings, examineProxies(cfg.Hub.Loops.Accept.TrustedProxies, cfg.Hub.Loops.Listen, n))
 	}
 	if connections == 0 {
 		withoutNumber(findings)

@@ -22,7 +22,7 @@ const (
 func (cfg *Config) capacity(cores, descriptors int64) (eventloop.Capacity, error) {
 	const most = 1 << 30
 	limit := int(min(descriptors, most))
-	o := cfg.loopOptions()
+	o := cfg.Hub.Loops
 	o.Accept.Reserve = cfg.reserve(0, limit)
 	if o.Loops == 0 {
 		o.Loops = int(max(cores, 1))
@@ -34,7 +34,7 @@ func (cfg *Config) capacity(cores, descriptors int64) (eventloop.Capacity, error
 // neededFiles is how many descriptors a server needs for so many connections.
 func (h host) neededFiles(cfg *Config, connections int64) int64 {
 	unlimited := *cfg
-	unlimited.MaxConnections = 0
+	unlimited.Hub.Loops.Accept.MaxConnections = 0
 	room := func(more int) bool {
 		c, err := unlimited.capacity(h.cores, connections+int64(more))
 		return err == nil && int64(c.Connections) >= connections
@@ -60,14 +60,14 @@ func bufferBytes(setting [3]int64) int64 {
 // kept is what buffers, rows and change log may take, in bytes, with the compressed forms of the
 // latter two. With -rows-url no row is stored; those that are being fetched take their share.
 func (cfg *Config) kept() int64 {
-	stored, fetched := int64(cfg.RowsBytes)+int64(cfg.LogBytes), int64(0)
+	stored, fetched := int64(cfg.Hub.MaxRowBytes)+int64(cfg.LogBytes), int64(0)
 	if cfg.RowsURL != "" {
 		stored, fetched = int64(cfg.LogBytes), int64(memory.Defaults().Rows)
 	}
-	if cfg.Compression != compressionOff {
+	if cfg.Hub.Loops.Compression != eventloop.CompressOff {
 		stored *= 2
 	}
-	return int64(cfg.BufferMemory) + stored + fetched
+	return int64(cfg.Hub.Loops.Memory.BufferBytes) + stored + fetched
 }
 
 // estimated is how many connections a server can have on a host, and why not more.

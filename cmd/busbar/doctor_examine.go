@@ -58,7 +58,7 @@ func (h host) examineCores(cfg *Config) finding {
 	return finding{
 		verdict: fine, what: plural(int(h.cores), "core", "cores"),
 		meaning: fmt.Sprintf("There is an event loop per core (-loops), and each may have %s of messages waiting (-queue-bytes).",
-			formatSize(cfg.QueueBytes)),
+			formatSize(cfg.Hub.Loops.Memory.QueueBytes)),
 	}
 }
 

@@ -11,7 +11,7 @@ func mebibytes(bytes int64) string { return fmt.Sprintf("%d MiB", bytes/mib) }
 // examineMemory explains how the estimate of connections comes about.
 func (h host) examineMemory(cfg *Config, n int64) finding {
 	e, each, kept := estimate(h, cfg), h.connectionBytes(), cfg.kept()
-	rows := "-rows-bytes " + formatSize(cfg.RowsBytes)
+	rows := "-rows-bytes " + formatSize(cfg.Hub.MaxRowBytes)
 	fix := "busbar -buffer-memory 128MiB -rows-bytes 32MiB -log-bytes 16MiB"
 	if cfg.RowsURL != "" {
 		rows = "rows being fetched " + formatSize(memory.Defaults().Rows)
@@ -25,7 +25,7 @@ func (h host) examineMemory(cfg *Config, n int64) finding {
 		"Room for %d connections, cautiously: of three quarters of the %s that can be used now, a busbar may take %s when "+
 			"all is full (-buffer-memory %s, %s, -log-bytes %s, what is stored twice with -compression); a connection "+
 			"takes %d bytes: %d of Busbar's, %d of the kernel's, and %d for data under way.",
-		e.memory, mebibytes(h.usable()), mebibytes(kept), mebibytes(int64(cfg.BufferMemory)), rows,
+		e.memory, mebibytes(h.usable()), mebibytes(kept), mebibytes(int64(cfg.Hub.Loops.Memory.BufferBytes)), rows,
 		formatSize(cfg.LogBytes), each, busbarBytes, socketBytes, each-busbarBytes-socketBytes)}
 	if e.memory < n {
 		f.verdict, f.byNumber = warn, true

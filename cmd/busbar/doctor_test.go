@@ -65,7 +65,7 @@ func TestReadHost(t *testing.T) {
 func configFor(t *testing.T, h host) *Config {
 	t.Helper()
 	cfg := parsed(t, nil, nil)
-	cfg.BufferMemory = 0
+	cfg.Hub.Loops.Memory.BufferBytes = 0
 	cfg.fitMemory(memory.Share(h.memory.Limit()))
 	return &cfg
 }
@@ -166,7 +166,7 @@ func TestEstimate(t *testing.T) {
 	}
 	fetching := *cfg
 	fetching.RowsURL = "http://127.0.0.1/rows"
-	kept := int64(cfg.BufferMemory) + int64(memory.Defaults().Rows) + int64(cfg.LogBytes)
+	kept := int64(cfg.Hub.Loops.Memory.BufferBytes) + int64(memory.Defaults().Rows) + int64(cfg.LogBytes)
 	if n := fetching.kept(); n != kept {
 		t.Errorf("with -rows-url %d bytes are kept, want %d", n, kept)
 	}
@@ -312,7 +312,7 @@ func TestNeededFiles(t *testing.T) {
 	cfg := parsed(t, []string{"-max-connections", "5"}, nil)
 	for _, n := range []int64{1, 100, 4000, 10_000, 100_000, 1_000_000} {
 		need := h.neededFiles(&cfg, n)
-		cfg.MaxConnections = 0
+		cfg.Hub.Loops.Accept.MaxConnections = 0
 		with, err := cfg.capacity(h.cores, need)
 		less, _ := cfg.capacity(h.cores, need-1)
 		if err != nil || int64(with.Connections) < n || int64(less.Connections) >= n {

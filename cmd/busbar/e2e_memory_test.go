@@ -200,7 +200,7 @@ func clientText(text string) []byte { return []byte(wstest.Frame(ws.OpText, text
 // messages that never end, upgrade requests that never end. Resident memory stays bounded,
 // and who reads gets everything, in order.
 func TestMemoryIsBounded(t *testing.T) {
-	for _, policy := range []string{slowDisconnect, slowDropOldest} {
+	for _, policy := range slowPolicies {
 		t.Run(policy, func(t *testing.T) { testMemory(t, policy) })
 	}
 }

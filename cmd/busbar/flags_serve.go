@@ -1,5 +1,11 @@
 package main
 
+import (
+	"math"
+
+	"github.com/busbar-ws/busbar/internal/memory"
+)
+
 const serveUsage = `Busbar hands one stream of events to every WebSocket.
 
 Usage: busbar [serve] [flags]
@@ -11,8 +17,15 @@ Sizes are in bytes or take a unit: 64KiB is 65536, 64KB is 64000. Durations: 500
 BUSBAR_ADMIN_TOKEN may hold the admin token. No flag does: a process's arguments can be read by all.
 `
 
-// newServeFlags declares the daemon's flags and sets cfg to their defaults.
+// newServeFlags declares the daemon's flags and sets cfg to their defaults, which are the hub's and
+// the event loops' where there is no other. What follows from the host or from other flags isn't known yet.
 func newServeFlags(cfg *Config) *flagTable {
+	o := &cfg.Hub
+	o.SetDefaults()
+	o.Loops.SetDefaults()
+	o.Loops.Loops, o.Loops.Memory.BufferBytes, o.Rates.Subscribes.Burst = 0, 0, 0
+	most := memory.Share(math.MaxInt64)
+	o.MaxMessageOut, o.Loops.Memory.QueueBytes, o.MaxRowBytes, cfg.LogBytes = most.Message, most.Queue, most.Rows, most.Log
 	t := newFlagTable("busbar", serveUsage)
 	t.environment = true
 	declareNetwork(t, cfg)

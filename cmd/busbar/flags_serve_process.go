@@ -9,9 +9,9 @@ func declareProcess(t *flagTable, cfg *Config) {
 	t.Bool(&cfg.Echo, "echo",
 		"for conformance suites only: send every message back to whoever sent it, and let everybody in; "+
 			"there is no hub, API or data, and flags about those are refused")
-	t.Choice(&cfg.LogLevel, "log-level", "info", []string{"debug", "info", "warn", "error"},
+	t.Choice(&cfg.Logging.Level, "log-level", "info", []string{"debug", "info", "warn", "error"},
 		"the least important lines that are logged")
-	t.Choice(&cfg.LogFormat, "log-format", "text", []string{"text", "json"}, "form of a log line")
+	t.Choice(&cfg.Logging.Format, "log-format", "text", []string{"text", "json"}, "form of a log line")
 
 	// No environment name: images often set BUSBAR_VERSION to say what they hold.
 	t.environment = false

@@ -17,14 +17,37 @@ import (
 // Int declares a whole number from low to high.
 func (t *flagTable) Int(p *int, name string, initial, low, high int, meaning string) *setting {
 	*p = initial
+	return number(t, p, name, low, high, meaning)
+}
+
+// number is Int where the default is what *p holds, which may be a whole float64.
+func number[N int | float64](t *flagTable, p *N, name string, low, high int, meaning string) *setting {
 	return t.add(&setting{
-		name: name, unit: "N", initial: strconv.Itoa(initial), meaning: meaning,
+		name: name, unit: "N", initial: strconv.Itoa(int(*p)), meaning: meaning,
 		accepts: fmt.Sprintf("a whole number from %d to %d", low, high),
 		store: func(text string) bool {
 			n, err := strconv.Atoi(text)
-			return err == nil && store(p, n, n >= low && n <= high)
+			return err == nil && store(p, N(n), n >= low && n <= high)
 		},
 	})
+}
+
+// limit is number from 0, which means that there is no limit.
+func limit[N int | float64](t *flagTable, p *N, name string, high int, meaning string) *setting {
+	return zeroIsOff(p, number(t, p, name, 0, high, meaning))
+}
+
+// zeroIsOff has s store -1 for 0: what the packages call off where their zero is the default.
+func zeroIsOff[N int | float64](p *N, s *setting) *setting {
+	stored := s.store
+	s.store = func(text string) bool {
+		ok := stored(text)
+		if ok && *p == 0 {
+			*p = -1
+		}
+		return ok
+	}
+	return s
 }
 
 // Duration declares a duration of at least low.
@@ -54,16 +77,21 @@ func (t *flagTable) DurationUpTo(p *time.Duration, name string, high time.Durati
 // Size declares a number of bytes from low to high; high may be math.MaxInt for no limit.
 func (t *flagTable) Size(p *int, name string, initial, low, high int, meaning string) *setting {
 	*p = initial
+	return size(t, p, name, low, high, meaning)
+}
+
+// size is Size where the default is what *p holds, which may be a whole float64.
+func size[N int | float64](t *flagTable, p *N, name string, low, high int, meaning string) *setting {
 	bounds := fmt.Sprintf("from %s to %s", formatSize(low), formatSize(high))
 	if high == math.MaxInt {
 		bounds = "of at least " + formatSize(low)
 	}
 	return t.add(&setting{
-		name: name, unit: "size", initial: formatSize(initial), meaning: meaning,
+		name: name, unit: "size", initial: formatSize(int(*p)), meaning: meaning,
 		accepts: fmt.Sprintf("a size %s, in bytes or with a unit, such as 64KiB", bounds),
 		store: func(text string) bool {
 			n, ok := parseSize(text)
-			return ok && store(p, n, n >= low && n <= high)
+			return ok && store(p, N(n), n >= low && n <= high)
 		},
 	})
 }
@@ -76,6 +104,17 @@ func (t *flagTable) Choice(p *string, name, initial string, words []string, mean
 		accepts: "one of " + strings.Join(words, ", "),
 		store:   func(text string) bool { return store(p, text, slices.Contains(words, text)) },
 	})
+}
+
+// choice declares one of a few words, which stand for their places among them. The default is what *p holds.
+func choice[N ~uint8](t *flagTable, p *N, name string, words []string, meaning string) *setting {
+	var word string
+	s := t.Choice(&word, name, words[*p], words, meaning)
+	s.store = func(text string) bool {
+		place := slices.Index(words, text)
+		return store(p, N(max(place, 0)), place >= 0)
+	}
+	return s
 }
 
 // Text declares any text; unit says in a word what it stands for, such as "file".

@@ -108,9 +108,9 @@ func serve(args []string, s streams) error {
 
 func newLogger(cfg Config, w io.Writer) *slog.Logger {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // one of the four that parseConfig lets through
+	_ = level.UnmarshalText([]byte(cfg.Logging.Level)) // one of the four that parseConfig lets through
 	o := &slog.HandlerOptions{Level: level}
-	if cfg.LogFormat == "json" {
+	if cfg.Logging.Format == "json" {
 		o.ReplaceAttr = durationsInSeconds
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
@@ -128,7 +128,7 @@ func durationsInSeconds(_ []string, a slog.Attr) slog.Attr {
 // open starts everything. After an error nothing of it is left.
 func open(cfg Config, log *slog.Logger, logs *logqueue.Queue) (*server, error) {
 	eventloop.SaveMemory()
-	cfg.Loops = min(eventloop.RaiseProcs(cfg.Loops), subs.MaxLoops)
+	cfg.Hub.Loops.Loops = min(eventloop.RaiseProcs(cfg.Hub.Loops.Loops), subs.MaxLoops)
 	srv := &server{cfg: cfg, log: log, logs: logs}
 	if err := srv.open(); err != nil {
 		_ = srv.close()
@@ -195,7 +195,7 @@ func apiConnections(descriptors int) int { return min(max(descriptors/16, 8), 51
 func (cfg *Config) reserve(open, descriptors int) int {
 	const passing = 16
 	n := max(open, openAtStart) + passing + apiConnections(descriptors)
-	if cfg.RowsURL != "" || cfg.AuthURL != "" || cfg.JWTJWKS != "" {
+	if cfg.RowsURL != "" || cfg.AuthHTTP.URL != "" || cfg.JWT.JWKSURL != "" {
 		n += min(descriptors/16, 128)
 	}
 	return n
@@ -215,26 +215,12 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	if err != nil {
 		return fmt.Errorf("counting descriptors: %w", err)
 	}
-	o := hub.Options{
-		Loops: cfg.loopOptions(), Auth: authenticator, AuthTimeout: cfg.AuthTimeout,
-		Origins: cfg.Origins, SnapshotTimeout: cfg.RowsTimeout, SnapshotRecheck: cfg.RowsRecheck,
-		MaxRows: cfg.RowsMax, MaxRowBytes: cfg.RowsBytes,
-		MaxMessageOut:    cfg.MaxMessageOut,
-		MaxSubscriptions: cfg.MaxSubscriptions,
-		Rates:  cfg.rates(),
-		Logger: srv.log,
-	}
+	o := cfg.Hub
+	o.Auth, o.Logger = authenticator, srv.log
 	o.Loops.Accept.Reserve = cfg.reserve(len(open), descriptors)
-	if cfg.Reject == rejectHTTP {
-		o.Reject = hub.RejectHTTP
-	}
-	if cfg.Routing == routeSubscribed {
-		o.Routing = hub.RouteSubscribed
-	}
-	o.Relays = map[string]hub.Relays{relayTenant: hub.RelayTenant, relayAll: hub.RelayAll, relayOff: hub.RelayOff}[cfg.Relays]
 	if cfg.RowsURL != "" {
 		fetcher, err := rows.NewHTTP(rows.Options{
-			URL: cfg.RowsURL, Timeout: cfg.RowsTimeout, MaxBytes: int64(cfg.MaxMessageOut), MaxHeld: int64(cfg.BufferMemory / 8),
+			URL: cfg.RowsURL, Timeout: cfg.Hub.SnapshotTimeout, MaxBytes: int64(cfg.Hub.MaxMessageOut), MaxHeld: int64(cfg.Hub.Loops.Memory.BufferBytes / 8),
 		})
 		if err != nil {
 			return fmt.Errorf("-rows-url: %w", err)
@@ -259,42 +245,14 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	return nil
 }
 
-// orOff turns the flags' zero, which means off, into what the packages call off.
-func orOff(n int) int {
-	if n == 0 {
-		return -1
-	}
-	return n
-}
-
-func (cfg *Config) loopOptions() eventloop.Options {
-	o := eventloop.Options{
-		Listen: cfg.Listen, Loops: cfg.Loops,
-		Accept: eventloop.AcceptOptions{
-			MaxConnections: cfg.MaxConnections, MaxPerAddress: orOff(cfg.MaxPerIP), MaxHandshakes: cfg.MaxHandshakes,
-			Rate: orOff(cfg.AcceptRate), Burst: cfg.AcceptBurst,
-			ProxyProtocol: proxyProtocols[cfg.ProxyProtocol], TrustedProxies: cfg.TrustedProxies,
-		},
-		Memory:       eventloop.MemoryOptions{QueueMessages: cfg.QueueMessages, QueueBytes: cfg.QueueBytes, BufferBytes: cfg.BufferMemory},
-		Slow:         eventloop.SlowOptions{LagTime: cfg.LagTime, LagBytes: cfg.LagBytes},
-		Timeouts:     eventloop.Timeouts{Handshake: cfg.HandshakeTimeout, PingInterval: cfg.PingInterval, Pong: cfg.PongTimeout},
-		MaxMessageIn: cfg.MaxMessageIn, SendBuffer: cfg.SendBuffer, NotSentLowat: cfg.NotSentLowat, FlushDelay: cfg.FlushDelay,
-		Compression: cfg.compression(), CompressionThreshold: cfg.CompressionThreshold,
-	}
-	if cfg.Slow == slowDropOldest {
-		o.Slow.Policy = eventloop.DropOldest
-	}
-	return o
-}
-
 func (srv *server) openAPI() {
 	listener := httpapi.LimitListener(srv.api, apiConnections(srv.hub.Capacity().Descriptors))
 	registry := metrics.NewRegistry(srv.hub.Stats)
 	registry.MustRegister(metrics.LogRecordsDropped(srv.logs.Dropped)) // a new registry has no such name
 	handler := httpapi.New(srv.hub, httpapi.Options{
 		Registry: registry,
-		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Origins,
-		MaxBody: int64(srv.cfg.MaxMessageOut), Logger: srv.log,
+		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Hub.Origins,
+		MaxBody: int64(srv.cfg.Hub.MaxMessageOut), Logger: srv.log,
 		Listener: listener, SharedAddresses: srv.cfg.sharedAddresses(),
 		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),
 	})
@@ -304,10 +262,10 @@ func (srv *server) openAPI() {
 
 // sharedAddresses are those that many callers of the API come from.
 func (cfg *Config) sharedAddresses() []netip.Prefix {
-	if cfg.MaxPerIP == 0 { // many share one
+	if cfg.Hub.Loops.Accept.MaxPerAddress < 0 { // many share one
 		return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
 	}
-	return cfg.TrustedProxies
+	return cfg.Hub.Loops.Accept.TrustedProxies
 }
 
 // shutdown lets go of the clients in an orderly way, within -drain. A second signal, oneSignal

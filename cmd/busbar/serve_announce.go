@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/busbar-ws/busbar/eventloop"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,7 +21,7 @@ const demoTTL = time.Hour
 // standard output that tells whoever started it how to use it. terminal is whether that is one.
 func (srv *server) announce(w io.Writer, terminal bool) {
 	capacity := srv.hub.Capacity()
-	if srv.cfg.LogFormat == "json" {
+	if srv.cfg.Logging.Format == "json" {
 		srv.log.Info("serving", "version", version, "websocket", srv.hub.Addr().String(), "api", srv.api.Addr().String(),
 			"loops", srv.hub.Loops(), "capacity", capacity.Connections, "limited_by", capacity.LimitedBy)
 		return
@@ -28,12 +29,12 @@ func (srv *server) announce(w io.Writer, terminal bool) {
 	api := reachable(srv.api.Addr())
 	ws := reachable(srv.hub.Addr())
 	fmt.Fprintf(w, "busbar %s\n\n", version)
-	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", ws, everywhere(srv.hub.Addr(), srv.cfg.Listen))
+	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", ws, everywhere(srv.hub.Addr(), srv.cfg.Hub.Loops.Listen))
 	fmt.Fprintf(w, "  HTTP API     http://%s%s\n", api, everywhere(srv.api.Addr(), srv.cfg.API))
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.hub.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", capacity.Connections, capacity.LimitedBy)
 	fmt.Fprintf(w, "  Data         %s\n", srv.dir.path)
-	if srv.cfg.ProxyProtocol != proxyOff {
+	if srv.cfg.Hub.Loops.Accept.ProxyProtocol != eventloop.ProxyOff {
 		fmt.Fprintf(w, "  Proxies      %s\n", srv.proxies())
 	}
 	if srv.cfg.Auth == authNone {
@@ -41,7 +42,7 @@ func (srv *server) announce(w io.Writer, terminal bool) {
 	}
 	fmt.Fprintln(w)
 	program := invocation(os.Args[0])
-	if srv.cfg.ProxyProtocol == proxyRequired {
+	if srv.cfg.Hub.Loops.Accept.ProxyProtocol == eventloop.ProxyRequired {
 		// Neither a page nor tail can send the header that a connection has to begin with.
 		fmt.Fprintf(w, "Connect and print what arrives, with the address of your proxy in place of PROXY:\n  %s tail%s\n\n",
 			program, srv.tailFlags("PROXY"))
@@ -55,11 +56,11 @@ func (srv *server) announce(w io.Writer, terminal bool) {
 
 // proxies says whose PROXY protocol headers count.
 func (srv *server) proxies() string {
-	trusted := joinPrefixes(srv.cfg.TrustedProxies)
-	if everybody, ok := trustsEverybody(srv.cfg.TrustedProxies); ok {
+	trusted := joinPrefixes(srv.cfg.Hub.Loops.Accept.TrustedProxies)
+	if everybody, ok := trustsEverybody(srv.cfg.Hub.Loops.Accept.TrustedProxies); ok {
 		return "EVERYBODY IS TRUSTED (" + everybody.String() + "): whoever reaches the WebSocket can claim any address"
 	}
-	if srv.cfg.ProxyProtocol == proxyRequired {
+	if srv.cfg.Hub.Loops.Accept.ProxyProtocol == eventloop.ProxyRequired {
 		return "the WebSocket is for " + trusted + " alone, with a PROXY protocol header: go through a proxy"
 	}
 	return "a PROXY protocol header counts when it comes from " + trusted
@@ -109,7 +110,7 @@ func (srv *server) demoLink(api, ws string, terminal bool) string {
 			note, token = " (signed in for "+formatDuration(demoTTL)+")", "#token="+made
 		}
 	}
-	if !srv.cfg.Origins.Allow("http://"+api, ws) {
+	if !srv.cfg.Hub.Origins.Allow("http://"+api, ws) {
 		note = " (the page can connect once -origins names http://" + api + ")"
 	}
 	return note + "\n  http://" + api + "/demo" + token

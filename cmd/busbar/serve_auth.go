@@ -42,23 +42,19 @@ func (srv *server) openTokens() (hub.Authenticator, error) {
 	cfg := srv.cfg
 	switch cfg.Auth {
 	case authJWT:
-		a, err := auth.NewJWT(auth.JWTOptions{
-			KeyFile: cfg.JWTKey, JWKSURL: cfg.JWTJWKS, Issuer: cfg.JWTIssuer, Audience: cfg.JWTAudience,
-			UserClaim: cfg.JWTUserClaim, TenantClaim: cfg.JWTTenantClaim, AdminClaim: cfg.JWTAdminClaim,
-			Leeway: cfg.JWTLeeway, AllowNoExp: cfg.JWTAllowNoExp, RefreshInterval: cfg.JWTRefresh,
-			Log: srv.log,
-		})
+		o := cfg.JWT
+		o.Log = srv.log
+		a, err := auth.NewJWT(o)
 		if err != nil {
 			return nil, fmt.Errorf("-auth jwt: %w", err)
 		}
 		srv.closers = append(srv.closers, a.Close)
 		return a, nil
 	case authHTTP:
-		a, err := auth.NewHTTP(auth.HTTPOptions{
-			URL: cfg.AuthURL, Timeout: cfg.AuthTimeout,
-			CacheTTL: max(cfg.AuthCache, time.Nanosecond), // zero would be the default
-			Log:      srv.log,
-		})
+		o := cfg.AuthHTTP
+		o.Timeout, o.Log = cfg.Hub.AuthTimeout, srv.log
+		o.CacheTTL = max(o.CacheTTL, time.Nanosecond) // zero would be the default
+		a, err := auth.NewHTTP(o)
 		if err != nil {
 			return nil, fmt.Errorf("-auth http: %w", err)
 		}

@@ -17,8 +17,8 @@ import (
 // serveEcho is serve with -echo: the event loops without a hub.
 func serveEcho(cfg Config, log *slog.Logger, out io.Writer, signals <-chan os.Signal) error {
 	eventloop.SaveMemory()
-	cfg.Loops = min(eventloop.RaiseProcs(cfg.Loops), subs.MaxLoops)
-	o := cfg.loopOptions()
+	cfg.Hub.Loops.Loops = min(eventloop.RaiseProcs(cfg.Hub.Loops.Loops), subs.MaxLoops)
+	o := cfg.Hub.Loops
 	o.Log = log
 	srv, err := echoserver.Start(o)
 	var errno syscall.Errno
@@ -47,17 +47,17 @@ func serveEcho(cfg Config, log *slog.Logger, out io.Writer, signals <-chan os.Si
 
 // announceEcho tells whoever started it how to use it.
 func announceEcho(w io.Writer, log *slog.Logger, cfg Config, srv *echoserver.Server) {
-	if cfg.LogFormat == "json" {
+	if cfg.Logging.Format == "json" {
 		log.Info("serving", "version", version, "websocket", srv.Addr().String(), "loops", srv.Loops(),
 			"capacity", srv.Capacity().Connections, "limited_by", srv.Capacity().LimitedBy)
 		return
 	}
 	fmt.Fprintf(w, "busbar %s\n\n", version)
 	fmt.Fprintf(w, "  ECHO MODE (-echo): for conformance suites only. Everybody is let in and gets back what they send.\n")
-	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", reachable(srv.Addr()), everywhere(srv.Addr(), cfg.Listen))
+	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", reachable(srv.Addr()), everywhere(srv.Addr(), cfg.Hub.Loops.Listen))
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", srv.Capacity().Connections, srv.Capacity().LimitedBy)
 	fmt.Fprintf(w, "  Messages     up to %s (-max-message-in); who doesn't read may have %s waiting (-lag-bytes)\n\n",
-		formatSize(cfg.MaxMessageIn), formatSize(cfg.LagBytes))
+		formatSize(cfg.Hub.Loops.MaxMessageIn), formatSize(cfg.Hub.Loops.Slow.LagBytes))
 	fmt.Fprintf(w, "Point the suite at ws://%s, any path; it needs no token.\n\n", reachable(srv.Addr()))
 }
