@@ -101,7 +101,10 @@ func (l *Loop) address(e *entry) {
 			case e.frame == nil:
 				e.task.visit(f.visited)
 			case a.excludes(f.visited):
-				l.supersede(f.visited, a.key)
+				// What is being fetched for it may be what it may not read any more.
+				if p := l.pending(f.visited, a.Key); p != nil {
+					l.losePending(f.visited, p)
+				}
 			default:
 				f.wanted = true
 				l.give(f.visited, given)

@@ -108,7 +108,7 @@ func (l *Loop) tellOfLoss(c *Client, to lostTo, any bool) {
 			}
 		}
 	} else if to.Audience != nil {
-		if p := l.subs.pending[pendingKey{c.slot, to.Key}]; p != nil {
+		if p := l.pending(c, to.Key); p != nil {
 			if l.losePending(c, p); !p.live {
 				return
 			}

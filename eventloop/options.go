@@ -3,6 +3,7 @@ package eventloop
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"runtime"
 	"time"
@@ -185,4 +186,10 @@ func (o *Options) validate(buffersSet bool) error {
 		return fmt.Errorf("ping interval, pong timeout and handshake timeout must be at least %v", tick)
 	}
 	return o.checkBuffers(buffersSet)
+}
+
+// LeastBufferBytes is the least that BufferBytes may be: one loop's full mailbox, or one
+// client that lags as far as it may, must not make the server short of memory.
+func (o *Options) LeastBufferBytes() int {
+	return 2 * min(max(o.Memory.QueueBytes, o.Slow.LagBytes), math.MaxInt/2)
 }

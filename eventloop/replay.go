@@ -127,15 +127,7 @@ func (l *Loop) dropReplayBuffer(c *Client) {
 
 // bufferBroadcasts brings a client that replays, and isn't pinned, to the log's end: what isn't
 // an event is kept back for it.
-func (l *Loop) bufferBroadcasts(c *Client) {
-	l.skipTrimmed(c)
-	for c.pos < l.broadcasts.End() && c.state == open {
-		if f := l.broadcasts.At(c.pos); f.Seq == 0 {
-			l.bufferForReplay(c, f, false)
-		}
-		c.pos++
-	}
-}
+func (l *Loop) bufferBroadcasts(c *Client) { l.takeOver(c, nil, delivery.AllEvents) }
 
 // skipTrimmed notes what a client can't be given any more.
 func (l *Loop) skipTrimmed(c *Client) {
@@ -150,11 +142,15 @@ func (l *Loop) skipTrimmed(c *Client) {
 // in its order. Events up to upTo are left out; above it there are some only when the client
 // is about to follow the broadcast log, which bounds what it is owed.
 func (l *Loop) bufferPinned(c *Client, upTo uint64) {
-	l.skipTrimmed(c)
 	var own *delivery.SendQueue
 	if c.queue != nil {
 		own = &c.queue.SendQueue
 	}
+	l.takeOver(c, own, upTo)
+}
+
+func (l *Loop) takeOver(c *Client, own *delivery.SendQueue, upTo uint64) {
+	l.skipTrimmed(c)
 	from := c.pos
 	c.pos = l.broadcasts.End()
 	delivery.TakeOver(own, &l.broadcasts, from, func(f *Frame, asked bool) bool {

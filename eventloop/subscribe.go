@@ -1,6 +1,8 @@
 package eventloop
 
 import (
+	"iter"
+
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/subs"
 	"github.com/busbar-ws/busbar/wsproto"
@@ -22,6 +24,20 @@ type pendingSubscription struct {
 type pendingKey struct {
 	slot uint32
 	name string
+}
+
+// pendingBytes is what a pending subscription takes beside frames and its name: its places in the loop's
+// maps, and with those who decide about it.
+const pendingBytes = 384
+
+func pendingCost(name string) int64 { return int64(pendingBytes + 3*len(name)) }
+
+// pending is the client's pending subscription to a name, nil when there is none.
+func (l *Loop) pending(c *Client, name string) *pendingSubscription {
+	if len(l.subs.pending) == 0 {
+		return nil
+	}
+	return l.subs.pending[pendingKey{c.slot, name}]
 }
 
 // Subscribe adds the client to a key's subscribers. It returns false when it was there.
@@ -63,8 +79,7 @@ func (c *Client) SubscribePending(name string) (ticket uint64, ok bool) {
 		return 0, false
 	}
 	l := c.loop
-	key := pendingKey{c.slot, name}
-	if l.subs.pending[key] != nil {
+	if l.pending(c, name) != nil {
 		return 0, false // the answer that is on its way will do
 	}
 	fresh := l.subscribe(c, name)
@@ -72,7 +87,7 @@ func (c *Client) SubscribePending(name string) (ticket uint64, ok bool) {
 		return 0, false
 	}
 	l.subs.tickets++
-	l.subs.pending[key] = &pendingSubscription{ticket: l.subs.tickets, live: !fresh}
+	l.subs.pending[pendingKey{c.slot, name}] = &pendingSubscription{ticket: l.subs.tickets, live: !fresh}
 	l.engine.budget.Add(budget.Queues, pendingCost(name))
 	return l.subs.tickets, true
 }
@@ -92,13 +107,11 @@ const (
 // a snapshot version of 0 leaves none out.
 func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame, version uint64) Released {
 	l := c.loop
-	key := pendingKey{c.slot, name}
-	p := l.subs.pending[key]
+	p := l.pending(c, name)
 	if c.state != open || p == nil || p.ticket != ticket {
 		return ReleasedNone
 	}
-	delete(l.subs.pending, key)
-	l.engine.budget.Add(budget.Queues, -pendingCost(name))
+	l.forgetPending(c, name)
 	if p.lost {
 		return ReleasedAgain
 	}
@@ -117,7 +130,7 @@ func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame
 
 // Unsubscribe ends a subscription, pending or not.
 func (c *Client) Unsubscribe(name string) bool {
-	c.loop.forgetPending(pendingKey{c.slot, name})
+	c.loop.forgetPending(c, name)
 	removed := c.loop.subs.Unsubscribe(c.slot, name)
 	c.loop.countSubscriptions()
 	return removed
@@ -127,13 +140,11 @@ func (c *Client) Unsubscribe(name string) bool {
 // With another ticket it does nothing: the client has unsubscribed and asked again since.
 func (c *Client) CancelSubscription(name string, ticket uint64) {
 	l := c.loop
-	key := pendingKey{c.slot, name}
-	p := l.subs.pending[key]
-	switch {
+	switch p := l.pending(c, name); {
 	case p == nil || p.ticket != ticket:
 	case p.live:
 		l.sendPending(c, p)
-		l.forgetPending(key)
+		l.forgetPending(c, name)
 	default:
 		c.Unsubscribe(name)
 	}
@@ -151,10 +162,7 @@ func (c *Client) SubscriptionBytes() int { return c.loop.subs.BytesOf(c.slot) }
 
 // buffer keeps f for a pending subscription; false when the client is to have it now.
 func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
-	if len(l.subs.pending) == 0 {
-		return false
-	}
-	p := l.subs.pending[pendingKey{c.slot, k.Name()}]
+	p := l.pending(c, k.Name())
 	if p == nil {
 		return false
 	}
@@ -168,21 +176,66 @@ func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
 	return !p.sent(f)
 }
 
-// supersede is for a client that a row was published to others than it. What is being fetched for
-// it may be what it may not read any more.
-func (l *Loop) supersede(c *Client, k *subs.Key) {
-	if len(l.subs.pending) == 0 {
-		return
-	}
-	if p := l.subs.pending[pendingKey{c.slot, k.Name()}]; p != nil {
-		l.losePending(c, p)
-	}
-}
-
 func (l *Loop) leaveSubscriptions(c *Client) {
 	for name := range l.pendingOf(c) {
-		l.forgetPending(pendingKey{c.slot, name})
+		l.forgetPending(c, name)
 	}
 	l.subs.Leave(c.slot)
 	l.countSubscriptions()
+}
+
+// pendingOf yields a client's subscriptions that are being decided about. They may end meanwhile.
+func (l *Loop) pendingOf(c *Client) iter.Seq2[string, *pendingSubscription] {
+	return func(yield func(string, *pendingSubscription) bool) {
+		if len(l.subs.pending) == 0 {
+			return
+		}
+		for name := range l.subs.Names(c.slot) {
+			if p := l.pending(c, name); p != nil && !yield(name, p) {
+				return
+			}
+		}
+	}
+}
+
+// sent is whether a client that was subscribed is sent a frame at once.
+func (p *pendingSubscription) sent(f *Frame) bool {
+	return p.live && (p.ahead || f.Version == 0)
+}
+
+// sendPending has a client that was subscribed go on with all that has come.
+func (l *Loop) sendPending(c *Client, p *pendingSubscription) {
+	for _, f := range p.frames {
+		if !p.sent(f) {
+			l.enqueue(c, f, false)
+		}
+	}
+	p.ahead = true
+}
+
+// overflowPending lets go of what was held back, which is more than can be. A client that was
+// subscribed has it now. For any other the snapshot that is being fetched is of no use: there
+// would be a gap behind it.
+func (l *Loop) overflowPending(c *Client, p *pendingSubscription) {
+	if p.live {
+		l.sendPending(c, p)
+	} else {
+		p.lost = true
+	}
+	p.frames, p.bytes = nil, 0
+}
+
+// losePending has a newer snapshot asked for: something is missing, or the snapshot may be what the
+// client may not read any more.
+func (l *Loop) losePending(c *Client, p *pendingSubscription) {
+	l.overflowPending(c, p)
+	p.lost = true
+}
+
+// forgetPending ends a pending subscription, if there is one.
+func (l *Loop) forgetPending(c *Client, name string) {
+	if l.pending(c, name) != nil {
+		delete(l.subs.pending, pendingKey{c.slot, name})
+		l.engine.budget.Add(budget.Queues, -pendingCost(name))
+	}
 }
