@@ -27,20 +27,20 @@ type addressed struct {
 // handleSome handles what has been taken from the mailbox, for as long as the slice lasts and what has been handled
 // isn't too much to wait for its clients' turns.
 func (l *Loop) handleSome() {
-	for l.mailbox.taken.handled < len(l.mailbox.taken.items) && l.mayQueue() {
-		l.handle(&l.mailbox.taken.items[l.mailbox.taken.handled].Value)
+	for l.mailbox.handled < len(l.mailbox.taken) && l.mayQueue() {
+		l.handle(&l.mailbox.taken[l.mailbox.handled].Value)
 		l.fanout.slice.spend(1)
 	}
 }
 
 // takeMail takes what has piled up in the mailbox, behind the news of what was lost there.
 func (l *Loop) takeMail() {
-	l.mailbox.taken.items, l.mailbox.taken.writable = l.mailbox.Take(shrink(l.mailbox.taken.items), l.mailbox.taken.writable)
-	l.mailbox.taken.handled = 0
+	l.mailbox.taken, l.mailbox.writable = l.mailbox.Take(shrink(l.mailbox.taken), l.mailbox.writable)
+	l.mailbox.handled = 0
 	lost := l.mailbox.lost.take().tasks(l.now)
-	l.mailbox.taken.items = slices.Insert(l.mailbox.taken.items, 0, lost...)
-	for i := range l.mailbox.taken.items {
-		if l.mailbox.taken.items[i].Value.frame != nil {
+	l.mailbox.taken = slices.Insert(l.mailbox.taken, 0, lost...)
+	for i := range l.mailbox.taken {
+		if l.mailbox.taken[i].Value.frame != nil {
 			l.counters.Wakes.Add(1)
 			break
 		}
@@ -54,21 +54,21 @@ func (l *Loop) mayQueue() bool {
 
 // done lets go of the entries up to one.
 func (l *Loop) done(end int) {
-	clear(l.mailbox.taken.items[l.mailbox.taken.handled:end])
-	l.mailbox.taken.handled = end
+	clear(l.mailbox.taken[l.mailbox.handled:end])
+	l.mailbox.handled = end
 }
 
 func (l *Loop) handle(e *entry) {
 	switch {
-	case e.frame != nil && l.mailbox.taken.addressed.end == 0 && l.isEveryone(e.audience):
+	case e.frame != nil && l.mailbox.addressed.end == 0 && l.isEveryone(e.audience):
 		l.broadcasts.Append(e.frame)
 		l.fanout.due += e.frame.Size()
-		l.done(l.mailbox.taken.handled + 1)
+		l.done(l.mailbox.handled + 1)
 	case e.frame != nil || e.task.visit != nil:
 		l.address(e)
 	default:
 		task := e.task
-		l.done(l.mailbox.taken.handled + 1)
+		l.done(l.mailbox.handled + 1)
 		l.run(task)
 	}
 }
@@ -86,12 +86,12 @@ func (l *Loop) run(t task) {
 
 // address begins a fan-out at the entry, or goes on with the one that has begun there.
 func (l *Loop) address(e *entry) {
-	f, a := &l.mailbox.taken.addressed, e.audience
+	f, a := &l.mailbox.addressed, e.audience
 	if f.end == 0 {
-		f.end = l.mailbox.taken.handled + l.forTheSame(e)
+		f.end = l.mailbox.handled + l.forTheSame(e)
 		f.next = l.visitAudience(a)
 	}
-	given := l.mailbox.taken.items[l.mailbox.taken.handled:f.end]
+	given := l.mailbox.taken[l.mailbox.handled:f.end]
 	more := true
 	for more && l.mayQueue() {
 		l.each(0, math.MaxInt, func(int) bool {
@@ -132,8 +132,8 @@ func (l *Loop) forTheSame(e *entry) (n int) {
 	if e.frame == nil {
 		return 1
 	}
-	for i := range l.mailbox.taken.items[l.mailbox.taken.handled:] {
-		other := &l.mailbox.taken.items[l.mailbox.taken.handled+i].Value
+	for i := range l.mailbox.taken[l.mailbox.handled:] {
+		other := &l.mailbox.taken[l.mailbox.handled+i].Value
 		if other.frame == nil || other.audience == nil || n > 0 && !other.audience.same(e.audience) {
 			break
 		}

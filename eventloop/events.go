@@ -1,8 +1,6 @@
 package eventloop
 
-import (
-	"github.com/busbar-ws/busbar/eventloop/internal/poll"
-)
+import "github.com/busbar-ws/busbar/eventloop/internal/poll"
 
 // events is Engine as package poll sees it.
 type events Engine

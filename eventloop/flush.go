@@ -56,7 +56,7 @@ func (l *Loop) flush() {
 		l.fanout.flushing = false
 		l.trim()
 	}
-	if l.fanout.flushing || l.mailbox.taken.handled < len(l.mailbox.taken.items) {
+	if l.fanout.flushing || l.mailbox.handled < len(l.mailbox.taken) {
 		l.yield()
 	}
 }

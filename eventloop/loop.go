@@ -47,20 +47,16 @@ type Loop struct {
 	pools     pools
 }
 
-// inbox is what is on its way into a loop, or was taken just now. All but taken is safe from any
-// goroutine.
+// inbox is what is on its way into a loop, and what it has taken of that, in slices that are reused.
+// Box, lost and draining are safe from any goroutine.
 type inbox struct {
 	mailbox.Box[entry]
 	lost     lossLog
-	taken    taken
 	draining atomic.Bool // the loop is in drain, and looks for itself at its end
-}
 
-// taken is what a loop has taken from its mailbox; the slices are reused.
-type taken struct {
-	items     []mailbox.Item[entry]
-	handled   int       // of them
-	addressed addressed // at the next of them
+	taken     []mailbox.Item[entry]
+	handled   int       // of taken
+	addressed addressed // at the next of taken
 	writable  []uint32
 }
 
@@ -153,17 +149,17 @@ func (l *Loop) drain() {
 		now = time.Now()
 	}
 	l.fanout.slice.begin(now, turn/2)
-	if l.mailbox.taken.handled == len(l.mailbox.taken.items) {
+	if l.mailbox.handled == len(l.mailbox.taken) {
 		l.takeMail()
 	} else {
-		l.mailbox.taken.writable = l.mailbox.TakeWritable(l.mailbox.taken.writable)
+		l.mailbox.writable = l.mailbox.TakeWritable(l.mailbox.writable)
 	}
-	for _, slot := range l.mailbox.taken.writable {
+	for _, slot := range l.mailbox.writable {
 		l.resume(slot)
 	}
-	l.mailbox.taken.writable = shrink(l.mailbox.taken.writable)[:0]
+	l.mailbox.writable = shrink(l.mailbox.writable)[:0]
 	l.handleSome()
-	if l.mailbox.taken.handled < len(l.mailbox.taken.items) || !l.tooSoon() {
+	if l.mailbox.handled < len(l.mailbox.taken) || !l.tooSoon() {
 		l.fanout.slice.begin(now, turn)
 		l.flush()
 	}

@@ -47,7 +47,7 @@ func TestWritesThatFailInAFlush(t *testing.T) {
 						p.reset()
 					}
 				}
-				l.mailbox.taken.items = append(l.mailbox.taken.items, mailbox.Item[entry]{Value: entry{frame: frame, audience: resolved(e, a)}})
+				l.mailbox.taken = append(l.mailbox.taken, mailbox.Item[entry]{Value: entry{frame: frame, audience: resolved(e, a)}})
 			})
 			e.Publish(text("and one more"), a)
 			for i, p := range peers {

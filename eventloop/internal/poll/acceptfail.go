@@ -54,7 +54,7 @@ func (e *Engine) acceptFailed(args []any) {
 	if !outOfDescriptors(err) {
 		return
 	}
-	e.pauses.each(func(g *AcceptPause) { g.Pause(PauseDescriptors) })
+	e.eachPause(func(g *AcceptPause) { g.Pause(PauseDescriptors) })
 	if !d.out.CompareAndSwap(false, true) {
 		return
 	}
@@ -79,7 +79,7 @@ func (e *Engine) acceptAgain() {
 			e.opts.Log.Info("there is room for more connections again")
 		}
 		d.out.Store(false) // before an accept can fail again
-		e.pauses.each(func(g *AcceptPause) { g.Resume(PauseDescriptors) })
+		e.eachPause(func(g *AcceptPause) { g.Resume(PauseDescriptors) })
 	}
 }
 

@@ -36,6 +36,7 @@ type AcceptPause struct {
 	event           unix.EpollEvent // as gnet has set it; its data is gnet's own
 	untuned         int             // connections that may have come before inherit was called. Owned by the loop, once it has this
 	pauses          [pauseReasons]atomic.Uint64
+	claimed         bool // by its loop; guarded by the Engine's mutex
 
 	mu     sync.Mutex
 	why    PauseReason // 0: it accepts
@@ -157,46 +158,22 @@ func (g *AcceptPause) End() {
 	g.mu.Unlock()
 }
 
-// acceptPauses are those of all loops. Safe from any goroutine.
-type acceptPauses struct {
-	mu   sync.Mutex
-	all  []*AcceptPause
-	free []*AcceptPause // that no loop has claimed
-}
-
-// set is called once.
-func (s *acceptPauses) set(found []*AcceptPause) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.all, s.free = found, slices.Clone(found)
-}
-
-// each calls f for those that were found.
-func (s *acceptPauses) each(f func(*AcceptPause)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, g := range s.all {
+// eachPause calls f for those that were found.
+func (e *Engine) eachPause(f func(*AcceptPause)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, g := range e.pauses {
 		f(g)
 	}
 }
 
-// any is false where no listener could be found, which was logged.
-func (s *acceptPauses) any() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.all) > 0
-}
-
-// claim finds the one whose epoll set watches the descriptor, nil if none does. Those that
+// claimPause finds the one whose epoll set watches the descriptor, nil if none does. Those that
 // nobody has claimed are of loops that have no connections yet, so there is little to read.
-func (s *acceptPauses) claim(fd int) *AcceptPause {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, g := range s.free {
-		if slices.ContainsFunc(watchedBy(g.epoll), func(w watched) bool { return w.fd == fd }) {
-			s.free = slices.Delete(s.free, i, i+1)
-			return g
+func (e *Engine) claimPause(fd int) (claimed *AcceptPause) {
+	e.eachPause(func(g *AcceptPause) {
+		if claimed == nil && !g.claimed && slices.ContainsFunc(watchedBy(g.epoll), func(w watched) bool { return w.fd == fd }) {
+			claimed, g.claimed = g, true
 		}
-	}
-	return nil
+	})
+	return claimed
 }

@@ -60,16 +60,16 @@ type Engine struct {
 	opts    Options
 	addr    netip.AddrPort
 	loops   []*Loop
-	watcher *Watcher
+	watcher *watcher
 
 	gnet   gnet.Engine
 	byGnet sync.Map // gnet.EventLoop → *Loop
 	joined atomic.Int32
 
-	pauses      acceptPauses
 	descriptors descriptors
 
-	mu       sync.Mutex // held while stopping is set, and while a loop begins to open its turn
+	mu       sync.Mutex     // held while stopping is set, and while a loop begins to open its turn
+	pauses   []*AcceptPause // guarded by mu, and set before booted is closed
 	stopping atomic.Bool
 	stopOnce sync.Once
 	opening  sync.WaitGroup // loops that are opening their turns
@@ -92,17 +92,17 @@ func New(h Handler, loops int) *Engine {
 // and a bad address are errors, and leave nothing behind.
 func (e *Engine) Start(o Options) (err error) {
 	e.opts = o
-	if e.watcher, err = NewWatcher(); err != nil {
+	if e.watcher, err = newWatcher(); err != nil {
 		return err
 	}
-	port, err := ReservePort(o.Listen)
+	port, err := reservePort(o.Listen)
 	if err != nil {
 		e.watcher.Close()
 		return err
 	}
 	defer port.Release()
 	e.addr = port.Addr
-	go e.run(port.GnetAddr())
+	go e.run(port.gnetAddr())
 	select {
 	case <-e.booted:
 	case <-e.done:
@@ -188,7 +188,7 @@ func (e *Engine) AcceptPauses() map[string]uint64 {
 	n := make(map[string]uint64)
 	for i, reason := range pauseReasonNames {
 		n[reason] = 0
-		e.pauses.each(func(g *AcceptPause) { n[reason] += g.count(i) })
+		e.eachPause(func(g *AcceptPause) { n[reason] += g.count(i) })
 	}
 	return n
 }
@@ -213,7 +213,9 @@ func (ev *events) OnTick() (time.Duration, gnet.Action) {
 		err = fmt.Errorf("%w: found for %d of %d", errNoListener, len(found), len(ev.loops))
 	}
 	if err == nil {
-		ev.pauses.set(found)
+		ev.mu.Lock()
+		ev.pauses = found
+		ev.mu.Unlock()
 	} else {
 		ev.opts.Log.Warn("loops can't be kept from accepting: connections and handshakes aren't paced, "+
 			"and while descriptors run out the loops keep trying", "err", err)
@@ -228,7 +230,7 @@ func (ev *events) OnShutdown(gnet.Engine) {
 	for _, l := range ev.loops {
 		l.endWakes()
 	}
-	ev.pauses.each((*AcceptPause).End)
+	(*Engine)(ev).eachPause((*AcceptPause).End)
 }
 
 // OnOpen takes a connection in or refuses it.

@@ -24,7 +24,7 @@ func TestParseWatched(t *testing.T) {
 
 // What the kernel prints is what it was given.
 func TestWatchedByKernel(t *testing.T) {
-	w, err := NewWatcher()
+	w, err := newWatcher()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestWatchedByKernel(t *testing.T) {
 		t.Fatalf("%+v", all)
 	}
 	g := newAcceptPause(w.epoll, w.stop, all[0].events, all[0].data)
-	if g.event.Fd != -1 || g.event.Pad != 0 { // NewWatcher's
+	if g.event.Fd != -1 || g.event.Pad != 0 { // newWatcher's
 		t.Errorf("data %x became %+v", all[0].data, g.event)
 	}
 }

@@ -130,7 +130,7 @@ func (l *Loop) enrollTurn() error {
 	select {
 	case r := <-result:
 		if r.Err == nil {
-			l.claimPause(r.Conn.Fd())
+			l.findPause(r.Conn.Fd())
 		}
 		return r.Err
 	case <-l.engine.returned:
@@ -138,16 +138,16 @@ func (l *Loop) enrollTurn() error {
 	}
 }
 
-// claimPause gives the loop the AcceptPause whose epoll set watches a socket that only this loop
+// findPause gives the loop the AcceptPause whose epoll set watches a socket that only this loop
 // has: gnet doesn't say which of its sets is which loop's.
-func (l *Loop) claimPause(fd int) {
+func (l *Loop) findPause(fd int) {
 	select {
 	case <-l.engine.booted:
-		g := l.engine.pauses.claim(fd)
+		g := l.engine.claimPause(fd)
 		if g != nil {
 			g.inherit(&l.engine.opts)
 		}
-		if l.pause.Store(g); g == nil && l.engine.pauses.any() {
+		if l.pause.Store(g); g == nil && len(l.engine.pauses) > 0 { // without any, that was logged
 			l.engine.opts.Log.Warn("a loop can't keep newcomers outside: its epoll set wasn't found", "loop", l.index)
 		}
 	case <-l.engine.returned:

@@ -12,18 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReservedPort holds a port for the loops' listeners while they are being opened.
+// reservedPort holds a port for the loops' listeners while they are being opened.
 //
 // With SO_REUSEPORT a second server on a port that is taken starts without an error and
 // gets half of the connections. So the port is asked for once without it.
-type ReservedPort struct {
+type reservedPort struct {
 	fd   int // bound and not listening
 	Addr netip.AddrPort
 	host string // as configured
 }
 
-// ReservePort takes host:port; port 0 is any free one. An error names what is the matter with it.
-func ReservePort(listen string) (*ReservedPort, error) {
+// reservePort takes host:port; port 0 is any free one. An error names what is the matter with it.
+func reservePort(listen string) (*reservedPort, error) {
 	host, _, err := net.SplitHostPort(listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q: %w", listen, err)
@@ -34,7 +34,7 @@ func ReservePort(listen string) (*ReservedPort, error) {
 	}
 	defer ln.Close()
 	addr := ln.Addr().(*net.TCPAddr).AddrPort()
-	p := &ReservedPort{fd: -1, Addr: addr, host: host}
+	p := &reservedPort{fd: -1, Addr: addr, host: host}
 	if err := share(ln.(*net.TCPListener)); err != nil {
 		return nil, fmt.Errorf("reserving %s: %w", addr, err)
 	}
@@ -55,7 +55,7 @@ func share(ln *net.TCPListener) error {
 }
 
 // hold binds the port with SO_REUSEPORT, so that nobody else gets it meanwhile.
-func (p *ReservedPort) hold() error {
+func (p *reservedPort) hold() error {
 	family, sa := unix.AF_INET6, unix.Sockaddr(&unix.SockaddrInet6{Port: int(p.Addr.Port()), Addr: p.Addr.Addr().As16()})
 	if p.Addr.Addr().Is4() {
 		family, sa = unix.AF_INET, &unix.SockaddrInet4{Port: int(p.Addr.Port()), Addr: p.Addr.Addr().As4()}
@@ -86,17 +86,17 @@ func (p *ReservedPort) hold() error {
 }
 
 // Release lets go of the port, for which gnet has its own sockets.
-func (p *ReservedPort) Release() {
+func (p *reservedPort) Release() {
 	if p.fd >= 0 {
 		unix.Close(p.fd)
 		p.fd = -1
 	}
 }
 
-// GnetAddr is where gnet is to listen, for it to be where package net has listened. Without a host
+// gnetAddr is where gnet is to listen, for it to be where package net has listened. Without a host
 // it takes IPv6's wildcard, also on a kernel without IPv6, where package net took IPv4's; and with
 // that wildcard as the host it would leave IPv4 out.
-func (p *ReservedPort) GnetAddr() string {
+func (p *reservedPort) gnetAddr() string {
 	host := p.host
 	switch ip := p.Addr.Addr(); {
 	case host == "" && ip.Is4():

@@ -27,7 +27,7 @@ func TestPortIsNeverLetGo(t *testing.T) {
 		})
 	}
 	for range 2000 {
-		p, err := ReservePort("127.0.0.1:0")
+		p, err := reservePort("127.0.0.1:0")
 		if err != nil {
 			t.Error(err)
 			break
