@@ -1,8 +1,10 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -193,4 +195,24 @@ func TestLongNamesOfSubscriptions(t *testing.T) {
 	if n := h.SubscriptionCount(); n != fit {
 		t.Errorf("%d subscriptions after one made room", n)
 	}
+}
+
+// What waits in a queue or runs there counts for the memory that is kept, until it has ended.
+func TestQueuesAreCounted(t *testing.T) {
+	const callers = 20
+	auth := AuthenticatorFunc(func(ctx context.Context, _ string) (*Identity, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	h := start(t, func(o *Options) { o.Auth, o.Workers, o.AuthTimeout = auth, 2, patience })
+	held := func() int64 { return h.Stats().Buffered["outside"] }
+	ctx, cancel := context.WithCancel(within(t))
+	var calling sync.WaitGroup
+	for i := range callers {
+		calling.Go(func() { _, _ = h.Authenticate(ctx, "t", netip.AddrFrom4([4]byte{127, 0, 0, byte(i)})) })
+	}
+	eventually(t, "all are counted", func() bool { return held() >= callers*taskBytes })
+	cancel()
+	calling.Wait()
+	eventually(t, "none is", func() bool { return held() == 0 })
 }

@@ -71,7 +71,8 @@ func New(o Options) (*Hub, error) {
 		h.rows = newRowStore(o.MaxRows, int64(o.MaxRowBytes))
 	}
 	h.background, h.cancel = context.WithCancel(context.Background())
-	h.queues = newQueues(&h.opts, func(r any) { h.panics.Note(o.Logger, "in a queue", r) })
+	hold := func(n int) (release func(), ok bool) { return h.engine.Hold(n) }
+	h.queues = newQueues(&h.opts, hold, func(r any) { h.panics.Note(o.Logger, "in a queue", r) })
 	h.rowsPatience = rowsPatience
 	h.leaves = newLeaveBatcher(h)
 	var err error

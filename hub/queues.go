@@ -22,13 +22,14 @@ type queues struct {
 // waitingShare is the part of the memory for buffers that may wait in one queue.
 const waitingShare = 4
 
-func newQueues(o *Options, panicked func(any)) queues {
+// newQueues makes queues whose tasks hold counts as kept for clients.
+func newQueues(o *Options, hold func(n int) (release func(), ok bool), panicked func(any)) queues {
 	bytes := o.Loops.Memory.BufferBytes
 	if bytes <= 0 {
 		bytes = memory.Defaults().Buffers
 	}
 	queue := func(running int) *fairqueue.Queue {
-		return fairqueue.New(fairqueue.Limits{Running: running, Waiting: o.WorkerQueue, Bytes: bytes / waitingShare}, panicked)
+		return fairqueue.New(fairqueue.Limits{Running: running, Waiting: o.WorkerQueue, Bytes: bytes / waitingShare, Hold: hold}, panicked)
 	}
 	// Newcomers don't wait behind those who are in, however many sessions end at once.
 	renewals := max(o.Workers/4, 1)

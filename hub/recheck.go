@@ -20,9 +20,8 @@ type recheck struct {
 	rows  bool      // the round has come by one
 	timer *time.Timer
 
-	key     string          // of the row that is asked about
-	task    *fairqueue.Task // the same, nil when there is none
-	release func()          // gives back what it takes of the buffer memory
+	key  string          // of the row that is asked about
+	task *fairqueue.Task // the same, nil when there is none
 }
 
 // keepRechecking is called when a subscription to a row has been allowed.
@@ -86,10 +85,6 @@ func (h *Hub) askAgainAbout(c *eventloop.Client, s *state, key string) bool {
 	if s.rows != nil && s.rows.requests[key] != nil {
 		return false // it is being asked about
 	}
-	release, ok := h.engine.Hold(taskBytes + len(key))
-	if !ok {
-		return false
-	}
 	r, client, asked := s.recheck, c.ID(), rowQuestion{identity: s.identity}
 	asked.entity, asked.rowID = rowOfKey(key)
 	task, err := h.queues.rechecks.Go(h.ownerOf(c), taskBytes+len(key), func(ctx context.Context) {
@@ -97,10 +92,9 @@ func (h *Hub) askAgainAbout(c *eventloop.Client, s *state, key string) bool {
 		h.engine.Post(client, func(c *eventloop.Client) { h.askedAgain(c, r, denied) })
 	})
 	if err != nil {
-		release()
 		return false
 	}
-	r.key, r.task, r.release = key, task, release
+	r.key, r.task = key, task
 	return true
 }
 
@@ -138,11 +132,7 @@ func (r *recheck) overtaken(key string) {
 	}
 }
 
-func (r *recheck) end() {
-	r.key, r.task = "", nil
-	r.release()
-	r.release = nil
-}
+func (r *recheck) end() { r.key, r.task = "", nil }
 
 // stop is called when the client isn't open any more.
 func (r *recheck) stop() {

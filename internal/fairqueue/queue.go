@@ -12,6 +12,7 @@ import (
 // Queue runs tasks, each in a goroutine of its own. Safe from any goroutine.
 type Queue struct {
 	panicked func(any) // is told what was recovered from
+	hold     func(n int) (release func(), ok bool)
 	base     context.Context
 	stop     context.CancelFunc
 
@@ -28,6 +29,8 @@ type Task struct {
 	owner Owner
 	bytes int
 	do    func(context.Context)
+	// release gives back what Limits.Hold has counted. It is called without the queue's mutex.
+	release func()
 
 	// Guarded by the queue's mutex. place is nil unless the task waits, end unless it runs.
 	place *list.Element
@@ -37,7 +40,7 @@ type Task struct {
 // New makes a queue. What a task panics with is given to panicked: the last resort, for whatever
 // may panic answers for itself.
 func New(l Limits, panicked func(any)) *Queue {
-	q := &Queue{panicked: panicked, schedule: newSchedule(l)}
+	q := &Queue{panicked: panicked, hold: l.Hold, schedule: newSchedule(l)}
 	q.base, q.stop = context.WithCancel(context.Background())
 	return q
 }
@@ -45,19 +48,37 @@ func New(l Limits, panicked func(any)) *Queue {
 // Go has do run when it is its turn, with a context that Cancel and Close end. bytes is what keeping
 // it takes meanwhile. The error is ErrFull, ErrShare or ErrClosed; then do isn't called. It never blocks.
 func (q *Queue) Go(owner Owner, bytes int, do func(context.Context)) (*Task, error) {
-	t := &Task{queue: q, owner: owner.normal(), bytes: bytes, do: do}
+	t := &Task{queue: q, owner: owner.normal(), bytes: bytes, do: do, release: func() {}}
+	held := true
+	if q.hold != nil {
+		t.release, held = q.hold(bytes)
+	}
+	if err := q.add(t, held); err != nil {
+		if held {
+			t.release()
+		}
+		return nil, err
+	}
+	return t, nil
+}
+
+func (q *Queue) add(t *Task, held bool) (err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	err := ErrClosed
-	if !q.closed {
+	switch {
+	case q.closed:
+		err = ErrClosed
+	case !held:
+		err = ErrFull
+	default:
 		err = q.schedule.add(t)
 	}
 	if err != nil {
 		q.refused++
-		return nil, err
+		return err
 	}
 	q.start()
-	return t, nil
+	return nil
 }
 
 // Do is Go, and returns when do has returned; or, when ctx or the queue has ended before its turn
@@ -109,6 +130,7 @@ func (q *Queue) run(ctx context.Context, t *Task) {
 			q.start()
 		}
 		q.mu.Unlock()
+		t.release()
 		if r != nil {
 			q.panicked(r)
 		}
@@ -124,16 +146,18 @@ func (t *Task) Cancel() (waited bool) {
 	}
 	q := t.queue
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	switch {
 	case t.place != nil:
 		q.schedule.cancel(t)
-		t.do = nil
-		return true
+		t.do, waited = nil, true
 	case t.end != nil:
 		t.end()
 	}
-	return false
+	q.mu.Unlock()
+	if waited {
+		t.release()
+	}
+	return waited
 }
 
 // Close lets nothing more run, ends the contexts of what runs, and returns when that has ended or

@@ -28,11 +28,14 @@ func (o Owner) normal() Owner {
 	return o
 }
 
-// Limits bound a queue. All must be positive.
+// Limits bound a queue. All numbers must be positive.
 type Limits struct {
 	Running int // tasks at once
 	Waiting int // tasks that wait for their turn
 	Bytes   int // that these take
+	// Hold counts n bytes of a task elsewhere too, until it has ended; ok is false where there is no
+	// room for them. Nil: nobody does.
+	Hold func(n int) (release func(), ok bool)
 }
 
 // userPart is the part of what is free that one user may have at most: one over this. An address
