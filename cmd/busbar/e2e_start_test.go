@@ -254,11 +254,12 @@ func (d *daemon) startTCPProxy() (address string) {
 				}
 				defer server.Close()
 				_, _ = io.WriteString(server, "PROXY TCP4 203.0.113.7 127.0.0.1 4711 4322\r\n")
+				// Not from socket to socket: net would splice, and keep the pipes until the collector has run twice.
 				all.Go(func() {
-					_, _ = io.Copy(server, client)
+					_, _ = io.Copy(struct{ io.Writer }{server}, client)
 					_ = server.(*net.TCPConn).CloseWrite()
 				})
-				_, _ = io.Copy(client, server)
+				_, _ = io.Copy(struct{ io.Writer }{client}, server)
 			})
 		}
 	})
