@@ -64,16 +64,16 @@ func (l *Loop) handle(e *entry) {
 		l.broadcasts.Append(e.frame)
 		l.fanout.due += e.frame.Size()
 		l.done(l.mailbox.handled + 1)
-	case e.frame != nil || e.task.visit != nil:
+	case e.frame != nil || e.visit != nil:
 		l.address(e)
 	default:
-		task := e.task
+		task := *e
 		l.done(l.mailbox.handled + 1)
 		l.run(task)
 	}
 }
 
-func (l *Loop) run(t task) {
+func (l *Loop) run(t entry) {
 	switch {
 	case t.run != nil:
 		l.guard(nil, func() { t.run(l) })
@@ -99,7 +99,7 @@ func (l *Loop) address(e *entry) {
 			switch f.visited, more = l.nextOf(a, &f.next); {
 			case f.visited == nil:
 			case e.frame == nil:
-				e.task.visit(f.visited)
+				e.visit(f.visited)
 			case a.excludes(f.visited):
 				// What is being fetched for it may be what it may not read any more.
 				if p := l.pending(f.visited, a.Key); p != nil {
@@ -116,7 +116,7 @@ func (l *Loop) address(e *entry) {
 	if more {
 		return
 	}
-	run := e.task.run
+	run := e.run
 	if e.frame != nil && !f.wanted && a.key != nil {
 		l.counters.Unwanted.Add(uint64(len(given)))
 	}

@@ -3,6 +3,7 @@ package eventloop
 import (
 	"time"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
@@ -84,4 +85,42 @@ func (c *Client) ensureQueue() *sendQueue {
 // OpenedAt is when the client was accepted, to a tick.
 func (c *Client) OpenedAt() time.Time {
 	return c.loop.engine.started.Add(time.Duration(c.since) * tick)
+}
+
+// sendQueue is what a client is owed beyond the broadcast log, and how it lags.
+type sendQueue struct {
+	delivery.SendQueue
+
+	lagIndex   int    // place in Loop.laggards while waiting
+	waiting    bool   // for the socket to be writable: the client lags
+	ready      bool   // it is, or may be
+	unacked    uint32 // bytes that the peer hadn't acknowledged when it was last looked at, and those sent since
+	looked     uint32 // when that was, by the loop's lag clock, while waiting
+	progressed uint32 // when the peer was last found to have acknowledged something, by the same
+}
+
+func (l *Loop) newSendQueue(as delivery.Form) (o *sendQueue) {
+	if n := len(l.pools.queues); n > 0 {
+		o, l.pools.queues = l.pools.queues[n-1], l.pools.queues[:n-1]
+	} else {
+		o = &sendQueue{}
+	}
+	o.Begin(l.engine.budget, as)
+	return o
+}
+
+// freeSendQueue is called when a client is owed nothing any more, or has gone.
+func (l *Loop) freeSendQueue(c *Client) {
+	o := c.queue
+	if o == nil {
+		return
+	}
+	l.stopWaiting(o)
+	c.queue = nil
+	o.End()
+	*o = sendQueue{SendQueue: o.SendQueue}
+	const keep = 1024
+	if len(l.pools.queues) < keep {
+		l.pools.queues = append(l.pools.queues, o)
+	}
 }

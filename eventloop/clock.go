@@ -122,7 +122,7 @@ func (l *Loop) visit(c *Client, seconds uint32) {
 	case open:
 		if c.deadline != 0 && c.deadline <= seconds {
 			c.deadline = 0
-			l.handler.Expired(c)
+			l.engine.handler.Expired(c)
 			return
 		}
 		l.checkAlive(c)

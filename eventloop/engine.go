@@ -272,14 +272,14 @@ func (e *Engine) Wanted(key string) bool { return e.table.Lookup(key) != nil }
 // from here. When the client has gone f isn't called.
 func (e *Engine) Post(id uint64, f func(*Client)) {
 	if i := loopOf(id); i < len(e.loops) {
-		e.loops[i].post(entry{task: task{client: f, id: id}})
+		e.loops[i].post(entry{client: f, id: id})
 	}
 }
 
 // Each runs f on every loop that has ever had a connection, and returns when all have
 // run it, ctx has ended, or the engine has stopped.
 func (e *Engine) Each(ctx context.Context, f func(*Loop)) error {
-	return e.do(ctx, nil, task{run: f})
+	return e.do(ctx, nil, entry{run: f})
 }
 
 // Visit runs f with each open client of the audience, on its loop, which has its turns at other things
@@ -294,18 +294,18 @@ func (e *Engine) Visit(ctx context.Context, a *Audience, f func(*Client)) error 
 
 // visit is Visit for connections in any state.
 func (e *Engine) visit(ctx context.Context, a *Audience, f func(*Client)) error {
-	return e.do(ctx, a, task{visit: f, run: func(*Loop) {}})
+	return e.do(ctx, a, entry{visit: f, run: func(*Loop) {}})
 }
 
 // do has the loops that have somebody of the audience do a task, and waits for it.
-func (e *Engine) do(ctx context.Context, a *Audience, t task) error {
+func (e *Engine) do(ctx context.Context, a *Audience, t entry) error {
 	ran := make(chan struct{}, len(e.loops))
 	waiting := 0
 	e.split(a, func(l *Loop, part *Audience) {
-		if l.post(entry{audience: part, task: task{visit: t.visit, run: func(l *Loop) {
+		if l.post(entry{audience: part, visit: t.visit, run: func(l *Loop) {
 			defer func() { ran <- struct{}{} }()
 			t.run(l)
-		}}}) {
+		}}) {
 			waiting++
 		}
 	})

@@ -76,13 +76,13 @@ func (ev *events) Readable(client any) (keep bool) {
 	c := client.(*Client)
 	l := c.loop
 	l.readClock()
-	l.reading.client, l.reading.closeAfter = c, false
+	l.reading, l.closeAfter = c, false
 	defer func() {
 		if r := recover(); r != nil {
 			l.panicked(c, r)
 		}
-		l.reading.client = nil
-		keep = !l.reading.closeAfter
+		l.reading = nil
+		keep = !l.closeAfter
 	}()
 	l.read(c)
 	return true

@@ -222,7 +222,7 @@ func (l *Loop) caughtUp(c *Client) {
 	l.freeSendQueue(c)
 	if c.is(flagDrained) {
 		c.unset(flagDrained)
-		l.guard(c, func() { l.handler.Drained(c) })
+		l.guard(c, func() { l.engine.handler.Drained(c) })
 	}
 	if c.state == closing && c.is(flagDiscardInput) {
 		l.shutWrite(c) // our Close is out, and the peer's has come or isn't listened for

@@ -23,10 +23,9 @@ const (
 // It is owned by that loop's goroutine; mailbox, counters and what is atomic alone are
 // safe from any.
 type Loop struct {
-	index   int
-	engine  *Engine
-	handler Handler
-	opts    *Options
+	index  int
+	engine *Engine
+	opts   *Options
 
 	mailbox  inbox
 	poller   *poll.Loop
@@ -41,10 +40,14 @@ type Loop struct {
 	behind     behind
 
 	accepting accepting
-	reading   reading
 	meters    meters
 	scratch   []byte // for control frames and answers
 	pools     pools
+
+	// reading is the client whose bytes are being read. It isn't closed before that is over: gnet
+	// still holds on to it.
+	reading    *Client
+	closeAfter bool
 }
 
 // inbox is what is on its way into a loop, and what it has taken of that, in slices that are reused.
@@ -91,13 +94,6 @@ type behind struct {
 	replays map[uint32]*delivery.ReplayBuffer
 }
 
-// reading is the client whose bytes are being read. It isn't closed before that is over: gnet
-// still holds on to it.
-type reading struct {
-	client     *Client
-	closeAfter bool
-}
-
 // pools are what a loop lends to clients that need it for a while.
 type pools struct {
 	iov     []poll.Piece
@@ -107,7 +103,7 @@ type pools struct {
 
 func newLoop(index int, e *Engine) *Loop {
 	l := &Loop{
-		index: index, engine: e, handler: e.handler, opts: &e.opts, poller: e.poller.Loop(index),
+		index: index, engine: e, opts: &e.opts, poller: e.poller.Loop(index),
 		mailbox:   inbox{Box: mailbox.Box[entry]{MaxMessages: e.opts.Memory.QueueMessages, MaxBytes: e.opts.Memory.QueueBytes}},
 		clients:   newClientTable(index),
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[pendingKey]*pendingSubscription)},
@@ -235,48 +231,6 @@ func (l *Loop) isEveryone(a *Audience) bool {
 // excludes is for a subscriber of the audience's key: it hasn't the label besides.
 func (a *Audience) excludes(c *Client) bool {
 	return a != nil && a.key != nil && len(a.Names) > 0 && (c.groups[a.Label] == nil || c.groups[a.Label].name != a.Names[0])
-}
-
-// sendQueue is what a client is owed beyond the broadcast log, and how it lags.
-type sendQueue struct {
-	delivery.SendQueue
-	lag
-}
-
-// lag is how far a client has come that waits for its socket to be writable.
-type lag struct {
-	lagIndex   int    // place in Loop.laggards while waiting
-	waiting    bool   // for the socket to be writable: the client lags
-	ready      bool   // it is, or may be
-	unacked    uint32 // bytes that the peer hadn't acknowledged when it was last looked at, and those sent since
-	looked     uint32 // when that was, by the loop's lag clock, while waiting
-	progressed uint32 // when the peer was last found to have acknowledged something, by the same
-}
-
-func (l *Loop) newSendQueue(as delivery.Form) (o *sendQueue) {
-	if n := len(l.pools.queues); n > 0 {
-		o, l.pools.queues = l.pools.queues[n-1], l.pools.queues[:n-1]
-	} else {
-		o = &sendQueue{}
-	}
-	o.Begin(l.engine.budget, as)
-	return o
-}
-
-// freeSendQueue is called when a client is owed nothing any more, or has gone.
-func (l *Loop) freeSendQueue(c *Client) {
-	o := c.queue
-	if o == nil {
-		return
-	}
-	l.stopWaiting(o)
-	c.queue = nil
-	o.End()
-	o.lag = lag{}
-	const keep = 1024
-	if len(l.pools.queues) < keep {
-		l.pools.queues = append(l.pools.queues, o)
-	}
 }
 
 // Find is the client of that id, nil when it isn't this loop's or has gone.

@@ -93,7 +93,7 @@ func (s losses) tasks(now uint32) (tasks []mailbox.Item[entry]) {
 				c.loop.tellOfLoss(c, to, s.more)
 			}
 		}
-		tasks = append(tasks, mailbox.Item[entry]{Value: entry{audience: to.Audience, task: task{visit: tell}}})
+		tasks = append(tasks, mailbox.Item[entry]{Value: entry{audience: to.Audience, visit: tell}})
 	}
 	return tasks
 }

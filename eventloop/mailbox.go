@@ -1,20 +1,15 @@
 package eventloop
 
-// task is work for a loop: run on the loop, or client with the client of that id when
-// it is still there. visit is for each client of the entry's audience, ahead of run.
-type task struct {
-	run    func(*Loop)
-	client func(*Client)
-	id     uint64
-	visit  func(*Client)
-}
-
 // entry is one thing in a mailbox, which is the only way into a loop: a frame for an audience,
 // or a task.
 type entry struct {
 	frame    *Frame
 	audience *Audience // nil: everyone. A task's: connections that aren't open included
-	task     task
+
+	visit  func(*Client) // a task for each client of the audience, ahead of run
+	run    func(*Loop)   // one for the loop
+	client func(*Client) // one for the client of that id, when it is still there
+	id     uint64
 }
 
 // Dropped says what a full mailbox let go of, by what it was. Who was to be given something

@@ -40,10 +40,10 @@ func keepBusy(l *Loop) (stop func()) {
 	var again func(l *Loop)
 	again = func(l *Loop) {
 		if !stopped.Load() {
-			l.post(entry{task: task{run: again}})
+			l.post(entry{run: again})
 		}
 	}
-	l.post(entry{task: task{run: again}})
+	l.post(entry{run: again})
 	return func() { stopped.Store(true) }
 }
 

@@ -152,7 +152,7 @@ func TestPanicDoesNotStopAFlush(t *testing.T) {
 	before := flushes()
 	everyLoop(t, e, func(l *Loop) { // all of this is in the mailbox when it is taken next
 		e.Publish(text("before"), nil)
-		l.post(entry{task: task{run: func(*Loop) { panic("between") }}})
+		l.post(entry{run: func(*Loop) { panic("between") }})
 		e.Publish(text("behind"), nil)
 	})
 	p.Expect(ws.OpText, "before")

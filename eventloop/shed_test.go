@@ -49,7 +49,7 @@ func TestUpgradeBytes(t *testing.T) {
 func TestWhoKeepsTheLog(t *testing.T) {
 	l := &Loop{}
 	waiting := func(stop uint64, part bool) *sendQueue {
-		o := &sendQueue{lag: lag{waiting: true}}
+		o := &sendQueue{waiting: true}
 		if o.StopAt(stop); part {
 			o.Continue(text("part"), 1)
 		}

@@ -64,7 +64,7 @@ func (l *Loop) fellOff(c *Client) bool {
 			return false // more is lost where it is about to be told of a loss
 		}
 		l.guard(c, func() {
-			switch f := l.handler.LossNotice(c); {
+			switch f := l.engine.handler.LossNotice(c); {
 			case c.queue != o:
 			case f == nil:
 				l.closeSlow(c) // ahead of what comes behind the gap

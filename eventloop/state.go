@@ -69,7 +69,7 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 	case from == open:
 		l.left(c)
 	case from == authorising && !c.is(flagAnswered):
-		l.guard(nil, func() { l.handler.Closed(c, c.cause) })
+		l.guard(nil, func() { l.engine.handler.Closed(c, c.cause) })
 	}
 	return true
 }
@@ -88,7 +88,7 @@ func (l *Loop) left(c *Client) {
 	for kind := range c.groups {
 		l.clients.unlabel(c, Label(kind))
 	}
-	l.guard(nil, func() { l.handler.Closed(c, c.cause) })
+	l.guard(nil, func() { l.engine.handler.Closed(c, c.cause) })
 }
 
 // forceGone is for a client whose end has panicked, also the second time: its descriptor will be

@@ -50,7 +50,7 @@ func (l *Loop) queueBytes(c *Client, p []byte) {
 // bytes are read or a connection ends would otherwise wait for the next message.
 func (l *Loop) wakeSelf() {
 	if !l.mailbox.draining.Load() {
-		l.wake(l.mailbox.PutTask(entry{task: task{run: func(*Loop) {}}}))
+		l.wake(l.mailbox.PutTask(entry{run: func(*Loop) {}}))
 	}
 }
 
@@ -99,6 +99,6 @@ func (l *Loop) asked(c *Client) (bytes int) {
 func (l *Loop) tellTaken(c *Client) {
 	if c.is(flagAsking) && c.state == open && l.asked(c) <= AskedBytes/2 {
 		c.unset(flagAsking)
-		l.guard(c, func() { l.handler.Taken(c) })
+		l.guard(c, func() { l.engine.handler.Taken(c) })
 	}
 }
