@@ -26,7 +26,7 @@ func (l *Loop) readHead(c *Client) {
 		if len(p) > wsproto.MaxHead {
 			l.refuse(c, wsproto.RefuseHeadTooLarge.AnswerTo(p), CauseBadHandshake)
 		} else if !l.engine.budget.Takes(0) {
-			l.evict(c)
+			l.shed(c)
 		}
 		return
 	}
@@ -81,7 +81,7 @@ func (l *Loop) waitAuthorised(c *Client) {
 	}
 	l.waitFor(c, int(c.pos>>32), c.conn.Buffered())
 	if !l.engine.budget.Takes(0) {
-		l.evict(c)
+		l.shed(c)
 	}
 }
 

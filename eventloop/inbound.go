@@ -179,7 +179,7 @@ func (l *Loop) assembling(c *Client) {
 	}
 	l.engine.budget.Judge()
 	if !l.engine.budget.Takes(0) {
-		l.evict(c)
+		l.shed(c)
 	}
 }
 

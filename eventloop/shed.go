@@ -1,7 +1,6 @@
 package eventloop
 
 import (
-	"cmp"
 	"context"
 	"runtime"
 	"runtime/metrics"
@@ -9,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -76,51 +76,32 @@ func collect() {
 	}
 }
 
-// debt is how many bytes a client has still to be sent, has sent that aren't a message yet, and has
-// in subscriptions, if they are many.
-type debt struct {
-	id    uint64
-	bytes int64
-}
-
 // end ends those clients of all loops who owe most, until they are so many bytes, and returns
 // how many they were.
 func (s *shedder) end(bytes int64) int {
 	e := s.engine
-	byLoop := make([][]debt, len(e.loops))
+	byLoop := make([][]budget.Debt, len(e.loops))
 	err := e.visit(context.Background(), nil, func(c *Client) {
 		if n := c.debt(); n > 0 {
 			some := &byLoop[c.loop.index]
-			*some = append(*some, debt{c.id, n})
+			*some = append(*some, budget.Debt{Client: c.id, Bytes: n})
 		}
 	})
 	if err != nil {
 		return 0 // the engine has stopped
 	}
-	debts := largest(slices.Concat(byLoop...), bytes)
+	debts := budget.Largest(slices.Concat(byLoop...), bytes)
 	s.log(debts)
 	ids := make([]uint64, len(debts))
 	for i, d := range debts {
-		ids[i] = d.id
+		ids[i] = d.Client
 	}
-	_ = e.visit(context.Background(), &Audience{Clients: ids}, func(c *Client) { c.loop.evict(c) })
+	_ = e.visit(context.Background(), &Audience{Clients: ids}, func(c *Client) { c.loop.shed(c) })
 	return len(debts)
 }
 
-// largest leaves of debts those that are so many bytes together, or all, the largest first.
-func largest(debts []debt, bytes int64) []debt {
-	slices.SortFunc(debts, func(a, b debt) int {
-		return cmp.Or(cmp.Compare(b.bytes, a.bytes), cmp.Compare(a.id, b.id))
-	})
-	n := 0
-	for sum := int64(0); n < len(debts) && sum < bytes; n++ {
-		sum += debts[n].bytes
-	}
-	return debts[:n]
-}
-
 // log says at most once a second whom it hits.
-func (s *shedder) log(debts []debt) {
+func (s *shedder) log(debts []budget.Debt) {
 	s.ended += len(debts)
 	if len(debts) == 0 || time.Since(s.logged) < time.Second {
 		return
@@ -134,6 +115,8 @@ func (s *shedder) log(debts []debt) {
 // manySubscriptions take so many bytes. Nobody is ended for fewer.
 const manySubscriptions = 64 << 10
 
+// debt is how many bytes the client has still to be sent, has sent that aren't a message yet, and has
+// in subscriptions, if they are many.
 func (c *Client) debt() (bytes int64) {
 	l := c.loop
 	switch c.state {
@@ -191,9 +174,9 @@ func (l *Loop) slowest() uint64 {
 // closeBehind is how much of a message in progress may still go out before a Close.
 const closeBehind = 4 << 10
 
-// evict ends a connection for the memory that it takes. It is told why where that takes no memory
+// shed ends a connection for the memory that it takes. It is told why where that takes no memory
 // to speak of.
-func (l *Loop) evict(c *Client) {
+func (l *Loop) shed(c *Client) {
 	switch c.state {
 	case handshaking, authorising:
 		p := c.conn.Peek()

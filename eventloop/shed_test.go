@@ -1,32 +1,8 @@
 package eventloop
 
 import (
-	"slices"
 	"testing"
 )
-
-func TestLargestDebts(t *testing.T) {
-	debts := []debt{{1, 10}, {2, 500}, {3, 40}, {4, 500}, {5, 30}}
-	for _, test := range []struct {
-		bytes int64
-		ids   []uint64
-	}{
-		{0, nil},
-		{-5, nil},
-		{1, []uint64{2}},
-		{501, []uint64{2, 4}},
-		{1035, []uint64{2, 4, 3}},
-		{1 << 40, []uint64{2, 4, 3, 5, 1}},
-	} {
-		var ids []uint64
-		for _, d := range largest(slices.Clone(debts), test.bytes) {
-			ids = append(ids, d.id)
-		}
-		if !slices.Equal(ids, test.ids) {
-			t.Errorf("to free %d: clients %v, want %v", test.bytes, ids, test.ids)
-		}
-	}
-}
 
 // What a client sends before it is accepted counts at least for its length, and not for
 // much more.

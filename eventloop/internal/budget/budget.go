@@ -3,7 +3,9 @@
 package budget
 
 import (
+	"cmp"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -218,4 +220,22 @@ func (b *Budget) mark(sixteenths int64) int64 { return b.ceiling / sixteen * six
 
 func (b *Budget) above(used int64) bool {
 	return used > b.mark(shedAbove) || used+b.wanted.Load() > b.ceiling
+}
+
+// Debt is how many bytes are kept for one client.
+type Debt struct {
+	Client uint64
+	Bytes  int64
+}
+
+// Largest leaves of debts those that are so many bytes together, or all, the largest first.
+func Largest(debts []Debt, bytes int64) []Debt {
+	slices.SortFunc(debts, func(a, b Debt) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Client, b.Client))
+	})
+	n := 0
+	for sum := int64(0); n < len(debts) && sum < bytes; n++ {
+		sum += debts[n].Bytes
+	}
+	return debts[:n]
 }

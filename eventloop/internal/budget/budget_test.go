@@ -2,6 +2,7 @@ package budget
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -199,4 +200,27 @@ func TestTracked(t *testing.T) {
 		runtime.GC()
 	}
 	runtime.KeepAlive(kept)
+}
+
+func TestLargestDebts(t *testing.T) {
+	debts := []Debt{{1, 10}, {2, 500}, {3, 40}, {4, 500}, {5, 30}}
+	for _, test := range []struct {
+		bytes int64
+		ids   []uint64
+	}{
+		{0, nil},
+		{-5, nil},
+		{1, []uint64{2}},
+		{501, []uint64{2, 4}},
+		{1035, []uint64{2, 4, 3}},
+		{1 << 40, []uint64{2, 4, 3, 5, 1}},
+	} {
+		var ids []uint64
+		for _, d := range Largest(slices.Clone(debts), test.bytes) {
+			ids = append(ids, d.Client)
+		}
+		if !slices.Equal(ids, test.ids) {
+			t.Errorf("to free %d: clients %v, want %v", test.bytes, ids, test.ids)
+		}
+	}
 }
