@@ -46,8 +46,8 @@ type Hub struct {
 	counters counters
 	panics   panics.Log // off the loops
 
-	refusals                                              refusals
-	authTrouble, fetchTrouble, readTrouble, originTrouble troubleLog
+	refusals                                                          refusals
+	authTrouble, fetchTrouble, readTrouble, originTrouble, rowTrouble troubleLog
 
 	background context.Context
 	cancel     context.CancelFunc

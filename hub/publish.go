@@ -222,6 +222,10 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 			}
 			tenant = owner
 		}
+		if owner != "" && tenant != owner { // its publisher may not have known
+			h.rowTrouble.warn(h.opts.Logger, time.Now(), "a tenant's row was published for others than its tenant",
+				"entity", shortened(entity), "tenant", shortened(owner), "for", shortened(tenant))
+		}
 		if tenant != "" {
 			to.Label, to.Names = eventloop.LabelTenant, []string{tenant}
 		}

@@ -3,10 +3,13 @@ package hub
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestRowStore(t *testing.T) {
@@ -189,5 +192,31 @@ func TestRowStoreFromManyGoroutines(t *testing.T) {
 	all.Wait()
 	if got := s.stats(); got.rows != 8 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// Who publishes a tenant's row for others, or forgets to name its tenant, is told of in the log.
+func TestTakingARowFromItsTenantIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	h := start(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	publish := func(kind RowKind, tenant string) {
+		h.rowTrouble.last = time.Time{}
+		if err := h.PublishRow(kind, tenant, "E", "r", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const warning = "others than its tenant"
+	publish(Snapshot, "")
+	publish(Snapshot, "acme")
+	publish(Snapshot, "acme")
+	publish(Incremental, "")
+	if strings.Contains(log.String(), warning) {
+		t.Error("nobody's row was taken: ", log.String())
+	}
+	publish(Snapshot, "")
+	publish(Snapshot, "acme")
+	publish(Snapshot, "other")
+	if n := strings.Count(log.String(), warning); n != 2 {
+		t.Errorf("%d warnings: %s", n, log.String())
 	}
 }
