@@ -61,6 +61,7 @@ func start(t testing.TB, change func(*Options)) *Hub {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		_ = h.Shutdown(ctx)
+		h.queues.close(ctx) // functions that are deaf to their contexts keep what is theirs until they return
 		for kind, bytes := range h.Stats().Buffered {
 			if bytes != 0 && kind != "messages" { // which the collector frees
 				t.Errorf("%d bytes of %s are buffered for nobody", bytes, kind)
