@@ -4,6 +4,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub/internal/message"
 	"github.com/busbar-ws/busbar/internal/fairqueue"
 )
 
@@ -58,12 +59,12 @@ func (cb *callbacks) Message(c *eventloop.Client, op ws.OpCode, payload []byte) 
 		h.counters.ignored[ignoredBinary].Add(1)
 		return
 	}
-	m, ok := parseClient(payload)
+	m, ok := message.Parse(payload)
 	if !ok {
 		h.counters.ignored[ignoredMalformed].Add(1)
 		return
 	}
-	switch string(m.kind) {
+	switch string(m.Kind) {
 	case "presence", "topic":
 		h.relay(c, m, payload)
 	case "crdt-subscribe", "crdt-unsubscribe", "subscribe", "unsubscribe":
@@ -75,11 +76,11 @@ func (cb *callbacks) Message(c *eventloop.Client, op ws.OpCode, payload []byte) 
 
 // subscription begins or ends one. Ending counts as well: a client that does both in turns
 // costs a snapshot each time, and never has many subscriptions.
-func (h *Hub) subscription(c *eventloop.Client, m clientMessage) {
+func (h *Hub) subscription(c *eventloop.Client, m message.Message) {
 	if !c.Spend(eventloop.RateSubscribes, 1) {
 		return
 	}
-	switch string(m.kind) {
+	switch string(m.Kind) {
 	case "crdt-subscribe":
 		h.subscribeRow(c, m)
 	case "crdt-unsubscribe":

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 
+	"github.com/busbar-ws/busbar/hub/internal/message"
 	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
@@ -50,7 +51,7 @@ func (e *jsonError) Unwrap() []error { return []error{&e.FieldError, e.cause} }
 func eventSize(e *Event) int {
 	const longestSeq = 20
 	size := len(`{"seq":,"entity":,"row_id":,"kind":,"timestamp":}`) + longestSeq +
-		quotedSize(e.Entity) + quotedSize(e.RowID) + quotedSize(string(e.Kind)) + quotedSize(e.Timestamp)
+		message.QuotedSize(e.Entity) + message.QuotedSize(e.RowID) + message.QuotedSize(string(e.Kind)) + message.QuotedSize(e.Timestamp)
 	if len(e.Data) > 0 {
 		size += len(`,"data":`) + len(e.Data)
 	}
@@ -59,7 +60,7 @@ func eventSize(e *Event) int {
 
 // eventWire is the event, whose data was checked before, as a frame's bytes.
 func eventWire(e *Event) []byte {
-	return wireOf(appendEvent(roomFor(eventSize(e)), e))
+	return message.Wire(appendEvent(message.Room(eventSize(e)), e))
 }
 
 // appendEvent encodes an event whose data was checked before.
@@ -67,16 +68,16 @@ func appendEvent(dst []byte, e *Event) []byte {
 	dst = append(dst, `{"seq":`...)
 	dst = strconv.AppendUint(dst, e.Seq, 10)
 	dst = append(dst, `,"entity":`...)
-	dst = appendJSONString(dst, e.Entity)
+	dst = message.AppendString(dst, e.Entity)
 	dst = append(dst, `,"row_id":`...)
-	dst = appendJSONString(dst, e.RowID)
+	dst = message.AppendString(dst, e.RowID)
 	dst = append(dst, `,"kind":`...)
-	dst = appendJSONString(dst, string(e.Kind))
+	dst = message.AppendString(dst, string(e.Kind))
 	if len(e.Data) > 0 && e.Kind != Delete {
 		dst = append(dst, `,"data":`...)
 		dst = append(dst, e.Data...)
 	}
 	dst = append(dst, `,"timestamp":`...)
-	dst = appendJSONString(dst, e.Timestamp)
+	dst = message.AppendString(dst, e.Timestamp)
 	return append(dst, '}')
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+
+	"github.com/busbar-ws/busbar/hub/internal/message"
 )
 
 // docs/protocol.md section 3: the keys and their order; data absent on delete or when none.
@@ -39,7 +41,7 @@ func TestEncodeEvent(t *testing.T) {
 
 func TestStringsAreNotEscapedForHTML(t *testing.T) {
 	const name = "<b>&\u2028"
-	got := string(appendJSONString(nil, name))
+	got := string(message.AppendString(nil, name))
 	if got != `"`+name+`"` {
 		t.Errorf("got %s", got)
 	}

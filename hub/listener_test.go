@@ -16,12 +16,12 @@ import (
 )
 
 // message is one that a client has got.
-type message struct {
+type received struct {
 	kind websocket.MessageType
 	data []byte
 }
 
-func (m message) String() string {
+func (m received) String() string {
 	if m.kind == websocket.MessageText {
 		return string(m.data)
 	}
@@ -35,7 +35,7 @@ func (m message) String() string {
 // it has read until the test asks for it. Its methods belong to one goroutine.
 type listener struct {
 	*client
-	inbox chan message  // closed when reading has ended
+	inbox chan received  // closed when reading has ended
 	err   error         // why, once inbox is closed
 	gate  chan struct{} // full: nothing is read
 }
@@ -49,7 +49,7 @@ func listen(t testing.TB, h *Hub, token, query string) *listener {
 }
 
 func listenOn(t testing.TB, c *client) *listener {
-	l := &listener{client: c, inbox: make(chan message, inboxSize), gate: make(chan struct{}, 1)}
+	l := &listener{client: c, inbox: make(chan received, inboxSize), gate: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		defer close(l.inbox)
@@ -78,7 +78,7 @@ func (l *listener) readOne(ctx context.Context) error {
 		return err
 	}
 	select {
-	case l.inbox <- message{kind, data}:
+	case l.inbox <- received{kind, data}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -86,19 +86,19 @@ func (l *listener) readOne(ctx context.Context) error {
 }
 
 // receive is the next message; an error when there is none in time, or reading has ended.
-func (l *listener) receive() (message, error) {
+func (l *listener) receive() (received, error) {
 	select {
 	case m, ok := <-l.inbox:
 		if !ok {
-			return message{}, fmt.Errorf("the connection has ended: %w", l.err)
+			return received{}, fmt.Errorf("the connection has ended: %w", l.err)
 		}
 		return m, nil
 	case <-time.After(patience):
-		return message{}, errors.New("nothing came")
+		return received{}, errors.New("nothing came")
 	}
 }
 
-func (l *listener) next() message {
+func (l *listener) next() received {
 	l.T.Helper()
 	m, err := l.receive()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub/internal/message"
 	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
@@ -183,13 +184,13 @@ func (h *Hub) PublishTopic(tenant, topic string, data json.RawMessage) error {
 	}
 	data = bytes.TrimSpace(data)
 	const begin, middle, end = `{"type":"topic","topic":`, `,"data":`, `}`
-	size := len(begin+middle+end) + quotedSize(topic) + len(data)
+	size := len(begin+middle+end) + message.QuotedSize(topic) + len(data)
 	if err := h.admit(size); err != nil {
 		return err
 	}
-	message := appendJSONString(append(roomFor(size), begin...), topic)
-	message = append(append(append(message, middle...), data...), end...)
-	f := textFrame(message)
+	text := message.AppendString(append(message.Room(size), begin...), topic)
+	text = append(append(append(text, middle...), data...), end...)
+	f := message.Frame(text)
 	f.Lossy = true
 	return h.send(f, h.onTopic(topic, anyOfTenant(tenant)), &h.counters.topics)
 }

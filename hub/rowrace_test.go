@@ -16,7 +16,7 @@ import (
 )
 
 // counted is the number in a row frame's payload.
-func counted(t *testing.T, m message) (kind RowKind, n int) {
+func counted(t *testing.T, m received) (kind RowKind, n int) {
 	t.Helper()
 	f, err := ParseRowFrame(m.data)
 	if err != nil {
@@ -148,7 +148,7 @@ func TestPendingUpdatesBeforeTheSnapshot(t *testing.T) {
 }
 
 // nextBinary passes over what tells that others have left.
-func nextBinary(l *listener) message {
+func nextBinary(l *listener) received {
 	l.T.Helper()
 	m := l.next()
 	for m.kind == websocket.MessageText {

@@ -1,15 +1,18 @@
 package hub
 
-import "github.com/busbar-ws/busbar/eventloop"
+import (
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub/internal/message"
+)
 
 // subscribeRow has a worker ask whether the client may read the row and what it is now, when the
 // client's turn has come.
-func (h *Hub) subscribeRow(c *eventloop.Client, m clientMessage) {
-	if m.entity == nil || m.rowID == nil {
+func (h *Hub) subscribeRow(c *eventloop.Client, m message.Message) {
+	if m.Entity == nil || m.RowID == nil {
 		h.counters.ignored[ignoredMalformed].Add(1)
 		return
 	}
-	key := keyOfRow(string(m.entity), string(m.rowID))
+	key := keyOfRow(string(m.Entity), string(m.RowID))
 	if q := stateOf(c).rows; q != nil && q.requests[key] != nil {
 		return // the answer that it waits for will do
 	}
@@ -36,12 +39,12 @@ func (h *Hub) roomFor(c *eventloop.Client, name int) bool {
 	return true
 }
 
-func (h *Hub) unsubscribeRow(c *eventloop.Client, m clientMessage) {
-	if m.entity == nil || m.rowID == nil {
+func (h *Hub) unsubscribeRow(c *eventloop.Client, m message.Message) {
+	if m.Entity == nil || m.RowID == nil {
 		h.counters.ignored[ignoredMalformed].Add(1)
 		return
 	}
-	endRow(c, keyOfRow(string(m.entity), string(m.rowID)))
+	endRow(c, keyOfRow(string(m.Entity), string(m.RowID)))
 }
 
 // endRow ends a subscription to a row, whether it was answered or not.
@@ -53,18 +56,18 @@ func endRow(c *eventloop.Client, key string) {
 }
 
 // subscribeTo is about a topic, or about the change events of one entity.
-func (h *Hub) subscribeTo(c *eventloop.Client, m clientMessage) {
+func (h *Hub) subscribeTo(c *eventloop.Client, m message.Message) {
 	var key string
 	switch {
-	case m.topic != nil:
-		key = keyOfTopic(string(m.topic))
-	case m.entity != nil:
-		key = keyOfEntity(string(m.entity))
+	case m.Topic != nil:
+		key = keyOfTopic(string(m.Topic))
+	case m.Entity != nil:
+		key = keyOfEntity(string(m.Entity))
 	default:
 		h.counters.ignored[ignoredMalformed].Add(1)
 		return
 	}
-	if string(m.kind) == "unsubscribe" {
+	if string(m.Kind) == "unsubscribe" {
 		c.Unsubscribe(key)
 	} else if h.roomFor(c, len(key)) {
 		c.Subscribe(key)

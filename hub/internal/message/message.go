@@ -1,4 +1,5 @@
-package hub
+// Package message reads what clients send, stamps what is relayed, and encodes text messages. It is pure.
+package message
 
 import (
 	"errors"
@@ -9,21 +10,21 @@ import (
 // ErrNotObject is what StampFrom returns for a message that isn't a JSON object.
 var ErrNotObject = errors.New("stamping a message: not a JSON object")
 
-// clientMessage is the fields of a client's message that the hub acts on. They are
+// Message is the fields of a client's message that the hub acts on. They are
 // decoded, nil when absent, empty or not strings, and views of the message unless they
 // had escapes in them.
-type clientMessage struct {
-	kind   []byte // "type"; the only one that may be empty
-	topic  []byte
-	entity []byte
-	rowID  []byte // "rowId", or "row_id" when there is no rowId of any type
+type Message struct {
+	Kind   []byte // "type"; the only one that may be empty
+	Topic  []byte
+	Entity []byte
+	RowID  []byte // "rowId", or "row_id" when there is no rowId of any type
 
-	stamp stamping
-	// forged: to those whom it were relayed to it might say what only the server says.
-	forged bool
+	Stamp Stamping
+	// Forged: to those whom it were relayed to it might say what only the server says.
+	Forged bool
 }
 
-// parseClient reads a client's message, and checks it, in one pass; false for anything but a
+// Parse reads a client's message, and checks it, in one pass; false for anything but a
 // valid JSON object with a string type (PROTOCOL 2). Objects and arrays nested deeper than
 // 10,000 are not valid, and so are ignored like other junk. Names may be repeated, and strings
 // be cut within a character, as what is relayed is relayed as it is.
@@ -36,12 +37,12 @@ type clientMessage struct {
 // the same. So of such keys all count. A seq makes a change event of it for Pylon's client,
 // whatever its type; a second type may be any, resync included; and an event "disconnect"
 // of a client is how the hub tells that somebody has left.
-func parseClient(message []byte) (clientMessage, bool) {
+func Parse(message []byte) (Message, bool) {
 	var kind, topic, entity, camel, snake []byte // values as they stand in the message
 	var folded [foldedLen]byte
 	var types int
 	var seq, disconnect, aboutClient bool
-	var stamp stamping
+	var stamp Stamping
 	object := strictjson.LenientObject(message)
 	for found, more := object.Next(); more; found, more = object.Next() {
 		m := member{found.Name, found.Value}
@@ -79,14 +80,14 @@ func parseClient(message []byte) (clientMessage, bool) {
 	}
 	decoded, typed := stringValue(kind)
 	if object.Err() != nil || !typed {
-		return clientMessage{}, false
+		return Message{}, false
 	}
 	if camel == nil {
 		camel = snake
 	}
-	return clientMessage{
-		kind: decoded, topic: nonEmpty(topic), entity: nonEmpty(entity), rowID: nonEmpty(camel),
-		forged: seq || types > 1 || disconnect && aboutClient, stamp: stamp,
+	return Message{
+		Kind: decoded, Topic: nonEmpty(topic), Entity: nonEmpty(entity), RowID: nonEmpty(camel),
+		Forged: seq || types > 1 || disconnect && aboutClient, Stamp: stamp,
 	}, true
 }
 
@@ -104,8 +105,8 @@ func nonEmpty(value []byte) []byte {
 	return nil
 }
 
-// stamping is where a message's members named "from" stand, and where it begins and ends.
-type stamping struct {
+// Stamping is where a message's members named "from" stand, and where it begins and ends.
+type Stamping struct {
 	begin, end int  // behind the opening brace, and the closing one; both 0 without members
 	first      span // of those that go
 	repeated   bool // there are others, which nobody who means well sends
@@ -113,7 +114,7 @@ type stamping struct {
 
 type span struct{ begin, end int }
 
-func (s *stamping) note(m strictjson.Member, from bool) {
+func (s *Stamping) note(m strictjson.Member, from bool) {
 	if s.end == 0 {
 		s.begin = m.Begin
 	}
@@ -127,8 +128,8 @@ func (s *stamping) note(m strictjson.Member, from bool) {
 	}
 }
 
-// apply appends the message to dst with "from" in place of all that equal it.
-func (s *stamping) apply(dst, message []byte, from string) []byte {
+// Apply appends the message to dst with "from" in place of all that equal it.
+func (s *Stamping) Apply(dst, message []byte, from string) []byte {
 	dst = append(dst, '{')
 	at := s.begin
 	cut := func(gone span) {
@@ -150,7 +151,7 @@ func (s *stamping) apply(dst, message []byte, from string) []byte {
 		dst = append(append(dst, message[at:s.end]...), ',')
 	}
 	dst = append(dst, `"from":`...)
-	return append(appendJSONString(dst, from), '}')
+	return append(AppendString(dst, from), '}')
 }
 
 func isFrom(m strictjson.Member) bool {
@@ -166,7 +167,7 @@ func isFrom(m strictjson.Member) bool {
 // It returns dst and ErrNotObject for a message that isn't a valid JSON object. It keeps neither
 // slice; they must not overlap.
 func StampFrom(dst, message []byte, from string) ([]byte, error) {
-	var stamp stamping
+	var stamp Stamping
 	object := strictjson.LenientObject(message)
 	for m, more := object.Next(); more; m, more = object.Next() {
 		stamp.note(m, isFrom(m))
@@ -174,5 +175,5 @@ func StampFrom(dst, message []byte, from string) ([]byte, error) {
 	if object.Err() != nil {
 		return dst, ErrNotObject
 	}
-	return stamp.apply(dst, message, from), nil
+	return stamp.Apply(dst, message, from), nil
 }

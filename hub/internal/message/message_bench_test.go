@@ -1,4 +1,4 @@
-package hub
+package message
 
 import (
 	"strings"
@@ -13,13 +13,13 @@ func relayCases() map[string][]byte {
 	}
 }
 
-func BenchmarkParseClient(b *testing.B) {
+func BenchmarkParse(b *testing.B) {
 	for name, message := range relayCases() {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(message)))
 			for b.Loop() {
-				if _, ok := parseClient(message); !ok {
+				if _, ok := Parse(message); !ok {
 					b.Fatal("not parsed")
 				}
 			}

@@ -1,4 +1,4 @@
-package hub
+package message
 
 import (
 	"encoding/json"
@@ -78,8 +78,8 @@ func TestForged(t *testing.T) {
 		`{"type":"resync","oldest_seq":1,"type":"presence"}`,
 		`{"TYPE":"gap","type":"topic"}`,
 	} {
-		if m, ok := parseClient([]byte(message)); !ok || !m.forged {
-			t.Errorf("%s: %v, forged %v", message, ok, m.forged)
+		if m, ok := Parse([]byte(message)); !ok || !m.Forged {
+			t.Errorf("%s: %v, forged %v", message, ok, m.Forged)
 		}
 	}
 	for _, message := range []string{
@@ -92,8 +92,8 @@ func TestForged(t *testing.T) {
 		`{"type":"topic","entity":"Account","row_id":"acc1","kind":"update"}`, // no event without a seq
 		`{"type":"presence","se":1,"seqq":1,"s eq":1,"seq ":1,"ѕeq":1,"s\\u0065q":1,"last_seq":1,"\ud835eq":1}`,
 	} {
-		if m, ok := parseClient([]byte(message)); !ok || m.forged {
-			t.Errorf("%s: %v, forged %v", message, ok, m.forged)
+		if m, ok := Parse([]byte(message)); !ok || m.Forged {
+			t.Errorf("%s: %v, forged %v", message, ok, m.Forged)
 		}
 	}
 }
@@ -124,7 +124,7 @@ func TestStampFromRefusesWhatIsNoObject(t *testing.T) {
 	}
 }
 
-func TestParseClient(t *testing.T) {
+func TestParse(t *testing.T) {
 	for _, c := range []struct{ message, want string }{
 		{`{"type":"presence"}`, "presence///"},
 		{` { "x" : [1,{"type":"no"}], "topic" : "t" , "type" : "topic" } `, "topic/t//"},
@@ -145,36 +145,36 @@ func TestParseClient(t *testing.T) {
 		{`{"type":"a","type":"b","topic":"c","topic":"d","entity":"e","entity":1}`, "b/d//"},
 		{`{"type":1,"type":"b"}`, "b///"},
 	} {
-		got, ok := parseClient([]byte(c.message))
+		got, ok := Parse([]byte(c.message))
 		if !ok || got.String() != c.want {
 			t.Errorf("%s: got %s, %v, want %s", c.message, got, ok, c.want)
 		}
 	}
 }
 
-func (m clientMessage) String() string {
-	return strings.Join([]string{string(m.kind), string(m.topic), string(m.entity), string(m.rowID)}, "/")
+func (m Message) String() string {
+	return strings.Join([]string{string(m.Kind), string(m.Topic), string(m.Entity), string(m.RowID)}, "/")
 }
 
 // docs/protocol.md section 2: anything but an object with a string type is ignored.
-func TestParseClientIgnores(t *testing.T) {
+func TestParseIgnores(t *testing.T) {
 	for _, message := range []string{"", "null", `"type"`, "[]", "{}", `{"type":1}`, `{"type":null}`, `{"Type":"x"}`,
 		`{"type":"a","type":1}`, `{"a":{"type":"x"}}`, `{"type":"x"`, `{"type":"x",}`, `{"type":"x"} {}`, `{type:"x"}`,
 		`{"type":'x'}`, `{"type":"x","a":01}`, `{"type":"x","a":"\q"}`, "{\"type\":\"x\ny\"}", `[{"type":"x"}]`} {
-		if got, ok := parseClient([]byte(message)); ok {
+		if got, ok := Parse([]byte(message)); ok {
 			t.Errorf("%s: taken for %s", message, got)
 		}
 	}
 }
 
-func TestParseClientBoundsNesting(t *testing.T) {
+func TestParseBoundsNesting(t *testing.T) {
 	nested := func(depth int) []byte {
 		return []byte(`{"type":"x","a":` + strings.Repeat("[", depth-1) + strings.Repeat("]", depth-1) + "}")
 	}
-	if _, ok := parseClient(nested(10_000)); !ok {
+	if _, ok := Parse(nested(10_000)); !ok {
 		t.Error("10,000 levels were refused")
 	}
-	if _, ok := parseClient(nested(10_001)); ok {
+	if _, ok := Parse(nested(10_001)); ok {
 		t.Error("10,001 levels were taken")
 	}
 }
@@ -184,7 +184,7 @@ func TestRelayingAllocatesNothing(t *testing.T) {
 		strings.Repeat(`,"\n":1,"\u0066rom":2,"\u0074\u0079pe":"presence","\u017Feq":1,"Event":"dis\u0063onnect","clientIds":[1]`, 100) + `}`)
 	dst := make([]byte, 0, 2*len(message))
 	allocations := testing.AllocsPerRun(100, func() {
-		if _, ok := parseClient(message); !ok {
+		if _, ok := Parse(message); !ok {
 			t.Error("not parsed")
 		}
 		if _, err := StampFrom(dst, message, "someone"); err != nil {

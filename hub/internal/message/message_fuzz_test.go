@@ -1,4 +1,4 @@
-package hub
+package message
 
 import (
 	"bytes"
@@ -92,31 +92,31 @@ func topLevel(message []byte) ([]keyValue, bool) {
 	return found, true
 }
 
-func FuzzParseClient(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	relaySeeds(f, func(message string) { f.Add([]byte(message)) })
 	f.Fuzz(func(t *testing.T, message []byte) {
 		if !utf8.Valid(message) {
 			return // refused before it gets here
 		}
-		got, ok := parseClient(message)
+		got, ok := Parse(message)
 		want, wantOK := parseByTheBook(message)
 		if ok != wantOK || (ok && got.String() != want.String()) {
 			t.Fatalf("%q: got %s, %v, want %s, %v", message, got, ok, want, wantOK)
 		}
-		if ok && got.forged != forgedByTheBook(message) {
-			t.Fatalf("%q: forged is %v", message, got.forged)
+		if ok && got.Forged != forgedByTheBook(message) {
+			t.Fatalf("%q: forged is %v", message, got.Forged)
 		}
 	})
 }
 
-// parseByTheBook is parseClient by way of a map, in which the last key wins. Numbers stay text: JSON
+// parseByTheBook is Parse by way of a map, in which the last key wins. Numbers stay text: JSON
 // bounds none (RFC 8259 section 6), and encoding/json reads none that a float64 can't hold.
-func parseByTheBook(message []byte) (clientMessage, bool) {
+func parseByTheBook(message []byte) (Message, bool) {
 	var fields map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(message))
 	decoder.UseNumber()
 	if !json.Valid(message) || decoder.Decode(&fields) != nil {
-		return clientMessage{}, false
+		return Message{}, false
 	}
 	str := func(key string) []byte {
 		s, _ := fields[key].(string)
@@ -127,7 +127,7 @@ func parseByTheBook(message []byte) (clientMessage, bool) {
 		row = "rowId"
 	}
 	_, ok := fields["type"].(string)
-	return clientMessage{kind: str("type"), topic: str("topic"), entity: str("entity"), rowID: str(row)}, ok
+	return Message{Kind: str("type"), Topic: str("topic"), Entity: str("entity"), RowID: str(row)}, ok
 }
 
 func forgedByTheBook(message []byte) bool {
