@@ -14,7 +14,7 @@ import (
 // payload (without a row frame's header) in one call. ok is false when it may not, or
 // when there is no such row: clients can't tell which. It may take its time, never runs
 // on an event loop, and is called from several goroutines at once. payload becomes the
-// hub's.
+// hub's. What it takes to read it can be counted by HoldFetched.
 type SnapshotFetcher func(ctx context.Context, id *Identity, entity, rowID string) (payload []byte, ok bool, err error)
 
 // Rejection is how a client without a valid token is told.

@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -48,6 +49,24 @@ func (h *Hub) Hold(p Pulled) (release func(), err error) {
 		giveBack()
 		runtime.KeepAlive(p.frames) // they count for as long as they are there
 	}, nil
+}
+
+// holder is what a context has the hub under that a SnapshotFetcher was called by.
+type holder struct{}
+
+// HoldFetched counts n bytes that a SnapshotFetcher is reading as buffered for clients until release is
+// called, once, before it returns: what it returns is counted by the hub. ctx is the one that it was called
+// with. ErrOverloaded says that clients would have to go for it.
+func HoldFetched(ctx context.Context, n int) (release func(), err error) {
+	h, _ := ctx.Value(holder{}).(*Hub)
+	if h == nil {
+		return func() {}, nil
+	}
+	release, ok := h.engine.Hold(n)
+	if !ok {
+		return nil, ErrOverloaded
+	}
+	return release, nil
 }
 
 // Reserve counts n bytes as buffered until release is called, once: of what an embedder is

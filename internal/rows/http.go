@@ -41,7 +41,7 @@ func NewHTTP(o Options) (*HTTP, error) {
 		o.MaxHeld = int64(memory.Defaults().Rows)
 	}
 	service, err := ask.New(ask.Options{
-		URL: o.URL, Timeout: o.Timeout, MaxBytes: o.MaxBytes, MaxHeld: o.MaxHeld,
+		URL: o.URL, Timeout: o.Timeout, MaxBytes: o.MaxBytes, MaxHeld: o.MaxHeld, Hold: hub.HoldFetched,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("row service: %w", err)

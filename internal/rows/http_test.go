@@ -4,17 +4,23 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth/ask"
 	"github.com/busbar-ws/busbar/internal/leaks"
 	"github.com/busbar-ws/busbar/internal/rows"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }
@@ -157,5 +163,57 @@ func TestErrorsShowNoSecrets(t *testing.T) {
 		if _, err := rows.NewHTTP(rows.Options{URL: bad}); err == nil || strings.Contains(err.Error(), "p4ssword") {
 			t.Errorf("%q: %v", bad, err)
 		}
+	}
+}
+
+// What is read of payloads is counted as buffered while the service sends it, and not any more when it has failed.
+func TestPayloadsAreCountedWhileTheyAreRead(t *testing.T) {
+	const fetches, size = 16, 100_000
+	for _, c := range []struct {
+		name    string
+		length  string
+		counted int64 // at least, of each
+	}{
+		{"length known", strconv.Itoa(size), size},
+		{"length unknown", "", 64 << 10},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var sent atomic.Int64
+			let := make(chan struct{})
+			fetcher := provider(t, rows.Options{Timeout: wstest.Patience, MaxBytes: 1 << 20}, func(w http.ResponseWriter, r *http.Request) {
+				if c.length != "" {
+					w.Header().Set("Content-Length", c.length)
+				}
+				_, _ = w.Write(make([]byte, size-1))
+				_ = http.NewResponseController(w).Flush()
+				sent.Add(1)
+				<-let
+			})
+			free := sync.OnceFunc(func() { close(let) })
+			t.Cleanup(free) // before the server's Close, which waits
+			h, err := hub.New(hub.Options{
+				Auth: hub.AuthenticatorFunc(func(_ context.Context, token string) (*hub.Identity, error) {
+					return &hub.Identity{UserID: token}, nil
+				}),
+				Snapshots: fetcher.Fetch, SnapshotTimeout: wstest.Patience,
+				Loops: eventloop.Options{Listen: "127.0.0.1:0", Loops: 1, Accept: eventloop.AcceptOptions{MaxPerAddress: -1}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = h.Shutdown(t.Context()) }()
+			counted := func() int64 { return h.Stats().Buffered["outside"] }
+			var clients []*wstest.Client
+			for i := range fetches {
+				c := wstest.Connect(t, "ws://"+h.Addr().String(), fmt.Sprint("user", i))
+				c.Send(`{"type":"crdt-subscribe","entity":"E","rowId":"r"}`)
+				clients = append(clients, c)
+			}
+			wstest.Eventually(t, "what is read is counted", func() bool { return sent.Load() == fetches && counted() >= fetches*c.counted })
+			for _, c := range clients {
+				_ = c.CloseNow()
+			}
+			wstest.Eventually(t, "nothing is", func() bool { return counted() == 0 })
+		})
 	}
 }

@@ -29,6 +29,9 @@ type Options struct {
 	// smallAnswer of each of unknown length; it is at least MaxBytes (default 64 times that).
 	// More wait their turn.
 	MaxHeld int64
+	// Hold, which may be nil, counts n bytes of an answer to a question that was asked with ctx, from
+	// before they are read until the answer is whole. With its error the question fails.
+	Hold func(ctx context.Context, n int) (release func(), err error)
 	// Client sends the questions, nil for one of the service's own. Its redirect policy
 	// is replaced, in a copy.
 	Client *http.Client
@@ -45,6 +48,7 @@ type Service struct {
 	max     int64
 	maxHeld int64
 	held    *semaphore.Weighted // of maxHeld bytes
+	hold    func(ctx context.Context, n int) (release func(), err error)
 	client  *http.Client
 	own     bool
 }
@@ -61,7 +65,7 @@ func New(o Options) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{url: o.URL, name: name, timeout: o.Timeout, max: o.MaxBytes}
+	s := &Service{url: o.URL, name: name, timeout: o.Timeout, max: o.MaxBytes, hold: o.Hold}
 	if s.timeout <= 0 {
 		s.timeout = 5 * time.Second
 	}
@@ -70,6 +74,9 @@ func New(o Options) (*Service, error) {
 	}
 	if o.MaxHeld <= 0 {
 		o.MaxHeld = 64 * s.max
+	}
+	if s.hold == nil {
+		s.hold = func(context.Context, int) (func(), error) { return func() {}, nil }
 	}
 	s.maxHeld = max(o.MaxHeld, s.max)
 	s.held = semaphore.NewWeighted(s.maxHeld)
@@ -145,25 +152,52 @@ func (s *Service) read(ctx context.Context, resp *http.Response) (answer []byte,
 		return nil, fmt.Errorf("over %d bytes: %w", s.max, ErrTooLarge)
 	}
 	if size := resp.ContentLength; size >= 0 {
-		if err := s.held.Acquire(ctx, size); err != nil {
+		release, err := s.room(ctx, size)
+		if err != nil {
 			return nil, err
 		}
-		defer s.held.Release(size)
+		defer release()
 		answer = make([]byte, size)
 		_, err = io.ReadFull(resp.Body, answer)
 		return answer, err
 	}
-	answer, err = io.ReadAll(io.LimitReader(resp.Body, min(smallAnswer, s.max+1)))
-	if err == nil && len(answer) == smallAnswer {
-		most := min(2*s.max, s.maxHeld) // a slice that grows is there twice
-		if err := s.held.Acquire(ctx, most); err != nil {
+	small := min(smallAnswer, s.max+1)
+	release, err := s.hold(ctx, int(small))
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if answer, err = io.ReadAll(io.LimitReader(resp.Body, small)); err != nil {
+		return nil, err
+	}
+	if len(answer) == smallAnswer {
+		release, err := s.room(ctx, min(2*s.max, s.maxHeld)) // a slice that grows is there twice
+		if err != nil {
 			return nil, err
 		}
-		defer s.held.Release(most)
-		answer, err = io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(answer), resp.Body), s.max+1))
+		defer release()
+		if answer, err = io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(answer), resp.Body), s.max+1)); err != nil {
+			return nil, err
+		}
 	}
-	if err == nil && int64(len(answer)) > s.max {
+	if int64(len(answer)) > s.max {
 		return nil, fmt.Errorf("over %d bytes: %w", s.max, ErrTooLarge)
 	}
-	return answer, err
+	return answer, nil
+}
+
+// room waits until n bytes more may be held, and holds them.
+func (s *Service) room(ctx context.Context, n int64) (release func(), err error) {
+	if err := s.held.Acquire(ctx, n); err != nil {
+		return nil, err
+	}
+	uncount, err := s.hold(ctx, int(n))
+	if err != nil {
+		s.held.Release(n)
+		return nil, err
+	}
+	return func() {
+		uncount()
+		s.held.Release(n)
+	}, nil
 }
