@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/busbar-ws/busbar/internal/wstest"
@@ -38,13 +39,50 @@ func service(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, o
 // Each kind of thing that is kept for clients or from them, as much of it as they like: resident memory
 // grows by what is counted, half of that for Go's garbage, and a constant.
 func TestEverythingKeptIsCounted(t *testing.T) {
-	hangs := service(t, func(_ http.ResponseWriter, r *http.Request, over <-chan struct{}) {
+	hang := func(r *http.Request, over <-chan struct{}) {
 		_, _ = io.Copy(io.Discard, r.Body) // or it isn't noticed that the daemon has gone
 		select {
 		case <-r.Context().Done():
 		case <-over:
 		}
+	}
+	hangs := service(t, func(_ http.ResponseWriter, r *http.Request, over <-chan struct{}) { hang(r, over) })
+	var questions sync.Map
+	answersOnce := service(t, func(_ http.ResponseWriter, r *http.Request, over <-chan struct{}) {
+		question, _ := io.ReadAll(r.Body)
+		if _, again := questions.LoadOrStore(string(question), true); again {
+			hang(r, over)
+		}
 	})
+	stopsShort := service(t, func(w http.ResponseWriter, r *http.Request, over <-chan struct{}) {
+		if r.URL.RawQuery == "sized" {
+			w.Header().Set("Content-Length", strconv.Itoa(256*kib))
+		}
+		_, _ = w.Write(make([]byte, 256*kib-1))
+		_ = http.NewResponseController(w).Flush()
+		hang(r, over)
+	})
+	// Each client wants a few rows, with names of some length.
+	rows := func(n, each int) func(x *crowd) {
+		return func(x *crowd) {
+			x.comes(n, func(i int) []byte {
+				var all []byte
+				for row := range each {
+					all = append(all, clientText(fmt.Sprintf(`{"type":"crdt-subscribe","entity":"E","rowId":"%d-%d %s"}`, i, row, strings.Repeat("x", 4000)))...)
+				}
+				return all
+			})
+		}
+	}
+	// What is kept outside the loops comes to so much, or clients had to go for it.
+	outside := func(bytes float64, fill func(x *crowd)) func(x *crowd) {
+		return func(x *crowd) {
+			fill(x)
+			eventually(x.d.t, "it is counted", func() bool {
+				return x.d.metric(`busbar_buffered_bytes{kind="outside"}`) >= bytes || x.d.metric(`busbar_connections_closed_total{cause="memory"}`) > 0
+			})
+		}
+	}
 	large := service(t, func(w http.ResponseWriter, _ *http.Request, _ <-chan struct{}) { _, _ = w.Write(make([]byte, 4*mib)) })
 	request := wstest.Request("/?filler="+strings.Repeat("x", 7000), "Authorization: Bearer token%d")
 	for name, k := range map[string]kept{
@@ -68,6 +106,27 @@ func TestEverythingKeptIsCounted(t *testing.T) {
 				}
 			})
 			eventually(x.d.t, "all are gone", func() bool { return x.d.metric("busbar_connections") <= 1 })
+		}},
+		"the API's requests that wait": {args: []string{"-auth", "http", "-auth-url", hangs, "-auth-timeout", "1m"}, fill: outside(mib, func(x *crowd) {
+			eachOf(400, func(i int) {
+				if c, err := wstest.DialRaw(x.d.t, fmt.Sprint("127.0.1.", 1+i%200), x.d.api); err == nil {
+					_, _ = fmt.Fprintf(c.Conn, "GET /api/sync/pull HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %d%s\r\n\r\n", i, strings.Repeat("x", 7000))
+				}
+			})
+		})},
+		"fetches that wait":     {args: []string{"-rows-url", hangs, "-rows-timeout", "1m"}, fill: outside(4*mib, rows(1000, 4))},
+		"rechecks that wait":    {args: []string{"-rows-url", answersOnce, "-rows-timeout", "1m", "-rows-recheck", "1s"}, fill: outside(4*mib, rows(1500, 1))},
+		"payloads being read":   {args: []string{"-rows-url", stopsShort + "?sized", "-rows-timeout", "1m"}, fill: outside(4*mib, rows(64, 1))},
+		"payloads of no length": {args: []string{"-rows-url", stopsShort, "-rows-timeout", "1m"}, fill: outside(6*mib, rows(64, 1))},
+		"clients that catch up": {args: []string{"-log-bytes", "4MiB"}, bounds: 4 * mib, fill: func(x *crowd) {
+			eachOf(20, func(i int) {
+				x.must("POST", "/v1/changes", fmt.Appendf(nil, `{"entity":"E","row_id":"%d","kind":"update","data":"%s"}`, i, strings.Repeat("x", 128*kib)))
+			})
+			eachOf(1000, func(i int) { x.dial(i, wstest.Request("/?since=1")) })
+			eventually(x.d.t, "all are let in or refused", func() bool {
+				return x.d.metric("busbar_clients")+x.d.metric(`busbar_connections_closed_total{cause="memory"}`)+
+					x.d.metric(`busbar_connections_closed_total{cause="overloaded"}`) >= 1000
+			})
 		}},
 		"snapshots being fetched": {args: []string{"-rows-url", large, "-rows-timeout", "1m"}, fill: func(x *crowd) {
 			x.comes(64, func(i int) []byte {
