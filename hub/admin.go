@@ -83,7 +83,7 @@ func (h *Hub) EndRowSubscriptions(ctx context.Context, tenant, entity, rowID, us
 // matched when they arrive. match is called on the event loops; an identity at which it
 // panics matches.
 func (h *Hub) CloseIdentity(match func(*Identity) bool, reason string) {
-	h.revoked.add(func(id *Identity) bool { return h.matches(match, id) }, time.Now())
+	h.revoked.Add(func(id *Identity) bool { return h.matches(match, id) }, time.Now())
 	_ = h.engine.Visit(h.background, nil, func(c *eventloop.Client) {
 		if h.matches(match, identityOf(c)) {
 			c.Close(ws.StatusPolicyViolation, reason, eventloop.CauseServerClosed)

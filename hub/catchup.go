@@ -108,7 +108,7 @@ func (h *Hub) gotPage(c *eventloop.Client, s *state, p nextPage, err error) {
 	case errors.As(err, &resync):
 		c.GoLive([]*eventloop.Frame{resyncFrame(resync.OldestSeq, resync.Seq)}, resync.Seq)
 	case err != nil:
-		h.readTrouble.warn(h.opts.Logger, time.Now(), "reading the change log failed", "error", err)
+		h.trouble.Warn(h.opts.Logger, time.Now(), "reading the change log failed", "error", err)
 		c.Close(wsproto.StatusTryAgainLater, "the change log is unavailable, try again later", eventloop.CauseServerClosed)
 	case p.more:
 		s.cursor = p.upTo

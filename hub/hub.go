@@ -14,6 +14,10 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub/internal/dedup"
+	"github.com/busbar-ws/busbar/hub/internal/revocations"
+	"github.com/busbar-ws/busbar/hub/internal/rowstore"
+	"github.com/busbar-ws/busbar/hub/internal/trouble"
 	"github.com/busbar-ws/busbar/internal/fairqueue"
 	"github.com/busbar-ws/busbar/internal/panics"
 )
@@ -23,7 +27,7 @@ type Hub struct {
 	opts   Options
 	engine *eventloop.Engine
 	log    ChangeLog
-	rows   *rowStore
+	rows   *rowstore.Store
 	leaves *leaveBatcher
 
 	queues queues
@@ -31,7 +35,7 @@ type Hub struct {
 	// publishing is held from taking a seq until the event is in the mailboxes, so
 	// that every client gets events in the order of their seqs.
 	publishing sync.Mutex
-	opIDs      *dedup // guarded by publishing
+	opIDs      *dedup.Seqs // guarded by publishing
 
 	// storing is held from storing a row's snapshot until its frame is in the
 	// mailboxes, and while one is read: what was stored last is also sent last, and
@@ -42,12 +46,12 @@ type Hub struct {
 	rowsPatience time.Duration // the constant, less in tests
 
 	draining atomic.Bool
-	revoked  revocations
+	revoked  revocations.Log[Identity]
 	counters counters
 	panics   panics.Log // off the loops
 
-	refusals                                                          refusals
-	authTrouble, fetchTrouble, readTrouble, originTrouble, rowTrouble troubleLog
+	refused map[Cause]*atomic.Uint64
+	trouble trouble.Log
 
 	background context.Context
 	cancel     context.CancelFunc
@@ -63,12 +67,12 @@ func New(o Options) (*Hub, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	h := &Hub{opts: o, log: o.Log, opIDs: newDedup(rememberedOps), refusals: newRefusals()}
+	h := &Hub{opts: o, log: o.Log, opIDs: dedup.New(rememberedOps), refused: newRefused()}
 	if h.log == nil {
 		h.log = NewMemoryLog(0, 0)
 	}
 	if o.Snapshots == nil {
-		h.rows = newRowStore(o.MaxRows, int64(o.MaxRowBytes))
+		h.rows = rowstore.New(o.MaxRows, int64(o.MaxRowBytes))
 	}
 	h.background, h.cancel = context.WithCancel(context.Background())
 	hold := func(n int) (release func(), ok bool) { return h.engine.Hold(n) }
@@ -149,10 +153,10 @@ func verdict(id *Identity, err error) error {
 // noteUnauthenticated tells the operator, who sees nothing of it otherwise, why somebody isn't let in.
 func (h *Hub) noteUnauthenticated(token string, err error) {
 	if errors.Is(err, ErrUnauthorized) {
-		h.refusals.note(h.opts.Logger, time.Now(), token, err)
+		h.noteRefused(time.Now(), token, err)
 		return
 	}
-	h.authTrouble.warn(h.opts.Logger, time.Now(), "looking up a token failed", "error", err)
+	h.trouble.Warn(h.opts.Logger, time.Now(), "looking up a token failed", "error", err)
 }
 
 func (h *Hub) lookUpInTurn(ctx context.Context, token string, from netip.Addr) (id *Identity, err error) {

@@ -35,7 +35,7 @@ func (m received) String() string {
 // it has read until the test asks for it. Its methods belong to one goroutine.
 type listener struct {
 	*client
-	inbox chan received  // closed when reading has ended
+	inbox chan received // closed when reading has ended
 	err   error         // why, once inbox is closed
 	gate  chan struct{} // full: nothing is read
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub/internal/origins"
 	"github.com/busbar-ws/busbar/internal/memory"
 )
 
@@ -47,6 +48,15 @@ const (
 
 // DefaultSubscriptions is how many entities, topics and rows one connection may subscribe to.
 const DefaultSubscriptions = 10_000
+
+// Origins says which web pages may talk to this server, over the WebSocket and over HTTP alike. It is
+// immutable. The zero value allows pages of the host that they call, on any port.
+type Origins = origins.List
+
+// ParseOrigins reads an allowlist. An entry is an origin ("https://app.example.com"), an origin whose host
+// starts with "*." for all names below a domain, or "*" for every origin. No entries: the zero value.
+// With entries, pages of the server's own host need one too.
+func ParseOrigins(entries []string) (Origins, error) { return origins.Parse(entries) }
 
 // Options configure a Hub. Zero fields take the defaults named beside them.
 type Options struct {

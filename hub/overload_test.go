@@ -160,24 +160,6 @@ func TestPublishingWhatThereIsNoRoomFor(t *testing.T) {
 	c.gets(`snapshot E/r "small"`)
 }
 
-// Everyone who asks for one version of a row is owed the same bytes.
-func TestSnapshotsAreShared(t *testing.T) {
-	s := newRowStore(10, 1<<20)
-	s.put("", "E", "r", []byte{0x82, 0})
-	first, _, _ := s.frame("", "E", "r", false)
-	second, _, _ := s.frame("", "E", "r", false)
-	if first == nil || first != second {
-		t.Error("two who ask for a row get two frames")
-	}
-	s.put("", "E", "r", []byte{0x82, 1, 7})
-	if third, version, ok := s.frame("", "E", "r", false); !ok || version != 2 || string(third.Wire()) != "\x82\x01\x07" {
-		t.Errorf("the next version is %q, %d, %v", third.Wire(), version, ok)
-	}
-	if none, _, ok := s.frame("", "E", "other", false); ok || none != nil {
-		t.Error("a row that isn't there has a frame")
-	}
-}
-
 // Rows that are stored have a bound of their own: what of them clients have been sent doesn't stay buffered
 // for clients.
 func TestStoredRowsAreNotBuffered(t *testing.T) {

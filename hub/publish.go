@@ -15,6 +15,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub/internal/message"
+	"github.com/busbar-ws/busbar/hub/internal/trouble"
 	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
@@ -66,7 +67,7 @@ func (h *Hub) publish(c *Change) (seq uint64, err error) {
 		e.Timestamp = strconv.FormatInt(time.Now().Unix(), 10) + "Z"
 	}
 	if c.OpID != "" {
-		if seq, seen := h.opIDs.seen(c.OpID); seen {
+		if seq, seen := h.opIDs.Seen(c.OpID); seen {
 			h.counters.repeated.Add(1)
 			return seq, nil
 		}
@@ -76,7 +77,7 @@ func (h *Hub) publish(c *Change) (seq uint64, err error) {
 		return 0, fmt.Errorf("appending to the change log: %w", err)
 	}
 	if c.OpID != "" {
-		h.opIDs.add(c.OpID, entry.Seq)
+		h.opIDs.Add(c.OpID, entry.Seq)
 	}
 	h.counters.changes.Add(1)
 	f := eventFrame(entry)
@@ -215,7 +216,7 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 	defer h.storing.Unlock()
 	to := &eventloop.Audience{Key: keyOfRow(entity, rowID)}
 	if h.rows != nil {
-		version, owner := h.rows.update(entity, rowID)
+		version, owner := h.rows.Update(entity, rowID)
 		f.Version = version // for updates as well: one from before a snapshot mustn't come behind it
 		if kind == Incremental && owner != "" {
 			if tenant != "" && tenant != owner {
@@ -224,8 +225,8 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 			tenant = owner
 		}
 		if owner != "" && tenant != owner { // its publisher may not have known
-			h.rowTrouble.warn(h.opts.Logger, time.Now(), "a tenant's row was published for others than its tenant",
-				"entity", shortened(entity), "tenant", shortened(owner), "for", shortened(tenant))
+			h.trouble.Warn(h.opts.Logger, time.Now(), "a tenant's row was published for others than its tenant",
+				"entity", trouble.Shortened(entity), "tenant", trouble.Shortened(owner), "for", trouble.Shortened(tenant))
 		}
 		if tenant != "" {
 			to.Label, to.Names = eventloop.LabelTenant, []string{tenant}
@@ -235,7 +236,7 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 		return err
 	}
 	if h.rows != nil && kind == Snapshot { // its version is above its frame's
-		h.rows.put(tenant, entity, rowID, f.Wire())
+		h.rows.Put(tenant, entity, rowID, f.Wire())
 	}
 	return nil
 }

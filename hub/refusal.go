@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/busbar-ws/busbar/hub/internal/trouble"
 )
 
 // Cause says in a word why a token was refused. The causes are the values of a metric's label, so
@@ -78,56 +80,48 @@ var (
 	reservedUserID = &Refusal{Cause: CauseUserID, UserID: ReservedUserID, Detail: "it is reserved for admins"}
 )
 
-// refusals count what was refused and tell of it, each cause at most once in troubleInterval, so
-// that strangers can't fill the log and whoever sets authentication up sees the first of each.
-// Safe from any goroutine.
-type refusals map[Cause]*refused
-
-type refused struct {
-	count atomic.Uint64
-	log   troubleLog
-}
-
-func newRefusals() refusals {
-	r := make(refusals, len(causes))
+// newRefused has a counter for each cause.
+func newRefused() map[Cause]*atomic.Uint64 {
+	m := make(map[Cause]*atomic.Uint64, len(causes))
 	for _, c := range causes {
-		r[c] = new(refused)
+		m[c] = new(atomic.Uint64)
 	}
-	return r
+	return m
 }
 
-// note counts a token that was refused with err, which is an ErrUnauthorized.
-func (r refusals) note(log *slog.Logger, now time.Time, token string, err error) {
+// noteRefused counts a token that was refused with err, which is an ErrUnauthorized, and tells of it: each
+// cause at most once in trouble.Interval, so that strangers can't fill the log and whoever sets
+// authentication up sees the first of each.
+func (h *Hub) noteRefused(now time.Time, token string, err error) {
 	cause := CauseOther
 	said, ok := errors.AsType[*Refusal](err)
 	switch {
 	case token == "":
 		cause, said = CauseNoToken, nil
-	case ok && r[said.Cause] != nil:
+	case ok && h.refused[said.Cause] != nil:
 		cause = said.Cause
 	default:
 		said = nil
 	}
-	of := r[cause]
-	of.count.Add(1)
-	leftOut, ok := of.log.admit(now)
+	h.refused[cause].Add(1)
+	leftOut, ok := h.trouble.Admit(string(cause), now)
 	if !ok {
 		return
 	}
 	var args []any
 	if said != nil && said.UserID != "" {
-		args = append(args, "user_id", shortened(said.UserID))
+		args = append(args, "user_id", trouble.Shortened(said.UserID))
 	}
 	if said != nil && said.Detail != "" {
-		args = append(args, "detail", shortened(said.Detail))
+		args = append(args, "detail", trouble.Shortened(said.Detail))
 	}
-	tell(log, slog.LevelInfo, leftOut, "token refused: "+cause.words(), append(args, "cause", string(cause))...)
+	trouble.Tell(h.opts.Logger, slog.LevelInfo, leftOut, "token refused: "+cause.words(), append(args, "cause", string(cause))...)
 }
 
-func (r refusals) counts() map[string]uint64 {
-	m := make(map[string]uint64, len(r))
-	for cause, of := range r {
-		m[string(cause)] = of.count.Load()
+func (h *Hub) authRefused() map[string]uint64 {
+	m := make(map[string]uint64, len(h.refused))
+	for cause, n := range h.refused {
+		m[string(cause)] = n.Load()
 	}
 	return m
 }

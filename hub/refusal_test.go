@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/busbar-ws/busbar/hub/internal/trouble"
 )
 
 // docs/protocol.md section 1: who gave a token that is no good is told so, and the operator why: by a counter
@@ -37,7 +39,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 		{"", none, "no_token", []string{"no token"}},
 		{"ended", invalid, "expired", []string{"expired", "user_id=alice"}},
 		{"strange", invalid, "other", nil},
-		{"t0ken", invalid, "issuer", []string{"issuer", "detail=mallory", "user_id=" + strings.Repeat("u", maxLogged) + " "}},
+		{"t0ken", invalid, "issuer", []string{"issuer", "detail=mallory", "user_id=" + strings.Repeat("u", trouble.MaxName) + " "}},
 	} {
 		for _, reject := range []Rejection{RejectClose, RejectHTTP} {
 			var logged lockedText
@@ -86,18 +88,18 @@ func TestRefusalsSayWhy(t *testing.T) {
 // stay bounded.
 func TestRefusalsDoNotFillTheLog(t *testing.T) {
 	var logged lockedText
-	r, now := newRefusals(), time.Unix(1_000_000, 0)
-	log := slog.New(slog.NewTextHandler(&logged, nil))
+	now := time.Unix(1_000_000, 0)
+	h := &Hub{opts: Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))}, refused: newRefused()}
 	for i := range 1000 {
-		r.note(log, now, "x", &Refusal{Cause: CauseExpired, UserID: fmt.Sprint("u", i)})
-		r.note(log, now, "x", &Refusal{Cause: Cause(fmt.Sprint("c", i))})
+		h.noteRefused(now, "x", &Refusal{Cause: CauseExpired, UserID: fmt.Sprint("u", i)})
+		h.noteRefused(now, "x", &Refusal{Cause: Cause(fmt.Sprint("c", i))})
 	}
-	r.note(log, now.Add(troubleInterval), "x", &Refusal{Cause: CauseExpired})
+	h.noteRefused(now.Add(trouble.Interval), "x", &Refusal{Cause: CauseExpired})
 	text := logged.String()
 	if strings.Count(text, "\n") != 3 || !strings.Contains(text, "left_out=999") {
 		t.Errorf("logged\n%s", text)
 	}
-	if n := r.counts(); n["expired"] != 1001 || n["other"] != 1000 || len(n) != len(causes) {
+	if n := h.authRefused(); n["expired"] != 1001 || n["other"] != 1000 || len(n) != len(causes) {
 		t.Errorf("counted %v", n)
 	}
 }

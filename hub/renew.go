@@ -8,6 +8,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub/internal/revocations"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -57,10 +58,10 @@ var errUndecided = errors.New("no answer in time about a session that has ended"
 // renewedLate is renewed for an answer that took time, as decideLate is for decide.
 func (h *Hub) renewedLate(c *eventloop.Client, token string, began, by time.Time, id *Identity, err error) {
 	if err == nil && id != nil {
-		switch h.revoked.verdict(id, began) {
-		case revoked:
+		switch h.revoked.Verdict(id, began) {
+		case revocations.Revoked:
 			id = nil
-		case unknown:
+		case revocations.Unknown:
 			h.askAgain(c, token, by)
 			return
 		}

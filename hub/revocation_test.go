@@ -10,6 +10,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub/internal/revocations"
 )
 
 func isUser(name string) func(*Identity) bool {
@@ -142,7 +143,7 @@ func TestRevocationsForgottenDuringLookup(t *testing.T) {
 	h := start(t, func(o *Options) { o.Auth, o.AuthTimeout = asking(lookups), patience })
 	dialled := connecting(t, h, "alice")
 	first := <-lookups
-	for range maxRevocations + 1 {
+	for range revocations.Max + 1 {
 		h.CloseIdentity(isUser("bob"), "session revoked")
 	}
 	first.answer <- &Identity{UserID: "alice"}

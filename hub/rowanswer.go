@@ -7,6 +7,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub/internal/trouble"
 )
 
 // rowQuestion is what a worker is to find out.
@@ -57,7 +58,7 @@ func (h *Hub) answerTo(ctx context.Context, asked rowQuestion) rowAnswer {
 func (h *Hub) noteFetchError(ctx context.Context, asked rowQuestion, err error) {
 	if ctx.Err() != context.Canceled {
 		h.counters.snapshotErrors.Add(1)
-		h.fetchTrouble.warn(h.opts.Logger, time.Now(), "fetching a snapshot failed", "entity", shortened(asked.entity), "error", err)
+		h.trouble.Warn(h.opts.Logger, time.Now(), "fetching a snapshot failed", "entity", trouble.Shortened(asked.entity), "error", err)
 	}
 }
 
@@ -93,7 +94,7 @@ func (h *Hub) stored(asked rowQuestion) (f *eventloop.Frame, version uint64) {
 func (h *Hub) storedFrame(asked rowQuestion) (f *eventloop.Frame, version uint64) {
 	h.storing.Lock()
 	defer h.storing.Unlock()
-	f, version, _ = h.rows.frame(asked.identity.Tenant, asked.entity, asked.rowID, asked.deflate)
+	f, version, _ = h.rows.Frame(asked.identity.Tenant, asked.entity, asked.rowID, asked.deflate)
 	return f, version
 }
 

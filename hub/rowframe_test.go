@@ -83,3 +83,15 @@ func FuzzRowFrame(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a name contains, two rows have two keys.
+func TestKeysOfRowsDontCollide(t *testing.T) {
+	keys := make(map[string]bool)
+	for _, n := range [][2]string{{"a|b", "c"}, {"a", "b|c"}, {"a\x00b", ""}, {"a", "\x00b"}, {"", "ab"}, {"ab", ""}, {"a/b", "c"}, {"a", "b/c"}} {
+		key := keyOfRow(n[0], n[1])
+		if entity, row := rowOfKey(key); entity != n[0] || row != n[1] || keys[key] {
+			t.Errorf("the key of %q is that of %q, %q", n, entity, row)
+		}
+		keys[key] = true
+	}
+}

@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/coder/websocket"
+
+	"github.com/busbar-ws/busbar/eventloop"
 )
 
 // subscribeMany asks for n rows at once.

@@ -67,14 +67,14 @@ func (h *Hub) Stats() Stats {
 			"row": c.rows.Load(), "binary": c.binary.Load(),
 		},
 		Relayed: c.relayed.Load(), Ignored: named(ignoredNames[:], c.ignored[:]),
-		Auth: named(authNames[:], c.auth[:]), AuthRefused: h.refusals.counts(),
+		Auth: named(authNames[:], c.auth[:]), AuthRefused: h.authRefused(),
 		RowsDenied: c.denied.Load(), SnapshotErrors: c.snapshotErrors.Load(), OpsRepeated: c.repeated.Load(),
 		WorkersRefused: h.queues.refused(),
 	}
 	s.OldestSeq, s.LastSeq = h.logBounds()
 	if h.rows != nil {
-		r := h.rows.stats()
-		s.StoredRows, s.StoredBytes, s.RowsEvicted = r.rows, r.bytes, r.evicted
+		r := h.rows.Stats()
+		s.StoredRows, s.StoredBytes, s.RowsEvicted = r.Rows, r.Bytes, r.Evicted
 	}
 	s.Panics += h.panics.Count()
 	s.Dropped["queue_lossy"] += h.leaves.dropped.Load()

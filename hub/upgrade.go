@@ -12,6 +12,8 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub/internal/revocations"
+	"github.com/busbar-ws/busbar/hub/internal/trouble"
 	"github.com/busbar-ws/busbar/internal/fairqueue"
 	"github.com/busbar-ws/busbar/wsproto"
 )
@@ -55,10 +57,12 @@ func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
 	h.askAbout(c, a)
 }
 
+const foreignOrigin = "a page of another origin was refused"
+
 // noteForeignOrigin tells the operator what would allow a page that was refused.
 func (h *Hub) noteForeignOrigin(origin string, now time.Time) {
-	if leftOut, ok := h.originTrouble.admit(now); ok {
-		tell(h.opts.Logger, slog.LevelWarn, leftOut, "a page of another origin was refused", h.opts.Origins.LogArgs(origin)...)
+	if leftOut, ok := h.trouble.Admit(foreignOrigin, now); ok {
+		trouble.Tell(h.opts.Logger, slog.LevelWarn, leftOut, foreignOrigin, h.opts.Origins.LogArgs(origin)...)
 	}
 }
 
@@ -166,10 +170,10 @@ func (h *Hub) decideLate(c *eventloop.Client, a *pendingUpgrade, id *Identity, e
 		h.decide(c, a, id, err)
 		return
 	}
-	switch h.revoked.verdict(id, a.began) {
-	case revoked:
+	switch h.revoked.Verdict(id, a.began) {
+	case revocations.Revoked:
 		h.decide(c, a, nil, &Refusal{Cause: CauseRevoked, UserID: id.UserID})
-	case unknown: // asked often enough, this ends with the handshake's timeout
+	case revocations.Unknown: // asked often enough, this ends with the handshake's timeout
 		a.began = time.Now()
 		h.askAbout(c, a)
 	default:

@@ -1,4 +1,4 @@
-package hub
+package origins
 
 import (
 	"fmt"
@@ -86,7 +86,7 @@ func TestOriginsAllow(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			list, err := ParseOrigins(tt.list)
+			list, err := Parse(tt.list)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -103,13 +103,13 @@ func TestParseOriginsNamesTheEntry(t *testing.T) {
 		"https://a.example//", "https://a.example:0", "https://a.example:65536", "https://[:1]", "https://a\u0000.example", "https://\u00ad", "https://*.com", "https://*.", "https://a.example?x", "https://u@a.example", "https://a.*.example",
 		"https://*.*.example", "https://*", "https://a.example:", "https://a example",
 	} {
-		_, err := ParseOrigins([]string{"https://fine.example", entry})
+		_, err := Parse([]string{"https://fine.example", entry})
 		if err == nil {
-			t.Errorf("ParseOrigins(%q) gave no error", entry)
+			t.Errorf("Parse(%q) gave no error", entry)
 			continue
 		}
 		if !strings.Contains(err.Error(), "-origins") || !strings.Contains(err.Error(), strconv.Quote(entry)) {
-			t.Errorf("ParseOrigins(%q): the error names neither flag nor entry: %v", entry, err)
+			t.Errorf("Parse(%q): the error names neither flag nor entry: %v", entry, err)
 		}
 	}
 }
@@ -129,7 +129,7 @@ func TestRefusedOriginsAreExplained(t *testing.T) {
 		{list, strings.Repeat("x", 8000), "none: this isn't an origin"},
 		{list, "https://" + strings.Repeat("x", 8000), "none: this isn't an origin"},
 	} {
-		origins, err := ParseOrigins(tt.list)
+		origins, err := Parse(tt.list)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestRefusedOriginsAreExplained(t *testing.T) {
 		if !found {
 			continue
 		}
-		origins, err = ParseOrigins(append(tt.list, strings.TrimSuffix(remedied, " to -origins")))
+		origins, err = Parse(append(tt.list, strings.TrimSuffix(remedied, " to -origins")))
 		if err != nil || !origins.Allow(tt.header, "x") {
 			t.Errorf("%q: what is said to allow it doesn't (%v)", tt.header, err)
 		}

@@ -1,4 +1,5 @@
-package hub
+// Package origins says which web pages may talk to a server.
+package origins
 
 import (
 	"fmt"
@@ -7,9 +8,11 @@ import (
 	"strings"
 
 	"golang.org/x/net/idna"
+
+	"github.com/busbar-ws/busbar/hub/internal/trouble"
 )
 
-// Origins says which web pages may talk to this server, over the WebSocket and over
+// List says which web pages may talk to this server, over the WebSocket and over
 // HTTP alike. It is immutable, so it may be copied and used from any goroutine.
 //
 // The zero value allows pages of the host that they call, on any port. It ignores the
@@ -18,27 +21,27 @@ import (
 //
 // Requests without an Origin header don't come from a web page and are always
 // allowed: the header protects browsers' users, not the server.
-type Origins struct {
+type List struct {
 	any       bool
 	exact     map[origin]struct{}
 	wildcards []origin // host is the part after "*", so it starts with a dot
 }
 
-// ParseOrigins reads an allowlist. An entry is an origin ("https://app.example.com",
+// Parse reads an allowlist. An entry is an origin ("https://app.example.com",
 // "http://localhost:3000"), an origin whose host starts with "*." for all names below
 // a domain, at any depth and without the domain itself, or "*" for every origin.
 // No entries: the zero value. With entries, pages of the server's own host need one too.
-func ParseOrigins(entries []string) (Origins, error) {
-	var list Origins
+func Parse(entries []string) (List, error) {
+	var list List
 	for _, entry := range entries {
 		if err := list.add(strings.TrimSpace(entry)); err != nil {
-			return Origins{}, err
+			return List{}, err
 		}
 	}
 	return list, nil
 }
 
-func (l *Origins) add(entry string) error {
+func (l *List) add(entry string) error {
 	if entry == "*" {
 		l.any = true
 		return nil
@@ -68,7 +71,7 @@ func (l *Origins) add(entry string) error {
 // Allow reports whether a request with this Origin header may be served; host is the
 // request's Host header. An origin header of "null" (sandboxed pages, files) is
 // allowed by "*" alone.
-func (l Origins) Allow(header, host string) bool {
+func (l List) Allow(header, host string) bool {
 	if header == "" || l.any {
 		return true
 	}
@@ -92,11 +95,11 @@ func (l Origins) Allow(header, host string) bool {
 	return false
 }
 
-func (l Origins) isOwnHost() bool { return len(l.exact) == 0 && len(l.wildcards) == 0 }
+func (l List) isOwnHost() bool { return len(l.exact) == 0 && len(l.wildcards) == 0 }
 
 // LogArgs is what a log should say of an Origin header that isn't allowed: the header, at a bounded
 // length since anybody can send one, and what would allow it.
-func (l Origins) LogArgs(header string) []any {
+func (l List) LogArgs(header string) []any {
 	remedy := "none: this isn't an origin"
 	switch o, ok := parseOrigin(header); {
 	case header == "null":
@@ -106,7 +109,7 @@ func (l Origins) LogArgs(header string) []any {
 	case ok:
 		remedy = "add " + o.String() + " to -origins"
 	}
-	return []any{"origin", shortened(header), "remedy", remedy}
+	return []any{"origin", trouble.Shortened(header), "remedy", remedy}
 }
 
 // origin is an origin as RFC 6454 section 4 defines it: scheme and host in lower case, the

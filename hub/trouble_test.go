@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,30 +11,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/busbar-ws/busbar/hub/internal/trouble"
 )
-
-func TestTroubleLogLeavesOutWhatComesWithinASecond(t *testing.T) {
-	var text strings.Builder
-	logger := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{ReplaceAttr: withoutTime}))
-	var trouble troubleLog
-	start := time.Unix(1_000_000, 0)
-	for _, after := range []time.Duration{0, 1, troubleInterval - 1, troubleInterval, 2 * troubleInterval} {
-		trouble.warn(logger, start.Add(after), "trouble", "after", after)
-	}
-	const want = "level=WARN msg=trouble after=0s\n" +
-		"level=WARN msg=trouble after=1s left_out=2\n" +
-		"level=WARN msg=trouble after=2s\n"
-	if text.String() != want {
-		t.Errorf("logged\n%swant\n%s", text.String(), want)
-	}
-}
-
-func withoutTime(_ []string, a slog.Attr) slog.Attr {
-	if a.Key == slog.TimeKey {
-		return slog.Attr{}
-	}
-	return a
-}
 
 // lockedText may be read while it is being written.
 type lockedText struct {
@@ -75,27 +55,53 @@ func TestFailedFetchesDoNotFillTheLog(t *testing.T) {
 	if err := h.Shutdown(within(t)); err != nil { // the workers have ended
 		t.Fatal(err)
 	}
-	most := 1 + int(time.Since(began)/troubleInterval)
+	most := 1 + int(time.Since(began)/trouble.Interval)
 	if lines := strings.Count(logged.String(), "down"); lines > most {
 		t.Errorf("%d lines were logged, want at most %d", lines, most)
 	}
-	if strings.Contains(logged.String(), strings.Repeat("E", maxLogged+1)) {
+	if strings.Contains(logged.String(), strings.Repeat("E", trouble.MaxName+1)) {
 		t.Errorf("a long name was logged:\n%s", logged.String())
 	}
 }
 
 // What isn't logged isn't put into words either: strangers cause it on the loops.
 func TestWhatIsNotLoggedCostsNothing(t *testing.T) {
-	h := &Hub{opts: Options{Logger: slog.New(slog.DiscardHandler)}, refusals: newRefusals()}
+	h := &Hub{opts: Options{Logger: slog.New(slog.DiscardHandler)}, refused: newRefused()}
 	now, origin := time.Now(), "https://"+strings.Repeat("\u00fc", 60)+".example"
 	refused := error(&Refusal{Cause: CauseIssuer, UserID: "u", Detail: "d"})
 	for what, note := range map[string]func(){
 		"an origin":         func() { h.noteForeignOrigin(origin, now) },
-		"a token's refusal": func() { h.refusals.note(h.opts.Logger, now, "t", refused) },
-		"no token":          func() { h.refusals.note(h.opts.Logger, now, "", ErrUnauthorized) },
+		"a token's refusal": func() { h.noteRefused(now, "t", refused) },
+		"no token":          func() { h.noteRefused(now, "", ErrUnauthorized) },
 	} {
 		if n := testing.AllocsPerRun(10, note); n > 0 { // the first of a second, which is logged, isn't counted
 			t.Errorf("%s: %v allocations", what, n)
 		}
+	}
+}
+
+// Who publishes a tenant's row for others, or forgets to name its tenant, is told of in the log.
+func TestTakingARowFromItsTenantIsLogged(t *testing.T) {
+	var log bytes.Buffer
+	h := start(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	publish := func(kind RowKind, tenant string) {
+		h.trouble = trouble.Log{}
+		if err := h.PublishRow(kind, tenant, "E", "r", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const warning = "others than its tenant"
+	publish(Snapshot, "")
+	publish(Snapshot, "acme")
+	publish(Snapshot, "acme")
+	publish(Incremental, "")
+	if strings.Contains(log.String(), warning) {
+		t.Error("nobody's row was taken: ", log.String())
+	}
+	publish(Snapshot, "")
+	publish(Snapshot, "acme")
+	publish(Snapshot, "other")
+	if n := strings.Count(log.String(), warning); n != 2 {
+		t.Errorf("%d warnings: %s", n, log.String())
 	}
 }

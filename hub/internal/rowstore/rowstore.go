@@ -1,4 +1,5 @@
-package hub
+// Package rowstore keeps the rows of a hub that has no service for them.
+package rowstore
 
 import (
 	"sync"
@@ -7,52 +8,52 @@ import (
 	"github.com/busbar-ws/busbar/eventloop"
 )
 
-// rowOverhead is what a row takes besides its strings: itself, its place in the map, and its
+// overhead is what a row takes besides its strings: itself, its place in the map, and its
 // frames.
-const rowOverhead = 400
+const overhead = 400
 
-// rowStore keeps the last snapshot of each row. It is safe from any goroutine. It is
+// Store keeps the last snapshot of each row. It is safe from any goroutine. It is
 // bounded in rows and bytes: when it is full, the row that wasn't read or written for
 // longest goes first, which is counted.
-type rowStore struct {
+type Store struct {
 	maxRows  int
 	maxBytes int64
 
 	mu      sync.Mutex
-	rows    map[rowKey]*storedRow
-	recent  storedRow // root of a ring: next was used last, prev is the first to go
+	rows    map[key]*snapshot
+	recent  snapshot // root of a ring: next was used last, prev is the first to go
 	bytes   int64
 	version uint64
 	evicted uint64
 }
 
-// rowKey is a struct rather than a joined string: no separator is safe, as either of the two
+// key is a struct rather than a joined string: no separator is safe, as either of the two
 // may contain any character.
-type rowKey struct{ entity, row string }
+type key struct{ entity, row string }
 
-type storedRow struct {
-	key        rowKey
+type snapshot struct {
+	key        key
 	tenant     string // whose clients may read it; "": everyone
 	payload    []byte
 	version    uint64
 	frames     [2]weak.Pointer[eventloop.Frame] // of the payload: plain, and for those that take it compressed
-	prev, next *storedRow
+	prev, next *snapshot
 }
 
-// newRowStore makes an empty store. Where a limit isn't positive, nothing is kept.
-func newRowStore(maxRows int, maxBytes int64) *rowStore {
-	s := &rowStore{maxRows: maxRows, maxBytes: maxBytes, rows: make(map[rowKey]*storedRow)}
+// New makes an empty store. Where a limit isn't positive, nothing is kept.
+func New(maxRows int, maxBytes int64) *Store {
+	s := &Store{maxRows: maxRows, maxBytes: maxBytes, rows: make(map[key]*snapshot)}
 	s.recent.prev, s.recent.next = &s.recent, &s.recent
 	return s
 }
 
-// put makes payload the row's snapshot, and the row the tenant's, and returns its version. Versions rise over all
+// Put makes payload the row's snapshot, and the row the tenant's, and returns its version. Versions rise over all
 // rows, so a row that was evicted never comes back with one it had before. The payload
 // belongs to the store from here on and must not change.
 //
 // A row that is larger than the store isn't kept, and neither is its outdated snapshot.
-func (s *rowStore) put(tenant, entity, row string, payload []byte) (version uint64) {
-	fresh := &storedRow{key: rowKey{entity, row}, tenant: tenant, payload: payload}
+func (s *Store) Put(tenant, entity, row string, payload []byte) (version uint64) {
+	fresh := &snapshot{key: key{entity, row}, tenant: tenant, payload: payload}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version++
@@ -74,35 +75,23 @@ func (s *rowStore) put(tenant, entity, row string, payload []byte) (version uint
 	return fresh.version
 }
 
-// update returns a version for an update that isn't stored, by which it stands among the
+// Update returns a version for an update that isn't stored, by which it stands among the
 // snapshots, and whose row it is: "" is everyone's, and of a row that isn't kept nobody knows better.
-func (s *rowStore) update(entity, row string) (version uint64, tenant string) {
+func (s *Store) Update(entity, row string) (version uint64, tenant string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.version++
-	if stored := s.rows[rowKey{entity, row}]; stored != nil {
+	if stored := s.rows[key{entity, row}]; stored != nil {
 		tenant = stored.tenant
 	}
 	return s.version, tenant
 }
 
-// get returns the row's snapshot, which must not be changed, and its version; of a row that the
-// tenant's clients may read.
-func (s *rowStore) get(tenant, entity, row string) (payload []byte, version uint64, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	found := s.find(tenant, entity, row)
-	if found == nil {
-		return nil, 0, false
-	}
-	return found.payload, found.version, true
-}
-
-// frame is get for payloads that are whole frames. All who ask for one version are given the
+// Frame is the snapshot of a row that the tenant's clients may read, a whole frame, and its version. All who ask for one version are given the
 // same frame, which is then buffered once, however many of them don't take it; those that take
 // it compressed have one of their own, for who is first to be sent a frame settles its form. The store
 // keeps none of them, which would count as buffered for as long as the row is stored.
-func (s *rowStore) frame(tenant, entity, row string, deflate bool) (f *eventloop.Frame, version uint64, ok bool) {
+func (s *Store) Frame(tenant, entity, row string, deflate bool) (f *eventloop.Frame, version uint64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	found := s.find(tenant, entity, row)
@@ -121,8 +110,8 @@ func (s *rowStore) frame(tenant, entity, row string, deflate bool) (f *eventloop
 }
 
 // find makes the row, if there is one for the tenant, the last used.
-func (s *rowStore) find(tenant, entity, row string) *storedRow {
-	found := s.rows[rowKey{entity, row}]
+func (s *Store) find(tenant, entity, row string) *snapshot {
+	found := s.rows[key{entity, row}]
 	if found == nil || found.tenant != "" && found.tenant != tenant {
 		return nil
 	}
@@ -131,34 +120,34 @@ func (s *rowStore) find(tenant, entity, row string) *storedRow {
 	return found
 }
 
-// rowStoreStats is how full the store is, and how many rows it has given up so far.
-type rowStoreStats struct {
-	rows    int
-	bytes   int64 // what storing the rows costs, payloads included
-	evicted uint64
+// Stats is how full the store is, and how many rows it has given up so far.
+type Stats struct {
+	Rows    int
+	Bytes   int64 // what storing the rows costs, payloads included
+	Evicted uint64
 }
 
-func (s *rowStore) stats() rowStoreStats {
+func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return rowStoreStats{rows: len(s.rows), bytes: s.bytes, evicted: s.evicted}
+	return Stats{Rows: len(s.rows), Bytes: s.bytes, Evicted: s.evicted}
 }
 
-func (s *rowStore) remove(r *storedRow) {
+func (s *Store) remove(r *snapshot) {
 	delete(s.rows, r.key)
 	s.bytes -= r.size()
 	r.unlink()
 }
 
 // use makes an unlinked row the last used one.
-func (s *rowStore) use(r *storedRow) {
+func (s *Store) use(r *snapshot) {
 	r.prev, r.next = &s.recent, s.recent.next
 	r.prev.next, r.next.prev = r, r
 }
 
-func (r *storedRow) unlink() { r.prev.next, r.next.prev = r.next, r.prev }
+func (r *snapshot) unlink() { r.prev.next, r.next.prev = r.next, r.prev }
 
 // size counts the payload's capacity, because that is what it keeps from being freed.
-func (r *storedRow) size() int64 {
-	return int64(rowOverhead + cap(r.payload) + len(r.tenant) + len(r.key.entity) + len(r.key.row))
+func (r *snapshot) size() int64 {
+	return int64(overhead + cap(r.payload) + len(r.tenant) + len(r.key.entity) + len(r.key.row))
 }

@@ -1,21 +1,18 @@
-package hub
+package rowstore
 
 import (
 	"bytes"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
-func TestRowStore(t *testing.T) {
-	s := newRowStore(10, 1<<20)
-	first := s.put("acme", "Todo", "1", []byte("one"))
-	second := s.put("acme", "Todo", "1", []byte("two"))
+func TestStore(t *testing.T) {
+	s := New(10, 1<<20)
+	first := s.Put("acme", "Todo", "1", []byte("one"))
+	second := s.Put("acme", "Todo", "1", []byte("two"))
 	if second <= first {
 		t.Errorf("versions %d, %d don't rise", first, second)
 	}
@@ -26,11 +23,11 @@ func TestRowStore(t *testing.T) {
 	if _, _, ok := s.get("other", "Todo", "1"); ok {
 		t.Error("another tenant's row was found")
 	}
-	if got := s.stats(); got.rows != 1 || got.evicted != 0 {
+	if got := s.Stats(); got.Rows != 1 || got.Evicted != 0 {
 		t.Errorf("replacing a row left %+v", got)
 	}
 	for _, tenant := range []string{"other", ""} { // it moves
-		s.put(tenant, "Todo", "1", []byte("three"))
+		s.Put(tenant, "Todo", "1", []byte("three"))
 		for _, reader := range []string{"acme", "other", ""} {
 			_, _, ok := s.get(reader, "Todo", "1")
 			if want := tenant == "" || reader == tenant; ok != want {
@@ -41,14 +38,11 @@ func TestRowStore(t *testing.T) {
 }
 
 // Whatever a name contains, two rows are never one.
-func TestRowStoreKeysDontCollide(t *testing.T) {
+func TestStoreKeysDontCollide(t *testing.T) {
 	names := [][2]string{{"a|b", "c"}, {"a", "b|c"}, {"a\x00b", ""}, {"a", "\x00b"}, {"", "ab"}, {"ab", ""}, {"a/b", "c"}, {"a", "b/c"}}
-	s := newRowStore(100, 1<<20)
+	s := New(100, 1<<20)
 	for i, n := range names {
-		s.put("", n[0], n[1], []byte{byte(i)})
-		if entity, row := rowOfKey(keyOfRow(n[0], n[1])); entity != n[0] || row != n[1] {
-			t.Errorf("the key of %q is that of %q, %q", n, entity, row)
-		}
+		s.Put("", n[0], n[1], []byte{byte(i)})
 	}
 	for i, n := range names {
 		if payload, _, ok := s.get("", n[0], n[1]); !ok || !bytes.Equal(payload, []byte{byte(i)}) {
@@ -57,32 +51,32 @@ func TestRowStoreKeysDontCollide(t *testing.T) {
 	}
 }
 
-func TestRowStoreEvictsWhatWasNotUsedForLongest(t *testing.T) {
-	s := newRowStore(3, 1<<20)
+func TestStoreEvictsWhatWasNotUsedForLongest(t *testing.T) {
+	s := New(3, 1<<20)
 	for _, row := range []string{"1", "2", "3"} {
-		s.put("", "Todo", row, nil)
+		s.Put("", "Todo", row, nil)
 	}
 	s.get("", "Todo", "1")
-	s.put("", "Todo", "2", nil)
-	last := s.put("", "Todo", "4", nil) // 3 goes: 1 was read, 2 written
+	s.Put("", "Todo", "2", nil)
+	last := s.Put("", "Todo", "4", nil) // 3 goes: 1 was read, 2 written
 	for row, want := range map[string]bool{"1": true, "2": true, "3": false, "4": true} {
 		if _, _, ok := s.get("", "Todo", row); ok != want {
 			t.Errorf("row %s: kept is %v", row, ok)
 		}
 	}
-	if got := s.stats(); got.rows != 3 || got.evicted != 1 {
+	if got := s.Stats(); got.Rows != 3 || got.Evicted != 1 {
 		t.Errorf("got %+v", got)
 	}
-	if again := s.put("", "Todo", "3", nil); again <= last {
+	if again := s.Put("", "Todo", "3", nil); again <= last {
 		t.Errorf("an evicted row came back with version %d after %d", again, last)
 	}
 }
 
-func TestRowStoreTooLarge(t *testing.T) {
-	s := newRowStore(10, 1000)
-	s.put("", "Todo", "small", make([]byte, 10))
-	s.put("", "Todo", "grows", make([]byte, 10))
-	if version := s.put("", "Todo", "grows", make([]byte, 1000)); version != 3 {
+func TestStoreTooLarge(t *testing.T) {
+	s := New(10, 1000)
+	s.Put("", "Todo", "small", make([]byte, 10))
+	s.Put("", "Todo", "grows", make([]byte, 10))
+	if version := s.Put("", "Todo", "grows", make([]byte, 1000)); version != 3 {
 		t.Errorf("version %d", version)
 	}
 	if _, _, ok := s.get("", "Todo", "grows"); ok {
@@ -91,32 +85,32 @@ func TestRowStoreTooLarge(t *testing.T) {
 	if _, _, ok := s.get("", "Todo", "small"); !ok {
 		t.Error("a row made way for one that can't be kept")
 	}
-	if got := s.stats(); got.rows != 1 || got.evicted != 1 {
+	if got := s.Stats(); got.Rows != 1 || got.Evicted != 1 {
 		t.Errorf("got %+v", got)
 	}
-	s.put("", "Todo", "spare", make([]byte, 10, 1000))
+	s.Put("", "Todo", "spare", make([]byte, 10, 1000))
 	if _, _, ok := s.get("", "Todo", "spare"); ok {
 		t.Error("a payload's unused capacity wasn't counted")
 	}
-	none := newRowStore(0, 1000)
-	none.put("", "Todo", "1", nil)
-	if got := none.stats(); got.rows != 0 || got.bytes != 0 {
+	none := New(0, 1000)
+	none.Put("", "Todo", "1", nil)
+	if got := none.Stats(); got.Rows != 0 || got.Bytes != 0 {
 		t.Errorf("a store of no rows keeps %+v", got)
 	}
 }
 
 // Random reads and writes against a slice in order of use.
-func TestRowStoreRandomly(t *testing.T) {
+func TestStoreRandomly(t *testing.T) {
 	for seed := range uint64(10) {
 		random := rand.New(rand.NewPCG(seed, 3))
 		maxRows, maxBytes := 1+random.IntN(10), int64(500+random.IntN(4000))
-		s := newRowStore(maxRows, maxBytes)
+		s := New(maxRows, maxBytes)
 		model := rowModel{maxRows: maxRows, maxBytes: maxBytes}
 		for step := range 2000 {
 			row := fmt.Sprint(random.IntN(15))
 			if random.IntN(2) == 0 {
 				payload := make([]byte, random.IntN(800))
-				s.put("", "", row, payload)
+				s.Put("", "", row, payload)
 				model.put(row, payload)
 			}
 			payload, _, ok := s.get("", "", row)
@@ -124,7 +118,7 @@ func TestRowStoreRandomly(t *testing.T) {
 			if ok != wantOK || len(payload) != len(want) {
 				t.Fatalf("seed %d, step %d: row %s has %d bytes, %v; want %d, %v", seed, step, row, len(payload), ok, len(want), wantOK)
 			}
-			if got := s.stats(); got.rows != len(model.rows) || got.bytes != model.bytes() || got.bytes > maxBytes {
+			if got := s.Stats(); got.Rows != len(model.rows) || got.Bytes != model.bytes() || got.Bytes > maxBytes {
 				t.Fatalf("seed %d, step %d: %+v, want %d rows, %d bytes", seed, step, got, len(model.rows), model.bytes())
 			}
 		}
@@ -144,7 +138,7 @@ type modelRow struct {
 
 func (m *rowModel) put(row string, payload []byte) {
 	m.rows = slices.DeleteFunc(m.rows, func(r modelRow) bool { return r.row == row })
-	if int64(rowOverhead+len(row)+cap(payload)) > m.maxBytes {
+	if int64(overhead+len(row)+cap(payload)) > m.maxBytes {
 		return
 	}
 	m.rows = slices.Insert(m.rows, 0, modelRow{row, payload})
@@ -165,20 +159,20 @@ func (m *rowModel) get(row string) ([]byte, bool) {
 
 func (m *rowModel) bytes() (sum int64) {
 	for _, r := range m.rows {
-		sum += int64(rowOverhead + len(r.row) + cap(r.payload))
+		sum += int64(overhead + len(r.row) + cap(r.payload))
 	}
 	return sum
 }
 
-func TestRowStoreFromManyGoroutines(t *testing.T) {
-	s := newRowStore(8, 1<<20)
+func TestStoreFromManyGoroutines(t *testing.T) {
+	s := New(8, 1<<20)
 	var all sync.WaitGroup
 	for worker := range 4 {
 		all.Go(func() {
 			var last uint64
 			for i := range 2000 {
 				row := fmt.Sprint(i % 12)
-				version := s.put("", "Todo", row, []byte{byte(worker)})
+				version := s.Put("", "Todo", row, []byte{byte(worker)})
 				if version <= last {
 					t.Errorf("version %d after %d", version, last)
 				}
@@ -190,33 +184,36 @@ func TestRowStoreFromManyGoroutines(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if got := s.stats(); got.rows != 8 {
+	if got := s.Stats(); got.Rows != 8 {
 		t.Errorf("got %+v", got)
 	}
 }
 
-// Who publishes a tenant's row for others, or forgets to name its tenant, is told of in the log.
-func TestTakingARowFromItsTenantIsLogged(t *testing.T) {
-	var log bytes.Buffer
-	h := start(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-	publish := func(kind RowKind, tenant string) {
-		h.rowTrouble.last = time.Time{}
-		if err := h.PublishRow(kind, tenant, "E", "r", []byte("x")); err != nil {
-			t.Fatal(err)
-		}
+// get is the bytes of Frame's.
+func (s *Store) get(tenant, entity, row string) (payload []byte, version uint64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found := s.find(tenant, entity, row)
+	if found == nil {
+		return nil, 0, false
 	}
-	const warning = "others than its tenant"
-	publish(Snapshot, "")
-	publish(Snapshot, "acme")
-	publish(Snapshot, "acme")
-	publish(Incremental, "")
-	if strings.Contains(log.String(), warning) {
-		t.Error("nobody's row was taken: ", log.String())
+	return found.payload, found.version, true
+}
+
+// Everyone who asks for one version of a row is owed the same bytes.
+func TestSnapshotsAreShared(t *testing.T) {
+	s := New(10, 1<<20)
+	s.Put("", "E", "r", []byte{0x82, 0})
+	first, _, _ := s.Frame("", "E", "r", false)
+	second, _, _ := s.Frame("", "E", "r", false)
+	if first == nil || first != second {
+		t.Error("two who ask for a row get two frames")
 	}
-	publish(Snapshot, "")
-	publish(Snapshot, "acme")
-	publish(Snapshot, "other")
-	if n := strings.Count(log.String(), warning); n != 2 {
-		t.Errorf("%d warnings: %s", n, log.String())
+	s.Put("", "E", "r", []byte{0x82, 1, 7})
+	if third, version, ok := s.Frame("", "E", "r", false); !ok || version != 2 || string(third.Wire()) != "\x82\x01\x07" {
+		t.Errorf("the next version is %q, %d, %v", third.Wire(), version, ok)
+	}
+	if none, _, ok := s.Frame("", "E", "other", false); ok || none != nil {
+		t.Error("a row that isn't there has a frame")
 	}
 }

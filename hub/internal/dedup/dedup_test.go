@@ -1,4 +1,4 @@
-package hub
+package dedup
 
 import (
 	"fmt"
@@ -8,19 +8,19 @@ import (
 
 // docs/protocol.md section 5: a repeated op id answers the first seq; the last so many are remembered.
 func TestOpIDs(t *testing.T) {
-	o := newDedup(3)
+	o := New(3)
 	for seq := range uint64(10) {
 		id := fmt.Sprint("op", seq)
-		if _, ok := o.seen(id); ok {
+		if _, ok := o.Seen(id); ok {
 			t.Errorf("%s was seen before it was added", id)
 		}
-		o.add(id, seq)
-		o.add(id, seq+100)
+		o.Add(id, seq)
+		o.Add(id, seq+100)
 		for back := range uint64(5) {
 			if back > seq {
 				break
 			}
-			got, ok := o.seen(fmt.Sprint("op", seq-back))
+			got, ok := o.Seen(fmt.Sprint("op", seq-back))
 			if ok != (back < 3) || (ok && got != seq-back) {
 				t.Errorf("op%d after op%d: got %d, %v", seq-back, seq, got, ok)
 			}
@@ -32,24 +32,24 @@ func TestOpIDs(t *testing.T) {
 }
 
 func TestOpIDsWithoutID(t *testing.T) {
-	o := newDedup(10)
-	o.add("", 1)
-	if _, ok := o.seen(""); ok {
+	o := New(10)
+	o.Add("", 1)
+	if _, ok := o.Seen(""); ok {
 		t.Error("no op id was taken for a repeated one")
 	}
-	none := newDedup(0)
-	none.add("op", 1)
-	if _, ok := none.seen("op"); ok {
+	none := New(0)
+	none.Add("op", 1)
+	if _, ok := none.Seen("op"); ok {
 		t.Error("a memory of none remembers")
 	}
 }
 
 func TestOpIDsAreCopied(t *testing.T) {
-	o := newDedup(10)
+	o := New(10)
 	body := []byte("op1")
-	o.add(unsafe.String(unsafe.SliceData(body), len(body)), 1)
+	o.Add(unsafe.String(unsafe.SliceData(body), len(body)), 1)
 	copy(body, "xxx")
-	if seq, ok := o.seen("op1"); !ok || seq != 1 {
+	if seq, ok := o.Seen("op1"); !ok || seq != 1 {
 		t.Error("the request's body was kept")
 	}
 }
