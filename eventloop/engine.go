@@ -335,9 +335,12 @@ func (e *Engine) Err() error { return e.poller.Err() }
 
 // Hold counts n bytes as buffered until release is called, once. It is for what an embedder keeps
 // for peers of its own, such as an API's bodies and answers. No client has to go for such peers:
-// ok is false, and nothing is held, where one would.
+// ok is false, and nothing is held, where one would, or before the collector has freed what nobody uses any more.
 func (e *Engine) Hold(n int) (release func(), ok bool) {
-	return e.budget.Spare(budget.Outside, int64(n))
+	if release, ok = e.budget.Spare(budget.Outside, int64(n)); !ok {
+		e.shedder.collectFor()
+	}
+	return release, ok
 }
 
 // Reserve is Hold for n bytes of what is to be published: clients go for it as they do for a

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -337,6 +338,33 @@ func TestGarbageRefusesNothing(t *testing.T) {
 		}
 		p.Expect(ws.OpBinary, string(message))
 	}
+	if n := closedBy(e, CauseMemory); n != 0 {
+		t.Errorf("%d went", n)
+	}
+}
+
+// What is refused beside messages that nobody uses any more fits as soon as the collector has run, which
+// may be long in coming by itself. No client goes for it.
+func TestRefusedBesideGarbage(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	h := &host{}
+	e := start(t, h, smallMemory)
+	dial(t, e, "name=laggard", wstest.SmallWindow)
+	backlog(t, e, h.id("laggard"), 256<<10)
+	nobody := &Audience{Label: LabelUser, Names: []string{"nobody"}}
+	for range 20 {
+		e.Publish(NewFrame(ws.OpBinary, make([]byte, 60_000)), nobody)
+	}
+	const size = 512 << 10
+	release, ok := e.Hold(size)
+	if ok {
+		t.Fatalf("%d bytes fit beside %d", size, counted(e))
+	}
+	eventually(t, "it fits", func() bool {
+		release, ok = e.Hold(size)
+		return ok
+	})
+	release()
 	if n := closedBy(e, CauseMemory); n != 0 {
 		t.Errorf("%d went", n)
 	}

@@ -20,12 +20,20 @@ const collectEvery = time.Second
 type shedder struct {
 	engine  *Engine
 	running atomic.Bool
+	refused atomic.Bool // something that no client has to go for; see Engine.Hold
 
 	// Of the goroutine that runs.
 	collected time.Time // when the collector ran last
 	short     bool      // it left more than the mark to be shed to
 	logged    time.Time
 	ended     int // clients, since logged
+}
+
+// collectFor has the collector run, at most once in collectEvery, when something was refused that may fit
+// without what nobody uses any more. Nobody is ended for it. To be called from any goroutine.
+func (s *shedder) collectFor() {
+	s.refused.Store(true)
+	s.begin()
 }
 
 // begin is called while the budget is above its mark, from any goroutine.
@@ -39,6 +47,9 @@ func (s *shedder) run() {
 	b := s.engine.budget
 	defer b.Judge() // whatever came when it was about to end
 	defer s.running.Store(false)
+	if s.refused.Swap(false) && time.Since(s.collected) >= collectEvery {
+		s.collect()
+	}
 	for share := int64(1); b.Pressed(); {
 		if !s.short || time.Since(s.collected) >= collectEvery {
 			s.collect()
