@@ -1,10 +1,18 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
+	"github.com/gobwas/ws"
 )
 
 // Every signal that ends a process, and that somebody outside sends, has the server drain: clients are told by
@@ -46,4 +54,59 @@ func TestSignalsThatEndNothing(t *testing.T) {
 	}
 	d.stop()
 	waitClose(t, c, 1001)
+}
+
+// Clients that are behind and take what comes stay when the server was stopped for longer than they
+// may take nothing: it was the server that sent nothing.
+func TestStoppedServerKeepsItsLaggards(t *testing.T) {
+	const lagTime, clients, changes = 500 * time.Millisecond, 4, 64
+	d := startDaemon(t, "-auth", "none", "-send-buffer", "8KiB", "-lag-time", lagTime.String(), "-lag-bytes", "16MiB")
+	var behind [clients]*wstest.Raw
+	for i := range behind {
+		c, err := wstest.DialRaw(t, "", d.ws, wstest.SmallWindow)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Upgrade("/"); err != nil {
+			t.Fatal(err)
+		}
+		behind[i] = c
+	}
+	eventually(t, "all are in", func() bool { return d.metric("busbar_clients") == clients })
+	change := fmt.Sprintf(`{"entity":"E","row_id":"r","kind":"update","data":"%s"}`+"\n", strings.Repeat("x", 64*kib))
+	if got := d.call("POST", "/v1/changes", d.admin, strings.Repeat(change, changes), "Content-Type", "application/x-ndjson"); got.status != 200 {
+		t.Fatal(got)
+	}
+	var taken [clients]bytes.Buffer // before the server is stopped
+	eventually(t, "all are behind", func() bool {
+		for i, c := range behind {
+			if _, err := io.CopyN(&taken[i], c.R, 4*kib); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return d.metric("busbar_clients_lagging") == clients
+	})
+	signal := func(s syscall.Signal) {
+		if err := d.cmd.Process.Signal(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	signal(syscall.SIGSTOP)
+	var reading sync.WaitGroup
+	for i, c := range behind {
+		reading.Go(func() {
+			for got, r := 0, io.MultiReader(&taken[i], c.R); got < changes; got++ {
+				if f, err := ws.ReadFrame(r); err != nil || f.Header.OpCode != ws.OpText {
+					t.Errorf("after %d changes: %v %.99q, %v", got, f.Header, f.Payload, err)
+					return
+				}
+			}
+		})
+	}
+	time.Sleep(2 * lagTime) // is what is tested
+	signal(syscall.SIGCONT)
+	reading.Wait()
+	if n := d.metric("busbar_clients"); n != clients {
+		t.Errorf("%v clients are left", n)
+	}
 }
