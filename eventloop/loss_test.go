@@ -51,7 +51,7 @@ func TestFullMailboxTellsOfLostEvents(t *testing.T) {
 			p.Expect(ws.OpText, fmt.Sprint(i))
 		}
 	}
-	p.ExpectClose(1013)
+	p.Expect(ws.OpClose, string(ws.NewCloseFrameBody(1013, "messages were lost"))) // not that it was too slow
 	if got := e.Stats().Loops[0].DroppedOthers; got != 5 {
 		t.Errorf("%d counted, want 5", got)
 	}

@@ -67,7 +67,7 @@ func (l *Loop) fellOff(c *Client) bool {
 			switch f := l.engine.handler.LossNotice(c); {
 			case c.queue != o:
 			case f == nil:
-				l.closeSlow(c) // ahead of what comes behind the gap
+				l.closeUnsent(c, CauseSlow, "messages were lost") // ahead of what comes behind the gap
 			default:
 				o.Tell(f, c.pos)
 			}
