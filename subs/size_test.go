@@ -19,7 +19,7 @@ func TestSizeIsWhatIsTaken(t *testing.T) {
 		{100_000, 1, 1, 10},
 	} {
 		if wstest.RaceEnabled { // 410,000 subscriptions take it half a minute
-			c.clients, c.each, c.names = max(c.clients/10, 1), c.each, max(c.names/10, 1)
+			c.clients, c.names = max(c.clients/10, 1), max(c.names/10, 1)
 		}
 		names := make([]string, c.names)
 		for i := range names {
