@@ -21,13 +21,6 @@ const (
 	pageBytes  = 1 << 20
 )
 
-// nextPage is what a client that catches up is sent next.
-type nextPage struct {
-	frames []*eventloop.Frame
-	upTo   uint64 // seq that it has come to then
-	more   bool   // is in the log
-}
-
 // readLog reads the next page for a client that is held, and lets it go live with the
 // last one (docs/protocol.md section 1, since).
 func (h *Hub) readLog(c *eventloop.Client, s *state) {
@@ -47,19 +40,19 @@ func (h *Hub) readLog(c *eventloop.Client, s *state) {
 // readPage reads the log, and returns when every event up to the page's Last is in the
 // mailboxes: an event can be read before it is, and would come again behind what is
 // posted now.
-func (h *Hub) readPage(ctx context.Context, id *Identity, since uint64, deflate bool) (p nextPage, err error) {
+func (h *Hub) readPage(ctx context.Context, id *Identity, since uint64, deflate bool) (p Pulled, err error) {
 	defer h.recovered("reading the change log", &err) // also for what a log's entries cause here
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	page, err := h.log.Range(ctx, since, pageEvents)
 	h.awaitPublishers() // also when the answer is a resync, which names the last seq as well
 	if err != nil {
-		return nextPage{}, err
+		return Pulled{}, err
 	}
 	entries := firstBytes(page.Entries)
-	p = nextPage{frames: h.catchUpFrames(id, entries, deflate), upTo: page.Last}
+	p = Pulled{frames: h.catchUpFrames(id, entries, deflate), LastSeq: page.Last}
 	if n := len(entries); n > 0 && entries[n-1].Seq < page.Last {
-		p.upTo, p.more = entries[n-1].Seq, true
+		p.LastSeq, p.HasMore = entries[n-1].Seq, true
 	}
 	return p, nil
 }
@@ -101,7 +94,7 @@ func firstBytes(entries []Entry) []Entry {
 
 // gotPage runs on the client's loop, behind every event that was appended before the page
 // was read.
-func (h *Hub) gotPage(c *eventloop.Client, s *state, p nextPage, err error) {
+func (h *Hub) gotPage(c *eventloop.Client, s *state, p Pulled, err error) {
 	s.reading = nil
 	var resync *ResyncError
 	switch {
@@ -110,11 +103,11 @@ func (h *Hub) gotPage(c *eventloop.Client, s *state, p nextPage, err error) {
 	case err != nil:
 		h.trouble.Warn(h.opts.Logger, time.Now(), "reading the change log failed", "error", err)
 		c.Close(wsproto.StatusTryAgainLater, "the change log is unavailable, try again later", eventloop.CauseServerClosed)
-	case p.more:
-		s.cursor = p.upTo
-		c.SendPage(p.frames, p.upTo)
+	case p.HasMore:
+		s.cursor = p.LastSeq
+		c.SendPage(p.frames, p.LastSeq)
 	default:
-		c.GoLive(p.frames, p.upTo)
+		c.GoLive(p.frames, p.LastSeq)
 	}
 }
 

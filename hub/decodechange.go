@@ -54,25 +54,25 @@ func decodeAudience(m strictjson.Member) (to Audience, err error) {
 		named++
 		to.Users = *a.Users
 		if len(to.Users) == 0 {
-			return to, &FieldError{"audience.users", "must name at least one user"}
+			return to, &FieldError{Field: "audience.users", Message: "must name at least one user"}
 		}
 	}
 	if a.Tenant != nil {
 		named++
 		to.Tenant = *a.Tenant
 		if to.Tenant == "" {
-			return to, &FieldError{"audience.tenant", "must be a non-empty string"}
+			return to, &FieldError{Field: "audience.tenant", Message: "must be a non-empty string"}
 		}
 	}
 	if a.Topic != nil {
 		named++
 		to.Topic = *a.Topic
 		if to.Topic == "" {
-			return to, &FieldError{"audience.topic", "must be a non-empty string"}
+			return to, &FieldError{Field: "audience.topic", Message: "must be a non-empty string"}
 		}
 	}
 	if named != 1 {
-		return to, &FieldError{"audience", "must have exactly one of users, tenant and topic; leave it out for everyone"}
+		return to, &FieldError{Field: "audience", Message: "must have exactly one of users, tenant and topic; leave it out for everyone"}
 	}
 	return to, nil
 }

@@ -33,19 +33,10 @@ func checkData(data json.RawMessage) error {
 
 func checkJSON(field string, text []byte) error {
 	if err := strictjson.Check(text); err != nil {
-		return &jsonError{FieldError{field, err.Error()}, err}
+		return &FieldError{Field: field, Message: err.Error(), cause: err}
 	}
 	return nil
 }
-
-// jsonError is a *FieldError, and for those that say where it is, an error of package strictjson.
-type jsonError struct {
-	FieldError
-	cause error
-}
-
-// Unwrap gives both.
-func (e *jsonError) Unwrap() []error { return []error{&e.FieldError, e.cause} }
 
 // eventSize is the length of the event encoded, at most 19 bytes too large by the digits of its seq.
 func eventSize(e *Event) int {

@@ -30,22 +30,16 @@ const leavePatience = 5 * time.Second
 type leaveBatcher struct {
 	hub   *Hub
 	mu    sync.Mutex
-	ids   map[knownTo][]uint64
-	timer *time.Timer // runs while ids isn't empty
+	ids   map[string][]uint64 // by who knows of them: everyone (""), or a tenant (behind a t)
+	timer *time.Timer         // runs while ids isn't empty
 	shut  bool
 
 	flushing sync.WaitGroup // timers that run, and flushes; nothing is added once shut
 	dropped  atomic.Uint64  // messages for which there was no room
 }
 
-// knownTo is whom a client's relays have reached, who are told that it has left.
-type knownTo struct {
-	tenant   string
-	everyone bool
-}
-
 func newLeaveBatcher(h *Hub) *leaveBatcher {
-	return &leaveBatcher{hub: h, ids: make(map[knownTo][]uint64)}
+	return &leaveBatcher{hub: h, ids: make(map[string][]uint64)}
 }
 
 // add is for a client that has left. With relays off nobody was told that it was there.
@@ -53,9 +47,9 @@ func (l *leaveBatcher) add(client uint64, id *Identity) {
 	if l.hub.opts.Relays == RelayOff {
 		return
 	}
-	to := knownTo{tenant: id.Tenant}
+	to := "t" + id.Tenant
 	if l.hub.peers(id) == nil {
-		to = knownTo{everyone: true}
+		to = ""
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -76,7 +70,7 @@ func (l *leaveBatcher) flush() {
 	defer l.hub.survive("telling who has left") // a timer's goroutine
 	l.mu.Lock()
 	left := l.ids
-	l.ids = make(map[knownTo][]uint64)
+	l.ids = make(map[string][]uint64)
 	l.mu.Unlock()
 	patience, cancel := context.WithTimeout(l.hub.background, leavePatience)
 	defer cancel()
@@ -84,13 +78,13 @@ func (l *leaveBatcher) flush() {
 }
 
 // tell queues messages about those who have left while there is room for more.
-func (l *leaveBatcher) tell(patience context.Context, left map[knownTo][]uint64) {
+func (l *leaveBatcher) tell(patience context.Context, left map[string][]uint64) {
 	defer l.hub.engine.Flush()
 	full := false
 	for to, ids := range left {
 		var audience *eventloop.Audience
-		if !to.everyone {
-			audience = ofTenant(to.tenant)
+		if to != "" {
+			audience = ofTenant(to[1:])
 		}
 		for some := range slices.Chunk(ids, leavesPerMessage) {
 			full = full || l.hub.engine.WaitDrained(patience) != nil

@@ -41,7 +41,7 @@ func TestLeavesWithoutRoomPushNothingOut(t *testing.T) {
 	h, stays, release := heldAndFull(t)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	h.leaves.tell(ended, map[knownTo][]uint64{{everyone: true}: make([]uint64, leavesPerMessage+1), {tenant: "t"}: {1}})
+	h.leaves.tell(ended, map[string][]uint64{"": make([]uint64, leavesPerMessage+1), "tt": {1}})
 	if n := h.Stats().Dropped["queue_lossy"]; n != 3 {
 		t.Errorf("%d messages are counted as dropped, want 3", n)
 	}

@@ -51,14 +51,11 @@ func (h *Hub) Hold(p Pulled) (release func(), err error) {
 	}, nil
 }
 
-// holder is what a context has the hub under that a SnapshotFetcher was called by.
-type holder struct{}
-
 // HoldFetched counts n bytes that a SnapshotFetcher is reading as buffered for clients until release is
 // called, once, before it returns: what it returns is counted by the hub. ctx is the one that it was called
 // with. ErrOverloaded says that clients would have to go for it.
 func HoldFetched(ctx context.Context, n int) (release func(), err error) {
-	h, _ := ctx.Value(holder{}).(*Hub)
+	h, _ := ctx.Value((*Hub)(nil)).(*Hub) // a key that nobody else has
 	if h == nil {
 		return func() {}, nil
 	}

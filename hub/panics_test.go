@@ -128,7 +128,7 @@ func TestPanicOnATimer(t *testing.T) {
 	h := &Hub{}
 	h.opts.Logger = slog.New(slog.DiscardHandler)
 	l := newLeaveBatcher(h)
-	l.ids[knownTo{everyone: true}] = []uint64{1}
+	l.ids[""] = []uint64{1}
 	l.flush()
 	if n := h.panics.Count(); n != 1 {
 		t.Errorf("%d panics are counted, want 1", n)

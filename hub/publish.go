@@ -148,7 +148,7 @@ func (h *Hub) PublishPresence(tenant string, object json.RawMessage) error {
 	}
 	if jsontext.Value(object).Kind() != '{' {
 		const message = "a presence message is a JSON object"
-		return &jsonError{FieldError{"body", message}, &strictjson.Error{Message: message, Syntax: true}}
+		return &FieldError{Field: "body", Message: message, cause: &strictjson.Error{Message: message, Syntax: true}}
 	}
 	object = bytes.TrimSpace(object)
 	if err := h.admit(len(object)); err != nil {

@@ -28,7 +28,7 @@ type RowFrame struct {
 // 65,535 bytes or not UTF-8. It keeps no argument.
 func AppendRowFrame(dst []byte, kind RowKind, entity, rowID string, payload []byte) ([]byte, error) {
 	if kind != Snapshot && kind != Incremental {
-		return dst, &FieldError{"kind", fmt.Sprintf("0x%02x is neither a snapshot (0x10) nor an update (0x11)", byte(kind))}
+		return dst, &FieldError{Field: "kind", Message: fmt.Sprintf("0x%02x is neither a snapshot (0x10) nor an update (0x11)", byte(kind))}
 	}
 	if err := checkName("entity", entity); err != nil {
 		return dst, err
@@ -47,10 +47,10 @@ func AppendRowFrame(dst []byte, kind RowKind, entity, rowID string, payload []by
 // checkName checks what has to fit a row frame's two-byte length, and a text message.
 func checkName(field, name string) error {
 	if len(name) > math.MaxUint16 {
-		return &FieldError{field, fmt.Sprintf("%d bytes, at most %d fit", len(name), math.MaxUint16)}
+		return &FieldError{Field: field, Message: fmt.Sprintf("%d bytes, at most %d fit", len(name), math.MaxUint16)}
 	}
 	if !utf8.ValidString(name) {
-		return &FieldError{field, "not UTF-8"}
+		return &FieldError{Field: field, Message: "not UTF-8"}
 	}
 	return nil
 }

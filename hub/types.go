@@ -65,9 +65,15 @@ const (
 
 // FieldError names the field of a request that is wrong. Errors returned for bad input
 // are or wrap a *FieldError.
-type FieldError struct{ Field, Message string }
+type FieldError struct {
+	Field, Message string
+
+	cause error // of package strictjson, which may say where it is
+}
 
 func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
+
+func (e *FieldError) Unwrap() error { return e.cause }
 
 // ErrTooLarge is returned for a message over Options.MaxMessageOut.
 var ErrTooLarge = errors.New("message too large")

@@ -29,10 +29,10 @@ func validateChange(c *Change, maxOut int) error {
 	case Delete:
 		c.Data = nil // a row that is gone has none (docs/protocol.md section 3)
 	default:
-		return &FieldError{"kind", "must be insert, update or delete"}
+		return &FieldError{Field: "kind", Message: "must be insert, update or delete"}
 	}
 	if len(c.OpID) > maxOpIDBytes {
-		return &FieldError{"op_id", fmt.Sprintf("%d bytes, at most %d are allowed", len(c.OpID), maxOpIDBytes)}
+		return &FieldError{Field: "op_id", Message: fmt.Sprintf("%d bytes, at most %d are allowed", len(c.OpID), maxOpIDBytes)}
 	}
 	if err := validateAudience(&c.Audience); err != nil {
 		return err
@@ -48,7 +48,7 @@ func validateChange(c *Change, maxOut int) error {
 
 func requireName(field, name string) error {
 	if name == "" {
-		return &FieldError{field, "missing or empty"}
+		return &FieldError{Field: field, Message: "missing or empty"}
 	}
 	return checkName(field, name)
 }
@@ -75,13 +75,13 @@ func validateAudience(a *Audience) error {
 		}
 	}
 	if named > 1 {
-		return &FieldError{"audience", "at most one of users, tenant and topic can be given"}
+		return &FieldError{Field: "audience", Message: "at most one of users, tenant and topic can be given"}
 	}
 	if a.Users != nil && len(a.Users) == 0 {
-		return &FieldError{"audience.users", "names nobody; leave it out for everyone"}
+		return &FieldError{Field: "audience.users", Message: "names nobody; leave it out for everyone"}
 	}
 	if len(a.Users) > maxAudienceUsers {
-		return &FieldError{"audience.users", fmt.Sprintf("%d users, at most %d are allowed", len(a.Users), maxAudienceUsers)}
+		return &FieldError{Field: "audience.users", Message: fmt.Sprintf("%d users, at most %d are allowed", len(a.Users), maxAudienceUsers)}
 	}
 	for _, user := range a.Users {
 		if err := requireName("audience.users", user); err != nil {
