@@ -10,26 +10,12 @@ import (
 // What waits in queues of clients that haven't had their turn yet. Above it no more is put there.
 const mostUnsent = 256 << 10
 
-// addressed is a message for some of a loop's clients on its way into their queues, with those right
-// behind it that are for the same: the entries of the loop from its position up to end. Or it is a task for
-// each of them. It may take many turns. Nothing behind these entries is handled before all of them have it, so that each client
-// gets what it gets in the order in which it was published.
-//
-// An audience is who belongs to it when the fan-out begins, less those who leave it before their
-// turn. Who joins it meanwhile came behind the message. Owned by the loop.
-type addressed struct {
-	end     int     // 0: there is none
-	next    int     // of the audience's names or ids
-	visited *Client // last
-	wanted  bool
-}
-
 // handleSome handles what has been taken from the mailbox, for as long as the slice lasts and what has been handled
 // isn't too much to wait for its clients' turns.
 func (l *Loop) handleSome() {
 	for l.mailbox.handled < len(l.mailbox.taken) && l.mayQueue() {
 		l.handle(&l.mailbox.taken[l.mailbox.handled].Value)
-		l.fanout.slice.spend(1)
+		l.fanout.spend(1)
 	}
 }
 
@@ -37,7 +23,7 @@ func (l *Loop) handleSome() {
 func (l *Loop) takeMail() {
 	l.mailbox.taken, l.mailbox.writable = l.mailbox.Take(shrink(l.mailbox.taken), l.mailbox.writable)
 	l.mailbox.handled = 0
-	lost := l.mailbox.lost.take().tasks(l.now)
+	lost := l.mailbox.lost.take(l.now)
 	l.mailbox.taken = slices.Insert(l.mailbox.taken, 0, lost...)
 	for i := range l.mailbox.taken {
 		if l.mailbox.taken[i].Value.frame != nil {
@@ -49,7 +35,7 @@ func (l *Loop) takeMail() {
 
 // mayQueue is whether more may be handled before clients are sent what they are owed.
 func (l *Loop) mayQueue() bool {
-	return !l.fanout.slice.over && l.fanout.unsent < mostUnsent && l.broadcasts.Bytes()-l.fanout.trimmedTo <= l.opts.Slow.LagBytes
+	return !l.fanout.over && l.fanout.unsent < mostUnsent && l.broadcasts.Bytes()-l.fanout.trimmedTo <= l.opts.Slow.LagBytes
 }
 
 // done lets go of the entries up to one.
@@ -60,7 +46,7 @@ func (l *Loop) done(end int) {
 
 func (l *Loop) handle(e *entry) {
 	switch {
-	case e.frame != nil && l.mailbox.addressed.end == 0 && l.isEveryone(e.audience):
+	case e.frame != nil && l.mailbox.end == 0 && l.isEveryone(e.audience):
 		l.broadcasts.Append(e.frame)
 		l.fanout.due += e.frame.Size()
 		l.done(l.mailbox.handled + 1)
@@ -84,9 +70,15 @@ func (l *Loop) run(t entry) {
 	}
 }
 
-// address begins a fan-out at the entry, or goes on with the one that has begun there.
+// address begins a fan-out at the entry, or goes on with the one that has begun there: of a message for some of the
+// loop's clients into their queues, with those right behind it that are for the same, or of a task for each of
+// them. It may take many turns. Nothing behind these entries is handled before all of them have it, so that each
+// client gets what it gets in the order in which it was published.
+//
+// An audience is who belongs to it when the fan-out begins, less those who leave it before their
+// turn. Who joins it meanwhile came behind the message.
 func (l *Loop) address(e *entry) {
-	f, a := &l.mailbox.addressed, e.audience
+	f, a := &l.mailbox, e.audience
 	if f.end == 0 {
 		f.end = l.mailbox.handled + l.forTheSame(e)
 		f.next = l.visitAudience(a)
@@ -109,7 +101,7 @@ func (l *Loop) address(e *entry) {
 				f.wanted = true
 				l.give(f.visited, given)
 			}
-			l.fanout.slice.spend(len(given))
+			l.fanout.spend(len(given))
 			return more && l.mayQueue()
 		}, func(int) *Client { return f.visited })
 	}
@@ -121,7 +113,7 @@ func (l *Loop) address(e *entry) {
 		l.counters.Unwanted.Add(uint64(len(given)))
 	}
 	l.done(f.end)
-	*f = addressed{}
+	f.end, f.visited, f.wanted = 0, nil, false
 	if run != nil {
 		l.guard(nil, func() { run(l) })
 	}

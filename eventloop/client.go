@@ -38,9 +38,9 @@ type Client struct {
 	Data any
 
 	id       uint64
-	pos      uint64     // next broadcast log position to send; before acceptance: see waitFor
-	queue    *sendQueue // nil: everything before pos is with the kernel
-	decoder  *assembly  // nil: at a frame boundary
+	pos      uint64              // next broadcast log position to send; before acceptance: see waitFor
+	queue    *delivery.SendQueue // nil: everything before pos is with the kernel
+	decoder  *delivery.Assembly  // nil: at a frame boundary
 	groups   [labelKinds]*group
 	next     [labelKinds]uint32 // neighbours in the groups, by slot
 	prev     [labelKinds]uint32
@@ -68,8 +68,8 @@ func (c *Client) is(flag uint16) bool { return c.flags&flag != 0 }
 func (c *Client) set(flag uint16)     { c.flags |= flag }
 func (c *Client) unset(flag uint16)   { c.flags &^= flag }
 
-// ensureQueue is the client's sendQueue, made when there is none.
-func (c *Client) ensureQueue() *sendQueue {
+// ensureQueue is the client's send queue, made when there is none.
+func (c *Client) ensureQueue() *delivery.SendQueue {
 	if c.queue == nil {
 		c.queue = c.loop.newSendQueue(c.form())
 		switch {
@@ -87,23 +87,11 @@ func (c *Client) OpenedAt() time.Time {
 	return c.loop.engine.started.Add(time.Duration(c.since) * tick)
 }
 
-// sendQueue is what a client is owed beyond the broadcast log, and how it lags.
-type sendQueue struct {
-	delivery.SendQueue
-
-	lagIndex   int    // place in Loop.laggards while waiting
-	waiting    bool   // for the socket to be writable: the client lags
-	ready      bool   // it is, or may be
-	unacked    uint32 // bytes that the peer hadn't acknowledged when it was last looked at, and those sent since
-	looked     uint32 // when that was, by the loop's lag clock, while waiting
-	progressed uint32 // when the peer was last found to have acknowledged something, by the same
-}
-
-func (l *Loop) newSendQueue(as delivery.Form) (o *sendQueue) {
+func (l *Loop) newSendQueue(as delivery.Form) (o *delivery.SendQueue) {
 	if n := len(l.pools.queues); n > 0 {
 		o, l.pools.queues = l.pools.queues[n-1], l.pools.queues[:n-1]
 	} else {
-		o = &sendQueue{}
+		o = new(delivery.SendQueue)
 	}
 	o.Begin(l.engine.budget, as)
 	return o
@@ -118,7 +106,6 @@ func (l *Loop) freeSendQueue(c *Client) {
 	l.stopWaiting(o)
 	c.queue = nil
 	o.End()
-	*o = sendQueue{SendQueue: o.SendQueue}
 	const keep = 1024
 	if len(l.pools.queues) < keep {
 		l.pools.queues = append(l.pools.queues, o)

@@ -49,8 +49,8 @@ func (l *Loop) onTick() {
 	l.readClock()
 	l.advanceLagClock()
 	l.ticker.at = 0
-	defer l.nextTick() // after a panic too
-	l.sweepMeters()
+	defer l.nextTick()                                       // after a panic too
+	l.meters.Sweep(time.Since(l.engine.started), roundTicks) // all within seconds
 	l.abortSilent()
 	if l.lookingAround() {
 		return
@@ -84,10 +84,10 @@ func (l *Loop) lookAround() {
 			c = l.at(l.ticker.next - 1)
 			l.visit(c, seconds)
 		}
-		l.fanout.slice.spend(1)
-		return l.lookingAround() && !l.fanout.slice.over
+		l.fanout.spend(1)
+		return l.lookingAround() && !l.fanout.over
 	}
-	for l.lookingAround() && !l.fanout.slice.over {
+	for l.lookingAround() && !l.fanout.over {
 		l.each(0, math.MaxInt, look, func(int) *Client { return c })
 	}
 }
@@ -95,7 +95,7 @@ func (l *Loop) lookAround() {
 // nextTick makes sure of the tick that what there is to look at needs.
 func (l *Loop) nextTick() {
 	switch {
-	case l.clients.count > roundAtOnce || len(l.behind.laggards) > 0 || len(l.meters.open) > 0 ||
+	case l.clients.count > roundAtOnce || len(l.behind.laggards) > 0 || l.meters.Len() > 0 ||
 		l.handshakesFull():
 		l.dueBy(l.now + 1)
 	case l.clients.count > 0: // the loops' rounds begin together, so that the process sleeps in between

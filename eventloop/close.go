@@ -3,6 +3,7 @@ package eventloop
 import (
 	"errors"
 	"io"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -33,7 +34,7 @@ func (c *Client) Close(code ws.StatusCode, reason string, cause Cause) {
 		}
 		// However much that is: a client has one Close, and no bound is for it.
 		o.Push(l.control(l.scratch), l.broadcasts.End(), false)
-		if !o.waiting {
+		if !o.Waiting {
 			l.markDirty(c)
 		}
 	case handshaking, authorising:
@@ -68,7 +69,7 @@ func (l *Loop) ended(c *Client, err error) {
 	if c.decoder != nil {
 		l.freeDecoder(c)
 	}
-	l.freeMeter(c.slot)
+	l.meters.Free(c.slot, time.Since(l.engine.started))
 	l.clients.remove(c)
 }
 

@@ -5,9 +5,10 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 )
 
 // BenchmarkPublishCompressed is one message to 1,000 clients that all take it compressed, or

@@ -21,8 +21,10 @@ type fanout struct {
 	trimmedTo int    // bytes that were left in broadcasts when it was last trimmed
 	tried     uint32 // tick in which laggards had their last try before that
 
-	slice     slice
 	sliceTime time.Duration // as the constant, less in tests
+	sliceEnds time.Time     // the loop's share of time
+	steps     int           // of it until the clock is looked at
+	over      bool          // it is
 	opened    int           // connections since the last turn
 
 	dirty  []*Client
@@ -63,14 +65,14 @@ func (l *Loop) flush() {
 
 // pumpDirty sends to clients that have something of their own, those first that have waited for longest.
 func (l *Loop) pumpDirty() {
-	for l.fanout.pumped < len(l.fanout.dirty) && !l.fanout.slice.over { // pumping one client may make another dirty
+	for l.fanout.pumped < len(l.fanout.dirty) && !l.fanout.over { // pumping one client may make another dirty
 		l.fanout.pumped = l.each(l.fanout.pumped, len(l.fanout.dirty), func(i int) bool {
 			c := l.fanout.dirty[i]
 			c.unset(flagDirty)
-			if c.state != gone && c.queue != nil && (!c.queue.waiting || c.queue.ready) {
+			if c.state != gone && c.queue != nil && (!c.queue.Waiting || c.queue.Ready) {
 				l.pump(c)
 			}
-			return !l.fanout.slice.over
+			return !l.fanout.over
 		}, func(i int) *Client { return l.fanout.dirty[i] })
 	}
 	switch rest := l.fanout.dirty[l.fanout.pumped:]; {
@@ -98,13 +100,13 @@ func (l *Loop) walk() {
 	if !l.fanout.walking {
 		return
 	}
-	var t tally
-	for l.fanout.at < len(l.clients.slots) && !l.fanout.slice.over {
+	var t delivery.Tally
+	for l.fanout.at < len(l.clients.slots) && !l.fanout.over {
 		l.fanout.at = l.each(l.fanout.at, len(l.clients.slots), func(i int) bool {
 			if c := l.clients.slots[i]; c != nil && c.state == open {
 				l.deliver(c, &t)
 			}
-			return !l.fanout.slice.over
+			return !l.fanout.over
 		}, l.at)
 	}
 	l.counters.add(t)
@@ -115,13 +117,13 @@ func (l *Loop) walk() {
 }
 
 // deliver writes one client's share of the batch. This is the fan-out's inner loop.
-func (l *Loop) deliver(c *Client, t *tally) {
+func (l *Loop) deliver(c *Client, t *delivery.Tally) {
 	if c.is(flagReplaying) { // it may stand before the batch
 		l.deliverReplaying(c)
 		return
 	}
 	if c.queue != nil {
-		if !c.queue.waiting {
+		if !c.queue.Waiting {
 			l.pump(c)
 		}
 		return
@@ -137,12 +139,12 @@ func (l *Loop) deliver(c *Client, t *tally) {
 	} else {
 		n, ok = poll.Sendv(c.fd, pieces)
 	}
-	l.fanout.slice.spend(1 + n/bytesPerStep)
-	t.sends++
-	t.bytes += uint64(n)
+	l.fanout.spend(1 + n/bytesPerStep)
+	t.Sends++
+	t.Bytes += uint64(n)
 	switch {
 	case n == want:
-		t.frames += l.fanout.batch.End() - c.pos
+		t.Frames += l.fanout.batch.End() - c.pos
 		c.pos = l.fanout.batch.End()
 	case ok:
 		l.fallBehind(c, n)
@@ -156,7 +158,7 @@ func (l *Loop) deliverReplaying(c *Client) {
 	if !c.is(flagPinned) {
 		l.bufferBroadcasts(c)
 	}
-	if c.queue != nil && !c.queue.waiting {
+	if c.queue != nil && !c.queue.Waiting {
 		l.pump(c)
 	}
 }
@@ -182,27 +184,27 @@ func (l *Loop) pumpOut(c *Client) {
 		return
 	}
 	o := c.queue
-	o.ready = false
-	var t tally
+	o.Ready = false
+	var t delivery.Tally
 	defer func() { l.counters.add(t) }()
 	for range pumpSends {
 		var want int
-		l.pools.iov, want = delivery.Gather(l.pools.iov, poll.PieceOf, &o.SendQueue, &l.broadcasts, c.pos)
+		l.pools.iov, want = delivery.Gather(l.pools.iov, poll.PieceOf, o, &l.broadcasts, c.pos)
 		if want == 0 {
 			break
 		}
 		n, ok := poll.Sendv(c.fd, l.pools.iov)
-		l.fanout.slice.spend(1 + n/bytesPerStep)
-		t.sends++
+		l.fanout.spend(1 + n/bytesPerStep)
+		t.Sends++
 		if !ok {
 			l.abort(c, CauseReset)
 			return
 		}
 		var finished int
 		c.pos, finished = o.Take(&l.broadcasts, c.pos, n)
-		t.bytes += uint64(n)
-		t.frames += uint64(finished)
-		o.unacked += uint32(n)
+		t.Bytes += uint64(n)
+		t.Frames += uint64(finished)
+		o.Unacked += uint32(n)
 		if n < want {
 			l.wait(c)
 			return
@@ -269,8 +271,8 @@ func (l *Loop) tryLaggards() (some bool) {
 	}
 	l.fanout.tried = l.now
 	for _, c := range l.behind.laggards {
-		if o := c.queue; c.state == open && o.looked <= o.progressed {
-			o.ready, some = true, true
+		if o := c.queue; c.state == open && o.Looked <= o.Progressed {
+			o.Ready, some = true, true
 			l.markDirty(c)
 		}
 	}

@@ -246,7 +246,7 @@ func stopTicking(t testing.TB, e *Engine) {
 // wholeTick is a tick, and all that the loop looks at for it.
 func (l *Loop) wholeTick() {
 	l.onTick()
-	l.fanout.slice.begin(time.Now(), time.Hour)
+	l.fanout.beginSlice(time.Now(), time.Hour)
 	l.lookAround()
 }
 

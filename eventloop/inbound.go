@@ -5,7 +5,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/busbar-ws/busbar/eventloop/internal/budget"
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/busbar-ws/busbar/internal/rates"
 	"github.com/busbar-ws/busbar/wsproto"
 )
@@ -56,7 +56,7 @@ func (l *Loop) readFrames(c *Client) {
 // read again: it may have ended its half right behind that, and gnet ends the connection
 // when it reads so.
 func (l *Loop) finish(c *Client) {
-	if c.state == closing && c.is(flagDiscardInput) && c.queue != nil && !c.queue.waiting {
+	if c.state == closing && c.is(flagDiscardInput) && c.queue != nil && !c.queue.Waiting {
 		l.pump(c)
 	}
 }
@@ -146,19 +146,9 @@ func (l *Loop) closeUnread(c *Client, code ws.StatusCode, reason string, cause C
 	l.finishClose(c)
 }
 
-// assembly is a message that hasn't come whole, and what the budget has been told of it. It
-// is a client's only while there is such a message.
-type assembly struct {
-	wsproto.Decoder
-	held int64
-}
-
-// assemblyBytes is what an assembly takes beside the bytes that have come.
-const assemblyBytes = 128
-
-func (l *Loop) decoder() *assembly {
+func (l *Loop) decoder() *delivery.Assembly {
 	if l.pools.decoder == nil {
-		return new(assembly)
+		return new(delivery.Assembly)
 	}
 	d := l.pools.decoder
 	l.pools.decoder = nil
@@ -169,12 +159,7 @@ func (l *Loop) decoder() *assembly {
 // come isn't waited for: which clients are the largest is found out between the reads of a
 // round, and in one round 1,024 sockets may bring 64 KiB each.
 func (l *Loop) assembling(c *Client) {
-	d := c.decoder
-	now := int64(assemblyBytes + d.Footprint())
-	l.engine.budget.Add(budget.Inbound, now-d.held)
-	grown := now > d.held
-	d.held = now
-	if !grown {
+	if !c.decoder.Count(l.engine.budget) {
 		return
 	}
 	l.engine.budget.Judge()
@@ -185,8 +170,6 @@ func (l *Loop) assembling(c *Client) {
 
 func (l *Loop) freeDecoder(c *Client) {
 	d := c.decoder
-	l.engine.budget.Add(budget.Inbound, -d.held)
-	d.held = 0
-	d.Release()
+	d.End(l.engine.budget)
 	l.pools.decoder, c.decoder = d, nil
 }

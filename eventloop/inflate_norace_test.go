@@ -8,8 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 )
 
 // A connection that is idle costs no more with compression than without: no window, no

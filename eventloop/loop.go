@@ -40,7 +40,7 @@ type Loop struct {
 	behind     behind
 
 	accepting accepting
-	meters    meters
+	meters    rates.Meters
 	scratch   []byte // for control frames and answers
 	pools     pools
 
@@ -54,13 +54,18 @@ type Loop struct {
 // Box, lost and draining are safe from any goroutine.
 type inbox struct {
 	mailbox.Box[entry]
-	lost     lossLog
+	lost     losses
 	draining atomic.Bool // the loop is in drain, and looks for itself at its end
 
-	taken     []mailbox.Item[entry]
-	handled   int       // of taken
-	addressed addressed // at the next of taken
-	writable  []uint32
+	taken    []mailbox.Item[entry]
+	handled  int // of taken
+	writable []uint32
+
+	// The fan-out that is under way: see Loop.address.
+	end     int     // of taken, behind what it is of; 0: there is none
+	next    int     // of the audience's names or ids
+	visited *Client // last
+	wanted  bool    // by somebody
 }
 
 // ticker is a loop's slow wheel. timer and posted are safe from any goroutine.
@@ -78,7 +83,7 @@ type ticker struct {
 // subscriptions are who is subscribed to what on a loop, and which of it is being decided about.
 type subscriptions struct {
 	*subs.Index
-	pending map[pendingKey]*pendingSubscription
+	pending map[delivery.PendingKey]*delivery.Pending
 	tickets uint64
 	counted int // of Size, by the budget
 }
@@ -97,8 +102,8 @@ type behind struct {
 // pools are what a loop lends to clients that need it for a while.
 type pools struct {
 	iov     []poll.Piece
-	queues  []*sendQueue
-	decoder *assembly
+	queues  []*delivery.SendQueue
+	decoder *delivery.Assembly
 }
 
 func newLoop(index int, e *Engine) *Loop {
@@ -106,10 +111,10 @@ func newLoop(index int, e *Engine) *Loop {
 		index: index, engine: e, opts: &e.opts, poller: e.poller.Loop(index),
 		mailbox:   inbox{Box: mailbox.Box[entry]{MaxMessages: e.opts.Memory.QueueMessages, MaxBytes: e.opts.Memory.QueueBytes}},
 		clients:   newClientTable(index),
-		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[pendingKey]*pendingSubscription)},
+		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[delivery.PendingKey]*delivery.Pending)},
 		fanout:    fanout{batch: delivery.Batch[poll.Piece]{Piece: poll.PieceOf}, sliceTime: sliceTime},
 		accepting: accepting{pace: admission.NewPacer(e.opts.Accept.Rate, e.opts.Accept.Burst)},
-		meters:    meters{open: make(map[uint32]*rates.Meter)},
+		meters:    rates.NewMeters(e.limiter),
 	}
 	l.mailbox.Drop = l.letGo
 	l.ticker.lifetime = admission.NewLifetime(e.started)
@@ -140,11 +145,11 @@ func (l *Loop) drain() {
 	}
 	now, turn := l.engine.started.Add(began), l.nextSlice()
 	if l.lookingAround() {
-		l.fanout.slice.begin(now, turn/4)
+		l.fanout.beginSlice(now, turn/4)
 		l.lookAround()
 		now = time.Now()
 	}
-	l.fanout.slice.begin(now, turn/2)
+	l.fanout.beginSlice(now, turn/2)
 	if l.mailbox.handled == len(l.mailbox.taken) {
 		l.takeMail()
 	} else {
@@ -156,7 +161,7 @@ func (l *Loop) drain() {
 	l.mailbox.writable = shrink(l.mailbox.writable)[:0]
 	l.handleSome()
 	if l.mailbox.handled < len(l.mailbox.taken) || !l.tooSoon() {
-		l.fanout.slice.begin(now, turn)
+		l.fanout.beginSlice(now, turn)
 		l.flush()
 	}
 	if l.lookingAround() {

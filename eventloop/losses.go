@@ -14,28 +14,10 @@ const (
 	lostBytes     = 256 << 10 // of keys, names and ids
 )
 
-// lossLog is who a loop has to tell of what was lost since it last did. Safe from any goroutine.
-type lossLog struct {
-	mu     sync.Mutex
-	losses losses
-}
-
-func (g *lossLog) note(f *Frame, a *Audience) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.losses.note(f, a)
-}
-
-func (g *lossLog) take() (lost losses) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	lost, g.losses = g.losses, losses{}
-	return lost
-}
-
-// losses are who was to be given reliable messages that never reached the loop's clients.
-// The zero value is nobody.
+// losses are who was to be given reliable messages that never reached the loop's clients, since they were last
+// told. The zero value is nobody. Safe from any goroutine.
 type losses struct {
+	mu    sync.Mutex
 	some  []lostTo // no two are the same
 	bytes int      // of what is remembered
 	more  bool     // others besides, who aren't remembered: some is everyone
@@ -49,6 +31,8 @@ type lostTo struct {
 
 // note adds those whom a lost frame was for. Who misses a lossy one isn't told.
 func (s *losses) note(f *Frame, a *Audience) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if f.Lossy || s.more {
 		return
 	}
@@ -59,7 +43,7 @@ func (s *losses) note(f *Frame, a *Audience) {
 	}
 	s.bytes += a.bytes()
 	if len(s.some) == lostAudiences || s.bytes > lostBytes {
-		*s = losses{some: []lostTo{{own: true}}, more: true}
+		s.some, s.more = []lostTo{{own: true}}, true
 		return
 	}
 	s.some = append(s.some, lostTo{a, own})
@@ -84,17 +68,21 @@ func (a *Audience) bytes() int {
 	return n
 }
 
-// tasks are to be done ahead of what comes behind the losses: they tell those who have missed something
+// take gives what is to be done ahead of what comes behind the losses: tasks that tell those who have missed something
 // before the tick now is over. Who came later hasn't.
-func (s losses) tasks(now uint32) (tasks []mailbox.Item[entry]) {
+func (s *losses) take(now uint32) (tasks []mailbox.Item[entry]) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	more := s.more
 	for _, to := range s.some {
 		tell := func(c *Client) {
 			if c.state == open && c.since <= now && !to.excludes(c) {
-				c.loop.tellOfLoss(c, to, s.more)
+				c.loop.tellOfLoss(c, to, more)
 			}
 		}
 		tasks = append(tasks, mailbox.Item[entry]{Value: entry{audience: to.Audience, visit: tell}})
 	}
+	s.some, s.bytes, s.more = nil, 0, false
 	return tasks
 }
 
@@ -109,7 +97,7 @@ func (l *Loop) tellOfLoss(c *Client, to lostTo, any bool) {
 		}
 	} else if to.Audience != nil {
 		if p := l.pending(c, to.Key); p != nil {
-			if l.losePending(c, p); !p.live {
+			if l.losePending(c, p); !p.Live {
 				return
 			}
 		}

@@ -171,7 +171,7 @@ func (p *peer) skipToClose(code ws.StatusCode, reason string) {
 func metersOf(t *testing.T, e *Engine) int {
 	t.Helper()
 	var n atomic.Int64
-	everyLoop(t, e, func(l *Loop) { n.Add(int64(len(l.meters.open))) })
+	everyLoop(t, e, func(l *Loop) { n.Add(int64(l.meters.Len())) })
 	return int(n.Load())
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/internal/memory"
+	"github.com/busbar-ws/busbar/internal/rates"
 	"github.com/busbar-ws/busbar/subs"
 )
 
@@ -41,7 +42,7 @@ type Options struct {
 
 	// Rates is how much clients may send. The zero value limits nothing; Rates.Address
 	// counts only while Accept.MaxPerAddress is on, because otherwise addresses are a proxy's.
-	Rates RateLimits
+	Rates rates.Limits
 	// RateKey says whose account a client also draws on (empty: none), and whether there are
 	// limits for it at all. It is called on the client's loop, once the client is open. Nil:
 	// no accounts but addresses'.

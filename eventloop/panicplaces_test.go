@@ -123,7 +123,7 @@ func TestPanicOnTheWheel(t *testing.T) {
 		slab := l.clients.slots
 		l.clients.slots = []*Client{nil, {state: handshaking, loop: l, since: l.now - 1<<20}, c} // the first has no connection
 		l.ticker.next, l.ticker.end = 0, 3
-		l.fanout.slice.begin(time.Now(), time.Hour)
+		l.fanout.beginSlice(time.Now(), time.Hour)
 		l.lookAround()
 		l.clients.slots = slab
 	})

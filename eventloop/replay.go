@@ -144,7 +144,7 @@ func (l *Loop) skipTrimmed(c *Client) {
 func (l *Loop) bufferPinned(c *Client, upTo uint64) {
 	var own *delivery.SendQueue
 	if c.queue != nil {
-		own = &c.queue.SendQueue
+		own = c.queue
 	}
 	l.takeOver(c, own, upTo)
 }
@@ -172,7 +172,7 @@ func (l *Loop) sendMerged(c *Client, page []*Frame, upTo uint64) {
 		l.engine.Count(f)
 	}
 	m := l.replayBuffer(c)
-	m.Merge(&c.ensureQueue().SendQueue, l.broadcasts.End(), page, upTo)
+	m.Merge(c.ensureQueue(), l.broadcasts.End(), page, upTo)
 	if m.Len() == 0 {
 		l.dropReplayBuffer(c)
 	}

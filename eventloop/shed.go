@@ -137,10 +137,10 @@ func (c *Client) debt() (bytes int64) {
 		return upgradeBytes(c.pos)
 	}
 	for name, p := range l.pendingOf(c) {
-		bytes += int64(p.bytes) + pendingCost(name)
+		bytes += int64(p.Bytes) + pendingCost(name)
 	}
 	if c.decoder != nil {
-		bytes += c.decoder.held
+		bytes += c.decoder.Held()
 	}
 	if size := l.subs.SizeOf(c.slot); size >= manySubscriptions {
 		bytes += int64(size)
@@ -162,7 +162,7 @@ func (c *Client) keeps() (from uint64, keeps bool) {
 	switch o := c.queue; {
 	case c.is(flagPinned):
 		return c.pos, true
-	case c.is(flagReplaying) || o == nil || !o.waiting || o.Stops(c.pos): // or it gets a Close and no more
+	case c.is(flagReplaying) || o == nil || !o.Waiting || o.Stops(c.pos): // or it gets a Close and no more
 		return 0, false
 	}
 	return c.pos, true

@@ -2,6 +2,8 @@ package eventloop
 
 import (
 	"testing"
+
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 )
 
 // What a client sends before it is accepted counts at least for its length, and not for
@@ -24,8 +26,8 @@ func TestUpgradeBytes(t *testing.T) {
 // isn't behind, or is sent a Close and no more.
 func TestWhoKeepsTheLog(t *testing.T) {
 	l := &Loop{}
-	waiting := func(stop uint64, part bool) *sendQueue {
-		o := &sendQueue{waiting: true}
+	waiting := func(stop uint64, part bool) *delivery.SendQueue {
+		o := &delivery.SendQueue{Lag: delivery.Lag{Waiting: true}}
 		if o.StopAt(stop); part {
 			o.Continue(text("part"), 1)
 		}

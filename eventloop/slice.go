@@ -18,22 +18,15 @@ const (
 	bytesPerStep = 32 << 10
 )
 
-// slice is a loop's share of time. Owned by its loop.
-type slice struct {
-	ends  time.Time
-	steps int // until the clock is looked at
-	over  bool
+// beginSlice is a slice from now on. One shorter than nothing is over before it has begun.
+func (f *fanout) beginSlice(now time.Time, d time.Duration) {
+	f.sliceEnds, f.steps, f.over = now.Add(d), stepsPerLook, d < 0
 }
 
-// begin is a slice from now on. One shorter than nothing is over before it has begun.
-func (s *slice) begin(now time.Time, d time.Duration) {
-	*s = slice{ends: now.Add(d), steps: stepsPerLook, over: d < 0}
-}
-
-func (s *slice) spend(steps int) {
-	if s.steps -= steps; s.steps <= 0 {
-		s.steps = stepsPerLook
-		s.over = s.over || !time.Now().Before(s.ends)
+func (f *fanout) spend(steps int) {
+	if f.steps -= steps; f.steps <= 0 {
+		f.steps = stepsPerLook
+		f.over = f.over || !time.Now().Before(f.sliceEnds)
 	}
 }
 

@@ -42,7 +42,7 @@ func TestWalksAreCutIntoSlices(t *testing.T) {
 		"loss for a tenant": {func(e *Engine) { lost(e, ofTenant("acme")) }, missed},
 		"pings":             {tick, func(c *Client) bool { return c.is(flagPinged) }},
 		"laggards": {tick, func(c *Client) bool {
-			return c.queue != nil && c.loop.behind.lagNow-c.queue.looked < ticks(c.loop.opts.Slow.LagTime)
+			return c.queue != nil && c.loop.behind.lagNow-c.queue.Looked < ticks(c.loop.opts.Slow.LagTime)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestWalksAreCutIntoSlices(t *testing.T) {
 					c.heard = l.now - ticks(l.opts.Timeouts.PingInterval)
 					if name == "laggards" && c.id != h.id("out") { // as wait does, but for that their sockets have room
 						o := c.ensureQueue()
-						o.waiting, o.lagIndex, o.looked = true, len(l.behind.laggards), l.behind.lagNow-ticks(l.opts.Slow.LagTime)
+						o.Waiting, o.Index, o.Looked = true, len(l.behind.laggards), l.behind.lagNow-ticks(l.opts.Slow.LagTime)
 						l.behind.laggards = append(l.behind.laggards, c)
 					}
 				}

@@ -3,6 +3,8 @@ package eventloop
 import (
 	"time"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -10,11 +12,11 @@ import (
 // there's room again flushes pass it by.
 func (l *Loop) wait(c *Client) {
 	o := c.queue
-	if !o.waiting {
-		o.waiting = true
+	if !o.Waiting {
+		o.Waiting = true
 		l.advanceLagClock()
-		o.unacked, o.looked, o.progressed = 0, l.behind.lagNow, l.behind.lagNow
-		o.lagIndex = len(l.behind.laggards)
+		o.Unacked, o.Looked, o.Progressed = 0, l.behind.lagNow, l.behind.lagNow
+		o.Index = len(l.behind.laggards)
 		l.behind.laggards = append(l.behind.laggards, c)
 		l.counters.Lagging.Add(1)
 		l.dueBy(l.now + 1)
@@ -26,15 +28,15 @@ func (l *Loop) wait(c *Client) {
 	c.set(flagWatched)
 }
 
-func (l *Loop) stopWaiting(o *sendQueue) {
-	if !o.waiting {
+func (l *Loop) stopWaiting(o *delivery.SendQueue) {
+	if !o.Waiting {
 		return
 	}
-	o.waiting = false
+	o.Waiting = false
 	last := len(l.behind.laggards) - 1
 	moved := l.behind.laggards[last]
-	l.behind.laggards[o.lagIndex] = moved
-	moved.queue.lagIndex = o.lagIndex
+	l.behind.laggards[o.Index] = moved
+	moved.queue.Index = o.Index
 	l.behind.laggards[last] = nil
 	l.behind.laggards = l.behind.laggards[:last]
 	l.counters.Lagging.Add(-1)
@@ -47,10 +49,10 @@ func (l *Loop) resume(slot uint32) {
 		return
 	}
 	c := l.clients.slots[slot]
-	if c == nil || c.queue == nil || !c.queue.waiting {
+	if c == nil || c.queue == nil || !c.queue.Waiting {
 		return
 	}
-	c.queue.ready = true
+	c.queue.Ready = true
 	l.markDirty(c)
 }
 
@@ -99,7 +101,7 @@ func (l *Loop) closeUnsent(c *Client, cause Cause, reason string) {
 	o := c.ensureQueue()
 	l.setState(c, closing, cause)
 	o.Replace(FrameOf(wsproto.AppendClose(nil, wsproto.StatusTryAgainLater, reason)))
-	if !o.waiting {
+	if !o.Waiting {
 		l.markDirty(c)
 	}
 }
@@ -107,7 +109,7 @@ func (l *Loop) closeUnsent(c *Client, cause Cause, reason string) {
 // makeRoom is asked when a client's own queue would grow over LagBytes. False: the
 // frame isn't to be queued.
 func (l *Loop) makeRoom(c *Client, size int) bool {
-	if !c.queue.waiting && !c.is(flagPinned) {
+	if !c.queue.Waiting && !c.is(flagPinned) {
 		l.pump(c)
 		if c.state == gone || c.queue == nil || !c.queue.TooMuch(size, l.opts.Slow.LagBytes) {
 			return c.state == open
@@ -134,3 +136,18 @@ func (l *Loop) checkLaggard(c *Client) {
 }
 
 func ticks(d time.Duration) uint32 { return uint32((d + tick - 1) / tick) }
+
+// stuck is whether a laggard's peer has acknowledged nothing for LagTime. It is for each tick.
+func (l *Loop) stuck(c *Client) bool {
+	now, limit := l.behind.lagNow, uint32(l.opts.Slow.LagTime/tick)
+	return c.queue.IsLookDue(now, limit) && c.queue.Look(now, poll.Unacknowledged(c.fd), limit)
+}
+
+// advanceLagClock has the clock that laggards are judged by go on, to a second behind when the next
+// tick is due at most: while the loop is kept from running nobody can be sent anything.
+func (l *Loop) advanceLagClock() {
+	if until := min(l.now, l.ticker.at+roundTicks); l.ticker.at != 0 && until > l.behind.lagRead {
+		l.behind.lagNow += until - l.behind.lagRead
+	}
+	l.behind.lagRead = l.now
+}

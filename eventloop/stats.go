@@ -51,13 +51,10 @@ type counters struct {
 	limitedBy       [rates.Scopes]atomic.Uint64
 }
 
-// tally is what one walk over the clients adds up before it touches the counters.
-type tally struct{ sends, bytes, frames uint64 }
-
-func (c *counters) add(t tally) {
-	c.Sends.Add(t.sends)
-	c.BytesOut.Add(t.bytes)
-	c.FramesOut.Add(t.frames)
+func (c *counters) add(t delivery.Tally) {
+	c.Sends.Add(t.Sends)
+	c.BytesOut.Add(t.Bytes)
+	c.FramesOut.Add(t.Frames)
 }
 
 func (c *counters) refusedStatus(status int) { c.refused[min(max(status/100, 0), 5)].Add(1) }

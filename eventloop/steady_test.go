@@ -21,7 +21,7 @@ func lagFor(t *testing.T, e *Engine, c *Client) {
 		case c.state == closing:
 			c.since -= ticks(closeWait) / 4
 			l.visit(c, l.ticker.lifetime.Seconds())
-		case c.queue != nil && c.queue.waiting:
+		case c.queue != nil && c.queue.Waiting:
 			l.behind.lagNow += ticks(l.opts.Slow.LagTime) / 2
 			l.checkLaggard(c)
 		}

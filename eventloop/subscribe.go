@@ -4,27 +4,10 @@ import (
 	"iter"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/busbar-ws/busbar/subs"
 	"github.com/busbar-ws/busbar/wsproto"
 )
-
-// A subscription whose authorisation is under way is in the index already, so that no
-// update can be missed, but what arrives for it is kept here until the snapshot is there.
-type pendingSubscription struct {
-	ticket uint64
-	frames []*Frame
-	bytes  int
-	lost   bool // something came that isn't kept: a newer snapshot is needed
-
-	// live is for a client that was subscribed already. What has no version it is sent at once,
-	// and again behind the snapshot; the rest at once too when it is more than can be kept.
-	live, ahead bool
-}
-
-type pendingKey struct {
-	slot uint32
-	name string
-}
 
 // pendingBytes is what a pending subscription takes beside frames and its name: its places in the loop's
 // maps, and with those who decide about it.
@@ -33,11 +16,11 @@ const pendingBytes = 384
 func pendingCost(name string) int64 { return int64(pendingBytes + 3*len(name)) }
 
 // pending is the client's pending subscription to a name, nil when there is none.
-func (l *Loop) pending(c *Client, name string) *pendingSubscription {
+func (l *Loop) pending(c *Client, name string) *delivery.Pending {
 	if len(l.subs.pending) == 0 {
 		return nil
 	}
-	return l.subs.pending[pendingKey{c.slot, name}]
+	return l.subs.pending[delivery.PendingKey{Slot: c.slot, Name: name}]
 }
 
 // Subscribe adds the client to a key's subscribers. It returns false when it was there.
@@ -87,7 +70,7 @@ func (c *Client) SubscribePending(name string) (ticket uint64, ok bool) {
 		return 0, false
 	}
 	l.subs.tickets++
-	l.subs.pending[pendingKey{c.slot, name}] = &pendingSubscription{ticket: l.subs.tickets, live: !fresh}
+	l.subs.pending[delivery.PendingKey{Slot: c.slot, Name: name}] = &delivery.Pending{Ticket: l.subs.tickets, Live: !fresh}
 	l.engine.budget.Add(budget.Queues, pendingCost(name))
 	return l.subs.tickets, true
 }
@@ -108,11 +91,11 @@ const (
 func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame, version uint64) Released {
 	l := c.loop
 	p := l.pending(c, name)
-	if c.state != open || p == nil || p.ticket != ticket {
+	if c.state != open || p == nil || p.Ticket != ticket {
 		return ReleasedNone
 	}
 	l.forgetPending(c, name)
-	if p.lost {
+	if p.Lost {
 		return ReleasedAgain
 	}
 	if snapshot != nil {
@@ -120,7 +103,7 @@ func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame
 		l.engine.Count(snapshot)
 		l.enqueue(c, snapshot, true)
 	}
-	for _, f := range p.frames {
+	for _, f := range p.Frames {
 		if c.state == open && (f.Version == 0 || f.Version > version) {
 			l.enqueue(c, f, false)
 		}
@@ -141,8 +124,8 @@ func (c *Client) Unsubscribe(name string) bool {
 func (c *Client) CancelSubscription(name string, ticket uint64) {
 	l := c.loop
 	switch p := l.pending(c, name); {
-	case p == nil || p.ticket != ticket:
-	case p.live:
+	case p == nil || p.Ticket != ticket:
+	case p.Live:
 		l.sendPending(c, p)
 		l.forgetPending(c, name)
 	default:
@@ -166,14 +149,11 @@ func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
 	if p == nil {
 		return false
 	}
-	if p.bytes+f.Size() > l.opts.Slow.LagBytes && len(p.frames) > 0 || !l.engine.budget.Takes(0) {
+	if p.Bytes+f.Size() > l.opts.Slow.LagBytes && len(p.Frames) > 0 || !l.engine.budget.Takes(0) {
 		l.overflowPending(c, p)
 	}
-	if !p.lost {
-		p.frames = append(p.frames, f)
-		p.bytes += f.Size()
-	}
-	return !p.sent(f)
+	p.Keep(f)
+	return !p.Sent(f)
 }
 
 func (l *Loop) leaveSubscriptions(c *Client) {
@@ -185,8 +165,8 @@ func (l *Loop) leaveSubscriptions(c *Client) {
 }
 
 // pendingOf yields a client's subscriptions that are being decided about. They may end meanwhile.
-func (l *Loop) pendingOf(c *Client) iter.Seq2[string, *pendingSubscription] {
-	return func(yield func(string, *pendingSubscription) bool) {
+func (l *Loop) pendingOf(c *Client) iter.Seq2[string, *delivery.Pending] {
+	return func(yield func(string, *delivery.Pending) bool) {
 		if len(l.subs.pending) == 0 {
 			return
 		}
@@ -198,44 +178,39 @@ func (l *Loop) pendingOf(c *Client) iter.Seq2[string, *pendingSubscription] {
 	}
 }
 
-// sent is whether a client that was subscribed is sent a frame at once.
-func (p *pendingSubscription) sent(f *Frame) bool {
-	return p.live && (p.ahead || f.Version == 0)
-}
-
 // sendPending has a client that was subscribed go on with all that has come.
-func (l *Loop) sendPending(c *Client, p *pendingSubscription) {
-	for _, f := range p.frames {
-		if !p.sent(f) {
+func (l *Loop) sendPending(c *Client, p *delivery.Pending) {
+	for _, f := range p.Frames {
+		if !p.Sent(f) {
 			l.enqueue(c, f, false)
 		}
 	}
-	p.ahead = true
+	p.Ahead = true
 }
 
 // overflowPending lets go of what was held back, which is more than can be. A client that was
 // subscribed has it now. For any other the snapshot that is being fetched is of no use: there
 // would be a gap behind it.
-func (l *Loop) overflowPending(c *Client, p *pendingSubscription) {
-	if p.live {
+func (l *Loop) overflowPending(c *Client, p *delivery.Pending) {
+	if p.Live {
 		l.sendPending(c, p)
 	} else {
-		p.lost = true
+		p.Lost = true
 	}
-	p.frames, p.bytes = nil, 0
+	p.Frames, p.Bytes = nil, 0
 }
 
 // losePending has a newer snapshot asked for: something is missing, or the snapshot may be what the
 // client may not read any more.
-func (l *Loop) losePending(c *Client, p *pendingSubscription) {
+func (l *Loop) losePending(c *Client, p *delivery.Pending) {
 	l.overflowPending(c, p)
-	p.lost = true
+	p.Lost = true
 }
 
 // forgetPending ends a pending subscription, if there is one.
 func (l *Loop) forgetPending(c *Client, name string) {
 	if l.pending(c, name) != nil {
-		delete(l.subs.pending, pendingKey{c.slot, name})
+		delete(l.subs.pending, delivery.PendingKey{Slot: c.slot, Name: name})
 		l.engine.budget.Add(budget.Queues, -pendingCost(name))
 	}
 }

@@ -24,7 +24,7 @@ func TestFlushIsCutIntoSlices(t *testing.T) {
 	on(t, e, h.id("0"), func(c *Client) {
 		l := c.loop
 		flush := func() {
-			l.fanout.slice.begin(time.Now(), 0)
+			l.fanout.beginSlice(time.Now(), 0)
 			l.flush()
 		}
 		l.broadcasts.Append(text("one"))

@@ -3,6 +3,7 @@ package eventloop
 import (
 	"bytes"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 )
 
@@ -14,7 +15,7 @@ func (l *Loop) write(c *Client, p []byte) {
 		return
 	}
 	n, ok := poll.Send(c.fd, p)
-	l.counters.add(tally{sends: 1, bytes: uint64(n)})
+	l.counters.add(delivery.Tally{Sends: 1, Bytes: uint64(n)})
 	switch {
 	case n == len(p):
 	case ok:
@@ -41,7 +42,7 @@ func (l *Loop) queueBytes(c *Client, p []byte) {
 		return
 	}
 	o.Push(l.control(p), l.broadcasts.End(), false)
-	if !o.waiting {
+	if !o.Waiting {
 		l.markDirty(c)
 	}
 }

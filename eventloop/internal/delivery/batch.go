@@ -95,3 +95,6 @@ func (b *Batch[P]) Forget() {
 		}
 	}
 }
+
+// Tally is what one walk over the clients adds up before it touches counters.
+type Tally struct{ Sends, Bytes, Frames uint64 }

@@ -27,6 +27,8 @@ type SendQueue struct {
 	pinned bool   // nothing behind the part goes out
 
 	told *Frame // the last frame that told of a loss; it may stand in the queue still
+
+	Lag
 }
 
 // sendQueueBytes is what a SendQueue takes beside its queue, with what the loop knows of the client's lag.
