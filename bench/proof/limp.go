@@ -23,6 +23,9 @@ const smallBuffer = 256 << 10
 
 func (a *arena) stallOnce(ctx, hard context.Context, s *slot, disconnected bool) error {
 	came := s.cursor // without one it can't be told of a loss, and is disconnected instead
+	if a.book.routed {
+		came = 1 << 53 // nothing is replayed, which would have what it hasn't subscribed to as well
+	}
 	p, err := a.connect(hard, s, came, smallBuffer)
 	if err != nil {
 		return err
@@ -46,7 +49,7 @@ func (a *arena) stallOnce(ctx, hard context.Context, s *slot, disconnected bool)
 			a.count("resumed")
 		}
 	}
-	p.with(func(acc *account) { s.cursor = acc.seq; a.countN("lost some, and told", acc.resynced) })
+	p.with(func(acc *account) { s.cursor = acc.seq; a.countN("resynced", acc.resynced) })
 	if errors.Is(err, errEnded) && !errors.Is(err, errWronged) && (disconnected || came == 0) {
 		a.count("disconnected for being slow")
 		return nil
