@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/gobwas/ws"
 
@@ -185,5 +186,13 @@ func TestControlFramesAllocateNothing(t *testing.T) {
 				t.Errorf("%.4f allocations for a frame, want none", got)
 			}
 		})
+	}
+}
+
+// A client is 128 bytes, which is a size class of the allocator: one byte more would cost
+// each connection 16.
+func TestClientSize(t *testing.T) {
+	if got := unsafe.Sizeof(Client{}); got > 128 {
+		t.Errorf("a Client takes %d bytes", got)
 	}
 }
