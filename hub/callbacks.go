@@ -109,7 +109,8 @@ func (cb *callbacks) LossNotice(c *eventloop.Client) *eventloop.Frame {
 	if s, ok := c.Data.(*state); !ok || !s.resyncs {
 		return nil
 	}
-	return resyncFrame(cb.log.Oldest(), cb.log.Last())
+	log := cb.log.Bounds()
+	return resyncFrame(log.Oldest, log.Last)
 }
 
 // Expired looks the client's token up once more: what it stands for may have been prolonged.

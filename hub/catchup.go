@@ -45,22 +45,22 @@ func (h *Hub) readPage(ctx context.Context, id *Identity, since uint64, deflate 
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
 	page, err := h.log.Range(ctx, since, pageEvents)
-	h.awaitPublishers() // also when the answer is a resync, which names the last seq as well
+	last := page.Last
+	if resync := (*ResyncError)(nil); errors.As(err, &resync) {
+		last = resync.Seq
+	}
+	if late := h.delivered.await(ctx, last); late != nil {
+		return Pulled{}, fmt.Errorf("waiting for event %d to go out: %w", last, late)
+	}
 	if err != nil {
 		return Pulled{}, err
 	}
-	entries := firstBytes(page.Entries)
+	entries := firstBytes(page.Entries, pageBytes)
 	p = Pulled{frames: h.catchUpFrames(id, entries, deflate), LastSeq: page.Last}
 	if n := len(entries); n > 0 && entries[n-1].Seq < page.Last {
 		p.LastSeq, p.HasMore = entries[n-1].Seq, true
 	}
 	return p, nil
-}
-
-// awaitPublishers returns when all that has a seq is in the mailboxes.
-func (h *Hub) awaitPublishers() {
-	h.publishing.Lock()
-	defer h.publishing.Unlock()
 }
 
 // logTimeout bounds one read of the change log.
@@ -81,11 +81,11 @@ func (h *Hub) catchUpFrames(id *Identity, entries []Entry, deflate bool) []*even
 	return frames
 }
 
-// firstBytes cuts a page at pageBytes.
-func firstBytes(entries []Entry) []Entry {
+// firstBytes are the first entries, of that many bytes together, or one.
+func firstBytes(entries []Entry, bytes int) []Entry {
 	size := 0
 	for i, e := range entries {
-		if size += len(e.JSON); size > pageBytes && i > 0 {
+		if size += len(e.JSON); size > bytes && i > 0 {
 			return entries[:i]
 		}
 	}
@@ -151,7 +151,7 @@ func (h *Hub) Pull(ctx context.Context, id *Identity, since uint64, limit int) (
 		return Pulled{}, fmt.Errorf("reading the change log: %w", err)
 	}
 	p := Pulled{Changes: []json.RawMessage{}, LastSeq: max(since, page.Last)}
-	for _, e := range firstBytes(page.Entries) {
+	for _, e := range firstBytes(page.Entries, pageBytes) {
 		p.LastSeq = e.Seq
 		if !e.Audience.readableBy(id) {
 			continue

@@ -1,40 +1,81 @@
 package hub
 
 import (
+	"errors"
 	"context"
 
 	"github.com/busbar-ws/busbar/eventloop"
 )
 
-// ChangeLog remembers change events, so that a client that was away can pull what it
-// missed. An implementation is safe from any goroutine.
+// ChangeLog stores change events, gives them their seqs, and hands them to the hub in that
+// order. An implementation is safe from any goroutine; package hub has MemoryLog.
 //
-// It is an interface because a durable log, shared by a cluster, is to come, and because
-// tests run the hub on a log that fails.
+// Seqs rise strictly, and may skip numbers: an entry says which one came before it. They
+// stay below 2^53. A new log begins with the Unix time in microseconds, so that a cursor of
+// the log before it is older than its oldest entry.
 type ChangeLog interface {
-	// Append gives the event the next seq, remembers it, and returns it as encoded. The
-	// event's own Seq is ignored, its Data must be valid JSON, and its slices and the
-	// audience's now belong to the log. After an error nothing was remembered.
-	Append(e Event, a Audience) (Entry, error)
+	// Append stores changes in their order, and nothing of others between them. It returns
+	// when they are as durable as the log makes them and the follower has had them, with a
+	// result for each. A change whose OpID the log remembers isn't stored again. After an
+	// error the results are those of the changes that were stored all the same, the first
+	// ones. The changes' slices belong to the log.
+	Append(changes []Change) ([]Appended, error)
+
+	// Follow is called once, before the first Append. From then on deliver is called with
+	// every entry that comes into the log, by whomever it was appended, in the order of
+	// their seqs, by one goroutine at a time.
+	Follow(deliver func([]Entry))
 
 	// Range reads at most limit entries with a seq above since, oldest first; none when
 	// limit isn't positive. A *ResyncError says that the cursor is from the future, or
 	// that events after it are gone. Zero is never too old: it is where a new client
-	// starts, and is served from the oldest entry on.
+	// starts, and is served from the oldest entry on. It may give entries that the follower
+	// is about to get.
 	Range(ctx context.Context, since uint64, limit int) (Page, error)
 
-	// Last is the newest seq, 0 before the first event.
-	Last() uint64
+	// Bounds are known at once: event loops ask for them.
+	Bounds() Bounds
+}
 
-	// Oldest is the oldest seq that Range can return: Last()+1 when there is none.
-	Oldest() uint64
+// ErrLogUnavailable is wrapped by the error of a ChangeLog that can't store anything now, and may
+// later; ErrLogFull where there is no room for it. Nothing was stored, unless the error comes with results.
+var (
+	ErrLogUnavailable = errors.New("the change log can't store anything now, try again later")
+	ErrLogFull        = errors.New("the change log has no room left")
+)
+
+// Appended is what became of a change.
+type Appended struct {
+	Seq      uint64
+	Repeated bool // its OpID was there before, and Seq is what it got then
+}
+
+// Bounds are what a log can give.
+type Bounds struct {
+	Oldest uint64 // seq of the oldest entry; Last+1 when there is none
+	Last   uint64 // seq of the newest entry that there has been
+	// Before is the seq of the entry before the oldest, or what the log began behind: the least cursor,
+	// but for zero, that has missed nothing.
+	Before uint64
+	// Trimmed is true once entries have been let go of: then what is left can't seed a replica.
+	Trimmed bool
+}
+
+// From is the seq that a reader with the cursor goes on behind, or a *ResyncError.
+func (b Bounds) From(since uint64) (uint64, error) {
+	if since > b.Last || since != 0 && since < b.Before {
+		return 0, &ResyncError{OldestSeq: b.Oldest, Seq: b.Last}
+	}
+	return max(since, b.Before), nil
 }
 
 // Entry is one event in the log. It is immutable: its slices are shared by everyone who
 // reads it.
 type Entry struct {
 	Seq      uint64
+	Prev     uint64 // seq of the entry before it, or what the log began behind
 	JSON     []byte // the Event, as EncodeEvent gives it
+	Entity   string // the event's
 	Audience Audience
 
 	// frame is JSON as it goes out, when the log keeps it so. An event for a topic's
@@ -42,9 +83,19 @@ type Entry struct {
 	frame *eventloop.Frame
 }
 
+// NewEntry encodes a change, once for all who will get it, as the entry that follows prev.
+func NewEntry(seq, prev uint64, c *Change) Entry {
+	e := Event{Seq: seq, Entity: c.Entity, RowID: c.RowID, Kind: c.Kind, Data: c.Data, Timestamp: c.Timestamp}
+	entry := Entry{Seq: seq, Prev: prev, Entity: c.Entity, Audience: c.Audience, frame: eventloop.FrameOf(eventWire(&e))}
+	if c.Audience.Topic == "" {
+		entry.frame.Seq = seq
+	}
+	entry.JSON = entry.frame.Payload() // the same bytes
+	return entry
+}
+
 // Page is a part of the log, with the log's bounds at the moment it was read.
 type Page struct {
 	Entries []Entry
-	Oldest  uint64
-	Last    uint64
+	Bounds
 }

@@ -17,7 +17,10 @@ import (
 
 // startHub is a hub whose tokens are user names, with one row that alice alone may read.
 func startHub() *hub.Hub {
+	changes := hub.NewMemoryLog(0, 0)
+	changes.Resume(0) // begin with 1 instead of the time
 	h, err := hub.New(hub.Options{
+		Log:   changes,
 		Loops: eventloop.Options{Listen: "127.0.0.1:0", Loops: 1},
 		Auth: hub.AuthenticatorFunc(func(_ context.Context, token string) (*hub.Identity, error) {
 			if token == "" {

@@ -10,26 +10,36 @@ import (
 
 var errDisk = errors.New("disk is full")
 
-// brokenLog is a memory log that can be made to fail, to stop in the middle of an Append,
+// brokenLog is a memory log that can be made to fail, to stop between storing and delivering,
 // and to answer with short pages.
 type brokenLog struct {
 	*MemoryLog
 	appendFails, rangeFails atomic.Bool
+	takes                   int           // changes of a call that are stored before it fails; 0: all
 	most                    int           // entries of a page, 0: as many as are asked for
-	appended, goOn          chan struct{} // not nil: Append waits before it returns
+	appended, goOn          chan struct{} // not nil: what is stored waits before it is delivered
 	read                    chan struct{} // not nil: Range tells
 }
 
-func (l *brokenLog) Append(e Event, a Audience) (Entry, error) {
+func (l *brokenLog) Append(changes []Change) ([]Appended, error) {
 	if l.appendFails.Load() {
-		return Entry{}, errDisk
+		return nil, errDisk
 	}
-	entry, err := l.MemoryLog.Append(e, a)
-	if l.appended != nil {
-		l.appended <- struct{}{}
-		<-l.goOn
+	if l.takes > 0 {
+		done, _ := l.MemoryLog.Append(changes[:l.takes])
+		return done, errDisk
 	}
-	return entry, err
+	return l.MemoryLog.Append(changes)
+}
+
+func (l *brokenLog) Follow(deliver func([]Entry)) {
+	l.MemoryLog.Follow(func(entries []Entry) {
+		if l.appended != nil {
+			l.appended <- struct{}{}
+			<-l.goOn
+		}
+		deliver(entries)
+	})
 }
 
 func (l *brokenLog) Range(ctx context.Context, since uint64, limit int) (Page, error) {

@@ -53,6 +53,10 @@ func start(t testing.TB, change func(*Options)) *Hub {
 	if change != nil {
 		change(&o)
 	}
+	setDefault(&o.Log, ChangeLog(NewMemoryLog(0, 0)))
+	if log, ok := o.Log.(interface{ Resume(uint64) }); ok {
+		log.Resume(0) // tests count events from 1
+	}
 	h, err := New(o)
 	if err != nil {
 		t.Fatal(err)

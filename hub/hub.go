@@ -14,7 +14,6 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
-	"github.com/busbar-ws/busbar/hub/internal/dedup"
 	"github.com/busbar-ws/busbar/hub/internal/revocations"
 	"github.com/busbar-ws/busbar/hub/internal/rowstore"
 	"github.com/busbar-ws/busbar/hub/internal/trouble"
@@ -32,10 +31,7 @@ type Hub struct {
 
 	queues queues
 
-	// publishing is held from taking a seq until the event is in the mailboxes, so
-	// that every client gets events in the order of their seqs.
-	publishing sync.Mutex
-	opIDs      *dedup.Seqs // guarded by publishing
+	delivered progress // of what the log has
 
 	// storing is held from storing a row's snapshot until its frame is in the
 	// mailboxes, and while one is read: what was stored last is also sent last, and
@@ -67,7 +63,7 @@ func New(o Options) (*Hub, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	h := &Hub{opts: o, log: o.Log, opIDs: dedup.New(rememberedOps), refused: newRefused()}
+	h := &Hub{opts: o, log: o.Log, refused: newRefused()}
 	if h.log == nil {
 		h.log = NewMemoryLog(0, 0)
 	}
@@ -80,11 +76,13 @@ func New(o Options) (*Hub, error) {
 	h.rowsPatience = rowsPatience
 	h.leaves = newLeaveBatcher(h)
 	var err error
-	_, o.Loops.LastSeq = h.logBounds()
+	o.Loops.LastSeq = h.logBounds().Last
+	h.delivered.seq = o.Loops.LastSeq
 	if log, ok := h.log.(interface{ Kept() int64 }); ok {
 		o.Loops.Memory.KeptElsewhere = log.Kept
 	}
 	if h.engine, err = eventloop.New((*callbacks)(h), o.Loops); err == nil {
+		h.log.Follow(h.deliver)
 		err = h.engine.Start()
 	}
 	if err != nil {
@@ -96,9 +94,6 @@ func New(o Options) (*Hub, error) {
 
 // queuesGrace is how long Shutdown waits for lookups and fetches that were told to end.
 const queuesGrace = time.Second
-
-// rememberedOps is how many op ids are remembered (docs/protocol.md section 5).
-const rememberedOps = 10_000
 
 // Addr is the WebSocket listener's address.
 func (h *Hub) Addr() net.Addr { return h.engine.Addr() }

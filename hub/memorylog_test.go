@@ -6,24 +6,33 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
+
+// countedLog is a memory log that begins with 1.
+func countedLog(maxEvents, maxBytes int) *MemoryLog {
+	l := NewMemoryLog(maxEvents, maxBytes)
+	l.Resume(0)
+	return l
+}
 
 func appendMany(t *testing.T, l *MemoryLog, n int) {
 	t.Helper()
 	for range n {
-		entry, err := l.Append(Event{Entity: "Todo", RowID: "1", Kind: Update, Timestamp: "1Z"}, Audience{})
-		if err != nil || entry.Seq != l.Last() {
-			t.Fatalf("got seq %d, %v; last is %d", entry.Seq, err, l.Last())
+		done, err := l.Append([]Change{someChange})
+		if err != nil || len(done) != 1 || done[0].Seq != l.Bounds().Last {
+			t.Fatalf("got %+v, %v; last is %d", done, err, l.Bounds().Last)
 		}
 	}
 }
 
 // docs/protocol.md section 5: a cursor that is newer than the newest or too old is refused, 0 excepted.
 func TestMemoryLogRange(t *testing.T) {
-	empty, full := NewMemoryLog(10, 0), NewMemoryLog(10, 0)
+	empty, full := countedLog(10, 0), countedLog(10, 0)
 	appendMany(t, full, 25) // 16 to 25 are kept
 	for _, c := range []struct {
 		log         *MemoryLog
@@ -48,17 +57,18 @@ func TestMemoryLogRange(t *testing.T) {
 		{full, 20, 0, 0, 0, false},
 		{full, 20, -1, 0, 0, false},
 	} {
+		bounds := c.log.Bounds()
 		page, err := c.log.Range(context.Background(), c.since, c.limit)
-		checkPage(t, fmt.Sprintf("last %d, since %d, limit %d", c.log.Last(), c.since, c.limit), page, c.first, c.last)
+		checkPage(t, fmt.Sprintf("last %d, since %d, limit %d", bounds.Last, c.since, c.limit), page, c.first, c.last)
 		var resync *ResyncError
 		if errors.As(err, &resync) != c.resync {
-			t.Errorf("since %d of %d: %v", c.since, c.log.Last(), err)
+			t.Errorf("since %d of %d: %v", c.since, bounds.Last, err)
 		}
-		if c.resync && (resync.OldestSeq != c.log.Oldest() || resync.Seq != c.log.Last()) {
+		if c.resync && (resync.OldestSeq != bounds.Oldest || resync.Seq != bounds.Last) {
 			t.Errorf("since %d: %+v", c.since, resync)
 		}
-		if !c.resync && (page.Oldest != c.log.Oldest() || page.Last != c.log.Last()) {
-			t.Errorf("since %d: bounds %d, %d", c.since, page.Oldest, page.Last)
+		if !c.resync && page.Bounds != bounds {
+			t.Errorf("since %d: bounds %+v", c.since, page.Bounds)
 		}
 	}
 }
@@ -73,38 +83,80 @@ func checkPage(t *testing.T, what string, page Page, first, last uint64) {
 		t.Fatalf("%s: got %d entries, want %d", what, len(page.Entries), want)
 	}
 	for i, e := range page.Entries {
-		if prefix := fmt.Sprintf(`{"seq":%d,`, e.Seq); e.Seq != first+uint64(i) || !strings.HasPrefix(string(e.JSON), prefix) {
-			t.Fatalf("%s: entry %d is %d: %s", what, i, e.Seq, e.JSON)
+		if prefix := fmt.Sprintf(`{"seq":%d,`, e.Seq); e.Seq != first+uint64(i) || e.Prev != e.Seq-1 || !strings.HasPrefix(string(e.JSON), prefix) {
+			t.Fatalf("%s: entry %d is %d behind %d: %s", what, i, e.Seq, e.Prev, e.JSON)
 		}
 	}
 }
 
-func TestMemoryLogIsBoundedInBytes(t *testing.T) {
-	l := NewMemoryLog(1000, 10_000)
-	e := Event{Entity: "Todo", RowID: "1", Kind: Update, Data: []byte(`"` + strings.Repeat("x", 3000) + `"`)}
-	var kept []Entry
-	for range 20 {
-		if _, err := l.Append(e, Audience{}); err != nil {
-			t.Fatal(err)
+// docs/protocol.md section 3: a cursor of any log that was before is older than all of a new log, an empty one
+// too, and is told so.
+func TestCursorOfAnEarlierLog(t *testing.T) {
+	before := time.Now().UnixMicro()
+	l := NewMemoryLog(10, 0)
+	for range 2 {
+		first := l.Bounds()
+		if first.Oldest <= uint64(before) || first.Oldest > uint64(time.Now().UnixMicro())+1 || first.Trimmed {
+			t.Errorf("a new log has %+v, at %d", first, before)
 		}
-		page, err := l.Range(context.Background(), 0, 100)
-		if err != nil {
-			t.Fatal(err)
+		for _, since := range []uint64{1, 50, uint64(before) - 1} {
+			var resync *ResyncError
+			if _, err := l.Range(context.Background(), since, 10); !errors.As(err, &resync) {
+				t.Errorf("since %d: %v", since, err)
+			}
 		}
-		kept = page.Entries
+		if page, err := l.Range(context.Background(), first.Before, 10); err != nil || len(page.Entries) != int(first.Last-first.Before) {
+			t.Errorf("a client that has it all: %+v, %v", page, err)
+		}
+		appendMany(t, l, 1)
 	}
-	if len(kept) != 3 || kept[2].Seq != 20 {
-		t.Errorf("%d events of 3 KB kept in 10 KB", len(kept))
+}
+
+// docs/protocol.md section 5, op_id: the first seq is the answer, also within one call, and nothing comes twice.
+func TestMemoryLogKnowsOpIDs(t *testing.T) {
+	l := countedLog(10, 0)
+	var got []uint64
+	l.Follow(func(entries []Entry) {
+		for _, e := range entries {
+			got = append(got, e.Seq)
+		}
+	})
+	a, b := someChange, someChange
+	a.OpID, b.OpID = "a", "b"
+	first, _ := l.Append([]Change{a, someChange, a, b})
+	second, _ := l.Append([]Change{b, a, someChange, someChange})
+	want := []Appended{{Seq: 1}, {Seq: 2}, {Seq: 1, Repeated: true}, {Seq: 3}, {3, true}, {1, true}, {Seq: 4}, {Seq: 5}}
+	if all := slices.Concat(first, second); !slices.Equal(all, want) {
+		t.Errorf("got %+v", all)
+	}
+	if !slices.Equal(got, []uint64{1, 2, 3, 4, 5}) {
+		t.Errorf("delivered %v", got)
+	}
+}
+
+func TestMemoryLogIsBoundedInBytes(t *testing.T) {
+	l := countedLog(1000, 10_000)
+	c := someChange
+	c.Data = []byte(`"` + strings.Repeat("x", 3000) + `"`)
+	for range 20 {
+		if _, err := l.Append([]Change{c}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := l.Range(context.Background(), 0, 100)
+	if err != nil || len(page.Entries) != 3 || page.Entries[2].Seq != 20 || !page.Trimmed {
+		t.Errorf("%d events of 3 KB kept in 10 KB, %v", len(page.Entries), err)
 	}
 
 	// The audience counts: a hundred users of 100 bytes are more than fits.
-	users := make([]string, 100)
-	for i := range users {
-		users[i] = strings.Repeat("u", 100)
+	c = someChange
+	c.Audience.Users = make([]string, 100)
+	for i := range c.Audience.Users {
+		c.Audience.Users[i] = strings.Repeat("u", 100)
 	}
-	entry, err := l.Append(Event{Entity: "Todo", RowID: "1", Kind: Delete}, Audience{Users: users})
-	if err != nil || entry.Seq != 21 || l.Last() != 21 || l.Oldest() != 22 {
-		t.Errorf("too large for the log: seq %d, %v; %d to %d kept", entry.Seq, err, l.Oldest(), l.Last())
+	done, err := l.Append([]Change{c})
+	if b := l.Bounds(); err != nil || done[0].Seq != 21 || b.Last != 21 || b.Oldest != 22 {
+		t.Errorf("too large for the log: %+v, %v; %+v", done, err, b)
 	}
 	if _, err := l.Range(context.Background(), 20, 10); err == nil {
 		t.Error("the lost event isn't missed")
@@ -115,16 +167,18 @@ func TestMemoryLogIsBoundedInBytes(t *testing.T) {
 }
 
 func TestMemoryLogDefaults(t *testing.T) {
-	l := NewMemoryLog(0, -1)
+	l := countedLog(0, -1)
 	appendMany(t, l, DefaultLogEvents+5)
-	if l.Oldest() != 6 || l.Last() != DefaultLogEvents+5 {
-		t.Errorf("%d to %d kept", l.Oldest(), l.Last())
+	if b := l.Bounds(); b.Oldest != 6 || b.Last != DefaultLogEvents+5 {
+		t.Errorf("%+v", b)
 	}
 }
 
 func TestMemoryLogKeepsTheAudience(t *testing.T) {
 	l := NewMemoryLog(0, 0)
-	if _, err := l.Append(Event{Kind: Insert}, Audience{Tenant: "acme"}); err != nil {
+	c := someChange
+	c.Audience.Tenant = "acme"
+	if _, err := l.Append([]Change{c}); err != nil {
 		t.Fatal(err)
 	}
 	page, err := l.Range(context.Background(), 0, 1)
@@ -134,60 +188,79 @@ func TestMemoryLogKeepsTheAudience(t *testing.T) {
 }
 
 // docs/protocol.md section 3: a delete has no data, also when it comes to the log with some.
-func TestMemoryLogEncodesLikeEncodeEvent(t *testing.T) {
-	l := NewMemoryLog(0, 0)
+func TestEntriesAreEncodedLikeEncodeEvent(t *testing.T) {
 	for _, kind := range []ChangeKind{Insert, Update, Delete} {
+		c := Change{Entity: "Todo", RowID: "1", Kind: kind, Data: []byte(`{"a":1}`), Timestamp: "1Z"}
+		got := NewEntry(99, 98, &c)
 		e := Event{Seq: 99, Entity: "Todo", RowID: "1", Kind: kind, Data: []byte(`{"a":1}`), Timestamp: "1Z"}
-		entry, err := l.Append(e, Audience{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.Seq = entry.Seq
-		if want, err := EncodeEvent(e); err != nil || string(entry.JSON) != string(want) {
-			t.Errorf("the log has %s, want %s, %v", entry.JSON, want, err)
+		if want, err := EncodeEvent(e); err != nil || string(got.JSON) != string(want) {
+			t.Errorf("got %s, want %s, %v", got.JSON, want, err)
 		}
 	}
 }
 
-// Events of all sizes against a plain slice.
-func TestMemoryLogRandomly(t *testing.T) {
+// Entries of all sizes, with numbers left out, against a plain slice.
+func TestTailRandomly(t *testing.T) {
 	for seed := range uint64(10) {
 		random := rand.New(rand.NewPCG(seed, 2))
 		maxEvents, maxBytes := 1+random.IntN(40), 200+random.IntN(8000)
-		l := NewMemoryLog(maxEvents, maxBytes)
-		var sizes []int
+		last := uint64(random.IntN(3))
+		tail := NewTail(maxEvents, maxBytes, last)
+		var all []Entry
 		for range 400 {
-			e := Event{Entity: strings.Repeat("e", random.IntN(600)), RowID: "1", Kind: Delete}
-			entry, err := l.Append(e, Audience{})
-			if err != nil {
-				t.Fatal(err)
+			c := Change{Entity: strings.Repeat("e", random.IntN(600)), RowID: "1", Kind: Delete}
+			e := NewEntry(last+1+uint64(random.IntN(3)), last, &c)
+			tail.Add(e)
+			all, last = append(all, e), e.Seq
+			kept, bytes := len(all), 0 // the first that is kept
+			for kept > max(0, len(all)-maxEvents) && bytes+all[kept-1].size() <= maxBytes {
+				bytes += all[kept-1].size()
+				kept--
 			}
-			sizes = append(sizes, entry.size())
-			want, bytes := 0, 0 // how many of the last ones fit
-			for want < min(maxEvents, len(sizes)) && bytes+sizes[len(sizes)-1-want] <= maxBytes {
-				bytes += sizes[len(sizes)-1-want]
-				want++
-			}
-			page, err := l.Range(context.Background(), 0, 1000)
-			if err != nil || int(l.Last()) != len(sizes) {
-				t.Fatalf("seed %d: last is %d, %v", seed, l.Last(), err)
-			}
-			first := l.Last() + 1 - uint64(want)
-			if want == 0 {
-				first = 0
-			}
-			checkPage(t, fmt.Sprint("seed ", seed), page, first, l.Last())
+			checkTail(t, random, tail, all, kept)
 		}
+	}
+}
+
+// checkTail reads behind any seq.
+func checkTail(t *testing.T, random *rand.Rand, tail *Tail, all []Entry, kept int) {
+	t.Helper()
+	last := all[len(all)-1].Seq
+	want := Bounds{Oldest: last + 1, Last: last, Before: last, Trimmed: kept > 0}
+	if kept < len(all) {
+		want.Oldest, want.Before = all[kept].Seq, all[kept].Prev
+	}
+	since, limit := uint64(random.IntN(int(last)+3)), random.IntN(50)
+	from, _ := slices.BinarySearchFunc(all, since+1, func(e Entry, seq uint64) int { return int(e.Seq) - int(seq) })
+	page, ok := tail.Read(since, limit)
+	if page.Bounds != want || ok != (since >= want.Before) {
+		t.Fatalf("since %d: %+v, %v; want %+v", since, page.Bounds, ok, want)
+	}
+	if !ok {
+		return
+	}
+	expected := all[from:min(from+limit, len(all))]
+	if !slices.EqualFunc(page.Entries, expected, func(a, b Entry) bool { return a.Seq == b.Seq && &a.JSON[0] == &b.JSON[0] }) {
+		t.Fatalf("since %d, limit %d: %d entries, want %d", since, limit, len(page.Entries), len(expected))
 	}
 }
 
 func TestMemoryLogFromManyGoroutines(t *testing.T) {
-	l := NewMemoryLog(50, 0)
+	l := countedLog(50, 0)
+	delivered := uint64(0)
+	l.Follow(func(entries []Entry) {
+		for _, e := range entries {
+			if e.Seq != delivered+1 {
+				t.Errorf("%d is delivered behind %d", e.Seq, delivered)
+			}
+			delivered = e.Seq
+		}
+	})
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
 			for range 500 {
-				if _, err := l.Append(Event{Entity: "Todo", RowID: "1", Kind: Update}, Audience{}); err != nil {
+				if _, err := l.Append([]Change{someChange}); err != nil {
 					t.Error(err)
 				}
 				page, err := l.Range(context.Background(), 0, 10)
@@ -198,17 +271,17 @@ func TestMemoryLogFromManyGoroutines(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if l.Last() != 2000 || l.Oldest() != 1951 {
-		t.Errorf("%d to %d kept", l.Oldest(), l.Last())
+	if b := l.Bounds(); b.Last != 2000 || b.Oldest != 1951 || delivered != 2000 {
+		t.Errorf("%+v, %d delivered", b, delivered)
 	}
 }
 
 func BenchmarkMemoryLogAppend(b *testing.B) {
 	l := NewMemoryLog(0, 0)
-	e := Event{Entity: "Todo", RowID: "t_1", Kind: Update, Data: []byte(`{"title":"buy milk","done":false}`), Timestamp: "1767225600Z"}
+	c := []Change{{Entity: "Todo", RowID: "t_1", Kind: Update, Data: []byte(`{"title":"buy milk","done":false}`), Timestamp: "1767225600Z"}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := l.Append(e, Audience{}); err != nil {
+		if _, err := l.Append(c); err != nil {
 			b.Fatal(err)
 		}
 	}

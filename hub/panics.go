@@ -45,9 +45,9 @@ func (h *Hub) callSnapshots(ctx context.Context, asked rowQuestion) (payload []b
 	return h.opts.Snapshots(context.WithValue(ctx, (*Hub)(nil), h), asked.identity, asked.entity, asked.rowID)
 }
 
-func (h *Hub) appendToLog(e Event, a Audience) (entry Entry, err error) {
+func (h *Hub) appendToLog(changes []Change) (results []Appended, err error) {
 	defer h.recovered("appending to the change log", &err)
-	return h.log.Append(e, a)
+	return h.log.Append(changes)
 }
 
 func (h *Hub) readRange(ctx context.Context, since uint64, limit int) (page Page, err error) {
@@ -67,8 +67,8 @@ func (h *Hub) matches(match func(*Identity) bool, id *Identity) (yes bool) {
 	return match(id)
 }
 
-// logBounds is the change log's oldest and newest seq; zeros when it panics.
-func (h *Hub) logBounds() (oldest, last uint64) {
+// logBounds is what the change log has; zeros when it panics.
+func (h *Hub) logBounds() Bounds {
 	defer h.survive("asking the change log for its bounds")
-	return h.log.Oldest(), h.log.Last()
+	return h.log.Bounds()
 }

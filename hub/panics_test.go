@@ -43,9 +43,9 @@ func (l *angryLog) rage() {
 	}
 }
 
-func (l *angryLog) Append(e Event, a Audience) (Entry, error) {
+func (l *angryLog) Append(changes []Change) ([]Appended, error) {
 	l.rage()
-	return l.MemoryLog.Append(e, a)
+	return l.MemoryLog.Append(changes)
 }
 
 func (l *angryLog) Range(ctx context.Context, since uint64, limit int) (Page, error) {
@@ -53,7 +53,7 @@ func (l *angryLog) Range(ctx context.Context, since uint64, limit int) (Page, er
 	return l.MemoryLog.Range(ctx, since, limit)
 }
 
-func (l *angryLog) Last() uint64 { l.rage(); return l.MemoryLog.Last() }
+func (l *angryLog) Bounds() Bounds { l.rage(); return l.MemoryLog.Bounds() }
 
 // A change log that panics costs the call, and a client that was to be caught up its
 // connection. What the others get has neither gap nor repeat.

@@ -31,11 +31,10 @@ func (h *Hub) PublishChange(c Change) (seq uint64, err error) {
 	return seqs[0], nil
 }
 
-// PublishChanges is PublishChange for several: they go out together, in order and in as few
-// writes as possible, with nothing of other publishers between them in the change log. All
+// PublishChanges is PublishChange for several: they are stored and go out together, in order and in as few
+// writes as possible, with nothing of other publishers between them. All
 // are checked before the first is published. seqs has those that were published; it is
-// shorter than changes when the change log fails on the way. More than Room can push each
-// other out of a loop's queue.
+// shorter than changes when the change log fails on the way.
 func (h *Hub) PublishChanges(changes ...Change) (seqs []uint64, err error) {
 	for i := range changes {
 		if err := validateChange(&changes[i], h.opts.MaxMessageOut); err != nil {
@@ -45,48 +44,28 @@ func (h *Hub) PublishChanges(changes ...Change) (seqs []uint64, err error) {
 	if err := h.admit(0); err != nil {
 		return nil, err
 	}
-	seqs = make([]uint64, 0, len(changes))
-	defer h.engine.Flush()
-	h.publishing.Lock()
-	defer h.publishing.Unlock()
+	now := strconv.FormatInt(time.Now().Unix(), 10) + "Z"
 	for i := range changes {
-		seq, err := h.publish(&changes[i])
-		if err != nil {
-			return seqs, err
+		c := &changes[i]
+		c.Audience.Users = distinct(c.Audience.Users)
+		if c.Timestamp == "" {
+			c.Timestamp = now
 		}
-		seqs = append(seqs, seq)
+	}
+	results, err := h.appendToLog(changes)
+	seqs = make([]uint64, len(results))
+	for i, r := range results {
+		seqs[i] = r.Seq
+		if r.Repeated {
+			h.counters.repeated.Add(1)
+		} else {
+			h.counters.changes.Add(1)
+		}
+	}
+	if err != nil {
+		return seqs, fmt.Errorf("appending to the change log: %w", err)
 	}
 	return seqs, nil
-}
-
-// publish queues a change. The caller holds publishing, and flushes the engine.
-func (h *Hub) publish(c *Change) (seq uint64, err error) {
-	c.Audience.Users = distinct(c.Audience.Users)
-	e := Event{Entity: c.Entity, RowID: c.RowID, Kind: c.Kind, Data: c.Data, Timestamp: c.Timestamp}
-	if e.Timestamp == "" {
-		e.Timestamp = strconv.FormatInt(time.Now().Unix(), 10) + "Z"
-	}
-	if c.OpID != "" {
-		if seq, seen := h.opIDs.Seen(c.OpID); seen {
-			h.counters.repeated.Add(1)
-			return seq, nil
-		}
-	}
-	entry, err := h.appendToLog(e, c.Audience)
-	if err != nil {
-		return 0, fmt.Errorf("appending to the change log: %w", err)
-	}
-	if c.OpID != "" {
-		h.opIDs.Add(c.OpID, entry.Seq)
-	}
-	h.counters.changes.Add(1)
-	f := eventFrame(entry)
-	h.engine.Count(f) // whether or not there is room to send it, the log keeps it
-	to := h.audienceOf(c)
-	if h.engine.Queue(f, to).Refused {
-		h.engine.Lost(f, to) // the log has it, and its publisher is told so
-	}
-	return entry.Seq, nil
 }
 
 // distinct sorts names in place and leaves each of them once: whoever is named twice is
@@ -99,33 +78,6 @@ func distinct[T cmp.Ordered](names []T) []T {
 // CheckChange says what PublishChange would find wrong with a change, without
 // publishing it.
 func (h *Hub) CheckChange(c *Change) error { return validateChange(c, h.opts.MaxMessageOut) }
-
-// eventFrame is the entry's frame: the log's own, which all share, or one that is made now
-// when the log keeps none.
-func eventFrame(e Entry) *eventloop.Frame {
-	if e.frame != nil {
-		return e.frame
-	}
-	f := eventloop.NewFrame(ws.OpText, e.JSON)
-	if e.Audience.Topic == "" {
-		f.Seq = e.Seq
-	}
-	return f
-}
-
-func (h *Hub) audienceOf(c *Change) *eventloop.Audience {
-	switch a := c.Audience; {
-	case len(a.Users) > 0:
-		return &eventloop.Audience{Label: eventloop.LabelUser, Names: a.Users}
-	case a.Tenant != "":
-		return ofTenant(a.Tenant)
-	case a.Topic != "":
-		return &eventloop.Audience{Key: keyOfTopic(a.Topic)}
-	case h.opts.Routing == RouteSubscribed:
-		return &eventloop.Audience{Key: keyOfEntity(c.Entity)}
-	}
-	return nil
-}
 
 // send hands a message to the loops, and counts it as published unless there is no room for
 // it: then nobody got it, and its publisher may try again.

@@ -14,13 +14,14 @@ type halfPublished struct {
 	once           sync.Once
 }
 
-func (l *halfPublished) Append(e Event, a Audience) (Entry, error) {
-	entry, err := l.MemoryLog.Append(e, a)
-	l.once.Do(func() {
-		close(l.appended)
-		<-l.read
+func (l *halfPublished) Follow(deliver func([]Entry)) {
+	l.MemoryLog.Follow(func(entries []Entry) {
+		l.once.Do(func() {
+			close(l.appended)
+			<-l.read
+		})
+		deliver(entries)
 	})
-	return entry, err
 }
 
 func (l *halfPublished) Range(ctx context.Context, since uint64, limit int) (Page, error) {

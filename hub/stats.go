@@ -71,7 +71,8 @@ func (h *Hub) Stats() Stats {
 		RowsDenied: c.denied.Load(), SnapshotErrors: c.snapshotErrors.Load(), OpsRepeated: c.repeated.Load(),
 		WorkersRefused: h.queues.refused(),
 	}
-	s.OldestSeq, s.LastSeq = h.logBounds()
+	bounds := h.logBounds()
+	s.OldestSeq, s.LastSeq = bounds.Oldest, bounds.Last
 	if h.rows != nil {
 		r := h.rows.Stats()
 		s.StoredRows, s.StoredBytes, s.RowsEvicted = r.Rows, r.Bytes, r.Evicted

@@ -67,14 +67,9 @@ func TestChangesPublishedTogetherAreCheckedFirst(t *testing.T) {
 
 // When the log fails on the way, what it took before is published, and said.
 func TestChangesPublishedTogetherUpToAFailure(t *testing.T) {
-	log := &brokenLog{appended: make(chan struct{}), goOn: make(chan struct{})}
+	log := &brokenLog{takes: 1}
 	h := startOn(t, log)
 	alice := listen(t, h, "alice", "")
-	go func() {
-		<-log.appended
-		log.appendFails.Store(true) // the second
-		log.goOn <- struct{}{}
-	}()
 	seqs, err := h.PublishChanges(someChange, someChange, someChange)
 	if !errors.Is(err, errDisk) || fmt.Sprint(seqs) != "[1]" {
 		t.Errorf("seqs %v, %v", seqs, err)

@@ -228,12 +228,7 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 		srv.closers = append(srv.closers, fetcher.Close)
 		o.Snapshots = fetcher.Fetch
 	}
-	seqs, err := openSeqLog(srv.dir, hub.NewMemoryLog(cfg.LogEvents, cfg.LogBytes), srv.log)
-	if err != nil {
-		return err
-	}
-	o.Log = seqs
-	srv.closers = append(srv.closers, seqs.Close)
+	o.Log = hub.NewMemoryLog(cfg.LogEvents, cfg.LogBytes)
 	if srv.hub, err = hub.New(o); err != nil {
 		var errno syscall.Errno
 		if errors.As(err, &errno) {

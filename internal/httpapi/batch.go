@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/busbar-ws/busbar/hub"
 )
@@ -29,41 +30,25 @@ type numbered struct {
 	change hub.Change
 }
 
-// What is published in one go at most, if there's room for it.
-const (
-	together      = 128     // changes
-	togetherBytes = 1 << 20 // of their data; the change that reaches it is the last
-)
-
-// postBatch publishes one change per line. All lines are read and checked before the
-// first is published, so that a bad line leaves nothing behind. A change log that fails
-// can still stop it half-way; the answer then says at which line, and how many changes
-// before it stand. So it does when the caller has gone: nobody waits for room on their behalf,
-// and what isn't paced may push others' messages out of the queues. Going on would also
-// mix with what a caller sends who tries again.
+// postBatch publishes one change per line, all or none of them where the change log is able to. All lines
+// are read and checked before that, so that a bad line leaves nothing behind. A change log that fails
+// half-way makes the answer say at which line, and how many changes before it stand. For a caller that
+// has gone nothing is published: nobody waits for room on their behalf.
 func (a *api) postBatch(w http.ResponseWriter, r *http.Request) error {
 	batch, release, err := a.readBatch(w, r)
 	if err != nil {
 		return err
 	}
 	defer release()
-	var done published
-	for len(batch) > 0 {
-		a.waitDrained(r)
-		if err := r.Context().Err(); err != nil {
-			return atLine(err, batch[0].line, done.Count)
-		}
-		part := batch[:cut(batch, min(together, a.hub.DrainedMessages()))]
-		batch = batch[len(part):]
-		seqs, err := a.hub.PublishChanges(changesOf(part)...)
-		for _, seq := range seqs {
-			done.add(seq)
-		}
-		if err != nil {
-			return atLine(err, part[len(seqs)].line, done.Count)
-		}
+	a.waitDrained(r)
+	if err := r.Context().Err(); err != nil {
+		return atLine(err, batch[0].line, 0)
 	}
-	return writeJSON(w, done)
+	seqs, err := a.hub.PublishChanges(changesOf(batch)...)
+	if err != nil {
+		return atLine(err, batch[len(seqs)].line, len(seqs))
+	}
+	return writeJSON(w, published{FirstSeq: slices.Min(seqs), LastSeq: slices.Max(seqs), Count: len(seqs)})
 }
 
 // readBatch has the changes counted as buffered until release is called: they may have to wait for
@@ -85,32 +70,12 @@ func (a *api) readBatch(w http.ResponseWriter, r *http.Request) (batch []numbere
 	return batch, release, err
 }
 
-// cut is how many of the batch, which isn't empty, go out next.
-func cut(batch []numbered, most int) int {
-	bytes := 0
-	for i := range batch {
-		if bytes += len(batch[i].change.Data); bytes >= togetherBytes || i+1 == most {
-			return i + 1
-		}
-	}
-	return len(batch)
-}
-
 func changesOf(batch []numbered) []hub.Change {
 	changes := make([]hub.Change, len(batch))
 	for i, n := range batch {
 		changes[i] = n.change
 	}
 	return changes
-}
-
-func (p *published) add(seq uint64) {
-	if p.Count == 0 {
-		p.FirstSeq = seq
-	}
-	p.FirstSeq = min(p.FirstSeq, seq)
-	p.LastSeq = max(p.LastSeq, seq)
-	p.Count++
 }
 
 // parseBatch reads and checks all lines; blank ones are skipped but counted.

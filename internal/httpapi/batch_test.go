@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -9,40 +11,60 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// tellingLog calls at with each seq that it gives.
-type tellingLog struct {
-	*hub.MemoryLog
-	at func(seq uint64)
-}
-
-func (l *tellingLog) Append(e hub.Event, a hub.Audience) (hub.Entry, error) {
-	entry, err := l.MemoryLog.Append(e, a)
-	l.at(entry.Seq)
-	return entry, err
-}
-
-// docs/protocol.md section 5: without its caller the rest of an NDJSON body isn't published.
-func TestPostBatchStopsWithoutItsCaller(t *testing.T) {
+// docs/protocol.md section 5: for a caller that has gone nothing of an NDJSON body is published.
+func TestPostBatchWithoutItsCaller(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
-	defer leave()
-	s := start(t, func(ho *hub.Options, _ *Options) {
-		ho.Log = &tellingLog{hub.NewMemoryLog(0, 0), func(seq uint64) {
-			if seq == together+1 {
-				leave()
-			}
-		}}
-	})
-	body := strings.Repeat(`{"entity":"T","row_id":"1","kind":"delete","timestamp":"1Z"}`+"\n", 10*together)
-	r := httptest.NewRequestWithContext(ctx, "POST", "/v1/changes", strings.NewReader(body))
+	leave()
+	s := start(t, nil)
+	r := httptest.NewRequestWithContext(ctx, "POST", "/v1/changes", strings.NewReader(strings.Repeat(deleteLine, 10)))
 	r.Header.Set("Authorization", "Bearer "+adminToken)
 	r.Header.Set("Content-Type", typeNDJSON)
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
-	const stands = 2 * together // what was begun is finished
-	if e := s.wantError(w, 503, "UNAVAILABLE"); e.Applied == nil || *e.Applied != stands || e.Line != stands+1 {
-		t.Errorf("got %+v, want %d changes applied", e, stands)
+	if e := s.wantError(w, 503, "UNAVAILABLE"); e.Applied == nil || *e.Applied != 0 || e.Line != 1 {
+		t.Errorf("got %+v, want nothing applied", e)
 	}
-	if seq := s.hub.Stats().LastSeq; seq != stands {
-		t.Errorf("%d changes were published, want %d", seq, stands)
+	if seq := s.hub.Stats().LastSeq; seq != 0 {
+		t.Errorf("%d changes were published", seq)
+	}
+}
+
+const deleteLine = `{"entity":"T","row_id":"1","kind":"delete","timestamp":"1Z"}` + "\n"
+
+// failingLog takes one change of a call.
+type failingLog struct {
+	*hub.MemoryLog
+	err error
+}
+
+func (l failingLog) Append(changes []hub.Change) ([]hub.Appended, error) {
+	done, _ := l.MemoryLog.Append(changes[:1])
+	return done, l.err
+}
+
+// What a change log can't store is told by status and code, and of an NDJSON body what it stored before.
+func TestPostBatchToALogThatFails(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		status int
+		code   string
+	}{
+		{hub.ErrLogFull, 507, "LOG_FULL"},
+		{hub.ErrLogUnavailable, 503, "LOG_UNAVAILABLE"},
+		{errors.New("something else"), 500, "INTERNAL"},
+	} {
+		t.Run(c.code, func(t *testing.T) {
+			s := start(t, func(ho *hub.Options, _ *Options) {
+				ho.Log = failingLog{hub.NewMemoryLog(0, 0), fmt.Errorf("on the way: %w", c.err)}
+			})
+			r := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/changes", strings.NewReader(strings.Repeat(deleteLine, 3)))
+			r.Header.Set("Authorization", "Bearer "+adminToken)
+			r.Header.Set("Content-Type", typeNDJSON)
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, r)
+			if e := s.wantError(w, c.status, c.code); e.Applied == nil || *e.Applied != 1 || e.Line != 2 {
+				t.Errorf("got %+v, want one change applied", e)
+			}
+		})
 	}
 }

@@ -67,6 +67,10 @@ func failureOf(err error) *failure {
 		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE", err.Error()+" (-max-message-out)")
 	case errors.Is(err, hub.ErrOverloaded):
 		return newFailure(http.StatusServiceUnavailable, "OVERLOADED", "too much is buffered for clients (-buffer-memory), try again")
+	case errors.Is(err, hub.ErrLogFull):
+		return newFailure(http.StatusInsufficientStorage, "LOG_FULL", "the change log has no room left on its disk")
+	case errors.Is(err, hub.ErrLogUnavailable):
+		return newFailure(http.StatusServiceUnavailable, "LOG_UNAVAILABLE", "the change log can't store anything now, try again")
 	case errors.Is(err, hub.ErrShutDown):
 		return newFailure(http.StatusServiceUnavailable, "DRAINING", "the server is shutting down, and nobody is left to publish to")
 	case errors.Is(err, eventloop.ErrStopped):

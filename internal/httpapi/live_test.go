@@ -58,6 +58,12 @@ func start(t *testing.T, change func(*hub.Options, *Options)) *server {
 	if change != nil {
 		change(&ho, &o)
 	}
+	if ho.Log == nil {
+		ho.Log = hub.NewMemoryLog(0, 0)
+	}
+	if log, ok := ho.Log.(interface{ Resume(uint64) }); ok {
+		log.Resume(0) // tests count events from 1
+	}
 	if s.hub, err = hub.New(ho); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,109 @@
+package hub
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/eventloop"
+)
+
+// What goes to the loops in one go at most, when the log has more.
+const (
+	partEvents = 128
+	partBytes  = 1 << 20
+)
+
+// deliverPatience is how long the loops are waited for when more comes from the log at once than their
+// queues have room for. Then it goes out all the same, and pushes out what nobody took.
+const deliverPatience = 5 * time.Second
+
+// deliver follows the change log: it hands entries to the loops, in the order of their seqs.
+func (h *Hub) deliver(entries []Entry) {
+	defer h.survive("delivering what the change log has")
+	ctx, cancel := context.WithTimeout(h.background, deliverPatience)
+	defer cancel()
+	for first := true; len(entries) > 0; first = false {
+		if !first { // publishers have waited for the first
+			_ = h.engine.WaitDrained(ctx)
+		}
+		part := entries[:min(len(firstBytes(entries, partBytes)), partEvents, h.DrainedMessages())]
+		for _, e := range part {
+			f, to := eventFrame(e), h.audienceOf(&e)
+			h.engine.Count(f) // whether or not there is room to send it, the log keeps it
+			if h.engine.Queue(f, to).Refused {
+				h.engine.Lost(f, to) // the log has it, and its publisher is told so
+			}
+		}
+		h.engine.Flush()
+		h.delivered.reach(part[len(part)-1].Seq)
+		entries = entries[len(part):]
+	}
+}
+
+// eventFrame is the entry's frame: the log's own, which all share, or one that is made now
+// when the log keeps none.
+func eventFrame(e Entry) *eventloop.Frame {
+	if e.frame != nil {
+		return e.frame
+	}
+	f := eventloop.NewFrame(ws.OpText, e.JSON)
+	if e.Audience.Topic == "" {
+		f.Seq = e.Seq
+	}
+	return f
+}
+
+func (h *Hub) audienceOf(e *Entry) *eventloop.Audience {
+	switch a := e.Audience; {
+	case len(a.Users) > 0:
+		return &eventloop.Audience{Label: eventloop.LabelUser, Names: a.Users}
+	case a.Tenant != "":
+		return ofTenant(a.Tenant)
+	case a.Topic != "":
+		return &eventloop.Audience{Key: keyOfTopic(a.Topic)}
+	case h.opts.Routing == RouteSubscribed:
+		return &eventloop.Audience{Key: keyOfEntity(e.Entity)}
+	}
+	return nil
+}
+
+// progress is how far the change log is in the loops' mailboxes. It is safe from any goroutine.
+type progress struct {
+	mu    sync.Mutex
+	seq   uint64
+	moved chan struct{} // closed when seq rises; nil when nobody waits
+}
+
+func (p *progress) reach(seq uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seq = seq
+	if p.moved != nil {
+		close(p.moved)
+		p.moved = nil
+	}
+}
+
+// await returns when all up to seq has been handed over.
+func (p *progress) await(ctx context.Context, seq uint64) error {
+	for {
+		p.mu.Lock()
+		reached := p.seq >= seq
+		if !reached && p.moved == nil {
+			p.moved = make(chan struct{})
+		}
+		moved := p.moved
+		p.mu.Unlock()
+		if reached {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
