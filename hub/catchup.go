@@ -56,7 +56,10 @@ func (h *Hub) readPage(ctx context.Context, id *Identity, since uint64, deflate 
 		return Pulled{}, err
 	}
 	entries := firstBytes(page.Entries, pageBytes)
-	p = Pulled{frames: h.catchUpFrames(id, entries, deflate), LastSeq: page.Last}
+	p = Pulled{frames: h.catchUpFrames(id, entries, deflate), LastSeq: page.Last, Partial: since == 0 && page.Trimmed}
+	if p.Partial {
+		p.frames = slices.Insert(p.frames, 0, partialFrame(page.Bounds))
+	}
 	if n := len(entries); n > 0 && entries[n-1].Seq < page.Last {
 		p.LastSeq, p.HasMore = entries[n-1].Seq, true
 	}
@@ -133,6 +136,11 @@ func resyncFrame(oldest, last uint64) *eventloop.Frame {
 	return eventloop.NewFrame(ws.OpText, fmt.Appendf(nil, `{"type":"resync","oldest_seq":%d,"seq":%d}`, oldest, last))
 }
 
+// partialFrame tells a client that began with nothing that what follows isn't all there has been.
+func partialFrame(b Bounds) *eventloop.Frame {
+	return eventloop.NewFrame(ws.OpText, fmt.Appendf(nil, `{"type":"resync","oldest_seq":%d,"seq":%d,"complete":false}`, b.Oldest, b.Before))
+}
+
 // The bounds of Pull's limit.
 const (
 	defaultPull = 100
@@ -150,7 +158,7 @@ func (h *Hub) Pull(ctx context.Context, id *Identity, since uint64, limit int) (
 	if err != nil {
 		return Pulled{}, fmt.Errorf("reading the change log: %w", err)
 	}
-	p := Pulled{Changes: []json.RawMessage{}, LastSeq: max(since, page.Last)}
+	p := Pulled{Changes: []json.RawMessage{}, LastSeq: max(since, page.Last), Partial: since == 0 && page.Trimmed}
 	for _, e := range firstBytes(page.Entries, pageBytes) {
 		p.LastSeq = e.Seq
 		if !e.Audience.readableBy(id) {

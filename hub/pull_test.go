@@ -60,8 +60,8 @@ func TestPullResync(t *testing.T) {
 		}
 	}
 	for _, since := range []uint64{0, 15} {
-		if p, err := h.Pull(within(t), &Identity{UserID: "u"}, since, 10); err != nil || len(p.Changes) != 10 {
-			t.Errorf("since %d: %d events, %v", since, len(p.Changes), err)
+		if p, err := h.Pull(within(t), &Identity{UserID: "u"}, since, 10); err != nil || len(p.Changes) != 10 || p.Partial != (since == 0) {
+			t.Errorf("since %d: %d events, partial %v, %v", since, len(p.Changes), p.Partial, err)
 		}
 	}
 }

@@ -91,6 +91,9 @@ type Pulled struct {
 	Changes []json.RawMessage // encoded Events, oldest first
 	LastSeq uint64            // the cursor for the next call
 	HasMore bool
+	// Partial is true for a page from the beginning of a log that has let go of entries: it can't seed a
+	// replica.
+	Partial bool
 
 	frames []*eventloop.Frame // whose payloads the Changes are, where the log keeps them so
 	bytes  int                // of the other Changes

@@ -45,7 +45,7 @@ func (a *api) page(w http.ResponseWriter, r *http.Request, id *hub.Identity) err
 		return err
 	}
 	if limit == 0 {
-		page = hub.Pulled{LastSeq: since, HasMore: page.HasMore || len(page.Changes) > 0}
+		page = hub.Pulled{LastSeq: since, HasMore: page.HasMore || len(page.Changes) > 0, Partial: page.Partial}
 	}
 	release, err := a.hub.Hold(page)
 	if err != nil {
@@ -62,7 +62,11 @@ const pageBuffer = 16 << 10
 // which all who pull them share.
 func writePage(w http.ResponseWriter, page hub.Pulled) error {
 	const begin, between = `{"changes":[`, ','
-	end := fmt.Appendf(nil, `],"cursor":{"last_seq":%d},"has_more":%t}`+"\n", page.LastSeq, page.HasMore)
+	partial := ""
+	if page.Partial {
+		partial = `,"complete":false`
+	}
+	end := fmt.Appendf(nil, `],"cursor":{"last_seq":%d},"has_more":%t%s}`+"\n", page.LastSeq, page.HasMore, partial)
 	size := len(begin) + len(end) + max(len(page.Changes)-1, 0)
 	for _, event := range page.Changes {
 		size += len(event)

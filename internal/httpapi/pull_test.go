@@ -94,8 +94,11 @@ func TestPullResync(t *testing.T) {
 			t.Errorf("since=%s: got %+v, want oldest_seq 8", since, e)
 		}
 	}
-	for _, since := range []string{"0", "7", "10"} {
-		s.want(s.admin("GET", "/api/sync/pull?since="+since, ""), 200, nil)
+	for since, said := range map[string]string{"0": `"has_more":false,"complete":false}`, "7": `"has_more":false}`, "10": `"has_more":false}`} {
+		w := s.admin("GET", "/api/sync/pull?since="+since, "")
+		if w.Code != 200 || !strings.HasSuffix(w.Body.String(), said+"\n") {
+			t.Errorf("since=%s: %d %s, want it to end with %s", since, w.Code, w.Body, said)
+		}
 	}
 }
 
