@@ -154,7 +154,6 @@ func (l *Loop) refuse(c *Client, r *wsproto.Refusal, cause Cause) {
 		r = spreadRetry(*r)
 	}
 	l.setState(c, closing, cause)
-	c.set(flagDiscardInput)
 	l.scratch = r.AppendResponse(l.scratch[:0], l.accepting.date.At(time.Now()))
 	l.write(c, l.scratch)
 	l.shutWrite(c)

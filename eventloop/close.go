@@ -12,33 +12,52 @@ import (
 )
 
 // Close sends Close behind all that the client is owed, takes it out of every
-// broadcast, and ends the connection when the peer has answered or closeWait is over.
+// broadcast, and ends the connection when the peer has answered or closeWait is over. With CauseSlow and CauseMemory
+// the client isn't sent what it is owed, with CauseMemory it isn't listened to either.
 func (c *Client) Close(code ws.StatusCode, reason string, cause Cause) {
-	l := c.loop
+	c.loop.close(c, code, reason, cause)
+}
+
+// close is Client.Close. What a client that isn't to be listened to still sends is read and forgotten (RFC 6455
+// 5.5.1): what follows a violation has no frames in it, and what follows abuse is more of it.
+func (l *Loop) close(c *Client, code ws.StatusCode, reason string, cause Cause) {
 	switch c.state {
+	case handshaking, authorising:
+		l.abort(c, cause)
+		return
 	case open:
-		// All that it was sent before it goes out first.
-		owed := c.queue != nil || (!c.is(flagReplaying) && c.pos < l.broadcasts.End())
-		if c.is(flagPinned) && c.queue != nil {
-			c.queue.LeaveOutEvents()
-		}
-		l.setState(c, closing, cause)
-		l.scratch = wsproto.AppendClose(l.scratch[:0], code, reason)
-		if !owed {
-			l.write(c, l.scratch)
-			return
-		}
-		o := c.ensureQueue()
+		l.sendClose(c, code, reason, cause)
+	}
+	switch cause {
+	case CausePeerClosed, CauseProtocolError, CauseTooBig, CauseRateAbuse, CauseMemory:
+		l.shutWrite(c)
+	}
+}
+
+// sendClose says the last word to an open client.
+func (l *Loop) sendClose(c *Client, code ws.StatusCode, reason string, cause Cause) {
+	owed := c.queue != nil || !c.is(flagReplaying) && c.pos < l.broadcasts.End()
+	if c.is(flagPinned) && c.queue != nil {
+		c.queue.LeaveOutEvents()
+	}
+	l.setState(c, closing, cause)
+	l.scratch = wsproto.AppendClose(l.scratch[:0], code, reason)
+	if !owed {
+		l.write(c, l.scratch)
+		return
+	}
+	o := c.ensureQueue()
+	if cause == CauseSlow || cause == CauseMemory {
+		o.Replace(l.control(l.scratch)) // behind the rest of the message in progress
+	} else {
 		if !c.is(flagReplaying) {
 			o.StopAt(l.broadcasts.End())
 		}
 		// However much that is: a client has one Close, and no bound is for it.
 		o.Push(l.control(l.scratch), l.broadcasts.End(), false)
-		if !o.Waiting {
-			l.markDirty(c)
-		}
-	case handshaking, authorising:
-		l.abort(c, cause)
+	}
+	if !o.Waiting {
+		l.markDirty(c)
 	}
 }
 
@@ -63,7 +82,10 @@ func (l *Loop) ended(c *Client, err error) {
 			c.cause = CauseReset
 		}
 	}
-	defer l.counters.closed[c.cause].Add(1) // whatever panics on the way
+	defer func() { // whatever panics on the way, also the second time: its descriptor will be somebody else's
+		l.counters.closed[c.cause].Add(1)
+		l.markGone(c)
+	}()
 	l.setState(c, gone, c.cause)
 	l.freeSendQueue(c)
 	if c.decoder != nil {
@@ -73,9 +95,12 @@ func (l *Loop) ended(c *Client, err error) {
 	l.clients.remove(c)
 }
 
-// shutWrite tells the peer that nothing more comes, and leaves it time to read. While
-// the client is owed something that waits: caughtUp comes back here.
+// shutWrite ends a connection on which the last word has been said, once the peer has had all
+// that it is owed: until then it waits, and caughtUp comes back here. What still comes is read and
+// forgotten, because a socket that is closed with unread input resets the connection, and a reset
+// takes from the peer what it hasn't read (RFC 6455 7.1.1, RFC 2525 2.17).
 func (l *Loop) shutWrite(c *Client) {
+	c.set(flagDiscardInput)
 	if c.state == gone || c.queue != nil { // gone: its descriptor may be somebody else's by now
 		return
 	}

@@ -42,14 +42,6 @@ const deflateOnLoop = 16 << 10
 // Deflates is true when the client may be sent compressed messages.
 func (c *Client) Deflates() bool { return c.is(flagDeflate) }
 
-// countDeflating is called when an open client has come (1) or left (-1).
-func (l *Loop) countDeflating(c *Client, n int64) {
-	if c.is(flagDeflate) {
-		l.counters.Deflating.Add(n)
-		l.engine.deflation.Readers.Add(n)
-	}
-}
-
 // inflateTo bounds what a client's compressed message may grow to, in bytes.
 func (o *Options) inflateTo() int {
 	if o.Compression == CompressOut {

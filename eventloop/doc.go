@@ -11,9 +11,9 @@
 // are three ways to end one, and every reason takes one of them:
 //
 //   - refuse: an upgrade request is answered with an HTTP status. The peer ends the connection.
-//   - close: Close goes out behind all that the client is owed (Client.Close), or instead of it
-//     (closeUnsent), and the peer's answer is awaited for closeWait. What it still sends is read
-//     as frames, or, where that makes no sense any more, thrown away (closeUnread).
+//   - close: Close goes out behind all that the client is owed, or instead of it where that is too
+//     much, and the peer's answer is awaited for closeWait. What it still sends is read as frames,
+//     or, where that makes no sense any more, thrown away.
 //   - abort: the socket is closed at once.
 //
 // The way of a message out:

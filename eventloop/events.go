@@ -108,7 +108,6 @@ func (ev *events) Closed(client any, err error) {
 	c := client.(*Client)
 	c.loop.guard(nil, func() { c.loop.ended(c, err) })
 	c.loop.uncount(c)
-	c.loop.forceGone(c)
 	ev.places.Leave(c.is(flagOverflow))
 }
 

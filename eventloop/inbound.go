@@ -32,7 +32,7 @@ func (l *Loop) readFrames(c *Client) {
 	for len(p) > 0 && (c.state == open || c.state == closing) && !c.is(flagDiscardInput) {
 		m, n, whole, err := d.Decode(p, l.opts.MaxMessageIn)
 		if err != nil {
-			l.closeViolation(c, err)
+			l.violated(c, err)
 			break
 		}
 		p = p[n:]
@@ -67,7 +67,7 @@ func (l *Loop) finish(c *Client) {
 func (l *Loop) received(c *Client, m wsproto.Message, within bool) {
 	switch m.Opcode {
 	case ws.OpClose:
-		l.answerClose(c, m.Payload)
+		l.close(c, answerTo(m.Payload), "", CausePeerClosed) // which ends the connection: the server's part (RFC 6455 7.1.1)
 	case ws.OpPing:
 		l.counters.Pings.Add(1)
 		if c.state == open && within && c.Spend(rates.Messages, 1) {
@@ -86,27 +86,8 @@ func (l *Loop) received(c *Client, m wsproto.Message, within bool) {
 	}
 }
 
-// answerClose answers a Close with the same code (RFC 6455 5.5.1) and ends the
-// connection, which is the server's part (7.1.1). What the client was sent before its
-// Close came goes out first, and so does a Close of ours that is still behind that.
-func (l *Loop) answerClose(c *Client, payload []byte) {
-	if c.state == open {
-		c.Close(answerTo(payload), "", CausePeerClosed)
-	}
-	l.finishClose(c)
-}
-
-// finishClose ends a connection on which the last word has been said, once the peer has had all
-// that it is owed. What still comes is read and forgotten (RFC 6455 5.5.1), because a socket
-// that is closed with unread input resets the connection, and a reset takes from the peer
-// what it hasn't read (RFC 6455 7.1.1, RFC 2525 2.17).
-func (l *Loop) finishClose(c *Client) {
-	c.set(flagDiscardInput)
-	l.shutWrite(c)
-}
-
-// answerTo is the code that a Close is answered with. An empty one says that nothing
-// was wrong.
+// answerTo is the code that a Close is answered with, the same (RFC 6455 5.5.1). An empty one says
+// that nothing was wrong.
 func answerTo(payload []byte) ws.StatusCode {
 	code, _, err := wsproto.ParseClose(payload)
 	switch {
@@ -118,32 +99,20 @@ func answerTo(payload []byte) ws.StatusCode {
 	return code
 }
 
-// closeViolation ends a connection whose peer broke the protocol, with the code that says so.
-func (l *Loop) closeViolation(c *Client, err error) {
-	if c.state != open { // our Close is on its way already
-		l.finishClose(c)
-		return
-	}
+// violated ends a connection whose peer broke the protocol, with the code that says so.
+func (l *Loop) violated(c *Client, err error) {
 	code, reason, cause := ws.StatusProtocolError, "", CauseProtocolError
-	var violated *wsproto.ProtocolError
-	if errors.As(err, &violated) {
-		code, reason = violated.Code, violated.Reason
+	var violation *wsproto.ProtocolError
+	if errors.As(err, &violation) {
+		code, reason = violation.Code, violation.Reason
 	}
 	if code == ws.StatusMessageTooBig {
 		cause = CauseTooBig
 	}
-	if errors.Is(err, wsproto.ErrInflate) {
+	if c.state == open && errors.Is(err, wsproto.ErrInflate) {
 		l.counters.InflateErrors.Add(1)
 	}
-	l.closeUnread(c, code, reason, cause)
-}
-
-// closeUnread closes an open client that isn't listened to any more: what follows a violation has
-// no frames in it, and what follows abuse is more of it. It is read and forgotten, so that
-// the peer gets to see the Close and not a reset.
-func (l *Loop) closeUnread(c *Client, code ws.StatusCode, reason string, cause Cause) {
-	c.Close(code, reason, cause)
-	l.finishClose(c)
+	l.close(c, code, reason, cause)
 }
 
 func (l *Loop) decoder() *delivery.Assembly {

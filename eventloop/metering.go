@@ -40,7 +40,7 @@ func (c *Client) Spend(k rates.Kind, n int) bool {
 	l.counters.limited[k].Add(1)
 	l.counters.limitedBy[scope].Add(1)
 	if verdict == rates.Abused && c.state == open {
-		l.closeUnread(c, ws.StatusPolicyViolation, "rate abuse: "+k.String(), CauseRateAbuse)
+		l.close(c, ws.StatusPolicyViolation, "rate abuse: "+k.String(), CauseRateAbuse)
 	}
 	return false
 }

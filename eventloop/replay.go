@@ -1,6 +1,9 @@
 package eventloop
 
-import "github.com/busbar-ws/busbar/eventloop/internal/delivery"
+import (
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
+	"github.com/busbar-ws/busbar/wsproto"
+)
 
 // A client that comes back with a cursor is first given what it has missed from the
 // change log, which is read elsewhere, page by page, and is only then joined to the
@@ -90,7 +93,7 @@ func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
 		return // it was too slow a moment ago
 	case asked || m == nil || !m.TooMuch(f.Size(), l.opts.Slow.LagBytes):
 	case l.opts.Slow.Policy == Disconnect:
-		l.closeSlow(c)
+		l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
 		return
 	default:
 		l.counters.LagDropped.Add(uint64(m.DropOldest(l.opts.Slow.LagBytes / 2)))

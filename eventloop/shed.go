@@ -201,8 +201,7 @@ func (l *Loop) shed(c *Client) {
 			l.freeSendQueue(c)
 			return
 		}
-		l.closeUnsent(c, CauseMemory, "over capacity, try again later")
-		c.set(flagDiscardInput)
+		l.close(c, wsproto.StatusTryAgainLater, "over capacity, try again later", CauseMemory)
 	case closing:
 		l.abort(c, c.cause)
 	}

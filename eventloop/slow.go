@@ -69,7 +69,7 @@ func (l *Loop) fellOff(c *Client) bool {
 			switch f := l.engine.handler.LossNotice(c); {
 			case c.queue != o:
 			case f == nil:
-				l.closeUnsent(c, CauseSlow, "messages were lost") // ahead of what comes behind the gap
+				l.close(c, wsproto.StatusTryAgainLater, "messages were lost", CauseSlow) // ahead of what comes behind the gap
 			default:
 				o.Tell(f, c.pos)
 			}
@@ -82,27 +82,13 @@ func (l *Loop) fellOff(c *Client) bool {
 func (l *Loop) overtaken(c *Client) {
 	if c.state == open && !c.is(flagReplaying) && c.pos < l.broadcasts.First() {
 		if l.opts.Slow.Policy == Disconnect {
-			l.closeSlow(c)
+			l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
 			return
 		}
 		l.skipTrimmed(c)
 	}
 	if c.state == closing && c.pos < l.broadcasts.First() && !c.queue.Stops(c.pos) {
 		l.abort(c, CauseSlow) // what it was owed before its Close isn't there any more
-	}
-}
-
-// closeSlow gives up on an open client: what it is owed is forgotten, but for the rest of the
-// message in progress, and a Close that says why goes out behind that if its socket has
-// room before closeWait is over.
-func (l *Loop) closeSlow(c *Client) { l.closeUnsent(c, CauseSlow, "too slow") }
-
-func (l *Loop) closeUnsent(c *Client, cause Cause, reason string) {
-	o := c.ensureQueue()
-	l.setState(c, closing, cause)
-	o.Replace(FrameOf(wsproto.AppendClose(nil, wsproto.StatusTryAgainLater, reason)))
-	if !o.Waiting {
-		l.markDirty(c)
 	}
 }
 
@@ -116,7 +102,7 @@ func (l *Loop) makeRoom(c *Client, size int) bool {
 		}
 	}
 	if l.opts.Slow.Policy == Disconnect {
-		l.closeSlow(c)
+		l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
 		return false
 	}
 	// Down to half, so that the queue isn't walked for each message of a client that is stuck.
@@ -129,7 +115,7 @@ func (l *Loop) makeRoom(c *Client, size int) bool {
 // first of them, because the last takes the place of one that goes.
 func (l *Loop) checkLaggard(c *Client) {
 	if c.state == open && l.opts.Slow.Policy == Disconnect && l.stuck(c) {
-		l.closeSlow(c)
+		l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
 		return
 	}
 	l.overtaken(c)

@@ -65,7 +65,7 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 	}
 	switch {
 	case to == open:
-		l.joined(c)
+		l.countOpen(c, 1)
 	case from == open:
 		l.left(c)
 	case from == authorising && !c.is(flagAnswered):
@@ -74,29 +74,29 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 	return true
 }
 
-// joined counts a client that is open now.
-func (l *Loop) joined(c *Client) {
-	l.counters.Clients.Add(1)
-	l.countDeflating(c, 1)
+// countOpen is called when an open client has come (1) or left (-1).
+func (l *Loop) countOpen(c *Client, n int64) {
+	l.counters.Clients.Add(n)
+	if c.is(flagDeflate) {
+		l.counters.Deflating.Add(n)
+		l.engine.deflation.Readers.Add(n)
+	}
 }
 
 // left takes a client that was open out of the counts, and then off its labels, in this order:
 // isEveryone takes every open client to have one.
 func (l *Loop) left(c *Client) {
-	l.counters.Clients.Add(-1)
-	l.countDeflating(c, -1)
+	l.countOpen(c, -1)
 	for kind := range c.groups {
 		l.clients.unlabel(c, Label(kind))
 	}
 	l.guard(nil, func() { l.engine.handler.Closed(c, c.cause) })
 }
 
-// forceGone is for a client whose end has panicked, also the second time: its descriptor will be
-// somebody else's.
-func (l *Loop) forceGone(c *Client) {
+// markGone is for a client whose end may have panicked before its state was gone.
+func (l *Loop) markGone(c *Client) {
 	if c.state == open {
-		l.counters.Clients.Add(-1)
-		l.countDeflating(c, -1)
+		l.countOpen(c, -1)
 	}
 	c.state = gone
 }

@@ -33,7 +33,6 @@ func (l *Loop) subscribe(c *Client, name string) bool {
 	l.countSubscriptions()
 	if !l.engine.budget.Takes(0) {
 		c.Close(wsproto.StatusTryAgainLater, "over capacity, try again later", CauseMemory)
-		c.set(flagDiscardInput)
 		return false
 	}
 	return added

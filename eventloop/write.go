@@ -5,6 +5,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
+	"github.com/busbar-ws/busbar/wsproto"
 )
 
 // write sends bytes for this client alone: answers to upgrades, pongs, pings and
@@ -38,7 +39,7 @@ func (l *Loop) queueBytes(c *Client, p []byte) {
 	// A peer that pings and doesn't read. The one Close of a client that is being closed
 	// is let through.
 	if c.state == open && o.TooMuch(len(p), l.opts.Slow.LagBytes) {
-		l.closeSlow(c)
+		l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
 		return
 	}
 	o.Push(l.control(p), l.broadcasts.End(), false)
