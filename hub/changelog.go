@@ -1,8 +1,8 @@
 package hub
 
 import (
-	"errors"
 	"context"
+	"errors"
 
 	"github.com/busbar-ws/busbar/eventloop"
 )
@@ -16,7 +16,8 @@ import (
 type ChangeLog interface {
 	// Append stores changes in their order, and nothing of others between them. It returns
 	// when they are as durable as the log makes them and the follower has had them, with a
-	// result for each. A change whose OpID the log remembers isn't stored again. After an
+	// result for each. A change whose OpID the log remembers isn't stored again. One with a
+	// Seq keeps it (Bounds.Next). After an
 	// error the results are those of the changes that were stored all the same, the first
 	// ones. The changes' slices belong to the log.
 	Append(changes []Change) ([]Appended, error)
@@ -67,6 +68,21 @@ func (b Bounds) From(since uint64) (uint64, error) {
 		return 0, &ResyncError{OldestSeq: b.Oldest, Seq: b.Last}
 	}
 	return max(since, b.Before), nil
+}
+
+// Next is the seq of a change that is appended to a log with these bounds, and the seq before it; a
+// *SeqError when the change has one that doesn't rise. What was before the first that a publisher numbers
+// itself, the log never had.
+func (b Bounds) Next(c *Change) (seq, prev uint64, err error) {
+	switch {
+	case c.Seq == 0:
+		return b.Last + 1, b.Last, nil
+	case c.Seq <= b.Last:
+		return 0, 0, &SeqError{Seq: c.Seq, Last: b.Last}
+	case b.Last == 0:
+		return c.Seq, c.Seq - 1, nil
+	}
+	return c.Seq, b.Last, nil
 }
 
 // Entry is one event in the log. It is immutable: its slices are shared by everyone who

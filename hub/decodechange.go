@@ -26,6 +26,10 @@ func DecodeChange(text []byte) (Change, error) {
 			c.Timestamp, err = m.Text()
 		case "op_id":
 			c.OpID, err = m.Text()
+		case "seq":
+			if err = m.Unmarshal(&c.Seq); err == nil && c.Seq == 0 {
+				err = m.Wrong("must be at least 1")
+			}
 		case "audience":
 			c.Audience, err = decodeAudience(m)
 		default:

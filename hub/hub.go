@@ -65,7 +65,11 @@ func New(o Options) (*Hub, error) {
 	}
 	h := &Hub{opts: o, log: o.Log, refused: newRefused()}
 	if h.log == nil {
-		h.log = NewMemoryLog(0, 0)
+		log := NewMemoryLog(0, 0)
+		if o.Seqs == SeqGiven {
+			log.Resume(0)
+		}
+		h.log = log
 	}
 	if o.Snapshots == nil {
 		h.rows = rowstore.New(o.MaxRows, int64(o.MaxRowBytes))

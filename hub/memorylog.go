@@ -54,23 +54,36 @@ func (l *MemoryLog) Resume(last uint64) {
 // Follow has deliver called by whoever appends.
 func (l *MemoryLog) Follow(deliver func([]Entry)) { l.deliver = deliver }
 
-// Append never fails. An event larger than the whole log isn't kept.
+// Append fails for a Seq that doesn't rise alone. An event larger than the whole log isn't kept.
 func (l *MemoryLog) Append(changes []Change) ([]Appended, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	last := l.tail.Bounds().Last
+	bounds := l.tail.Bounds()
 	results := make([]Appended, len(changes))
 	entries := make([]Entry, 0, len(changes))
+	fresh := map[string]uint64{} // op ids of this call
 	for i := range changes {
 		c := &changes[i]
-		if seq, seen := l.opIDs.Seen(c.OpID); seen {
+		seq, seen := l.opIDs.Seen(c.OpID)
+		if !seen {
+			seq, seen = fresh[c.OpID]
+		}
+		if seen {
 			results[i] = Appended{Seq: seq, Repeated: true}
 			continue
 		}
-		last++
-		l.opIDs.Add(c.OpID, last)
-		results[i].Seq = last
-		entries = append(entries, NewEntry(last, last-1, c))
+		seq, prev, err := bounds.Next(c)
+		if err != nil {
+			return nil, err
+		}
+		bounds.Last, results[i].Seq = seq, seq
+		if c.OpID != "" {
+			fresh[c.OpID] = seq
+		}
+		entries = append(entries, NewEntry(seq, prev, c))
+	}
+	for i := range changes {
+		l.opIDs.Add(changes[i].OpID, results[i].Seq)
 	}
 	l.tail.Add(entries...)
 	l.deliver(entries)

@@ -134,6 +134,51 @@ func TestMemoryLogKnowsOpIDs(t *testing.T) {
 	}
 }
 
+// docs/protocol.md section 5, seq: publishers' own numbers rise, with gaps; a call with one that doesn't leaves
+// nothing behind. What was before the first is missing.
+func TestMemoryLogKeepsGivenSeqs(t *testing.T) {
+	l := countedLog(10, 0)
+	given := func(seq uint64, op string) Change {
+		c := someChange
+		c.Seq, c.OpID = seq, op
+		return c
+	}
+	if _, err := l.Append([]Change{given(100, "a"), given(105, "")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, wrong := range [][]Change{{given(105, "")}, {given(1, "")}, {given(106, "b"), given(106, "")}} {
+		var seq *SeqError
+		if done, err := l.Append(wrong); !errors.As(err, &seq) || len(done) != 0 || seq.Last < 105 {
+			t.Errorf("got %+v, %v", done, err)
+		}
+	}
+	done, err := l.Append([]Change{given(106, "b"), given(9, "a")})
+	if want := []Appended{{Seq: 106}, {Seq: 100, Repeated: true}}; err != nil || !slices.Equal(done, want) {
+		t.Errorf("got %+v, %v", done, err)
+	}
+	if got, want := l.Bounds(), (Bounds{Oldest: 100, Last: 106, Before: 99, Trimmed: true}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	for since, want := range map[uint64]string{0: "[100 105 106]", 99: "[100 105 106]", 100: "[105 106]", 103: "[105 106]", 106: "[]", 98: "resync", 107: "resync"} {
+		page, err := l.Range(context.Background(), since, 10)
+		got := fmt.Sprint(seqsOf(page.Entries))
+		if errors.As(err, new(*ResyncError)) {
+			got = "resync"
+		}
+		if got != want {
+			t.Errorf("since %d: %s, want %s", since, got, want)
+		}
+	}
+}
+
+func seqsOf(entries []Entry) []uint64 {
+	seqs := []uint64{}
+	for _, e := range entries {
+		seqs = append(seqs, e.Seq)
+	}
+	return seqs
+}
+
 func TestMemoryLogIsBoundedInBytes(t *testing.T) {
 	l := countedLog(1000, 10_000)
 	c := someChange

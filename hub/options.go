@@ -46,6 +46,15 @@ const (
 	RelayOff                  // nobody: only servers publish
 )
 
+// Seqs is who numbers change events.
+type Seqs uint8
+
+// The ways of numbering.
+const (
+	SeqAssigned Seqs = iota // the change log
+	SeqGiven                // publishers: each Change has a Seq above all before it
+)
+
 // DefaultSubscriptions is how many entities, topics and rows one connection may subscribe to.
 const DefaultSubscriptions = 10_000
 
@@ -85,8 +94,10 @@ type Options struct {
 	// same holds for a MemoryLog.
 	MaxRowBytes int
 
-	// Log retains change events. Nil: NewMemoryLog(0, 0).
-	Log ChangeLog
+	// Log retains change events. Nil: NewMemoryLog(0, 0). With SeqGiven a new one begins behind 0
+	// (MemoryLog.Resume).
+	Log  ChangeLog
+	Seqs Seqs
 
 	MaxMessageOut    int // bytes of a publisher's message; default 16 MiB, or a 16th of the memory
 	MaxSubscriptions int // of one connection; default DefaultSubscriptions

@@ -21,7 +21,7 @@ import (
 
 // PublishChange gives the change a seq, appends it to the change log and sends it to its
 // audience. A repeated OpID returns the first seq and sends nothing. The change is
-// checked first; what is wrong with it is a *FieldError, or ErrTooLarge. Its slices
+// checked first; what is wrong with it is a *FieldError, a *SeqError, or ErrTooLarge. Its slices
 // become the hub's. Every call that publishes may return ErrOverloaded and ErrShutDown too.
 func (h *Hub) PublishChange(c Change) (seq uint64, err error) {
 	seqs, err := h.PublishChanges(c)
@@ -37,7 +37,7 @@ func (h *Hub) PublishChange(c Change) (seq uint64, err error) {
 // shorter than changes when the change log fails on the way.
 func (h *Hub) PublishChanges(changes ...Change) (seqs []uint64, err error) {
 	for i := range changes {
-		if err := validateChange(&changes[i], h.opts.MaxMessageOut); err != nil {
+		if err := h.CheckChange(&changes[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -77,7 +77,22 @@ func distinct[T cmp.Ordered](names []T) []T {
 
 // CheckChange says what PublishChange would find wrong with a change, without
 // publishing it.
-func (h *Hub) CheckChange(c *Change) error { return validateChange(c, h.opts.MaxMessageOut) }
+func (h *Hub) CheckChange(c *Change) error {
+	if err := checkSeq(c.Seq, h.opts.Seqs); err != nil {
+		return err
+	}
+	return validateChange(c, h.opts.MaxMessageOut)
+}
+
+func checkSeq(seq uint64, seqs Seqs) error {
+	switch {
+	case seqs == SeqAssigned && seq != 0:
+		return &FieldError{Field: "seq", Message: "is assigned here (-seq given lets publishers number their changes)"}
+	case seqs == SeqGiven && (seq == 0 || seq > MaxSeq):
+		return &FieldError{Field: "seq", Message: fmt.Sprintf("must be a number from 1 to %d, above all before it (-seq given)", uint64(MaxSeq))}
+	}
+	return nil
+}
 
 // send hands a message to the loops, and counts it as published unless there is no room for
 // it: then nobody got it, and its publisher may try again.

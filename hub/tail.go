@@ -54,10 +54,11 @@ func (t *Tail) add(e *Entry) {
 	if e.frame != nil {
 		t.kept.Add(e.frame.Footprint())
 	}
-	t.bounds.Last = e.Seq
 	if t.count == 1 {
+		t.bounds.Trimmed = t.bounds.Trimmed || e.Prev != t.bounds.Last
 		t.bounds.Oldest, t.bounds.Before = e.Seq, e.Prev
 	}
+	t.bounds.Last = e.Seq
 	for t.bytes > t.maxBytes {
 		t.dropOldest()
 	}

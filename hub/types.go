@@ -40,6 +40,9 @@ type Change struct {
 	// with one of them isn't applied again. At most 256 bytes.
 	OpID     string   `json:"op_id,omitempty"`
 	Audience Audience `json:"audience"`
+	// Seq is the publisher's own number, above all before it and at most MaxSeq; 0 unless Options.Seqs is
+	// SeqGiven.
+	Seq uint64 `json:"seq,omitempty"`
 
 	checked json.RawMessage // Data, if DecodeChange has checked it
 }
@@ -74,6 +77,17 @@ type FieldError struct {
 func (e *FieldError) Error() string { return e.Field + ": " + e.Message }
 
 func (e *FieldError) Unwrap() error { return e.cause }
+
+// MaxSeq is the largest seq: JavaScript can't count further.
+const MaxSeq = 1<<53 - 1
+
+// SeqError says that a publisher's own seq doesn't follow on Last, the highest that is known. Nothing of the
+// call was published.
+type SeqError struct{ Seq, Last uint64 }
+
+func (e *SeqError) Error() string {
+	return fmt.Sprintf("seq %d doesn't rise: the highest so far is %d", e.Seq, e.Last)
+}
 
 // ErrTooLarge is returned for a message over Options.MaxMessageOut.
 var ErrTooLarge = errors.New("message too large")

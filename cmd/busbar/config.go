@@ -56,6 +56,7 @@ const (
 var (
 	rejections   = []string{hub.RejectClose: "close", hub.RejectHTTP: "http"}
 	routings     = []string{hub.RouteAll: "all", hub.RouteSubscribed: "subscribed"}
+	seqs         = []string{hub.SeqAssigned: "assigned", hub.SeqGiven: "given"}
 	relays       = []string{hub.RelayTenant: "tenant", hub.RelayAll: "all", hub.RelayOff: "off"}
 	slowPolicies = []string{eventloop.Disconnect: "disconnect", eventloop.DropOldest: "drop-oldest"}
 	compressions = []string{eventloop.CompressOff: "off", eventloop.CompressOut: "out", eventloop.CompressOn: "on"}

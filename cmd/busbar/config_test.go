@@ -70,7 +70,7 @@ var everyFlag = map[string]string{
 	"slow": "drop-oldest", "lag-time": "100ms", "lag-bytes": "4KiB", "buffer-memory": "9GiB", "relay-rate": "0", "relay-burst": "1",
 	"message-rate": "0", "message-burst": "1", "byte-rate": "1MB", "byte-burst": "1MiB", "subscribe-rate": "5",
 	"subscribe-burst": "6", "user-allowance": "0", "address-allowance": "2",
-	"routing": "subscribed", "relays": "off", "max-subscriptions": "7", "log-events": "1", "log-bytes": "1KiB",
+	"seq": "given", "routing": "subscribed", "relays": "off", "max-subscriptions": "7", "log-events": "1", "log-bytes": "1KiB",
 	"rows-url": "http://127.0.0.1:8000/rows", "rows-timeout": "2s", "rows-recheck": "10m", "rows-max": "5", "rows-bytes": "1MB",
 	"auth": "http", "data": "/srv/busbar", "admin-token-file": "/etc/busbar/token",
 	"auth-url": "https://auth.example/check", "auth-timeout": "1s", "auth-cache": "0",

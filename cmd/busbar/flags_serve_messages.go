@@ -38,6 +38,8 @@ func declareMessages(t *flagTable, cfg *Config) {
 	t.Size(&o.Memory.BufferBytes, "buffer-memory", 0, 0, math.MaxInt,
 		"memory for all that is buffered for clients and from them: near it those that are furthest behind go, then "+
 			"newcomers are refused; 0 = a quarter of the memory, which is the host's, or the control group's limit where that is less")
+	choice(t, &cfg.Hub.Seqs, "seq", seqs,
+		"who numbers change events: this server, or their publishers (given), each above all before it")
 	choice(t, &cfg.Hub.Routing, "routing", routings,
 		"who gets topic messages and change events: every client, or only those that subscribed")
 	choice(t, &cfg.Hub.Relays, "relays", relays,

@@ -228,7 +228,11 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 		srv.closers = append(srv.closers, fetcher.Close)
 		o.Snapshots = fetcher.Fetch
 	}
-	o.Log = hub.NewMemoryLog(cfg.LogEvents, cfg.LogBytes)
+	changes := hub.NewMemoryLog(cfg.LogEvents, cfg.LogBytes)
+	if o.Seqs == hub.SeqGiven {
+		changes.Resume(0)
+	}
+	o.Log = changes
 	if srv.hub, err = hub.New(o); err != nil {
 		var errno syscall.Errno
 		if errors.As(err, &errno) {

@@ -26,6 +26,7 @@ type failure struct {
 	Line      int     `json:"line,omitempty"`       // of an NDJSON body, from 1
 	Applied   *int    `json:"applied,omitempty"`    // changes of the body that were published
 	OldestSeq *uint64 `json:"oldest_seq,omitempty"` // with RESYNC_REQUIRED
+	LastSeq   *uint64 `json:"last_seq,omitempty"`   // with SEQ_NOT_RISING
 	WebSocket string  `json:"websocket,omitempty"`  // its address, with UPGRADE_REQUIRED
 }
 
@@ -48,6 +49,7 @@ func failureOf(err error) *failure {
 	var unread *strictjson.Error
 	var field *hub.FieldError
 	var resync *hub.ResyncError
+	var seq *hub.SeqError
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &known):
@@ -59,6 +61,10 @@ func failureOf(err error) *failure {
 	case errors.As(err, &resync):
 		f := newFailure(http.StatusGone, "RESYNC_REQUIRED", "the change log doesn't reach back to that cursor, or never got to it: fetch a full copy")
 		f.OldestSeq = &resync.OldestSeq
+		return f
+	case errors.As(err, &seq):
+		f := newFailure(http.StatusConflict, "SEQ_NOT_RISING", seq.Error())
+		f.LastSeq = &seq.Last
 		return f
 	case errors.As(err, &tooLong):
 		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE",
