@@ -56,8 +56,11 @@ type Options struct {
 	// LastSeq is the newest sequence number of change events from before the start.
 	LastSeq uint64
 
-	SendBuffer   int // SO_SNDBUF of each socket in bytes; 0 leaves it to the kernel
-	NotSentLowat int // TCP_NOTSENT_LOWAT of each socket in bytes; 0 leaves it off
+	SendBuffer int // SO_SNDBUF of each socket in bytes; 0 leaves it to the kernel
+	// NotSentLowat is how many bytes that aren't sent yet the kernel takes for a socket (TCP_NOTSENT_LOWAT).
+	// What is more waits here, once for all who are owed it, and counts to Slow.LagBytes. Default 128 KiB,
+	// negative: off.
+	NotSentLowat int
 
 	Log *slog.Logger // default slog.Default
 }
@@ -110,7 +113,7 @@ type MemoryOptions struct {
 type SlowOptions struct {
 	Policy   SlowPolicy
 	LagTime  time.Duration // in which the peer of a client that is behind acknowledges nothing; default 5 s
-	LagBytes int           // that wait beside the message in progress and the largest of the others; default 1 MiB
+	LagBytes int           // that wait beside the message in progress and the largest of the others; default 5 MiB, less where there is little memory
 }
 
 // Timeouts are how long a client may say nothing.
@@ -158,8 +161,9 @@ func (o *Options) SetDefaults() {
 	orDefault(&o.Memory.QueueMessages, 1024)
 	orDefault(&o.Memory.QueueBytes, memory.Defaults().Queue)
 	orDefault(&o.Slow.LagTime, 5*time.Second)
-	orDefault(&o.Slow.LagBytes, 1<<20)
+	orDefault(&o.Slow.LagBytes, memory.Defaults().Lag)
 	orDefault(&o.Memory.BufferBytes, memory.Defaults().Buffers)
+	orDefault(&o.NotSentLowat, 128<<10)
 	orDefault(&o.Timeouts.Handshake, 10*time.Second)
 	orDefault(&o.Timeouts.PingInterval, 25*time.Second)
 	orDefault(&o.Timeouts.Pong, 10*time.Second)

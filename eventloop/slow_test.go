@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
 
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
@@ -187,4 +188,29 @@ func TestPongsForAClientThatDoesNotRead(t *testing.T) {
 		}
 	}
 	eventually(t, "it is counted", func() bool { return closedBy(e, CauseSlow) == 1 })
+}
+
+// By default the kernel takes little for a client that doesn't read, and nobody is too slow by bytes before as much
+// waits for them as the kernel's own send buffer of 4 MiB takes, and another 1 MiB.
+func TestWhatIsNotSentWaitsHere(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, func(o *Options) { o.Loops, o.Slow.LagTime = 1, time.Hour })
+	dial(t, e, "name=slow", wstest.SmallWindow)
+	published, unsent := 0, 0
+	for isOpen := true; isOpen; {
+		f := numbered(published, 4096)
+		e.Publish(f, nil)
+		published += f.Size()
+		everyLoop(t, e, func(l *Loop) {
+			c := l.Find(h.id("slow"))
+			if isOpen = c != nil && c.Open(); isOpen {
+				n, _ := unix.IoctlGetInt(int(c.fd), unix.SIOCOUTQNSD)
+				unsent = max(unsent, n)
+			}
+		})
+	}
+	if published < 5<<20 || unsent < 64<<10 || unsent > 256<<10 {
+		t.Errorf("too slow at %d bytes, of which the kernel held %d unsent", published, unsent)
+	}
 }

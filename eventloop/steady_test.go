@@ -112,7 +112,7 @@ func TestSteadyReaderIsNotDead(t *testing.T) {
 	t.Parallel()
 	const size = 300_000
 	h := &host{}
-	e := start(t, h, oneSmallLoop, func(o *Options) { o.SendBuffer = 2 * size })
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.SendBuffer, o.NotSentLowat = 2*size, -1 })
 	p := dial(t, e, "name=x", wstest.SmallWindow)
 	stopTicking(t, e)
 	quiet := func(c *Client) {

@@ -50,7 +50,7 @@ func Main(args []string, out, errs io.Writer) error {
 	var o eventloop.Options
 	policy := flags.String("policy", "disconnect", "what happens to a client that lags too far: disconnect or drop-oldest")
 	flags.DurationVar(&o.Slow.LagTime, "lag-time", 0, "without taking anything that waits, until that happens; 0: 5s")
-	flags.IntVar(&o.Slow.LagBytes, "lag-bytes", 0, "that wait for a client, until that happens; 0: 1 MiB")
+	flags.IntVar(&o.Slow.LagBytes, "lag-bytes", 0, "that wait for a client, until that happens; 0: 5 MiB")
 	flags.IntVar(&o.Accept.Rate, "accept-rate", 0, "connections a second that a loop that is behind accepts; 0: its default; -1: no limit")
 	flags.IntVar(&o.Accept.Burst, "accept-burst", 0, "connections that a loop that is behind accepts at once; 0: its default")
 	flags.DurationVar(&o.Timeouts.PingInterval, "ping-interval", 0, "silence before a ping; 0: 25s")

@@ -35,7 +35,7 @@ func newDisturb(name string, s streams) *disturbFlags {
 	f.preset("duration", "10s")
 	f.set.StringVar(&f.policy, "policy", "disconnect", "of Busbar, for clients that don't read: disconnect or drop-oldest")
 	f.set.DurationVar(&f.lag, "lag-time", 0, "of Busbar: how long a client may take nothing; 0: its default, 5s")
-	f.set.IntVar(&f.bytes, "lag-bytes", 0, "of Busbar: how many bytes may wait for a client; 0: its default, 1 MiB")
+	f.set.IntVar(&f.bytes, "lag-bytes", 0, "of Busbar: how many bytes may wait for a client; 0: its default, 5 MiB")
 	return f
 }
 

@@ -13,6 +13,7 @@ func (c *Config) fitMemory(s memory.Shares) {
 	}{
 		{"max-message-out", &c.Hub.MaxMessageOut, s.Message},
 		{"queue-bytes", &c.Hub.Loops.Memory.QueueBytes, s.Queue},
+		{"lag-bytes", &c.Hub.Loops.Slow.LagBytes, s.Lag},
 		{"log-bytes", &c.LogBytes, s.Log},
 		{"rows-bytes", &c.Hub.MaxRowBytes, s.Rows},
 	} {

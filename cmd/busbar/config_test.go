@@ -36,10 +36,10 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Hub: hub.Options{
 			Loops: eventloop.Options{
-				Listen: ":4322", MaxMessageIn: 65536, CompressionThreshold: 256,
+				Listen: ":4322", MaxMessageIn: 65536, CompressionThreshold: 256, NotSentLowat: 128 << 10,
 				Accept:   eventloop.AcceptOptions{Reserve: 64, MaxPerAddress: 64, MaxHandshakes: 2048, Rate: 2000, Burst: 200},
 				Memory:   eventloop.MemoryOptions{QueueMessages: 1024, QueueBytes: 64 << 20, BufferBytes: memory.Defaults().Buffers},
-				Slow:     eventloop.SlowOptions{LagTime: 5 * time.Second, LagBytes: 1 << 20},
+				Slow:     eventloop.SlowOptions{LagTime: 5 * time.Second, LagBytes: 5 << 20},
 				Timeouts: eventloop.Timeouts{Handshake: 10 * time.Second, PingInterval: 25 * time.Second, Pong: 10 * time.Second},
 			},
 			AuthTimeout: 5 * time.Second, SnapshotTimeout: 5 * time.Second, MaxRows: 100000, MaxRowBytes: 256 << 20,

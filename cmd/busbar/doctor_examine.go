@@ -11,7 +11,7 @@ func examine(h host, cfg *Config, n int64) []finding {
 	findings := []finding{
 		h.examineKernel(), h.examineCores(cfg), h.examineFiles(n, need), h.examineNrOpen(need), h.examineFileMax(n),
 		h.examineMemory(cfg, n), h.examineCgroup(),
-		h.examineTCPMem(n), h.examineRmem(), h.examineWmem(n),
+		h.examineTCPMem(n), h.examineRmem(), h.examineWmem(cfg, n),
 		h.examineBacklog("net.core.somaxconn", h.somaxconn, n), h.examineBacklog("net.ipv4.tcp_max_syn_backlog", h.synBacklog, n),
 		h.examinePorts(n),
 	}

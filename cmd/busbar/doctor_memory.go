@@ -79,24 +79,27 @@ func (h host) examineRmem() finding {
 }
 
 // examineWmem judges by one client in a hundred that doesn't read and whose send buffer
-// has grown to its most.
-func (h host) examineWmem(n int64) finding {
+// has grown to its most, or is full at -notsent-lowat before.
+func (h host) examineWmem(cfg *Config, n int64) finding {
 	const name = "net.ipv4.tcp_wmem"
 	most := h.tcpWmem[2]
 	if most < 0 {
 		return unknown(name, "/proc/sys/net/ipv4/tcp_wmem")
 	}
-	slow := max(n/100, 1)
+	held, up := min(most, 1<<40), "its most"
+	if lowat := int64(cfg.Hub.Loops.NotSentLowat); lowat > 0 && lowat < held {
+		held, up = lowat, formatSize(int(lowat))+" (-notsent-lowat)"
+	}
+	held *= max(n/100, 1)
 	f := finding{
 		verdict: fine, what: fmt.Sprintf("%s = %d %d %d", name, h.tcpWmem[0], h.tcpWmem[1], most),
-		meaning: fmt.Sprintf("Send buffer of a connection: least, at first, most. It fills when a client doesn't read: one in a "+
-			"hundred of %d could hold %s.", n, mebibytes(slow*min(most, 1<<40))),
+		meaning: fmt.Sprintf("Send buffer of a connection: least, at first, most. It fills up to %s when a client doesn't read: "+
+			"one in a hundred of %d could hold %s.", up, n, mebibytes(held)),
 	}
-	if usable := h.usable(); usable >= 0 && slow*min(most, 1<<40) > usable/4 {
+	if usable := h.usable(); usable >= 0 && held > usable/4 {
 		f.verdict, f.byNumber = warn, true
-		f.meaning += " That is over a quarter of the memory; the server bounds it with -send-buffer, or the kernel does."
-		f.fix = append([]string{"busbar -send-buffer 256KiB"},
-			sysctlFix(name, fmt.Sprintf("%d %d 262144", h.tcpWmem[0], h.tcpWmem[1]))...)
+		f.meaning += " That is over a quarter of the memory; the server bounds it with less:"
+		f.fix = []string{"busbar -notsent-lowat 16KiB"}
 	}
 	return f
 }

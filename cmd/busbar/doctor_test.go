@@ -87,7 +87,7 @@ func TestExamineJudgesByTheConnections(t *testing.T) {
 		warnings    string // in the order of the findings
 	}{
 		{1000, "net.ipv4.tcp_max_syn_backlog"},
-		{100_000, "memory net.ipv4.tcp_mem net.ipv4.tcp_wmem net.core.somaxconn net.ipv4.tcp_max_syn_backlog net.ipv4.ip_local_port_range"},
+		{100_000, "memory net.ipv4.tcp_mem net.core.somaxconn net.ipv4.tcp_max_syn_backlog net.ipv4.ip_local_port_range"},
 		{10_000_000, "RLIMIT_NOFILE fs.nr_open memory net.ipv4.tcp_mem net.ipv4.tcp_wmem net.core.somaxconn " +
 			"net.ipv4.tcp_max_syn_backlog net.ipv4.ip_local_port_range"},
 	} {

@@ -41,8 +41,9 @@ func declareNetwork(t *flagTable, cfg *Config) {
 		"least time between two flushes: messages that come sooner go out together, which saves CPU at high rates; 0 = none")
 	t.Size(&o.SendBuffer, "send-buffer", o.SendBuffer, 0, gib,
 		"kernel's send buffer per connection (SO_SNDBUF); 0 = the kernel's default")
-	t.Size(&o.NotSentLowat, "notsent-lowat", o.NotSentLowat, 0, gib,
-		"unsent bytes that the kernel holds before a socket counts as full (TCP_NOTSENT_LOWAT); 0 = off")
+	zeroIsOff(&o.NotSentLowat, t.Size(&o.NotSentLowat, "notsent-lowat", o.NotSentLowat, 0, gib,
+		"unsent bytes that the kernel takes for a connection (TCP_NOTSENT_LOWAT); what is more waits in the server, "+
+			"once for all who are owed it, and counts to -lag-bytes; 0 = off"))
 	choice(t, &cfg.Hub.Reject, "reject", rejections,
 		"answer a bad token with an upgrade and close code 1008, which a page can read, or with status 401")
 	t.Origins(&cfg.Hub.Origins, "origins",

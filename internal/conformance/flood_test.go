@@ -69,8 +69,8 @@ func TestFloods(t *testing.T) {
 // waiting is bounded by -lag-bytes, not by what it sends.
 func TestClientThatDoesNotRead(t *testing.T) {
 	t.Parallel()
-	const enough, flood = 4 << 20, 16 << 20      // bytes; -lag-bytes is 1 MiB
-	d := startDaemon(t, "-send-buffer", "64KiB") // or the kernel holds 4 MiB by itself
+	const enough, flood = 4 << 20, 16 << 20 // bytes
+	d := startDaemon(t, "-lag-bytes", "1MiB")
 	for name, one := range map[string]string{"messages": data(bits(1000)), "pings": ping(filler(125))} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()

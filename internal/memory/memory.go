@@ -111,6 +111,7 @@ type Shares struct {
 	Heap      int64 // the Go runtime's memory limit
 	Buffers   int   // all that is buffered for clients and from them
 	Queue     int   // waiting for one event loop; a part of Buffers, as two of them fit
+	Lag       int   // waiting for one client; a part of Buffers, as two of them fit
 	Message   int   // a publisher's message; two of them fit into Queue
 	Rows      int   // stored snapshots, or those that are being fetched from a service
 	Log       int   // change events
@@ -126,6 +127,7 @@ func Share(limit int64) Shares {
 		Heap:      limit / 4 * 3,
 		Buffers:   part(4, math.MaxInt64),
 		Queue:     part(8, 64<<20),
+		Lag:       part(16, 5<<20),
 		Message:   part(16, 16<<20),
 		Rows:      part(8, 256<<20),
 		Log:       part(16, 64<<20),

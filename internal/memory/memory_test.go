@@ -56,14 +56,14 @@ func TestSharesStayBelowTheLimit(t *testing.T) {
 		if sum >= s.Heap || s.Heap >= limit {
 			t.Errorf("%d: the parts come to %d, and the heap may have %d", limit, sum, s.Heap)
 		}
-		if s.Buffers != int(limit/4) || s.Buffers < 2*s.Queue || s.Queue < 2*s.Message {
+		if s.Buffers != int(limit/4) || s.Buffers < 2*s.Queue || s.Buffers < 2*s.Lag || s.Queue < 2*s.Message {
 			t.Errorf("%d: %+v", limit, s)
 		}
 	}
-	if s := Share(0); s.Message < 1<<20 {
+	if s := Share(0); s.Message < 1<<20 || s.Lag < 1<<20 {
 		t.Errorf("of nothing: %+v", s)
 	}
-	if s := Share(math.MaxInt64); s.Rows != 256<<20 || s.Log != 64<<20 || s.Queue != 64<<20 || s.Message != 16<<20 {
+	if s := Share(math.MaxInt64); s.Rows != 256<<20 || s.Log != 64<<20 || s.Queue != 64<<20 || s.Lag != 5<<20 || s.Message != 16<<20 {
 		t.Errorf("of everything: %+v", s)
 	}
 }
