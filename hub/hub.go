@@ -72,7 +72,10 @@ func New(o Options) (*Hub, error) {
 		h.log = log
 	}
 	if o.Snapshots == nil {
-		h.rows = rowstore.New(o.MaxRows, int64(o.MaxRowBytes))
+		h.rows = rowstore.New(o.MaxRows, int64(o.MaxRowBytes), h.forgetRow)
+		if err := h.loadRows(); err != nil {
+			return nil, err
+		}
 	}
 	h.background, h.cancel = context.WithCancel(context.Background())
 	hold := func(n int) (release func(), ok bool) { return h.engine.Hold(n) }

@@ -93,6 +93,8 @@ type Options struct {
 	// again is taken by the compressed form of those that clients have asked for, and the
 	// same holds for a MemoryLog.
 	MaxRowBytes int
+	// RowStore keeps the same snapshots beyond the process; nil: nothing does.
+	RowStore RowStore
 
 	// Log retains change events. Nil: NewMemoryLog(0, 0). With SeqGiven a new one begins behind 0
 	// (MemoryLog.Resume).

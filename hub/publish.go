@@ -175,10 +175,20 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 	if err := h.admit(len(payload) + len(entity) + len(rowID) + rowHeader); err != nil {
 		return err
 	}
-	f, err := rowFrame(kind, entity, rowID, payload)
+	r := &StoredRow{Tenant: tenant, Entity: entity, RowID: rowID, Payload: payload}
+	if kind == Snapshot && h.rows != nil && h.opts.RowStore != nil {
+		return h.storeRow(r)
+	}
+	return h.sendRow(kind, r)
+}
+
+// sendRow sends a row frame, and keeps it if it is a snapshot.
+func (h *Hub) sendRow(kind RowKind, r *StoredRow) error {
+	f, err := rowFrame(kind, r.Entity, r.RowID, r.Payload)
 	if err != nil {
 		return err
 	}
+	tenant, entity, rowID := r.Tenant, r.Entity, r.RowID
 	h.storing.Lock()
 	defer h.storing.Unlock()
 	to := &eventloop.Audience{Key: keyOfRow(entity, rowID)}
@@ -200,7 +210,10 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 		}
 	}
 	if err := h.send(f, to, &h.counters.rows); err != nil {
-		return err
+		if !r.stored {
+			return err
+		}
+		h.engine.Lost(f, to) // its publisher is told that it is stored
 	}
 	if h.rows != nil && kind == Snapshot { // its version is above its frame's
 		h.rows.Put(tenant, entity, rowID, f.Wire())

@@ -25,6 +25,7 @@ type Store struct {
 	bytes   int64
 	version uint64
 	evicted uint64
+	gone    func(entity, row string) // told of each row that is let go of for newer ones
 }
 
 // key is a struct rather than a joined string: no separator is safe, as either of the two
@@ -40,9 +41,10 @@ type snapshot struct {
 	prev, next *snapshot
 }
 
-// New makes an empty store. Where a limit isn't positive, nothing is kept.
-func New(maxRows int, maxBytes int64) *Store {
-	s := &Store{maxRows: maxRows, maxBytes: maxBytes, rows: make(map[key]*snapshot)}
+// New makes an empty store. Where a limit isn't positive, nothing is kept. gone is told of each row that is
+// let go of for newer ones, while the store is locked.
+func New(maxRows int, maxBytes int64, gone func(entity, row string)) *Store {
+	s := &Store{maxRows: maxRows, maxBytes: maxBytes, rows: make(map[key]*snapshot), gone: gone}
 	s.recent.prev, s.recent.next = &s.recent, &s.recent
 	return s
 }
@@ -62,15 +64,16 @@ func (s *Store) Put(tenant, entity, row string, payload []byte) (version uint64)
 		s.remove(old)
 	}
 	if fresh.size() > s.maxBytes || s.maxRows <= 0 {
-		s.evicted++ // without evicting everyone else first
+		s.evict(fresh) // without evicting everyone else first
 		return fresh.version
 	}
 	s.rows[fresh.key] = fresh
 	s.bytes += fresh.size()
 	s.use(fresh)
 	for len(s.rows) > s.maxRows || s.bytes > s.maxBytes {
-		s.remove(s.recent.prev)
-		s.evicted++
+		oldest := s.recent.prev
+		s.remove(oldest)
+		s.evict(oldest)
 	}
 	return fresh.version
 }
@@ -131,6 +134,11 @@ func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return Stats{Rows: len(s.rows), Bytes: s.bytes, Evicted: s.evicted}
+}
+
+func (s *Store) evict(r *snapshot) {
+	s.evicted++
+	s.gone(r.key.entity, r.key.row)
 }
 
 func (s *Store) remove(r *snapshot) {

@@ -9,8 +9,10 @@ import (
 	"testing"
 )
 
+func nobody(_, _ string) {}
+
 func TestStore(t *testing.T) {
-	s := New(10, 1<<20)
+	s := New(10, 1<<20, nobody)
 	first := s.Put("acme", "Todo", "1", []byte("one"))
 	second := s.Put("acme", "Todo", "1", []byte("two"))
 	if second <= first {
@@ -40,7 +42,7 @@ func TestStore(t *testing.T) {
 // Whatever a name contains, two rows are never one.
 func TestStoreKeysDontCollide(t *testing.T) {
 	names := [][2]string{{"a|b", "c"}, {"a", "b|c"}, {"a\x00b", ""}, {"a", "\x00b"}, {"", "ab"}, {"ab", ""}, {"a/b", "c"}, {"a", "b/c"}}
-	s := New(100, 1<<20)
+	s := New(100, 1<<20, nobody)
 	for i, n := range names {
 		s.Put("", n[0], n[1], []byte{byte(i)})
 	}
@@ -52,7 +54,7 @@ func TestStoreKeysDontCollide(t *testing.T) {
 }
 
 func TestStoreEvictsWhatWasNotUsedForLongest(t *testing.T) {
-	s := New(3, 1<<20)
+	s := New(3, 1<<20, nobody)
 	for _, row := range []string{"1", "2", "3"} {
 		s.Put("", "Todo", row, nil)
 	}
@@ -73,7 +75,7 @@ func TestStoreEvictsWhatWasNotUsedForLongest(t *testing.T) {
 }
 
 func TestStoreTooLarge(t *testing.T) {
-	s := New(10, 1000)
+	s := New(10, 1000, nobody)
 	s.Put("", "Todo", "small", make([]byte, 10))
 	s.Put("", "Todo", "grows", make([]byte, 10))
 	if version := s.Put("", "Todo", "grows", make([]byte, 1000)); version != 3 {
@@ -92,7 +94,7 @@ func TestStoreTooLarge(t *testing.T) {
 	if _, _, ok := s.get("", "Todo", "spare"); ok {
 		t.Error("a payload's unused capacity wasn't counted")
 	}
-	none := New(0, 1000)
+	none := New(0, 1000, nobody)
 	none.Put("", "Todo", "1", nil)
 	if got := none.Stats(); got.Rows != 0 || got.Bytes != 0 {
 		t.Errorf("a store of no rows keeps %+v", got)
@@ -104,7 +106,7 @@ func TestStoreRandomly(t *testing.T) {
 	for seed := range uint64(10) {
 		random := rand.New(rand.NewPCG(seed, 3))
 		maxRows, maxBytes := 1+random.IntN(10), int64(500+random.IntN(4000))
-		s := New(maxRows, maxBytes)
+		s := New(maxRows, maxBytes, nobody)
 		model := rowModel{maxRows: maxRows, maxBytes: maxBytes}
 		for step := range 2000 {
 			row := fmt.Sprint(random.IntN(15))
@@ -165,7 +167,7 @@ func (m *rowModel) bytes() (sum int64) {
 }
 
 func TestStoreFromManyGoroutines(t *testing.T) {
-	s := New(8, 1<<20)
+	s := New(8, 1<<20, nobody)
 	var all sync.WaitGroup
 	for worker := range 4 {
 		all.Go(func() {
@@ -202,7 +204,7 @@ func (s *Store) get(tenant, entity, row string) (payload []byte, version uint64,
 
 // Everyone who asks for one version of a row is owed the same bytes.
 func TestSnapshotsAreShared(t *testing.T) {
-	s := New(10, 1<<20)
+	s := New(10, 1<<20, nobody)
 	s.Put("", "E", "r", []byte{0x82, 0})
 	first, _, _ := s.Frame("", "E", "r", false)
 	second, _, _ := s.Frame("", "E", "r", false)
