@@ -20,7 +20,7 @@ func TestPanicsOfTheEmbedder(t *testing.T) {
 			}
 			return namesAre(ctx, token)
 		})
-		o.Snapshots = func(_ context.Context, _ *Identity, _, rowID string) ([]byte, bool, error) {
+		o.Rows.Fetch = func(_ context.Context, _ *Identity, _, rowID string) ([]byte, bool, error) {
 			if rowID == "bomb" {
 				panic("in the snapshot fetcher")
 			}
@@ -44,7 +44,7 @@ func TestPanicsOfTheEmbedder(t *testing.T) {
 func TestShutdownDoesNotWaitForDeafFunctions(t *testing.T) {
 	called, free := make(chan struct{}), make(chan struct{})
 	h := start(t, func(o *Options) {
-		o.Snapshots = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
+		o.Rows.Fetch = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
 			close(called)
 			<-free
 			return nil, false, nil

@@ -28,12 +28,12 @@ func startHub() *hub.Hub {
 			}
 			return &hub.Identity{UserID: token}, nil
 		}),
-		Snapshots: func(_ context.Context, id *hub.Identity, entity, rowID string) ([]byte, bool, error) {
+		Rows: hub.RowOptions{Fetch: func(_ context.Context, id *hub.Identity, entity, rowID string) ([]byte, bool, error) {
 			if id.UserID != "alice" || entity != "Todo" || rowID != "t_1" {
 				return nil, false, nil
 			}
 			return []byte("milk"), true, nil
-		},
+		}},
 	})
 	if err != nil {
 		log.Fatal(err)

@@ -53,7 +53,7 @@ var underway = map[string]struct {
 		o.Log = &slowLog{NewMemoryLog(0, 0), w}
 	}, request: "/?since=0"},
 	"fetching a snapshot": {slow: func(o *Options, w *waiting) {
-		o.Snapshots = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
+		o.Rows.Fetch = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
 			w.wait()
 			return []byte("row"), true, nil
 		}
@@ -77,7 +77,7 @@ func TestPeersThatLeaveUnderway(t *testing.T) {
 				w := &waiting{make(chan struct{}, 10), make(chan struct{})}
 				h := start(t, func(o *Options) {
 					u.slow(o, w)
-					o.AuthTimeout, o.SnapshotTimeout = time.Hour, time.Hour
+					o.AuthTimeout, o.Rows.Timeout = time.Hour, time.Hour
 					o.Logger = slog.New(slog.DiscardHandler)
 					// Longer than the healthy client takes to be let in, and to answer pings.
 					o.Loops.Timeouts.Handshake = 4 * time.Second

@@ -71,8 +71,8 @@ func New(o Options) (*Hub, error) {
 		}
 		h.log = log
 	}
-	if o.Snapshots == nil {
-		h.rows = rowstore.New(o.MaxRows, int64(o.MaxRowBytes), h.forgetRow)
+	if o.Rows.Fetch == nil {
+		h.rows = rowstore.New(o.Rows.Max, int64(o.Rows.MaxBytes), h.forgetRow)
 		if err := h.loadRows(); err != nil {
 			return nil, err
 		}

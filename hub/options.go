@@ -80,21 +80,7 @@ type Options struct {
 	// Origins that a browser may connect from; the zero value is the same host only.
 	Origins Origins
 
-	// Snapshots decides about and supplies rows. Nil: the last snapshot published to
-	// the hub, readable by every client of the row's tenant.
-	Snapshots       SnapshotFetcher
-	SnapshotTimeout time.Duration // of one fetch; default 5 s
-	// SnapshotRecheck is how often Snapshots is asked again about each row that a client is subscribed
-	// to; zero: never. When ok is false that subscription ends. An error changes nothing.
-	SnapshotRecheck time.Duration
-	MaxRows         int // stored snapshots when Snapshots is nil; default 100,000
-	// MaxRowBytes bounds stored snapshots; default 256 MiB, or an eighth of the memory where that is
-	// less: the host's, or the control group's limit. With compression up to as much
-	// again is taken by the compressed form of those that clients have asked for, and the
-	// same holds for a MemoryLog.
-	MaxRowBytes int
-	// RowStore keeps the same snapshots beyond the process; nil: nothing does.
-	RowStore RowStore
+	Rows RowOptions
 
 	// Log retains change events. Nil: NewMemoryLog(0, 0). With SeqGiven a new one begins behind 0
 	// (MemoryLog.Resume).
@@ -109,7 +95,7 @@ type Options struct {
 
 	// Workers is how many lookups, fetches and reads of the log may run at once, each
 	// kind apart; default 64. A quarter of the lookups, and at least one, is for sessions that have
-	// ended, the rest for newcomers; with SnapshotRecheck a quarter of the fetches is for that.
+	// ended, the rest for newcomers; with Rows.Recheck a quarter of the fetches is for that.
 	// WorkerQueue is how many may wait; default 100,000, or what fits
 	// into a quarter of Loops.Memory.BufferBytes. They take turns by address, and of an address by user.
 	Workers     int
@@ -118,6 +104,24 @@ type Options struct {
 	// Logger's handler is called on event loops too, and must not wait for whoever reads the log.
 	// Default: slog.Default, whose handler does.
 	Logger *slog.Logger
+}
+
+// RowOptions are about rows' snapshots.
+type RowOptions struct {
+	// Fetch decides about and supplies rows. Nil: the last snapshot published to
+	// the hub, readable by every client of the row's tenant.
+	Fetch   SnapshotFetcher
+	Timeout time.Duration // of one fetch; default 5 s
+	// Recheck is how often Fetch is asked again about each row that a client is subscribed
+	// to; zero: never. When ok is false that subscription ends. An error changes nothing.
+	Recheck time.Duration
+	Max     int // stored snapshots when Fetch is nil; default 100,000
+	// MaxBytes bounds stored snapshots; default 256 MiB, or an eighth of the memory where that is
+	// less: the host's, or the control group's limit. With compression up to as much
+	// again is taken by the compressed form of those that clients have asked for, and the
+	// same holds for a MemoryLog.
+	MaxBytes int
+	Store    RowStore // keeps the same snapshots beyond the process; nil: nothing does
 }
 
 func setDefault[T comparable](v *T, d T) {
@@ -131,9 +135,9 @@ func setDefault[T comparable](v *T, d T) {
 // sets Memory.QueueBytes alone.
 func (o *Options) SetDefaults() {
 	setDefault(&o.AuthTimeout, 5*time.Second)
-	setDefault(&o.SnapshotTimeout, 5*time.Second)
-	setDefault(&o.MaxRows, 100_000)
-	setDefault(&o.MaxRowBytes, memory.Defaults().Rows)
+	setDefault(&o.Rows.Timeout, 5*time.Second)
+	setDefault(&o.Rows.Max, 100_000)
+	setDefault(&o.Rows.MaxBytes, memory.Defaults().Rows)
 	setDefault(&o.MaxMessageOut, memory.Defaults().Message)
 	setDefault(&o.MaxSubscriptions, DefaultSubscriptions)
 	o.Rates.defaults(o.MaxSubscriptions)

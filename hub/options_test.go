@@ -11,7 +11,7 @@ func TestSizesOfAnEmbedderFitTheMemory(t *testing.T) {
 	var o Options
 	o.SetDefaults()
 	s := memory.Defaults()
-	if o.MaxRowBytes != s.Rows || o.MaxMessageOut != s.Message ||
+	if o.Rows.MaxBytes != s.Rows || o.MaxMessageOut != s.Message ||
 		o.Loops.Memory.QueueBytes != s.Queue || o.Loops.Memory.BufferBytes != 0 {
 		t.Errorf("%+v, want %+v", o, s)
 	}

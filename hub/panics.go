@@ -42,7 +42,7 @@ func (h *Hub) lookUp(ctx context.Context, token string) (id *Identity, err error
 
 func (h *Hub) callSnapshots(ctx context.Context, asked rowQuestion) (payload []byte, ok bool, err error) {
 	defer h.recovered("fetching a snapshot", &err)
-	return h.opts.Snapshots(context.WithValue(ctx, (*Hub)(nil), h), asked.identity, asked.entity, asked.rowID)
+	return h.opts.Rows.Fetch(context.WithValue(ctx, (*Hub)(nil), h), asked.identity, asked.entity, asked.rowID)
 }
 
 func (h *Hub) appendToLog(changes []Change) (results []Appended, err error) {

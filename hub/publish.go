@@ -166,7 +166,7 @@ func (h *Hub) PublishTopic(tenant, topic string, data json.RawMessage) error {
 // PublishRow sends a row frame to those of the row's subscribers that are the tenant's clients;
 // without a tenant ("") to all. A Snapshot also becomes what new subscribers of the tenant are
 // sent, and takes the row from the tenant that had it; an Incremental goes to nobody who may not
-// read that. With Options.Snapshots, which supplies
+// read that. With Options.Rows.Fetch, which supplies
 // snapshots and decides who may read, the tenant has no meaning. The payload becomes the hub's.
 func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []byte) error {
 	if err := checkRow(kind, entity, rowID); err != nil {
@@ -176,7 +176,7 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 		return err
 	}
 	r := &StoredRow{Tenant: tenant, Entity: entity, RowID: rowID, Payload: payload}
-	if kind == Snapshot && h.rows != nil && h.opts.RowStore != nil {
+	if kind == Snapshot && h.rows != nil && h.opts.Rows.Store != nil {
 		return h.storeRow(r)
 	}
 	return h.sendRow(kind, r)

@@ -34,7 +34,7 @@ func newQueues(o *Options, hold func(n int) (release func(), ok bool), panicked 
 	// Newcomers don't wait behind those who are in, however many sessions end at once.
 	renewals := max(o.Workers/4, 1)
 	fetches, rechecks := o.Workers, max(o.Workers/4, 1)
-	if o.SnapshotRecheck > 0 {
+	if o.Rows.Recheck > 0 {
 		fetches = max(fetches-rechecks, 1)
 	}
 	return queues{

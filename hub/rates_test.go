@@ -40,7 +40,7 @@ func TestSubscribingInALoop(t *testing.T) {
 	var fetches atomic.Int64
 	h := start(t, func(o *Options) {
 		o.Rates.Subscribes = slowly(10)
-		o.Snapshots = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
+		o.Rows.Fetch = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
 			fetches.Add(1)
 			return []byte("x"), true, nil
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/fairqueue"
 )
 
-// recheck is how far asking again about a client's rows has come (Options.SnapshotRecheck): from the
+// recheck is how far asking again about a client's rows has come (Options.Rows.Recheck): from the
 // last of its subscriptions to the first, one at a time, spread over the interval. When one ends the
 // last takes its place, so none is passed over, and newcomers are put behind those that were asked
 // about. Owned by the client's loop.
@@ -26,9 +26,9 @@ type recheck struct {
 
 // keepRechecking is called when a subscription to a row has been allowed.
 func (h *Hub) keepRechecking(c *eventloop.Client) {
-	if s := stateOf(c); h.opts.SnapshotRecheck > 0 && s.recheck == nil && c.Open() {
+	if s := stateOf(c); h.opts.Rows.Recheck > 0 && s.recheck == nil && c.Open() {
 		// Clients that came together aren't asked about together for ever.
-		s.recheck = &recheck{began: time.Now().Add(-rand.N(h.opts.SnapshotRecheck)/2 - 1), next: math.MaxInt}
+		s.recheck = &recheck{began: time.Now().Add(-rand.N(h.opts.Rows.Recheck)/2 - 1), next: math.MaxInt}
 		h.recheckRows(c)
 	}
 }
@@ -44,7 +44,7 @@ func (h *Hub) recheckRows(c *eventloop.Client) {
 	for r.next = min(r.next, n-1); r.next >= 0; r.next-- {
 		if key := c.SubscriptionAt(r.next); isRow(key) {
 			r.rows = true
-			if wait := r.due(n, h.opts.SnapshotRecheck).Sub(now); wait > 0 {
+			if wait := r.due(n, h.opts.Rows.Recheck).Sub(now); wait > 0 {
 				h.recheckAfter(c, r, wait)
 				return
 			}
@@ -58,7 +58,7 @@ func (h *Hub) recheckRows(c *eventloop.Client) {
 		s.recheck = nil // until it subscribes to one
 		return
 	}
-	r.began, r.next, r.rows = laterOf(now, r.began.Add(h.opts.SnapshotRecheck)), math.MaxInt, false
+	r.began, r.next, r.rows = laterOf(now, r.began.Add(h.opts.Rows.Recheck)), math.MaxInt, false
 	h.recheckAfter(c, r, time.Until(r.began))
 }
 
@@ -100,7 +100,7 @@ func (h *Hub) askAgainAbout(c *eventloop.Client, s *state, key string) bool {
 
 // denies runs on a worker. Whatever keeps the service from answering takes no right away.
 func (h *Hub) denies(ctx context.Context, asked rowQuestion) bool {
-	ctx, cancel := context.WithTimeout(ctx, h.opts.SnapshotTimeout)
+	ctx, cancel := context.WithTimeout(ctx, h.opts.Rows.Timeout)
 	defer cancel()
 	_, ok, err := h.callSnapshots(ctx, asked)
 	if err != nil {

@@ -60,7 +60,7 @@ func (s *rowService) least(n int) int {
 func startRechecking(t *testing.T, change func(*Options)) (*Hub, *rowService) {
 	s := &rowService{denied: make(map[string]bool), asked: make(map[string]int)}
 	return start(t, func(o *Options) {
-		o.Snapshots, o.SnapshotRecheck, o.Logger = s.fetch, 50*time.Millisecond, slog.New(slog.DiscardHandler)
+		o.Rows.Fetch, o.Rows.Recheck, o.Logger = s.fetch, 50*time.Millisecond, slog.New(slog.DiscardHandler)
 		if change != nil {
 			change(o)
 		}
@@ -146,7 +146,7 @@ func TestRecheckWhileSubscriptionsChange(t *testing.T) {
 
 // Rechecks that hang hold up no newcomer, and end with their client.
 func TestRechecksThatHang(t *testing.T) {
-	h, s := startRechecking(t, func(o *Options) { o.Workers, o.SnapshotTimeout = 4, time.Hour })
+	h, s := startRechecking(t, func(o *Options) { o.Workers, o.Rows.Timeout = 4, time.Hour })
 	var old []*client
 	for i := range 8 {
 		c := connect(t, h, fmt.Sprint("old", i))
@@ -170,7 +170,7 @@ func TestRechecksThatHang(t *testing.T) {
 
 // A denial that was asked for before the client subscribed again says nothing about that.
 func TestRecheckOvertaken(t *testing.T) {
-	h, s := startRechecking(t, func(o *Options) { o.SnapshotTimeout = time.Hour })
+	h, s := startRechecking(t, func(o *Options) { o.Rows.Timeout = time.Hour })
 	c := connect(t, h, "alice")
 	subscribeMany(c, 1)
 	rowsOf(c, 1)
@@ -190,7 +190,7 @@ func TestRecheckOvertaken(t *testing.T) {
 
 // docs/protocol.md section 5: ended at once, of all of the user's connections, answered or not.
 func TestEndRowSubscriptions(t *testing.T) {
-	h, s := startRechecking(t, func(o *Options) { o.SnapshotRecheck, o.SnapshotTimeout = 0, time.Hour })
+	h, s := startRechecking(t, func(o *Options) { o.Rows.Recheck, o.Rows.Timeout = 0, time.Hour })
 	one, two, tenant, bob := connect(t, h, "alice"), connect(t, h, "alice"), connect(t, h, "alice@acme"), connect(t, h, "bob")
 	for _, c := range []*client{one, tenant, bob} {
 		subscribeMany(c, 2)
@@ -232,8 +232,8 @@ func TestRowsAnsweredToAClosingClient(t *testing.T) {
 			hang := make(chan struct{})
 			var asked atomic.Int64
 			h := start(t, func(o *Options) {
-				o.SnapshotRecheck, o.SnapshotTimeout = interval, time.Hour
-				o.Snapshots = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
+				o.Rows.Recheck, o.Rows.Timeout = interval, time.Hour
+				o.Rows.Fetch = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
 					if asked.Add(1) == 2 || interval == 0 {
 						<-hang
 					}

@@ -36,7 +36,7 @@ func (h *Hub) answerTo(ctx context.Context, asked rowQuestion) rowAnswer {
 		}
 		return a
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.opts.SnapshotTimeout)
+	ctx, cancel := context.WithTimeout(ctx, h.opts.Rows.Timeout)
 	defer cancel()
 	payload, ok, err := h.callSnapshots(ctx, asked)
 	switch {

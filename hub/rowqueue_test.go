@@ -59,7 +59,7 @@ func TestSubscribingToMuchAtOnce(t *testing.T) {
 	for name, tune := range map[string]func(*Options){
 		"stored": func(*Options) {},
 		"fetched": func(o *Options) {
-			o.Snapshots = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
+			o.Rows.Fetch = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
 				fetches.Add(1)
 				return slices.Clone(payload), true, nil
 			}
@@ -117,7 +117,7 @@ func TestSmallRowsAreFetchedTogether(t *testing.T) {
 	two := make(chan struct{}) // closed once two are fetched at one time
 	var once sync.Once
 	h := start(t, func(o *Options) {
-		o.Snapshots = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
+		o.Rows.Fetch = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
 			defer together.Add(-1)
 			n := together.Add(1)
 			if n > most.Load() {
@@ -147,8 +147,8 @@ func TestSmallRowsAreFetchedTogether(t *testing.T) {
 func TestFetchesThatHang(t *testing.T) {
 	var hanging atomic.Int64
 	h := start(t, func(o *Options) {
-		o.Workers, o.SnapshotTimeout = 16, time.Hour
-		o.Snapshots = func(ctx context.Context, id *Identity, _, _ string) ([]byte, bool, error) {
+		o.Workers, o.Rows.Timeout = 16, time.Hour
+		o.Rows.Fetch = func(ctx context.Context, id *Identity, _, _ string) ([]byte, bool, error) {
 			if id.UserID != "greedy" {
 				return []byte("x"), true, nil
 			}
@@ -185,7 +185,7 @@ func TestFetchesThatHang(t *testing.T) {
 func TestRowsThatStayUnavailable(t *testing.T) {
 	h := start(t, func(o *Options) {
 		o.Logger = slog.New(slog.DiscardHandler)
-		o.Snapshots = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
+		o.Rows.Fetch = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
 			return nil, false, errors.New("down")
 		}
 	})
@@ -211,7 +211,7 @@ func TestUpdatesFasterThanTheService(t *testing.T) {
 		roomy(o)
 		o.Loops.Slow.LagBytes = 10_000
 		o.Loops.Slow.LagTime = patience
-		o.Snapshots = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
+		o.Rows.Fetch = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
 			fetches.Add(1)
 			before := newest.Load()
 			comesTrue(func() bool { return newest.Load() >= before+100 || ctx.Err() != nil })
@@ -268,7 +268,7 @@ func TestUpdatesFasterThanTheService(t *testing.T) {
 func TestRequestsForRowsAreCounted(t *testing.T) {
 	hang := make(chan struct{})
 	h := start(t, func(o *Options) {
-		o.Snapshots = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
+		o.Rows.Fetch = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
 			select {
 			case <-hang:
 			case <-ctx.Done():

@@ -85,7 +85,7 @@ func TestCounterFromASlowFetcher(t *testing.T) {
 	var current atomic.Int64
 	h := start(t, func(o *Options) {
 		roomy(o)
-		o.Snapshots = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
+		o.Rows.Fetch = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
 			before := current.Load()
 			for n := 0; n < 1000 && current.Load() < before+50 && ctx.Err() == nil; n++ {
 				runtime.Gosched()

@@ -3,7 +3,7 @@ package hub
 import "fmt"
 
 // RowStore keeps published snapshots beyond the process. The hub has them in memory as well, under its
-// bounds (Options.MaxRows, MaxRowBytes), and tells the store what it lets go of. It is safe from any goroutine.
+// bounds (RowOptions), and tells the store what it lets go of. It is safe from any goroutine.
 type RowStore interface {
 	// Load calls f with every row, and ends with f's error. It is called once, before all else; Forget may be
 	// called from f.
@@ -30,10 +30,10 @@ type StoredRow struct {
 }
 
 func (h *Hub) loadRows() error {
-	if h.opts.RowStore == nil {
+	if h.opts.Rows.Store == nil {
 		return nil
 	}
-	err := h.opts.RowStore.Load(func(r *StoredRow) error {
+	err := h.opts.Rows.Store.Load(func(r *StoredRow) error {
 		f, err := rowFrame(Snapshot, r.Entity, r.RowID, r.Payload)
 		if err == nil {
 			h.rows.Put(r.Tenant, r.Entity, r.RowID, f.Wire())
@@ -43,7 +43,7 @@ func (h *Hub) loadRows() error {
 	if err != nil {
 		return fmt.Errorf("loading rows: %w", err)
 	}
-	h.opts.RowStore.Follow(func(r *StoredRow) {
+	h.opts.Rows.Store.Follow(func(r *StoredRow) {
 		defer h.survive("delivering a stored row")
 		r.stored = true
 		_ = h.sendRow(Snapshot, r) // its names were checked
@@ -59,14 +59,14 @@ func (h *Hub) storeRow(r *StoredRow) (err error) {
 		return err
 	}
 	defer h.recovered("storing a row", &err)
-	if err := h.opts.RowStore.Put(r); err != nil {
+	if err := h.opts.Rows.Store.Put(r); err != nil {
 		return fmt.Errorf("storing a row: %w", err)
 	}
 	return nil
 }
 
 func (h *Hub) forgetRow(entity, rowID string) {
-	if h.opts.RowStore != nil {
-		h.opts.RowStore.Forget(entity, rowID)
+	if h.opts.Rows.Store != nil {
+		h.opts.Rows.Store.Forget(entity, rowID)
 	}
 }

@@ -48,7 +48,7 @@ var hubSettings = map[string]func(s *scenario, o *Options, value string) error{
 		return nil
 	},
 	"snapshots": func(s *scenario, o *Options, _ string) error {
-		o.Snapshots = s.fetchLater
+		o.Rows.Fetch = s.fetchLater
 		return nil
 	},
 	"lag-bytes": func(_ *scenario, o *Options, v string) (err error) {

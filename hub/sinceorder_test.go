@@ -18,7 +18,7 @@ func TestOrderWhileCatchingUp(t *testing.T) {
 	h := start(t, func(o *Options) {
 		roomy(o)
 		o.Loops.SendBuffer, o.Loops.Slow.LagTime = 16<<10, patience // it catches up as it reads
-		o.Snapshots = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
+		o.Rows.Fetch = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
 			fetched <- struct{}{}
 			return []byte("snapshot"), true, nil
 		}

@@ -40,7 +40,7 @@ func TestFailedFetchesDoNotFillTheLog(t *testing.T) {
 	var called atomic.Int32
 	h := start(t, func(o *Options) {
 		o.Logger = slog.New(slog.NewTextHandler(&logged, nil))
-		o.Snapshots = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
+		o.Rows.Fetch = func(context.Context, *Identity, string, string) ([]byte, bool, error) {
 			called.Add(1)
 			return nil, false, errors.New("down")
 		}

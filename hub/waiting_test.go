@@ -120,7 +120,7 @@ func TestLookupsAreSharedByAddress(t *testing.T) {
 // end with the user's client.
 func TestFetchesAreSharedByUser(t *testing.T) {
 	var u underwayOf
-	h := start(t, func(o *Options) { o.Snapshots, o.SnapshotTimeout = u.fetch, time.Hour })
+	h := start(t, func(o *Options) { o.Rows.Fetch, o.Rows.Timeout = u.fetch, time.Hour })
 	greedy := connect(t, h, "hang")
 	for i := range 256 {
 		greedy.Send(fmt.Sprintf(`{"type":"crdt-subscribe","entity":"E","rowId":"%d"}`, i))

@@ -80,7 +80,7 @@ func Main(args []string, out, errs io.Writer) error {
 	// The bench's clients come from a few addresses, with sessions as one user, and stand for
 	// strangers.
 	strangers := hub.Rates{PerUser: -1, PerAddress: -1}
-	return serve(ctx, *control, hub.Options{Auth: guard, Loops: o, Rates: strangers, Logger: slog.New(slog.DiscardHandler), Snapshots: emptyRow},
+	return serve(ctx, *control, hub.Options{Auth: guard, Loops: o, Rates: strangers, Logger: slog.New(slog.DiscardHandler), Rows: hub.RowOptions{Fetch: emptyRow}},
 		func() { fmt.Fprintln(out, "ready") })
 }
 

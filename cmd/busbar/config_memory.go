@@ -15,7 +15,7 @@ func (c *Config) fitMemory(s memory.Shares) {
 		{"queue-bytes", &c.Hub.Loops.Memory.QueueBytes, s.Queue},
 		{"lag-bytes", &c.Hub.Loops.Slow.LagBytes, s.Lag},
 		{"log-bytes", &c.LogBytes, s.Log},
-		{"rows-bytes", &c.Hub.MaxRowBytes, s.Rows},
+		{"rows-bytes", &c.Hub.Rows.MaxBytes, s.Rows},
 	} {
 		if c.sources[size.flag] == "" {
 			*size.value = min(*size.value, size.share)

@@ -42,7 +42,7 @@ func TestDefaults(t *testing.T) {
 				Slow:     eventloop.SlowOptions{LagTime: 5 * time.Second, LagBytes: 5 << 20},
 				Timeouts: eventloop.Timeouts{Handshake: 10 * time.Second, PingInterval: 25 * time.Second, Pong: 10 * time.Second},
 			},
-			AuthTimeout: 5 * time.Second, SnapshotTimeout: 5 * time.Second, MaxRows: 100000, MaxRowBytes: 256 << 20,
+			AuthTimeout: 5 * time.Second, Rows: hub.RowOptions{Timeout: 5 * time.Second, Max: 100000, MaxBytes: 256 << 20},
 			MaxMessageOut: 16 << 20, MaxSubscriptions: 10000, Workers: 64, WorkerQueue: 100_000,
 			Rates: hub.Rates{
 				Messages: hub.Limit{PerSecond: 200, Burst: 20_000}, Bytes: hub.Limit{PerSecond: 2 << 20, Burst: 8 << 20},

@@ -11,7 +11,7 @@ func mebibytes(bytes int64) string { return fmt.Sprintf("%d MiB", bytes/mib) }
 // examineMemory explains how the estimate of connections comes about.
 func (h host) examineMemory(cfg *Config, n int64) finding {
 	e, each, kept := estimate(h, cfg), h.connectionBytes(), cfg.kept()
-	rows := "-rows-bytes " + formatSize(cfg.Hub.MaxRowBytes)
+	rows := "-rows-bytes " + formatSize(cfg.Hub.Rows.MaxBytes)
 	fix := "busbar -buffer-memory 128MiB -rows-bytes 32MiB -log-bytes 16MiB"
 	if cfg.RowsURL != "" {
 		rows = "rows being fetched " + formatSize(memory.Defaults().Rows)

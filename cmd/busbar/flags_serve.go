@@ -25,7 +25,7 @@ func newServeFlags(cfg *Config) *flagTable {
 	o.Loops.SetDefaults()
 	o.Loops.Loops, o.Loops.Memory.BufferBytes, o.Rates.Subscribes.Burst = 0, 0, 0
 	most := memory.Share(math.MaxInt64)
-	o.MaxMessageOut, o.Loops.Memory.QueueBytes, o.MaxRowBytes, cfg.LogBytes = most.Message, most.Queue, most.Rows, most.Log
+	o.MaxMessageOut, o.Loops.Memory.QueueBytes, o.Rows.MaxBytes, cfg.LogBytes = most.Message, most.Queue, most.Rows, most.Log
 	t := newFlagTable("busbar", serveUsage)
 	t.environment = true
 	declareNetwork(t, cfg)

@@ -16,12 +16,12 @@ func declareLog(t *flagTable, cfg *Config) {
 	t.URL(&cfg.RowsURL, "rows-url",
 		"HTTP callback that supplies rows' snapshots and says who may read them; "+
 			"empty = the snapshots that were published to this server")
-	t.Duration(&cfg.Hub.SnapshotTimeout, "rows-timeout", cfg.Hub.SnapshotTimeout, 100*time.Millisecond,
+	t.Duration(&cfg.Hub.Rows.Timeout, "rows-timeout", cfg.Hub.Rows.Timeout, 100*time.Millisecond,
 		"how long a call of -rows-url may take")
-	t.DurationUpTo(&cfg.Hub.SnapshotRecheck, "rows-recheck", 24*time.Hour,
+	t.DurationUpTo(&cfg.Hub.Rows.Recheck, "rows-recheck", 24*time.Hour,
 		"how often -rows-url is asked again about each row that a client is subscribed to, so that a right "+
 			"that was taken away ends the subscription; 0 = never")
-	t.Int(&cfg.Hub.MaxRows, "rows-max", cfg.Hub.MaxRows, 1, maxCount, "published snapshots that are stored")
-	t.Size(&cfg.Hub.MaxRowBytes, "rows-bytes", cfg.Hub.MaxRowBytes, kib, math.MaxInt,
+	t.Int(&cfg.Hub.Rows.Max, "rows-max", cfg.Hub.Rows.Max, 1, maxCount, "published snapshots that are stored")
+	t.Size(&cfg.Hub.Rows.MaxBytes, "rows-bytes", cfg.Hub.Rows.MaxBytes, kib, math.MaxInt,
 		"bytes of published snapshots that are stored; by default at most an eighth of the memory")
 }

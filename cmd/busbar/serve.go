@@ -220,13 +220,13 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	o.Loops.Accept.Reserve = cfg.reserve(len(open), descriptors)
 	if cfg.RowsURL != "" {
 		fetcher, err := rows.NewHTTP(rows.Options{
-			URL: cfg.RowsURL, Timeout: cfg.Hub.SnapshotTimeout, MaxBytes: int64(cfg.Hub.MaxMessageOut), MaxHeld: int64(cfg.Hub.Loops.Memory.BufferBytes / 8),
+			URL: cfg.RowsURL, Timeout: cfg.Hub.Rows.Timeout, MaxBytes: int64(cfg.Hub.MaxMessageOut), MaxHeld: int64(cfg.Hub.Loops.Memory.BufferBytes / 8),
 		})
 		if err != nil {
 			return fmt.Errorf("-rows-url: %w", err)
 		}
 		srv.closers = append(srv.closers, fetcher.Close)
-		o.Snapshots = fetcher.Fetch
+		o.Rows.Fetch = fetcher.Fetch
 	}
 	changes := hub.NewMemoryLog(cfg.LogEvents, cfg.LogBytes)
 	if o.Seqs == hub.SeqGiven {

@@ -195,7 +195,7 @@ func TestPayloadsAreCountedWhileTheyAreRead(t *testing.T) {
 				Auth: hub.AuthenticatorFunc(func(_ context.Context, token string) (*hub.Identity, error) {
 					return &hub.Identity{UserID: token}, nil
 				}),
-				Snapshots: fetcher.Fetch, SnapshotTimeout: wstest.Patience,
+				Rows:  hub.RowOptions{Fetch: fetcher.Fetch, Timeout: wstest.Patience},
 				Loops: eventloop.Options{Listen: "127.0.0.1:0", Loops: 1, Accept: eventloop.AcceptOptions{MaxPerAddress: -1}},
 			})
 			if err != nil {
