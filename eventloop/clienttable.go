@@ -7,7 +7,7 @@ import "github.com/busbar-ws/busbar/eventloop/internal/admission"
 //
 // Slot 0 is never used, so that it can mean "none" in links and ids.
 type clientTable struct {
-	loop        int
+	base        uint64 // what all ids of this loop have in common
 	slots       []*Client
 	generations []uint32 // how often each slot was used, part of the ids
 	free        []uint32
@@ -27,23 +27,26 @@ type group struct {
 	first, last uint32 // the newest and the oldest
 }
 
-// An id is generation · slot · loop, 22 · 24 · 7 bits: below 2^53, found without a map,
+// An id is node · generation · slot · loop, 8 · 17 · 21 · 7 bits: below 2^53, found without a map,
 // and never the same twice, because a slot whose generations are used up is retired.
 const (
 	loopBits       = 7
-	slotBits       = 24
-	generationBits = 22
+	slotBits       = 21
+	generationBits = 17
+	nodeBits       = 8
 
 	maxSlots       = 1 << slotBits
 	maxGenerations = 1 << generationBits
+	maxNodes       = 1 << nodeBits
 )
 
 func loopOf(id uint64) int { return int(id & (1<<loopBits - 1)) }
 
 func slotOf(id uint64) uint32 { return uint32(id>>loopBits) & (maxSlots - 1) }
 
-func newClientTable(loop int) clientTable {
-	r := clientTable{loop: loop, slots: make([]*Client, 1), generations: make([]uint32, 1)}
+func newClientTable(node, loop int) clientTable {
+	base := uint64(node)<<(generationBits+slotBits+loopBits) | uint64(loop)
+	r := clientTable{base: base, slots: make([]*Client, 1), generations: make([]uint32, 1)}
 	for i := range r.groups {
 		r.groups[i] = make(map[string]*group)
 	}
@@ -63,7 +66,7 @@ func (r *clientTable) add(c *Client) bool {
 	default:
 		return false
 	}
-	c.id = uint64(r.generations[c.slot])<<(slotBits+loopBits) | uint64(c.slot)<<loopBits | uint64(r.loop)
+	c.id = r.base | uint64(r.generations[c.slot])<<(slotBits+loopBits) | uint64(c.slot)<<loopBits
 	r.slots[c.slot] = c
 	r.count++
 	return true

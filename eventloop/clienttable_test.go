@@ -19,7 +19,7 @@ type clientTableTest struct {
 }
 
 func newClientTableTest(t *testing.T, seed uint64) *clientTableTest {
-	x := &clientTableTest{t: t, r: newClientTable(3), random: rand.New(rand.NewPCG(seed, 5)),
+	x := &clientTableTest{t: t, r: newClientTable(5, 3), random: rand.New(rand.NewPCG(seed, 5)),
 		live: make(map[uint64]*Client), ever: make(map[uint64]bool)}
 	for i := range x.labels {
 		x.labels[i] = make(map[uint64]string)
@@ -151,7 +151,7 @@ func TestClientTableIsLikeAMap(t *testing.T) {
 // docs/protocol.md section 3: a clientId is a number below 2^53 that is never used again. A slot whose
 // numbers are used up is given up.
 func TestClientTableRetiresASlot(t *testing.T) {
-	r := newClientTable(1<<loopBits - 1)
+	r := newClientTable(maxNodes-1, 1<<loopBits-1)
 	c := new(Client)
 	r.add(c)
 	r.remove(c)
@@ -165,7 +165,7 @@ func TestClientTableRetiresASlot(t *testing.T) {
 	if r.add(c); c.slot == slot {
 		t.Error("a slot was used again though its ids are used up")
 	}
-	if greatest := uint64(1)<<(generationBits+slotBits+loopBits) - 1; greatest >= 1<<53 {
+	if greatest := uint64(1)<<(nodeBits+generationBits+slotBits+loopBits) - 1; greatest >= 1<<53 {
 		t.Errorf("ids go up to %d", greatest)
 	}
 }

@@ -110,7 +110,7 @@ func newLoop(index int, e *Engine) *Loop {
 	l := &Loop{
 		index: index, engine: e, opts: &e.opts, poller: e.poller.Loop(index),
 		mailbox:   inbox{Box: mailbox.Box[entry]{MaxMessages: e.opts.Memory.QueueMessages, MaxBytes: e.opts.Memory.QueueBytes}},
-		clients:   newClientTable(index),
+		clients:   newClientTable(e.opts.Node, index),
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[delivery.PendingKey]*delivery.Pending)},
 		fanout:    fanout{batch: delivery.Batch[poll.Piece]{Piece: poll.PieceOf}, sliceTime: sliceTime},
 		accepting: accepting{pace: admission.NewPacer(e.opts.Accept.Rate, e.opts.Accept.Burst)},

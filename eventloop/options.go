@@ -28,6 +28,9 @@ type Options struct {
 	Listen string // host:port; port 0 takes any free one. Default ":4322"
 	Loops  int    // event loops; default runtime.GOMAXPROCS, at most subs.MaxLoops
 
+	// Node is this process's number among those whose clients' ids mustn't be the same: 0 to 255.
+	Node int
+
 	Accept   AcceptOptions
 	Memory   MemoryOptions
 	Slow     SlowOptions
@@ -171,6 +174,8 @@ func (o *Options) SetDefaults() {
 
 func (o *Options) validate(buffersSet bool) error {
 	switch {
+	case o.Node < 0 || o.Node >= maxNodes:
+		return fmt.Errorf("node: %d isn't between 0 and %d", o.Node, maxNodes-1)
 	case o.Loops < 1 || o.Loops > subs.MaxLoops:
 		return fmt.Errorf("loops: %d isn't between 1 and %d", o.Loops, subs.MaxLoops)
 	case o.Accept.MaxConnections < 0:

@@ -90,6 +90,9 @@ func New(o Options) (*Hub, error) {
 	}
 	if h.engine, err = eventloop.New((*callbacks)(h), o.Loops); err == nil {
 		h.log.Follow(h.deliver)
+		if o.Peers != nil {
+			o.Peers.Follow(h.fromPeer)
+		}
 		err = h.engine.Start()
 	}
 	if err != nil {

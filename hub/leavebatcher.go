@@ -87,17 +87,17 @@ func (l *leaveBatcher) tell(patience context.Context, left map[string][]uint64) 
 			audience = ofTenant(to[1:])
 		}
 		for some := range slices.Chunk(ids, leavesPerMessage) {
-			full = full || l.hub.engine.WaitDrained(patience) != nil
-			if l.hub.Draining() {
-				return // everyone is going
-			}
-			if full {
-				l.dropped.Add(1)
-				continue
-			}
 			f := eventloop.NewFrame(ws.OpText, disconnectMessage(some))
 			f.Lossy = true
-			l.hub.engine.Queue(f, audience)
+			l.hub.toPeers(f, audience)
+			full = full || l.hub.engine.WaitDrained(patience) != nil
+			switch {
+			case l.hub.Draining(): // everyone here is going
+			case full:
+				l.dropped.Add(1)
+			default:
+				l.hub.engine.Queue(f, audience)
+			}
 		}
 	}
 }
@@ -127,4 +127,7 @@ func (l *leaveBatcher) close() {
 	}
 	l.mu.Unlock()
 	l.flushing.Wait()
+	if l.hub.opts.Peers != nil {
+		l.flush() // others stay
+	}
 }

@@ -87,6 +87,10 @@ type Options struct {
 	Log  ChangeLog
 	Seqs Seqs
 
+	// Peers carry presence, topics, binary messages and the news of who has left between nodes; nil: there
+	// is this one. Each has a Loops.Node of its own, and all have one change log.
+	Peers Peers
+
 	MaxMessageOut    int // bytes of a publisher's message; default 16 MiB, or a 16th of the memory
 	MaxSubscriptions int // of one connection; default DefaultSubscriptions
 	Routing          Routing

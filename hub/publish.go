@@ -104,6 +104,15 @@ func (h *Hub) send(f *eventloop.Frame, to *eventloop.Audience, published *atomic
 	return nil
 }
 
+// sendEverywhere is send, to the other nodes' clients too.
+func (h *Hub) sendEverywhere(f *eventloop.Frame, to *eventloop.Audience, published *atomic.Uint64) error {
+	if err := h.send(f, to, published); err != nil {
+		return err
+	}
+	h.toPeers(f, to)
+	return nil
+}
+
 // PublishPresence sends a JSON object to every client of a tenant, as it is; without a
 // tenant ("") to every client.
 func (h *Hub) PublishPresence(tenant string, object json.RawMessage) error {
@@ -123,7 +132,7 @@ func (h *Hub) PublishPresence(tenant string, object json.RawMessage) error {
 	}
 	f := eventloop.NewFrame(ws.OpText, object)
 	f.Lossy = true
-	return h.send(f, anyOfTenant(tenant), &h.counters.presence)
+	return h.sendEverywhere(f, anyOfTenant(tenant), &h.counters.presence)
 }
 
 // anyOfTenant is the audience that a publisher names: without a tenant everyone.
@@ -160,7 +169,7 @@ func (h *Hub) PublishTopic(tenant, topic string, data json.RawMessage) error {
 	text = append(append(append(text, middle...), data...), end...)
 	f := message.Frame(text)
 	f.Lossy = true
-	return h.send(f, h.onTopic(topic, anyOfTenant(tenant)), &h.counters.topics)
+	return h.sendEverywhere(f, h.onTopic(topic, anyOfTenant(tenant)), &h.counters.topics)
 }
 
 // PublishRow sends a row frame to those of the row's subscribers that are the tenant's clients;
@@ -250,9 +259,11 @@ func (h *Hub) BroadcastBinary(messages ...[]byte) error {
 	}
 	defer h.engine.Flush()
 	for i, b := range messages {
-		if h.engine.Queue(eventloop.NewFrame(ws.OpBinary, b), nil).Refused {
+		f := eventloop.NewFrame(ws.OpBinary, b)
+		if h.engine.Queue(f, nil).Refused {
 			return sentOnly(i, len(messages))
 		}
+		h.toPeers(f, nil)
 		h.counters.binary.Add(1)
 	}
 	return nil
@@ -275,5 +286,6 @@ func (h *Hub) SendBinary(b []byte, ids ...uint64) error {
 	if err := h.admit(len(b)); err != nil {
 		return err
 	}
-	return h.send(eventloop.NewFrame(ws.OpBinary, b), &eventloop.Audience{Clients: distinct(slices.Clone(ids))}, &h.counters.binary)
+	to := &eventloop.Audience{Clients: distinct(slices.Clone(ids))}
+	return h.sendEverywhere(eventloop.NewFrame(ws.OpBinary, b), to, &h.counters.binary)
 }

@@ -29,6 +29,7 @@ func (h *Hub) relay(c *eventloop.Client, m message.Message, payload []byte) {
 		to = h.onTopic(string(m.Topic), to)
 	}
 	h.engine.Publish(frame, to)
+	h.toPeers(frame, to)
 }
 
 // peers are those whom a client's relays and its leave reach; nil is everyone.
