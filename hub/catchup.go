@@ -49,7 +49,7 @@ func (h *Hub) readPage(ctx context.Context, id *Identity, since uint64, deflate 
 	if resync := (*ResyncError)(nil); errors.As(err, &resync) {
 		last = resync.Seq
 	}
-	if late := h.delivered.await(ctx, last); late != nil {
+	if late := h.delivered.Await(ctx, last); late != nil {
 		return Pulled{}, fmt.Errorf("waiting for event %d to go out: %w", last, late)
 	}
 	if err != nil {

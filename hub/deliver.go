@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/gobwas/ws"
@@ -38,7 +37,7 @@ func (h *Hub) deliver(entries []Entry) {
 			}
 		}
 		h.engine.Flush()
-		h.delivered.reach(part[len(part)-1].Seq)
+		h.delivered.Reach(part[len(part)-1].Seq)
 		entries = entries[len(part):]
 	}
 }
@@ -68,42 +67,4 @@ func (h *Hub) audienceOf(e *Entry) *eventloop.Audience {
 		return &eventloop.Audience{Key: keyOfEntity(e.Entity)}
 	}
 	return nil
-}
-
-// progress is how far the change log is in the loops' mailboxes. It is safe from any goroutine.
-type progress struct {
-	mu    sync.Mutex
-	seq   uint64
-	moved chan struct{} // closed when seq rises; nil when nobody waits
-}
-
-func (p *progress) reach(seq uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.seq = seq
-	if p.moved != nil {
-		close(p.moved)
-		p.moved = nil
-	}
-}
-
-// await returns when all up to seq has been handed over.
-func (p *progress) await(ctx context.Context, seq uint64) error {
-	for {
-		p.mu.Lock()
-		reached := p.seq >= seq
-		if !reached && p.moved == nil {
-			p.moved = make(chan struct{})
-		}
-		moved := p.moved
-		p.mu.Unlock()
-		if reached {
-			return nil
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

@@ -72,3 +72,33 @@ func appendEvent(dst []byte, e *Event) []byte {
 	dst = message.AppendString(dst, e.Timestamp)
 	return append(dst, '}')
 }
+
+// EncodeChange is the change, which was checked before, as DecodeChange reads it, but for its OpID: what a
+// log stores that gives its seqs later.
+func EncodeChange(c *Change) []byte {
+	dst := make([]byte, 0, len(`{"entity":"","row_id":"","kind":"update","data":,"timestamp":""}`)+
+		len(c.Entity)+len(c.RowID)+len(c.Data)+len(c.Timestamp))
+	dst = message.AppendString(append(dst, `{"entity":`...), c.Entity)
+	dst = message.AppendString(append(dst, `,"row_id":`...), c.RowID)
+	dst = message.AppendString(append(dst, `,"kind":`...), string(c.Kind))
+	if len(c.Data) > 0 {
+		dst = append(append(dst, `,"data":`...), c.Data...)
+	}
+	dst = message.AppendString(append(dst, `,"timestamp":`...), c.Timestamp)
+	switch a := &c.Audience; {
+	case len(a.Users) > 0:
+		dst = append(dst, `,"audience":{"users":[`...)
+		for i, user := range a.Users {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = message.AppendString(dst, user)
+		}
+		dst = append(dst, `]}`...)
+	case a.Tenant != "":
+		dst = append(message.AppendString(append(dst, `,"audience":{"tenant":`...), a.Tenant), '}')
+	case a.Topic != "":
+		dst = append(message.AppendString(append(dst, `,"audience":{"topic":`...), a.Topic), '}')
+	}
+	return append(dst, '}')
+}

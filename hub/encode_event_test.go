@@ -3,6 +3,7 @@ package hub
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"testing"
 
 	"github.com/busbar-ws/busbar/hub/internal/message"
@@ -82,4 +83,22 @@ func fieldsOf(t *testing.T, object []byte) map[string]json.RawMessage {
 		t.Fatal(err)
 	}
 	return fields
+}
+
+// What a log stores comes back as it was, data byte for byte.
+func TestEncodeChangeIsWhatDecodeChangeReads(t *testing.T) {
+	for _, c := range []Change{
+		{Entity: "Todo", RowID: "1", Kind: Delete, Timestamp: "1Z"},
+		{Entity: "T\"\\\n\u2028é", RowID: "<&>", Kind: Insert, Timestamp: "\t", Data: []byte("{ \"a\" : [1,\t2.50] }")},
+		{Entity: "E", RowID: "r", Kind: Update, Timestamp: "1Z", Data: []byte("null"), Audience: Audience{Users: []string{"a", `"b"`}}},
+		{Entity: "E", RowID: "r", Kind: Update, Timestamp: "1Z", Audience: Audience{Tenant: "acme\x00"}},
+		{Entity: "E", RowID: "r", Kind: Update, Timestamp: "1Z", Audience: Audience{Topic: "news"}},
+	} {
+		text := EncodeChange(&c)
+		got, err := DecodeChange(text)
+		got.checked = nil
+		if err != nil || !reflect.DeepEqual(got, c) {
+			t.Errorf("%s: got %+v, %v", text, got, err)
+		}
+	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/busbar-ws/busbar/hub/internal/trouble"
 	"github.com/busbar-ws/busbar/internal/fairqueue"
 	"github.com/busbar-ws/busbar/internal/panics"
+	"github.com/busbar-ws/busbar/internal/progress"
 )
 
 // Hub is a running server. Safe from any goroutine.
@@ -31,7 +32,7 @@ type Hub struct {
 
 	queues queues
 
-	delivered progress // of what the log has
+	delivered progress.Progress // of what the log has
 
 	// storing is held from storing a row's snapshot until its frame is in the
 	// mailboxes, and while one is read: what was stored last is also sent last, and
@@ -84,7 +85,7 @@ func New(o Options) (*Hub, error) {
 	h.leaves = newLeaveBatcher(h)
 	var err error
 	o.Loops.LastSeq = h.logBounds().Last
-	h.delivered.seq = o.Loops.LastSeq
+	h.delivered.Reach(o.Loops.LastSeq)
 	if log, ok := h.log.(interface{ Kept() int64 }); ok {
 		o.Loops.Memory.KeptElsewhere = log.Kept
 	}

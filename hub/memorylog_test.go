@@ -331,3 +331,15 @@ func BenchmarkMemoryLogAppend(b *testing.B) {
 		}
 	}
 }
+
+// An entry says what came before it: a tail that hasn't had that has lost something, and starts anew.
+func TestTailAfterALoss(t *testing.T) {
+	tail := NewTail(10, 10_000, 4)
+	tail.Add(NewEntry(5, 4, &someChange), NewEntry(9, 5, &someChange), NewEntry(20, 15, &someChange))
+	if got, want := tail.Bounds(), (Bounds{Oldest: 20, Last: 20, Before: 15, Trimmed: true}); got != want {
+		t.Errorf("got %+v", got)
+	}
+	if _, ok := tail.Read(9, 10); ok {
+		t.Error("what was lost isn't missed")
+	}
+}

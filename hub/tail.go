@@ -33,8 +33,8 @@ func NewTail(maxEvents, maxBytes int, last uint64) *Tail {
 	return &Tail{maxEvents: maxEvents, maxBytes: maxBytes, bounds: Bounds{Oldest: last + 1, Last: last, Before: last}}
 }
 
-// Add takes entries that follow on the last. One that is larger than the whole tail isn't kept, nor is
-// anything before it.
+// Add takes entries with rising seqs. What is before a loss goes: before one that doesn't follow on the
+// last, and before one that is larger than the whole tail, which isn't kept either.
 func (t *Tail) Add(entries ...Entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -44,6 +44,9 @@ func (t *Tail) Add(entries ...Entry) {
 }
 
 func (t *Tail) add(e *Entry) {
+	for t.count > 0 && e.Prev > t.bounds.Last {
+		t.dropOldest()
+	}
 	if t.count == t.maxEvents {
 		t.dropOldest()
 	}

@@ -1,0 +1,297 @@
+package natslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// sending is a change on its way into the stream. It belongs to its Append, but for came.
+type sending struct {
+	id    string
+	data  []byte
+	tried bool // an attempt has ended without an answer, so that it may be stored
+
+	seq      uint64 // 0 until it is known
+	repeated bool
+
+	came uint64        // its seq when the follower has had it; under Log.ids
+	had  chan struct{} // closed then
+}
+
+// A batch is stored whole or not at all, up to so many messages, which is what servers take, and bytes.
+const (
+	batchMessages = 1000
+	batchBytes    = 8 << 20
+)
+
+// An attempt is given up after attemptTimeout, since a server that has stopped never answers. The message's id keeps
+// what was stored all the same from being stored again.
+const (
+	attemptTimeout = 2 * time.Second
+	firstBackoff   = 50 * time.Millisecond
+	longestBackoff = 500 * time.Millisecond
+)
+
+// feedPatience is how long the follower has for what was stored just now before the leader is asked for it.
+const feedPatience = 50 * time.Millisecond
+
+// Append waits for up to PublishTimeout for each batch. Between two batches, and beside changes that were there before,
+// others' may come.
+func (l *Log) Append(changes []hub.Change) ([]hub.Appended, error) {
+	sent, distinct, err := l.prepare(changes)
+	if err != nil {
+		return nil, err
+	}
+	l.expect(distinct)
+	defer l.forget(distinct)
+	before := l.tail.Bounds().Last
+	for rest := distinct; len(rest) > 0 && err == nil; {
+		n := firstBatch(rest)
+		err = l.store(rest[:n], before)
+		rest = rest[n:]
+	}
+	results := make([]hub.Appended, 0, len(sent))
+	answered := make(map[*sending]bool)
+	for _, s := range sent {
+		if s.seq == 0 {
+			break
+		}
+		results = append(results, hub.Appended{Seq: s.seq, Repeated: s.repeated || answered[s]})
+		if len(distinct) < len(sent) {
+			answered[s] = true
+		}
+	}
+	for i := len(distinct) - 1; i >= 0; i-- {
+		if s := distinct[i]; s.seq != 0 {
+			l.awaitFollower(s)
+			break
+		}
+	}
+	return results, err
+}
+
+// prepare has one sending for each change, and those that differ.
+func (l *Log) prepare(changes []hub.Change) (sent, distinct []*sending, err error) {
+	const headers = 256 // and what a batch adds
+	most := l.conn.MaxPayload()
+	byID := make(map[string]*sending)
+	for i := range changes {
+		c := &changes[i]
+		id := "/" + nuid.Next() // no op id's, see idOf: so that trying again stores it once
+		if c.OpID != "" {
+			id = idOf(c.OpID)
+			if s := byID[id]; s != nil {
+				sent = append(sent, s)
+				continue
+			}
+		}
+		s := &sending{id: id, data: hub.EncodeChange(c), had: make(chan struct{})}
+		if size := int64(len(s.data) + len(s.id) + headers); size > most {
+			return nil, nil, fmt.Errorf("%w: its %d bytes are more than NATS takes in one message (max_payload is %d)", hub.ErrTooLarge, size, most)
+		}
+		if c.OpID != "" {
+			byID[id] = s
+		}
+		sent, distinct = append(sent, s), append(distinct, s)
+	}
+	return sent, distinct, nil
+}
+
+// idOf is the op id as a header's value, the same in most cases.
+func idOf(opID string) string { return url.PathEscape(opID) }
+
+// expect has the follower tell of them.
+func (l *Log) expect(sent []*sending) {
+	l.ids.Lock()
+	defer l.ids.Unlock()
+	for _, s := range sent {
+		l.pending[s.id] = append(l.pending[s.id], s)
+	}
+}
+
+func (l *Log) forget(sent []*sending) {
+	l.ids.Lock()
+	defer l.ids.Unlock()
+	for _, s := range sent {
+		others := slices.DeleteFunc(l.pending[s.id], func(p *sending) bool { return p == s })
+		if len(others) == 0 {
+			delete(l.pending, s.id)
+		} else {
+			l.pending[s.id] = others
+		}
+	}
+}
+
+// remember is told of what the follower has had.
+func (l *Log) remember(batch []stored) {
+	l.ids.Lock()
+	defer l.ids.Unlock()
+	for _, m := range batch {
+		for _, s := range l.pending[m.id] {
+			if s.came == 0 {
+				s.came = m.seq
+				close(s.had)
+			}
+		}
+		if !strings.HasPrefix(m.id, "/") {
+			l.opIDs.Add(m.id, m.seq)
+		}
+	}
+}
+
+// unsettled are those that aren't known to be stored.
+func (l *Log) unsettled(sent []*sending) (rest []*sending) {
+	l.ids.Lock()
+	defer l.ids.Unlock()
+	for _, s := range sent {
+		if s.seq == 0 {
+			s.seq = s.came
+		}
+		if s.seq == 0 {
+			s.seq, s.repeated = l.opIDs.Seen(s.id)
+		}
+		if s.seq == 0 {
+			rest = append(rest, s)
+		}
+	}
+	return rest
+}
+
+func firstBatch(sent []*sending) int {
+	bytes := 0
+	for i, s := range sent {
+		if bytes += len(s.data); i > 0 && bytes > batchBytes || i == batchMessages {
+			return i
+		}
+	}
+	return len(sent)
+}
+
+// store publishes until all of a batch are stored, or the time is up. before is the newest seq when Append began.
+func (l *Log) store(batch []*sending, before uint64) error {
+	ctx, cancel := context.WithTimeout(l.ctx, l.opts.PublishTimeout)
+	defer cancel()
+	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
+		rest := l.unsettled(batch)
+		if len(rest) == 0 {
+			return nil
+		}
+		err := l.publish(ctx, rest, before)
+		switch {
+		case err == nil:
+			return nil
+		case hasCode(err, errAccountFull, errNoResources, errMemoryFull, errStorageFull, errStoreFailed):
+			return fmt.Errorf("%w: %w", hub.ErrLogFull, err)
+		case hasCode(err, errMessageTooLarge):
+			return fmt.Errorf("%w: %w", hub.ErrTooLarge, err)
+		}
+		select {
+		case <-time.After(backoff):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", hub.ErrLogUnavailable, err)
+		}
+	}
+}
+
+// publish tries once. What is stored has its seq then.
+func (l *Log) publish(ctx context.Context, sent []*sending, before uint64) error {
+	if len(sent) == 1 {
+		return l.publishOne(ctx, sent[0], before)
+	}
+	if !l.atomic {
+		for _, s := range sent {
+			if err := l.publishOne(ctx, s, before); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	err := l.publishBatch(ctx, sent)
+	if !hasCode(err, errRepeatedInABatch) {
+		return err
+	}
+	half := len(sent) / 2 // which of them was there before isn't said
+	if err := l.publish(ctx, sent[:half], before); err != nil {
+		return err
+	}
+	return l.publish(ctx, sent[half:], before)
+}
+
+func (l *Log) publishOne(ctx context.Context, s *sending, before uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	ack, err := l.js.PublishMsg(ctx, l.message(s), jetstream.WithRetryAttempts(0))
+	if err != nil {
+		s.tried = s.tried || !refused(err)
+		return err
+	}
+	s.seq = ack.Sequence
+	s.repeated = ack.Duplicate && !strings.HasPrefix(s.id, "/") && (!s.tried || s.seq <= before)
+	return nil
+}
+
+func (l *Log) publishBatch(ctx context.Context, sent []*sending) error {
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	messages := make([]*nats.Msg, len(sent))
+	for i, s := range sent {
+		messages[i] = l.message(s)
+	}
+	ack, err := jetstreamext.PublishMsgBatch(ctx, l.js, messages)
+	if err != nil {
+		for _, s := range sent {
+			s.tried = s.tried || !refused(err)
+		}
+		return err
+	}
+	for i, s := range sent { // they follow on each other
+		s.seq = ack.Sequence - uint64(len(sent)-1-i)
+	}
+	return nil
+}
+
+// refused is whether the server has said that it stored nothing.
+func refused(err error) bool {
+	return errors.As(err, new(*jetstream.APIError)) || errors.Is(err, nats.ErrReconnectBufExceeded)
+}
+
+func (l *Log) message(s *sending) *nats.Msg {
+	m := nats.NewMsg(l.subject())
+	m.Data = s.data
+	m.Header.Set(jetstream.MsgIDHeader, s.id)
+	m.Header.Set(jetstream.ExpectedStreamHeader, l.opts.Stream)
+	return m
+}
+
+// awaitFollower returns when this node has delivered what was stored, which it otherwise would in an order that
+// the publisher can't see.
+func (l *Log) awaitFollower(s *sending) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.opts.PublishTimeout)
+	defer cancel()
+	if s.repeated {
+		_ = l.reached.Await(ctx, s.seq)
+		return
+	}
+	select {
+	case <-s.had:
+		return
+	case <-time.After(feedPatience):
+		l.askNow()
+	}
+	select {
+	case <-s.had:
+	case <-ctx.Done():
+	}
+}

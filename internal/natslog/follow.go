@@ -1,0 +1,189 @@
+package natslog
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// Follow begins to deliver what comes behind the Bounds that there are now.
+func (l *Log) Follow(deliver func([]hub.Entry)) {
+	l.taking.Lock()
+	l.deliver = deliver
+	l.taking.Unlock()
+	l.running.Go(l.takeFeed)
+	l.running.Go(l.poll)
+}
+
+// takeFeed takes what the stream's leader republishes.
+func (l *Log) takeFeed() {
+	for {
+		m, err := l.feed.NextMsgWithContext(l.ctx)
+		switch {
+		case errors.Is(err, nats.ErrSlowConsumer): // what was dropped is a hole
+			continue
+		case err != nil:
+			return // closed
+		}
+		batch := []*nats.Msg{m}
+		for len(batch) < readMessages {
+			if waiting, _, err := l.feed.Pending(); err != nil || waiting == 0 {
+				break
+			}
+			if m, err = l.feed.NextMsgWithContext(l.ctx); err != nil {
+				break
+			}
+			batch = append(batch, m)
+		}
+		l.takeRepublished(batch)
+	}
+}
+
+// takeRepublished fills the holes between messages. Where that fails the rest is left to the poll.
+func (l *Log) takeRepublished(batch []*nats.Msg) {
+	l.taking.Lock()
+	defer l.taking.Unlock()
+	var run []stored // follows on at
+	end := l.at
+	for _, m := range batch {
+		seq := number(m, jetstream.SequenceHeader)
+		if seq <= end {
+			continue // read before it came
+		}
+		// The stream has one subject, so that the leader says which message was before this one.
+		if prev := number(m, lastSequenceHeader); seq != end+1 && (prev == 0 || prev > end) {
+			l.take(run)
+			run = nil
+			if err := l.fill(l.ctx, seq-1); err != nil {
+				l.note(err)
+				return
+			}
+		}
+		run, end = append(run, stored{seq, m.Header.Get(jetstream.MsgIDHeader), m.Data}), seq
+	}
+	l.take(run)
+}
+
+// lastSequenceHeader is the server's JSLastSequence.
+const lastSequenceHeader = "Nats-Last-Sequence"
+
+// number is a header's, 0 when there is none.
+func number(m *nats.Msg, header string) uint64 {
+	n, _ := strconv.ParseUint(m.Header.Get(header), 10, 64)
+	return n
+}
+
+// askNow has poll ask the leader without waiting for the time to come.
+func (l *Log) askNow() {
+	select {
+	case l.poke <- struct{}{}:
+	default:
+	}
+}
+
+// poll asks the leader what there is, and reads what hasn't come.
+func (l *Log) poll() {
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-l.poke:
+		case <-ticker.C:
+		}
+		if l.ctx.Err() == nil {
+			l.note(l.ask())
+		}
+	}
+}
+
+func (l *Log) ask() error {
+	if err := l.askLeader(l.ctx); err != nil {
+		return err
+	}
+	last := l.known.Load().LastSeq
+	grace, cancel := context.WithTimeout(l.ctx, pollGrace)
+	defer cancel()
+	if l.reached.Await(grace, last) == nil {
+		return nil
+	}
+	l.taking.Lock()
+	defer l.taking.Unlock()
+	return l.fill(l.ctx, last)
+}
+
+// note keeps why the log can't be followed, and logs when that begins and ends.
+func (l *Log) note(err error) {
+	if err == nil {
+		if l.unwell.Swap(nil) != nil {
+			l.opts.Logger.Info("the change log is followed again")
+		}
+		return
+	}
+	if l.unwell.Swap(&err) == nil && l.ctx.Err() == nil {
+		l.opts.Logger.Warn("the change log can't be followed now", "error", err)
+	}
+}
+
+// fill reads what is missing up to seq. The caller holds taking.
+func (l *Log) fill(ctx context.Context, seq uint64) error {
+	for l.at < seq {
+		batch, err := l.read(ctx, l.at+1, readMessages)
+		if err != nil {
+			return err
+		}
+		if len(batch) == 0 || batch[0].seq > l.at+1 {
+			if err := l.askLeader(ctx); err != nil {
+				return err
+			}
+			// Behind where the stream begins: those before it are lost to this node, not missing from the stream.
+			if first := l.known.Load().FirstSeq; first > l.at+1 {
+				l.opts.Logger.Error("the stream let go of events before this node had them", "from", l.at+1, "to", first-1)
+				l.at, l.last = first-1, first-1
+				continue
+			}
+		}
+		if len(batch) == 0 { // the newest were deleted, or the leader is new, and has them in a moment
+			return nil
+		}
+		l.take(batch)
+	}
+	return nil
+}
+
+// take delivers messages that follow on at. The caller holds taking.
+func (l *Log) take(batch []stored) {
+	if len(batch) == 0 {
+		return
+	}
+	entries := make([]hub.Entry, 0, len(batch))
+	for _, m := range batch {
+		if e, ok := l.entry(m, l.last); ok {
+			entries, l.last = append(entries, e), m.seq
+		}
+	}
+	l.at = batch[len(batch)-1].seq
+	l.tail.Add(entries...)
+	if len(entries) > 0 {
+		l.deliver(entries)
+	}
+	l.remember(batch)
+	l.reached.Reach(l.at)
+}
+
+// entry is the message as an entry; not ok when somebody else published it, and it is no change.
+func (l *Log) entry(m stored, prev uint64) (hub.Entry, bool) {
+	c, err := hub.DecodeChange(m.data)
+	if err != nil || c.Entity == "" {
+		l.opts.Logger.Warn("a message of the stream is no change event", "seq", m.seq, "error", err)
+		return hub.Entry{}, false
+	}
+	return hub.NewEntry(m.seq, prev, &c), true
+}

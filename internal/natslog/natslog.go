@@ -1,0 +1,298 @@
+// Package natslog is the change log of several nodes: a JetStream stream, whose sequence is the seq of the
+// events. It has no consensus or replication of its own.
+//
+// A node publishes changes to the stream, and learns of them, its own included, by what the stream's leader
+// republishes. Messages that it misses are read from the stream. Every node so has the same entries in the same
+// order, encodes each once, and keeps the newest in a hub.Tail.
+package natslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/dedup"
+	"github.com/busbar-ws/busbar/internal/progress"
+)
+
+// Options say where the log is and how much it keeps.
+type Options struct {
+	Servers string        // NATS URLs, separated by commas; none with an in-process server in NATS
+	NATS    []nats.Option // credentials, TLS and the like
+
+	Stream   string // name of the stream, which begins its subjects too
+	Replicas int    // of the stream: 1 or 3
+
+	// What the stream keeps at most, the oldest goes first. A MaxAge of zero is no bound.
+	MaxEvents int64
+	MaxBytes  int64
+	MaxAge    time.Duration
+
+	// What is kept in memory for clients that come back.
+	TailEvents, TailBytes int
+
+	// PublishTimeout is how long Append waits while the stream has no leader. It has to be above the time
+	// that an election takes, which is up to 9 s when a node has been killed.
+	PublishTimeout time.Duration
+
+	Logger *slog.Logger
+}
+
+// rememberedOps is how many op ids are remembered (docs/protocol.md section 5); the stream remembers all of
+// the last opWindow.
+const (
+	rememberedOps = 10_000
+	opWindow      = 2 * time.Minute
+)
+
+const (
+	requestTimeout = 2 * time.Second // of one question to NATS
+	pollEvery      = time.Second     // how often the leader is asked what there is, and pollGrace how long what
+	pollGrace      = 100 * time.Millisecond
+	feedMessages   = 65_536 // republished messages that wait to be taken, beyond which they are read from the stream
+	feedBytes      = 32 << 20
+)
+
+// Log is a hub.ChangeLog on NATS. It is safe from any goroutine.
+type Log struct {
+	opts    Options
+	conn    *nats.Conn
+	js      jetstream.JetStream
+	stream  jetstream.Stream
+	feed    *nats.Subscription
+	atomic  bool // the stream takes batches
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	poke    chan struct{} // has the leader asked now
+
+	known   atomic.Pointer[jetstream.StreamState] // what the leader said last
+	began   uint64                                // the stream's first seq ever
+	unwell  atomic.Pointer[error]                 // why the leader can't be asked
+	tail    *hub.Tail
+	reached progress.Progress // what the follower has had
+
+	taking  sync.Mutex // held while entries are taken and delivered
+	at      uint64     // of the stream all up to here was taken
+	last    uint64     // seq of the newest entry; less than at when that isn't a change
+	deliver func([]hub.Entry)
+
+	ids     sync.Mutex
+	opIDs   *dedup.Seqs
+	pending map[string][]*sending // by message id: what Append waits for
+}
+
+var _ hub.ChangeLog = (*Log)(nil)
+
+// Open connects to NATS, makes the stream if there is none, and reads its newest part. It waits for a NATS that
+// isn't there yet until ctx ends.
+func Open(ctx context.Context, o Options) (*Log, error) {
+	l := &Log{
+		opts: o, poke: make(chan struct{}, 1), opIDs: dedup.New(rememberedOps), pending: make(map[string][]*sending),
+		deliver: func([]hub.Entry) {},
+	}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	if err := l.open(ctx); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *Log) open(ctx context.Context) error {
+	if strings.ContainsAny(l.opts.Stream, ".*> \t\r\n/\\") || l.opts.Stream == "" {
+		return fmt.Errorf("%q can't be the name of a stream", l.opts.Stream)
+	}
+	if err := l.patiently(ctx, "connecting to NATS", l.connect); err != nil {
+		return err
+	}
+	if err := l.patiently(ctx, "opening the stream "+l.opts.Stream, l.openStream); err != nil {
+		return err
+	}
+	// Before the stream's end is looked up: what comes after that waits in the subscription.
+	var err error
+	if l.feed, err = l.conn.SubscribeSync(l.feedSubject()); err != nil {
+		return fmt.Errorf("subscribing to what the stream republishes: %w", err)
+	}
+	if err := l.feed.SetPendingLimits(feedMessages, feedBytes); err != nil {
+		return err
+	}
+	return l.patiently(ctx, "reading the stream "+l.opts.Stream, l.readNewest)
+}
+
+// permanent is an error that waiting doesn't mend.
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error { return p.error }
+
+// patiently tries until it succeeds, fails for good, or ctx ends.
+func (l *Log) patiently(ctx context.Context, doing string, try func(context.Context) error) error {
+	const again, tell = 500 * time.Millisecond, 10 * time.Second
+	var told time.Time
+	for {
+		attempt, cancel := context.WithTimeout(ctx, 2*requestTimeout)
+		err := try(attempt)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		err = fmt.Errorf("%s: %w", doing, err)
+		if errors.As(err, new(permanent)) {
+			return err
+		}
+		if time.Since(told) > tell {
+			told = time.Now()
+			l.opts.Logger.Warn("waiting for the change log", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(again):
+		}
+	}
+}
+
+func (l *Log) connect(context.Context) error {
+	log := l.opts.Logger
+	options := append([]nats.Option{
+		nats.Name("busbar"), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
+		nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
+		// What was published while there is no connection would go out after its publisher was told that it can't.
+		nats.ReconnectBufSize(-1),
+		// A server that has stopped, but whose socket is open, is found out in three pings.
+		nats.Timeout(requestTimeout), nats.PingInterval(requestTimeout), nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if l.ctx.Err() == nil {
+				log.Warn("the connection to NATS is lost", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(c *nats.Conn) {
+			log.Info("connected to NATS again", "server", c.ConnectedUrlRedacted())
+			l.askNow()
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrSlowConsumer) {
+				log.Warn("the stream republishes faster than this node delivers, and is read instead")
+				return
+			}
+			log.Warn("NATS reports an error", "error", err)
+		}),
+	}, l.opts.NATS...)
+	conn, err := nats.Connect(l.opts.Servers, options...)
+	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrSecureConnRequired) {
+		return permanent{err}
+	}
+	if err != nil {
+		return err
+	}
+	l.conn = conn
+	l.js, err = jetstream.New(conn, jetstream.WithDefaultTimeout(requestTimeout))
+	return err
+}
+
+// Healthy is nil while the log can store and read, as far as is known.
+func (l *Log) Healthy() error {
+	if !l.conn.IsConnected() {
+		return errors.New("there is no connection to NATS")
+	}
+	if err := l.unwell.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Close ends the follower and the connection.
+func (l *Log) Close() error {
+	l.cancel()
+	if l.conn != nil {
+		l.conn.Close()
+	}
+	l.running.Wait()
+	return nil
+}
+
+// Kept is how many bytes of frames the log keeps, under its own bound.
+func (l *Log) Kept() int64 { return l.tail.Kept() }
+
+// Bounds are the stream's up to what the follower has had.
+func (l *Log) Bounds() hub.Bounds {
+	first, last := l.known.Load().FirstSeq, l.tail.Bounds().Last
+	first = min(first, last+1) // else what is gone was never here
+	return hub.Bounds{Oldest: first, Last: last, Before: first - 1, Trimmed: first > l.began}
+}
+
+// Range reads from memory where that reaches, else from the stream. A cursor that is ahead of this node may be
+// another node's: the leader knows.
+func (l *Log) Range(ctx context.Context, since uint64, limit int) (hub.Page, error) {
+	if since > l.Bounds().Last {
+		if err := l.comeTo(ctx, since); err != nil {
+			return hub.Page{}, err
+		}
+	}
+	for {
+		bounds := l.Bounds()
+		from, err := bounds.From(since)
+		if err != nil || limit <= 0 {
+			return hub.Page{Bounds: bounds}, err
+		}
+		if page, ok := l.tail.Read(from, limit); ok {
+			bounds.Last = page.Last
+			page.Bounds = bounds
+			return page, nil
+		}
+		entries, err := l.readStored(ctx, from, limit)
+		if err != nil || len(entries) > 0 {
+			return hub.Page{Entries: entries, Bounds: bounds}, err
+		} // the oldest were let go of just now
+	}
+}
+
+// comeTo waits for the follower to have come to seq, if the stream has it.
+func (l *Log) comeTo(ctx context.Context, seq uint64) error {
+	if err := l.askLeader(ctx); err != nil {
+		return fmt.Errorf("%w: asking for the newest event: %w", hub.ErrLogUnavailable, err)
+	}
+	if l.known.Load().LastSeq < seq {
+		return nil
+	}
+	l.askNow()
+	return l.reached.Await(ctx, seq)
+}
+
+// readStored are the entries behind from, at least one; none when it has to be looked up anew where the stream
+// begins.
+func (l *Log) readStored(ctx context.Context, from uint64, limit int) ([]hub.Entry, error) {
+	for prev := from; ; {
+		batch, err := l.read(ctx, from+1, limit)
+		if err != nil {
+			return nil, fmt.Errorf("%w: reading it: %w", hub.ErrLogUnavailable, err)
+		}
+		if len(batch) == 0 || batch[0].seq != from+1 {
+			if err := l.askLeader(ctx); err != nil {
+				return nil, fmt.Errorf("%w: asking for the oldest event: %w", hub.ErrLogUnavailable, err)
+			}
+			if len(batch) == 0 || l.known.Load().FirstSeq > from+1 {
+				return nil, ctx.Err()
+			}
+		}
+		var entries []hub.Entry
+		for _, m := range batch {
+			if e, ok := l.entry(m, prev); ok {
+				entries, prev = append(entries, e), e.Seq
+			}
+			from = m.seq
+		}
+		if len(entries) > 0 {
+			return entries, nil
+		}
+	}
+}

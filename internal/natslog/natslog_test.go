@@ -1,0 +1,355 @@
+package natslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/dedup"
+	"github.com/busbar-ws/busbar/internal/wstest"
+)
+
+func within(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), wstest.Patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func open(t testing.TB, o Options) *Log {
+	t.Helper()
+	l, err := Open(within(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// follower is what a node has had.
+type follower struct {
+	mu      sync.Mutex
+	entries []hub.Entry
+}
+
+func follow(l *Log) *follower {
+	var f follower
+	l.Follow(func(entries []hub.Entry) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.entries = append(f.entries, entries...)
+	})
+	return &f
+}
+
+func (f *follower) had() []hub.Entry {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.entries)
+}
+
+func changeOf(row string) hub.Change {
+	return hub.Change{Entity: "E", RowID: row, Kind: hub.Update, Data: []byte(`{ "a" : "<" }`), Timestamp: "1Z"}
+}
+
+func withOp(c hub.Change, op string) hub.Change {
+	c.OpID = op
+	return c
+}
+
+func mustAppend(t testing.TB, l *Log, changes ...hub.Change) []hub.Appended {
+	t.Helper()
+	done, err := l.Append(changes)
+	if err != nil || len(done) != len(changes) {
+		t.Fatalf("%d of %d: %v", len(done), len(changes), err)
+	}
+	return done
+}
+
+func seqsOf(entries []hub.Entry) (seqs []uint64) {
+	for _, e := range entries {
+		seqs = append(seqs, e.Seq)
+	}
+	return seqs
+}
+
+// One server is enough for what has nothing to do with faults.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 1)
+	t.Run("entries", func(t *testing.T) { testEntries(t, c) })
+	t.Run("op ids", func(t *testing.T) { testOpIDs(t, c) })
+	t.Run("retention", func(t *testing.T) { testRetention(t, c) })
+	t.Run("restart", func(t *testing.T) { testRestart(t, c) })
+	t.Run("foreign", func(t *testing.T) { testForeign(t, c) })
+	t.Run("holes", func(t *testing.T) { testHoles(t, c) })
+	t.Run("too large", func(t *testing.T) { testTooLarge(t, c) })
+	t.Run("outage", func(t *testing.T) { testOutage(t, c) })
+}
+
+func named(c *cluster, name string) Options {
+	o := c.options(0)
+	o.Stream = name
+	return o
+}
+
+// Two nodes get the same entries, and a publisher's return comes after its own node's delivery.
+func testEntries(t *testing.T, c *cluster) {
+	before := uint64(time.Now().UnixMicro())
+	a, b := open(t, named(c, "entries")), open(t, named(c, "entries"))
+	if got := a.Bounds(); got.Last < before || got.Oldest != got.Last+1 || got.Before != got.Last || got.Trimmed {
+		t.Errorf("a new log has %+v, at %d", got, before)
+	}
+	start := a.Bounds().Last
+	fa, fb := follow(a), follow(b)
+	to := changeOf("3")
+	to.Audience = hub.Audience{Users: []string{"u", "v"}}
+	done := mustAppend(t, a, changeOf("1"), changeOf("2"), to)
+	if want := []hub.Appended{{Seq: start + 1}, {Seq: start + 2}, {Seq: start + 3}}; !slices.Equal(done, want) {
+		t.Errorf("got %+v, want %+v", done, want)
+	}
+	if got := len(fa.had()); got != 3 {
+		t.Errorf("the publisher's node has had %d", got)
+	}
+	mustAppend(t, b, changeOf("4"))
+	for _, f := range []*follower{fa, fb} {
+		wstest.Eventually(t, "all are delivered", func() bool { return len(f.had()) == 4 })
+		for i, e := range f.had() {
+			seq := start + uint64(i) + 1
+			json := fmt.Sprintf(`{"seq":%d,"entity":"E","row_id":"%d","kind":"update","data":{ "a" : "<" },"timestamp":"1Z"}`, seq, i+1)
+			if e.Seq != seq || e.Prev != seq-1 || string(e.JSON) != json || (i == 2) != slices.Equal(e.Audience.Users, []string{"u", "v"}) {
+				t.Errorf("entry %d: %d behind %d, %s, %+v", i, e.Seq, e.Prev, e.JSON, e.Audience)
+			}
+		}
+	}
+	large := make([]hub.Change, 2500)
+	for i := range large {
+		large[i] = changeOf("n")
+	}
+	done = mustAppend(t, a, large...)
+	if done[0].Seq != start+5 || done[2499].Seq != start+2504 {
+		t.Errorf("got %+v to %+v", done[0], done[2499])
+	}
+	wstest.Eventually(t, "all are delivered", func() bool { return len(fb.had()) == 2504 })
+	for _, l := range []*Log{a, b} {
+		var got []uint64
+		for since := start; len(got) < 2504; since = got[len(got)-1] {
+			page, err := l.Range(within(t), since, 1000)
+			if err != nil || len(page.Entries) == 0 {
+				t.Fatalf("since %d: %d entries, %v", since, len(page.Entries), err)
+			}
+			if page.Entries[0].Prev != since {
+				t.Errorf("%d is behind %d, not %d", page.Entries[0].Seq, page.Entries[0].Prev, since)
+			}
+			got = append(got, seqsOf(page.Entries)...)
+		}
+		for i, seq := range got {
+			if seq != start+uint64(i)+1 {
+				t.Fatalf("entry %d is %d", i, seq)
+			}
+		}
+		for _, since := range []uint64{1, start - 1, start + 2505} {
+			if _, err := l.Range(within(t), since, 10); !errors.As(err, new(*hub.ResyncError)) {
+				t.Errorf("since %d: %v", since, err)
+			}
+		}
+		if page, err := l.Range(within(t), 0, 1); err != nil || len(page.Entries) != 1 || page.Entries[0].Seq != start+1 {
+			t.Errorf("since 0: %+v, %v", page, err)
+		}
+	}
+}
+
+// An op id counts once: in one call, over calls, at other nodes, and after a restart.
+func testOpIDs(t *testing.T, c *cluster) {
+	a := open(t, named(c, "ops"))
+	fa := follow(a)
+	start := a.Bounds().Last
+	at := func(n uint64, repeated bool) hub.Appended { return hub.Appended{Seq: start + n, Repeated: repeated} }
+	odd := strings.Repeat("\n/\u00e9 ", 50)
+	first := mustAppend(t, a, withOp(changeOf("1"), "x"), changeOf("2"), withOp(changeOf("1"), "x"), withOp(changeOf("3"), odd))
+	if want := []hub.Appended{at(1, false), at(2, false), at(1, true), at(3, false)}; !slices.Equal(first, want) {
+		t.Errorf("got %+v, want %+v", first, want)
+	}
+	b := open(t, named(c, "ops"))
+	follow(b)
+	for name, l := range map[string]*Log{"same node": a, "after a restart": b} {
+		done := mustAppend(t, l, withOp(changeOf("1"), "x"), withOp(changeOf("3"), odd))
+		if want := []hub.Appended{at(1, true), at(3, true)}; !slices.Equal(done, want) {
+			t.Errorf("%s: got %+v, want %+v", name, done, want)
+		}
+	}
+	b.ids.Lock()
+	b.opIDs = dedup.New(rememberedOps) // as when more were published since: the stream still knows
+	b.ids.Unlock()
+	done := mustAppend(t, b, changeOf("4"), withOp(changeOf("1"), "x"), changeOf("5"), withOp(changeOf("3"), odd))
+	if done[1] != at(1, true) || done[3] != at(3, true) || done[0].Seq != start+4 || done[2].Seq != start+5 {
+		t.Errorf("got %+v", done)
+	}
+	wstest.Eventually(t, "all are delivered", func() bool { return len(fa.had()) == 5 })
+}
+
+func testRetention(t *testing.T, c *cluster) {
+	o := named(c, "retention")
+	o.MaxEvents, o.TailEvents = 50, 10
+	l := open(t, o)
+	follow(l)
+	start := l.Bounds().Last
+	for range 8 {
+		mustAppend(t, l, slices.Repeat([]hub.Change{changeOf("r")}, 10)...)
+	}
+	wstest.Eventually(t, "the bounds are known", func() bool {
+		return l.Bounds() == hub.Bounds{Oldest: start + 31, Last: start + 80, Before: start + 30, Trimmed: true}
+	})
+	page, err := l.Range(within(t), start+30, 100)
+	if err != nil || len(page.Entries) == 0 || page.Entries[0].Seq != start+31 {
+		t.Errorf("%+v, %v", page.Bounds, err)
+	}
+	// The bounds that are known may be old.
+	l.known.Store(&jetstream.StreamState{FirstSeq: start + 1, LastSeq: start + 80})
+	if _, err := l.Range(within(t), start+20, 100); !errors.As(err, new(*hub.ResyncError)) {
+		t.Errorf("a cursor that is too old: %v", err)
+	}
+	if page, err := l.Range(within(t), 0, 100); err != nil || len(page.Entries) == 0 || page.Entries[0].Seq != start+31 {
+		t.Errorf("since 0: %v, %v", seqsOf(page.Entries), err)
+	}
+}
+
+// A node that comes back has what was published meanwhile behind its bounds, and delivers what comes then.
+func testRestart(t *testing.T, c *cluster) {
+	o := named(c, "restart")
+	a := open(t, o)
+	follow(a)
+	start := a.Bounds().Last
+	mustAppend(t, a, slices.Repeat([]hub.Change{changeOf("r")}, 300)...)
+	b := open(t, o)
+	if got := b.Bounds(); got.Last != start+300 || got.Before != start {
+		t.Errorf("got %+v", got)
+	}
+	mustAppend(t, a, changeOf("between"))
+	f := follow(b)
+	mustAppend(t, b, changeOf("after"))
+	if got := seqsOf(f.had()); !slices.Equal(got, []uint64{start + 301, start + 302}) {
+		t.Errorf("delivered %v", got)
+	}
+	o.MaxEvents = 100
+	d := open(t, o)
+	if got := d.Bounds(); got.Oldest != start+203 || got.Last != start+302 || !got.Trimmed {
+		t.Errorf("with a lower limit: %+v", got)
+	}
+}
+
+func testForeign(t *testing.T, c *cluster) {
+	l := open(t, named(c, "own"))
+	_, err := l.js.CreateStream(within(t), jetstream.StreamConfig{Name: "foreign", Subjects: []string{"orders.>"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"foreign": "isn't a change log", "a.b": "can't be the name", "": "can't be the name"} {
+		if l, err := Open(within(t), named(c, name)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("stream %q: %v", name, err)
+			_ = l.Close()
+		}
+	}
+	o := named(c, "replicated")
+	o.Replicas = 3
+	if _, err := Open(within(t), o); err == nil || !strings.Contains(err.Error(), "replicas") {
+		t.Errorf("three replicas on one server: %v", err)
+	}
+}
+
+// Messages that aren't republished to a node, and such as were deleted, or are no changes.
+func testHoles(t *testing.T, c *cluster) {
+	o := named(c, "holes")
+	a, b := open(t, o), open(t, o)
+	follow(a)
+	start := a.Bounds().Last
+	f := follow(b)
+	if err := b.feed.Unsubscribe(); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, a, changeOf("1"), changeOf("2"), changeOf("3"))
+	mustAppend(t, b, changeOf("4")) // which the poll gets at once
+	if got := seqsOf(f.had()); !slices.Equal(got, []uint64{start + 1, start + 2, start + 3, start + 4}) {
+		t.Errorf("delivered %v", got)
+	}
+	if err := a.stream.DeleteMsg(within(t), start+2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.js.Publish(within(t), a.subject(), []byte("no change")); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, a, changeOf("6"))
+	d := open(t, o)
+	page, err := d.Range(within(t), start, 100)
+	if got := seqsOf(page.Entries); err != nil || !slices.Equal(got, []uint64{start + 1, start + 3, start + 4, start + 6}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	prev := start
+	for _, e := range page.Entries {
+		if e.Prev != prev {
+			t.Errorf("%d is behind %d, not %d", e.Seq, e.Prev, prev)
+		}
+		prev = e.Seq
+	}
+}
+
+func testTooLarge(t *testing.T, c *cluster) {
+	l := open(t, named(c, "large"))
+	follow(l)
+	big := changeOf("big")
+	big.Data = []byte(`"` + strings.Repeat("x", 1<<20) + `"`)
+	if done, err := l.Append([]hub.Change{changeOf("1"), big}); !errors.Is(err, hub.ErrTooLarge) || len(done) != 0 {
+		t.Errorf("got %+v, %v", done, err)
+	}
+	big.Data = big.Data[:1+1<<19]
+	big.Data[len(big.Data)-1] = '"'
+	mustAppend(t, l, slices.Repeat([]hub.Change{big}, 20)...) // more than a batch's bytes
+}
+
+// While NATS is away the log says so; an Append that began then is stored once NATS is back, once.
+func testOutage(t *testing.T, c *cluster) {
+	l := open(t, named(c, "outage"))
+	f := follow(l)
+	mustAppend(t, l, changeOf("before"))
+	if err := l.Healthy(); err != nil {
+		t.Error(err)
+	}
+	c.nodes[0].kill()
+	wstest.Eventually(t, "the log says that it isn't well", func() bool { return l.Healthy() != nil })
+	patience := l.opts.PublishTimeout
+	l.opts.PublishTimeout = 10 * time.Millisecond
+	if done, err := l.Append([]hub.Change{changeOf("never")}); !errors.Is(err, hub.ErrLogUnavailable) || len(done) != 0 {
+		t.Errorf("got %+v, %v", done, err)
+	}
+	l.opts.PublishTimeout = patience
+	if page, err := l.Range(within(t), l.Bounds().Before, 10); err != nil || len(page.Entries) != 1 {
+		t.Errorf("what is in memory: %d entries, %v", len(page.Entries), err)
+	}
+	if _, err := l.Range(within(t), l.Bounds().Last+1, 10); !errors.Is(err, hub.ErrLogUnavailable) {
+		t.Errorf("a cursor that another node may have given: %v", err)
+	}
+	stored := make(chan error, 1)
+	go func() {
+		_, err := l.Append([]hub.Change{withOp(changeOf("during"), "once")})
+		stored <- err
+	}()
+	c.nodes[0].start()
+	if err := <-stored; err != nil {
+		t.Error(err)
+	}
+	if done := mustAppend(t, l, withOp(changeOf("during"), "once")); !done[0].Repeated {
+		t.Errorf("got %+v", done)
+	}
+	wstest.Eventually(t, "the log is well again", func() bool { return l.Healthy() == nil })
+	if got := len(f.had()); got != 2 {
+		t.Errorf("delivered %d", got)
+	}
+}
