@@ -142,6 +142,38 @@ func TestSmallRowsAreFetchedTogether(t *testing.T) {
 	}
 }
 
+// docs/protocol.md section 2: at most 16 rows are being fetched for one client, however small they are.
+func TestRowsFetchedAtOneTime(t *testing.T) {
+	const most = 16
+	asked := make(chan struct{})
+	h := start(t, func(o *Options) {
+		o.Workers, o.SnapshotTimeout = 4*most, time.Hour
+		o.Snapshots = func(ctx context.Context, _ *Identity, _, row string) ([]byte, bool, error) {
+			if row == "0" {
+				<-asked
+				return []byte("small"), true, nil
+			}
+			<-ctx.Done()
+			return nil, false, ctx.Err()
+		}
+	})
+	c := listen(t, h, "alice", "")
+	subscribeMany(c.client, 10*most)
+	if err := c.settle(); err != nil {
+		t.Fatal(err)
+	}
+	close(asked)
+	c.next() // it is known now how small rows are
+	fetching := func() int { s := h.queues.fetches.Stats(); return s.Running + s.Waiting }
+	eventually(t, "rows are fetched beside each other", func() bool { return fetching() >= most })
+	if err := c.settle(); err != nil { // the loop has had its turn
+		t.Fatal(err)
+	}
+	if n := fetching(); n != most {
+		t.Errorf("%d rows are being fetched", n)
+	}
+}
+
 // While fetches hang, one user takes no more than its part of the workers, and nothing of it runs
 // on when it has gone.
 func TestFetchesThatHang(t *testing.T) {
