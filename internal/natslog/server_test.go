@@ -31,13 +31,26 @@ func TestMain(m *testing.M) {
 	leaks.Main(m)
 }
 
+// serverOptions are what differs between servers.
+type serverOptions struct {
+	Name, StoreDir, Routes string
+	Port, ClusterPort      int // without a ClusterPort it isn't clustered
+}
+
 func serve(text string) int {
-	var o server.Options
-	if err := json.Unmarshal([]byte(text), &o); err != nil {
+	var given serverOptions
+	if err := json.Unmarshal([]byte(text), &given); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	o.NoSigs, o.Routes = true, server.RoutesFromStr(o.RoutesStr)
+	o := server.Options{
+		Host: "127.0.0.1", Port: given.Port, ServerName: given.Name, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: given.StoreDir, SyncAlways: true, JetStreamMaxStore: 1 << 30, JetStreamMaxMemory: 1 << 20,
+	}
+	if given.ClusterPort != 0 {
+		o.Cluster = server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: given.ClusterPort}
+		o.Routes = server.RoutesFromStr(given.Routes)
+	}
 	s, err := server.NewServer(&o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -55,19 +68,14 @@ func serve(text string) int {
 // node is a NATS server in a process of its own.
 type node struct {
 	t       testing.TB
-	options server.Options
+	options serverOptions
 	process *exec.Cmd
 	stdin   io.Closer
 }
 
 func (n *node) start() {
 	n.t.Helper()
-	text, err := json.Marshal(map[string]any{
-		"Host": n.options.Host, "Port": n.options.Port, "ServerName": n.options.ServerName, "JetStream": true,
-		"StoreDir": n.options.StoreDir, "SyncAlways": true, "JetStreamMaxStore": n.options.JetStreamMaxStore,
-		"RoutesStr": n.options.RoutesStr, "MaxPayload": n.options.MaxPayload,
-		"Cluster": map[string]any{"Name": n.options.Cluster.Name, "Host": n.options.Cluster.Host, "Port": n.options.Cluster.Port},
-	})
+	text, err := json.Marshal(n.options)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -96,6 +104,10 @@ func (n *node) kill() {
 	_ = n.stdin.Close()
 }
 
+// pause has it stand still, as a host that hangs does.
+func (n *node) pause() { n.signal(syscall.SIGSTOP) }
+func (n *node) goOn()  { n.signal(syscall.SIGCONT) }
+
 // cluster are NATS servers; one of them isn't clustered.
 type cluster struct {
 	t     testing.TB
@@ -111,13 +123,9 @@ func startCluster(t testing.TB, size int) *cluster {
 		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", port))
 	}
 	for i := range size {
-		o := server.Options{
-			Host: "127.0.0.1", Port: ports[i], ServerName: fmt.Sprintf("n%d", i), MaxPayload: 1 << 20,
-			StoreDir: filepath.Join(t.TempDir(), "js"), JetStreamMaxStore: 1 << 30,
-		}
+		o := serverOptions{Name: fmt.Sprintf("n%d", i), StoreDir: filepath.Join(t.TempDir(), "js"), Port: ports[i]}
 		if size > 1 {
-			o.Cluster.Name, o.Cluster.Host, o.Cluster.Port = "test", "127.0.0.1", ports[size+i]
-			o.RoutesStr = strings.Join(routes, ",")
+			o.ClusterPort, o.Routes = ports[size+i], strings.Join(routes, ",")
 		}
 		n := &node{t: t, options: o}
 		n.start()
@@ -162,7 +170,7 @@ func (c *cluster) leader(l *Log) *node {
 		return name != ""
 	})
 	for _, n := range c.nodes {
-		if n.options.ServerName == name {
+		if n.options.Name == name {
 			return n
 		}
 	}
@@ -181,6 +189,3 @@ func (c *cluster) options(first int) Options {
 		Logger: slog.New(slog.NewTextHandler(c.t.Output(), nil)),
 	}
 }
-
-func (c *cluster) pause(n *node) { n.signal(syscall.SIGSTOP) }
-func (c *cluster) goOn(n *node)  { n.signal(syscall.SIGCONT) }

@@ -1,0 +1,148 @@
+package natslog
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/wstest"
+)
+
+// publisher appends one change after the other, each again until it is stored.
+type publisher struct {
+	stored atomic.Int64
+	acked  map[uint64]string // row by seq
+}
+
+func (p *publisher) run(t *testing.T, l *Log, name string, done <-chan struct{}) {
+	p.acked = make(map[uint64]string)
+	for n := 0; ; n++ {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		changes := []hub.Change{withOp(changeOf(fmt.Sprintf("%s%d", name, n)), fmt.Sprintf("%s%d", name, n))}
+		if n%10 == 9 { // some of many, and without an op id
+			changes = append(changes, changeOf(name+"b"), changeOf(name+"c"))
+		}
+		for {
+			got, err := l.Append(changes)
+			for i, a := range got {
+				if p.acked[a.Seq] != "" && p.acked[a.Seq] != changes[i].RowID {
+					t.Errorf("seq %d stands for %s and %s", a.Seq, p.acked[a.Seq], changes[i].RowID)
+				}
+				p.acked[a.Seq] = changes[i].RowID
+			}
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, hub.ErrLogUnavailable) {
+				t.Error(err)
+				return
+			}
+			changes = changes[len(got):]
+		}
+		p.stored.Add(1)
+	}
+}
+
+// Three servers are killed, stopped and restarted under publishing: nothing that was acknowledged is lost, and both
+// nodes have the same entries in the same order, once each.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	c := startCluster(t, 3)
+	logs := []*Log{open(t, c.options(0)), open(t, c.options(1))}
+	var followers []*follower
+	publishers := make([]publisher, len(logs))
+	start := logs[0].Bounds().Last
+	var running sync.WaitGroup
+	done := make(chan struct{})
+	for i, l := range logs {
+		followers = append(followers, follow(l))
+		running.Go(func() { publishers[i].run(t, l, fmt.Sprintf("p%d-", i), done) })
+	}
+	goesOn := func(when string) {
+		t.Helper()
+		before := []int64{publishers[0].stored.Load(), publishers[1].stored.Load()}
+		wstest.Eventually(t, "publishers get on "+when, func() bool {
+			return publishers[0].stored.Load() >= before[0]+20 && publishers[1].stored.Load() >= before[1]+20
+		})
+	}
+	goesOn("at first")
+	leader := c.leader(logs[0])
+	leader.kill()
+	goesOn("without the leader that was killed")
+	leader.start()
+	goesOn("with it again")
+	leader = c.leader(logs[0])
+	leader.pause()
+	goesOn("while the leader stands still")
+	leader.goOn()
+	goesOn("when it goes on")
+	for _, n := range c.nodes {
+		n.kill()
+	}
+	for _, n := range c.nodes {
+		n.start()
+	}
+	goesOn("after all were killed")
+	close(done)
+	running.Wait()
+	checkFollowers(t, logs, followers, publishers, start)
+}
+
+func checkFollowers(t *testing.T, logs []*Log, followers []*follower, publishers []publisher, start uint64) {
+	t.Helper()
+	newest := uint64(0)
+	for i := range publishers {
+		for seq := range publishers[i].acked {
+			newest = max(newest, seq)
+		}
+	}
+	var first []hub.Entry
+	for i, f := range followers {
+		wstest.Eventually(t, "all are delivered", func() bool { return logs[i].Bounds().Last >= newest })
+		entries := f.had()
+		prev := start
+		rows := make(map[uint64]string)
+		ops := make(map[string]int)
+		for _, e := range entries {
+			if e.Prev != prev || e.Seq <= prev {
+				t.Errorf("follower %d: %d says that it is behind %d, and came behind %d", i, e.Seq, e.Prev, prev)
+			}
+			prev = e.Seq
+			_, row, _ := strings.Cut(string(e.JSON), `"row_id":"`)
+			row, _, _ = strings.Cut(row, `"`)
+			rows[e.Seq] = row
+			if !strings.HasSuffix(row, "b") && !strings.HasSuffix(row, "c") {
+				ops[row]++
+			}
+		}
+		for j := range publishers {
+			for seq, row := range publishers[j].acked {
+				if rows[seq] != row {
+					t.Errorf("follower %d: seq %d was acknowledged for %s, and is %q", i, seq, row, rows[seq])
+				}
+			}
+		}
+		for row, n := range ops {
+			if n != 1 {
+				t.Errorf("follower %d has %s %d times", i, row, n)
+			}
+		}
+		if i == 0 {
+			first = entries
+		}
+		n := min(len(first), len(entries)) // what was not acknowledged may still come
+		if !slices.Equal(seqsOf(first[:n]), seqsOf(entries[:n])) {
+			t.Error("the followers differ")
+		}
+	}
+	t.Logf("%d events, %d and %d calls", len(first), publishers[0].stored.Load(), publishers[1].stored.Load())
+}
