@@ -33,7 +33,7 @@ func NewMemoryLog(maxEvents, maxBytes int) *MemoryLog {
 		maxBytes = memory.Defaults().Log
 	}
 	return &MemoryLog{
-		tail: NewTail(maxEvents, maxBytes, LogStart(time.Now())), opIDs: dedup.New(rememberedOps),
+		tail: NewTail(maxEvents, maxBytes, LogStart(time.Now())), opIDs: dedup.New(dedup.Limit, dedup.Age),
 		deliver: func([]Entry) {},
 	}
 }
@@ -41,9 +41,6 @@ func NewMemoryLog(maxEvents, maxBytes int) *MemoryLog {
 // LogStart is what a log that is new at that time begins behind: the Unix time in microseconds. A log
 // would have to take a million events a second for its seqs to get ahead of the clock.
 func LogStart(now time.Time) uint64 { return uint64(max(now.UnixMicro(), 0)) }
-
-// rememberedOps is how many op ids are remembered (docs/protocol.md section 5).
-const rememberedOps = 10_000
 
 // Resume lets an empty log go on behind seq last, as the successor of a log that has given
 // out seqs up to there. It is called before anything else.
@@ -58,7 +55,8 @@ func (l *MemoryLog) Follow(deliver func([]Entry)) { l.deliver = deliver }
 func (l *MemoryLog) Append(changes []Change) ([]Appended, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	bounds := l.tail.Bounds()
+	bounds, now := l.tail.Bounds(), time.Now()
+	l.opIDs.Expire(now)
 	results := make([]Appended, len(changes))
 	entries := make([]Entry, 0, len(changes))
 	fresh := map[string]uint64{} // op ids of this call
@@ -83,7 +81,7 @@ func (l *MemoryLog) Append(changes []Change) ([]Appended, error) {
 		entries = append(entries, NewEntry(seq, prev, c))
 	}
 	for i := range changes {
-		l.opIDs.Add(changes[i].OpID, results[i].Seq)
+		l.opIDs.Add(changes[i].OpID, results[i].Seq, now)
 	}
 	l.tail.Add(entries...)
 	l.deliver(entries)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/busbar-ws/busbar/internal/sqlitefile"
 	"golang.org/x/sys/unix"
 )
 
@@ -233,7 +234,7 @@ func (c *privateCopy) makeDir(base string) error {
 	for {
 		path, err := os.MkdirTemp(base, copyPattern)
 		if err != nil {
-			return fmt.Errorf("copy it to %s: %w", base, errno(err))
+			return fmt.Errorf("copy it to %s: %w", base, sqlitefile.Errno(err))
 		}
 		dir, err := lockDir(path)
 		if err != nil { // another process took it for a left one

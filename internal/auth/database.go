@@ -6,14 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/url"
-	"os"
 	"sync/atomic"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver "sqlite"
-
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/sqlitefile"
 )
 
 // database is Busbar's own session file as it was found. It is immutable but for whether it is closed,
@@ -49,11 +46,11 @@ func openDatabase(ctx context.Context, path string, opts *SessionOptions) (*data
 	if err := inspect(path, false); err != nil {
 		return nil, err
 	}
-	if err := createFile(path); err != nil {
-		return nil, err
+	if err := sqlitefile.Create(path); err != nil {
+		return nil, fmt.Errorf("create sessions database: %w", err)
 	}
 	before := stateOf(path)
-	pool, err := sql.Open("sqlite", source(path, "mode=rw", opts))
+	pool, err := sql.Open("sqlite", sqlitefile.Source(path, "mode=rw", opts.BusyTimeout))
 	if err != nil {
 		return nil, explain("open", path, err)
 	}
@@ -77,26 +74,6 @@ func openDatabase(ctx context.Context, path string, opts *SessionOptions) (*data
 func (db *database) moved() bool {
 	now := stateOf(db.path)
 	return !db.opened.main.sameFile(now.main) || db.opened.wal != now.wal && !db.opened.wal.sameFile(now.wal)
-}
-
-func source(path, mode string, opts *SessionOptions) string {
-	query := fmt.Sprintf("%s&_error_rc=1&_busy_timeout=%d&_pragma=trusted_schema(0)", mode, opts.BusyTimeout.Milliseconds())
-	return (&url.URL{Scheme: "file", Path: path, RawQuery: query}).String()
-}
-
-// createFile makes the file with narrow permissions before SQLite would make it with
-// wide ones; its -wal and -shm get the same. An existing file is never opened here:
-// closing any descriptor of it drops every POSIX lock that this process holds on it
-// (fcntl(2)), SQLite's included.
-func createFile(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if errors.Is(err, os.ErrExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("create sessions database: %w", err)
-	}
-	return f.Close()
 }
 
 func (db *database) prepare(ctx context.Context, opts *SessionOptions) (err error) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/sqlitefile"
 )
 
 // foreign reads a database that belongs to another program. Safe from any goroutine.
@@ -22,7 +23,7 @@ type foreign struct {
 	opts *SessionOptions
 	base context.Context // of all looks that are for many; ends when the store closes
 
-	looking sync.Mutex // guards copy, and lets one at a time open the file: see createFile
+	looking sync.Mutex // guards copy, and lets one at a time open the file: see sqlitefile.Create
 	copy    privateCopy
 
 	mu        sync.Mutex // guards what follows
@@ -100,7 +101,7 @@ func (f *foreign) look(ctx context.Context, query func(querier) error) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	if err := inspectPath(f.path, true); err != nil {
+	if err := sqlitefile.Inspect(f.path, true); err != nil {
 		return err
 	}
 	if f.copy.current(f.path) {
@@ -143,7 +144,7 @@ func (f *foreign) lookDirectly(ctx context.Context, query func(querier) error) e
 }
 
 func (f *foreign) dial(path, more string) (*sql.DB, error) {
-	pool, err := sql.Open("sqlite", source(path, "mode=ro", f.opts)+more)
+	pool, err := sql.Open("sqlite", sqlitefile.Source(path, "mode=ro", f.opts.BusyTimeout)+more)
 	if err == nil {
 		pool.SetMaxOpenConns(1)
 	}

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/busbar-ws/busbar/internal/sqlitefile"
 )
 
 // key is a verification key and the algorithms made for its type. The two belong
@@ -61,13 +63,13 @@ func both(a, b []string) []string {
 func readKey(path string) (key, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return key{}, errno(err)
+		return key{}, sqlitefile.Errno(err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
 	switch {
 	case err != nil:
-		return key{}, errno(err)
+		return key{}, sqlitefile.Errno(err)
 	case len(b) > maxKeyFile:
 		return key{}, fmt.Errorf("it is over %d bytes", maxKeyFile)
 	case bytes.Contains(b, []byte("-----BEGIN")):

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/busbar-ws/busbar/internal/sqlitefile"
 )
 
 // createTable is Pylon's table (docs/protocol.md section 4).
@@ -69,7 +71,7 @@ func columns(ctx context.Context, pool *sql.DB) (names []string, err error) {
 func migrate(ctx context.Context, pool *sql.DB, patience time.Duration) error {
 	for start := time.Now(); ; {
 		err := migrateOnce(ctx, pool)
-		if code(err) != codeBusy || time.Since(start) > patience {
+		if sqlitefile.Code(err) != sqlitefile.CodeBusy || time.Since(start) > patience {
 			return err
 		}
 		select {

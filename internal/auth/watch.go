@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/busbar-ws/busbar/internal/sqlitefile"
 )
 
 // purgeInterval is how often sessions that ended are looked for in Busbar's own store. While
@@ -64,7 +66,7 @@ func (s *Sessions) poll(ctx context.Context) {
 	version, err := db.dataVersion(ctx)
 	switch {
 	case ctx.Err() != nil:
-	case code(err) == codeBusy:
+	case sqlitefile.Code(err) == sqlitefile.CodeBusy:
 		// A writer holds it for itself. The next poll will see what it did.
 	case err != nil:
 		s.reopen(ctx, db)
@@ -121,7 +123,7 @@ func (s *Sessions) purge(ctx context.Context, now time.Time) (more bool) {
 		SELECT rowid FROM _pylon_sessions WHERE expires_at > 0 AND expires_at < ? LIMIT ?)`,
 		now.Add(-time.Hour).Unix(), purgeBatch)
 	switch {
-	case code(err) == codeBusy: // somebody writes; at the next look
+	case sqlitefile.Code(err) == sqlitefile.CodeBusy: // somebody writes; at the next look
 		return true
 	case err != nil:
 		if ctx.Err() == nil {
