@@ -85,6 +85,35 @@ func (b Bounds) Next(c *Change) (seq, prev uint64, err error) {
 	return c.Seq, b.Last, nil
 }
 
+// Number encodes changes that are appended to a log with these bounds, as entries that follow each other. Those
+// whose OpID was seen before, or comes twice, are left out and answered with the first seq. After a *SeqError
+// there is nothing to append.
+func (b Bounds) Number(changes []Change, seen func(opID string) (seq uint64, ok bool)) (results []Appended, entries []Entry, err error) {
+	results, entries = make([]Appended, len(changes)), make([]Entry, 0, len(changes))
+	fresh := map[string]uint64{} // op ids of this call
+	for i := range changes {
+		c := &changes[i]
+		seq, repeated := seen(c.OpID)
+		if !repeated {
+			seq, repeated = fresh[c.OpID]
+		}
+		if repeated {
+			results[i] = Appended{Seq: seq, Repeated: true}
+			continue
+		}
+		seq, prev, err := b.Next(c)
+		if err != nil {
+			return nil, nil, err
+		}
+		b.Last, results[i].Seq = seq, seq
+		if c.OpID != "" {
+			fresh[c.OpID] = seq
+		}
+		entries = append(entries, NewEntry(seq, prev, c))
+	}
+	return results, entries, nil
+}
+
 // Entry is one event in the log. It is immutable: its slices are shared by everyone who
 // reads it.
 type Entry struct {

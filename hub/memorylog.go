@@ -55,30 +55,11 @@ func (l *MemoryLog) Follow(deliver func([]Entry)) { l.deliver = deliver }
 func (l *MemoryLog) Append(changes []Change) ([]Appended, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	bounds, now := l.tail.Bounds(), time.Now()
+	now := time.Now()
 	l.opIDs.Expire(now)
-	results := make([]Appended, len(changes))
-	entries := make([]Entry, 0, len(changes))
-	fresh := map[string]uint64{} // op ids of this call
-	for i := range changes {
-		c := &changes[i]
-		seq, seen := l.opIDs.Seen(c.OpID)
-		if !seen {
-			seq, seen = fresh[c.OpID]
-		}
-		if seen {
-			results[i] = Appended{Seq: seq, Repeated: true}
-			continue
-		}
-		seq, prev, err := bounds.Next(c)
-		if err != nil {
-			return nil, err
-		}
-		bounds.Last, results[i].Seq = seq, seq
-		if c.OpID != "" {
-			fresh[c.OpID] = seq
-		}
-		entries = append(entries, NewEntry(seq, prev, c))
+	results, entries, err := l.tail.Bounds().Number(changes, l.opIDs.Seen)
+	if err != nil {
+		return nil, err
 	}
 	for i := range changes {
 		l.opIDs.Add(changes[i].OpID, results[i].Seq, now)
