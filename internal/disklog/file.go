@@ -1,0 +1,204 @@
+package disklog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/dedup"
+	"github.com/busbar-ws/busbar/internal/sqlitefile"
+)
+
+// What is in the file. Sizes and what is read for trimming stand before what may fill pages of its own.
+// Table log has one row: what began the log, and totals, so that no start has to count.
+const schema = `
+CREATE TABLE changes (seq INTEGER PRIMARY KEY, prev INTEGER NOT NULL, at INTEGER NOT NULL, size INTEGER NOT NULL,
+	entity TEXT NOT NULL, op_id TEXT, audience TEXT, json BLOB NOT NULL);
+CREATE TABLE op_ids (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, op_id TEXT NOT NULL);
+CREATE TABLE log (id INTEGER PRIMARY KEY CHECK (id = 0), first INTEGER NOT NULL, last INTEGER NOT NULL,
+	events INTEGER NOT NULL, bytes INTEGER NOT NULL);`
+
+// The file says what it is: https://www.sqlite.org/pragma.html#pragma_application_id.
+const (
+	applicationID = 0x42555342 // BUSB
+	fileVersion   = 1
+)
+
+// rowBytes is what a row takes besides its texts, about.
+const rowBytes = 40
+
+const busyTimeout = 2 * time.Second
+
+// Causes of a file that can't be used, besides sqlitefile's.
+var (
+	errForeign = errors.New("it is something else's database; move it away to start with an empty log")
+	errNewer   = errors.New("a newer version of Busbar made it")
+)
+
+// explain turns what SQLite says into one line that names the file and the cause.
+func explain(doing, path string, err error) error {
+	cause := sqlitefile.Cause(err)
+	text := ""
+	if errors.Is(cause, sqlitefile.ErrDamaged) || errors.Is(cause, sqlitefile.ErrNotDatabase) {
+		text = "; restore it from a backup and run \"busbar log bump\", or move it away, with its -wal, to start with an empty log"
+	}
+	return fmt.Errorf("%s change log %s: %w%s", doing, path, cause, text)
+}
+
+// state is what the log has. It is a value.
+type state struct {
+	first, last uint64 // what the log began behind; the newest
+	events      int64
+	bytes       int64
+	before      uint64 // the entry before the oldest, or first
+	oldest      uint64 // last+1 when there is none
+	oldestAt    time.Time
+}
+
+func (s *state) bounds() hub.Bounds {
+	return hub.Bounds{Oldest: s.oldest, Last: s.last, Before: s.before, Trimmed: s.before != s.first}
+}
+
+// prepare checks whose file it is, and makes it a log that begins behind first when it is empty.
+func prepare(ctx context.Context, conn *sql.Conn, first uint64) error {
+	var id, version, tables int
+	if err := conn.QueryRowContext(ctx, `SELECT (SELECT application_id FROM pragma_application_id),
+		(SELECT user_version FROM pragma_user_version), (SELECT count(*) FROM sqlite_schema)`).Scan(&id, &version, &tables); err != nil {
+		return err
+	}
+	switch {
+	case id == 0 && tables == 0:
+	case id != applicationID:
+		return errForeign
+	case version > fileVersion:
+		return errNewer
+	}
+	const settings = `PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864;`
+	if _, err := conn.ExecContext(ctx, settings); err != nil {
+		return err
+	}
+	if tables > 0 {
+		return nil
+	}
+	_, err := conn.ExecContext(ctx, fmt.Sprintf(`BEGIN IMMEDIATE; PRAGMA application_id = %d; PRAGMA user_version = %d; %s
+		INSERT INTO log VALUES (0, %d, %d, 0, 0); COMMIT`, applicationID, fileVersion, schema, first, first))
+	return err
+}
+
+// load reads the state, and op ids, without a scan of the changes.
+func load(ctx context.Context, conn *sql.Conn, now time.Time) (s state, ops *dedup.Seqs, err error) {
+	var newest uint64
+	var at int64
+	err = conn.QueryRowContext(ctx, `SELECT first, last, events, bytes, coalesce((SELECT max(seq) FROM changes), 0) FROM log`).
+		Scan(&s.first, &s.last, &s.events, &s.bytes, &newest)
+	if err != nil {
+		return s, nil, err
+	}
+	s.before, s.oldest = s.last, s.last+1
+	if s.events > 0 {
+		err = conn.QueryRowContext(ctx, `SELECT seq, prev, at FROM changes ORDER BY seq LIMIT 1`).Scan(&s.oldest, &s.before, &at)
+		s.oldestAt = time.UnixMilli(at)
+	}
+	if errors.Is(err, sql.ErrNoRows) || err == nil && newest != 0 && (newest != s.last || s.events == 0) {
+		err = fmt.Errorf("its totals don't fit its entries: %w", sqlitefile.ErrDamaged)
+	}
+	if err != nil {
+		return s, nil, err
+	}
+	ops, err = loadOpIDs(ctx, conn, now)
+	return s, ops, err
+}
+
+func loadOpIDs(ctx context.Context, conn *sql.Conn, now time.Time) (*dedup.Seqs, error) {
+	ops := dedup.New(dedup.Limit, dedup.Age)
+	rows, err := conn.QueryContext(ctx, `SELECT seq, at, op_id FROM op_ids ORDER BY seq`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var seq uint64
+		var at int64
+		var id string
+		if err := rows.Scan(&seq, &at, &id); err != nil {
+			return nil, err
+		}
+		ops.Add(id, seq, time.UnixMilli(at))
+	}
+	ops.Expire(now)
+	return ops, rows.Err()
+}
+
+// connections that read beside the writer.
+const readers = 4
+
+const selectPage = `SELECT seq, prev, entity, audience, json FROM changes WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`
+
+func openReaders(path string) (*sql.DB, *sql.Stmt, error) {
+	db, err := sql.Open("sqlite", sqlitefile.Source(path, "mode=ro", busyTimeout))
+	if err != nil {
+		return nil, nil, err
+	}
+	db.SetMaxOpenConns(readers)
+	db.SetMaxIdleConns(readers)
+	page, err := db.Prepare(selectPage)
+	if err != nil {
+		db.Close()
+		return nil, nil, err
+	}
+	return db, page, nil
+}
+
+// pageBytes is about how many bytes of events are read at one time.
+const pageBytes = 1 << 20
+
+// read reads the entries behind one seq, up to and with another.
+func (l *Log) read(ctx context.Context, from, to uint64, limit int) ([]hub.Entry, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	rows, err := l.page.QueryContext(ctx, from, to, limit)
+	if err == nil {
+		defer rows.Close()
+		var entries []hub.Entry
+		if entries, err = scan(rows); err == nil {
+			return entries, nil
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return nil, explain("read", l.path, err)
+}
+
+func scan(rows *sql.Rows) (entries []hub.Entry, err error) {
+	for size := 0; size < pageBytes && rows.Next(); {
+		var e hub.Entry
+		var audience sql.NullString
+		if err := rows.Scan(&e.Seq, &e.Prev, &e.Entity, &audience, &e.JSON); err != nil {
+			return nil, err
+		}
+		if audience.Valid {
+			if err := json.NewDecoder(strings.NewReader(audience.String)).Decode(&e.Audience); err != nil {
+				return nil, fmt.Errorf("the audience of entry %d: %w", e.Seq, sqlitefile.ErrDamaged)
+			}
+		}
+		size += len(e.JSON)
+		entries = append(entries, e)
+	}
+	return entries, rows.Err()
+}
+
+// encodeAudience is nil for everyone.
+func encodeAudience(a *hub.Audience) (any, error) {
+	if len(a.Users) == 0 && a.Tenant == "" && a.Topic == "" {
+		return nil, nil
+	}
+	text, err := json.Marshal(a)
+	return string(text), err
+}

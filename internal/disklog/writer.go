@@ -1,0 +1,271 @@
+package disklog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/dedup"
+	"github.com/busbar-ws/busbar/internal/sqlitefile"
+)
+
+// job is something to be written. What has piled up shares a transaction.
+type job struct {
+	bytes int // about what it writes
+	// write runs in the writer's transaction. When that fails, and others were in it, write is called
+	// again in one of its own.
+	write func(*transaction) error
+	done  chan error // gets one value: what became of it
+}
+
+// groupBytes is about how much is committed at one time, beside the job that goes beyond it.
+const groupBytes = 4 << 20
+
+// writer is the only one that writes the file. It is owned by its goroutine once that runs.
+type writer struct {
+	path string
+	opts Options
+	db   *sql.DB
+	conn *sql.Conn
+	statements
+
+	state   state
+	opIDs   *dedup.Seqs
+	unsure  bool      // a transaction failed: nobody knows what is in the file
+	failing time.Time // since when nothing can be stored; zero: it can
+
+	committed func(state, []hub.Entry)
+	deliver   func([]hub.Entry)
+}
+
+// statements are prepared on the writer's connection.
+type statements struct {
+	begin, commit, rollback, insert, insertOp, dropOps, oldest, drop, totals *sql.Stmt
+}
+
+// texts are all of them.
+func (s *statements) texts() map[**sql.Stmt]string {
+	return map[**sql.Stmt]string{
+		&s.begin:    `BEGIN IMMEDIATE`,
+		&s.commit:   `COMMIT`,
+		&s.rollback: `ROLLBACK`,
+		&s.insert:   `INSERT INTO changes (seq, prev, at, size, entity, op_id, audience, json) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		&s.insertOp: `INSERT INTO op_ids (seq, at, op_id) VALUES (?, ?, ?)`,
+		&s.dropOps:  `DELETE FROM op_ids WHERE seq < ?`,
+		&s.oldest:   `SELECT seq, prev, at, size FROM changes ORDER BY seq LIMIT ?`,
+		&s.drop:     `DELETE FROM changes WHERE seq <= ?`,
+		&s.totals:   `UPDATE log SET last = ?, events = ?, bytes = ?`,
+	}
+}
+
+func (s *statements) prepare(ctx context.Context, conn *sql.Conn) (err error) {
+	for stmt, text := range s.texts() {
+		if *stmt, err = conn.PrepareContext(ctx, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close is called before the connection is closed, which doesn't close them.
+func (s *statements) close() {
+	for stmt := range s.texts() {
+		if *stmt != nil {
+			(*stmt).Close()
+		}
+	}
+	*s = statements{}
+}
+
+func openWriter(path string, o Options) (*writer, error) {
+	w := &writer{path: path, opts: o, committed: func(state, []hub.Entry) {}, deliver: func([]hub.Entry) {}}
+	err := sqlitefile.Inspect(path, false)
+	if err == nil {
+		err = sqlitefile.Create(path)
+	}
+	if err == nil {
+		err = w.open(context.Background())
+	}
+	if err != nil {
+		w.close()
+		return nil, explain("open", path, err)
+	}
+	return w, nil
+}
+
+func (w *writer) open(ctx context.Context) (err error) {
+	if w.db, err = sql.Open("sqlite", sqlitefile.Source(w.path, "mode=rw", busyTimeout)); err != nil {
+		return err
+	}
+	w.db.SetMaxOpenConns(1)
+	if w.conn, err = w.db.Conn(ctx); err != nil {
+		return err
+	}
+	first := uint64(0)
+	if !w.opts.Given {
+		first = hub.LogStart(time.Now())
+	}
+	if err = prepare(ctx, w.conn, first); err != nil {
+		return err
+	}
+	if err = w.statements.prepare(ctx, w.conn); err != nil {
+		return err
+	}
+	w.state, w.opIDs, err = load(ctx, w.conn, time.Now())
+	return err
+}
+
+func (w *writer) close() (err error) {
+	w.statements.close()
+	if w.conn != nil {
+		w.conn.Close()
+	}
+	if w.db != nil {
+		err = w.db.Close()
+	}
+	w.db, w.conn = nil, nil
+	return err
+}
+
+// run is the writer's goroutine.
+func (w *writer) run(jobs <-chan *job, closing, stopped chan struct{}) {
+	defer close(stopped)
+	trim := time.NewTimer(0)
+	defer trim.Stop()
+	for {
+		var group []*job
+		select {
+		case j := <-jobs:
+			group = gather(j, jobs)
+		case <-trim.C:
+		case <-closing:
+			return
+		}
+		w.do(group)
+		if d, ok := w.untilTrim(time.Now()); ok {
+			trim.Reset(d)
+		} else {
+			trim.Stop()
+		}
+	}
+}
+
+// gather takes what else waits, up to groupBytes. Those who were answered a moment ago have a turn
+// before that: they are about to come with more.
+func gather(j *job, jobs <-chan *job) []*job {
+	group, size := []*job{j}, j.bytes
+	runtime.Gosched()
+	for size < groupBytes {
+		select {
+		case j := <-jobs:
+			group, size = append(group, j), size+j.bytes
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+// do stores a group, or what of it can be stored: nobody fails for what somebody else's change needs.
+func (w *writer) do(group []*job) {
+	err := w.transact(group)
+	if err == nil || len(group) < 2 || errors.Is(err, hub.ErrLogUnavailable) {
+		for _, j := range group {
+			j.done <- err
+		}
+		return
+	}
+	for _, j := range group {
+		j.done <- w.transact([]*job{j})
+	}
+}
+
+// transact writes jobs in one transaction, and trims. After it others see what was stored, and the
+// follower has had it.
+func (w *writer) transact(group []*job) error {
+	err := w.settle()
+	if err != nil {
+		return w.failed(err)
+	}
+	t := transaction{writer: w, now: time.Now(), state: w.state}
+	if err := t.run(group); err != nil {
+		w.unsure = true
+		return w.failed(err)
+	}
+	w.state = t.state
+	for _, op := range t.opIDs {
+		w.opIDs.Add(op.id, op.seq, t.now)
+	}
+	w.committed(w.state, t.entries)
+	if len(t.entries) > 0 {
+		w.deliver(t.entries)
+	}
+	if !w.failing.IsZero() {
+		w.opts.Logger.Info("the change log stores events again", "after", time.Since(w.failing).Round(time.Millisecond))
+		w.failing = time.Time{}
+	}
+	return nil
+}
+
+// failed logs the first error of a row, and says what it means for publishers.
+func (w *writer) failed(err error) error {
+	kind := hub.ErrLogUnavailable
+	if sqlitefile.NoRoom(err, w.path) {
+		kind = hub.ErrLogFull
+	}
+	err = fmt.Errorf("%w (%w)", kind, explain("write", w.path, err))
+	if w.failing.IsZero() {
+		w.failing = time.Now()
+		w.opts.Logger.Log(context.Background(), slog.LevelError, "the change log stores nothing: publishers are refused until it can", "error", err)
+	}
+	return err
+}
+
+// settle finds out what became of a transaction that failed. One whose commit failed may have been
+// stored all the same; then it is the log's, and the follower gets it.
+func (w *writer) settle() error {
+	if !w.unsure {
+		return nil
+	}
+	ctx := context.Background()
+	if w.conn != nil {
+		_, _ = w.rollback.Exec() // an error says that SQLite has done it already
+		var last uint64
+		if err := w.conn.QueryRowContext(ctx, `SELECT last FROM log`).Scan(&last); err == nil && last == w.state.last {
+			w.unsure = false
+			return nil
+		}
+	}
+	known := w.state
+	_ = w.close()
+	if err := w.open(ctx); err != nil {
+		w.state = known
+		return err
+	}
+	w.unsure = false
+	for known.last < w.state.last {
+		entries, err := w.after(ctx, known.last)
+		if err != nil || len(entries) == 0 {
+			w.unsure, w.state = true, known
+			return fmt.Errorf("reading what is behind %d: %w", known.last, err)
+		}
+		known.last = entries[len(entries)-1].Seq
+		w.committed(w.state, entries)
+		w.deliver(entries)
+	}
+	return nil
+}
+
+func (w *writer) after(ctx context.Context, seq uint64) ([]hub.Entry, error) {
+	rows, err := w.conn.QueryContext(ctx, selectPage, seq, w.state.last, trimRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	return scan(rows)
+}
