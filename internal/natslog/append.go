@@ -146,7 +146,7 @@ func (l *Log) remember(batch []stored) {
 			}
 		}
 		if !strings.HasPrefix(m.id, "/") {
-			l.opIDs.Add(m.id, m.seq)
+			l.opIDs.Add(m.id, m.seq, time.Now())
 		}
 	}
 }

@@ -97,7 +97,7 @@ var _ hub.ChangeLog = (*Log)(nil)
 // isn't there yet until ctx ends.
 func Open(ctx context.Context, o Options) (*Log, error) {
 	l := &Log{
-		opts: o, poke: make(chan struct{}, 1), opIDs: dedup.New(rememberedOps), pending: make(map[string][]*sending),
+		opts: o, poke: make(chan struct{}, 1), opIDs: dedup.New(rememberedOps, dedup.Age), pending: make(map[string][]*sending),
 		deliver: func([]hub.Entry) {},
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())

@@ -187,7 +187,7 @@ func testOpIDs(t *testing.T, c *cluster) {
 		}
 	}
 	b.ids.Lock()
-	b.opIDs = dedup.New(rememberedOps) // as when more were published since: the stream still knows
+	b.opIDs = dedup.New(rememberedOps, dedup.Age) // as when more were published since: the stream still knows
 	b.ids.Unlock()
 	done := mustAppend(t, b, changeOf("4"), withOp(changeOf("1"), "x"), changeOf("5"), withOp(changeOf("3"), odd))
 	if done[1] != at(1, true) || done[3] != at(3, true) || done[0].Seq != start+4 || done[2].Seq != start+5 {
