@@ -85,12 +85,12 @@ func New(o Options) (*Hub, error) {
 	h.leaves = newLeaveBatcher(h)
 	var err error
 	o.Loops.LastSeq = h.logBounds().Last
-	h.delivered.Reach(o.Loops.LastSeq)
 	if log, ok := h.log.(interface{ Kept() int64 }); ok {
 		o.Loops.Memory.KeptElsewhere = log.Kept
 	}
 	if h.engine, err = eventloop.New((*callbacks)(h), o.Loops); err == nil {
 		h.log.Follow(h.deliver)
+		h.delivered.Reach(h.logBounds().Last) // what came before is nobody's news: there are no clients yet
 		if o.Peers != nil {
 			o.Peers.Follow(h.fromPeer)
 		}

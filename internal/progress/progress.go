@@ -17,7 +17,7 @@ type Progress struct {
 func (p *Progress) Reach(n uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.at = n
+	p.at = max(p.at, n)
 	if p.moved != nil {
 		close(p.moved)
 		p.moved = nil
