@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"runtime"
 	"time"
 
@@ -85,6 +86,10 @@ func (s *statements) close() {
 func openWriter(path string, o Options) (*writer, error) {
 	w := &writer{path: path, opts: o, committed: func(state, []hub.Entry) {}, deliver: func([]hub.Entry) {}}
 	err := sqlitefile.Inspect(path, false)
+	const header = 100 // SQLite takes a shorter file for an empty one
+	if info, failed := os.Stat(path); err == nil && failed == nil && info.Size() > 0 && info.Size() < header {
+		err = sqlitefile.ErrNotDatabase
+	}
 	if err == nil {
 		err = sqlitefile.Create(path)
 	}

@@ -1,0 +1,209 @@
+package disklog
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/logtest"
+)
+
+func openIn(t *testing.T, dir string) (hub.ChangeLog, func()) {
+	l := open(t, filepath.Join(dir, "changes.db"), Options{})
+	return l, func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestKill(t *testing.T) { logtest.Kill(t, openIn) }
+
+func TestFullDisk(t *testing.T) { logtest.FullDisk(t, openIn) }
+
+// lines is a log that is safe from any goroutine.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// beside is another connection to the file.
+func beside(t *testing.T, path string) *sql.Conn {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func execute(t *testing.T, conn *sql.Conn, text string) {
+	t.Helper()
+	if _, err := conn.ExecContext(context.Background(), text); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+// Whoever else has the file locked makes publishers wait, and then try again; one line says so, and one that it is over.
+func TestLockedByAnother(t *testing.T) {
+	var log lines
+	path := filepath.Join(t.TempDir(), "changes.db")
+	l := open(t, path, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	logtest.Append(t, l, someChange)
+	other := beside(t, path)
+	execute(t, other, "BEGIN IMMEDIATE")
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if done, err := l.Append(manyChanges(2)); !errors.Is(err, hub.ErrLogUnavailable) || len(done) > 0 {
+				t.Errorf("got %+v, %v", done, err)
+			}
+		})
+	}
+	all.Wait()
+	if n := len(logtest.All(t, l, 0, 10)); n != 1 {
+		t.Errorf("%d entries", n)
+	}
+	execute(t, other, "ROLLBACK")
+	logtest.Append(t, l, manyChanges(2)...)
+	if text := log.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, path) || !strings.Contains(text, "stores events again") {
+		t.Errorf("logged\n%s", text)
+	}
+}
+
+// A transaction of which nobody knew whether it was stored, and was: it is in the log, and the follower gets it.
+func TestStoredAllTheSame(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "changes.db")
+	l := open(t, path, Options{})
+	f := logtest.Follow(t, l)
+	last := logtest.Append(t, l, manyChanges(3)...)[2].Seq
+	other := beside(t, path)
+	if _, err := other.ExecContext(t.Context(), `INSERT INTO changes VALUES (?, ?, ?, 100, 'E', NULL, NULL, CAST('{}' AS BLOB))`,
+		last+1, last, time.Now().UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, other, `INSERT INTO op_ids SELECT max(seq), max(at), 'op' FROM changes; UPDATE log SET last = last + 1, events = events + 1`)
+	if done, err := l.Append([]hub.Change{someChange}); !errors.Is(err, hub.ErrLogUnavailable) {
+		t.Fatalf("got %+v, %v", done, err)
+	}
+	c := someChange
+	c.OpID = "op"
+	done := logtest.Append(t, l, c, someChange)
+	if done[0] != (hub.Appended{Seq: last + 1, Repeated: true}) || done[1].Seq != last+2 {
+		t.Errorf("got %+v behind %d", done, last)
+	}
+	if got := f.Seqs(); len(got) != 5 || len(logtest.All(t, l, 0, 2)) != 5 {
+		t.Errorf("delivered %v", got)
+	}
+}
+
+// A file that isn't the log's is named, told why, and left as it is.
+func TestForeignFiles(t *testing.T) {
+	dir := t.TempDir()
+	mine := filepath.Join(dir, "mine.db")
+	l := open(t, mine, Options{})
+	logtest.Append(t, l, manyChanges(2000)...)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(mine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := bytes.Clone(good)
+	clear(damaged[4096 : len(damaged)/4096*4096/2])
+	other := filepath.Join(dir, "other.db")
+	execute(t, beside(t, other), "CREATE TABLE notes (text)")
+	foreign, err := os.ReadFile(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer := bytes.Clone(good)
+	newer[63] = 9 // https://www.sqlite.org/fileformat.html: the user version
+	for name, c := range map[string]struct {
+		text []byte
+		want string
+	}{
+		"text":    {[]byte(strings.Repeat("no database ", 1000)), "not an SQLite database; restore it"},
+		"short":   {[]byte("x"), "not an SQLite database; restore it"},
+		"foreign": {foreign, "something else's database"},
+		"newer":   {newer, "a newer version of Busbar"},
+		"damaged": {damaged, "damaged; restore it"},
+		"cut off": {good[:len(good)/8192*4096], "damaged; restore it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(dir, name)
+			if err := os.WriteFile(path, c.text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l, err := Open(path, Options{})
+			if err == nil {
+				l.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("got %v", err)
+			}
+			if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, c.text) {
+				t.Errorf("the file is another, %v", err)
+			}
+		})
+	}
+	if _, err := Open(dir, Options{}); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a directory: %v", err)
+	}
+	if _, err := Open(filepath.Join(dir, "none", "changes.db"), Options{}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no directory: %v", err)
+	}
+}
+
+// A process that died as it made the file leaves an empty one.
+func TestEmptyFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "changes.db")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	logtest.Append(t, open(t, path, Options{}), someChange)
+}
+
+// A clock that was set back doesn't take seqs back.
+func TestClockSetBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "changes.db")
+	l := open(t, path, Options{})
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	future := hub.LogStart(time.Now().Add(1000 * time.Hour))
+	execute(t, beside(t, path), fmt.Sprintf("UPDATE log SET last = %d", future))
+	l = open(t, path, Options{})
+	if got := logtest.Append(t, l, someChange)[0].Seq; got != future+1 {
+		t.Errorf("got %d behind %d", got, future)
+	}
+}
