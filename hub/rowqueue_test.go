@@ -147,8 +147,8 @@ func TestRowsFetchedAtOneTime(t *testing.T) {
 	const most = 16
 	asked := make(chan struct{})
 	h := start(t, func(o *Options) {
-		o.Workers, o.SnapshotTimeout = 4*most, time.Hour
-		o.Snapshots = func(ctx context.Context, _ *Identity, _, row string) ([]byte, bool, error) {
+		o.Workers, o.Rows.Timeout = 4*most, time.Hour
+		o.Rows.Fetch = func(ctx context.Context, _ *Identity, _, row string) ([]byte, bool, error) {
 			if row == "0" {
 				<-asked
 				return []byte("small"), true, nil
