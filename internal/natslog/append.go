@@ -33,13 +33,14 @@ type sending struct {
 // A batch is stored whole or not at all, up to so many messages, which is what servers take, and bytes.
 const (
 	batchMessages = 1000
-	batchBytes    = 8 << 20
+	batchBytes    = 4 << 20
 )
 
-// An attempt is given up after attemptTimeout, since a server that has stopped never answers. The message's id keeps
-// what was stored all the same from being stored again.
+// An attempt is given up after attemptTimeout, and storeTimeout for each message, since a server that has stopped
+// never answers. The message's id keeps what was stored all the same from being stored again.
 const (
 	attemptTimeout = 2 * time.Second
+	storeTimeout   = 5 * time.Millisecond // a slow disk's, for one that is synced
 	firstBackoff   = 50 * time.Millisecond
 	longestBackoff = 500 * time.Millisecond
 )
@@ -54,6 +55,7 @@ func (l *Log) Append(changes []hub.Change) ([]hub.Appended, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.start()
 	l.expect(distinct)
 	defer l.forget(distinct)
 	before := l.tail.Bounds().Last
@@ -89,6 +91,9 @@ func (l *Log) prepare(changes []hub.Change) (sent, distinct []*sending, err erro
 	byID := make(map[string]*sending)
 	for i := range changes {
 		c := &changes[i]
+		if c.Seq != 0 {
+			return nil, nil, errors.New("a stream numbers its messages itself: publishers' own seqs can't be kept")
+		}
 		id := "/" + nuid.Next() // no op id's, see idOf: so that trying again stores it once
 		if c.OpID != "" {
 			id = idOf(c.OpID)
@@ -155,9 +160,10 @@ func (l *Log) remember(batch []stored) {
 func (l *Log) unsettled(sent []*sending) (rest []*sending) {
 	l.ids.Lock()
 	defer l.ids.Unlock()
+	l.opIDs.Expire(time.Now())
 	for _, s := range sent {
-		if s.seq == 0 {
-			s.seq = s.came
+		if s.seq == 0 && s.came != 0 {
+			s.seq, s.repeated = s.came, !s.tried // else another call with this op id was first
 		}
 		if s.seq == 0 {
 			s.seq, s.repeated = l.opIDs.Seen(s.id)
@@ -181,7 +187,7 @@ func firstBatch(sent []*sending) int {
 
 // store publishes until all of a batch are stored, or the time is up. before is the newest seq when Append began.
 func (l *Log) store(batch []*sending, before uint64) error {
-	ctx, cancel := context.WithTimeout(l.ctx, l.opts.PublishTimeout)
+	ctx, cancel := context.WithTimeout(l.ctx, l.opts.PublishTimeout+time.Duration(len(batch))*storeTimeout)
 	defer cancel()
 	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
 		rest := l.unsettled(batch)
@@ -189,9 +195,15 @@ func (l *Log) store(batch []*sending, before uint64) error {
 			return nil
 		}
 		err := l.publish(ctx, rest, before)
+		if hasCode(err, errRepeatedInABatch) {
+			// Most often it is what an attempt has stored that had no answer: then the follower has it soon.
+			if err = l.catchUp(ctx); err == nil && len(l.unsettled(batch)) == len(rest) {
+				err = l.publishHalves(ctx, rest, before)
+			}
+		}
 		switch {
 		case err == nil:
-			return nil
+			continue // all are settled, but after catching up
 		case hasCode(err, errAccountFull, errNoResources, errMemoryFull, errStorageFull, errStoreFailed):
 			return fmt.Errorf("%w: %w", hub.ErrLogFull, err)
 		case hasCode(err, errMessageTooLarge):
@@ -218,15 +230,22 @@ func (l *Log) publish(ctx context.Context, sent []*sending, before uint64) error
 		}
 		return nil
 	}
-	err := l.publishBatch(ctx, sent)
-	if !hasCode(err, errRepeatedInABatch) {
-		return err
+	return l.publishBatch(ctx, sent)
+}
+
+// publishHalves finds those of a batch that were there before, which isn't said of a batch.
+func (l *Log) publishHalves(ctx context.Context, sent []*sending, before uint64) error {
+	half := len(sent) / 2
+	for _, part := range [][]*sending{sent[:half], sent[half:]} {
+		err := l.publish(ctx, part, before)
+		if hasCode(err, errRepeatedInABatch) {
+			err = l.publishHalves(ctx, part, before)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	half := len(sent) / 2 // which of them was there before isn't said
-	if err := l.publish(ctx, sent[:half], before); err != nil {
-		return err
-	}
-	return l.publish(ctx, sent[half:], before)
+	return nil
 }
 
 func (l *Log) publishOne(ctx context.Context, s *sending, before uint64) error {
@@ -243,7 +262,7 @@ func (l *Log) publishOne(ctx context.Context, s *sending, before uint64) error {
 }
 
 func (l *Log) publishBatch(ctx context.Context, sent []*sending) error {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout+time.Duration(len(sent))*storeTimeout)
 	defer cancel()
 	messages := make([]*nats.Msg, len(sent))
 	for i, s := range sent {

@@ -56,7 +56,7 @@ func (p *publisher) run(t *testing.T, l *Log, name string, done <-chan struct{})
 // nodes have the same entries in the same order, once each.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3)
+	c := startCluster(t, 3, t.TempDir())
 	logs := []*Log{open(t, c.options(0)), open(t, c.options(1))}
 	var followers []*follower
 	publishers := make([]publisher, len(logs))

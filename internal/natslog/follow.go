@@ -12,13 +12,21 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// Follow begins to deliver what comes behind the Bounds that there are now.
+// Follow begins to deliver what comes behind the Bounds that there are before the first Append.
 func (l *Log) Follow(deliver func([]hub.Entry)) {
 	l.taking.Lock()
 	l.deliver = deliver
 	l.taking.Unlock()
-	l.running.Go(l.takeFeed)
-	l.running.Go(l.poll)
+	l.start()
+}
+
+// start begins to take what comes. Until then Bounds stay what they were, so that who asked for them before Follow
+// is delivered all that follows on them.
+func (l *Log) start() {
+	l.started.Do(func() {
+		l.running.Go(l.takeFeed)
+		l.running.Go(l.poll)
+	})
 }
 
 // takeFeed takes what the stream's leader republishes.

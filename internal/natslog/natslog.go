@@ -33,12 +33,11 @@ type Options struct {
 	Replicas int    // of the stream: 1 or 3
 
 	// What the stream keeps at most, the oldest goes first. A MaxAge of zero is no bound.
-	MaxEvents int64
-	MaxBytes  int64
+	MaxEvents int
+	MaxBytes  int
 	MaxAge    time.Duration
 
-	// What is kept in memory for clients that come back.
-	TailEvents, TailBytes int
+	TailBytes int // of the newest entries, in memory
 
 	// PublishTimeout is how long Append waits while the stream has no leader. It has to be above the time
 	// that an election takes, which is up to 9 s when a node has been killed.
@@ -47,14 +46,12 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// rememberedOps is how many op ids are remembered (docs/protocol.md section 5); the stream remembers all of
-// the last opWindow.
 const (
-	rememberedOps = 10_000
-	opWindow      = 2 * time.Minute
-)
+	// opWindow is for how long the stream knows all op ids; of each node's own memory see package dedup.
+	opWindow = 2 * time.Minute
+	// preloaded is how many of the newest events are read at the start, if their average size allows it.
+	preloaded = 10_000
 
-const (
 	requestTimeout = 2 * time.Second // of one question to NATS
 	pollEvery      = time.Second     // how often the leader is asked what there is, and pollGrace how long what
 	pollGrace      = 100 * time.Millisecond
@@ -75,12 +72,14 @@ type Log struct {
 	running sync.WaitGroup
 	poke    chan struct{} // has the leader asked now
 
-	known   atomic.Pointer[jetstream.StreamState] // what the leader said last
-	began   uint64                                // the stream's first seq ever
-	unwell  atomic.Pointer[error]                 // why the leader can't be asked
-	tail    *hub.Tail
-	reached progress.Progress // what the follower has had
+	learning sync.Mutex
+	known    atomic.Pointer[jetstream.StreamState] // what the leader said last
+	began    uint64                                // the stream's first seq ever
+	unwell   atomic.Pointer[error]                 // why the leader can't be asked
+	tail     *hub.Tail
+	reached  progress.Progress // what the follower has had
 
+	started sync.Once
 	taking  sync.Mutex // held while entries are taken and delivered
 	at      uint64     // of the stream all up to here was taken
 	last    uint64     // seq of the newest entry; less than at when that isn't a change
@@ -97,7 +96,7 @@ var _ hub.ChangeLog = (*Log)(nil)
 // isn't there yet until ctx ends.
 func Open(ctx context.Context, o Options) (*Log, error) {
 	l := &Log{
-		opts: o, poke: make(chan struct{}, 1), opIDs: dedup.New(rememberedOps, dedup.Age), pending: make(map[string][]*sending),
+		opts: o, poke: make(chan struct{}, 1), opIDs: dedup.New(dedup.Limit, dedup.Age), pending: make(map[string][]*sending),
 		deliver: func([]hub.Entry) {},
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
@@ -266,6 +265,15 @@ func (l *Log) comeTo(ctx context.Context, seq uint64) error {
 	}
 	l.askNow()
 	return l.reached.Await(ctx, seq)
+}
+
+// catchUp waits for the follower to have come to where the stream is now.
+func (l *Log) catchUp(ctx context.Context) error {
+	if err := l.askLeader(ctx); err != nil {
+		return err
+	}
+	l.askNow()
+	return l.reached.Await(ctx, l.known.Load().LastSeq)
 }
 
 // readStored are the entries behind from, at least one; none when it has to be looked up anew where the stream

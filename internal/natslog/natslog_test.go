@@ -14,6 +14,7 @@ import (
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/dedup"
+	"github.com/busbar-ws/busbar/internal/logtest"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
@@ -84,7 +85,7 @@ func seqsOf(entries []hub.Entry) (seqs []uint64) {
 // One server is enough for what has nothing to do with faults.
 func TestLog(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 1)
+	c := startCluster(t, 1, inMemory(t))
 	t.Run("entries", func(t *testing.T) { testEntries(t, c) })
 	t.Run("op ids", func(t *testing.T) { testOpIDs(t, c) })
 	t.Run("retention", func(t *testing.T) { testRetention(t, c) })
@@ -92,7 +93,31 @@ func TestLog(t *testing.T) {
 	t.Run("foreign", func(t *testing.T) { testForeign(t, c) })
 	t.Run("holes", func(t *testing.T) { testHoles(t, c) })
 	t.Run("too large", func(t *testing.T) { testTooLarge(t, c) })
+	t.Run("suite", func(t *testing.T) { testSuite(t, c) })
 	t.Run("outage", func(t *testing.T) { testOutage(t, c) })
+}
+
+// The suite that all logs are held to, with a memory that is shorter than what it reads.
+func testSuite(t *testing.T, c *cluster) {
+	streams := 0
+	logtest.Run(t, logtest.Kind{Assigns: true, Ages: true, Open: func(t *testing.T, o logtest.Options) logtest.Opened {
+		streams++
+		name := fmt.Sprint("suite", streams)
+		with := func(o logtest.Options) *Log {
+			no := named(c, name)
+			no.MaxAge = o.MaxAge
+			if o.MaxEvents > 0 {
+				no.MaxEvents = o.MaxEvents
+			}
+			return open(t, no)
+		}
+		l := with(o)
+		return logtest.Opened{Log: l, Reopen: func(o logtest.Options) hub.ChangeLog {
+			_ = l.Close()
+			l = with(o)
+			return l
+		}}
+	}})
 }
 
 func named(c *cluster, name string) Options {
@@ -187,7 +212,7 @@ func testOpIDs(t *testing.T, c *cluster) {
 		}
 	}
 	b.ids.Lock()
-	b.opIDs = dedup.New(rememberedOps, dedup.Age) // as when more were published since: the stream still knows
+	b.opIDs = dedup.New(dedup.Limit, dedup.Age) // as when more were published since: the stream still knows
 	b.ids.Unlock()
 	done := mustAppend(t, b, changeOf("4"), withOp(changeOf("1"), "x"), changeOf("5"), withOp(changeOf("3"), odd))
 	if done[1] != at(1, true) || done[3] != at(3, true) || done[0].Seq != start+4 || done[2].Seq != start+5 {
@@ -198,7 +223,7 @@ func testOpIDs(t *testing.T, c *cluster) {
 
 func testRetention(t *testing.T, c *cluster) {
 	o := named(c, "retention")
-	o.MaxEvents, o.TailEvents = 50, 10
+	o.MaxEvents, o.TailBytes = 50, 2500
 	l := open(t, o)
 	follow(l)
 	start := l.Bounds().Last
@@ -311,7 +336,7 @@ func testTooLarge(t *testing.T, c *cluster) {
 	}
 	big.Data = big.Data[:1+1<<19]
 	big.Data[len(big.Data)-1] = '"'
-	mustAppend(t, l, slices.Repeat([]hub.Change{big}, 20)...) // more than a batch's bytes
+	mustAppend(t, l, slices.Repeat([]hub.Change{big}, 10)...) // more than a batch's bytes
 }
 
 // While NATS is away the log says so; an Append that began then is stored once NATS is back, once.

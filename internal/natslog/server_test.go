@@ -45,7 +45,7 @@ func serve(text string) int {
 	}
 	o := server.Options{
 		Host: "127.0.0.1", Port: given.Port, ServerName: given.Name, NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: given.StoreDir, SyncAlways: true, JetStreamMaxStore: 1 << 30, JetStreamMaxMemory: 1 << 20,
+		JetStream: true, StoreDir: given.StoreDir, SyncAlways: given.ClusterPort != 0, JetStreamMaxStore: 1 << 40, JetStreamMaxMemory: 1 << 20,
 	}
 	if given.ClusterPort != 0 {
 		o.Cluster = server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: given.ClusterPort}
@@ -114,7 +114,17 @@ type cluster struct {
 	nodes []*node
 }
 
-func startCluster(t testing.TB, size int) *cluster {
+// inMemory is a folder that needs no disk, if there is such: what a batch costs on one is a file or two.
+func inMemory(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "busbar-test-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func startCluster(t testing.TB, size int, dir string) *cluster {
 	t.Helper()
 	c := &cluster{t: t}
 	ports := freePorts(t, 2*size)
@@ -123,7 +133,7 @@ func startCluster(t testing.TB, size int) *cluster {
 		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", port))
 	}
 	for i := range size {
-		o := serverOptions{Name: fmt.Sprintf("n%d", i), StoreDir: filepath.Join(t.TempDir(), "js"), Port: ports[i]}
+		o := serverOptions{Name: fmt.Sprintf("n%d", i), StoreDir: filepath.Join(dir, fmt.Sprint(i)), Port: ports[i]}
 		if size > 1 {
 			o.ClusterPort, o.Routes = ports[size+i], strings.Join(routes, ",")
 		}
@@ -184,8 +194,8 @@ func (c *cluster) options(first int) Options {
 		replicas = 3
 	}
 	return Options{
-		Servers: c.servers(first), Stream: "test", Replicas: replicas, MaxEvents: 1 << 20, MaxBytes: 1 << 28,
-		TailEvents: 100, TailBytes: 1 << 20, PublishTimeout: 20 * time.Second,
+		Servers: c.servers(first), Stream: "test", Replicas: replicas, MaxEvents: 1 << 20, MaxBytes: 1 << 30,
+		TailBytes: 25_000, PublishTimeout: 20 * time.Second,
 		Logger: slog.New(slog.NewTextHandler(c.t.Output(), nil)),
 	}
 }

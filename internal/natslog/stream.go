@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -57,7 +58,7 @@ func (l *Log) config(first uint64) jetstream.StreamConfig {
 		Name: l.opts.Stream, Description: "Busbar's change log", Subjects: []string{l.subject()},
 		Storage: jetstream.FileStorage, Replicas: l.opts.Replicas,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
-		MaxMsgs: l.opts.MaxEvents, MaxBytes: l.opts.MaxBytes, MaxAge: l.opts.MaxAge, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
+		MaxMsgs: int64(l.opts.MaxEvents), MaxBytes: int64(l.opts.MaxBytes), MaxAge: l.opts.MaxAge, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
 		MaxConsumers: -1, Duplicates: window, FirstSeq: first,
 		AllowDirect: true, AllowAtomicPublish: true,
 		RePublish: &jetstream.RePublish{Source: l.subject(), Destination: l.feedSubject()},
@@ -106,7 +107,8 @@ func forGood(err error) error {
 	return err
 }
 
-// askLeader learns what the stream has, from its leader.
+// askLeader learns what the stream has, from its leader. Answers may come in any order, and what has gone doesn't
+// come back.
 func (l *Log) askLeader(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -114,8 +116,17 @@ func (l *Log) askLeader(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.known.Store(&info.State)
-	return nil
+	l.learning.Lock()
+	defer l.learning.Unlock()
+	now := info.State
+	if known := l.known.Load(); known != nil {
+		if now.LastSeq < known.LastSeq {
+			err = fmt.Errorf("the stream ends with %d, and had %d: it has lost events, or its leader is new and has them in a moment", now.LastSeq, known.LastSeq)
+		}
+		now.FirstSeq, now.LastSeq = max(now.FirstSeq, known.FirstSeq), max(now.LastSeq, known.LastSeq)
+	}
+	l.known.Store(&now)
+	return err
 }
 
 // readNewest fills the tail.
@@ -125,10 +136,11 @@ func (l *Log) readNewest(ctx context.Context) error {
 	}
 	known := l.known.Load()
 	from := known.FirstSeq - 1
-	if keep := uint64(l.opts.TailEvents); known.LastSeq-from > keep {
+	keep := min(preloaded, uint64(l.opts.TailBytes)/(known.Bytes/max(known.Msgs, 1)+1))
+	if known.LastSeq-from > keep {
 		from = known.LastSeq - keep
 	}
-	l.tail = hub.NewTail(l.opts.TailEvents, l.opts.TailBytes, from)
+	l.tail = hub.NewTail(math.MaxInt, l.opts.TailBytes, from)
 	l.at, l.last = from, from
 	return l.fill(ctx, known.LastSeq)
 }
