@@ -88,7 +88,7 @@ func Open(path string, o Options) (*Log, error) {
 		w.close()
 		return nil, explain("open", path, err)
 	}
-	w.committed = l.committed
+	w.committed, w.rows.log = l.committed, l
 	go w.run(l.jobs, l.closing, l.stopped)
 	return l, nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/logtest"
 )
 
-func TestMain(m *testing.M) { leaks.Main(m) }
+func TestMain(m *testing.M) { leaks.Main(m, leaks.IdleWorkers) }
 
 func open(t *testing.T, path string, o Options) *Log {
 	t.Helper()

@@ -16,6 +16,9 @@ type transaction struct {
 	entries []hub.Entry
 	opIDs   []opID
 	seen    map[string]uint64 // opIDs by id
+
+	rows      []*hub.StoredRow // that were put
+	forgotten []rowKey
 }
 
 type opID struct {
@@ -28,6 +31,9 @@ func (t *transaction) run(group []*job) error {
 		return err
 	}
 	t.writer.opIDs.Expire(t.now)
+	if err := t.forget(); err != nil {
+		return err
+	}
 	for _, j := range group {
 		if err := j.write(t); err != nil {
 			return err

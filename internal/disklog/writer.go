@@ -40,13 +40,17 @@ type writer struct {
 	unsure  bool      // a transaction failed: nobody knows what is in the file
 	failing time.Time // since when nothing can be stored; zero: it can
 
-	committed func(state, []hub.Entry)
-	deliver   func([]hub.Entry)
+	rows     *Rows
+	doubtful []*hub.StoredRow // of the transaction that failed
+
+	committed  func(state, []hub.Entry)
+	deliver    func([]hub.Entry)
+	deliverRow func(*hub.StoredRow)
 }
 
 // statements are prepared on the writer's connection.
 type statements struct {
-	begin, commit, rollback, insert, insertOp, dropOps, oldest, drop, totals *sql.Stmt
+	begin, commit, rollback, insert, insertOp, dropOps, oldest, drop, totals, putRow, dropRow *sql.Stmt
 }
 
 // texts are all of them.
@@ -61,6 +65,8 @@ func (s *statements) texts() map[**sql.Stmt]string {
 		&s.oldest:   `SELECT seq, prev, at, size FROM changes ORDER BY seq LIMIT ?`,
 		&s.drop:     `DELETE FROM changes WHERE seq <= ?`,
 		&s.totals:   `UPDATE log SET last = ?, events = ?, bytes = ?`,
+		&s.putRow:   `INSERT OR REPLACE INTO rows (entity, row_id, tenant, payload) VALUES (?, ?, ?, ?)`,
+		&s.dropRow:  `DELETE FROM rows WHERE entity = ? AND row_id = ?`,
 	}
 }
 
@@ -84,7 +90,10 @@ func (s *statements) close() {
 }
 
 func openWriter(path string, o Options) (*writer, error) {
-	w := &writer{path: path, opts: o, committed: func(state, []hub.Entry) {}, deliver: func([]hub.Entry) {}}
+	w := &writer{
+		path: path, opts: o, rows: &Rows{forgotten: make(map[rowKey]struct{})},
+		committed: func(state, []hub.Entry) {}, deliver: func([]hub.Entry) {}, deliverRow: func(*hub.StoredRow) {},
+	}
 	err := sqlitefile.Inspect(path, false)
 	const header = 100 // SQLite takes a shorter file for an empty one
 	if info, failed := os.Stat(path); err == nil && failed == nil && info.Size() > 0 && info.Size() < header {
@@ -199,7 +208,7 @@ func (w *writer) transact(group []*job) error {
 	}
 	t := transaction{writer: w, now: time.Now(), state: w.state}
 	if err := t.run(group); err != nil {
-		w.unsure = true
+		w.unsure, w.doubtful = true, t.rows
 		return w.failed(err)
 	}
 	w.state = t.state
@@ -210,6 +219,7 @@ func (w *writer) transact(group []*job) error {
 	if len(t.entries) > 0 {
 		w.deliver(t.entries)
 	}
+	w.stored(t.rows, t.forgotten)
 	if !w.failing.IsZero() {
 		w.opts.Logger.Info("the change log stores events again", "after", time.Since(w.failing).Round(time.Millisecond))
 		w.failing = time.Time{}
@@ -242,6 +252,9 @@ func (w *writer) settle() error {
 		_, _ = w.rollback.Exec() // an error says that SQLite has done it already
 		var last uint64
 		if err := w.conn.QueryRowContext(ctx, `SELECT last FROM log`).Scan(&last); err == nil && last == w.state.last {
+			if err := w.settleRows(ctx); err != nil {
+				return err
+			}
 			w.unsure = false
 			return nil
 		}
@@ -262,6 +275,10 @@ func (w *writer) settle() error {
 		known.last = entries[len(entries)-1].Seq
 		w.committed(w.state, entries)
 		w.deliver(entries)
+	}
+	if err := w.settleRows(ctx); err != nil {
+		w.unsure = true
+		return err
 	}
 	return nil
 }
