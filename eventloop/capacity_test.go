@@ -6,10 +6,11 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // At the limit newcomers are refused, nobody who is in loses anything, and places that
@@ -29,7 +30,7 @@ func TestMaxConnections(t *testing.T) {
 func TestMaxPerAddress(t *testing.T) {
 	t.Parallel()
 	const most = 3
-	var log logged
+	var log wstest.Text
 	e := start(t, &host{}, func(o *Options) { o.Accept.MaxPerAddress, o.Log = most, slog.New(slog.NewTextHandler(&log, nil)) })
 	other, ok := admitted(t, e, net.IPv4(127, 0, 1, 2))
 	if !ok {
@@ -77,24 +78,6 @@ func expectPlaces(t *testing.T, e *Engine, most int, from net.IP, cause Cause) {
 		}
 		in = append(in[1:], p)
 	}
-}
-
-// logged is what was logged. Safe from any goroutine.
-type logged struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 func TestCapacityOfDescriptors(t *testing.T) {

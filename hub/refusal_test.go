@@ -15,6 +15,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/busbar-ws/busbar/hub/internal/trouble"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // docs/protocol.md section 1: who gave a token that is no good is told so, and the operator why: by a counter
@@ -42,7 +43,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 		{"t0ken", invalid, "issuer", []string{"issuer", "detail=mallory", "user_id=" + strings.Repeat("u", trouble.MaxName) + " "}},
 	} {
 		for _, reject := range []Rejection{RejectClose, RejectHTTP} {
-			var logged lockedText
+			var logged wstest.Text
 			h := start(t, func(o *Options) {
 				o.Auth, o.Reject, o.Logger = refuse, reject, slog.New(slog.NewTextHandler(&logged, nil))
 			})
@@ -87,7 +88,7 @@ func TestRefusalsSayWhy(t *testing.T) {
 // However often it is refused, and for whatever it gives as its cause, the log and the labels
 // stay bounded.
 func TestRefusalsDoNotFillTheLog(t *testing.T) {
-	var logged lockedText
+	var logged wstest.Text
 	now := time.Unix(1_000_000, 0)
 	h := &Hub{opts: Options{Logger: slog.New(slog.NewTextHandler(&logged, nil))}, refused: newRefused()}
 	for i := range 1000 {

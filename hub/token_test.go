@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // upgrade asks for a connection with a header and protocols, and returns who it is, the
@@ -143,7 +145,7 @@ func TestLookupFails(t *testing.T) {
 // docs/protocol.md section 7, -origins: a page of another host is refused before its token is looked at. The log says what
 // would allow it, and strangers can't fill it.
 func TestOriginRefused(t *testing.T) {
-	var logged lockedText
+	var logged wstest.Text
 	h := start(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&logged, nil)) })
 	o := &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer alice"}, "Origin": {"https://evil.example"}}}
 	for range 3 {

@@ -7,36 +7,18 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub/internal/trouble"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
-
-// lockedText may be read while it is being written.
-type lockedText struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lockedText) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lockedText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
 
 // A client can neither fill the log with what it asks for, nor write long lines into it.
 func TestFailedFetchesDoNotFillTheLog(t *testing.T) {
 	const fetches = 20
-	var logged lockedText
+	var logged wstest.Text
 	var called atomic.Int32
 	h := start(t, func(o *Options) {
 		o.Logger = slog.New(slog.NewTextHandler(&logged, nil))

@@ -1,7 +1,6 @@
 package auth_test
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // rawKeys serves a key set as it is written.
@@ -78,24 +78,6 @@ func x5c(t *testing.T, name string) []string {
 	return []string{base64.StdEncoding.EncodeToString(der)}
 }
 
-// lockedBuffer may be read while it is being written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // RFC 7517 sections 4 and 5: one odd key leaves out that key only, with a line that names it, at
 // the start and at a refresh.
 func TestOneOddKeyLeavesOutThatKeyOnly(t *testing.T) {
@@ -140,7 +122,7 @@ func TestOneOddKeyLeavesOutThatKeyOnly(t *testing.T) {
 				if when == "start" {
 					keys.serve(odd.key, good)
 				}
-				var logged lockedBuffer
+				var logged wstest.Text
 				j, err := auth.NewJWT(auth.JWTOptions{
 					JWKSURL: serve(t, keys.ServeHTTP), RefreshInterval: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&logged, nil)),
 				})

@@ -4,37 +4,19 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
-
-// lines is a log. Safe from any goroutine.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *lines) count(what string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), what)
-}
 
 // Whoever is told of revoked sessions may panic: the watcher goes on, and tells of the next.
 func TestPanicOfOnRevoked(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "busbar.db")
-	told, log := make(chan string, 10), &lines{}
+	told, log := make(chan string, 10), &wstest.Text{}
 	s, err := auth.OpenSessions(path, auth.SessionOptions{
 		PollInterval: 10 * time.Millisecond, Log: slog.New(slog.NewTextHandler(log, nil)),
 		OnRevoked: func(ids []*hub.Identity) {
@@ -62,8 +44,8 @@ func TestPanicOfOnRevoked(t *testing.T) {
 			t.Fatalf("never told of %s", user)
 		}
 	}
-	eventually(t, "it is logged", func() bool { return log.count("stack=") > 0 })
-	if n := log.count("in OnRevoked"); n != 1 {
+	eventually(t, "it is logged", func() bool { return strings.Contains(log.String(), "stack=") })
+	if n := strings.Count(log.String(), "in OnRevoked"); n != 1 {
 		t.Errorf("%d lines about it, want 1", n)
 	}
 }

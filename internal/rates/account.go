@@ -148,14 +148,3 @@ func (s *accountShard) tidy(most int, now time.Duration) {
 		delete(s.named, victim)
 	}
 }
-
-func (t *accounts) len() int {
-	n := 0
-	for i := range t.shards {
-		s := &t.shards[i]
-		s.mu.Lock()
-		n += len(s.named)
-		s.mu.Unlock()
-	}
-	return n
-}

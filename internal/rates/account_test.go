@@ -71,3 +71,14 @@ func TestAccountsFromManyGoroutines(t *testing.T) {
 		t.Errorf("%d passed, want 2000", sum)
 	}
 }
+
+func (t *accounts) len() int {
+	n := 0
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		n += len(s.named)
+		s.mu.Unlock()
+	}
+	return n
+}

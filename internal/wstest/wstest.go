@@ -5,6 +5,8 @@
 package wstest
 
 import (
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -33,4 +35,22 @@ func ComesTrue(holds func() bool) bool {
 		}
 	}
 	return true
+}
+
+// Text is a log that may be read while it is being written. Safe from any goroutine.
+type Text struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (t *Text) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.Write(p)
+}
+
+func (t *Text) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
 }

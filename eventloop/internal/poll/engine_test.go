@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -130,22 +129,10 @@ func TestNoListeners(t *testing.T) {
 	}
 }
 
-// lines is a log.
-type lines struct {
-	mu sync.Mutex
-	strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.Builder.Write(p)
-}
-
 // However often room comes and goes, it is logged once in a while.
 func TestLackOfRoomIsLoggedOnce(t *testing.T) {
 	t.Parallel()
-	var log lines
+	var log wstest.Text
 	e, _ := started(t, slog.New(slog.NewTextHandler(&log, nil)))
 	for range 5 {
 		(*events)(e).Errorf(acceptFailure, unix.ENOBUFS)
@@ -156,8 +143,6 @@ func TestLackOfRoomIsLoggedOnce(t *testing.T) {
 		t.Errorf("paused %d times, %d accepts failed", n, e.AcceptErrors())
 	}
 	e.Stop()
-	log.mu.Lock()
-	defer log.mu.Unlock()
 	if warned, again := strings.Count(log.String(), "level=WARN"), strings.Count(log.String(), "level=INFO"); warned != 1 || again != 1 {
 		t.Errorf("logged:\n%s", log.String())
 	}
