@@ -20,6 +20,7 @@ type state struct {
 	renewing bool   // its session has ended, and a look-up decides whether it stays
 
 	reading, renewal *fairqueue.Task // what it waits for
+	taken            chan<- struct{} // is told that it has a page of its view; nil: there is none under way
 	rows             *rowQueue       // nil while it has asked nothing
 	recheck          *recheck        // nil while there is nothing to ask about again
 }
@@ -124,6 +125,11 @@ func (cb *callbacks) Drained(c *eventloop.Client) {
 	if !c.Open() {
 		return
 	}
+	s := stateOf(c)
+	if s.taken != nil {
+		s.taken <- struct{}{} // once for each page, which is waited for
+		return
+	}
 	c.PinReplay()
-	(*Hub)(cb).readLog(c, stateOf(c))
+	(*Hub)(cb).readLog(c, s)
 }

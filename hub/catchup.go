@@ -31,10 +31,12 @@ func (h *Hub) readLog(c *eventloop.Client, s *state) {
 		h.engine.Post(client, func(c *eventloop.Client) { h.gotPage(c, s, p, err) })
 	})
 	if err != nil {
-		h.engine.Post(client, func(c *eventloop.Client) {
-			c.Close(wsproto.StatusTryAgainLater, "too many clients are catching up, try again later", eventloop.CauseServerClosed)
-		})
+		h.engine.Post(client, tooManyCatchUp)
 	}
+}
+
+func tooManyCatchUp(c *eventloop.Client) {
+	c.Close(wsproto.StatusTryAgainLater, "too many clients are catching up, try again later", eventloop.CauseServerClosed)
 }
 
 // readPage reads the log, and returns when every event up to the page's Last is in the

@@ -40,7 +40,7 @@ type Hub struct {
 	storing sync.Mutex
 	framing sync.Mutex // held while a fetched snapshot is encoded
 
-	rowsPatience time.Duration // the constant, less in tests
+	rowsPatience, viewPatience time.Duration // the constants, less in tests
 
 	draining atomic.Bool
 	revoked  revocations.Log[Identity]
@@ -81,7 +81,7 @@ func New(o Options) (*Hub, error) {
 	h.background, h.cancel = context.WithCancel(context.Background())
 	hold := func(n int) (release func(), ok bool) { return h.engine.Hold(n) }
 	h.queues = newQueues(&h.opts, hold, func(r any) { h.panics.Note(o.Logger, "in a queue", r) })
-	h.rowsPatience = rowsPatience
+	h.rowsPatience, h.viewPatience = rowsPatience, viewPatience
 	h.leaves = newLeaveBatcher(h)
 	var err error
 	o.Loops.LastSeq = h.logBounds().Last

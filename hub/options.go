@@ -80,7 +80,8 @@ type Options struct {
 	// Origins that a browser may connect from; the zero value is the same host only.
 	Origins Origins
 
-	Rows RowOptions
+	Rows  RowOptions
+	Views ViewOptions
 
 	// Log retains change events. Nil: NewMemoryLog(0, 0). With SeqGiven a new one begins behind 0
 	// (MemoryLog.Resume).
@@ -97,7 +98,7 @@ type Options struct {
 	Relays           Relays
 	Rates            Rates
 
-	// Workers is how many lookups, fetches and reads of the log may run at once, each
+	// Workers is how many lookups, fetches, views and reads of the log may run at once, each
 	// kind apart; default 64. A quarter of the lookups, and at least one, is for sessions that have
 	// ended, the rest for newcomers; with Rows.Recheck a quarter of the fetches is for that.
 	// WorkerQueue is how many may wait; default 100,000, or what fits
@@ -140,6 +141,7 @@ func setDefault[T comparable](v *T, d T) {
 func (o *Options) SetDefaults() {
 	setDefault(&o.AuthTimeout, 5*time.Second)
 	setDefault(&o.Rows.Timeout, 5*time.Second)
+	setDefault(&o.Views.Timeout, 10*time.Second)
 	setDefault(&o.Rows.Max, 100_000)
 	setDefault(&o.Rows.MaxBytes, memory.Defaults().Rows)
 	setDefault(&o.MaxMessageOut, memory.Defaults().Message)

@@ -51,7 +51,7 @@ func (h *Hub) Hold(p Pulled) (release func(), err error) {
 	}, nil
 }
 
-// HoldFetched counts n bytes that a SnapshotFetcher is reading as buffered for clients until release is
+// HoldFetched counts n bytes that a SnapshotFetcher or ViewFetcher is reading as buffered for clients until release is
 // called, once, before it returns: what it returns is counted by the hub. ctx is the one that it was called
 // with. ErrOverloaded says that clients would have to go for it.
 func HoldFetched(ctx context.Context, n int) (release func(), err error) {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// An embedder's functions (Authenticator, SnapshotFetcher, ChangeLog, what CloseIdentity is
+// An embedder's functions (Authenticator, SnapshotFetcher, ViewFetcher, ChangeLog, what CloseIdentity is
 // given) run in goroutines that serve many. A panic in one costs the call that it was made
 // for: it becomes that call's error, is counted, and is logged once for each place. On the
 // event loops package eventloop sees to that.
@@ -43,6 +43,11 @@ func (h *Hub) lookUp(ctx context.Context, token string) (id *Identity, err error
 func (h *Hub) callSnapshots(ctx context.Context, asked rowQuestion) (payload []byte, ok bool, err error) {
 	defer h.recovered("fetching a snapshot", &err)
 	return h.opts.Rows.Fetch(context.WithValue(ctx, (*Hub)(nil), h), asked.identity, asked.entity, asked.rowID)
+}
+
+func (h *Hub) callViews(ctx context.Context, id *Identity, to *ViewWriter) (err error) {
+	defer h.recovered("fetching a view", &err)
+	return h.opts.Views.Fetch(context.WithValue(ctx, (*Hub)(nil), h), id, to)
 }
 
 func (h *Hub) appendToLog(changes []Change) (results []Appended, err error) {

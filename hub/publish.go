@@ -44,13 +44,11 @@ func (h *Hub) PublishChanges(changes ...Change) (seqs []uint64, err error) {
 	if err := h.admit(0); err != nil {
 		return nil, err
 	}
-	now := strconv.FormatInt(time.Now().Unix(), 10) + "Z"
+	now := timestamp(time.Now())
 	for i := range changes {
 		c := &changes[i]
 		c.Audience.Users = distinct(c.Audience.Users)
-		if c.Timestamp == "" {
-			c.Timestamp = now
-		}
+		setDefault(&c.Timestamp, now)
 	}
 	results, err := h.appendToLog(changes)
 	seqs = make([]uint64, len(results))
@@ -67,6 +65,9 @@ func (h *Hub) PublishChanges(changes ...Change) (seqs []uint64, err error) {
 	}
 	return seqs, nil
 }
+
+// timestamp is a change's that has none.
+func timestamp(now time.Time) string { return strconv.FormatInt(now.Unix(), 10) + "Z" }
 
 // distinct sorts names in place and leaves each of them once: whoever is named twice is
 // still sent one message.

@@ -17,6 +17,7 @@ type queues struct {
 	fetches  *fairqueue.Queue // of rows' snapshots
 	rechecks *fairqueue.Queue // of rows that clients are subscribed to
 	reads    *fairqueue.Queue // of the change log
+	views    *fairqueue.Queue // of new clients
 }
 
 // waitingShare is the part of the memory for buffers that may wait in one queue.
@@ -39,12 +40,12 @@ func newQueues(o *Options, hold func(n int) (release func(), ok bool), panicked 
 	}
 	return queues{
 		lookups: queue(max(o.Workers-renewals, 1)), renewals: queue(renewals),
-		fetches: queue(fetches), rechecks: queue(rechecks), reads: queue(o.Workers),
+		fetches: queue(fetches), rechecks: queue(rechecks), reads: queue(o.Workers), views: queue(o.Workers),
 	}
 }
 
 func (q *queues) all() []*fairqueue.Queue {
-	return []*fairqueue.Queue{q.lookups, q.renewals, q.fetches, q.rechecks, q.reads}
+	return []*fairqueue.Queue{q.lookups, q.renewals, q.fetches, q.rechecks, q.reads, q.views}
 }
 
 // refused is how much wasn't taken.

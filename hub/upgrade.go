@@ -194,7 +194,11 @@ func (h *Hub) decide(c *eventloop.Client, a *pendingUpgrade, id *Identity, err e
 		m := &state{identity: id, cursor: a.since, resyncs: true}
 		acceptance.Data = m
 		c.Accept(acceptance)
-		if c.Open() { // it was told so
+		switch {
+		case !c.Open(): // it was told so
+		case a.since == 0 && h.opts.Views.Fetch != nil:
+			h.readView(c, m)
+		default:
 			h.readLog(c, m)
 		}
 		return

@@ -21,6 +21,7 @@ type Config struct {
 	LogEvents    int
 	LogBytes     int
 	RowsURL      string
+	SnapshotURL  string
 
 	Auth       string
 	SessionsDB string

@@ -29,6 +29,7 @@ func (c *Config) companions() []companion {
 		{"compression-threshold", c.Hub.Loops.Compression != eventloop.CompressOff, "without -compression out or on"},
 		{"rows-timeout", c.RowsURL != "", "without -rows-url"},
 		{"rows-recheck", c.RowsURL != "", "without -rows-url"},
+		{"snapshot-timeout", c.SnapshotURL != "", "without -snapshot-url"},
 		{"rows-max", c.RowsURL == "", "with -rows-url"},
 		{"rows-bytes", c.RowsURL == "", "with -rows-url"},
 		{"accept-burst", c.Hub.Loops.Accept.Rate > 0, "with -accept-rate 0"},

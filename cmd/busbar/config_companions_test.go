@@ -29,6 +29,8 @@ func TestFlagsWithoutEffectAreWarnings(t *testing.T) {
 		{args: "-relay-rate 0 -relay-burst 5", want: []string{"-relay-burst has no effect with -relay-rate 0"}},
 		{args: "-relays off -relay-rate 0 -relay-burst 5", want: []string{"-relay-burst has no effect with -relays off", "-relay-rate has no effect with -relays off"}},
 		{args: "-rows-recheck 1m", want: []string{"-rows-recheck has no effect without -rows-url"}},
+		{args: "-snapshot-timeout 3s", want: []string{"-snapshot-timeout has no effect without -snapshot-url"}},
+		{args: "-snapshot-url http://a/b -snapshot-timeout 3s"},
 		{variables: map[string]string{"BUSBAR_ROWS_TIMEOUT": "1s"}, want: []string{"BUSBAR_ROWS_TIMEOUT has no effect without -rows-url"}},
 		{args: "-auth http -auth-url http://a/b -auth-timeout 1s -guests=false -jwt-issuer i", want: []string{"-jwt-issuer has no effect without -auth jwt"}},
 		{args: "-rows-url http://a/b -rows-timeout 1s -rows-recheck 1m -guests -guest-ttl 1h -address-allowance 3"},

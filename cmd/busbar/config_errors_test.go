@@ -55,6 +55,8 @@ func TestErrorsOfValues(t *testing.T) {
 		{args: "-api http://[::1]:4321", want: `-api: "http://[::1]:4321" isn't an address such as :4322, 127.0.0.1:4322 or [::1]:4322`},
 		{args: "-rows-url rows.example/x", want: `-rows-url: "rows.example/x" isn't a URL such as https://app.example.com/check`},
 		{args: "-auth-url htp://bob:s3cret@a/b?key=k3y", want: `-auth-url: "htp://…@a/b?…" isn't a URL such as https://app.example.com/check`},
+		{args: "-snapshot-url ftp://a/b", want: `-snapshot-url: "ftp://a/b" isn't a URL such as https://app.example.com/check`},
+		{args: "-snapshot-timeout 1ms", want: `-snapshot-timeout: "1ms" isn't a duration of at least 100ms, such as 10s`},
 		{args: "-rows-url bob:s3cret@a", want: `-rows-url: "…@a" isn't a URL such as https://app.example.com/check`},
 		{args: "-auth-url ftp://a/b", want: `-auth-url: "ftp://a/b" isn't a URL such as https://app.example.com/check`},
 		{

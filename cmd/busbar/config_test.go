@@ -43,6 +43,7 @@ func TestDefaults(t *testing.T) {
 				Timeouts: eventloop.Timeouts{Handshake: 10 * time.Second, PingInterval: 25 * time.Second, Pong: 10 * time.Second},
 			},
 			AuthTimeout: 5 * time.Second, Rows: hub.RowOptions{Timeout: 5 * time.Second, Max: 100000, MaxBytes: 256 << 20},
+			Views:         hub.ViewOptions{Timeout: 10 * time.Second},
 			MaxMessageOut: 16 << 20, MaxSubscriptions: 10000, Workers: 64, WorkerQueue: 100_000,
 			Rates: hub.Rates{
 				Messages: hub.Limit{PerSecond: 200, Burst: 20_000}, Bytes: hub.Limit{PerSecond: 2 << 20, Burst: 8 << 20},
@@ -71,6 +72,7 @@ var everyFlag = map[string]string{
 	"message-rate": "0", "message-burst": "1", "byte-rate": "1MB", "byte-burst": "1MiB", "subscribe-rate": "5",
 	"subscribe-burst": "6", "user-allowance": "0", "address-allowance": "2",
 	"seq": "given", "routing": "subscribed", "relays": "off", "max-subscriptions": "7", "log-events": "1", "log-bytes": "1KiB",
+	"snapshot-url": "http://127.0.0.1:8000/view", "snapshot-timeout": "3s",
 	"rows-url": "http://127.0.0.1:8000/rows", "rows-timeout": "2s", "rows-recheck": "10m", "rows-max": "5", "rows-bytes": "1MB",
 	"auth": "http", "data": "/srv/busbar", "admin-token-file": "/etc/busbar/token",
 	"auth-url": "https://auth.example/check", "auth-timeout": "1s", "auth-cache": "0",

@@ -144,4 +144,15 @@ func TestProgramsOfTheDocs(t *testing.T) {
 		wantFrame(t, alice, 0x10, "Todo", "t_1", "milk")
 		eventually(t, "bob's subscription denied", func() bool { return d.metric("busbar_row_subscriptions_denied_total") == 1 })
 	})
+	t.Run("views", func(t *testing.T) {
+		d := startDaemon(t, "-snapshot-url", docs{t}.serve("view.py", 1)[0])
+		for user, want := range map[string]message{"alice": {Seq: 3, RowID: "t_1"}, "bob": {Seq: 7, RowID: "t_2"}} {
+			c := startGoClient(t, d.url("?since=0"), d.session(user), "header")
+			if m := waitChange(c); m.Seq != want.Seq || m.RowID != want.RowID {
+				t.Errorf("%s got %+v", user, m)
+			}
+			seq := d.publish("t_3")
+			c.wait(soon, "what is published then", func(e clientEvent) bool { return parse(e).Seq == seq })
+		}
+	})
 }

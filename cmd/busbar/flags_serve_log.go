@@ -13,6 +13,11 @@ func declareLog(t *flagTable, cfg *Config) {
 		"change events kept for clients that reconnect")
 	t.Size(&cfg.LogBytes, "log-bytes", cfg.LogBytes, kib, math.MaxInt,
 		"bytes of change events kept for clients that reconnect; by default at most a 16th of the memory")
+	t.URL(&cfg.SnapshotURL, "snapshot-url",
+		"HTTP callback that supplies all that a client may see which begins with since=0; "+
+			"empty = it gets what the log retains, and is told when that isn't all")
+	t.Duration(&cfg.Hub.Views.Timeout, "snapshot-timeout", cfg.Hub.Views.Timeout, 100*time.Millisecond,
+		"how long -snapshot-url may take for 64 KiB of its answer, or for what there is of it")
 	t.URL(&cfg.RowsURL, "rows-url",
 		"HTTP callback that supplies rows' snapshots and says who may read them; "+
 			"empty = the snapshots that were published to this server")

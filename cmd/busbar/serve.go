@@ -195,7 +195,7 @@ func apiConnections(descriptors int) int { return min(max(descriptors/16, 8), 51
 func (cfg *Config) reserve(open, descriptors int) int {
 	const passing = 16
 	n := max(open, openAtStart) + passing + apiConnections(descriptors)
-	if cfg.RowsURL != "" || cfg.AuthHTTP.URL != "" || cfg.JWT.JWKSURL != "" {
+	if cfg.RowsURL != "" || cfg.SnapshotURL != "" || cfg.AuthHTTP.URL != "" || cfg.JWT.JWKSURL != "" {
 		n += min(descriptors/16, 128)
 	}
 	return n
@@ -218,15 +218,8 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	o := cfg.Hub
 	o.Auth, o.Logger = authenticator, srv.log
 	o.Loops.Accept.Reserve = cfg.reserve(len(open), descriptors)
-	if cfg.RowsURL != "" {
-		fetcher, err := rows.NewHTTP(rows.Options{
-			URL: cfg.RowsURL, Timeout: cfg.Hub.Rows.Timeout, MaxBytes: int64(cfg.Hub.MaxMessageOut), MaxHeld: int64(cfg.Hub.Loops.Memory.BufferBytes / 8),
-		})
-		if err != nil {
-			return fmt.Errorf("-rows-url: %w", err)
-		}
-		srv.closers = append(srv.closers, fetcher.Close)
-		o.Rows.Fetch = fetcher.Fetch
+	if err = srv.openServices(&o); err != nil {
+		return err
 	}
 	changes := hub.NewMemoryLog(cfg.LogEvents, cfg.LogBytes)
 	if o.Seqs == hub.SeqGiven {
@@ -241,6 +234,31 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 		return err
 	}
 	srv.ends.opened(srv.hub)
+	return nil
+}
+
+// openServices has rows and views asked for where flags say so.
+func (srv *server) openServices(o *hub.Options) error {
+	cfg := srv.cfg
+	service := rows.Options{
+		URL: cfg.RowsURL, Timeout: o.Rows.Timeout, MaxBytes: int64(o.MaxMessageOut), MaxHeld: int64(o.Loops.Memory.BufferBytes / 8),
+	}
+	if cfg.RowsURL != "" {
+		fetcher, err := rows.NewHTTP(service)
+		if err != nil {
+			return fmt.Errorf("-rows-url: %w", err)
+		}
+		srv.closers = append(srv.closers, fetcher.Close)
+		o.Rows.Fetch = fetcher.Fetch
+	}
+	if service.URL = cfg.SnapshotURL; service.URL != "" {
+		fetcher, err := rows.NewViews(service)
+		if err != nil {
+			return fmt.Errorf("-snapshot-url: %w", err)
+		}
+		srv.closers = append(srv.closers, fetcher.Close)
+		o.Views.Fetch = fetcher.Fetch
+	}
 	return nil
 }
 

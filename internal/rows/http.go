@@ -1,4 +1,4 @@
-// Package rows fetches row snapshots from a service that the operator runs.
+// Package rows fetches row snapshots, and all that a new client needs, from services that the operator runs.
 package rows
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/memory"
 )
 
-// Options says which service has the rows.
+// Options says which service is asked.
 type Options struct {
 	// URL takes POST {"user_id","tenant_id","is_admin","entity","row_id"} and answers
 	// 200 with the row's payload, or 400, 403, 404, 410 or 422 when that caller may not read it
@@ -34,19 +34,23 @@ type HTTP struct{ service *ask.Service }
 
 // NewHTTP checks the options; it fetches nothing yet. The caller closes it.
 func NewHTTP(o Options) (*HTTP, error) {
+	service, err := newService(o)
+	if err != nil {
+		return nil, fmt.Errorf("row service: %w", err)
+	}
+	return &HTTP{service}, nil
+}
+
+func newService(o Options) (*ask.Service, error) {
 	if o.MaxBytes <= 0 {
 		o.MaxBytes = int64(memory.Defaults().Message)
 	}
 	if o.MaxHeld <= 0 {
 		o.MaxHeld = int64(memory.Defaults().Rows)
 	}
-	service, err := ask.New(ask.Options{
+	return ask.New(ask.Options{
 		URL: o.URL, Timeout: o.Timeout, MaxBytes: o.MaxBytes, MaxHeld: o.MaxHeld, Hold: hub.HoldFetched,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("row service: %w", err)
-	}
-	return &HTTP{service}, nil
 }
 
 // Close closes idle connections. Fetches under way still finish.

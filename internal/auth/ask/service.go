@@ -121,25 +121,32 @@ func (s *Service) Post(ctx context.Context, question any) (status int, answer []
 }
 
 func (s *Service) post(ctx context.Context, body []byte) (int, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
-	if err != nil {
-		return 0, nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "busbar")
-	resp, err := s.client.Do(req)
+	resp, err := s.do(ctx, body)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode >= 300 && resp.StatusCode < 400 {
-		return 0, nil, fmt.Errorf("status %d: %w", resp.StatusCode, ErrRedirect)
-	}
 	answer, err := s.read(ctx, resp)
 	if err != nil {
 		return 0, nil, fmt.Errorf("read answer: %w", err)
 	}
 	return resp.StatusCode, answer, nil
+}
+
+// do returns an answer that isn't read yet, and is no redirect.
+func (s *Service) do(ctx context.Context, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "busbar")
+	resp, err := s.client.Do(req)
+	if err == nil && resp.StatusCode >= 300 && resp.StatusCode < 400 {
+		resp.Body.Close()
+		return nil, fmt.Errorf("status %d: %w", resp.StatusCode, ErrRedirect)
+	}
+	return resp, err
 }
 
 // smallAnswer is what is read of an answer whose length nobody has said, before what it may come
