@@ -6,15 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 const (
-	// reserved is how many seqs the daemon reserves with one write of a file.
-	reserved = 10_000
+	// many is a body of changes that no rest of a disk has room for.
+	many = 10_000
 	// answered bounds what the API may take to say that it can't: the session store waits 5 s
 	// for others' locks.
 	answered = 15 * time.Second
@@ -25,9 +24,6 @@ func (o *ChaosOptions) full(ctx context.Context, r *Record) error {
 	return o.onStage(ctx, o.mounted, func(ctx context.Context, s *stage) error {
 		unused, err := s.session(ctx, "unused")
 		if err != nil {
-			return err
-		}
-		if err := s.alive(ctx); err != nil { // with the first event there's a file for seqs
 			return err
 		}
 		filler := s.path("filler")
@@ -42,13 +38,13 @@ func (o *ChaosOptions) full(ctx context.Context, r *Record) error {
 		if refused == 0 {
 			return wronged("%d bytes filled the disk, and sessions went on being made", filled)
 		}
-		if err := s.goesOn(ctx, unused); err != nil {
+		if err := s.refusesChanges(ctx); err != nil {
 			return err
 		}
-		if err := s.reservedSeqs(); err != nil { // a crash now must not let numbers be given out twice
+		if err := s.takesClient(ctx, unused); err != nil {
 			return err
 		}
-		r.fact("%d bytes left no room: %d of %d new sessions refused with 5xx; %d events, a new client, all clients: as ever", filled, refused, tries, reserved+1)
+		r.fact("%d bytes left no room: %d of %d new sessions and all changes refused with 5xx; a new client, presence, broadcasts, all clients: as ever", filled, refused, tries)
 		if err := os.Remove(filler); err != nil {
 			return err
 		}
@@ -76,10 +72,7 @@ func (o *ChaosOptions) readOnly(ctx context.Context, r *Record) error {
 		if err := s.goesOn(ctx, unused); err != nil {
 			return err
 		}
-		if !s.log.has("sequence numbers can't be reserved") {
-			return wronged("seqs can't be reserved, and the log doesn't say so%s", s.log)
-		}
-		r.fact("read-only: %d of %d new sessions refused with 5xx; %d events, a new client, all clients: as ever", refused, tries, reserved+1)
+		r.fact("read-only: %d of %d new sessions refused with 5xx; %d events, a new client, all clients: as ever", refused, tries, many)
 		if err := inMounts(s.pid(), func() error { return unix.Unmount(s.dir, unix.MNT_DETACH) }); err != nil {
 			return err
 		}
@@ -128,23 +121,44 @@ func (s *stage) sessionsWhile(ctx context.Context) (refused int, err error) {
 	return refused, nil
 }
 
-// goesOn checks what needs no disk: more events than were reserved, and a client whose session
-// nobody has looked up before.
+// goesOn checks what needs nothing that has to be opened: changes, and a client whose session nobody has looked up before.
 func (s *stage) goesOn(ctx context.Context, unused string) error {
-	if err := s.bulk(ctx, reserved+1); err != nil {
+	if err := s.bulk(ctx, many); err != nil {
 		return err
 	}
+	if err := s.takesClient(ctx, unused); err != nil {
+		return err
+	}
+	return s.alive(ctx)
+}
+
+// refusesChanges checks that what can't be stored is told so, and that what isn't stored goes on.
+func (s *stage) refusesChanges(ctx context.Context) error {
+	var no *refusal
+	if err := s.bulk(ctx, many); !errors.As(err, &no) || no.status != 507 || errors.Is(err, errWronged) {
+		return wronged("changes that there is no room for: %v", err)
+	}
+	for _, st := range s.book.of(presence, broadcasts) {
+		if err := s.publish(ctx, st, 200); err != nil {
+			return err
+		}
+	}
+	return s.together((*peer).catchUp)
+}
+
+// takesClient checks that a client gets in whose session nobody has looked up before.
+func (s *stage) takesClient(ctx context.Context, unused string) error {
 	one := *s.slots[0]
 	one.token = unused
 	p, err := s.connect(ctx, &one, 0, 0)
+	if err == nil {
+		defer p.gone()
+		err = p.settle()
+	}
 	if err != nil {
 		return fmt.Errorf("a client with a session that nobody has used: %w", err)
 	}
-	defer p.gone()
-	if err := p.settle(); err != nil {
-		return fmt.Errorf("a client with a session that nobody has used: %w", err)
-	}
-	return s.alive(ctx)
+	return nil
 }
 
 // recovers checks that all is as before, without a new start.
@@ -159,25 +173,9 @@ func (s *stage) recovers(ctx context.Context, r *Record) error {
 			return wronged("no new session %v after there was room again: %w", time.Since(start), err)
 		}
 	}
-	if err := s.bulk(ctx, reserved+1); err != nil {
+	if err := s.bulk(ctx, many); err != nil {
 		return err
 	}
-	if err := s.reservedSeqs(); err != nil {
-		return err
-	}
-	r.fact("with room again, and the same process: sessions after %v, seqs reserved", time.Since(start).Round(time.Millisecond))
-	return nil
-}
-
-// reservedSeqs checks that the file which a crash leaves behind knows of all seqs in use.
-func (s *stage) reservedSeqs() error {
-	text, err := os.ReadFile(s.path("last-seq"))
-	if err != nil {
-		return err
-	}
-	n, err := strconv.ParseUint(string(bytes.TrimSpace(text)), 10, 64)
-	if newest := s.newest(); err != nil || n < newest {
-		return wronged("seqs up to %q are reserved, and %d was given out", text, newest)
-	}
+	r.fact("with room again, and the same process: sessions after %v, and changes", time.Since(start).Round(time.Millisecond))
 	return nil
 }

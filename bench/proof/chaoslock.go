@@ -35,7 +35,7 @@ func (o *ChaosOptions) lock(ctx context.Context, r *Record) error {
 		if err := errors.Join(err, unlock()); err != nil {
 			return err
 		}
-		r.fact("locked: a new session was refused with %d after %v; %d events, a new client, all clients: as ever", no.status, took.Round(time.Millisecond), reserved+1)
+		r.fact("locked: a new session was refused with %d after %v; %d events, a new client, all clients: as ever", no.status, took.Round(time.Millisecond), many)
 		return s.recovers(ctx, r)
 	})
 }

@@ -6,9 +6,9 @@ import (
 
 // What may be more at the end than at the start, and why.
 const (
-	// The pool of the session store opens a connection when all are in use, and keeps it: a
-	// file, its -wal and its -shm each.
-	moreFiles = 24
+	// The pools of the session store and of the change log's readers open a connection when all are in use, and
+	// keep it: a file, its -wal and its -shm each.
+	moreFiles = 36
 	// A connection of the pool has no goroutine, one of the API has. Workers for lookups and
 	// snapshots end when there's nothing to do; gnet's wait ten seconds.
 	moreGoroutines = 4

@@ -48,7 +48,7 @@ const (
 func (o *SoakOptions) daemonArgs(policy string, routed bool) []string {
 	args := []string{
 		"-slow", policy, "-lag-bytes", fmt.Sprint(soakLagBytes), "-send-buffer", "256KiB",
-		"-log-events", fmt.Sprint(soakLogEvents), "-log-bytes", fmt.Sprint(soakLogBytes), "-rows-bytes", fmt.Sprint(soakRowBytes),
+		"-log-events", fmt.Sprint(soakLogEvents), "-log-tail", fmt.Sprint(soakLogBytes), "-rows-bytes", fmt.Sprint(soakRowBytes),
 	}
 	if routed {
 		args = append(args, "-routing", "subscribed")

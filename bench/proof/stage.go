@@ -94,7 +94,7 @@ func (s *stage) alive(ctx context.Context) error {
 	return s.together((*peer).catchUp)
 }
 
-// bulk publishes so many changes in one body, more than are reserved at a time.
+// bulk publishes so many changes in one body.
 func (s *stage) bulk(ctx context.Context, count int) error {
 	st := s.book.of(changes)[0]
 	var body []byte

@@ -18,8 +18,7 @@ type Config struct {
 
 	API          string
 	APIKeepAlive time.Duration
-	LogEvents    int
-	LogBytes     int
+	Log          LogConfig
 	RowsURL      string
 	SnapshotURL  string
 
@@ -43,6 +42,29 @@ type Config struct {
 
 	// sources holds the flags that were given, by flag name, as "-loops" or "BUSBAR_LOOPS".
 	sources map[string]string
+}
+
+// LogConfig is what flags say of the change log.
+type LogConfig struct {
+	Kind   string // logDisk or logMemory
+	Events int
+	Bytes  int
+	Age    time.Duration
+	Tail   int // of logDisk: bytes in memory
+}
+
+// Values of -log.
+const (
+	logDisk   = "disk"
+	logMemory = "memory"
+)
+
+// inMemory is how many bytes of events may be in memory, and the flag that says so.
+func (c *LogConfig) inMemory() (bytes int, flag string) {
+	if c.Kind == logMemory {
+		return c.Bytes, "-log-bytes"
+	}
+	return c.Tail, "-log-tail"
 }
 
 // Values of -auth.

@@ -32,6 +32,8 @@ func (c *Config) companions() []companion {
 		{"snapshot-timeout", c.SnapshotURL != "", "without -snapshot-url"},
 		{"rows-max", c.RowsURL == "", "with -rows-url"},
 		{"rows-bytes", c.RowsURL == "", "with -rows-url"},
+		{"log-age", c.Log.Kind == logDisk, "without -log disk"},
+		{"log-tail", c.Log.Kind == logDisk, "without -log disk"},
 		{"accept-burst", c.Hub.Loops.Accept.Rate > 0, "with -accept-rate 0"},
 		{"message-burst", c.Hub.Rates.Messages.PerSecond > 0, "with -message-rate 0"},
 		{"byte-burst", c.Hub.Rates.Bytes.PerSecond > 0, "with -byte-rate 0"},

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"cmp"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/disklog"
 	"github.com/busbar-ws/busbar/internal/memory"
 )
 
-// fitMemory lowers the sizes that weren't given to their shares of the memory.
+// fitMemory lowers the sizes that weren't given to their shares of the memory, and fills in what depends on
+// other flags.
 func (c *Config) fitMemory(s memory.Shares) {
 	for _, size := range []struct {
 		flag  string
@@ -14,13 +19,18 @@ func (c *Config) fitMemory(s memory.Shares) {
 		{"max-message-out", &c.Hub.MaxMessageOut, s.Message},
 		{"queue-bytes", &c.Hub.Loops.Memory.QueueBytes, s.Queue},
 		{"lag-bytes", &c.Hub.Loops.Slow.LagBytes, s.Lag},
-		{"log-bytes", &c.LogBytes, s.Log},
+		{"log-tail", &c.Log.Tail, s.Log},
 		{"rows-bytes", &c.Hub.Rows.MaxBytes, s.Rows},
 	} {
 		if c.sources[size.flag] == "" {
 			*size.value = min(*size.value, size.share)
 		}
 	}
+	events, bytes := disklog.DefaultEvents, disklog.DefaultBytes
+	if c.Log.Kind == logMemory {
+		events, bytes = hub.DefaultLogEvents, s.Log
+	}
+	c.Log.Events, c.Log.Bytes = cmp.Or(c.Log.Events, events), cmp.Or(c.Log.Bytes, bytes)
 	if c.Hub.Loops.Memory.BufferBytes == 0 {
 		c.Hub.Loops.Memory.BufferBytes = s.Buffers
 	}

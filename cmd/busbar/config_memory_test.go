@@ -18,7 +18,7 @@ func TestSizesFitTheMemory(t *testing.T) {
 	given.Hub.Rows.MaxBytes, given.Hub.Loops.Memory.BufferBytes = 512*mib, 300*mib
 	given.sources["rows-bytes"] = "-rows-bytes"
 	given.fitMemory(memory.Share(256 * mib))
-	if given.Hub.Rows.MaxBytes != 512*mib || given.Hub.Loops.Memory.BufferBytes != 300*mib || given.LogBytes != 16*mib {
+	if given.Hub.Rows.MaxBytes != 512*mib || given.Hub.Loops.Memory.BufferBytes != 300*mib || given.Log.Tail != 16*mib {
 		t.Errorf("given sizes became %+v", given)
 	}
 	for limit := int64(16 * mib); limit < 1<<42; limit += limit/3 + 4321 {

@@ -37,6 +37,9 @@ func openDataDir(path string) (dataDir, error) {
 // database is the path of the session store and whatever else is kept in SQLite.
 func (d dataDir) database() string { return filepath.Join(d.path, "busbar.db") }
 
+// changeLog is the path of the change log, as -log disk keeps it.
+func (d dataDir) changeLog() string { return filepath.Join(d.path, "changes.db") }
+
 // adminToken is the path of the file whose one line is the admin token.
 func (d dataDir) adminToken() string { return filepath.Join(d.path, "admin-token") }
 

@@ -60,9 +60,10 @@ func bufferBytes(setting [3]int64) int64 {
 // kept is what buffers, rows and change log may take, in bytes, with the compressed forms of the
 // latter two. With -rows-url no row is stored; those that are being fetched take their share.
 func (cfg *Config) kept() int64 {
-	stored, fetched := int64(cfg.Hub.Rows.MaxBytes)+int64(cfg.LogBytes), int64(0)
+	log, _ := cfg.Log.inMemory()
+	stored, fetched := int64(cfg.Hub.Rows.MaxBytes)+int64(log), int64(0)
 	if cfg.RowsURL != "" {
-		stored, fetched = int64(cfg.LogBytes), int64(memory.Defaults().Rows)
+		stored, fetched = int64(log), int64(memory.Defaults().Rows)
 	}
 	if cfg.Hub.Loops.Compression != eventloop.CompressOff {
 		stored *= 2

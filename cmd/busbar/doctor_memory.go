@@ -12,10 +12,11 @@ func mebibytes(bytes int64) string { return fmt.Sprintf("%d MiB", bytes/mib) }
 func (h host) examineMemory(cfg *Config, n int64) finding {
 	e, each, kept := estimate(h, cfg), h.connectionBytes(), cfg.kept()
 	rows := "-rows-bytes " + formatSize(cfg.Hub.Rows.MaxBytes)
-	fix := "busbar -buffer-memory 128MiB -rows-bytes 32MiB -log-bytes 16MiB"
+	logBytes, logFlag := cfg.Log.inMemory()
+	fix := "busbar -buffer-memory 128MiB -rows-bytes 32MiB " + logFlag + " 16MiB"
 	if cfg.RowsURL != "" {
 		rows = "rows being fetched " + formatSize(memory.Defaults().Rows)
-		fix = "busbar -buffer-memory 128MiB -log-bytes 16MiB"
+		fix = "busbar -buffer-memory 128MiB " + logFlag + " 16MiB"
 	}
 	if e.memory < 0 {
 		return unknown("memory", "/proc/meminfo")
@@ -23,10 +24,10 @@ func (h host) examineMemory(cfg *Config, n int64) finding {
 	what := fmt.Sprintf("memory: %s, %s of it available", mebibytes(h.memory.Total), mebibytes(h.memory.Available))
 	f := finding{verdict: fine, what: what, meaning: fmt.Sprintf(
 		"Room for %d connections, cautiously: of three quarters of the %s that can be used now, a busbar may take %s when "+
-			"all is full (-buffer-memory %s, %s, -log-bytes %s, what is stored twice with -compression); a connection "+
+			"all is full (-buffer-memory %s, %s, %s %s, what is stored twice with -compression); a connection "+
 			"takes %d bytes: %d of Busbar's, %d of the kernel's, and %d for data under way.",
 		e.memory, mebibytes(h.usable()), mebibytes(kept), mebibytes(int64(cfg.Hub.Loops.Memory.BufferBytes)), rows,
-		formatSize(cfg.LogBytes), each, busbarBytes, socketBytes, each-busbarBytes-socketBytes)}
+		logFlag, formatSize(logBytes), each, busbarBytes, socketBytes, each-busbarBytes-socketBytes)}
 	if e.memory < n {
 		f.verdict, f.byNumber = warn, true
 		f.meaning += fmt.Sprintf(" %d would need %s. Take a larger host, or smaller buffers:", n, mebibytes((n*each+kept)/3*4))

@@ -166,7 +166,7 @@ func TestEstimate(t *testing.T) {
 	}
 	fetching := *cfg
 	fetching.RowsURL = "http://127.0.0.1/rows"
-	kept := int64(cfg.Hub.Loops.Memory.BufferBytes) + int64(memory.Defaults().Rows) + int64(cfg.LogBytes)
+	kept := int64(cfg.Hub.Loops.Memory.BufferBytes) + int64(memory.Defaults().Rows) + int64(cfg.Log.Tail)
 	if n := fetching.kept(); n != kept {
 		t.Errorf("with -rows-url %d bytes are kept, want %d", n, kept)
 	}

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -41,24 +44,71 @@ func mountSmall(t *testing.T, dir string, bytes int) (inside []string, pid int) 
 	return []string{"nsenter", "--user", "--mount", "--preserve-credentials", "-t", strconv.Itoa(pid)}, pid
 }
 
-// docs/protocol.md section 3: seq never goes back after a crash, also when there was no room on the disk from before
-// the first event on.
-func TestSeqOutlivesACrashOnAFullDisk(t *testing.T) {
+// docs/protocol.md section 5: on a full disk publishers are told, clients stay and can read, nothing that was acknowledged
+// is lost, not by a crash either, and it recovers by itself.
+func TestFullDisk(t *testing.T) {
 	dir, token := t.TempDir(), "environment-token-0123456789"
-	inside, holder := mountSmall(t, dir, 1<<20)
+	inside, holder := mountSmall(t, dir, 4<<20)
 	l := launch{inside: inside, env: []string{"BUSBAR_ADMIN_TOKEN=" + token}, args: []string{"-auth", "none", "-data", dir}}
-	d := l.start(t)
-	d.admin = token
-	err := os.WriteFile(fmt.Sprintf("/proc/%d/root%s/filler", holder, dir), make([]byte, 2<<20), 0o600)
-	if !errors.Is(err, syscall.ENOSPC) {
+	start := func() *daemon {
+		d := l.start(t)
+		d.admin = token
+		return d
+	}
+	d := start()
+	c := d.connect("")
+	first := d.publish("t_1")
+	filler := fmt.Sprintf("/proc/%d/root%s/filler", holder, dir)
+	if err := os.WriteFile(filler, make([]byte, 8<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("filling the disk: %v", err)
 	}
-	first := d.publish("t_1")
+	acknowledged := append([]uint64{first}, d.publishUntilFull()...)
+	if body := d.pull(0); len(body) != len(acknowledged) {
+		t.Errorf("%d events can be read, %d were acknowledged", len(body), len(acknowledged))
+	}
+	for _, want := range acknowledged {
+		if m := waitChange(c); m.Seq != want {
+			t.Errorf("a client got %d, want %d", m.Seq, want)
+		}
+	}
+	if n := strings.Count(d.log.String(), "the change log stores nothing"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, d.log)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	acknowledged = append(acknowledged, d.publish("t_2"))
+	if m := waitChange(c); m.Seq != acknowledged[len(acknowledged)-1] {
+		t.Errorf("a client got %d, want %d", m.Seq, acknowledged[len(acknowledged)-1])
+	}
+	if err := os.WriteFile(filler, make([]byte, 8<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("filling the disk: %v", err)
+	}
+	acknowledged = append(acknowledged, d.publishUntilFull()...)
 	d.crash()
-	d = l.start(t)
-	d.admin = token
-	if second := d.publish("t_2"); second <= first {
-		t.Errorf("seq %d after a crash at %d", second, first)
+	d = start() // the disk is as full
+	var got []uint64
+	for _, e := range d.pull(0) {
+		got = append(got, e.Seq)
+	}
+	if !slices.Equal(got, acknowledged) {
+		t.Errorf("after a crash there is %v, acknowledged was %v", got, acknowledged)
 	}
 	d.stop()
+}
+
+// publishUntilFull publishes until there is no room.
+func (d *daemon) publishUntilFull() (seqs []uint64) {
+	body := `{"entity":"Todo","row_id":"large","kind":"update","data":"` + strings.Repeat("x", 50_000) + `"}`
+	for {
+		r := d.call("POST", "/v1/changes", d.admin, body)
+		var answer struct{ Seq uint64 }
+		if r.status == 507 && strings.Contains(r.body, `"LOG_FULL"`) {
+			return seqs
+		}
+		if err := json.Unmarshal([]byte(r.body), &answer); err != nil || r.status != 200 {
+			d.t.Fatalf("%d %s", r.status, r.body)
+		}
+		seqs = append(seqs, answer.Seq)
+	}
 }

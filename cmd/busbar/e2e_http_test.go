@@ -21,9 +21,17 @@ type reply struct {
 // call is one request to the API. An empty token means none, an empty body no Content-Type.
 func (d *daemon) call(method, path, token, body string, headers ...string) reply {
 	d.t.Helper()
+	r, err := d.tryCall(method, path, token, body, headers...)
+	if err != nil {
+		d.t.Fatalf("%s %s: %v\n%s", method, path, err, d.transcript())
+	}
+	return r
+}
+
+func (d *daemon) tryCall(method, path, token, body string, headers ...string) (reply, error) {
 	r, err := http.NewRequest(method, "http://"+d.api+path, strings.NewReader(body))
 	if err != nil {
-		d.t.Fatal(err)
+		return reply{}, err
 	}
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -36,14 +44,14 @@ func (d *daemon) call(method, path, token, body string, headers ...string) reply
 	client := http.Client{Transport: transport, Timeout: soon}
 	answer, err := client.Do(r)
 	if err != nil {
-		d.t.Fatalf("%s %s: %v\n%s", method, path, err, d.transcript())
+		return reply{}, err
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil {
-		d.t.Fatalf("%s %s: reading the answer: %v", method, path, err)
+		return reply{}, fmt.Errorf("reading the answer: %w", err)
 	}
-	return reply{answer.StatusCode, answer.Header, string(text)}
+	return reply{answer.StatusCode, answer.Header, string(text)}, nil
 }
 
 // adminCall is a call that has to succeed, with the admin token. The answer goes to into unless that is nil.
@@ -136,8 +144,8 @@ func TestAPIErrorsNameTheField(t *testing.T) {
 			t.Errorf("%s %s: %d %s; want 400 and field %s", test.path, test.body, r.status, r.body, test.field)
 		}
 	}
-	if seq := d.publish("t_1"); seq != 1 {
-		t.Errorf("after refused changes the first one has seq %d, want 1", seq)
+	if d.publish("t_1"); d.metric("busbar_change_log_oldest_seq") != d.metric("busbar_change_log_last_seq") {
+		t.Error("one of the refused changes is in the log")
 	}
 }
 
@@ -195,8 +203,9 @@ func TestMetricsMove(t *testing.T) {
 	if clients := d.metric("busbar_clients"); clients != 1 {
 		t.Errorf("busbar_clients is %v with one client", clients)
 	}
+	last := uint64(0)
 	for range 3 {
-		d.publish("t_1")
+		last = d.publish("t_1")
 		waitChange(c)
 	}
 	c.send(`{"type":"presence"}`)
@@ -208,7 +217,7 @@ func TestMetricsMove(t *testing.T) {
 		`busbar_messages_published_total{kind="change"}`:       before + 3,
 		`busbar_messages_relayed_total`:                        2,
 		`busbar_messages_ignored_total{reason="unknown_type"}`: 1,
-		`busbar_change_log_last_seq`:                           3,
+		`busbar_change_log_last_seq`:                           float64(last),
 	} {
 		if got := d.metric(name); got != want {
 			t.Errorf("%s is %v, want %v", name, got, want)

@@ -118,11 +118,11 @@ func TestEverythingKeptIsCounted(t *testing.T) {
 		"rechecks that wait":    {args: []string{"-rows-url", answersOnce, "-rows-timeout", "1m", "-rows-recheck", "1s"}, fill: outside(4*mib, rows(1500, 1))},
 		"payloads being read":   {args: []string{"-rows-url", stopsShort + "?sized", "-rows-timeout", "1m"}, fill: outside(4*mib, rows(64, 1))},
 		"payloads of no length": {args: []string{"-rows-url", stopsShort, "-rows-timeout", "1m"}, fill: outside(6*mib, rows(64, 1))},
-		"clients that catch up": {args: []string{"-log-bytes", "4MiB"}, bounds: 4 * mib, fill: func(x *crowd) {
+		"clients that catch up": {args: []string{"-log-tail", "4MiB"}, bounds: 4 * mib, fill: func(x *crowd) {
 			eachOf(20, func(i int) {
 				x.must("POST", "/v1/changes", fmt.Appendf(nil, `{"entity":"E","row_id":"%d","kind":"update","data":"%s"}`, i, strings.Repeat("x", 128*kib)))
 			})
-			eachOf(1000, func(i int) { x.dial(i, wstest.Request("/?since=1")) })
+			eachOf(1000, func(i int) { x.dial(i, wstest.Request("/?since=0")) })
 			eventually(x.d.t, "all are let in or refused", func() bool {
 				return x.d.metric("busbar_clients")+x.d.metric(`busbar_connections_closed_total{cause="memory"}`)+
 					x.d.metric(`busbar_connections_closed_total{cause="overloaded"}`) >= 1000
@@ -137,12 +137,12 @@ func TestEverythingKeptIsCounted(t *testing.T) {
 		"stored rows": {args: []string{"-rows-bytes", strconv.Itoa(testRows)}, bounds: testRows, fill: func(x *crowd) {
 			eachOf(100, func(i int) { x.must("PUT", fmt.Sprintf("/v1/rows/E/%d", i), make([]byte, 256*kib)) })
 		}},
-		"the change log": {args: []string{"-log-bytes", "8MiB"}, bounds: 8 * mib, fill: func(x *crowd) {
+		"the change log": {args: []string{"-log-tail", "8MiB"}, bounds: 8 * mib, fill: func(x *crowd) {
 			eachOf(60, func(i int) {
 				x.must("POST", "/v1/changes", fmt.Appendf(nil, `{"entity":"E","row_id":"%d","kind":"update","data":"%s"}`, i, strings.Repeat("x", 256*kib)))
 			})
 		}},
-		"pages of pulls": {args: []string{"-log-bytes", "4MiB"}, bounds: 4 * mib, fill: func(x *crowd) {
+		"pages of pulls": {args: []string{"-log-tail", "4MiB"}, bounds: 4 * mib, fill: func(x *crowd) {
 			eachOf(20, func(i int) {
 				x.must("POST", "/v1/changes", fmt.Appendf(nil, `{"entity":"E","row_id":"%d","kind":"update","data":"%s"}`, i, strings.Repeat("x", 256*kib)))
 			})
@@ -156,7 +156,7 @@ func TestEverythingKeptIsCounted(t *testing.T) {
 				_, _ = c.R.ReadByte() // the answer has begun, and isn't read
 			})
 		}},
-		"op ids": {args: []string{"-log-bytes", strconv.Itoa(testLog)}, bounds: testLog, fill: func(x *crowd) {
+		"op ids": {args: []string{"-log-tail", strconv.Itoa(testLog)}, bounds: testLog, fill: func(x *crowd) {
 			var lines bytes.Buffer
 			for n := range 12_000 {
 				fmt.Fprintf(&lines, `{"entity":"E","row_id":"r","kind":"update","op_id":"%d%s"}`+"\n", n, strings.Repeat("x", 250))

@@ -215,7 +215,7 @@ func testMemory(t *testing.T, policy string) {
 	const size, ceiling = 10_000, 64 * mib
 	d := startDaemon(t, "-auth", "none", "-max-per-ip", "0", "-slow", policy, "-lag-time", "1h", "-lag-bytes", strconv.Itoa(ceiling/4),
 		"-buffer-memory", strconv.Itoa(ceiling), "-queue-bytes", "8MiB", "-max-message-out", "7MiB", "-send-buffer", "64KiB",
-		"-handshake-timeout", "1m", "-ping-interval", "1h", "-log-bytes", strconv.Itoa(testLog), "-rows-bytes", strconv.Itoa(testRows))
+		"-handshake-timeout", "1m", "-ping-interval", "1h", "-log-tail", strconv.Itoa(testLog), "-rows-bytes", strconv.Itoa(testRows))
 	x := &crowd{d: d, http: &http.Client{Transport: new(http.Transport), Timeout: 2 * soon}}
 	defer x.http.CloseIdleConnections()
 	highest := int64(0)

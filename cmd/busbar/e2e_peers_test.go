@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -137,13 +138,20 @@ func TestPeersComeBackWithoutLoss(t *testing.T) {
 }
 
 // publishMany publishes n changes as NDJSON in one call.
-func (d *daemon) publishMany(n int) {
+func (d *daemon) publishMany(n int) (first uint64) {
 	d.t.Helper()
 	line := `{"entity":"Todo","row_id":"t_1","kind":"update","data":{"title":"bread"}}` + "\n"
 	r := d.call("POST", "/v1/changes", d.admin, strings.Repeat(line, n), "Content-Type", "application/x-ndjson")
 	if r.status != 200 {
 		d.t.Fatalf("publishing %d changes: %d %s", n, r.status, r.body)
 	}
+	var answer struct {
+		FirstSeq uint64 `json:"first_seq"`
+	}
+	if err := json.Unmarshal([]byte(r.body), &answer); err != nil {
+		d.t.Fatal(err)
+	}
+	return answer.FirstSeq
 }
 
 // docs/protocol.md section 1, -reject=http: clients that can read an HTTP status are refused with one.

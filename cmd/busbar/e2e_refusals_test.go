@@ -129,11 +129,11 @@ var refusals = []refusal{
 		return launch{args: []string{"-auth", "jwt", "-jwt-key", filepath.Join(t.TempDir(), "none")}}
 	}, 1, `-auth jwt: .*/none: no such file or directory`},
 
-	{"damaged sequence file", func(t *testing.T) launch {
+	{"change log that is none", func(t *testing.T) launch {
 		dir := t.TempDir()
-		makeFile(t, filepath.Join(dir, "last-seq"), "many\n", 0o600)
+		makeFile(t, filepath.Join(dir, "changes.db"), strings.Repeat("many\n", 100), 0o600)
 		return launch{args: []string{"-data", dir}}
-	}, 1, `last sequence number: .*/last-seq holds no number; remove it to start at 1 .*`},
+	}, 1, `open change log .*/changes\.db: not an SQLite database; restore it from a backup .*, or move it away, .*`},
 
 	{"too few descriptors", func(*testing.T) launch {
 		return launch{descriptors: 30}
@@ -143,7 +143,7 @@ var refusals = []refusal{
 	{"wrong value", flags("-loops", "many"), 2, `-loops: "many" isn't a whole number from 0 to 128`},
 	{"value without its companion", flags("-auth", "http"), 2, `-auth: "http" needs -auth-url`},
 	{"unknown command", func(*testing.T) launch { return launch{args: []string{"server"}} }, 2,
-		`"server" isn't a command; there are serve, session, publish, tail, doctor and version; -help says more`},
+		`"server" isn't a command; there are serve, session, publish, tail, log, doctor and version; -help says more`},
 }
 
 func flags(args ...string) func(*testing.T) launch {

@@ -9,7 +9,7 @@ import (
 const serveUsage = `Busbar hands one stream of events to every WebSocket.
 
 Usage: busbar [serve] [flags]
-       busbar session create|list|revoke, publish, tail, version, doctor (-help after any of them)
+       busbar session create|list|revoke, publish, tail, log bump, version, doctor (-help after any)
 
 A flag on the command line beats its environment variable, which beats the default. A variable is
 named BUSBAR_ and the flag's name in capitals, with _ for -; an empty one counts as not set.
@@ -25,7 +25,7 @@ func newServeFlags(cfg *Config) *flagTable {
 	o.Loops.SetDefaults()
 	o.Loops.Loops, o.Loops.Memory.BufferBytes, o.Rates.Subscribes.Burst = 0, 0, 0
 	most := memory.Share(math.MaxInt64)
-	o.MaxMessageOut, o.Loops.Memory.QueueBytes, o.Rows.MaxBytes, cfg.LogBytes = most.Message, most.Queue, most.Rows, most.Log
+	o.MaxMessageOut, o.Loops.Memory.QueueBytes, o.Rows.MaxBytes, cfg.Log.Tail = most.Message, most.Queue, most.Rows, most.Log
 	t := newFlagTable("busbar", serveUsage)
 	t.environment = true
 	declareNetwork(t, cfg)

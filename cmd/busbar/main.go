@@ -4,6 +4,7 @@
 //	busbar session …          create, list and revoke sessions
 //	busbar publish …          publish to a running server
 //	busbar tail               connect and print what arrives
+//	busbar log bump           make clients' cursors from before a restored backup too old
 //	busbar doctor             look at what limits this host
 //	busbar version            print the version
 package main
@@ -47,6 +48,7 @@ var commands = map[string]command{
 	"session": session,
 	"publish": publish,
 	"tail":    tail,
+	"log":     changeLog,
 	"doctor":  doctor,
 	"version": printVersion,
 }
@@ -67,7 +69,7 @@ func run(args []string, s streams) int {
 	}
 	c := commands[name]
 	if c == nil {
-		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, doctor and version; -help says more\n", name)
+		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, log, doctor and version; -help says more\n", name)
 		return exitUsage
 	}
 	if name != "serve" { // which logs it as its flags say

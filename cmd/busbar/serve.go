@@ -19,6 +19,7 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
 	"github.com/busbar-ws/busbar/internal/demo"
+	"github.com/busbar-ws/busbar/internal/disklog"
 	"github.com/busbar-ws/busbar/internal/httpapi"
 	"github.com/busbar-ws/busbar/internal/logqueue"
 	"github.com/busbar-ws/busbar/internal/metrics"
@@ -221,11 +222,9 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	if err = srv.openServices(&o); err != nil {
 		return err
 	}
-	changes := hub.NewMemoryLog(cfg.LogEvents, cfg.LogBytes)
-	if o.Seqs == hub.SeqGiven {
-		changes.Resume(0)
+	if o.Log, err = srv.openLog(); err != nil {
+		return err
 	}
-	o.Log = changes
 	if srv.hub, err = hub.New(o); err != nil {
 		var errno syscall.Errno
 		if errors.As(err, &errno) {
@@ -260,6 +259,25 @@ func (srv *server) openServices(o *hub.Options) error {
 		o.Views.Fetch = fetcher.Fetch
 	}
 	return nil
+}
+
+func (srv *server) openLog() (hub.ChangeLog, error) {
+	c, given := srv.cfg.Log, srv.cfg.Hub.Seqs == hub.SeqGiven
+	if c.Kind == logMemory {
+		log := hub.NewMemoryLog(c.Events, c.Bytes)
+		if given {
+			log.Resume(0)
+		}
+		return log, nil
+	}
+	log, err := disklog.Open(srv.dir.changeLog(), disklog.Options{
+		MaxEvents: c.Events, MaxBytes: c.Bytes, MaxAge: c.Age, TailBytes: c.Tail, Given: given, Logger: srv.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	srv.closers = append(srv.closers, log.Close)
+	return log, nil
 }
 
 func (srv *server) openAPI() {

@@ -197,3 +197,26 @@ func (l *Log) Close() error {
 	l.readers.Close()
 	return l.writer.close()
 }
+
+// Bump lets go of all entries of a log that nobody has open, and has seqs go on above the time and all that it
+// knows: so that cursors are too old that it can't know of, because it was restored from a backup.
+func Bump(path string) (events int64, last uint64, err error) {
+	var o Options
+	o.setDefaults()
+	w, err := openWriter(path, o)
+	if err != nil {
+		return 0, 0, err
+	}
+	s := w.state
+	if s.first == 0 {
+		err = fmt.Errorf("bump change log %s: its publishers number their changes (-seq given); have them publish all above %d again", path, s.last)
+		return 0, 0, errors.Join(err, w.close())
+	}
+	last = max(hub.LogStart(time.Now()), s.last+1)
+	_, err = w.conn.ExecContext(context.Background(),
+		fmt.Sprintf("BEGIN IMMEDIATE; DELETE FROM changes; UPDATE log SET last = %d, events = 0, bytes = 0; COMMIT", last))
+	if err != nil {
+		err = explain("bump", path, err)
+	}
+	return s.events, last, errors.Join(err, w.close())
+}
