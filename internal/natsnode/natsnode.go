@@ -1,0 +1,172 @@
+// Package natsnode runs a NATS server inside this process, as one of a cluster whose only clients are the processes
+// that its servers are in.
+package natsnode
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// Options say what a server keeps and how it reaches the others.
+type Options struct {
+	Cluster string   // its name, the same at all nodes
+	Listen  string   // address for the other nodes
+	Routes  []string // addresses of all nodes; this one's may be among them
+	Secret  string   // what nodes show each other
+	TLS     *tls.Config
+
+	Dir        string // what is stored; made when absent
+	MaxStore   int64  // bytes of it
+	MaxMessage int    // bytes
+
+	Logger *slog.Logger
+}
+
+// Node is a running server. It is safe from any goroutine.
+type Node struct {
+	server   *server.Server
+	password string
+}
+
+// user is the name that goes with the secret.
+const user = "busbar"
+
+const startTimeout = 10 * time.Second
+
+// Start returns when the server takes clients. The cluster may not be there yet.
+func Start(o Options) (*Node, error) {
+	options, err := o.server()
+	if err != nil {
+		return nil, err
+	}
+	s, err := server.NewServer(options)
+	if err != nil {
+		return nil, fmt.Errorf("the NATS server of this node: %w", err)
+	}
+	s.SetLoggerV2(logger{o.Logger}, false, false, false)
+	s.Start()
+	n := &Node{server: s, password: options.Password}
+	if !s.ReadyForConnections(startTimeout) {
+		n.Close()
+		return nil, fmt.Errorf("the NATS server of this node can't listen on %s or store in %s; the log says why", o.Listen, o.Dir)
+	}
+	return n, nil
+}
+
+func (o *Options) server() (*server.Options, error) {
+	host, port, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening: %w", err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %q: %w", o.Listen, err)
+	}
+	// Otherwise it would only be found out, and logged, later.
+	l, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s: %w", o.Listen, err)
+	}
+	_ = l.Close()
+	name, err := o.name(port)
+	if err != nil {
+		return nil, err
+	}
+	routes := make([]*url.URL, len(o.Routes))
+	for i, address := range o.Routes {
+		routes[i] = &url.URL{Scheme: "nats-route", Host: address, User: url.UserPassword(user, o.Secret)}
+	}
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	const headers = 64 << 10 // of a message: its op id, and what NATS adds
+	return &server.Options{
+		// Without a port for clients there are no routes either. Nobody else knows the password.
+		ServerName: name, Host: "127.0.0.1", Port: server.RANDOM_PORT, Username: user, Password: rand.Text(), NoSigs: true,
+		MaxPayload: int32(min(o.MaxMessage+headers, server.MAX_PAYLOAD_MAX_SIZE)), MaxPending: server.MAX_PENDING_SIZE,
+		JetStream: true, StoreDir: o.Dir, SyncAlways: true, JetStreamMaxStore: o.MaxStore, JetStreamMaxMemory: maxMemory,
+		Cluster: server.ClusterOpts{
+			Name: o.Cluster, Host: host, Port: number, Username: user, Password: o.Secret, TLSConfig: o.TLS, TLSTimeout: 5,
+			// A node that has stopped, but whose socket is open, is found out in three pings.
+			PingInterval: 2 * time.Second, MaxPingsOut: 2, NoAdvertise: true,
+		},
+		Routes: routes,
+	}, nil
+}
+
+// maxMemory is for batches that aren't whole yet; no stream is kept in memory.
+const maxMemory = 256 << 20
+
+// name is this node's for as long as what it has stored is its own: the others count it by that.
+func (o *Options) name(port string) (string, error) {
+	file := filepath.Join(o.Dir, "node-name")
+	text, err := os.ReadFile(file)
+	if name := strings.TrimSpace(string(text)); err == nil && name != "" {
+		return name, nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("naming this node: %w", err)
+	}
+	name := host + "-" + port
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return "", err
+	}
+	return name, os.WriteFile(file, []byte(name+"\n"), 0o600)
+}
+
+// Client is how this process gets at the server.
+func (n *Node) Client() nats.Option {
+	return func(o *nats.Options) error {
+		o.InProcessServer, o.User, o.Password = n.server, user, n.password
+		return nil
+	}
+}
+
+// StepDown has another node lead the stream, so that nobody waits for an election when this one ends. It returns
+// when that is so, or ctx has ended.
+func (n *Node) StepDown(ctx context.Context, stream string) {
+	const look = 20 * time.Millisecond
+	for n.server.JetStreamIsStreamLeader(server.DEFAULT_GLOBAL_ACCOUNT, stream) && ctx.Err() == nil {
+		_ = n.server.JetStreamStepdownStream(server.DEFAULT_GLOBAL_ACCOUNT, stream)
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Close ends the server.
+func (n *Node) Close() error {
+	n.server.Shutdown()
+	n.server.WaitForShutdown()
+	return nil
+}
+
+// logger writes what the server says to slog, a level lower: its warnings are also about what a cluster that is
+// starting doesn't have yet.
+type logger struct{ *slog.Logger }
+
+func (l logger) Noticef(format string, v ...any) { l.Debug("NATS: " + fmt.Sprintf(format, v...)) }
+func (l logger) Warnf(format string, v ...any)   { l.Info("NATS: " + fmt.Sprintf(format, v...)) }
+func (l logger) Errorf(format string, v ...any)  { l.Warn("NATS: " + fmt.Sprintf(format, v...)) }
+func (l logger) Fatalf(format string, v ...any)  { l.Error("NATS: " + fmt.Sprintf(format, v...)) }
+func (l logger) Debugf(string, ...any)           {}
+func (l logger) Tracef(string, ...any)           {}

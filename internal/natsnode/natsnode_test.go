@@ -1,0 +1,157 @@
+package natsnode
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/leaks"
+	"github.com/busbar-ws/busbar/internal/natslog"
+	"github.com/busbar-ws/busbar/internal/wstest"
+)
+
+func TestMain(m *testing.M) {
+	leaks.Main(m)
+}
+
+// nodes are three of them and their logs.
+type nodes struct {
+	t       *testing.T
+	options []Options
+	running []*Node
+	logs    []*natslog.Log
+
+	mu  sync.Mutex
+	had [][]uint64
+}
+
+func freePorts(t *testing.T, n int) (addresses []string) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		addresses = append(addresses, l.Addr().String())
+	}
+	return addresses
+}
+
+func (n *nodes) start(i int) {
+	n.t.Helper()
+	node, err := Start(n.options[i])
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.running[i] = node
+}
+
+func (n *nodes) open(i int) {
+	n.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), wstest.Patience)
+	defer cancel()
+	l, err := natslog.Open(ctx, natslog.Options{
+		NATS: []nats.Option{n.running[i].Client()}, Stream: "busbar", Replicas: 3, MaxEvents: 10_000, MaxBytes: 64 << 20,
+		TailBytes: 1 << 20, PublishTimeout: 20 * time.Second, Logger: n.options[i].Logger,
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.logs[i] = l
+	l.Follow(func(entries []hub.Entry) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for _, e := range entries {
+			n.had[i] = append(n.had[i], e.Seq)
+		}
+	})
+}
+
+func (n *nodes) stop(i int) {
+	_ = n.logs[i].Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	n.running[i].StepDown(ctx, "busbar")
+	_ = n.running[i].Close()
+}
+
+func (n *nodes) publish(i int) uint64 {
+	n.t.Helper()
+	done, err := n.logs[i].Append([]hub.Change{{Entity: "E", RowID: "r", Kind: hub.Delete, Timestamp: "1Z"}})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return done[0].Seq
+}
+
+// Three processes' worth of nodes make a cluster; each is stopped and started again while others publish.
+func TestRollingRestart(t *testing.T) {
+	n := &nodes{t: t, running: make([]*Node, 3), logs: make([]*natslog.Log, 3), had: make([][]uint64, 3)}
+	addresses, dir := freePorts(t, 3), t.TempDir()
+	for i, address := range addresses {
+		n.options = append(n.options, Options{
+			Cluster: "test", Listen: address, Routes: addresses, Secret: "s3cret", Dir: filepath.Join(dir, fmt.Sprint(i)),
+			MaxStore: 1 << 30, MaxMessage: 4 << 20, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		})
+		n.start(i)
+	}
+	for i := range 3 {
+		n.open(i)
+	}
+	var published []uint64
+	for i := range 3 {
+		published = append(published, n.publish(i))
+	}
+	for i := range 3 {
+		other := (i + 1) % 3
+		n.stop(i)
+		began := time.Now()
+		published = append(published, n.publish(other))
+		t.Logf("a publish after node %d was stopped took %v", i, time.Since(began))
+		n.start(i)
+		n.open(i)
+		published = append(published, n.publish(i))
+	}
+	for i := range 3 {
+		wstest.Eventually(t, "all has come", func() bool {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return len(n.had[i]) > 0 && n.had[i][len(n.had[i])-1] == published[len(published)-1]
+		})
+	}
+	page, err := n.logs[0].Range(context.Background(), 0, 100)
+	var stored []uint64
+	for _, e := range page.Entries {
+		stored = append(stored, e.Seq)
+	}
+	if err != nil || !slices.Equal(stored, published) {
+		t.Errorf("stored %v, published %v, %v", stored, published, err)
+	}
+	for i := range 3 {
+		n.stop(i)
+	}
+}
+
+// A port that is taken is said so at once.
+func TestPortInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, err = Start(Options{Cluster: "c", Listen: l.Addr().String(), Dir: t.TempDir(), MaxStore: 1 << 20, Logger: slog.New(slog.DiscardHandler)})
+	if err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Error(err)
+	}
+}
