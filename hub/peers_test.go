@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -70,5 +72,37 @@ func TestPeers(t *testing.T) {
 	_ = alice.Conn.CloseNow()
 	if got := bob.Text(); !strings.HasPrefix(got, `{"type":"presence","event":"disconnect","clientId":`) {
 		t.Errorf("bob got %s", got)
+	}
+}
+
+// With a service for rows, frames of rows reach subscribers on every node; without one they can't.
+func TestRowsOfPeers(t *testing.T) {
+	left, right := &line{}, &line{}
+	left.other, right.other = right, left
+	node := func(n int, l *line) *Hub {
+		return start(t, func(o *Options) {
+			o.Peers, o.Loops.Node = l, n
+			o.Rows.Fetch = func(context.Context, *Identity, string, string) ([]byte, bool, error) { return []byte("s"), true, nil }
+		})
+	}
+	h, far := node(1, left), node(2, right)
+	c := connect(t, far, "alice")
+	c.Send(`{"type":"crdt-subscribe","entity":"E","rowId":"r"}`)
+	for i, want := range []string{"s", "update", "snapshot"} {
+		kind := []RowKind{Snapshot, Incremental, Snapshot}[i]
+		if i > 0 {
+			if err := h.PublishRow(kind, "", "E", "r", []byte(want)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		frame, err := AppendRowFrame(nil, kind, "E", "r", []byte(want))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Expect(websocket.MessageBinary, string(frame))
+	}
+	alone := start(t, func(o *Options) { o.Peers = &line{} })
+	if err := alone.PublishRow(Snapshot, "", "E", "r", nil); !errors.Is(err, ErrRowsNotShared) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -185,6 +186,9 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 	if err := h.admit(len(payload) + len(entity) + len(rowID) + rowHeader); err != nil {
 		return err
 	}
+	if h.rows != nil && h.opts.Peers != nil {
+		return ErrRowsNotShared
+	}
 	r := &StoredRow{Tenant: tenant, Entity: entity, RowID: rowID, Payload: payload}
 	if kind == Snapshot && h.rows != nil && h.opts.Rows.Store != nil {
 		return h.storeRow(r)
@@ -225,11 +229,18 @@ func (h *Hub) sendRow(kind RowKind, r *StoredRow) error {
 		}
 		h.engine.Lost(f, to) // its publisher is told that it is stored
 	}
+	if h.rows == nil {
+		h.toPeers(f, to)
+	}
 	if h.rows != nil && kind == Snapshot { // its version is above its frame's
 		h.rows.Put(tenant, entity, rowID, f.Wire())
 	}
 	return nil
 }
+
+// ErrRowsNotShared is returned for a row where there are Options.Peers and no Rows.Fetch: what one node
+// stores the others' clients can't have.
+var ErrRowsNotShared = errors.New("rows that are stored here can't be had from other nodes")
 
 // rowHeader is what a row frame takes besides its names and payload.
 const rowHeader = 5
