@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // The end-to-end tests (e2e_*_test.go) start the daemon as a process, as users do, and look at it
@@ -45,7 +47,7 @@ func (l launch) command() *exec.Cmd {
 	cmd := exec.Command(program, args...)
 	cmd.Env = append([]string{
 		"PATH=" + built + ":" + os.Getenv("PATH"), "HOME=" + built,
-		"GORACE=atexit_sleep_ms=0", // the race detector would sleep for a second at each end
+		wstest.RaceOptions,
 	}, l.env...)
 	cmd.Dir = built
 	cmd.Stdin = strings.NewReader(l.stdin)

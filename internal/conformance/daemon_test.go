@@ -58,7 +58,7 @@ func launch(args []string) (*daemon, error) {
 	d := &daemon{out: newOutput(), exited: make(chan struct{})}
 	args = append([]string{"-echo", "-listen", "127.0.0.1:0", "-loops", "2", "-max-per-ip", "0", "-drain", "5s"}, args...)
 	d.cmd = exec.Command(filepath.Join(built, "busbar"), args...)
-	d.cmd.Env = []string{"PATH=" + built, "GORACE=atexit_sleep_ms=0"}
+	d.cmd.Env = []string{"PATH=" + built, wstest.RaceOptions}
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := d.cmd.Start(); err != nil {

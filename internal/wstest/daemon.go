@@ -10,6 +10,10 @@ import (
 // daemonVariable names a busbar that scripts/race has built for all packages.
 const daemonVariable = "BUSBAR_TEST_DAEMON"
 
+// RaceOptions is for the environment of a daemon with the race detector, and of the tests (scripts/race):
+// it would sleep for a second at each end, and take what it notes of memory from the kernel page by page.
+const RaceOptions = "GORACE=atexit_sleep_ms=0 no_huge_pages_for_shadow=0"
+
 // BuildDaemon puts busbar into a folder, built with the race detector when the test runs with it.
 func BuildDaemon(folder string) (program string, err error) {
 	program = filepath.Join(folder, "busbar")
