@@ -148,16 +148,20 @@ func TestViewsThatAreNotTaken(t *testing.T) {
 
 // What a service is asked ends with the client that it is asked for, and so does what is held of its answer.
 func TestViewsEndWithTheirClients(t *testing.T) {
-	gone := make(chan struct{})
+	asked, gone := make(chan struct{}), make(chan struct{})
 	h, _ := viewHub(t, 1<<20, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // or it isn't noticed that the hub has gone
 		fmt.Fprint(w, "{\"begin\":100}\n", event(7, "1"), "\n")
 		_ = http.NewResponseController(w).Flush()
+		close(asked)
 		<-r.Context().Done()
 		close(gone)
 	})
 	c := newcomer(t, h)
-	wstest.Eventually(t, "it is read", func() bool { return h.Stats().Buffered["outside"] >= 64<<10 })
+	<-asked
+	if n := h.Stats().Buffered["outside"]; n < 64<<10 {
+		t.Errorf("%d bytes are counted", n)
+	}
 	_ = c.CloseNow()
 	select {
 	case <-gone:
