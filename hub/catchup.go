@@ -74,8 +74,8 @@ const logTimeout = 10 * time.Second
 // catchUpFrames runs off the loops, where what wasn't compressed when it was published can be.
 func (h *Hub) catchUpFrames(id *Identity, entries []Entry, deflate bool) []*eventloop.Frame {
 	frames := make([]*eventloop.Frame, 0, len(entries))
-	for _, e := range entries {
-		if e.Audience.reaches(id) {
+	for i := range entries {
+		if e := &entries[i]; e.Audience.reaches(id) {
 			f := eventFrame(e)
 			if deflate {
 				h.engine.Deflate(f)

@@ -22,29 +22,40 @@ const deliverPatience = 5 * time.Second
 // deliver follows the change log: it hands entries to the loops, in the order of their seqs.
 func (h *Hub) deliver(entries []Entry) {
 	defer h.survive("delivering what the change log has")
+	entries = h.deliverPart(entries) // its publishers have waited for room
+	if len(entries) == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(h.background, deliverPatience)
 	defer cancel()
-	for first := true; len(entries) > 0; first = false {
-		if !first { // publishers have waited for the first
-			_ = h.engine.WaitDrained(ctx)
-		}
-		part := entries[:min(len(firstBytes(entries, partBytes)), partEvents, h.DrainedMessages())]
-		for _, e := range part {
-			f, to := eventFrame(e), h.audienceOf(&e)
-			h.engine.Count(f) // whether or not there is room to send it, the log keeps it
-			if h.engine.Queue(f, to).Refused {
-				h.engine.Lost(f, to) // the log has it, and its publisher is told so
-			}
-		}
-		h.engine.Flush()
-		h.delivered.Reach(part[len(part)-1].Seq)
-		entries = entries[len(part):]
+	for len(entries) > 0 {
+		_ = h.engine.WaitDrained(ctx)
+		entries = h.deliverPart(entries)
 	}
+}
+
+// deliverPart hands over as many entries as go out together, and returns the rest.
+func (h *Hub) deliverPart(entries []Entry) (rest []Entry) {
+	n := min(len(firstBytes(entries, partBytes)), partEvents, h.DrainedMessages())
+	if n == 0 {
+		return nil
+	}
+	for i := range entries[:n] {
+		e := &entries[i]
+		f, to := eventFrame(e), h.audienceOf(e)
+		h.engine.Count(f) // whether or not there is room to send it, the log keeps it
+		if h.engine.Queue(f, to).Refused {
+			h.engine.Lost(f, to) // the log has it, and its publisher is told so
+		}
+	}
+	h.engine.Flush()
+	h.delivered.Reach(entries[n-1].Seq)
+	return entries[n:]
 }
 
 // eventFrame is the entry's frame: the log's own, which all share, or one that is made now
 // when the log keeps none.
-func eventFrame(e Entry) *eventloop.Frame {
+func eventFrame(e *Entry) *eventloop.Frame {
 	if e.frame != nil {
 		return e.frame
 	}
