@@ -9,6 +9,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
+	"github.com/coder/websocket"
 )
 
 // event is what a pull has of a change.
@@ -50,7 +53,8 @@ func (d *daemon) wantResync(token string, since, oldest, last uint64) {
 	}
 }
 
-// docs/protocol.md sections 1, 3 and 5: neither a restart nor a crash costs an event, a cursor or what is known of an op id.
+// docs/protocol.md sections 1, 3 and 5: neither a restart nor a crash costs an event, a row, a cursor or
+// what is known of an op id.
 func TestRestartCostsNothing(t *testing.T) {
 	for name, end := range map[string]func(*daemon){"restart": func(d *daemon) { d.stop() }, "crash": (*daemon).crash} {
 		t.Run(name, func(t *testing.T) {
@@ -60,6 +64,9 @@ func TestRestartCostsNothing(t *testing.T) {
 			var once struct{ Seq uint64 }
 			const op = `{"entity":"Todo","row_id":"once","kind":"delete","op_id":"op-1"}`
 			d.adminCall("POST", "/v1/changes", op, &once)
+			if r := d.call("PUT", "/v1/rows/Doc/1", d.admin, "payload"); r.status != 204 {
+				t.Fatalf("a row: %d %s", r.status, r.body)
+			}
 			end(d)
 			d = d.restart()
 			last := first + 3
@@ -72,6 +79,9 @@ func TestRestartCostsNothing(t *testing.T) {
 			}
 			d.wantResync(token, first-2, first, last)
 			d.wantResync(token, last+1, first, last)
+			reader := wstest.Connect(t, d.url(""), token)
+			reader.Send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"1"}`)
+			reader.Expect(websocket.MessageBinary, "\x10\x00\x03Doc\x00\x011payload")
 			behind := startGoClient(t, d.url(fmt.Sprintf("?since=%d", first)), token, "header")
 			current := startGoClient(t, d.url(fmt.Sprintf("?since=%d", last)), token, "header")
 			current.waitEvent(soon, "open")

@@ -225,6 +225,9 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	if o.Log, err = srv.openLog(); err != nil {
 		return err
 	}
+	if kept, ok := o.Log.(*disklog.Log); ok && o.Rows.Fetch == nil {
+		o.Rows.Store = kept.Rows()
+	}
 	if srv.hub, err = hub.New(o); err != nil {
 		var errno syscall.Errno
 		if errors.As(err, &errno) {
