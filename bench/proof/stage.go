@@ -98,13 +98,15 @@ func (s *stage) alive(ctx context.Context) error {
 func (s *stage) bulk(ctx context.Context, count int) error {
 	st := s.book.of(changes)[0]
 	var body []byte
-	var last uint64
-	for range count {
-		last = st.begin()
-		body = append(append(body, changeOf(st, last, 61)...), '\n')
+	first := st.next()
+	for n := first; n < first+uint64(count); n++ {
+		st.begin()
+		body = append(append(body, changeOf(st, n, 61)...), '\n')
 	}
 	_, err := s.call(ctx, "POST", "/v1/changes", "application/x-ndjson", body)
-	st.finish(last, err == nil)
+	for n := first; n < first+uint64(count); n++ {
+		st.finish(n, err == nil)
+	}
 	if err != nil {
 		return fmt.Errorf("publishing %d changes: %w", count, err)
 	}
