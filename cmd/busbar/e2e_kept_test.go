@@ -62,6 +62,11 @@ func TestEverythingKeptIsCounted(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		hang(r, over)
 	})
+	halfALine := service(t, func(w http.ResponseWriter, r *http.Request, over <-chan struct{}) {
+		_, _ = fmt.Fprintf(w, `{"begin":1}`+"\n"+`{"seq":1,"data":"%s`, strings.Repeat("x", 256*kib))
+		_ = http.NewResponseController(w).Flush()
+		hang(r, over)
+	})
 	// Each client wants a few rows, with names of some length.
 	rows := func(n, each int) func(x *crowd) {
 		return func(x *crowd) {
@@ -118,6 +123,9 @@ func TestEverythingKeptIsCounted(t *testing.T) {
 		"rechecks that wait":    {args: []string{"-rows-url", answersOnce, "-rows-timeout", "1m", "-rows-recheck", "1s"}, fill: outside(4*mib, rows(1500, 1))},
 		"payloads being read":   {args: []string{"-rows-url", stopsShort + "?sized", "-rows-timeout", "1m"}, fill: outside(4*mib, rows(64, 1))},
 		"payloads of no length": {args: []string{"-rows-url", stopsShort, "-rows-timeout", "1m"}, fill: outside(6*mib, rows(64, 1))},
+		"views being read": {args: []string{"-snapshot-url", halfALine, "-snapshot-timeout", "1m"}, fill: outside(6*mib, func(x *crowd) {
+			eachOf(1000, func(i int) { x.dial(i, wstest.Request("/?since=0")) })
+		})},
 		"clients that catch up": {args: []string{"-log-tail", "4MiB"}, bounds: 4 * mib, fill: func(x *crowd) {
 			eachOf(20, func(i int) {
 				x.must("POST", "/v1/changes", fmt.Appendf(nil, `{"entity":"E","row_id":"%d","kind":"update","data":"%s"}`, i, strings.Repeat("x", 128*kib)))
