@@ -19,6 +19,8 @@ type Config struct {
 	API          string
 	APIKeepAlive time.Duration
 	Log          LogConfig
+	NATS         NATSConfig
+	Cluster      ClusterConfig
 	RowsURL      string
 	SnapshotURL  string
 
@@ -46,17 +48,34 @@ type Config struct {
 
 // LogConfig is what flags say of the change log.
 type LogConfig struct {
-	Kind   string // logDisk or logMemory
+	Kind   string // logDisk, logMemory or logNATS
 	Events int
 	Bytes  int
 	Age    time.Duration
-	Tail   int // of logDisk: bytes in memory
+	Tail   int // of logDisk and logNATS: bytes in memory
+}
+
+// NATSConfig is where the change log of several nodes is.
+type NATSConfig struct {
+	Servers       string // may hold a password: never log it
+	Creds, NKey   string // files
+	CA, Cert, Key string
+	Stream        string
+	Replicas      int
+	Timeout       time.Duration
+}
+
+// ClusterConfig is for the NATS inside of this process.
+type ClusterConfig struct {
+	Name, Listen, Routes  string
+	Secret, CA, Cert, Key string // files
 }
 
 // Values of -log.
 const (
 	logDisk   = "disk"
 	logMemory = "memory"
+	logNATS   = "nats"
 )
 
 // inMemory is how many bytes of events may be in memory, and the flag that says so.

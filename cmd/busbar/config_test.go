@@ -54,7 +54,8 @@ func TestDefaults(t *testing.T) {
 		Auth: "sessions", Data: "./busbar-data", GuestTTL: 24 * time.Hour,
 		JWT:      auth.JWTOptions{UserClaim: "sub", TenantClaim: "tenant", Leeway: 30 * time.Second, RefreshInterval: 5 * time.Minute},
 		AuthHTTP: auth.HTTPOptions{CacheTTL: 30 * time.Second},
-		Drain:    30 * time.Second, sources: map[string]string{},
+		NATS:     NATSConfig{Stream: "busbar", Replicas: 3, Timeout: 10 * time.Second}, Cluster: ClusterConfig{Name: "busbar"},
+		Drain: 30 * time.Second, sources: map[string]string{},
 	}
 	want.Logging.Level, want.Logging.Format = "info", "text"
 	if !reflect.DeepEqual(got, want) {
@@ -87,13 +88,22 @@ var (
 		"jwt-user-claim": "uid", "jwt-tenant-claim": "org", "jwt-admin-claim": "adm",
 		"jwt-leeway": "1m", "jwt-allow-no-exp": "true",
 	}
+	natsFlags = map[string]string{
+		"log": "nats", "nats": "nats://10.0.0.1:4222, tls://nats.example", "nats-creds": "busbar.creds", "nats-ca": "ca.pem", "nats-cert": "cert.pem",
+		"nats-key": "key.pem", "nats-stream": "changes", "nats-replicas": "1", "nats-timeout": "12s", "node": "7",
+	}
+	nkeyFlags    = map[string]string{"log": "nats", "nats": "nats://10.0.0.1:4222", "nats-nkey": "nkey"}
+	clusterFlags = map[string]string{
+		"log": "nats", "cluster-name": "c", "cluster-listen": "10.0.0.1:6222", "cluster-routes": "10.0.0.1:6222,10.0.0.2:6222",
+		"cluster-secret-file": "secret", "cluster-ca": "ca.pem", "cluster-cert": "cert.pem", "cluster-key": "key.pem",
+	}
 	jwksFlags = map[string]string{"auth": "jwt", "jwt-jwks": "https://keys.example/jwks.json", "jwt-refresh": "1m"}
 )
 
 // docs/protocol.md section 7: every flag has an environment name, and means the same there.
 func TestEnvironmentMeansWhatFlagsMean(t *testing.T) {
 	covered := map[string]bool{"version": true} // has no variable
-	for _, values := range []map[string]string{everyFlag, sessionFlags, jwtFlags, jwksFlags, {"echo": "true"}} {
+	for _, values := range []map[string]string{everyFlag, sessionFlags, jwtFlags, jwksFlags, natsFlags, nkeyFlags, clusterFlags, {"echo": "true"}} {
 		var args []string
 		variables := make(map[string]string)
 		for name, value := range values {

@@ -18,6 +18,7 @@ func (c *Config) validate() error {
 		(*Config).validateAdminToken,
 		(*Config).validateAuth,
 		(*Config).validateProxies,
+		(*Config).validateNodes,
 	} {
 		if err := check(c); err != nil {
 			return err

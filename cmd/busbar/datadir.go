@@ -40,6 +40,9 @@ func (d dataDir) database() string { return filepath.Join(d.path, "busbar.db") }
 // changeLog is the path of the change log, as -log disk keeps it.
 func (d dataDir) changeLog() string { return filepath.Join(d.path, "changes.db") }
 
+// nats is the folder of the NATS inside of this process.
+func (d dataDir) nats() string { return filepath.Join(d.path, "nats") }
+
 // adminToken is the path of the file whose one line is the admin token.
 func (d dataDir) adminToken() string { return filepath.Join(d.path, "admin-token") }
 

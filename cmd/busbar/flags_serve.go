@@ -32,6 +32,7 @@ func newServeFlags(cfg *Config) *flagTable {
 	declareMessages(t, cfg)
 	declareRates(t, cfg)
 	declareLog(t, cfg)
+	declareNodes(t, cfg)
 	declareAuth(t, cfg)
 	declareProcess(t, cfg)
 	return t

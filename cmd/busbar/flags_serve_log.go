@@ -11,18 +11,18 @@ import (
 
 func declareLog(t *flagTable, cfg *Config) {
 	t.Group("Change log and rows")
-	t.Choice(&cfg.Log.Kind, "log", logDisk, []string{logDisk, logMemory},
+	t.Choice(&cfg.Log.Kind, "log", logDisk, []string{logDisk, logMemory, logNATS},
 		"where change events are kept for clients that reconnect: on disk, in the data directory, where a publisher's answer "+
-			"means that the event is stored; or in memory, until the server ends")
+			"means that the event is stored; in memory, until the server ends; or on NATS, for several nodes")
 	t.Int(&cfg.Log.Events, "log-events", 0, 0, 1<<30, fmt.Sprintf(
-		"change events kept for clients that reconnect; 0 = %d on disk, %d in memory", disklog.DefaultEvents, hub.DefaultLogEvents))
+		"change events kept for clients that reconnect; 0 = %d on disk and NATS, %d in memory", disklog.DefaultEvents, hub.DefaultLogEvents))
 	t.Size(&cfg.Log.Bytes, "log-bytes", 0, 0, math.MaxInt, fmt.Sprintf(
-		"bytes of change events kept for clients that reconnect; 0 = %s on disk, in memory %s or at most a 16th of it",
+		"bytes of change events kept for clients that reconnect; 0 = %s on disk and NATS, in memory %s or at most a 16th of it",
 		formatSize(disklog.DefaultBytes), formatSize(cfg.Log.Tail)))
 	t.DurationUpTo(&cfg.Log.Age, "log-age", 10*365*24*time.Hour,
-		"how long change events are kept on disk at most; 0 = until there are more than -log-events or -log-bytes")
+		"how long change events are kept on disk or NATS at most; 0 = until there are more than -log-events or -log-bytes")
 	t.Size(&cfg.Log.Tail, "log-tail", cfg.Log.Tail, kib, math.MaxInt,
-		"bytes of the newest change events that are in memory too, with -log disk, to be read from there; "+
+		"bytes of the newest change events that are in memory too, with -log disk or nats, to be read from there; "+
 			"by default at most a 16th of the memory")
 	t.URL(&cfg.SnapshotURL, "snapshot-url",
 		"HTTP callback that supplies all that a client may see which begins with since=0; "+

@@ -40,6 +40,7 @@ type server struct {
 	admin    adminToken
 	api      net.Listener
 	http     *http.Server
+	ready    func() error // nil: always
 	closers  []func() error
 }
 
@@ -222,7 +223,12 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 	if err = srv.openServices(&o); err != nil {
 		return err
 	}
-	if o.Log, err = srv.openLog(); err != nil {
+	if cfg.Log.Kind == logNATS {
+		err = srv.openNodes(&o)
+	} else {
+		o.Log, err = srv.openLog()
+	}
+	if err != nil {
 		return err
 	}
 	if kept, ok := o.Log.(*disklog.Log); ok && o.Rows.Fetch == nil {
@@ -288,7 +294,7 @@ func (srv *server) openAPI() {
 	registry := metrics.NewRegistry(srv.hub.Stats)
 	registry.MustRegister(metrics.LogRecordsDropped(srv.logs.Dropped)) // a new registry has no such name
 	handler := httpapi.New(srv.hub, httpapi.Options{
-		Registry: registry,
+		Registry: registry, Ready: srv.ready,
 		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Hub.Origins,
 		MaxBody: int64(srv.cfg.Hub.MaxMessageOut), Logger: srv.log,
 		Listener: listener, SharedAddresses: srv.cfg.sharedAddresses(),

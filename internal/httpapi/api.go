@@ -49,6 +49,9 @@ type Options struct {
 	// address may have served at one time is no bound for them.
 	SharedAddresses []netip.Prefix
 
+	// Ready says why the server can't do all that it is there for, by what it depends on; nil: it always can.
+	Ready func() error
+
 	// Demo is served at /demo and below; nil: not found. It checks no token.
 	Demo http.Handler
 

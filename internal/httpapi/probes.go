@@ -12,6 +12,11 @@ func (a *api) readyz(w http.ResponseWriter, _ *http.Request) error {
 	if a.hub.Draining() {
 		return newFailure(http.StatusServiceUnavailable, "DRAINING", "the server is shutting down")
 	}
+	if a.Ready != nil {
+		if err := a.Ready(); err != nil {
+			return newFailure(http.StatusServiceUnavailable, "DEGRADED", "clients are served, but not all of it: "+err.Error())
+		}
+	}
 	return writeJSON(w, map[string]string{"status": "ready"})
 }
 

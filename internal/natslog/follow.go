@@ -113,6 +113,9 @@ func (l *Log) poll() {
 }
 
 func (l *Log) ask() error {
+	if !l.conn.IsConnected() {
+		return errAway
+	}
 	if err := l.askLeader(l.ctx); err != nil {
 		return err
 	}

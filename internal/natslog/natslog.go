@@ -198,10 +198,12 @@ func (l *Log) connect(context.Context) error {
 	return err
 }
 
+var errAway = errors.New("there is no connection to NATS")
+
 // Healthy is nil while the log can store and read, as far as is known.
 func (l *Log) Healthy() error {
 	if !l.conn.IsConnected() {
-		return errors.New("there is no connection to NATS")
+		return errAway
 	}
 	if err := l.unwell.Load(); err != nil {
 		return *err

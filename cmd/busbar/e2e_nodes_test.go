@@ -1,0 +1,187 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	nats "github.com/nats-io/nats-server/v2/server"
+)
+
+// startNATS runs a NATS server that asks for a password, until stop is called or the test ends.
+func startNATS(t *testing.T, dir string, port int) (address string, stop func()) {
+	t.Helper()
+	s, err := nats.NewServer(&nats.Options{
+		Host: "127.0.0.1", Port: port, Username: "busbar", Password: natsPassword, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: dir, JetStreamMaxStore: 4 << 30,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	stop = func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	}
+	t.Cleanup(stop)
+	if !s.ReadyForConnections(soon) {
+		t.Fatal("NATS doesn't start")
+	}
+	return s.Addr().String(), stop
+}
+
+const natsPassword = "nats-p4ssw0rd"
+
+func startOnNATS(t *testing.T, address string, node int) *daemon {
+	t.Helper()
+	d := launch{
+		args: []string{"-log", "nats", "-nats-replicas", "1", "-nats-timeout", "1s", "-node", fmt.Sprint(node)},
+		env:  []string{"BUSBAR_NATS=nats://busbar:" + natsPassword + "@" + address},
+	}.start(t)
+	d.secret = append(d.secret, natsPassword)
+	return d
+}
+
+func (d *daemon) wantReady(status int, code string) {
+	d.t.Helper()
+	eventually(d.t, fmt.Sprintf("/readyz answers %d", status), func() bool {
+		r := d.call("GET", "/readyz", "", "")
+		return r.status == status && strings.Contains(r.body, code)
+	})
+}
+
+// docs/cluster.md: nodes on one NATS are one server to clients and publishers. Losing a node costs its clients a
+// reconnect, and losing NATS costs nobody a connection.
+func TestNodesOnOneNATS(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	address, stop := startNATS(t, dir, nats.RANDOM_PORT)
+	a, b := startOnNATS(t, address, 1), startOnNATS(t, address, 2)
+	onA, onB := a.connect(a.session("alice")), b.connect(b.session("bob"))
+	first := a.publish("t_1")
+	for _, c := range []*goClient{onA, onB} {
+		if m := waitChange(c); m.Seq != first {
+			t.Errorf("got %d, want %d", m.Seq, first)
+		}
+	}
+	a.adminCall("POST", "/v1/presence", `{"type":"presence","status":"here"}`, nil)
+	waitType(onB, "presence")
+	if _, log, code := (launch{
+		args: []string{"-log", "nats", "-node", "2", "-nats-replicas", "1", "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-api", "127.0.0.1:0"},
+		env:  []string{"BUSBAR_NATS=nats://busbar:" + natsPassword + "@" + address},
+	}).run(t); code != 1 || !strings.Contains(log, "another node") || strings.Contains(log, natsPassword) {
+		t.Errorf("a node with another's number: %d, %s", code, log)
+	}
+	a.crash()
+	second := b.publish("t_2")
+	back := startGoClient(t, b.url(fmt.Sprintf("?since=%d", first)), b.session("alice"), "header")
+	for _, c := range []*goClient{back, onB} {
+		if m := waitChange(c); m.Seq != second {
+			t.Errorf("got %d, want %d", m.Seq, second)
+		}
+	}
+	b.wantReady(200, "ready")
+	stop()
+	b.wantReady(503, "DEGRADED")
+	const change = `{"entity":"Todo","row_id":"t_3","kind":"delete","op_id":"once"}`
+	if r := b.call("POST", "/v1/changes", b.admin, change); r.status != 503 || !strings.Contains(r.body, "LOG_UNAVAILABLE") {
+		t.Errorf("without NATS: %d %s", r.status, r.body)
+	}
+	_, port, _ := net.SplitHostPort(address)
+	number := 0
+	_, _ = fmt.Sscan(port, &number)
+	startNATS(t, dir, number)
+	b.wantReady(200, "ready")
+	var third struct{ Seq uint64 }
+	b.adminCall("POST", "/v1/changes", change, &third)
+	for _, c := range []*goClient{back, onB} {
+		if m := waitChange(c); m.Seq != third.Seq || m.Seq <= second {
+			t.Errorf("got %d, want %d", m.Seq, third.Seq)
+		}
+	}
+}
+
+// docs/cluster.md: three nodes that are a NATS cluster themselves. Each is stopped in turn: publishers needn't wait
+// for an election, and nothing is lost.
+func TestNodesWithNATSInside(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte("cluster-s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var routes []string
+	for range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		routes = append(routes, l.Addr().String())
+		_ = l.Close()
+	}
+	start := func(i int) *daemon {
+		d := startDaemon(t, "-data", filepath.Join(dir, fmt.Sprint(i)), "-log", "nats", "-node", fmt.Sprint(i), "-cluster-listen", routes[i],
+			"-cluster-routes", strings.Join(routes, ","), "-cluster-secret-file", secret, "-log-bytes", "64MiB")
+		d.secret = append(d.secret, "cluster-s3cret")
+		return d
+	}
+	nodes := make([]*daemon, 3)
+	var starting sync.WaitGroup
+	for i := range nodes { // each waits for another
+		starting.Go(func() { nodes[i] = start(i) })
+	}
+	starting.Wait()
+	if slices.Contains(nodes, nil) {
+		t.FailNow()
+	}
+	want := []uint64{nodes[0].publish("first")}
+	for i := range nodes {
+		other := nodes[(i+1)%3]
+		client := other.connect(other.session("alice"))
+		nodes[i].stop()
+		want = append(want, other.publish(fmt.Sprint("without ", i)))
+		if m := waitChange(client); m.Seq != want[len(want)-1] {
+			t.Errorf("got %d, want %d", m.Seq, want[len(want)-1])
+		}
+		nodes[i] = start(i)
+		want = append(want, nodes[i].publish(fmt.Sprint("with ", i)))
+	}
+	for i, d := range nodes {
+		eventually(t, fmt.Sprintf("node %d has all", i), func() bool {
+			var got []uint64
+			for _, e := range d.pull(0) {
+				got = append(got, e.Seq)
+			}
+			return slices.Equal(got, want)
+		})
+	}
+}
+
+// Secrets aren't given where everybody can read them, and what doesn't go together is said before anything is done.
+func TestNodesFlags(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "needs -nats, or -cluster-listen"},
+		{[]string{"-nats", "nats://u:" + natsPassword + "@10.0.0.1"}, "give it as BUSBAR_NATS"},
+		{[]string{"-nats", "http://u:" + natsPassword + "@10.0.0.1"}, "isn't a list of URLs"},
+		{[]string{"-nats", "nats://10.0.0.1", "-cluster-listen", ":6222"}, "give one of them"},
+		{[]string{"-nats", "nats://10.0.0.1", "-nats-cert", "c"}, "go together"},
+		{[]string{"-nats", "nats://10.0.0.1", "-seq", "given"}, "numbers its messages itself"},
+		{[]string{"-cluster-listen", ":6222"}, "needs -cluster-routes and -cluster-secret-file"},
+		{[]string{"-cluster-listen", ":6222", "-cluster-routes", "10.0.0.1:6222", "-cluster-secret-file", "s", "-cluster-ca", "c"}, "go together"},
+	} {
+		_, err := parseConfig(append([]string{"-log", "nats"}, test.args...), noEnvironment)
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), natsPassword) {
+			t.Errorf("%q: %v", test.args, err)
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/natslog"
+	"github.com/busbar-ws/busbar/internal/natsnode"
+	"github.com/busbar-ws/busbar/internal/natspeers"
+)
+
+// openNodes connects this node to the others: by a NATS that people run, or one inside of this process. It waits
+// for as long as that isn't there.
+func (srv *server) openNodes(o *hub.Options) error {
+	c := srv.cfg
+	options, err := c.NATS.options()
+	if err != nil {
+		return err
+	}
+	servers := c.NATS.Servers
+	if c.Cluster.Listen != "" {
+		if options, err = srv.openNode(); err != nil {
+			return err
+		}
+	}
+	log, err := natslog.Open(context.Background(), natslog.Options{
+		Servers: servers, NATS: options, Stream: c.NATS.Stream, Replicas: c.NATS.Replicas,
+		MaxEvents: c.Log.Events, MaxBytes: c.Log.Bytes, MaxAge: c.Log.Age, TailBytes: c.Log.Tail,
+		PublishTimeout: c.NATS.Timeout, Logger: srv.log,
+	})
+	if err != nil {
+		return fmt.Errorf("-log nats: %w", err)
+	}
+	srv.closers = append(srv.closers, log.Close)
+	peers, err := natspeers.Open(context.Background(), natspeers.Options{
+		Servers: servers, NATS: options, Name: c.NATS.Stream, Node: o.Loops.Node, Logger: srv.log,
+	})
+	if err != nil {
+		return fmt.Errorf("-node: %w", err)
+	}
+	srv.closers = append(srv.closers, func() error {
+		if err := peers.Close(); err != nil { // as when NATS is away
+			srv.log.Warn("ending", "error", err)
+		}
+		return nil
+	})
+	srv.ready = log.Healthy
+	o.Log, o.Peers = log, peers
+	return nil
+}
+
+// openNode starts the NATS inside of this process.
+func (srv *server) openNode() ([]nats.Option, error) {
+	c := &srv.cfg.Cluster
+	secret, err := os.ReadFile(c.Secret)
+	if err != nil {
+		return nil, fmt.Errorf("-cluster-secret-file: %w", err)
+	}
+	routes := strings.Split(c.Routes, ",")
+	for i := range routes {
+		routes[i] = strings.TrimSpace(routes[i])
+	}
+	o := natsnode.Options{
+		Cluster: c.Name, Listen: c.Listen, Routes: routes, Secret: strings.TrimSpace(string(secret)),
+		Dir: srv.dir.nats(), MaxStore: 2*int64(srv.cfg.Log.Bytes) + natsStoreSlack, MaxMessage: srv.cfg.Hub.MaxMessageOut, Logger: srv.log,
+	}
+	if o.Secret == "" {
+		return nil, fmt.Errorf("-cluster-secret-file: %s is empty", c.Secret)
+	}
+	if c.CA != "" {
+		if o.TLS, err = c.tls(); err != nil {
+			return nil, err
+		}
+	}
+	node, err := natsnode.Start(o)
+	if err != nil {
+		return nil, fmt.Errorf("-cluster-listen: %w", err)
+	}
+	srv.closers = append(srv.closers, func() error {
+		const patience = 3 * time.Second
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		node.StepDown(ctx, srv.cfg.NATS.Stream)
+		return node.Close()
+	})
+	return []nats.Option{node.Client()}, nil
+}
+
+// natsStoreSlack is for what NATS stores beside the events themselves, of which it has two copies for a while.
+const natsStoreSlack = 1 << 30
+
+func (c *NATSConfig) options() (options []nats.Option, err error) {
+	if c.Creds != "" {
+		options = append(options, nats.UserCredentials(c.Creds))
+	}
+	if c.NKey != "" {
+		o, err := nats.NkeyOptionFromSeed(c.NKey)
+		if err != nil {
+			return nil, fmt.Errorf("-nats-nkey: %w", err)
+		}
+		options = append(options, o)
+	}
+	if c.CA != "" {
+		options = append(options, nats.RootCAs(c.CA))
+	}
+	if c.Cert != "" {
+		options = append(options, nats.ClientCert(c.Cert, c.Key))
+	}
+	return options, nil
+}
+
+// tls is for both ends of a route: each node shows the other its certificate.
+func (c *ClusterConfig) tls() (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+	if err != nil {
+		return nil, fmt.Errorf("-cluster-cert and -cluster-key: %w", err)
+	}
+	text, err := os.ReadFile(c.CA)
+	if err != nil {
+		return nil, fmt.Errorf("-cluster-ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("-cluster-ca: %s has no certificate in PEM", c.CA)
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{pair}, RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert,
+		MinVersion: tls.VersionTLS12,
+	}, nil
+}
