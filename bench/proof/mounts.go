@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// diskSize is the data directory's: the database takes some hundred KiB.
-const diskSize = "4m"
+// diskSize is the data directory's: the change log's WAL alone grows to 4 MiB.
+const diskSize = "24m"
 
 // mounted has a daemon run with a small file system as its data directory, which it alone sees.
 func (o *ChaosOptions) mounted(d *daemon) {
