@@ -61,7 +61,7 @@ type Options struct {
 
 	SendBuffer int // SO_SNDBUF of each socket in bytes; 0 leaves it to the kernel
 	// NotSentLowat is how many bytes that aren't sent yet the kernel takes for a socket (TCP_NOTSENT_LOWAT).
-	// What is more waits here, once for all who are owed it, and counts to Slow.LagBytes. Default 128 KiB,
+	// What is more waits here, once for all who are owed it, and counts to Slow.LagBytes. Default 512 KiB,
 	// negative: off.
 	NotSentLowat int
 
@@ -166,7 +166,7 @@ func (o *Options) SetDefaults() {
 	orDefault(&o.Slow.LagTime, 5*time.Second)
 	orDefault(&o.Slow.LagBytes, memory.Defaults().Lag)
 	orDefault(&o.Memory.BufferBytes, memory.Defaults().Buffers)
-	orDefault(&o.NotSentLowat, 128<<10)
+	orDefault(&o.NotSentLowat, 512<<10)
 	orDefault(&o.Timeouts.Handshake, 10*time.Second)
 	orDefault(&o.Timeouts.PingInterval, 25*time.Second)
 	orDefault(&o.Timeouts.Pong, 10*time.Second)

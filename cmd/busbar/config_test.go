@@ -36,7 +36,7 @@ func TestDefaults(t *testing.T) {
 	want := Config{
 		Hub: hub.Options{
 			Loops: eventloop.Options{
-				Listen: ":4322", MaxMessageIn: 65536, CompressionThreshold: 256, NotSentLowat: 128 << 10,
+				Listen: ":4322", MaxMessageIn: 65536, CompressionThreshold: 256, NotSentLowat: 512 << 10,
 				Accept:   eventloop.AcceptOptions{Reserve: 64, MaxPerAddress: 64, MaxHandshakes: 2048, Rate: 2000, Burst: 200},
 				Memory:   eventloop.MemoryOptions{QueueMessages: 1024, QueueBytes: 64 << 20, BufferBytes: memory.Defaults().Buffers},
 				Slow:     eventloop.SlowOptions{LagTime: 5 * time.Second, LagBytes: 5 << 20},
