@@ -43,6 +43,10 @@ func (h *Hub) deliverPart(entries []Entry) (rest []Entry) {
 	for i := range entries[:n] {
 		e := &entries[i]
 		f, to := eventFrame(e), h.audienceOf(e)
+		if e.Prev > h.followed && h.followed != 0 { // as on a node that was away for longer than the log retains
+			h.engine.Lost(f, nil)
+		}
+		h.followed = e.Seq
 		h.engine.Count(f) // whether or not there is room to send it, the log keeps it
 		if h.engine.Queue(f, to).Refused {
 			h.engine.Lost(f, to) // the log has it, and its publisher is told so

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/busbar-ws/busbar/wsproto"
+	"github.com/coder/websocket"
 )
 
 var errDisk = errors.New("disk is full")
@@ -156,4 +160,37 @@ func TestSinceWhileAnEventIsBetweenLogAndLoops(t *testing.T) {
 		t.Errorf("got %d", got)
 	}
 	nothingMore(t, h, alice)
+}
+
+// docs/protocol.md section 3, resync: entries that the log lost before this hub had them are a loss to all of its
+// clients.
+func TestEntriesThatTheFollowerNeverGot(t *testing.T) {
+	log := &followedLog{MemoryLog: NewMemoryLog(0, 0)}
+	h := start(t, func(o *Options) { o.Log = log })
+	mustPublish(t, h, someChange)
+	told, silent := connectQuery(t, h, "told", "?since=1"), connect(t, h, "silent")
+	log.deliver([]Entry{NewEntry(2, 1, &someChange)})
+	for _, c := range []*client{told, silent} {
+		if got := c.Text(); !strings.HasPrefix(got, `{"seq":2,`) {
+			t.Errorf("got %s", got)
+		}
+	}
+	log.deliver([]Entry{NewEntry(9, 7, &someChange), NewEntry(10, 9, &someChange)})
+	for _, want := range []string{`{"type":"resync"`, `{"seq":9,`, `{"seq":10,`} {
+		if got := told.Text(); !strings.HasPrefix(got, want) {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	silent.ExpectClose(websocket.StatusCode(wsproto.StatusTryAgainLater))
+}
+
+// followedLog lets a test deliver.
+type followedLog struct {
+	*MemoryLog
+	deliver func([]Entry)
+}
+
+func (l *followedLog) Follow(deliver func([]Entry)) {
+	l.deliver = deliver
+	l.MemoryLog.Follow(deliver)
 }
