@@ -39,7 +39,8 @@ type ChangeLog interface {
 }
 
 // ErrLogUnavailable is wrapped by the error of a ChangeLog that can't store anything now, and may
-// later; ErrLogFull where there is no room for it. Nothing was stored, unless the error comes with results.
+// later; ErrLogFull where there is no room for it. Nothing was stored, unless the error comes with results;
+// a log that is on other machines may not know, and then an OpID makes it safe to try again.
 var (
 	ErrLogUnavailable = errors.New("the change log can't store anything now, try again later")
 	ErrLogFull        = errors.New("the change log has no room left")

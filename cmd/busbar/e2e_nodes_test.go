@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
@@ -115,6 +116,8 @@ func TestNodesWithNATSInside(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("cluster-s3cret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	certificate := filepath.Join(dir, "node.pem") // and key
+	writeCertificate(t, certificate, x509.NewCertPool())
 	var routes []string
 	for range 3 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -127,7 +130,8 @@ func TestNodesWithNATSInside(t *testing.T) {
 	}
 	start := func(i int) *daemon {
 		d := startDaemon(t, "-data", filepath.Join(dir, fmt.Sprint(i)), "-log", "nats", "-node", fmt.Sprint(i), "-cluster-listen", routes[i],
-			"-cluster-routes", strings.Join(routes, ","), "-cluster-secret-file", secret, "-log-bytes", "64MiB")
+			"-cluster-routes", strings.Join(routes, ","), "-cluster-secret-file", secret,
+			"-cluster-ca", certificate, "-cluster-cert", certificate, "-cluster-key", certificate, "-log-bytes", "64MiB")
 		d.secret = append(d.secret, "cluster-s3cret")
 		return d
 	}

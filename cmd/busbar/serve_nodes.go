@@ -94,6 +94,9 @@ func (srv *server) openNode() ([]nats.Option, error) {
 	return []nats.Option{node.Client()}, nil
 }
 
+// natsDescriptors is for the NATS inside of this process: routes, of which there are a few to each node, and files.
+const natsDescriptors = 128
+
 // natsStoreSlack is for what NATS stores beside the events themselves, of which it has two copies for a while.
 const natsStoreSlack = 1 << 30
 
