@@ -18,6 +18,13 @@ type account struct {
 	since    bool // nothing came yet on a connection that asked for what it had missed
 	slow     bool // it has stopped reading at times: it may be told that it has lost something
 	resynced int
+	events   []event // the changes that have come, of an audited book
+}
+
+// event is a change event as somebody got it.
+type event struct {
+	seq, n, sum uint64
+	stream      *stream
 }
 
 // place is how far an account is in a stream.
@@ -26,6 +33,7 @@ type place struct {
 	must     uint64 // the first may not be above it; 0: anything goes until then
 	told     bool   // something may be missing before the next
 	snapshot bool   // the answer to a subscription to a row is to come first
+	stored   uint64 // what that may not be older than
 }
 
 var errWronged = errors.New("a client was wronged")
@@ -34,10 +42,13 @@ func wronged(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", errWronged, fmt.Errorf(format, args...))
 }
 
-func newAccount(b *Book) *account {
+// everyone is a user who may see what is for any user.
+const everyone = "*"
+
+func newAccount(b *Book, user string) *account {
 	a := &account{book: b, places: map[*stream]*place{}, asked: map[*stream]bool{}}
 	for _, s := range b.streams {
-		if b.toAll(s) {
+		if b.toAll(s) || s.toUser != "" && s.isFor(user) {
 			a.places[s] = &place{}
 		}
 	}
@@ -62,7 +73,11 @@ func (a *account) subscribe(s *stream) bool {
 	}
 	a.asked[s] = true
 	if a.places[s] == nil {
-		a.places[s] = &place{snapshot: s.kind == rows}
+		p := &place{snapshot: s.kind == rows}
+		if p.snapshot {
+			p.stored = s.stored()
+		}
+		a.places[s] = p
 	}
 	return true
 }
@@ -79,6 +94,9 @@ func (a *account) unsubscribed(s *stream) {
 func (a *account) behind(upTo map[*stream]uint64) (string, bool) {
 	for s, p := range a.places {
 		n := upTo[s]
+		if p.snapshot && p.stored > 0 && !p.told {
+			return s.name + "'s snapshot", true
+		}
 		from := max(p.next, p.must)
 		if from == 0 || n < from || p.told {
 			continue

@@ -12,7 +12,9 @@ import (
 // told is a conversation: what a client gets, and whether it is wronged by the last of it.
 type told struct {
 	routed, slow bool
+	audited      bool // nobody may have to resync
 	since        uint64
+	taken        uint64   // every stream's number that the server has acknowledged
 	wants        []string // streams that it asks for
 	settledAt    uint64   // every stream's number when the server had acted on that
 	gets         []string
@@ -28,7 +30,7 @@ func testBook(routed bool, at uint64) *Book {
 	b.add(broadcasts, "b", 1)
 	for _, s := range b.streams {
 		s.begun = at
-		s.finish(4, false) // nobody knows about the fourth
+		s.finish(4, 1, false) // nobody knows about the fourth
 	}
 	return b
 }
@@ -100,11 +102,21 @@ func TestAccountFindsWrongs(t *testing.T) {
 		"row, in the snapshot":  {settledAt: 9, wants: []string{"x0"}, gets: []string{"snapshot x0 10", "row x0 11"}},
 		"row, left out behind":  {settledAt: 9, wants: []string{"x0"}, gets: []string{"snapshot x0 10", "row x0 12"}, wrong: "11 was missing"},
 		"row, left out":         {settledAt: 9, wants: []string{"x0"}, gets: []string{"snapshot x0 8", "row x0 11"}, wrong: "10 was missing"},
+		"row, of before":        {taken: 5, wants: []string{"x0"}, gets: []string{"snapshot x0 4"}, wrong: "5 was stored"},
+		"row, before an update": {taken: 6, wants: []string{"x0"}, gets: []string{"snapshot x0 5"}},
+		"unsure change":         {gets: []string{"change 7 e0 3", "change 8 e0 4", "change 9 e0 5"}},
+		"unsure change, twice":  {gets: []string{"change 7 e0 4", "change 8 e0 4"}, wrong: "e0 4 came behind 4"},
+		"audited, told":         {audited: true, since: 5, gets: []string{"resync 8 9"}, wrong: "told to resync"},
+		"audited, for another":  {audited: true, since: 5, gets: []string{"change 7 e0 1", "change 9 e0 2"}},
 		"row without snapshot":  {wants: []string{"x0"}, gets: []string{"row x0 5"}, wrong: "before the snapshot"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := testBook(c.routed, c.settledAt)
-			a := newAccount(b)
+			b.audited = c.audited
+			for _, s := range b.streams {
+				s.done = c.taken
+			}
+			a := newAccount(b, "")
 			a.slow, a.seq, a.since = c.slow, c.since, c.since > 0
 			for _, want := range c.wants {
 				if !a.subscribe(b.streams[want]) || a.subscribe(b.streams[want]) {
@@ -127,14 +139,14 @@ func TestAccountFindsWrongs(t *testing.T) {
 
 func TestAccountKnowsWhatItLacks(t *testing.T) {
 	b := testBook(true, 0)
-	a := newAccount(b)
+	a := newAccount(b, "")
 	a.subscribe(b.streams["t0"])
 	a.settled()
 	for n := range uint64(3) {
-		b.streams["t0"].finish(n+1, true)
-		b.streams["t1"].finish(n+1, true) // not its business
+		b.streams["t0"].finish(n+1, 1, true)
+		b.streams["t1"].finish(n+1, 1, true) // not its business
 	}
-	b.streams["p0"].finish(3, true)
+	b.streams["p0"].finish(3, 1, true)
 	for _, line := range []string{"text p0 1", "text p0 2", "text p0 3", "text t0 1", "text t0 2", "text t0 3"} {
 		if what, behind := a.behind(a.owed()); !behind {
 			t.Errorf("before %s it lacks nothing (%s)", line, what)
@@ -157,10 +169,10 @@ func TestAccountKnowsWhatItLacks(t *testing.T) {
 
 func TestAccountLacksNothingThatMayBeLost(t *testing.T) {
 	b := testBook(false, 0)
-	a := newAccount(b)
+	a := newAccount(b, "")
 	a.slow = true
 	for n := range uint64(3) {
-		b.streams["p0"].finish(n+1, true)
+		b.streams["p0"].finish(n+1, 1, true)
 	}
 	for _, c := range []struct {
 		line   string
@@ -171,6 +183,48 @@ func TestAccountLacksNothingThatMayBeLost(t *testing.T) {
 		}
 		if what, behind := a.behind(a.owed()); behind != c.behind {
 			t.Errorf("behind %s: %v, %s", c.line, behind, what)
+		}
+	}
+}
+
+// What a connection had is compared with the log.
+func TestLedgerFindsWrongs(t *testing.T) {
+	b := testBook(false, 0)
+	b.audited = true
+	b.add(changes, "private", 1)[0].toUser = "ann"
+	l := newLedger(b)
+	for _, line := range []string{"change 7 e0 1", "change 8 private0 1", "change 9 e0 2", "change 12 e1 1"} {
+		if err := give(l.account, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		user  string
+		since uint64
+		had   []string
+		wrong bool
+	}{
+		"ann":               {"ann", 0, []string{"change 7 e0 1", "change 8 private0 1", "change 9 e0 2", "change 12 e1 1"}, false},
+		"bob":               {"bob", 0, []string{"change 7 e0 1", "change 9 e0 2"}, false}, // it ended there
+		"since":             {"ann", 8, []string{"change 9 e0 2", "change 12 e1 1"}, false},
+		"one is missing":    {"bob", 0, []string{"change 7 e0 1", "change 12 e1 1"}, true},
+		"the first is":      {"ann", 7, []string{"change 9 e0 2"}, true},
+		"not in the log":    {"bob", 9, []string{"change 12 e1 1", "change 13 e1 2"}, true},
+		"another's seq":     {"bob", 9, []string{"change 11 e1 1"}, true},
+		"other bytes":       {"bob", 9, []string{"change 12 e1 1"}, true},
+		"another's message": {"bob", 9, []string{"change 12 e1 2"}, true},
+	} {
+		a := newAccount(b, c.user)
+		for _, line := range c.had {
+			if err := give(a, line); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if name == "other bytes" {
+			a.events[0].sum++
+		}
+		if err := l.compare(life{c.user, c.since, a.events}); (err != nil) != c.wrong || err != nil && !errors.Is(err, errWronged) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

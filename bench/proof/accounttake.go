@@ -2,11 +2,14 @@ package proof
 
 import (
 	"bytes"
+	"hash/crc64"
 )
+
+var crcTable = crc64.MakeTable(crc64.ECMA)
 
 // text takes a text message.
 func (a *account) text(b []byte) error {
-	first := a.since
+	first, change := a.since, bytes.HasPrefix(b, []byte(`{"seq":`))
 	if !bytes.HasPrefix(b, []byte(`{"type":"presence"`)) {
 		a.since = false
 	}
@@ -15,7 +18,7 @@ func (a *account) text(b []byte) error {
 		return a.resync(b, first)
 	case bytes.HasPrefix(b, []byte(`{"type":"presence","event":"disconnect"`)):
 		return nil
-	case bytes.HasPrefix(b, []byte(`{"seq":`)):
+	case change:
 		if err := a.change(b); err != nil {
 			return err
 		}
@@ -24,7 +27,11 @@ func (a *account) text(b []byte) error {
 	if err != nil {
 		return wronged("%w", err)
 	}
-	return a.take(m, false)
+	if err := a.take(m, false); err != nil || !a.book.audited || !change {
+		return err
+	}
+	a.events = append(a.events, event{a.seq, m.n, crc64.Checksum(b, crcTable), a.book.streams[m.stream]})
+	return nil
 }
 
 // binary takes a binary message.
@@ -42,6 +49,8 @@ func (a *account) resync(b []byte, first bool) error {
 	switch {
 	case err != nil || errOldest != nil:
 		return wronged("a resync without its numbers: %.80q", b)
+	case a.book.audited:
+		return wronged("told to resync with since %d: %s", a.seq, b)
 	case first && a.seq+1 >= oldest && a.seq <= seq:
 		return wronged("told to resync for nothing: since %d, %s", a.seq, b)
 	case !first && !a.slow:
@@ -64,7 +73,7 @@ func (a *account) change(b []byte) error {
 	if err != nil {
 		return wronged("a change without seq: %.80q", b)
 	}
-	exact := !a.book.routed && a.seq != 0 && !a.gap
+	exact := !a.book.routed && !a.book.audited && a.seq != 0 && !a.gap
 	if seq <= a.seq || exact && seq != a.seq+1 {
 		return wronged("change with seq %d behind %d", seq, a.seq)
 	}
@@ -85,11 +94,14 @@ func (a *account) take(m note, snapshot bool) error {
 		if !snapshot {
 			return wronged("%s %d came before the snapshot", m.stream, m.n)
 		}
+		if m.n < p.stored {
+			return wronged("%s: the snapshot is %d, and %d was stored", m.stream, m.n, p.stored)
+		}
 		if p.must > 0 { // it was published while the subscription was being decided about
 			p.must = max(p.must, m.n+1)
 		}
 		return nil
-	case s.isUnsure(m.n): // sent over a connection that is gone: it comes whenever it is found there
+	case (p == nil || s.kind != changes && s.kind != bulks) && s.isUnsure(m.n): // sent over a connection that is gone: it comes whenever it is found there
 		return nil
 	case p == nil:
 		return wronged("%s %d came, and nobody asked for it", m.stream, m.n)

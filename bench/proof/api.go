@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"sync/atomic"
+	"time"
 )
 
 // refusal is an answer with another status than 2xx.
@@ -20,11 +23,15 @@ func (r *refusal) Error() string { return fmt.Sprintf("status %d: %.300s", r.sta
 
 // call is safe from any goroutine.
 func (d *daemon) call(ctx context.Context, method, path, mime string, body []byte) ([]byte, error) {
+	return d.callAs(ctx, d.admin, method, path, mime, body)
+}
+
+func (d *daemon) callAs(ctx context.Context, token, method, path, mime string, body []byte) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, method, "http://"+d.api+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set("Authorization", "Bearer "+d.admin)
+	r.Header.Set("Authorization", "Bearer "+token)
 	if mime != "" {
 		r.Header.Set("Content-Type", mime)
 	}
@@ -45,18 +52,38 @@ func (d *daemon) call(ctx context.Context, method, path, mime string, body []byt
 
 const mimeJSON, mimeBytes = "application/json", "application/octet-stream"
 
-// publish sends the stream's next message, of about so many bytes.
+// publish sends the stream's next messages, each of about so many bytes.
 func (d *daemon) publish(ctx context.Context, s *stream, size int) error {
-	n := s.begin()
+	n := s.begin(s.body)
 	err := d.send(ctx, s, n, size)
-	s.finish(n, err == nil)
+	s.finish(n, s.body, err == nil)
+	return err
+}
+
+// insist does it again and again, until there is an answer: with the same op ids, or to store a row.
+func (d *daemon) insist(ctx context.Context, s *stream, size int, failures *atomic.Int64) (err error) {
+	n := s.begin(s.body)
+	for late := time.Now().Add(2 * patience); ; {
+		if err = d.send(ctx, s, n, size); err == nil || errors.Is(err, errWronged) {
+			break
+		}
+		failures.Add(1)
+		if time.Now().After(late) {
+			err = wronged("%s %d wasn't taken: %w", s.name, n, err)
+			break
+		}
+		if !pause(ctx, 20*time.Millisecond) {
+			break
+		}
+	}
+	s.finish(n, s.body, err == nil)
 	return err
 }
 
 func (d *daemon) send(ctx context.Context, s *stream, n uint64, size int) (err error) {
 	switch s.kind {
 	case changes:
-		_, err = d.call(ctx, "POST", "/v1/changes", mimeJSON, changeOf(s, n, size))
+		return d.sendChanges(ctx, s, n, s.body, size)
 	case topics:
 		_, err = d.call(ctx, "POST", "/v1/topics/"+s.key, mimeJSON, []byte("{"+jsonNote(s.name, n, size)+"}"))
 	case presence:
@@ -65,7 +92,7 @@ func (d *daemon) send(ctx context.Context, s *stream, n uint64, size int) (err e
 		_, err = d.call(ctx, "POST", "/v1/broadcast", mimeBytes, byteNote(n, size))
 	case rows:
 		path := "/v1/rows/" + rowEntity + "/" + s.key
-		if n%3 == 0 {
+		if isUpdate(n) {
 			path += "?update=1"
 		}
 		_, err = d.call(ctx, "PUT", path, mimeBytes, byteNote(n, size))
@@ -75,8 +102,79 @@ func (d *daemon) send(ctx context.Context, s *stream, n uint64, size int) (err e
 	return err
 }
 
+func (d *daemon) sendChanges(ctx context.Context, s *stream, n uint64, count, size int) error {
+	var body []byte
+	mime := mimeJSON
+	if count > 1 {
+		mime = "application/x-ndjson"
+	}
+	for i := range uint64(count) {
+		body = append(append(body, changeOf(s, n+i, size)...), '\n')
+	}
+	text, err := d.call(ctx, "POST", "/v1/changes", mime, body)
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Seq      uint64
+		FirstSeq uint64 `json:"first_seq"`
+		LastSeq  uint64 `json:"last_seq"`
+	}
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return wronged("the answer to changes: %w", err)
+	}
+	first := answer.Seq
+	if count > 1 {
+		first = answer.FirstSeq
+		if answer.LastSeq-first+1 != uint64(count) {
+			return wronged("a body of %d changes of %s was answered %s", count, s.name, text)
+		}
+	}
+	s.acknowledged(ack{n, uint64(count), first})
+	return nil
+}
+
 func changeOf(s *stream, n uint64, size int) []byte {
-	return fmt.Appendf(nil, `{"entity":%q,"row_id":"x","kind":"update","data":{%s}}`, s.key, jsonNote(s.name, n, size))
+	more := ""
+	if s.opIDs {
+		more = fmt.Sprintf(`,"op_id":"%s/%d"`, s.name, n)
+	}
+	if s.toUser != "" {
+		more += fmt.Sprintf(`,"audience":{"users":[%q]}`, s.toUser)
+	}
+	return fmt.Appendf(nil, `{"entity":%q,"row_id":"x","kind":"update","data":{%s}%s}`, s.key, jsonNote(s.name, n, size), more)
+}
+
+// pull gives all that the log has behind a seq, as it was sent.
+func (d *daemon) pull(ctx context.Context, token string, since uint64, got func([]byte) error) error {
+	for {
+		text, err := d.callAs(ctx, token, "GET", fmt.Sprintf("/api/sync/pull?since=%d&limit=1000", since), "", nil)
+		if err != nil {
+			return err
+		}
+		var page struct {
+			Changes []json.RawMessage
+			Cursor  struct {
+				LastSeq uint64 `json:"last_seq"`
+			}
+			HasMore bool `json:"has_more"`
+		}
+		if err := json.Unmarshal(text, &page); err != nil {
+			return wronged("a page of changes: %w", err)
+		}
+		for _, change := range page.Changes {
+			if err := got(change); err != nil {
+				return err
+			}
+		}
+		if !page.HasMore {
+			return nil
+		}
+		if page.Cursor.LastSeq <= since {
+			return wronged("there is more behind %d, and the cursor is %d", since, page.Cursor.LastSeq)
+		}
+		since = page.Cursor.LastSeq
+	}
 }
 
 // session makes one for a user.

@@ -95,7 +95,7 @@ func (a *arena) admit(ctx context.Context, s *slot) (err error) {
 }
 
 func (a *arena) connect(ctx context.Context, s *slot, since uint64, buffer int) (*peer, error) {
-	p, err := connect(ctx, caller{address: a.ws, local: s.local, token: s.token, since: since, buffer: buffer}, a.book)
+	p, err := connect(ctx, caller{address: a.ws, local: s.local, user: s.name, token: s.token, since: since, buffer: buffer}, a.book)
 	if err == nil {
 		a.count("connected")
 	}
@@ -105,12 +105,12 @@ func (a *arena) connect(ctx context.Context, s *slot, since uint64, buffer int) 
 // relayOnce has a client send a message to all, and waits for it to come back.
 func (a *arena) relayOnce(p *peer, s *slot, size int) error {
 	r := s.relay
-	n := r.begin()
+	n := r.begin(1)
 	err := p.say(`{"type":"presence",%s}`, jsonNote(r.name, n, size))
 	if err == nil {
 		err = p.until(patience, func() bool { return p.account.places[r].next > n })
 	}
-	r.finish(n, err == nil)
+	r.finish(n, 1, err == nil)
 	if errors.Is(err, errLate) {
 		err = wronged("its own relay %d didn't come back within %v", n, patience)
 	}

@@ -16,6 +16,7 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"kill", "kill -9 under load, and a new start", (*ChaosOptions).kill},
+	{"power", "the power of the disk cut under load, and a new start", (*ChaosOptions).power},
 	{"pause", "SIGSTOP, and SIGCONT much later", (*ChaosOptions).pause},
 	{"port", "the API's port taken by another process at the start, and flooded", (*ChaosOptions).port},
 	{"full", "no room in the data directory", (*ChaosOptions).full},

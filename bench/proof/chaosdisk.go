@@ -19,15 +19,28 @@ const (
 	answered = 15 * time.Second
 )
 
-// full leaves the data directory without a free byte while the daemon runs.
+// full leaves the data directory without a free byte under load, has the server killed there, and makes
+// room again.
 func (o *ChaosOptions) full(ctx context.Context, r *Record) error {
-	return o.onStage(ctx, o.mounted, func(ctx context.Context, s *stage) error {
+	prepare := func(d *daemon, b *Book) {
+		o.mounted(d, b)
+		durableStreams(d, b)
+	}
+	return o.onStage(ctx, prepare, func(ctx context.Context, s *stage) error {
 		unused, err := s.session(ctx, "unused")
 		if err != nil {
 			return err
 		}
-		filler := s.path("filler")
-		filled, err := fill(filler)
+		mounts, err := o.keepMounts(s.daemon)
+		if err != nil {
+			return err
+		}
+		defer mounts.Close()
+		t := &toll{ledger: newLedger(s.book)}
+		stop := s.load(ctx, o.Rate, &t.failures, changes, rows)
+		defer func() { _ = stop() }()
+		pause(ctx, o.Load/2)
+		filled, err := fill(s.path("filler"))
 		if err != nil {
 			return err
 		}
@@ -44,11 +57,25 @@ func (o *ChaosOptions) full(ctx context.Context, r *Record) error {
 		if err := s.takesClient(ctx, unused); err != nil {
 			return err
 		}
-		r.fact("%d bytes left no room: %d of %d new sessions and all changes refused with 5xx; a new client, presence, broadcasts, all clients: as ever", filled, refused, tries)
-		if err := os.Remove(filler); err != nil {
+		r.fact("%d bytes left no room: %d of %d new sessions refused with 5xx, changes with 507; a new client, presence, broadcasts, all clients: as ever", filled, refused, tries)
+		if err := o.crashAndReturn(ctx, s, t, func() error { s.kill(); return nil }); err != nil {
+			return fmt.Errorf("killed while the disk is full: %w", err)
+		}
+		if err := s.refusesChanges(ctx); err != nil {
 			return err
 		}
-		return s.recovers(ctx, r)
+		r.fact("killed while it was full: all clients were back, with their cursors, within %v", t.gap.Round(time.Millisecond))
+		if err := os.Remove(s.path("filler")); err != nil {
+			return err
+		}
+		if err := s.recovers(ctx, r); err != nil {
+			return err
+		}
+		if err := errors.Join(stop(), s.alive(ctx), s.audit(ctx, t.ledger, s.takeLives()), s.compareAll(ctx, t.ledger)); err != nil {
+			return err
+		}
+		r.fact("%d changes: each that was acknowledged is there once, and was sent once and in order; %d calls failed and were made again, or given up without an op_id", len(t.events), t.failures.Load())
+		return nil
 	})
 }
 

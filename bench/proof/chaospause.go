@@ -14,8 +14,8 @@ func (o *ChaosOptions) pause(ctx context.Context, r *Record) error {
 	quiet := max(time.Second, o.Pause/3)
 	return o.onStage(ctx, nil, func(ctx context.Context, s *stage) error {
 		var failures atomic.Int64
-		stop := s.load(ctx, o.Rate, &failures)
-		defer stop()
+		stop := s.load(ctx, o.Rate, &failures, changes, presence, broadcasts)
+		defer func() { _ = stop() }()
 		pause(ctx, o.Load)
 		if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 			return fmt.Errorf("SIGSTOP: %w", err)
@@ -44,7 +44,9 @@ func (o *ChaosOptions) pause(ctx context.Context, r *Record) error {
 			}
 		}
 		pause(ctx, o.Load)
-		stop()
+		if err := stop(); err != nil {
+			return err
+		}
 		if err := s.alive(ctx); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,8 +19,14 @@ import (
 // ChaosOptions.Self on their command line.
 func RunHelper(args []string, in io.Reader, out io.Writer) error {
 	switch {
-	case len(args) > 3 && args[0] == "mounted":
-		return runMounted(args[1], args[2], args[3:])
+	case len(args) > 4 && args[0] == "mounted":
+		return runMounted(args[1], args[2], args[3], args[4:])
+	case len(args) > 2 && args[0] == "within":
+		runtime.LockOSThread()
+		if err := enterMounts(args[1]); err != nil {
+			return err
+		}
+		return become(args[2:])
 	case len(args) == 2 && args[0] == "locker":
 		return holdLock(args[1], in, out)
 	}
@@ -29,16 +36,24 @@ func RunHelper(args []string, in io.Reader, out io.Writer) error {
 // mountFailed is the exit code of a helper that may not mount.
 const mountFailed = 3
 
-// runMounted becomes the program, with a small file system of its own over the folder. It was
-// started in a mount namespace that goes with it.
-func runMounted(folder, size string, program []string) error {
+// runMounted becomes the program, with a tmpfs or the ext4 of a device over the folder. It was started in a
+// mount namespace that goes with it.
+func runMounted(folder, source, options string, program []string) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return err
 	}
-	if err := unix.Mount("busbar-chaos", folder, "tmpfs", 0, "mode=0700,size="+size); err != nil {
-		fmt.Fprintf(os.Stderr, "mounting a tmpfs on %s: %v\n", folder, err)
+	kind := "ext4"
+	if source == "tmpfs" {
+		kind = source
+	}
+	if err := unix.Mount(source, folder, kind, 0, options); err != nil {
+		fmt.Fprintf(os.Stderr, "mounting %s on %s: %v\n", source, folder, err)
 		os.Exit(mountFailed)
 	}
+	return become(program)
+}
+
+func become(program []string) error {
 	path, err := exec.LookPath(program[0])
 	if err != nil {
 		return err

@@ -5,18 +5,48 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 )
 
-// diskSize is the data directory's: the change log's WAL alone grows to 4 MiB.
-const diskSize = "24m"
+// diskSize is the data directory's: the change log's WAL alone grows to 4 MiB, and bodies of many changes are stored.
+const diskSize = "32m"
 
 // mounted has a daemon run with a small file system as its data directory, which it alone sees.
-func (o *ChaosOptions) mounted(d *daemon) {
-	d.program = append(append(append([]string(nil), o.Self...), "mounted", d.dir, diskSize), d.program...)
+func (o *ChaosOptions) mounted(d *daemon, _ *Book) {
+	o.mountedFrom(d, "tmpfs", "mode=0700,size="+diskSize)
+}
+
+func (o *ChaosOptions) mountedFrom(d *daemon, source, options string) {
+	d.program = slices.Concat(o.Self, []string{"mounted", d.dir, source, options}, o.Program)
 	d.mounts = true
+}
+
+// keepMounts has a daemon start again with the mounts that its process has now. They go with the file.
+func (o *ChaosOptions) keepMounts(d *daemon) (*os.File, error) {
+	ns, err := os.Open("/proc/" + strconv.Itoa(d.pid()) + "/ns/mnt")
+	if err == nil {
+		d.program = slices.Concat(o.Self, []string{"within", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns.Fd())}, o.Program)
+	}
+	return ns, err
+}
+
+// enterMounts has the thread stand in a mount namespace; it can't come back.
+func enterMounts(path string) error {
+	ns, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("unshare: %w", err)
+	}
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("entering a mount namespace: %w", err)
+	}
+	return nil
 }
 
 // inMounts calls f on a thread that stands in the process's mount namespace. The thread doesn't
@@ -25,20 +55,11 @@ func inMounts(pid int, f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		done <- func() error {
-			ns, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
-			if err != nil {
-				return err
-			}
-			defer ns.Close()
-			if err := unix.Unshare(unix.CLONE_FS); err != nil {
-				return fmt.Errorf("unshare: %w", err)
-			}
-			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS); err != nil {
-				return fmt.Errorf("entering a mount namespace: %w", err)
-			}
-			return f()
-		}()
+		err := enterMounts("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
+		if err == nil {
+			err = f()
+		}
+		done <- err
 	}()
 	err := <-done
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EINVAL) {

@@ -13,10 +13,11 @@ type stage struct {
 	*arena
 	slots []*slot
 	peers []*peer
+	lives []life // that have ended since somebody looked
 }
 
 // onStage starts a daemon and connects the clients, and takes both away after play.
-func (o *ChaosOptions) onStage(ctx context.Context, launch func(*daemon), play func(context.Context, *stage) error, args ...string) error {
+func (o *ChaosOptions) onStage(ctx context.Context, prepare func(*daemon, *Book), play func(context.Context, *stage) error, args ...string) error {
 	folder, err := os.MkdirTemp("", "busbar-chaos")
 	if err != nil {
 		return fmt.Errorf("making a data directory: %w", err)
@@ -26,23 +27,24 @@ func (o *ChaosOptions) onStage(ctx context.Context, launch func(*daemon), play f
 	if err != nil {
 		return err
 	}
-	if launch != nil {
-		launch(d)
+	b := newBook(false)
+	b.add(changes, "e", 4)
+	b.add(bulks, "bulk", 1)
+	b.add(presence, "p", 1)
+	b.add(broadcasts, "b", 1)
+	b.add(relays, "r", o.Clients)
+	if prepare != nil {
+		prepare(d, b)
 	}
 	if err := d.start(ctx); err != nil {
 		return err
 	}
 	hard, cut := context.WithCancel(ctx)
 	defer cut()
-	b := newBook(false)
-	b.add(changes, "e", 4)
-	b.add(presence, "p", 1)
-	b.add(broadcasts, "b", 1)
-	b.add(relays, "r", o.Clients)
 	s := &stage{arena: newArena(d, b)}
 	if s.slots, err = s.arena.slots(hard, "client", 0, o.Clients); err == nil {
 		s.peers = make([]*peer, len(s.slots))
-		err = errors.Join(s.connectAll(hard), s.together(func(p *peer) error { return p.settle() }))
+		err = errors.Join(s.connectAll(hard), s.together(s.ready))
 	}
 	if err == nil {
 		err = play(hard, s)

@@ -39,6 +39,7 @@ type peer struct {
 type caller struct {
 	address string // of the server
 	local   net.IP // nil: any
+	user    string
 	token   string
 	since   uint64 // 0: without
 	buffer  int    // SO_RCVBUF; 0: the kernel's
@@ -80,7 +81,7 @@ func connect(ctx context.Context, c caller, b *Book) (*peer, error) {
 	if r == nil {
 		r = bufio.NewReaderSize(conn, 4<<10)
 	}
-	p := &peer{conn: conn.(*net.TCPConn), account: newAccount(b), ended: make(chan struct{}), moved: make(chan struct{})}
+	p := &peer{conn: conn.(*net.TCPConn), account: newAccount(b, c.user), ended: make(chan struct{}), moved: make(chan struct{})}
 	p.account.seq, p.account.since = c.since, c.since > 0
 	p.stop = context.AfterFunc(ctx, func() { conn.Close() })
 	go p.read(r)

@@ -60,33 +60,47 @@ func (s *stage) together(do func(*peer) error) error {
 	return nil
 }
 
-// load publishes until it is told to stop, whether or not anybody takes it. failures counts
-// what wasn't taken.
-func (s *stage) load(ctx context.Context, rate float64, failures *atomic.Int64) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	all := s.book.of(changes, presence, broadcasts)
+// ready has a client subscribe to what there is to subscribe to.
+func (s *stage) ready(p *peer) error {
+	for _, st := range s.book.of(rows) {
+		if err := p.subscribe(st); err != nil {
+			return err
+		}
+	}
+	return p.settle()
+}
+
+// load publishes until it is told to stop, whether or not anybody takes it. What can be published again is,
+// until it is taken. failures counts the calls that weren't answered as they should.
+func (s *stage) load(ctx context.Context, rate float64, failures *atomic.Int64, kinds ...kind) (stop func() error) {
+	soft, cancel := context.WithCancel(ctx)
+	all := s.book.of(kinds...)
+	errs := make([]error, len(all))
 	var wg sync.WaitGroup
 	for i, st := range all {
 		wg.Go(func() {
 			tick := time.NewTicker(time.Duration(float64(len(all)) / rate * float64(time.Second)))
 			defer tick.Stop()
-			for n := i; ctx.Err() == nil; n++ {
-				if s.publish(context.WithoutCancel(ctx), st, 40+n%7*300) != nil {
+			for n := i; soft.Err() == nil && errs[i] == nil; n++ {
+				size := 40 + n%7*300
+				if st.opIDs || st.kind == rows {
+					errs[i] = s.insist(ctx, st, size, failures)
+				} else if err := s.publish(ctx, st, size); err != nil {
 					failures.Add(1)
 				}
 				select {
 				case <-tick.C:
-				case <-ctx.Done():
+				case <-soft.Done():
 				}
 			}
 		})
 	}
-	return func() { cancel(); wg.Wait() }
+	return func() error { cancel(); wg.Wait(); return errors.Join(errs...) }
 }
 
 // alive publishes once on each stream, and checks that everybody gets it.
 func (s *stage) alive(ctx context.Context) error {
-	for _, st := range s.book.of(changes, presence, broadcasts) {
+	for _, st := range s.book.of(changes, rows, presence, broadcasts) {
 		if err := s.publish(ctx, st, 200); err != nil {
 			return err
 		}
@@ -96,31 +110,28 @@ func (s *stage) alive(ctx context.Context) error {
 
 // bulk publishes so many changes in one body.
 func (s *stage) bulk(ctx context.Context, count int) error {
-	st := s.book.of(changes)[0]
-	var body []byte
-	first := st.next()
-	for n := first; n < first+uint64(count); n++ {
-		st.begin()
-		body = append(append(body, changeOf(st, n, 61)...), '\n')
-	}
-	_, err := s.call(ctx, "POST", "/v1/changes", "application/x-ndjson", body)
-	for n := first; n < first+uint64(count); n++ {
-		st.finish(n, err == nil)
-	}
+	st := s.book.of(bulks)[0]
+	n := st.begin(count)
+	err := s.sendChanges(ctx, st, n, count, 61)
+	st.finish(n, count, err == nil)
 	if err != nil {
 		return fmt.Errorf("publishing %d changes: %w", count, err)
 	}
 	return s.together((*peer).catchUp)
 }
 
-// newest is the highest seq that a client has had, and sets the cursors that they will come
-// back with.
-func (s *stage) newest() (seq uint64) {
+// endLives notes what clients have had on connections that have ended, and the cursors that they come back with.
+func (s *stage) endLives() {
 	for i, p := range s.peers {
-		p.with(func(a *account) { s.slots[i].cursor = a.seq })
-		seq = max(seq, s.slots[i].cursor)
+		one := s.slots[i]
+		s.lives = append(s.lives, life{one.name, one.cursor, p.account.events})
+		one.cursor = p.account.seq
 	}
-	return seq
+}
+
+func (s *stage) takeLives() (lives []life) {
+	lives, s.lives = s.lives, nil
+	return lives
 }
 
 // within runs f and fails when it takes longer.

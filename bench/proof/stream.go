@@ -13,11 +13,16 @@ type stream struct {
 	name string
 	kind kind
 	key  string // topic, entity or row
+	// How changes are published: so many in a body, with op ids or without, to one user or all.
+	body   int
+	opIDs  bool
+	toUser string
 
 	mu     sync.Mutex
 	begun  uint64              // number of the newest that may have reached the server
 	done   uint64              // number of the newest that the server has taken for certain
 	unsure map[uint64]struct{} // numbers whose fate nobody knows: their sender's connection ended
+	acks   []ack               // of changes, since somebody looked
 }
 
 // kind is how a stream reaches the server, and who gets it.
@@ -25,6 +30,7 @@ type kind uint8
 
 const (
 	changes    kind = iota // of an entity, by HTTP
+	bulks                  // changes, very many in a body
 	topics                 // by HTTP
 	rows                   // by HTTP, to the row's subscribers
 	presence               // by HTTP, to everyone
@@ -32,25 +38,62 @@ const (
 	relays                 // presence messages of a client, to everyone
 )
 
-func (s *stream) begin() uint64 {
+// ack is what a publisher of changes was answered: so many, from n on, have seqs from seq on.
+type ack struct{ n, count, seq uint64 }
+
+// begin is the first of so many numbers.
+func (s *stream) begin(count int) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.begun++
-	return s.begun
+	s.begun += uint64(count)
+	return s.begun - uint64(count) + 1
 }
 
-func (s *stream) finish(n uint64, taken bool) {
+func (s *stream) finish(first uint64, count int, taken bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	last := first + uint64(count) - 1
 	if taken {
-		s.done = max(s.done, n)
+		s.done = max(s.done, last)
 		return
 	}
 	if s.unsure == nil {
 		s.unsure = map[uint64]struct{}{}
 	}
-	s.unsure[n] = struct{}{}
+	for n := first; n <= last; n++ {
+		s.unsure[n] = struct{}{}
+	}
 }
+
+func (s *stream) acknowledged(a ack) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acks = append(s.acks, a)
+}
+
+func (s *stream) takeAcks() (acks []ack) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	acks, s.acks = s.acks, nil
+	return acks
+}
+
+// stored is the number of a row's newest snapshot that the server has taken for certain.
+func (s *stream) stored() uint64 {
+	n := s.taken()
+	if isUpdate(n) {
+		n--
+	}
+	return n
+}
+
+// isFor is whether a user may see what comes of it.
+func (s *stream) isFor(user string) bool {
+	return s.toUser == "" || s.toUser == user || user == everyone
+}
+
+// isUpdate is whether a row's message changes nothing of what is stored.
+func isUpdate(n uint64) bool { return n > 0 && n%3 == 0 }
 
 // next is the first number that hasn't been begun.
 func (s *stream) next() uint64 {
@@ -88,13 +131,14 @@ func (s *stream) missing(from, to uint64) uint64 {
 type Book struct {
 	streams map[string]*stream
 	routed  bool // topics and changes go to subscribers alone
+	audited bool // changes outlive the server, some are for one user, and accounts keep them
 }
 
 func newBook(routed bool) *Book { return &Book{streams: map[string]*stream{}, routed: routed} }
 
 func (b *Book) add(k kind, prefix string, count int) (made []*stream) {
 	for i := range count {
-		s := &stream{kind: k, key: fmt.Sprintf("%s%d", prefix, i)}
+		s := &stream{kind: k, key: fmt.Sprintf("%s%d", prefix, i), body: 1}
 		s.name = s.key
 		b.streams[s.name] = s
 		made = append(made, s)
@@ -106,7 +150,7 @@ func (b *Book) add(k kind, prefix string, count int) (made []*stream) {
 func (b *Book) toAll(s *stream) bool {
 	switch s.kind {
 	case changes, topics:
-		return !b.routed
+		return !b.routed && s.toUser == ""
 	case rows:
 		return false
 	}
