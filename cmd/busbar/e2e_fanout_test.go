@@ -62,6 +62,8 @@ func seqOf(text string) (seq uint64, ok bool) {
 func TestFanOutWhileClientsComeAndGo(t *testing.T) {
 	d := startDaemon(t, "-max-per-ip", "0")
 	token := d.session("alice")
+	begin := d.publish("t_1")
+	first, last := begin+1, begin+fanOutEvents
 	var done sync.WaitGroup
 	var all []*follower
 	join := func(n int, query string, f follower) {
@@ -77,14 +79,14 @@ func TestFanOutWhileClientsComeAndGo(t *testing.T) {
 	if wstest.RaceEnabled {
 		n = 300
 	}
-	join(n-n/10, "", follower{first: 1, last: fanOutEvents})
+	join(n-n/10, "", follower{first: first, last: last})
 	for i := range n / 10 { // each of these leaves at a moment of its own
-		join(1, "", follower{first: 1, last: fanOutEvents, leave: uint64(1 + i%(fanOutEvents-1))})
+		join(1, "", follower{first: first, last: last, leave: first + uint64(i%(fanOutEvents-1))})
 	}
 	const rounds = 20
 	for range rounds {
-		join(n/10/rounds/2, "", follower{last: fanOutEvents})
-		join(n/10/rounds-n/10/rounds/2, "?since=0", follower{first: 1, last: fanOutEvents})
+		join(n/10/rounds/2, "", follower{last: last})
+		join(n/10/rounds-n/10/rounds/2, fmt.Sprintf("?since=%d", begin), follower{first: first, last: last})
 		d.publishMany(fanOutEvents / rounds * 2 / 3)
 		for range fanOutEvents / rounds / 3 {
 			d.publish("t_1")

@@ -155,7 +155,6 @@ type Follower struct {
 	mu sync.Mutex
 
 	entries []hub.Entry
-	inside  bool
 }
 
 // Follow has a follower follow the log.

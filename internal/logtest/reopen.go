@@ -12,9 +12,9 @@ import (
 func reopened(t *testing.T, k Kind) {
 	o := k.Open(t, Options{})
 	seqs := seqsOfResults(Append(t, o.Log, Changes(700)...))
-	l, before := o.Log, o.Log.Bounds()
+	before := o.Log.Bounds()
 	for range 2 {
-		l = o.Reopen(Options{})
+		l := o.Reopen(Options{})
 		f := Follow(t, l)
 		if b := l.Bounds(); b != before {
 			t.Fatalf("%+v, and before %+v", b, before)
