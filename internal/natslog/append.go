@@ -122,7 +122,7 @@ func (l *Log) expect(sent []*sending) {
 	l.ids.Lock()
 	defer l.ids.Unlock()
 	for _, s := range sent {
-		l.pending[s.id] = append(l.pending[s.id], s)
+		l.ids.pending[s.id] = append(l.ids.pending[s.id], s)
 	}
 }
 
@@ -130,11 +130,11 @@ func (l *Log) forget(sent []*sending) {
 	l.ids.Lock()
 	defer l.ids.Unlock()
 	for _, s := range sent {
-		others := slices.DeleteFunc(l.pending[s.id], func(p *sending) bool { return p == s })
+		others := slices.DeleteFunc(l.ids.pending[s.id], func(p *sending) bool { return p == s })
 		if len(others) == 0 {
-			delete(l.pending, s.id)
+			delete(l.ids.pending, s.id)
 		} else {
-			l.pending[s.id] = others
+			l.ids.pending[s.id] = others
 		}
 	}
 }
@@ -144,14 +144,14 @@ func (l *Log) remember(batch []stored) {
 	l.ids.Lock()
 	defer l.ids.Unlock()
 	for _, m := range batch {
-		for _, s := range l.pending[m.id] {
+		for _, s := range l.ids.pending[m.id] {
 			if s.came == 0 {
 				s.came = m.seq
 				close(s.had)
 			}
 		}
 		if !strings.HasPrefix(m.id, "/") {
-			l.opIDs.Add(m.id, m.seq, time.Now())
+			l.ids.ops.Add(m.id, m.seq, time.Now())
 		}
 	}
 }
@@ -160,13 +160,13 @@ func (l *Log) remember(batch []stored) {
 func (l *Log) unsettled(sent []*sending) (rest []*sending) {
 	l.ids.Lock()
 	defer l.ids.Unlock()
-	l.opIDs.Expire(time.Now())
+	l.ids.ops.Expire(time.Now())
 	for _, s := range sent {
 		if s.seq == 0 && s.came != 0 {
 			s.seq, s.repeated = s.came, !s.tried // else another call with this op id was first
 		}
 		if s.seq == 0 {
-			s.seq, s.repeated = l.opIDs.Seen(s.id)
+			s.seq, s.repeated = l.ids.ops.Seen(s.id)
 		}
 		if s.seq == 0 {
 			rest = append(rest, s)

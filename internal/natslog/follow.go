@@ -3,6 +3,7 @@ package natslog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -116,10 +117,14 @@ func (l *Log) ask() error {
 	if !l.conn.IsConnected() {
 		return errAway
 	}
-	if err := l.askLeader(l.ctx); err != nil {
+	had := l.known.Load().LastSeq
+	last, err := l.askLeader(l.ctx)
+	if err != nil {
 		return err
 	}
-	last := l.known.Load().LastSeq
+	if last < had {
+		return fmt.Errorf("the stream ends with %d, and had %d: it has lost events, or its leader is new and has them in a moment", last, had)
+	}
 	grace, cancel := context.WithTimeout(l.ctx, pollGrace)
 	defer cancel()
 	if l.reached.Await(grace, last) == nil {
@@ -151,7 +156,7 @@ func (l *Log) fill(ctx context.Context, seq uint64) error {
 			return err
 		}
 		if len(batch) == 0 || batch[0].seq > l.at+1 {
-			if err := l.askLeader(ctx); err != nil {
+			if _, err := l.askLeader(ctx); err != nil {
 				return err
 			}
 			// Behind where the stream begins: those before it are lost to this node, not missing from the stream.

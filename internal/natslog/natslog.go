@@ -72,12 +72,10 @@ type Log struct {
 	running sync.WaitGroup
 	poke    chan struct{} // has the leader asked now
 
-	learning sync.Mutex
-	known    atomic.Pointer[jetstream.StreamState] // what the leader said last
-	began    uint64                                // the stream's first seq ever
-	unwell   atomic.Pointer[error]                 // why the leader can't be asked
-	tail     *hub.Tail
-	reached  progress.Progress // what the follower has had
+	known   known
+	unwell  atomic.Pointer[error] // why the leader can't be asked
+	tail    *hub.Tail
+	reached progress.Progress // what the follower has had
 
 	started sync.Once
 	taking  sync.Mutex // held while entries are taken and delivered
@@ -85,9 +83,22 @@ type Log struct {
 	last    uint64     // seq of the newest entry; less than at when that isn't a change
 	deliver func([]hub.Entry)
 
-	ids     sync.Mutex
-	opIDs   *dedup.Seqs
-	pending map[string][]*sending // by message id: what Append waits for
+	ids ids
+}
+
+// known is what the stream's leader has said.
+type known struct {
+	atomic.Pointer[jetstream.StreamState]
+
+	learning sync.Mutex
+	began    uint64 // the stream's first seq ever
+}
+
+// ids are those of messages.
+type ids struct {
+	sync.Mutex
+	ops     *dedup.Seqs
+	pending map[string][]*sending // what Append waits for
 }
 
 var _ hub.ChangeLog = (*Log)(nil)
@@ -96,7 +107,8 @@ var _ hub.ChangeLog = (*Log)(nil)
 // isn't there yet until ctx ends.
 func Open(ctx context.Context, o Options) (*Log, error) {
 	l := &Log{
-		opts: o, poke: make(chan struct{}, 1), opIDs: dedup.New(dedup.Limit, dedup.Age), pending: make(map[string][]*sending),
+		opts: o, poke: make(chan struct{}, 1),
+		ids:     ids{ops: dedup.New(dedup.Limit, dedup.Age), pending: make(map[string][]*sending)},
 		deliver: func([]hub.Entry) {},
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
@@ -228,7 +240,7 @@ func (l *Log) Kept() int64 { return l.tail.Kept() }
 func (l *Log) Bounds() hub.Bounds {
 	first, last := l.known.Load().FirstSeq, l.tail.Bounds().Last
 	first = min(first, last+1) // else what is gone was never here
-	return hub.Bounds{Oldest: first, Last: last, Before: first - 1, Trimmed: first > l.began}
+	return hub.Bounds{Oldest: first, Last: last, Before: first - 1, Trimmed: first > l.known.began}
 }
 
 // Range reads from memory where that reaches, else from the stream. A cursor that is ahead of this node may be
@@ -259,7 +271,7 @@ func (l *Log) Range(ctx context.Context, since uint64, limit int) (hub.Page, err
 
 // comeTo waits for the follower to have come to seq, if the stream has it.
 func (l *Log) comeTo(ctx context.Context, seq uint64) error {
-	if err := l.askLeader(ctx); err != nil {
+	if _, err := l.askLeader(ctx); err != nil {
 		return fmt.Errorf("%w: asking for the newest event: %w", hub.ErrLogUnavailable, err)
 	}
 	if l.known.Load().LastSeq < seq {
@@ -271,7 +283,7 @@ func (l *Log) comeTo(ctx context.Context, seq uint64) error {
 
 // catchUp waits for the follower to have come to where the stream is now.
 func (l *Log) catchUp(ctx context.Context) error {
-	if err := l.askLeader(ctx); err != nil {
+	if _, err := l.askLeader(ctx); err != nil {
 		return err
 	}
 	l.askNow()
@@ -287,7 +299,7 @@ func (l *Log) readStored(ctx context.Context, from uint64, limit int) ([]hub.Ent
 			return nil, fmt.Errorf("%w: reading it: %w", hub.ErrLogUnavailable, err)
 		}
 		if len(batch) == 0 || batch[0].seq != from+1 {
-			if err := l.askLeader(ctx); err != nil {
+			if _, err := l.askLeader(ctx); err != nil {
 				return nil, fmt.Errorf("%w: asking for the oldest event: %w", hub.ErrLogUnavailable, err)
 			}
 			if len(batch) == 0 || l.known.Load().FirstSeq > from+1 {

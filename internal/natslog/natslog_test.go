@@ -87,6 +87,7 @@ func TestLog(t *testing.T) {
 	t.Parallel()
 	c := startCluster(t, 1, inMemory(t))
 	t.Run("entries", func(t *testing.T) { testEntries(t, c) })
+	t.Run("pages", func(t *testing.T) { testPages(t, c) })
 	t.Run("op ids", func(t *testing.T) { testOpIDs(t, c) })
 	t.Run("retention", func(t *testing.T) { testRetention(t, c) })
 	t.Run("restart", func(t *testing.T) { testRestart(t, c) })
@@ -155,18 +156,26 @@ func testEntries(t *testing.T, c *cluster) {
 			}
 		}
 	}
+}
+
+// What is more than a batch and more than is in memory comes whole, at every node.
+func testPages(t *testing.T, c *cluster) {
+	a, b := open(t, named(c, "pages")), open(t, named(c, "pages"))
+	start := a.Bounds().Last
+	follow(a)
+	fb := follow(b)
 	large := make([]hub.Change, 2500)
 	for i := range large {
 		large[i] = changeOf("n")
 	}
-	done = mustAppend(t, a, large...)
-	if done[0].Seq != start+5 || done[2499].Seq != start+2504 {
+	done := mustAppend(t, a, large...)
+	if done[0].Seq != start+1 || done[2499].Seq != start+2500 {
 		t.Errorf("got %+v to %+v", done[0], done[2499])
 	}
-	wstest.Eventually(t, "all are delivered", func() bool { return len(fb.had()) == 2504 })
+	wstest.Eventually(t, "all are delivered", func() bool { return len(fb.had()) == 2500 })
 	for _, l := range []*Log{a, b} {
 		var got []uint64
-		for since := start; len(got) < 2504; since = got[len(got)-1] {
+		for since := start; len(got) < 2500; since = got[len(got)-1] {
 			page, err := l.Range(within(t), since, 1000)
 			if err != nil || len(page.Entries) == 0 {
 				t.Fatalf("since %d: %d entries, %v", since, len(page.Entries), err)
@@ -181,7 +190,7 @@ func testEntries(t *testing.T, c *cluster) {
 				t.Fatalf("entry %d is %d", i, seq)
 			}
 		}
-		for _, since := range []uint64{1, start - 1, start + 2505} {
+		for _, since := range []uint64{1, start - 1, start + 2501} {
 			if _, err := l.Range(within(t), since, 10); !errors.As(err, new(*hub.ResyncError)) {
 				t.Errorf("since %d: %v", since, err)
 			}
@@ -212,7 +221,7 @@ func testOpIDs(t *testing.T, c *cluster) {
 		}
 	}
 	b.ids.Lock()
-	b.opIDs = dedup.New(dedup.Limit, dedup.Age) // as when more were published since: the stream still knows
+	b.ids.ops = dedup.New(dedup.Limit, dedup.Age) // as when more were published since: the stream still knows
 	b.ids.Unlock()
 	done := mustAppend(t, b, changeOf("4"), withOp(changeOf("1"), "x"), changeOf("5"), withOp(changeOf("3"), odd))
 	if done[1] != at(1, true) || done[3] != at(3, true) || done[0].Seq != start+4 || done[2].Seq != start+5 {

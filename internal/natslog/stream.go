@@ -89,7 +89,7 @@ func (l *Log) openStream(ctx context.Context) error {
 			return forGood(err)
 		}
 	}
-	l.stream, l.began, l.atomic = stream, has.FirstSeq, stream.CachedInfo().Config.AllowAtomicPublish
+	l.stream, l.known.began, l.atomic = stream, has.FirstSeq, stream.CachedInfo().Config.AllowAtomicPublish
 	return nil
 }
 
@@ -107,31 +107,28 @@ func forGood(err error) error {
 	return err
 }
 
-// askLeader learns what the stream has, from its leader. Answers may come in any order, and what has gone doesn't
-// come back.
-func (l *Log) askLeader(ctx context.Context) error {
+// askLeader learns what the stream has, from its leader, and returns what that has said. Answers may come in any
+// order, and what has gone doesn't come back.
+func (l *Log) askLeader(ctx context.Context) (last uint64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	info, err := l.stream.Info(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	l.learning.Lock()
-	defer l.learning.Unlock()
+	l.known.learning.Lock()
+	defer l.known.learning.Unlock()
 	now := info.State
 	if known := l.known.Load(); known != nil {
-		if now.LastSeq < known.LastSeq {
-			err = fmt.Errorf("the stream ends with %d, and had %d: it has lost events, or its leader is new and has them in a moment", now.LastSeq, known.LastSeq)
-		}
 		now.FirstSeq, now.LastSeq = max(now.FirstSeq, known.FirstSeq), max(now.LastSeq, known.LastSeq)
 	}
 	l.known.Store(&now)
-	return err
+	return info.State.LastSeq, nil
 }
 
 // readNewest fills the tail.
 func (l *Log) readNewest(ctx context.Context) error {
-	if err := l.askLeader(ctx); err != nil {
+	if _, err := l.askLeader(ctx); err != nil {
 		return err
 	}
 	known := l.known.Load()
