@@ -82,7 +82,7 @@ func (o *Options) server() (*server.Options, error) {
 		return nil, fmt.Errorf("listening on %s: %w", o.Listen, err)
 	}
 	_ = l.Close()
-	name, err := o.name(port)
+	name, err := o.name()
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (o *Options) server() (*server.Options, error) {
 const maxMemory = 256 << 20
 
 // name is this node's for as long as what it has stored is its own: the others count it by that.
-func (o *Options) name(port string) (string, error) {
+func (o *Options) name() (string, error) {
 	file := filepath.Join(o.Dir, "node-name")
 	text, err := os.ReadFile(file)
 	if name := strings.TrimSpace(string(text)); err == nil && name != "" {
@@ -125,7 +125,7 @@ func (o *Options) name(port string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("naming this node: %w", err)
 	}
-	name := host + "-" + port
+	name := host + "-" + strings.ToLower(rand.Text()[:8]) // several may run on one host, or have one's name
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return "", err
 	}

@@ -155,3 +155,20 @@ func TestPortInUse(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Nodes that share a host's name have names of their own, each the same after a restart.
+func TestNodeNames(t *testing.T) {
+	names := map[string]bool{}
+	for range 3 {
+		o := Options{Dir: filepath.Join(t.TempDir(), "nats")}
+		name, err := o.name()
+		again, errAgain := o.name()
+		if err != nil || errAgain != nil || again != name {
+			t.Errorf("%q, %v; then %q, %v", name, err, again, errAgain)
+		}
+		names[name] = true
+	}
+	if len(names) != 3 {
+		t.Errorf("three nodes are named %v", names)
+	}
+}
