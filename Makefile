@@ -32,7 +32,7 @@ fuzz: ## every fuzz target, or those that match FUZZ, for FUZZTIME, with coverag
 soak: ## an hour (DURATION) of clients that come and go, and what is left of them
 	@scripts/soak
 
-chaos: ## the daemon killed, stopped, without disk, database or API port (as root)
+chaos: ## the daemon killed, stopped, without power, disk, database or API port (as root)
 	@scripts/chaos
 
 bench: ## the comparison that README shows (about 12 minutes, a quiet machine)

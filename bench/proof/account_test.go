@@ -30,7 +30,8 @@ func testBook(routed bool, at uint64) *Book {
 	b.add(broadcasts, "b", 1)
 	for _, s := range b.streams {
 		s.begun = at
-		s.finish(4, 1, false) // nobody knows about the fourth
+		s.finish(4, 1, errLate) // nobody knows about the fourth
+		s.finish(13, 1, &refusal{507, ""})
 	}
 	return b
 }
@@ -106,6 +107,8 @@ func TestAccountFindsWrongs(t *testing.T) {
 		"row, before an update": {taken: 6, wants: []string{"x0"}, gets: []string{"snapshot x0 5"}},
 		"unsure change":         {gets: []string{"change 7 e0 3", "change 8 e0 4", "change 9 e0 5"}},
 		"unsure change, twice":  {gets: []string{"change 7 e0 4", "change 8 e0 4"}, wrong: "e0 4 came behind 4"},
+		"refused, left out":     {gets: []string{"change 7 e0 12", "change 8 e0 14"}},
+		"refused, came":         {gets: []string{"change 7 e0 12", "change 8 e0 13"}, wrong: "which was refused"},
 		"audited, told":         {audited: true, since: 5, gets: []string{"resync 8 9"}, wrong: "told to resync"},
 		"audited, for another":  {audited: true, since: 5, gets: []string{"change 7 e0 1", "change 9 e0 2"}},
 		"row without snapshot":  {wants: []string{"x0"}, gets: []string{"row x0 5"}, wrong: "before the snapshot"},
@@ -143,10 +146,10 @@ func TestAccountKnowsWhatItLacks(t *testing.T) {
 	a.subscribe(b.streams["t0"])
 	a.settled()
 	for n := range uint64(3) {
-		b.streams["t0"].finish(n+1, 1, true)
-		b.streams["t1"].finish(n+1, 1, true) // not its business
+		b.streams["t0"].finish(n+1, 1, nil)
+		b.streams["t1"].finish(n+1, 1, nil) // not its business
 	}
-	b.streams["p0"].finish(3, 1, true)
+	b.streams["p0"].finish(3, 1, nil)
 	for _, line := range []string{"text p0 1", "text p0 2", "text p0 3", "text t0 1", "text t0 2", "text t0 3"} {
 		if what, behind := a.behind(a.owed()); !behind {
 			t.Errorf("before %s it lacks nothing (%s)", line, what)
@@ -172,7 +175,7 @@ func TestAccountLacksNothingThatMayBeLost(t *testing.T) {
 	a := newAccount(b, "")
 	a.slow = true
 	for n := range uint64(3) {
-		b.streams["p0"].finish(n+1, 1, true)
+		b.streams["p0"].finish(n+1, 1, nil)
 	}
 	for _, c := range []struct {
 		line   string

@@ -89,6 +89,8 @@ func (a *account) take(m note, snapshot bool) error {
 	}
 	p := a.places[s]
 	switch {
+	case s.wasRefused(m.n):
+		return wronged("%s %d came, which was refused", m.stream, m.n)
 	case p != nil && p.snapshot:
 		p.snapshot = false
 		if !snapshot {

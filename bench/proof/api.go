@@ -56,7 +56,7 @@ const mimeJSON, mimeBytes = "application/json", "application/octet-stream"
 func (d *daemon) publish(ctx context.Context, s *stream, size int) error {
 	n := s.begin(s.body)
 	err := d.send(ctx, s, n, size)
-	s.finish(n, s.body, err == nil)
+	s.finish(n, s.body, err)
 	return err
 }
 
@@ -76,7 +76,7 @@ func (d *daemon) insist(ctx context.Context, s *stream, size int, failures *atom
 			break
 		}
 	}
-	s.finish(n, s.body, err == nil)
+	s.finish(n, s.body, err)
 	return err
 }
 

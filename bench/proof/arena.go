@@ -110,7 +110,7 @@ func (a *arena) relayOnce(p *peer, s *slot, size int) error {
 	if err == nil {
 		err = p.until(patience, func() bool { return p.account.places[r].next > n })
 	}
-	r.finish(n, 1, err == nil)
+	r.finish(n, 1, err)
 	if errors.Is(err, errLate) {
 		err = wronged("its own relay %d didn't come back within %v", n, patience)
 	}

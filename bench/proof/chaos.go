@@ -47,7 +47,7 @@ func Chaos(ctx context.Context, o ChaosOptions) (*ChaosResult, error) {
 		case ctx.Err() != nil:
 			return r, fmt.Errorf("interrupted in %s: %w", s.name, ctx.Err())
 		case errors.Is(err, errAbsent):
-			record.Absent = err.Error()
+			record.Absent, record.optional = err.Error(), errors.Is(err, errNoDisk) && len(o.Only) == 0
 		case err != nil:
 			record.Failed = err.Error()
 		}

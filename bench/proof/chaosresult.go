@@ -15,6 +15,8 @@ type Record struct {
 	Facts   []string `json:"facts"`            // figures
 	Failed  string   `json:"failed,omitempty"` // empty: it held
 	Absent  string   `json:"absent,omitempty"` // why it couldn't be played here
+
+	optional bool // Absent is no failure
 }
 
 func (r *Record) fact(format string, args ...any) {
@@ -33,7 +35,7 @@ func (r *ChaosResult) verdict() string {
 		switch {
 		case record.Failed != "":
 			bad = append(bad, record.Name+": "+record.Failed)
-		case record.Absent != "":
+		case record.Absent != "" && !record.optional:
 			bad = append(bad, record.Name+": "+record.Absent+"; -only plays the others")
 		}
 	}
@@ -51,6 +53,9 @@ func (r *ChaosResult) WriteTable(w io.Writer) error {
 			outcome = "NOT PLAYED"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s, %.1f s\n", record.Name, outcome, record.What, record.Seconds)
+		if record.Absent != "" {
+			fmt.Fprintf(t, "\t\t%s\n", record.Absent)
+		}
 		for _, f := range record.Facts {
 			fmt.Fprintf(t, "\t\t%s\n", f)
 		}

@@ -23,7 +23,8 @@ func RunHelper(args []string, in io.Reader, out io.Writer) error {
 		return runMounted(args[1], args[2], args[3], args[4:])
 	case len(args) > 2 && args[0] == "within":
 		runtime.LockOSThread()
-		if err := enterMounts(args[1]); err != nil {
+		here, err := os.Getwd()
+		if err := errors.Join(err, enterMounts(args[1]), os.Chdir(here)); err != nil { // it stood in the root
 			return err
 		}
 		return become(args[2:])

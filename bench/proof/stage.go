@@ -113,7 +113,7 @@ func (s *stage) bulk(ctx context.Context, count int) error {
 	st := s.book.of(bulks)[0]
 	n := st.begin(count)
 	err := s.sendChanges(ctx, st, n, count, 61)
-	st.finish(n, count, err == nil)
+	st.finish(n, count, err)
 	if err != nil {
 		return fmt.Errorf("publishing %d changes: %w", count, err)
 	}

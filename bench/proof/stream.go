@@ -1,8 +1,10 @@
 package proof
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 )
@@ -19,10 +21,10 @@ type stream struct {
 	toUser string
 
 	mu     sync.Mutex
-	begun  uint64              // number of the newest that may have reached the server
-	done   uint64              // number of the newest that the server has taken for certain
-	unsure map[uint64]struct{} // numbers whose fate nobody knows: their sender's connection ended
-	acks   []ack               // of changes, since somebody looked
+	begun  uint64          // number of the newest that may have reached the server
+	done   uint64          // number of the newest that the server has taken for certain
+	unsure map[uint64]bool // numbers whose fate nobody knows, or, true, that were refused for want of room
+	acks   []ack           // of changes, since somebody looked
 }
 
 // kind is how a stream reaches the server, and who gets it.
@@ -49,19 +51,21 @@ func (s *stream) begin(count int) uint64 {
 	return s.begun - uint64(count) + 1
 }
 
-func (s *stream) finish(first uint64, count int, taken bool) {
+func (s *stream) finish(first uint64, count int, err error) {
+	var no *refusal
+	refused := errors.As(err, &no) && no.status == http.StatusInsufficientStorage
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := first + uint64(count) - 1
-	if taken {
+	if err == nil {
 		s.done = max(s.done, last)
 		return
 	}
 	if s.unsure == nil {
-		s.unsure = map[uint64]struct{}{}
+		s.unsure = map[uint64]bool{}
 	}
 	for n := first; n <= last; n++ {
-		s.unsure[n] = struct{}{}
+		s.unsure[n] = refused
 	}
 }
 
@@ -113,6 +117,12 @@ func (s *stream) isUnsure(n uint64) bool {
 	defer s.mu.Unlock()
 	_, yes := s.unsure[n]
 	return yes
+}
+
+func (s *stream) wasRefused(n uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unsure[n]
 }
 
 // missing is the first number from..to-1 that ought to have come, 0 when there is none.

@@ -12,9 +12,9 @@ import (
 func chaos(ctx context.Context, args []string, s streams) error {
 	f := newProofFlags("chaos", s)
 	var o proof.ChaosOptions
-	only := f.set.String("only", "", "`scenarios`, of kill, pause, port, full, read-only and lock; default all")
+	only := f.set.String("only", "", "`scenarios`, of kill, power, pause, port, full, read-only and lock; default all")
 	f.set.IntVar(&o.Clients, "clients", 100, "connections")
-	f.set.IntVar(&o.Rounds, "rounds", 10, "how often kill -9")
+	f.set.IntVar(&o.Rounds, "rounds", 10, "how often kill -9, and a fifth as often a power cut")
 	f.set.Float64Var(&o.Rate, "rate", 300, "messages a second")
 	f.set.DurationVar(&o.Load, "load", 2*time.Second, "time under load before a disaster")
 	f.set.DurationVar(&o.Pause, "pause", 30*time.Second, "time between SIGSTOP and SIGCONT")

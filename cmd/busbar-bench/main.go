@@ -84,7 +84,7 @@ const usage = `usage: busbar-bench COMMAND [flags]
   compare   several servers in turn, and their ratios
   suite     the comparison that README shows: fan-out, memory and handshakes of all
   soak      the daemon under clients of every manner for an hour: what is left of them
-  chaos     the daemon killed, stopped, without disk, database or API port
+  chaos     the daemon killed, stopped, without power, disk, database or API port
   target    Busbar as it is measured; the other commands start it
 
 busbar-bench COMMAND -help lists a command's flags.
