@@ -35,6 +35,8 @@ const (
 	maxBytes    = 32 << 20
 )
 
+const reconnectWait = 250 * time.Millisecond
+
 const askTimeout = time.Second // for another node with the same number to answer
 
 // Peers is a hub.Peers. It is safe from any goroutine.
@@ -64,7 +66,7 @@ func Open(ctx context.Context, o Options) (*Peers, error) {
 	p.stop = stop
 	options := append([]nats.Option{
 		nats.Name("busbar node " + strconv.Itoa(o.Node) + ": messages between nodes"),
-		nats.NoEcho(), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1), // what can't be sent is lost, not late
+		nats.NoEcho(), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ReconnectBufSize(-1), // what can't be sent is lost, not late
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			o.Logger.Warn("messages of other nodes were lost", "error", err)
 		}),
