@@ -131,14 +131,14 @@ func (p *tab) waitState(state string) {
 	p.waitFor(fmt.Sprintf(`document.getElementById("state").dataset.state === %q`, state))
 }
 
-// waitSeqs waits until the page lists exactly so many changes, newest first, with no gap.
-func (p *tab) waitSeqs(last uint64) {
+// waitChanges waits until the page lists exactly so many changes, newest first, with no gap. The seqs of a log
+// begin with the time; the oldest that is shown counts as 1.
+func (p *tab) waitChanges(n int) {
 	p.t.Helper()
 	var want []string
-	for seq := last; seq >= 1; seq-- {
-		want = append(want, fmt.Sprint(seq))
+	for ; n >= 1; n-- {
+		want = append(want, fmt.Sprint(n))
 	}
-	// Seqs begin with the time; the oldest that is shown counts as 1.
 	p.waitFor(fmt.Sprintf(`[...document.querySelectorAll("#events li")].map((row, _, all) => row.dataset.seq - all.at(-1).dataset.seq + 1).join() === %q`,
 		strings.Join(want, ",")))
 }

@@ -40,14 +40,14 @@ func demoShowsChanges(t *testing.T, b *browser) {
 	page := b.open(t, d.page())
 	page.waitState("open")
 	d.publish("t_1")
-	page.waitSeqs(1)
+	page.waitChanges(1)
 	page.waitFor(`document.querySelector("#events li").textContent.includes("milk")`)
 	d.publishMany(20)
-	page.waitSeqs(21)
+	page.waitChanges(21)
 	// The page publishes, too, with the admin token.
 	page.fill("admin-token", d.admin, "change-entity", "Note", "change-row-id", "n_1", "change-data", `{"from":"page"}`)
 	page.click("change-send")
-	page.waitSeqs(22)
+	page.waitChanges(22)
 	page.waitFor(`document.getElementById("publish-result").dataset.ok === "true"`)
 	page.waitFor(`document.querySelector("#events li").textContent.includes("Note/n_1")`)
 }
@@ -143,7 +143,7 @@ func demoOutlivesARestart(t *testing.T, b *browser) {
 	page := b.open(t, d.page())
 	page.waitState("open")
 	d.publishMany(3)
-	page.waitSeqs(3)
+	page.waitChanges(3)
 	page.fill("row-entity", "Doc", "row-id", "d_1")
 	page.click("row-subscribe")
 	d.stop()
@@ -152,5 +152,5 @@ func demoOutlivesARestart(t *testing.T, b *browser) {
 	d.publishMany(4) // most likely before the page is back
 	page.waitState("open")
 	d.publishMany(2)
-	page.waitSeqs(9)
+	page.waitChanges(9)
 }
