@@ -40,13 +40,14 @@ func (h *Hub) deliverPart(entries []Entry) (rest []Entry) {
 	if n == 0 {
 		return nil
 	}
+	last := h.delivered.Reached()
 	for i := range entries[:n] {
 		e := &entries[i]
 		f, to := eventFrame(e), h.audienceOf(e)
-		if e.Prev > h.followed && h.followed != 0 { // as on a node that was away for longer than the log retains
+		if e.Prev > last && last != 0 { // as on a node that was away for longer than the log retains
 			h.engine.Lost(f, nil)
 		}
-		h.followed = e.Seq
+		last = e.Seq
 		h.engine.Count(f) // whether or not there is room to send it, the log keeps it
 		if h.engine.Queue(f, to).Refused {
 			h.engine.Lost(f, to) // the log has it, and its publisher is told so

@@ -33,7 +33,6 @@ type Hub struct {
 	queues queues
 
 	delivered progress.Progress // of what the log has
-	followed  uint64            // seq of the newest entry that the follower has had; the follower's own
 
 	// storing is held from storing a row's snapshot until its frame is in the
 	// mailboxes, and while one is read: what was stored last is also sent last, and
@@ -90,7 +89,6 @@ func New(o Options) (*Hub, error) {
 		o.Loops.Memory.KeptElsewhere = log.Kept
 	}
 	if h.engine, err = eventloop.New((*callbacks)(h), o.Loops); err == nil {
-		h.followed = o.Loops.LastSeq
 		h.log.Follow(h.deliver)
 		h.delivered.Reach(h.logBounds().Last) // what came before is nobody's news: there are no clients yet
 		if o.Peers != nil {

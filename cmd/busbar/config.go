@@ -19,8 +19,6 @@ type Config struct {
 	API          string
 	APIKeepAlive time.Duration
 	Log          LogConfig
-	NATS         NATSConfig
-	Cluster      ClusterConfig
 	RowsURL      string
 	SnapshotURL  string
 
@@ -53,6 +51,9 @@ type LogConfig struct {
 	Bytes  int
 	Age    time.Duration
 	Tail   int // of logDisk and logNATS: bytes in memory
+
+	NATS    NATSConfig
+	Cluster ClusterConfig
 }
 
 // NATSConfig is where the change log of several nodes is.

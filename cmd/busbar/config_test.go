@@ -50,12 +50,14 @@ func TestDefaults(t *testing.T) {
 				Relays: hub.Limit{PerSecond: 20, Burst: 40}, Subscribes: hub.Limit{PerSecond: 100}, PerUser: 8, PerAddress: 32,
 			},
 		},
-		API: "127.0.0.1:4321", APIKeepAlive: 75 * time.Second, Log: LogConfig{Kind: "disk", Events: 1_000_000, Bytes: 1 << 30, Tail: 64 << 20},
+		API: "127.0.0.1:4321", APIKeepAlive: 75 * time.Second, Log: LogConfig{
+			Kind: "disk", Events: 1_000_000, Bytes: 1 << 30, Tail: 64 << 20,
+			NATS: NATSConfig{Stream: "busbar", Replicas: 3, Timeout: 10 * time.Second}, Cluster: ClusterConfig{Name: "busbar"},
+		},
 		Auth: "sessions", Data: "./busbar-data", GuestTTL: 24 * time.Hour,
 		JWT:      auth.JWTOptions{UserClaim: "sub", TenantClaim: "tenant", Leeway: 30 * time.Second, RefreshInterval: 5 * time.Minute},
 		AuthHTTP: auth.HTTPOptions{CacheTTL: 30 * time.Second},
-		NATS:     NATSConfig{Stream: "busbar", Replicas: 3, Timeout: 10 * time.Second}, Cluster: ClusterConfig{Name: "busbar"},
-		Drain: 30 * time.Second, sources: map[string]string{},
+		Drain:    30 * time.Second, sources: map[string]string{},
 	}
 	want.Logging.Level, want.Logging.Format = "info", "text"
 	if !reflect.DeepEqual(got, want) {

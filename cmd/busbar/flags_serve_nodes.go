@@ -9,7 +9,7 @@ import (
 
 func declareNodes(t *flagTable, cfg *Config) {
 	const file = "file"
-	n, c := &cfg.NATS, &cfg.Cluster
+	n, c := &cfg.Log.NATS, &cfg.Log.Cluster
 	t.Group("Several nodes (-log nats)")
 	servers := t.Text(&n.Servers, "nats", "", "URLs", "servers of the NATS that has the change log, with commas between them; with a "+
 		"password only in "+environmentName("nats"))
@@ -58,7 +58,7 @@ func isAddresses(text string) bool {
 
 // validateNodes checks what belongs together.
 func (c *Config) validateNodes() error {
-	n, k := &c.NATS, &c.Cluster
+	n, k := &c.Log.NATS, &c.Log.Cluster
 	switch {
 	case c.Log.Kind != logNATS:
 		return nil

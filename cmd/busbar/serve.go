@@ -200,7 +200,7 @@ func (cfg *Config) reserve(open, descriptors int) int {
 	if cfg.RowsURL != "" || cfg.SnapshotURL != "" || cfg.AuthHTTP.URL != "" || cfg.JWT.JWKSURL != "" {
 		n += min(descriptors/16, 128)
 	}
-	if cfg.Cluster.Listen != "" {
+	if cfg.Log.Cluster.Listen != "" {
 		n += natsDescriptors
 	}
 	return n

@@ -21,27 +21,27 @@ import (
 // for as long as that isn't there.
 func (srv *server) openNodes(o *hub.Options) error {
 	c := srv.cfg
-	options, err := c.NATS.options()
+	options, err := c.Log.NATS.options()
 	if err != nil {
 		return err
 	}
-	servers := c.NATS.Servers
-	if c.Cluster.Listen != "" {
+	servers := c.Log.NATS.Servers
+	if c.Log.Cluster.Listen != "" {
 		if options, err = srv.openNode(); err != nil {
 			return err
 		}
 	}
 	log, err := natslog.Open(context.Background(), natslog.Options{
-		Servers: servers, NATS: options, Stream: c.NATS.Stream, Replicas: c.NATS.Replicas,
+		Servers: servers, NATS: options, Stream: c.Log.NATS.Stream, Replicas: c.Log.NATS.Replicas,
 		MaxEvents: c.Log.Events, MaxBytes: c.Log.Bytes, MaxAge: c.Log.Age, TailBytes: c.Log.Tail,
-		PublishTimeout: c.NATS.Timeout, Logger: srv.log,
+		PublishTimeout: c.Log.NATS.Timeout, Logger: srv.log,
 	})
 	if err != nil {
 		return fmt.Errorf("-log nats: %w", err)
 	}
 	srv.closers = append(srv.closers, log.Close)
 	peers, err := natspeers.Open(context.Background(), natspeers.Options{
-		Servers: servers, NATS: options, Name: c.NATS.Stream, Node: o.Loops.Node, Logger: srv.log,
+		Servers: servers, NATS: options, Name: c.Log.NATS.Stream, Node: o.Loops.Node, Logger: srv.log,
 	})
 	if err != nil {
 		return fmt.Errorf("-node: %w", err)
@@ -59,7 +59,7 @@ func (srv *server) openNodes(o *hub.Options) error {
 
 // openNode starts the NATS inside of this process.
 func (srv *server) openNode() ([]nats.Option, error) {
-	c := &srv.cfg.Cluster
+	c := &srv.cfg.Log.Cluster
 	secret, err := os.ReadFile(c.Secret)
 	if err != nil {
 		return nil, fmt.Errorf("-cluster-secret-file: %w", err)
@@ -88,7 +88,7 @@ func (srv *server) openNode() ([]nats.Option, error) {
 		const patience = 3 * time.Second
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		node.StepDown(ctx, srv.cfg.NATS.Stream)
+		node.StepDown(ctx, srv.cfg.Log.NATS.Stream)
 		return node.Close()
 	})
 	return []nats.Option{node.Client()}, nil

@@ -24,6 +24,13 @@ func (p *Progress) Reach(n uint64) {
 	}
 }
 
+// Reached is how far it has come.
+func (p *Progress) Reached() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.at
+}
+
 // Await returns when all up to n is done.
 func (p *Progress) Await(ctx context.Context, n uint64) error {
 	for {
