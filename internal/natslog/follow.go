@@ -73,6 +73,9 @@ func (l *Log) takeRepublished(batch []*nats.Msg) {
 				l.note(err)
 				return
 			}
+			if end = l.at; seq <= end { // what was read went on behind the hole
+				continue
+			}
 		}
 		run, end = append(run, stored{seq, m.Header.Get(jetstream.MsgIDHeader), m.Data}), seq
 	}

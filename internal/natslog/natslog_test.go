@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -43,12 +44,14 @@ type follower struct {
 
 func follow(l *Log) *follower {
 	var f follower
-	l.Follow(func(entries []hub.Entry) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.entries = append(f.entries, entries...)
-	})
+	l.Follow(f.take)
 	return &f
+}
+
+func (f *follower) take(entries []hub.Entry) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.entries = append(f.entries, entries...)
 }
 
 func (f *follower) had() []hub.Entry {
@@ -93,6 +96,7 @@ func TestLog(t *testing.T) {
 	t.Run("restart", func(t *testing.T) { testRestart(t, c) })
 	t.Run("foreign", func(t *testing.T) { testForeign(t, c) })
 	t.Run("holes", func(t *testing.T) { testHoles(t, c) })
+	t.Run("hole in a batch", func(t *testing.T) { testHoleInABatch(t, c) })
 	t.Run("too large", func(t *testing.T) { testTooLarge(t, c) })
 	t.Run("suite", func(t *testing.T) { testSuite(t, c) })
 	t.Run("outage", func(t *testing.T) { testOutage(t, c) })
@@ -332,6 +336,29 @@ func testHoles(t *testing.T, c *cluster) {
 			t.Errorf("%d is behind %d, not %d", e.Seq, e.Prev, prev)
 		}
 		prev = e.Seq
+	}
+}
+
+// What is read to fill a hole goes on behind it, up to the newest, and may hold what was republished and waits.
+func testHoleInABatch(t *testing.T, c *cluster) {
+	o := named(c, "waiting")
+	a, b := open(t, o), open(t, o)
+	follow(a)
+	start := b.Bounds().Last
+	mustAppend(t, a, changeOf("1"), changeOf("2"), changeOf("3"), changeOf("4"))
+	var waiting []*nats.Msg
+	for range 4 {
+		m, err := b.feed.NextMsgWithContext(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting = append(waiting, m)
+	}
+	var f follower
+	b.deliver = f.take
+	b.takeRepublished(waiting[2:])
+	if got := seqsOf(f.had()); !slices.Equal(got, []uint64{start + 1, start + 2, start + 3, start + 4}) {
+		t.Errorf("delivered %v, behind %d", got, start)
 	}
 }
 
