@@ -69,7 +69,11 @@ func (l *Log) takeRepublished(batch []*nats.Msg) {
 		if prev := number(m, lastSequenceHeader); seq != end+1 && (prev == 0 || prev > end) {
 			l.take(run)
 			run = nil
-			if err := l.fill(l.ctx, seq-1); err != nil {
+			err := l.fill(l.ctx, seq-1)
+			if err == nil && l.at < prev {
+				err = fmt.Errorf("the stream's leader has no message %d: it is new, and has it in a moment", prev)
+			}
+			if err != nil {
 				l.note(err)
 				return
 			}

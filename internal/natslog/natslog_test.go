@@ -97,6 +97,7 @@ func TestLog(t *testing.T) {
 	t.Run("foreign", func(t *testing.T) { testForeign(t, c) })
 	t.Run("holes", func(t *testing.T) { testHoles(t, c) })
 	t.Run("hole in a batch", func(t *testing.T) { testHoleInABatch(t, c) })
+	t.Run("hole at a new leader", func(t *testing.T) { testHoleAtANewLeader(t, c) })
 	t.Run("too large", func(t *testing.T) { testTooLarge(t, c) })
 	t.Run("suite", func(t *testing.T) { testSuite(t, c) })
 	t.Run("outage", func(t *testing.T) { testOutage(t, c) })
@@ -358,6 +359,31 @@ func testHoleInABatch(t *testing.T, c *cluster) {
 	b.deliver = f.take
 	b.takeRepublished(waiting[2:])
 	if got := seqsOf(f.had()); !slices.Equal(got, []uint64{start + 1, start + 2, start + 3, start + 4}) {
+		t.Errorf("delivered %v, behind %d", got, start)
+	}
+}
+
+// A leader that is new may not have what the one before it republished.
+func testHoleAtANewLeader(t *testing.T, c *cluster) {
+	o := named(c, "newleader")
+	a, b := open(t, o), open(t, o)
+	follow(a)
+	start := b.Bounds().Last
+	mustAppend(t, a, changeOf("1"))
+	third := nats.NewMsg(b.feedSubject())
+	third.Data = hub.EncodeChange(new(changeOf("3")))
+	third.Header.Set(jetstream.SequenceHeader, fmt.Sprint(start+3))
+	third.Header.Set(lastSequenceHeader, fmt.Sprint(start+2))
+	var f follower
+	b.deliver = f.take
+	b.takeRepublished([]*nats.Msg{third})
+	if got := seqsOf(f.had()); !slices.Equal(got, []uint64{start + 1}) {
+		t.Errorf("delivered %v, behind %d", got, start)
+	}
+	mustAppend(t, a, changeOf("2"), changeOf("3"))
+	b.start()
+	wstest.Eventually(t, "all are delivered", func() bool { return b.Bounds().Last == start+3 })
+	if got := seqsOf(f.had()); !slices.Equal(got, []uint64{start + 1, start + 2, start + 3}) {
 		t.Errorf("delivered %v, behind %d", got, start)
 	}
 }
