@@ -108,8 +108,8 @@ func (c *cache) clear() {
 
 // known is one good token as the cache holds it, or as somebody else does.
 type known struct {
-	token string
-	id    *hub.Identity
+	key string
+	id  *hub.Identity
 }
 
 // chunks hands out every good token in slices of at most size, until f returns false.

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -31,24 +30,15 @@ func (s *Sessions) Create(ctx context.Context, user, tenant string, ttl time.Dur
 	case !validName(user) || !validName(tenant) || !validName(device):
 		return "", expires, fmt.Errorf("%w: user, tenant and device may have %d bytes of UTF-8 each", ErrBadSession, maxName)
 	}
-	db, err := s.ready()
-	if err != nil {
-		return "", expires, err
-	}
-	now := time.Now()
-	var end int64
+	one := Session{UserID: user, Tenant: tenant, Device: device, Created: time.Now()}
 	if ttl > 0 {
-		expires = time.Unix(now.Add(ttl).Add(time.Second-1).Unix(), 0)
-		end = expires.Unix()
+		one.Expires = time.Unix(one.Created.Add(ttl).Add(time.Second-1).Unix(), 0)
 	}
 	token = newToken()
-	_, err = db.pool.ExecContext(ctx,
-		`INSERT INTO _pylon_sessions (token, user_id, expires_at, created_at, device, tenant_id) VALUES (?, ?, ?, ?, ?, ?)`,
-		token, user, end, now.Unix(), orNull(device), orNull(tenant))
-	if err != nil {
-		return "", time.Time{}, explain("add session to", s.path, err)
+	if err := s.store.add(ctx, s.store.key(token), &one); err != nil {
+		return "", time.Time{}, err
 	}
-	return token, expires, nil
+	return token, one.Expires, nil
 }
 
 // CreateGuest adds a session for a new user id, guest_ and 128 random bits in hex. It
@@ -61,5 +51,3 @@ func (s *Sessions) CreateGuest(ctx context.Context) (token, user string, err err
 	token, _, err = s.Create(ctx, user, "", s.opts.GuestTTL, "")
 	return token, user, err
 }
-
-func orNull(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }

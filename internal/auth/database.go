@@ -160,3 +160,12 @@ func expiry(column any) time.Time {
 		return time.Unix(sec, 0)
 	}
 }
+
+func unixOrZero(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+func orNull(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }

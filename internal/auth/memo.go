@@ -16,9 +16,10 @@ import (
 type memo struct {
 	cache    *cache
 	flights  *flights
-	ttl      time.Duration // how long a good answer is trusted; 0 = until it expires
-	maxToken int           // longer tokens are refused without asking, in bytes
-	renews   bool          // what a token stands for may last longer than was said at first
+	ttl      time.Duration             // how long a good answer is trusted; 0 = until it expires
+	key      func(token string) string // what a token is cached by; nil = itself
+	maxToken int                       // longer tokens are refused without asking, in bytes
+	renews   bool                      // what a token stands for may last longer than was said at first
 
 	// ended is told about identities that were given out for a session that is none; nil = nobody.
 	ended func([]*hub.Identity)
@@ -39,11 +40,18 @@ func (m *memo) cached(token string) (*hub.Identity, bool) {
 	if token == "" {
 		return nil, true
 	}
-	return m.cache.get(token, thisMoment())
+	return m.cache.get(m.keyOf(token), thisMoment())
+}
+
+func (m *memo) keyOf(token string) string {
+	if m.key == nil {
+		return token
+	}
+	return m.key(token)
 }
 
 // known is what can be said of a token without asking.
-func (m *memo) known(token string) (id *hub.Identity, ok bool, err error) {
+func (m *memo) known(token, key string) (id *hub.Identity, ok bool, err error) {
 	switch {
 	case token == "":
 		return nil, true, &hub.Refusal{Cause: hub.CauseNoToken}
@@ -51,28 +59,29 @@ func (m *memo) known(token string) (id *hub.Identity, ok bool, err error) {
 		return nil, true, &hub.Refusal{Cause: hub.CauseTooLong, Detail: fmt.Sprintf("%d bytes", len(token))}
 	}
 	now := thisMoment()
-	if id, ok = m.cache.get(token, now); ok {
+	if id, ok = m.cache.get(key, now); ok {
 		return id, true, nil
 	}
-	err = m.cache.why(token, now)
+	err = m.cache.why(key, now)
 	return nil, err != nil, err
 }
 
 // authenticate answers from the cache, else asks. ask returns an ErrUnauthorized for a bad token.
 func (m *memo) authenticate(ctx context.Context, token string, ask func(context.Context) (*hub.Identity, error)) (*hub.Identity, error) {
-	if id, ok, err := m.known(token); ok {
+	key := m.keyOf(token)
+	if id, ok, err := m.known(token, key); ok {
 		return id, err
 	}
-	return m.flights.do(ctx, token, func(ctx context.Context) (*hub.Identity, error) {
+	return m.flights.do(ctx, key, func(ctx context.Context) (*hub.Identity, error) {
 		// The flight before this one may have landed since the caller looked.
-		if id, ok, err := m.known(token); ok {
+		if id, ok, err := m.known(token, key); ok {
 			return id, err
 		}
-		return m.fill(ctx, token, ask)
+		return m.fill(ctx, token, key, ask)
 	})
 }
 
-func (m *memo) fill(ctx context.Context, token string, ask func(context.Context) (*hub.Identity, error)) (*hub.Identity, error) {
+func (m *memo) fill(ctx context.Context, token, key string, ask func(context.Context) (*hub.Identity, error)) (*hub.Identity, error) {
 	for range maxEpochs {
 		epoch := m.epoch.Load()
 		id, err := ask(ctx)
@@ -80,32 +89,32 @@ func (m *memo) fill(ctx context.Context, token string, ask func(context.Context)
 			err = check(id, time.Now())
 		}
 		if err != nil {
-			m.forget(token, err)
+			m.forget(key, err)
 			return nil, err
 		}
 		if m.renews && !id.Expires.IsZero() {
 			id.Token = token
 		}
-		id = m.cache.put(token, id, m.ttl, thisMoment())
+		id = m.cache.put(key, id, m.ttl, thisMoment())
 		if m.epoch.Load() == epoch {
 			return id, nil
 		}
 	}
-	m.forget(token, ErrBusy)
+	m.forget(key, ErrBusy)
 	return nil, ErrBusy
 }
 
 // forget notes that a lookup failed. What an earlier round of it left in the cache may
 // have been handed out since, so its connections have to end.
-func (m *memo) forget(token string, err error) {
+func (m *memo) forget(key string, err error) {
 	now := time.Now()
 	// The connections of what has expired end by themselves.
-	ids := slices.DeleteFunc(m.cache.drop(token), func(id *hub.Identity) bool { return expired(id, now) })
+	ids := slices.DeleteFunc(m.cache.drop(key), func(id *hub.Identity) bool { return expired(id, now) })
 	if len(ids) > 0 && m.ended != nil {
 		m.ended(ids)
 	}
 	if errors.Is(err, hub.ErrUnauthorized) {
-		m.cache.putBad(token, err, thisMoment())
+		m.cache.putBad(key, err, thisMoment())
 	}
 }
 

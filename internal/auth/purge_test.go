@@ -28,7 +28,7 @@ func TestPurge(t *testing.T) {
 		later time.Duration
 		ended string
 	}{{59 * time.Minute, ""}, {2 * time.Hour, "short"}, {5 * time.Hour, "long"}, {1e5 * time.Hour, ""}} {
-		s.purge(t.Context(), time.Now().Add(step.later))
+		s.store.(*file).purge(t.Context(), time.Now().Add(step.later))
 		delete(want, step.ended)
 		got := 0
 		for one, err := range s.List(t.Context()) {
@@ -76,7 +76,7 @@ func TestPurgeKeepsUp(t *testing.T) {
 		closed(db)
 		s := opened()
 		number := func(query string, args ...any) (n int) {
-			if err := s.db.pool.QueryRow(query, args...).Scan(&n); err != nil {
+			if err := s.store.(*file).db.pool.QueryRow(query, args...).Scan(&n); err != nil {
 				t.Fatal(err)
 			}
 			return n

@@ -7,22 +7,19 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// checkChunk is how many cached sessions are compared with the table by one statement.
+// checkChunk is how many cached sessions are compared with the store by one question.
 const checkChunk = 1000
 
-// revalidate compares every cached session with the table.
+// revalidate compares every cached session with the store.
 func (s *Sessions) revalidate(ctx context.Context) (err error) {
 	s.memo.epoch.Add(1) // before the cache is looked at, see memo.epoch
 	s.memo.cache.chunks(checkChunk, func(chunk []known) bool {
-		tokens := make([]string, len(chunk))
+		keys := make([]string, len(chunk))
 		for i := range chunk {
-			tokens[i] = chunk[i].token
+			keys[i] = chunk[i].key
 		}
 		var found map[string]*hub.Identity
-		err = s.query(ctx, "read", func(db querier) error {
-			found, err = selectSessions(ctx, db, tokens)
-			return err
-		})
+		found, err = s.store.findAll(ctx, keys)
 		if err == nil {
 			s.settle(chunk, found)
 		}
@@ -37,18 +34,18 @@ func (s *Sessions) revalidate(ctx context.Context) (err error) {
 func (s *Sessions) settle(chunk []known, found map[string]*hub.Identity) {
 	var ended []*hub.Identity
 	for _, k := range chunk {
-		id := found[k.token]
+		id := found[k.key]
 		switch {
 		case id != nil && sameIdentity(id, k.id):
 		case id != nil && prolonged(k.id, id): // also when the end has just come: they are being given it
 			if !id.Expires.IsZero() {
-				id.Token = k.token
+				id.Token = k.id.Token
 			}
-			s.memo.cache.put(k.token, id, 0, thisMoment())
+			s.memo.cache.put(k.key, id, 0, thisMoment())
 		default:
 			// It may have been replaced since the chunk was taken: whichever identity
 			// went out, its connections end.
-			ids := s.memo.cache.drop(k.token)
+			ids := s.memo.cache.drop(k.key)
 			if !slices.Contains(ids, k.id) {
 				ids = append(ids, k.id)
 			}

@@ -20,36 +20,31 @@ func (s *Sessions) Revoke(ctx context.Context, tokenOrID string) error {
 	if s.opts.ReadOnly {
 		return ErrReadOnly
 	}
-	err := s.delete(ctx, tokenOrID)
+	err := s.revoke(ctx, s.store.key(tokenOrID))
 	if !errors.Is(err, ErrNoSession) || !looksLikeID(tokenOrID) {
 		return err
 	}
-	token, err := s.tokenOf(ctx, tokenOrID)
+	key, err := s.keyOf(ctx, tokenOrID)
 	if err != nil {
 		return err
 	}
-	return s.delete(ctx, token)
+	return s.revoke(ctx, key)
 }
 
-func (s *Sessions) delete(ctx context.Context, token string) error {
-	db, err := s.ready()
-	if err != nil {
+func (s *Sessions) revoke(ctx context.Context, key string) error {
+	if err := s.store.remove(ctx, key); err != nil {
 		return err
 	}
-	result, err := db.pool.ExecContext(ctx, `DELETE FROM _pylon_sessions WHERE token = ?`, token)
-	if err != nil {
-		return explain("remove session from", s.path, err)
-	}
-	if n, err := result.RowsAffected(); err != nil {
-		return explain("remove session from", s.path, err)
-	} else if n == 0 {
-		return ErrNoSession
-	}
+	s.end(key)
+	return nil
+}
+
+// end is for a session that is none any more.
+func (s *Sessions) end(key string) {
 	s.memo.epoch.Add(1) // before the cache is touched, see memo.epoch
-	if ids := s.memo.cache.drop(token); len(ids) > 0 {
+	if ids := s.memo.cache.drop(key); len(ids) > 0 {
 		s.opts.OnRevoked(ids)
 	}
-	return nil
 }
 
 func looksLikeID(s string) bool {
@@ -60,21 +55,21 @@ func looksLikeID(s string) bool {
 	return err == nil
 }
 
-func (s *Sessions) tokenOf(ctx context.Context, id string) (token string, err error) {
+func (s *Sessions) keyOf(ctx context.Context, id string) (key string, err error) {
 	id = strings.ToLower(id)
-	for found, err := range s.list(ctx) {
+	for found, err := range s.store.list(ctx) {
 		switch {
 		case err != nil:
 			return "", err
 		case !strings.HasPrefix(found.ID, id):
-		case token != "":
+		case key != "":
 			return "", fmt.Errorf("session %s: %w", id, ErrAmbiguous)
 		default:
-			token = found.token
+			key = found.key
 		}
 	}
-	if token == "" {
+	if key == "" {
 		return "", ErrNoSession
 	}
-	return token, nil
+	return key, nil
 }

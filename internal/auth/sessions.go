@@ -2,10 +2,8 @@ package auth
 
 import (
 	"context"
-	"fmt"
+	"iter"
 	"log/slog"
-	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -65,22 +63,36 @@ func setDefault[T int | int64 | time.Duration](v *T, def T) {
 // lookupTimeout ends a lookup that nobody waits for any more.
 var lookupTimeout = 10 * time.Second // more in tests
 
-// Sessions is the session table in SQLite (docs/protocol.md section 4) with a cache in front. Safe from
-// any goroutine; several processes may use the file at the same time.
+// store is where sessions are: a file, or a bucket of a NATS cluster. It is safe from any goroutine.
+type store interface {
+	// key is what the store knows a token by, and what its sessions are cached by.
+	key(token string) string
+	// find is nil when there is no such session.
+	find(ctx context.Context, key string) (*hub.Identity, error)
+	findAll(ctx context.Context, keys []string) (map[string]*hub.Identity, error)
+	add(ctx context.Context, key string, s *Session) error
+	// remove is ErrNoSession when there is none.
+	remove(ctx context.Context, key string) error
+	list(ctx context.Context) iter.Seq2[listed, error]
+
+	// watch has s told of what others do, until ctx ends.
+	watch(ctx context.Context, s *Sessions)
+	close() error
+}
+
+// listed is a session as a store lists it.
+type listed struct {
+	Session
+	key string
+}
+
+// Sessions is a store of sessions with a cache in front. Safe from any goroutine.
 type Sessions struct {
-	path string
-	opts SessionOptions
-	memo memo
+	opts  SessionOptions
+	store store
+	memo  memo
 
 	panics panics.Log // of the watcher
-
-	foreign *foreign // nil: the file is our own
-	seen    seen     // of a foreign file
-
-	opening sync.Mutex   // held while our own file is opened anew
-	mu      sync.RWMutex // guards db and err, never held while something blocks
-	db      *database    // nil while the file can't be used
-	err     error        // why db is nil
 
 	stop    context.CancelFunc
 	watched chan struct{} // closed when the watcher has ended
@@ -88,86 +100,62 @@ type Sessions struct {
 
 var _ hub.Authenticator = (*Sessions)(nil)
 
-// OpenSessions opens the session store at path, and creates it when absent unless
-// opts.ReadOnly is set. Errors are one line that names the file and what is wrong with
-// it; they wrap fs.ErrNotExist, fs.ErrPermission, ErrLocked, ErrNotDatabase or
-// ErrSchema where that is the cause. The caller closes the store.
-func OpenSessions(path string, opts SessionOptions) (*Sessions, error) {
+// openSessions begins to watch what open opens, whose context ends when the store is closed.
+func openSessions(opts SessionOptions, open func(context.Context, *SessionOptions) (store, error)) (*Sessions, error) {
 	opts.setDefaults()
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, fmt.Errorf("sessions database: %w", err)
-	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Sessions{path: path, opts: opts, stop: stop, watched: make(chan struct{})}
-	if opts.ReadOnly {
-		s.foreign = &foreign{path: path, opts: &s.opts, base: ctx}
-		start := time.Now()
-		s.seen.state = stateOf(path)
-		s.seen.checked = s.seen.state.settled(start) // nothing is cached yet
-		if err = s.query(ctx, "open", func(querier) error { return nil }); err != nil {
-			s.foreign.close()
-		}
-	} else {
-		s.db, err = openDatabase(ctx, path, &s.opts)
-	}
-	if err != nil {
+	s := &Sessions{opts: opts, stop: stop, watched: make(chan struct{})}
+	var err error
+	if s.store, err = open(ctx, &s.opts); err != nil {
 		stop()
 		return nil, err
 	}
 	s.memo = memo{
 		cache:    newSessionCache(opts.CacheEntries),
 		flights:  newFlights(lookupTimeout, opts.Log),
+		key:      s.store.key,
 		maxToken: maxSessionToken,
 		renews:   true,
 		ended:    opts.OnRevoked,
 	}
-	go s.watch(ctx)
+	go func() {
+		defer close(s.watched)
+		s.store.watch(ctx, s)
+	}()
 	return s, nil
 }
 
-// Close ends the watcher, waits for lookups under way and closes the file. Sessions
+// Close ends the watcher, waits for lookups under way and closes the store. Sessions
 // that are cached can still be asked for.
 func (s *Sessions) Close() error {
 	s.stop()
 	<-s.watched
 	s.memo.flights.close()
-	if s.foreign != nil {
-		s.foreign.close()
-		return nil
-	}
-	db, _ := s.current()
-	s.set(nil, ErrClosed)
-	if db == nil {
-		return nil
-	}
-	return db.close()
+	return s.store.close()
 }
 
 // Cached answers from memory.
 func (s *Sessions) Cached(token string) (*hub.Identity, bool) { return s.memo.cached(token) }
 
-// Authenticate asks the database about a token that isn't cached. While the file can't
+// Authenticate asks the store about a token that isn't cached. While it can't
 // be used, its error isn't hub.ErrUnauthorized.
 func (s *Sessions) Authenticate(ctx context.Context, token string) (*hub.Identity, error) {
 	return s.memo.authenticate(ctx, token, func(ctx context.Context) (*hub.Identity, error) {
-		return s.find(ctx, token)
+		id, err := s.store.find(ctx, s.store.key(token))
+		if err == nil && id == nil {
+			err = &hub.Refusal{Cause: hub.CauseUnknownSession}
+		}
+		return id, err
 	})
 }
 
-// find reads one session; hub.ErrUnauthorized when there is none.
-func (s *Sessions) find(ctx context.Context, token string) (id *hub.Identity, err error) {
-	const doing = "read session from"
-	if s.foreign == nil {
-		err = s.queryOwn(doing, func(db *database) error {
-			id, err = db.find(ctx, token)
-			return err
-		})
-	} else if id, err = s.foreign.find(token); err != nil {
-		err = explain(doing, s.path, err)
-	}
-	if err == nil && id == nil {
-		err = &hub.Refusal{Cause: hub.CauseUnknownSession}
-	}
-	return id, err
+// guard lets a panic cost one round of the watcher, which has to go on: it is what ends the
+// connections of sessions that others revoke. What a round didn't get to the next one does.
+func (s *Sessions) guard(doing string, f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.panics.Note(s.opts.Log, doing, r)
+		}
+	}()
+	f()
 }

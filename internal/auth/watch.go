@@ -16,9 +16,8 @@ const purgeInterval = time.Minute
 var purgeBatch = 10_000 // keeps the write lock short; less in tests
 
 // watch notices what other processes do to the file, until ctx ends.
-func (s *Sessions) watch(ctx context.Context) {
-	defer close(s.watched)
-	timer := time.NewTimer(s.opts.PollInterval)
+func (f *file) watch(ctx context.Context, s *Sessions) {
+	timer := time.NewTimer(f.opts.PollInterval)
 	defer timer.Stop()
 	purged, more := time.Now(), true // what ended while no server ran
 	for {
@@ -28,40 +27,29 @@ func (s *Sessions) watch(ctx context.Context) {
 		case <-timer.C:
 		}
 		start := time.Now()
-		s.guard("while looking at the sessions database", func() { s.poll(ctx) })
-		if !s.opts.ReadOnly && (more || start.Sub(purged) > purgeInterval) {
+		s.guard("while looking at the sessions database", func() { f.poll(ctx, s) })
+		if !f.opts.ReadOnly && (more || start.Sub(purged) > purgeInterval) {
 			purged, more = start, false
-			s.guard("while removing ended sessions", func() { more = s.purge(ctx, start) })
+			s.guard("while removing ended sessions", func() { more = f.purge(ctx, start) })
 		}
 		// With a million sessions cached, going through them takes seconds. A file that
 		// changes all the time may then cost a third of a core and no more.
-		timer.Reset(max(s.opts.PollInterval, 2*time.Since(start)))
+		timer.Reset(max(f.opts.PollInterval, 2*time.Since(start)))
 	}
-}
-
-// guard lets a panic cost one round of the watcher, which has to go on: it is what ends the
-// connections of sessions that others revoke. What a round didn't get to the next one does.
-func (s *Sessions) guard(doing string, f func()) {
-	defer func() {
-		if r := recover(); r != nil {
-			s.panics.Note(s.opts.Log, doing, r)
-		}
-	}()
-	f()
 }
 
 // poll looks at the file once.
-func (s *Sessions) poll(ctx context.Context) {
-	if s.foreign != nil {
-		s.pollForeign(ctx)
+func (f *file) poll(ctx context.Context, s *Sessions) {
+	if f.foreign != nil {
+		f.pollForeign(ctx, s)
 		return
 	}
-	db, _ := s.current()
+	db, _ := f.current()
 	if db == nil || db.moved() {
-		if !s.reopen(ctx, db) {
+		if !f.reopen(ctx, db) {
 			return
 		}
-		db, _ = s.current()
+		db, _ = f.current()
 	}
 	version, err := db.dataVersion(ctx)
 	switch {
@@ -69,14 +57,14 @@ func (s *Sessions) poll(ctx context.Context) {
 	case sqlitefile.Code(err) == sqlitefile.CodeBusy:
 		// A writer holds it for itself. The next poll will see what it did.
 	case err != nil:
-		s.reopen(ctx, db)
+		f.reopen(ctx, db)
 	case version != db.version || db.unchecked:
 		// It counts as dealt with only when it was: after an error the next poll tries again.
 		switch err := s.revalidate(ctx); {
 		case err == nil:
 			db.version, db.unchecked = version, false
 		case ctx.Err() == nil && !errors.Is(err, ErrLocked):
-			s.reopen(ctx, db)
+			f.reopen(ctx, db)
 		}
 	}
 }
@@ -88,34 +76,34 @@ type seen struct {
 	failing bool
 }
 
-func (s *Sessions) pollForeign(ctx context.Context) {
+func (f *file) pollForeign(ctx context.Context, s *Sessions) {
 	start := time.Now()
-	now := stateOf(s.path)
-	if s.seen.checked && s.seen.state == now {
+	now := stateOf(f.path)
+	if f.seen.checked && f.seen.state == now {
 		return
 	}
-	err := inspect(s.path, true)
-	if err == nil && s.seen.failing {
-		err = s.query(ctx, "open", func(querier) error { return nil }) // also with an empty cache
+	err := inspect(f.path, true)
+	if err == nil && f.seen.failing {
+		err = f.query(ctx, "open", func(querier) error { return nil }) // also with an empty cache
 	}
 	if err == nil {
 		err = s.revalidate(ctx)
 	}
-	s.seen.state, s.seen.checked = now, err == nil && now.settled(start)
+	f.seen.state, f.seen.checked = now, err == nil && now.settled(start)
 	if errors.Is(err, ErrLocked) { // the next poll will see what was done meanwhile
 		return
 	}
-	if failing := err != nil; failing != s.seen.failing {
-		s.noteUse(ctx, err, failing)
-		s.seen.failing = failing
+	if failing := err != nil; failing != f.seen.failing {
+		f.noteUse(ctx, err, failing)
+		f.seen.failing = failing
 	}
 }
 
 // purge removes up to purgeBatch of the sessions that ended over an hour ago, so that guests
 // don't fill the disk, and reports whether there may be more. The hour is for clocks that
 // differ. What fails is tried again next time.
-func (s *Sessions) purge(ctx context.Context, now time.Time) (more bool) {
-	db, err := s.current()
+func (f *file) purge(ctx context.Context, now time.Time) (more bool) {
+	db, err := f.current()
 	if err != nil {
 		return false
 	}
@@ -127,7 +115,7 @@ func (s *Sessions) purge(ctx context.Context, now time.Time) (more bool) {
 		return true
 	case err != nil:
 		if ctx.Err() == nil {
-			s.opts.Log.Warn("remove ended sessions", "error", explain("write", s.path, err))
+			f.opts.Log.Warn("remove ended sessions", "error", explain("write", f.path, err))
 		}
 		return false
 	}
