@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/natstest"
 )
 
 func BenchmarkAppend(b *testing.B) {
 	for _, nodes := range []int{1, 3} {
-		c := startCluster(b, nodes, b.TempDir())
-		l := open(b, c.options(0))
+		c := natstest.Start(b, nodes, b.TempDir())
+		l := open(b, options(b, c, 0))
 		follow(l)
 		for _, n := range []int{1, 10, 100, 1000} {
 			changes := slices.Repeat([]hub.Change{changeOf("r")}, n)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/natstest"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
@@ -56,8 +57,8 @@ func (p *publisher) run(t *testing.T, l *Log, name string, done <-chan struct{})
 // nodes have the same entries in the same order, once each.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 3, t.TempDir())
-	logs := []*Log{open(t, c.options(0)), open(t, c.options(1))}
+	c := natstest.Start(t, 3, t.TempDir())
+	logs := []*Log{open(t, options(t, c, 0)), open(t, options(t, c, 1))}
 	var followers []*follower
 	publishers := make([]publisher, len(logs))
 	start := logs[0].Bounds().Last
@@ -75,21 +76,21 @@ func TestFaults(t *testing.T) {
 		})
 	}
 	goesOn("at first")
-	leader := c.leader(logs[0])
-	leader.kill()
+	leader := c.Leader(logs[0].stream)
+	leader.Kill()
 	goesOn("without the leader that was killed")
-	leader.start()
+	leader.Start()
 	goesOn("with it again")
-	leader = c.leader(logs[0])
-	leader.pause()
+	leader = c.Leader(logs[0].stream)
+	leader.Pause()
 	goesOn("while the leader stands still")
-	leader.goOn()
+	leader.GoOn()
 	goesOn("when it goes on")
-	for _, n := range c.nodes {
-		n.kill()
+	for _, n := range c.Nodes {
+		n.Kill()
 	}
-	for _, n := range c.nodes {
-		n.start()
+	for _, n := range c.Nodes {
+		n.Start()
 	}
 	goesOn("after all were killed")
 	close(done)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -16,8 +17,11 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/dedup"
 	"github.com/busbar-ws/busbar/internal/logtest"
+	"github.com/busbar-ws/busbar/internal/natstest"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
+
+func TestMain(m *testing.M) { natstest.Main(m) }
 
 func within(t testing.TB) context.Context {
 	t.Helper()
@@ -88,7 +92,7 @@ func seqsOf(entries []hub.Entry) (seqs []uint64) {
 // One server is enough for what has nothing to do with faults.
 func TestLog(t *testing.T) {
 	t.Parallel()
-	c := startCluster(t, 1, inMemory(t))
+	c := natstest.Start(t, 1, natstest.InMemory(t))
 	t.Run("entries", func(t *testing.T) { testEntries(t, c) })
 	t.Run("pages", func(t *testing.T) { testPages(t, c) })
 	t.Run("op ids", func(t *testing.T) { testOpIDs(t, c) })
@@ -104,13 +108,13 @@ func TestLog(t *testing.T) {
 }
 
 // The suite that all logs are held to, with a memory that is shorter than what it reads.
-func testSuite(t *testing.T, c *cluster) {
+func testSuite(t *testing.T, c *natstest.Cluster) {
 	streams := 0
 	logtest.Run(t, logtest.Kind{Assigns: true, Ages: true, Open: func(t *testing.T, o logtest.Options) logtest.Opened {
 		streams++
 		name := fmt.Sprint("suite", streams)
 		with := func(o logtest.Options) *Log {
-			no := named(c, name)
+			no := named(t, c, name)
 			no.MaxAge = o.MaxAge
 			if o.MaxEvents > 0 {
 				no.MaxEvents = o.MaxEvents
@@ -126,16 +130,16 @@ func testSuite(t *testing.T, c *cluster) {
 	}})
 }
 
-func named(c *cluster, name string) Options {
-	o := c.options(0)
+func named(t testing.TB, c *natstest.Cluster, name string) Options {
+	o := options(t, c, 0)
 	o.Stream = name
 	return o
 }
 
 // Two nodes get the same entries, and a publisher's return comes after its own node's delivery.
-func testEntries(t *testing.T, c *cluster) {
+func testEntries(t *testing.T, c *natstest.Cluster) {
 	before := uint64(time.Now().UnixMicro())
-	a, b := open(t, named(c, "entries")), open(t, named(c, "entries"))
+	a, b := open(t, named(t, c, "entries")), open(t, named(t, c, "entries"))
 	if got := a.Bounds(); got.Last < before || got.Oldest != got.Last+1 || got.Before != got.Last || got.Trimmed {
 		t.Errorf("a new log has %+v, at %d", got, before)
 	}
@@ -164,8 +168,8 @@ func testEntries(t *testing.T, c *cluster) {
 }
 
 // What is more than a batch and more than is in memory comes whole, at every node.
-func testPages(t *testing.T, c *cluster) {
-	a, b := open(t, named(c, "pages")), open(t, named(c, "pages"))
+func testPages(t *testing.T, c *natstest.Cluster) {
+	a, b := open(t, named(t, c, "pages")), open(t, named(t, c, "pages"))
 	start := a.Bounds().Last
 	follow(a)
 	fb := follow(b)
@@ -207,8 +211,8 @@ func testPages(t *testing.T, c *cluster) {
 }
 
 // An op id counts once: in one call, over calls, at other nodes, and after a restart.
-func testOpIDs(t *testing.T, c *cluster) {
-	a := open(t, named(c, "ops"))
+func testOpIDs(t *testing.T, c *natstest.Cluster) {
+	a := open(t, named(t, c, "ops"))
 	fa := follow(a)
 	start := a.Bounds().Last
 	at := func(n uint64, repeated bool) hub.Appended { return hub.Appended{Seq: start + n, Repeated: repeated} }
@@ -217,7 +221,7 @@ func testOpIDs(t *testing.T, c *cluster) {
 	if want := []hub.Appended{at(1, false), at(2, false), at(1, true), at(3, false)}; !slices.Equal(first, want) {
 		t.Errorf("got %+v, want %+v", first, want)
 	}
-	b := open(t, named(c, "ops"))
+	b := open(t, named(t, c, "ops"))
 	follow(b)
 	for name, l := range map[string]*Log{"same node": a, "after a restart": b} {
 		done := mustAppend(t, l, withOp(changeOf("1"), "x"), withOp(changeOf("3"), odd))
@@ -235,8 +239,8 @@ func testOpIDs(t *testing.T, c *cluster) {
 	wstest.Eventually(t, "all are delivered", func() bool { return len(fa.had()) == 5 })
 }
 
-func testRetention(t *testing.T, c *cluster) {
-	o := named(c, "retention")
+func testRetention(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "retention")
 	o.MaxEvents, o.TailBytes = 50, 2500
 	l := open(t, o)
 	follow(l)
@@ -262,8 +266,8 @@ func testRetention(t *testing.T, c *cluster) {
 }
 
 // A node that comes back has what was published meanwhile behind its bounds, and delivers what comes then.
-func testRestart(t *testing.T, c *cluster) {
-	o := named(c, "restart")
+func testRestart(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "restart")
 	a := open(t, o)
 	follow(a)
 	start := a.Bounds().Last
@@ -285,19 +289,19 @@ func testRestart(t *testing.T, c *cluster) {
 	}
 }
 
-func testForeign(t *testing.T, c *cluster) {
-	l := open(t, named(c, "own"))
+func testForeign(t *testing.T, c *natstest.Cluster) {
+	l := open(t, named(t, c, "own"))
 	_, err := l.js.CreateStream(within(t), jetstream.StreamConfig{Name: "foreign", Subjects: []string{"orders.>"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"foreign": "isn't a change log", "a.b": "can't be the name", "": "can't be the name"} {
-		if l, err := Open(within(t), named(c, name)); err == nil || !strings.Contains(err.Error(), want) {
+		if l, err := Open(within(t), named(t, c, name)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("stream %q: %v", name, err)
 			_ = l.Close()
 		}
 	}
-	o := named(c, "replicated")
+	o := named(t, c, "replicated")
 	o.Replicas = 3
 	if _, err := Open(within(t), o); err == nil || !strings.Contains(err.Error(), "replicas") {
 		t.Errorf("three replicas on one server: %v", err)
@@ -305,8 +309,8 @@ func testForeign(t *testing.T, c *cluster) {
 }
 
 // Messages that aren't republished to a node, and such as were deleted, or are no changes.
-func testHoles(t *testing.T, c *cluster) {
-	o := named(c, "holes")
+func testHoles(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "holes")
 	a, b := open(t, o), open(t, o)
 	follow(a)
 	start := a.Bounds().Last
@@ -341,8 +345,8 @@ func testHoles(t *testing.T, c *cluster) {
 }
 
 // What is read to fill a hole goes on behind it, up to the newest, and may hold what was republished and waits.
-func testHoleInABatch(t *testing.T, c *cluster) {
-	o := named(c, "waiting")
+func testHoleInABatch(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "waiting")
 	a, b := open(t, o), open(t, o)
 	follow(a)
 	start := b.Bounds().Last
@@ -364,8 +368,8 @@ func testHoleInABatch(t *testing.T, c *cluster) {
 }
 
 // A leader that is new may not have what the one before it republished.
-func testHoleAtANewLeader(t *testing.T, c *cluster) {
-	o := named(c, "newleader")
+func testHoleAtANewLeader(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "newleader")
 	a, b := open(t, o), open(t, o)
 	follow(a)
 	start := b.Bounds().Last
@@ -388,8 +392,8 @@ func testHoleAtANewLeader(t *testing.T, c *cluster) {
 	}
 }
 
-func testTooLarge(t *testing.T, c *cluster) {
-	l := open(t, named(c, "large"))
+func testTooLarge(t *testing.T, c *natstest.Cluster) {
+	l := open(t, named(t, c, "large"))
 	follow(l)
 	big := changeOf("big")
 	big.Data = []byte(`"` + strings.Repeat("x", 1<<20) + `"`)
@@ -402,14 +406,14 @@ func testTooLarge(t *testing.T, c *cluster) {
 }
 
 // While NATS is away the log says so; an Append that began then is stored once NATS is back, once.
-func testOutage(t *testing.T, c *cluster) {
-	l := open(t, named(c, "outage"))
+func testOutage(t *testing.T, c *natstest.Cluster) {
+	l := open(t, named(t, c, "outage"))
 	f := follow(l)
 	mustAppend(t, l, changeOf("before"))
 	if err := l.Healthy(); err != nil {
 		t.Error(err)
 	}
-	c.nodes[0].kill()
+	c.Nodes[0].Kill()
 	wstest.Eventually(t, "the log says that it isn't well", func() bool { return l.Healthy() != nil })
 	patience := l.opts.PublishTimeout
 	l.opts.PublishTimeout = 10 * time.Millisecond
@@ -428,7 +432,7 @@ func testOutage(t *testing.T, c *cluster) {
 		_, err := l.Append([]hub.Change{withOp(changeOf("during"), "once")})
 		stored <- err
 	}()
-	c.nodes[0].start()
+	c.Nodes[0].Start()
 	if err := <-stored; err != nil {
 		t.Error(err)
 	}
@@ -438,5 +442,17 @@ func testOutage(t *testing.T, c *cluster) {
 	wstest.Eventually(t, "the log is well again", func() bool { return l.Healthy() == nil })
 	if got := len(f.had()); got != 2 {
 		t.Errorf("delivered %d", got)
+	}
+}
+
+func options(t testing.TB, c *natstest.Cluster, first int) Options {
+	replicas := 1
+	if len(c.Nodes) > 1 {
+		replicas = 3
+	}
+	return Options{
+		Servers: c.Servers(first), Stream: "test", Replicas: replicas, MaxEvents: 1 << 20, MaxBytes: 1 << 30,
+		TailBytes: 25_000, PublishTimeout: 20 * time.Second,
+		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 }

@@ -1,10 +1,11 @@
-package natslog
+// Package natstest runs NATS servers for tests, each in a process of its own that can be killed and stopped.
+package natstest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -12,9 +13,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/busbar-ws/busbar/internal/leaks"
 	"github.com/busbar-ws/busbar/internal/wstest"
@@ -24,7 +25,11 @@ import (
 // in these tests is a process.
 const serverVariable = "BUSBAR_TEST_NATS_SERVER"
 
-func TestMain(m *testing.M) {
+var ready bool // the binary serves when it is asked to
+
+// Main is a package's TestMain.
+func Main(m *testing.M) {
+	ready = true
 	if options := os.Getenv(serverVariable); options != "" {
 		os.Exit(serve(options))
 	}
@@ -65,15 +70,16 @@ func serve(text string) int {
 	return 0
 }
 
-// node is a NATS server in a process of its own.
-type node struct {
+// Node is a NATS server in a process of its own.
+type Node struct {
 	t       testing.TB
 	options serverOptions
 	process *exec.Cmd
 	stdin   io.Closer
 }
 
-func (n *node) start() {
+// Start starts it, again if it was killed.
+func (n *Node) Start() {
 	n.t.Helper()
 	text, err := json.Marshal(n.options)
 	if err != nil {
@@ -90,32 +96,32 @@ func (n *node) start() {
 	}
 }
 
-func (n *node) signal(s os.Signal) {
+func (n *Node) signal(s os.Signal) {
 	n.t.Helper()
 	if err := n.process.Process.Signal(s); err != nil {
 		n.t.Fatal(err)
 	}
 }
 
-// kill is kill -9.
-func (n *node) kill() {
+// Kill is kill -9.
+func (n *Node) Kill() {
 	_ = n.process.Process.Kill()
 	_ = n.process.Wait()
 	_ = n.stdin.Close()
 }
 
-// pause has it stand still, as a host that hangs does.
-func (n *node) pause() { n.signal(syscall.SIGSTOP) }
-func (n *node) goOn()  { n.signal(syscall.SIGCONT) }
+// Pause has it stand still, as a host that hangs does.
+func (n *Node) Pause() { n.signal(syscall.SIGSTOP) }
+func (n *Node) GoOn()  { n.signal(syscall.SIGCONT) }
 
-// cluster are NATS servers; one of them isn't clustered.
-type cluster struct {
+// Cluster are NATS servers; one of them isn't clustered.
+type Cluster struct {
 	t     testing.TB
-	nodes []*node
+	Nodes []*Node
 }
 
-// inMemory is a folder that needs no disk, if there is such: what a batch costs on one is a file or two.
-func inMemory(t testing.TB) string {
+// InMemory is a folder that needs no disk, if there is such: what a batch costs on one is a file or two.
+func InMemory(t testing.TB) string {
 	dir, err := os.MkdirTemp("/dev/shm", "busbar-test-*")
 	if err != nil {
 		return t.TempDir()
@@ -124,9 +130,13 @@ func inMemory(t testing.TB) string {
 	return dir
 }
 
-func startCluster(t testing.TB, size int, dir string) *cluster {
+// Start starts servers that store below a folder.
+func Start(t testing.TB, size int, dir string) *Cluster {
 	t.Helper()
-	c := &cluster{t: t}
+	if !ready { // or it would run its tests, which start it
+		t.Fatal("the package's TestMain has to call natstest.Main")
+	}
+	c := &Cluster{t: t}
 	ports := freePorts(t, 2*size)
 	var routes []string
 	for _, port := range ports[size:] {
@@ -137,10 +147,10 @@ func startCluster(t testing.TB, size int, dir string) *cluster {
 		if size > 1 {
 			o.ClusterPort, o.Routes = ports[size+i], strings.Join(routes, ",")
 		}
-		n := &node{t: t, options: o}
-		n.start()
-		t.Cleanup(n.kill)
-		c.nodes = append(c.nodes, n)
+		n := &Node{t: t, options: o}
+		n.Start()
+		t.Cleanup(n.Kill)
+		c.Nodes = append(c.Nodes, n)
 	}
 	return c
 }
@@ -158,44 +168,34 @@ func freePorts(t testing.TB, n int) (ports []int) {
 	return ports
 }
 
-// servers begin with node first.
-func (c *cluster) servers(first int) string {
+// Servers are URLs, which begin with node first.
+func (c *Cluster) Servers(first int) string {
 	var urls []string
-	for i := range c.nodes {
-		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", c.nodes[(first+i)%len(c.nodes)].options.Port))
+	for i := range c.Nodes {
+		urls = append(urls, fmt.Sprintf("nats://127.0.0.1:%d", c.Nodes[(first+i)%len(c.Nodes)].options.Port))
 	}
 	return strings.Join(urls, ",")
 }
 
-// leader is the node that the stream's leader is.
-func (c *cluster) leader(l *Log) *node {
+// Leader is the node that leads a stream.
+func (c *Cluster) Leader(stream jetstream.Stream) *Node {
 	c.t.Helper()
 	var name string
 	wstest.Eventually(c.t, "the stream has a leader", func() bool {
-		info, err := l.stream.Info(within(c.t))
+		ctx, cancel := context.WithTimeout(context.Background(), wstest.Patience)
+		defer cancel()
+		info, err := stream.Info(ctx)
 		if err != nil || info.Cluster == nil {
 			return false
 		}
 		name = info.Cluster.Leader
 		return name != ""
 	})
-	for _, n := range c.nodes {
+	for _, n := range c.Nodes {
 		if n.options.Name == name {
 			return n
 		}
 	}
 	c.t.Fatalf("no node is called %q", name)
 	return nil
-}
-
-func (c *cluster) options(first int) Options {
-	replicas := 1
-	if len(c.nodes) > 1 {
-		replicas = 3
-	}
-	return Options{
-		Servers: c.servers(first), Stream: "test", Replicas: replicas, MaxEvents: 1 << 20, MaxBytes: 1 << 30,
-		TailBytes: 25_000, PublishTimeout: 20 * time.Second,
-		Logger: slog.New(slog.NewTextHandler(c.t.Output(), nil)),
-	}
 }
