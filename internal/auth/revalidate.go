@@ -32,6 +32,8 @@ func (s *Sessions) revalidate(ctx context.Context) (err error) {
 // a new identity for connections to come; those it has are given it when the end comes that
 // they know.
 func (s *Sessions) settle(chunk []known, found map[string]*hub.Identity) {
+	s.ending.Lock()
+	defer s.ending.Unlock()
 	var ended []*hub.Identity
 	for _, k := range chunk {
 		id := found[k.key]

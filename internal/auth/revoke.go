@@ -41,6 +41,8 @@ func (s *Sessions) revoke(ctx context.Context, key string) error {
 
 // end is for a session that is none any more.
 func (s *Sessions) end(key string) {
+	s.ending.Lock()
+	defer s.ending.Unlock()
 	s.memo.epoch.Add(1) // before the cache is touched, see memo.epoch
 	if ids := s.memo.cache.drop(key); len(ids) > 0 {
 		s.opts.OnRevoked(ids)

@@ -84,7 +84,9 @@ func (r *revoked) count() int {
 
 func fast(o auth.SessionOptions) auth.SessionOptions {
 	o.PollInterval, o.BusyTimeout = 20*time.Millisecond, 100*time.Millisecond
-	o.Log = quiet
+	if o.Log == nil {
+		o.Log = quiet
+	}
 	return o
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -93,6 +94,9 @@ type Sessions struct {
 	memo  memo
 
 	panics panics.Log // of the watcher
+	// ending is held from when a session is dropped until its end was told: who revokes it returns
+	// behind that, also when the watcher was first to drop it.
+	ending sync.Mutex
 
 	stop    context.CancelFunc
 	watched chan struct{} // closed when the watcher has ended

@@ -1,0 +1,383 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// BucketOptions say where the sessions of several nodes are.
+type BucketOptions struct {
+	Conn     *nats.Conn // stays the caller's
+	Name     string     // of the nodes, which the bucket's and its subjects begin with
+	Replicas int        // 1 or 3
+}
+
+// OpenBucket opens the sessions that several nodes have together, in a key-value bucket of JetStream, and
+// makes it when there is none. What ends a session at one node ends it at all that are connected, and at
+// others when they are again. It tries for as long as NATS can't make the bucket, until ctx ends.
+func OpenBucket(ctx context.Context, b BucketOptions, opts SessionOptions) (*Sessions, error) {
+	return openSessions(opts, func(base context.Context, o *SessionOptions) (store, error) {
+		s := &bucket{options: b, opts: o, base: base}
+		return s, s.open(ctx)
+	})
+}
+
+// bucket is a store in a key-value bucket. Its keys are made from tokens, so that whoever reads it can't sign in.
+//
+// Invariant: it is read from its stream's leader alone. What another replica has not heard of yet, a session that
+// was just made, or revoked, would be told wrongly.
+type bucket struct {
+	options BucketOptions
+	opts    *SessionOptions
+	base    context.Context // ends when the store is closed
+	stream  jetstream.Stream
+	kv      jetstream.KeyValue
+	feed    *nats.Subscription
+	changes chan *nats.Msg // what the stream's leader says it has stored
+
+	// What follows is the watcher's.
+	at      uint64    // of the stream all up to here is known of
+	current time.Time // when it was
+	created time.Time // the stream
+	behind  int       // how often in a row the stream has ended before that
+	absent  uint64    // what was looked for behind at up to here, and wasn't there
+	failing bool
+}
+
+const (
+	bucketTimeout  = 2 * time.Second // of one question to NATS
+	bucketAttempts = 500 * time.Millisecond
+	// markerTTL is for how long it can be told that a session was removed. A node that was away for longer
+	// compares all sessions that it knows.
+	markerTTL = 24 * time.Hour
+	// endedTTL is how long a session is listed that has ended, also for clocks that differ.
+	endedTTL = time.Hour
+	// restarted is after how many looks a stream that ends before what was seen has lost that. A leader that is new
+	// has it in a moment.
+	restarted = 10
+
+	sequenceHeader = "Nats-Sequence"
+	subjectHeader  = "Nats-Subject"
+	changesQueue   = 8192
+)
+
+func (b *bucket) name() string    { return b.options.Name + "-sessions" }
+func (b *bucket) subject() string { return "$KV." + b.name() + "." }
+
+func (b *bucket) open(ctx context.Context) error {
+	js, err := jetstream.New(b.options.Conn, jetstream.WithDefaultTimeout(bucketTimeout))
+	if err != nil {
+		return b.explain("open", err)
+	}
+	for {
+		if err = b.openStream(ctx, js); err == nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return b.explain("open", err)
+		case <-time.After(bucketAttempts):
+		}
+	}
+	if b.kv, err = js.KeyValue(ctx, b.name()); err != nil {
+		return b.explain("open", err)
+	}
+	b.changes = make(chan *nats.Msg, changesQueue)
+	if b.feed, err = b.options.Conn.ChanSubscribe(b.options.Name+".sessions.>", b.changes); err != nil {
+		return b.explain("open", err)
+	}
+	err = b.options.Conn.FlushTimeout(bucketTimeout)
+	if err == nil { // what comes from here on is in the subscription
+		var info *jetstream.StreamInfo
+		if info, err = b.info(ctx); err == nil {
+			b.at, b.created, b.current = info.State.LastSeq, info.Created, now()
+		}
+	}
+	if err != nil {
+		_ = b.close()
+		return b.explain("open", err)
+	}
+	return nil
+}
+
+func (b *bucket) openStream(ctx context.Context, js jetstream.JetStream) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*bucketTimeout)
+	defer cancel()
+	b.stream, err = js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: "KV_" + b.name(), Description: "Busbar's sessions", Subjects: []string{b.subject() + ">"},
+		Storage: jetstream.FileStorage, Replicas: b.options.Replicas, Discard: jetstream.DiscardNew,
+		MaxMsgsPerSubject: 1, MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: -1, MaxConsumers: -1,
+		AllowRollup: true, DenyDelete: true, AllowMsgTTL: true,
+		RePublish: &jetstream.RePublish{Source: b.subject() + ">", Destination: b.options.Name + ".sessions.>", HeadersOnly: true},
+	})
+	return err
+}
+
+func (b *bucket) explain(doing string, err error) error {
+	if b.base.Err() != nil || errors.Is(err, nats.ErrConnectionClosed) {
+		err = ErrClosed
+	}
+	return fmt.Errorf("%s sessions in NATS (bucket %s): %w", doing, b.name(), err)
+}
+
+func (b *bucket) close() error {
+	_ = b.feed.Unsubscribe() // fails when it was, or there is no connection any more
+	return nil
+}
+
+func (b *bucket) key(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// stored is a session as it is in the bucket.
+type stored struct {
+	UserID  string `json:"user_id"`
+	Tenant  string `json:"tenant_id,omitempty"`
+	Device  string `json:"device,omitempty"`
+	Created int64  `json:"created_at"`
+	Expires int64  `json:"expires_at"` // 0 = never
+}
+
+func (b *bucket) find(ctx context.Context, key string) (*hub.Identity, error) {
+	entry, err := b.kv.Get(ctx, key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, b.explain("read", err)
+	}
+	one, err := listedOf(entry)
+	if err != nil {
+		return nil, b.explain("read", err)
+	}
+	return &hub.Identity{UserID: one.UserID, Tenant: one.Tenant, Expires: one.Expires}, nil
+}
+
+func (b *bucket) findAll(ctx context.Context, keys []string) (map[string]*hub.Identity, error) {
+	found := make(map[string]*hub.Identity, len(keys))
+	for _, key := range keys {
+		id, err := b.find(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		if id != nil {
+			found[key] = id
+		}
+	}
+	return found, nil
+}
+
+func listedOf(entry jetstream.KeyValueEntry) (listed, error) {
+	var s stored
+	if err := json.Unmarshal(entry.Value(), &s); err != nil {
+		return listed{}, err
+	}
+	one := listed{key: entry.Key(), Session: Session{
+		UserID: s.UserID, Tenant: s.Tenant, Device: s.Device, Created: time.Unix(s.Created, 0), Expires: expiry(s.Expires),
+	}}
+	one.ID = one.key[:min(idLen, len(one.key))]
+	return one, nil
+}
+
+func (b *bucket) add(ctx context.Context, key string, s *Session) error {
+	if b.base.Err() != nil {
+		return ErrClosed
+	}
+	value, err := json.Marshal(stored{s.UserID, s.Tenant, s.Device, s.Created.Unix(), unixOrZero(s.Expires)})
+	if err != nil {
+		return b.explain("add to", err)
+	}
+	var options []jetstream.KVCreateOpt
+	if left := time.Until(s.Expires); !s.Expires.IsZero() && left < farFuture {
+		options = append(options, jetstream.KeyTTL(max(left, 0)+endedTTL))
+	}
+	if _, err := b.kv.Create(ctx, key, value, options...); err != nil {
+		return b.explain("add to", err)
+	}
+	return nil
+}
+
+func (b *bucket) remove(ctx context.Context, key string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*bucketTimeout)
+	defer cancel()
+	entry, err := b.kv.Get(ctx, key)
+	if err == nil {
+		err = b.kv.Purge(ctx, key, jetstream.LastRevision(entry.Revision()), jetstream.PurgeTTL(markerTTL))
+	}
+	if errors.Is(err, jetstream.ErrKeyNotFound) || errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+		return ErrNoSession
+	}
+	if err != nil {
+		return b.explain("remove from", err)
+	}
+	return nil
+}
+
+func (b *bucket) list(ctx context.Context) iter.Seq2[listed, error] {
+	return func(yield func(listed, error) bool) {
+		w, err := b.kv.WatchAll(ctx, jetstream.IgnoreDeletes())
+		if err != nil {
+			yield(listed{}, b.explain("list", err))
+			return
+		}
+		defer func() { _ = w.Stop() }()
+		for {
+			entry, err := nextOf(ctx, w)
+			if err == nil && entry == nil { // these were all
+				return
+			}
+			var one listed
+			if err == nil {
+				one, err = listedOf(entry)
+			}
+			if err != nil {
+				err = b.explain("list", err)
+			}
+			if !yield(one, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func nextOf(ctx context.Context, w jetstream.KeyWatcher) (jetstream.KeyValueEntry, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*bucketTimeout)
+	defer cancel()
+	select {
+	case entry, ok := <-w.Updates():
+		if !ok {
+			return nil, nats.ErrConnectionClosed
+		}
+		return entry, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// watch takes what the leader says it has stored, which is how a revocation comes here at once. Beside that it
+// is asked now and then: what it says to nobody, or to a node that is away, is read from the stream.
+func (b *bucket) watch(ctx context.Context, s *Sessions) {
+	ticker := time.NewTicker(b.opts.PollInterval)
+	defer ticker.Stop()
+	connected := b.options.Conn.StatusChanged(nats.CONNECTED)
+	defer b.options.Conn.RemoveStatusListener(connected)
+	for {
+		var look func(context.Context, *Sessions) error
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-b.changes:
+			look = func(ctx context.Context, s *Sessions) error { return b.republished(ctx, s, m) }
+		case <-connected:
+			look = b.poll
+		case <-ticker.C:
+			look = b.poll
+		}
+		s.guard("while looking at the sessions in NATS", func() { b.note(ctx, look(ctx, s)) })
+	}
+}
+
+// note says in the log when the bucket can't be looked at, and when it can be again.
+func (b *bucket) note(ctx context.Context, err error) {
+	failed := err != nil
+	switch {
+	case ctx.Err() != nil || failed == b.failing:
+		return
+	case failed:
+		b.opts.Log.Warn("session lookups fail until NATS has them again", "error", b.explain("look at", err))
+	default:
+		b.opts.Log.Info("session lookups work again", "bucket", b.name())
+	}
+	b.failing = failed
+}
+
+func (b *bucket) info(ctx context.Context) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
+	defer cancel()
+	return b.stream.Info(ctx)
+}
+
+func (b *bucket) republished(ctx context.Context, s *Sessions, m *nats.Msg) error {
+	seq, err := strconv.ParseUint(m.Header.Get(sequenceHeader), 10, 64)
+	switch {
+	case err != nil || seq <= b.at: // nobody else is to publish there; or it was read before it came
+		return nil
+	case seq > b.at+1:
+		return b.catchUp(ctx, s)
+	}
+	b.take(s, m.Header.Get(subjectHeader), m.Header, seq)
+	return nil
+}
+
+// take is told what is at seq of the stream, behind which all is known of.
+func (b *bucket) take(s *Sessions, subject string, header nats.Header, seq uint64) {
+	b.at = seq
+	if header.Get("KV-Operation") != "" || header.Get(jetstream.MarkerReasonHeader) != "" {
+		s.guard("while telling of revoked sessions", func() { s.end(strings.TrimPrefix(subject, b.subject())) })
+	}
+}
+
+// poll asks the leader what there is, and reads what hasn't come.
+func (b *bucket) poll(ctx context.Context, s *Sessions) error {
+	began := now()
+	info, err := b.info(ctx)
+	if err != nil {
+		return err
+	}
+	last := info.State.LastSeq
+	if b.behind++; last >= b.at {
+		b.behind = 0
+	}
+	if !info.Created.Equal(b.created) || b.behind >= restarted || began.Sub(b.current) > markerTTL/2 {
+		if err := s.revalidate(ctx); err != nil {
+			return err
+		}
+		b.at, b.created, b.behind = last, info.Created, 0
+	}
+	if last > b.at {
+		if err := b.catchUp(ctx, s); err != nil {
+			return err
+		}
+	}
+	if last > b.at { // the last ones may be gone, or the leader is new, and has them in a moment
+		if b.absent == last {
+			b.at = last
+		}
+		b.absent = last
+	}
+	b.current = began
+	return nil
+}
+
+// catchUp reads what the stream has behind what is known of.
+func (b *bucket) catchUp(ctx context.Context, s *Sessions) error {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, bucketTimeout)
+		m, err := b.stream.GetMsg(attempt, b.at+1, jetstream.WithGetMsgSubject(b.subject()+">"))
+		cancel()
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		b.take(s, m.Subject, m.Header, m.Sequence)
+	}
+}
+
+// now is by the wall clock alone: the other stands still while the host sleeps.
+func now() time.Time { return time.Now().Round(0) }
