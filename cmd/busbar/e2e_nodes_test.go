@@ -107,8 +107,8 @@ func TestNodesOnOneNATS(t *testing.T) {
 	}
 }
 
-// docs/cluster.md: three nodes that are a NATS cluster themselves. Each is stopped in turn: publishers needn't wait
-// for an election, and nothing is lost.
+// docs/cluster.md: three nodes that are a NATS cluster themselves, with a log that was on a disk. Each is stopped in
+// turn: publishers needn't wait for an election, and nothing is lost.
 func TestNodesWithNATSInside(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -128,23 +128,40 @@ func TestNodesWithNATSInside(t *testing.T) {
 		routes = append(routes, l.Addr().String())
 		_ = l.Close()
 	}
-	start := func(i int) *daemon {
-		d := startDaemon(t, "-data", filepath.Join(dir, fmt.Sprint(i)), "-log", "nats", "-node", fmt.Sprint(i), "-cluster-listen", routes[i],
+	flags := func(i int) []string {
+		return []string{"-data", filepath.Join(dir, fmt.Sprint(i)), "-log", "nats", "-node", fmt.Sprint(i), "-cluster-listen", routes[i],
 			"-cluster-routes", strings.Join(routes, ","), "-cluster-secret-file", secret,
-			"-cluster-ca", certificate, "-cluster-cert", certificate, "-cluster-key", certificate, "-log-bytes", "64MiB")
+			"-cluster-ca", certificate, "-cluster-cert", certificate, "-cluster-key", certificate, "-log-bytes", "64MiB"}
+	}
+	start := func(i int) *daemon {
+		d := startDaemon(t, flags(i)...)
 		d.secret = append(d.secret, "cluster-s3cret")
 		return d
 	}
 	nodes := make([]*daemon, 3)
-	var starting sync.WaitGroup
-	for i := range nodes { // each waits for another
-		starting.Go(func() { nodes[i] = start(i) })
+	single := startDaemon(t, "-data", filepath.Join(dir, "0"))
+	want := []uint64{single.publish("first")}
+	single.stop()
+	copied := launch{args: append([]string{"log", "copy", "disk", "nats"}, flags(0)...)}.command()
+	said := newOutput()
+	copied.Stderr = said
+	if err := copied.Start(); err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = copied.Process.Kill() })
+	eventually(t, "the copy waits for other nodes", func() bool { return strings.Contains(said.String(), "waiting for the change log") })
+	var starting sync.WaitGroup
+	for i := range nodes[1:] { // each waits for another
+		starting.Go(func() { nodes[1+i] = start(1 + i) })
+	}
+	if err := copied.Wait(); err != nil {
+		t.Fatalf("copying: %v; %s", err, said)
+	}
+	nodes[0] = start(0)
 	starting.Wait()
 	if slices.Contains(nodes, nil) {
 		t.FailNow()
 	}
-	want := []uint64{nodes[0].publish("first")}
 	for i := range nodes {
 		other := nodes[(i+1)%3]
 		client := other.connect(other.session("alice"))

@@ -9,7 +9,7 @@ import (
 const serveUsage = `Busbar hands one stream of events to every WebSocket.
 
 Usage: busbar [serve] [flags]
-       busbar session create|list|revoke, publish, tail, log bump, version, doctor (-help after any)
+       busbar session create|list|revoke, publish, tail, log, version, doctor (-help after any)
 
 A flag on the command line beats its environment variable, which beats the default. A variable is
 named BUSBAR_ and the flag's name in capitals, with _ for -; an empty one counts as not set.

@@ -1,17 +1,24 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"time"
 
+	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/disklog"
+	"github.com/busbar-ws/busbar/internal/natslog"
 )
 
-const logUsage = `Looks after the change log that -log disk keeps in the data directory.
+const logUsage = `Looks after the change log.
 
 Usage: busbar log bump [flags]    makes all cursors that clients have too old, after a backup was restored
+       busbar log copy [flags]    moves it to NATS, or from there
 
 -help after it shows its flags.
 `
@@ -24,12 +31,25 @@ their numbers. The server must not be running.
 Usage: busbar log bump [flags]
 `
 
+const logCopyUsage = `Moves the change log from the data directory (-log disk) to NATS (-log nats), or back, so that clients
+go on with the cursors that they have. What it was moved from isn't used any more: changes.db gets
+the name changes.db.moved, and a stream takes no events from when the copy begins.
+
+Usage: busbar log copy disk nats [the server's flags]
+       busbar log copy nats disk [the server's flags]
+
+Give it what the server is given: it takes all flags of "busbar serve", and their variables. There
+must be no log yet where it goes to, and no server on the data directory. One that was broken off
+is run again, and starts over. Where NATS is inside of the nodes it takes the place of one of them,
+with its flags, and needs another: start it first, then the others, which wait for it.
+`
+
 // changeLog is the command log.
 func changeLog(args []string, s streams) error {
 	if len(args) == 0 {
 		args = []string{"-help"}
 	}
-	return runVerb("log", logUsage, map[string]command{"bump": logBump}, args, s)
+	return runVerb("log", logUsage, map[string]command{"bump": logBump, "copy": logCopy}, args, s)
 }
 
 func logBump(args []string, s streams) error {
@@ -41,8 +61,8 @@ func logBump(args []string, s streams) error {
 		return err
 	}
 	path := dataDir{data}.changeLog()
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no change log: %s doesn't exist; name the server's data directory with -data", path)
+	if err := isThere(path); err != nil {
+		return err
 	}
 	lock, err := dataDir{data}.lockForServing()
 	if err != nil {
@@ -54,4 +74,109 @@ func logBump(args []string, s streams) error {
 		_, err = fmt.Fprintf(s.out, "%d events were let go of; sequence numbers go on above %d\n", events, last)
 	}
 	return err
+}
+
+func isThere(changeLog string) error {
+	if _, err := os.Stat(changeLog); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no change log: %s doesn't exist; name the server's data directory with -data", changeLog)
+	}
+	return nil
+}
+
+func logCopy(args []string, s streams) error {
+	help := newFlagTable("busbar log copy", logCopyUsage)
+	if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+		return errors.Join(flag.ErrHelp, help.WriteHelp(s.out))
+	}
+	if len(args) < 2 || !slices.Contains([]string{logDisk + logNATS, logNATS + logDisk}, args[0]+args[1]) {
+		return usagef("log copy: say from where and to where: busbar log copy disk nats, or nats disk; busbar log copy -help shows more")
+	}
+	cfg, err := parseConfig(append(args[2:], "-log", logNATS), s.getenv)
+	if errors.Is(err, flag.ErrHelp) {
+		return errors.Join(err, help.WriteHelp(s.out))
+	}
+	if err != nil {
+		return err
+	}
+	c := logCopier{server: &server{cfg: cfg, log: commandLog(s), dir: dataDir{cfg.Data}}}
+	copied := c.toDisk
+	if args[0] == logDisk {
+		copied = c.toNATS
+	}
+	if err := errors.Join(copied(context.Background()), c.close()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(s.out, "%s copied, with seqs from %d to %d\n", plural(c.events, "event was", "events were"), c.bounds.Oldest, c.bounds.Last)
+	return err
+}
+
+// logCopier moves a change log. Of the server it has the data directory and NATS.
+type logCopier struct {
+	*server
+	bounds hub.Bounds
+	events int
+}
+
+func (c *logCopier) lock() error {
+	lock, err := c.dir.lockForServing()
+	if err == nil {
+		c.closers = append(c.closers, lock.Close)
+	}
+	return err
+}
+
+// counted calls f too.
+func (c *logCopier) counted(f func(*hub.Change, time.Time) error) func(*hub.Change, time.Time) error {
+	return func(change *hub.Change, at time.Time) error {
+		c.events++
+		return f(change, at)
+	}
+}
+
+func (c *logCopier) toNATS(ctx context.Context) error {
+	path := c.dir.changeLog()
+	if err := isThere(path); err != nil {
+		return err
+	}
+	if err := c.lock(); err != nil {
+		return err
+	}
+	source, err := disklog.Open(path, disklog.Unbounded)
+	if err != nil {
+		return err
+	}
+	c.bounds = source.Bounds()
+	to, err := c.openNATS()
+	if err == nil {
+		err = natslog.Import(ctx, to, c.bounds, func(f func(*hub.Change, time.Time) error) error { return source.Export(c.counted(f)) })
+	}
+	if err := errors.Join(err, source.Close()); err != nil {
+		return err
+	}
+	return os.Rename(path, path+".moved")
+}
+
+func (c *logCopier) toDisk(ctx context.Context) (err error) {
+	if c.dir, err = openDataDir(c.cfg.Data); err != nil {
+		return err
+	}
+	path := c.dir.changeLog()
+	if isThere(path) == nil {
+		return fmt.Errorf("there is a change log: %s; move it away, or name another directory with -data", path)
+	}
+	if err := c.lock(); err != nil {
+		return err
+	}
+	from, err := c.openNATS()
+	if err != nil {
+		return err
+	}
+	source, err := natslog.OpenExport(ctx, from)
+	if err != nil {
+		return err
+	}
+	c.bounds = source.Bounds
+	err = disklog.Import(path, source.Bounds, func(f func(*hub.Change, time.Time) error) error { return source.Each(ctx, c.counted(f)) },
+		func(hub.RowStore) error { return nil })
+	return errors.Join(err, source.Close(ctx, err == nil))
 }

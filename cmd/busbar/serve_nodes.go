@@ -21,27 +21,17 @@ import (
 // for as long as that isn't there.
 func (srv *server) openNodes(o *hub.Options) error {
 	c := srv.cfg
-	options, err := c.Log.NATS.options()
+	on, err := srv.openNATS()
 	if err != nil {
 		return err
 	}
-	servers := c.Log.NATS.Servers
-	if c.Log.Cluster.Listen != "" {
-		if options, err = srv.openNode(); err != nil {
-			return err
-		}
-	}
-	log, err := natslog.Open(context.Background(), natslog.Options{
-		Servers: servers, NATS: options, Stream: c.Log.NATS.Stream, Replicas: c.Log.NATS.Replicas,
-		MaxEvents: c.Log.Events, MaxBytes: c.Log.Bytes, MaxAge: c.Log.Age, TailBytes: c.Log.Tail,
-		PublishTimeout: c.Log.NATS.Timeout, Logger: srv.log,
-	})
+	log, err := natslog.Open(context.Background(), on)
 	if err != nil {
 		return fmt.Errorf("-log nats: %w", err)
 	}
 	srv.closers = append(srv.closers, log.Close)
 	peers, err := natspeers.Open(context.Background(), natspeers.Options{
-		Servers: servers, NATS: options, Name: c.Log.NATS.Stream, Node: o.Loops.Node, Logger: srv.log,
+		Servers: on.Servers, NATS: on.NATS, Name: c.Log.NATS.Stream, Node: o.Loops.Node, Logger: srv.log,
 	})
 	if err != nil {
 		return fmt.Errorf("-node: %w", err)
@@ -55,6 +45,20 @@ func (srv *server) openNodes(o *hub.Options) error {
 	srv.ready = log.Healthy
 	o.Log, o.Peers = log, peers
 	return nil
+}
+
+// openNATS is where the change log is, on a NATS that runs.
+func (srv *server) openNATS() (natslog.Options, error) {
+	c := srv.cfg.Log
+	options, err := c.NATS.options()
+	if err == nil && c.Cluster.Listen != "" {
+		options, err = srv.openNode()
+	}
+	return natslog.Options{
+		Servers: c.NATS.Servers, NATS: options, Stream: c.NATS.Stream, Replicas: c.NATS.Replicas,
+		MaxEvents: c.Events, MaxBytes: c.Bytes, MaxAge: c.Age, TailBytes: c.Tail,
+		PublishTimeout: c.NATS.Timeout, Logger: srv.log,
+	}, err
 }
 
 // openNode starts the NATS inside of this process.

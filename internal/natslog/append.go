@@ -289,7 +289,9 @@ func refused(err error) bool {
 func (l *Log) message(s *sending) *nats.Msg {
 	m := nats.NewMsg(l.subject())
 	m.Data = s.data
-	m.Header.Set(jetstream.MsgIDHeader, s.id)
+	if s.id != "" {
+		m.Header.Set(jetstream.MsgIDHeader, s.id)
+	}
 	m.Header.Set(jetstream.ExpectedStreamHeader, l.opts.Stream)
 	return m
 }

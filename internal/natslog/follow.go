@@ -81,7 +81,7 @@ func (l *Log) takeRepublished(batch []*nats.Msg) {
 				continue
 			}
 		}
-		run, end = append(run, stored{seq, m.Header.Get(jetstream.MsgIDHeader), m.Data}), seq
+		run, end = append(run, stored{seq: seq, id: m.Header.Get(jetstream.MsgIDHeader), data: m.Data}), seq
 	}
 	l.take(run)
 }

@@ -106,12 +106,10 @@ var _ hub.ChangeLog = (*Log)(nil)
 // Open connects to NATS, makes the stream if there is none, and reads its newest part. It waits for a NATS that
 // isn't there yet until ctx ends.
 func Open(ctx context.Context, o Options) (*Log, error) {
-	l := &Log{
-		opts: o, poke: make(chan struct{}, 1),
-		ids:     ids{ops: dedup.New(dedup.Limit, dedup.Age), pending: make(map[string][]*sending)},
-		deliver: func([]hub.Entry) {},
+	l, err := dial(ctx, o)
+	if err != nil {
+		return nil, err
 	}
-	l.ctx, l.cancel = context.WithCancel(context.Background())
 	if err := l.open(ctx); err != nil {
 		l.Close()
 		return nil, err
@@ -119,13 +117,25 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	return l, nil
 }
 
-func (l *Log) open(ctx context.Context) error {
-	if strings.ContainsAny(l.opts.Stream, ".*> \t\r\n/\\") || l.opts.Stream == "" {
-		return fmt.Errorf("%q can't be the name of a stream", l.opts.Stream)
+// dial connects, and looks at no stream yet.
+func dial(ctx context.Context, o Options) (*Log, error) {
+	if strings.ContainsAny(o.Stream, ".*> \t\r\n/\\") || o.Stream == "" {
+		return nil, fmt.Errorf("%q can't be the name of a stream", o.Stream)
 	}
+	l := &Log{
+		opts: o, poke: make(chan struct{}, 1),
+		ids:     ids{ops: dedup.New(dedup.Limit, dedup.Age), pending: make(map[string][]*sending)},
+		deliver: func([]hub.Entry) {},
+	}
+	l.ctx, l.cancel = context.WithCancel(context.Background())
 	if err := l.patiently(ctx, "connecting to NATS", l.connect); err != nil {
-		return err
+		l.Close()
+		return nil, err
 	}
+	return l, nil
+}
+
+func (l *Log) open(ctx context.Context) error {
 	if err := l.patiently(ctx, "opening the stream "+l.opts.Stream, l.openStream); err != nil {
 		return err
 	}

@@ -94,6 +94,8 @@ func TestLog(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, 1, natstest.InMemory(t))
 	t.Run("entries", func(t *testing.T) { testEntries(t, c) })
+	t.Run("copy", func(t *testing.T) { testCopy(t, c) })
+	t.Run("copy states", func(t *testing.T) { testCopyStates(t, c) })
 	t.Run("pages", func(t *testing.T) { testPages(t, c) })
 	t.Run("op ids", func(t *testing.T) { testOpIDs(t, c) })
 	t.Run("retention", func(t *testing.T) { testRetention(t, c) })

@@ -16,8 +16,14 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 )
 
-// mark tells a stream that Busbar made.
-const mark, marked = "busbar", "change-log"
+// mark tells a stream that Busbar made, and what it is.
+const (
+	mark   = "busbar"
+	marked = "change-log"
+	filled = "being-filled" // by Import, or it was broken off
+	closed = "closed"       // by Export: nothing can be published to it
+	moved  = "moved"        // Export has come to its end
+)
 
 // JetStream's error codes that nats.go has no names for.
 const (
@@ -70,6 +76,9 @@ func (l *Log) config(first uint64) jetstream.StreamConfig {
 func (l *Log) openStream(ctx context.Context) error {
 	stream, err := l.js.Stream(ctx, l.opts.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if l.beingCopied(ctx) {
+			return errBeingFilled
+		}
 		stream, err = l.js.CreateStream(ctx, l.config(hub.LogStart(time.Now())+1))
 		if hasCode(err, errNameInUse) { // another node was first
 			stream, err = l.js.Stream(ctx, l.opts.Stream)
@@ -79,8 +88,13 @@ func (l *Log) openStream(ctx context.Context) error {
 		return forGood(err)
 	}
 	has := stream.CachedInfo().Config
-	if has.Metadata[mark] != marked || has.Storage != jetstream.FileStorage {
-		return permanent{fmt.Errorf("it isn't a change log of Busbar's (its subjects are %q); choose another name", has.Subjects)}
+	switch is := has.Metadata[mark]; {
+	case is == filled:
+		return errBeingFilled
+	case is == closed || is == moved:
+		return permanent{errMoved}
+	case is != marked || has.Storage != jetstream.FileStorage:
+		return foreign(&has)
 	}
 	if wanted := l.config(has.FirstSeq); !sameLimits(has, wanted) {
 		l.opts.Logger.Warn("the stream's limits or replicas are changed to what this node was started with",
@@ -91,6 +105,10 @@ func (l *Log) openStream(ctx context.Context) error {
 	}
 	l.stream, l.known.began, l.atomic = stream, has.FirstSeq, stream.CachedInfo().Config.AllowAtomicPublish
 	return nil
+}
+
+func foreign(has *jetstream.StreamConfig) error {
+	return permanent{fmt.Errorf("it isn't a change log of Busbar's (its subjects are %q); choose another name", has.Subjects)}
 }
 
 func sameLimits(a, b jetstream.StreamConfig) bool {
@@ -147,6 +165,7 @@ type stored struct {
 	seq  uint64
 	id   string // Nats-Msg-Id
 	data []byte
+	at   time.Time // zero for what was republished
 }
 
 // What is read of the stream in one go.
@@ -193,7 +212,7 @@ func (l *Log) readReplica(ctx context.Context, seq uint64, limit int) (batch []s
 		if err != nil {
 			break
 		}
-		batch = append(batch, stored{m.Sequence, m.Header.Get(jetstream.MsgIDHeader), m.Data})
+		batch = append(batch, stored{m.Sequence, m.Header.Get(jetstream.MsgIDHeader), m.Data, m.Time})
 	}
 	return batch
 }
@@ -213,6 +232,7 @@ func (l *Log) readLeader(ctx context.Context, seq uint64) (m stored, err error) 
 			Seq  uint64
 			Hdrs []byte
 			Data []byte
+			Time time.Time
 		}
 	}
 	if err := json.Unmarshal(answer.Data, &got); err != nil {
@@ -225,5 +245,5 @@ func (l *Log) readLeader(ctx context.Context, seq uint64) (m stored, err error) 
 		return m, got.Error
 	}
 	header, err := nats.DecodeHeadersMsg(got.Message.Hdrs)
-	return stored{got.Message.Seq, header.Get(jetstream.MsgIDHeader), got.Message.Data}, err
+	return stored{got.Message.Seq, header.Get(jetstream.MsgIDHeader), got.Message.Data, got.Message.Time}, err
 }

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	nats "github.com/nats-io/nats-server/v2/server"
+)
+
+// docs/cluster.md: a log moves to NATS and back, and clients go on with their cursors.
+func TestLogCopy(t *testing.T) {
+	t.Parallel()
+	address, _ := startNATS(t, t.TempDir(), nats.RANDOM_PORT)
+	d := startDaemon(t)
+	token := d.session("alice")
+	seqs := []uint64{d.publish("1"), d.publish("2")}
+	servers := []string{"BUSBAR_NATS=nats://busbar:" + natsPassword + "@" + address}
+	dataCopy := func(from, to, dir string) commandOutcome {
+		return runCommand("", servers, "log", "copy", from, to, "-data", dir, "-nats-replicas", "1")
+	}
+	// goesOn: a client that had the first of the last two gets the second, and what comes now.
+	goesOn := func(d *daemon) {
+		t.Helper()
+		c := startGoClient(t, d.url(fmt.Sprintf("?since=%d", seqs[len(seqs)-2])), token, "header")
+		seqs = append(seqs, d.publish(fmt.Sprint(len(seqs))))
+		for _, want := range seqs[len(seqs)-2:] {
+			if m := parse(c.wait(soon, "message with a seq", func(e clientEvent) bool { return parse(e).Seq != 0 })); m.Seq != want || m.Type != "" {
+				t.Errorf("got %+v, want %d", m, want)
+			}
+		}
+	}
+	dataCopy(logDisk, logNATS, d.dir).want(t, exitFailure, "another busbar serves from")
+	d.stop()
+	o := dataCopy(logDisk, logNATS, d.dir)
+	o.want(t, exitOK)
+	if want := fmt.Sprintf("2 events were copied, with seqs from %d to %d\n", seqs[0], seqs[1]); o.out != want {
+		t.Errorf("printed %q, want %q", o.out, want)
+	}
+	dataCopy(logDisk, logNATS, d.dir).want(t, exitFailure, "there is no change log")
+	on := launch{args: []string{"-log", "nats", "-nats-replicas", "1", "-data", d.dir}, env: servers}.start(t)
+	on.secret = append(on.secret, natsPassword)
+	goesOn(on)
+	dataCopy(logNATS, logDisk, on.dir).want(t, exitFailure, "another busbar serves from")
+	on.stop()
+	dataCopy(logNATS, logDisk, on.dir).want(t, exitOK)
+	goesOn(d.restart())
+
+	other := t.TempDir()
+	if err := os.WriteFile(filepath.Join(other, "changes.db"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dataCopy(logNATS, logDisk, other).want(t, exitFailure, "there is a change log")
+	dataCopy(logNATS, logMemory, other).want(t, exitUsage, "from where and to where")
+	if o := runCommand("", nil, "log", "copy", "-help"); o.code != exitOK || o.out == "" {
+		t.Errorf("%+v", o)
+	}
+}

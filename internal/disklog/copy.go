@@ -1,0 +1,166 @@
+package disklog
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/sqlitefile"
+)
+
+// Unbounded has a log let go of nothing.
+var Unbounded = Options{MaxEvents: math.MaxInt, MaxBytes: math.MaxInt}
+
+// The op ids are those that are remembered.
+const selectAll = `SELECT c.seq, c.at, c.audience, c.json, o.op_id FROM changes c LEFT JOIN op_ids o ON o.seq = c.seq ORDER BY c.seq`
+
+// Export calls f with all changes, their seqs and op ids in them, and when they were stored.
+func (l *Log) Export(f func(*hub.Change, time.Time) error) error {
+	var first uint64
+	if err := l.readers.QueryRow(`SELECT first FROM log`).Scan(&first); err != nil {
+		return explain("read", l.path, err)
+	}
+	if first == 0 {
+		return fmt.Errorf("copy change log %s: its publishers number their changes (-seq given), which no other log can keep", l.path)
+	}
+	rows, err := l.readers.Query(selectAll)
+	if err != nil {
+		return explain("read", l.path, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		c, at, err := scanChange(rows)
+		if err != nil {
+			return explain("read", l.path, err)
+		}
+		if err := f(c, at); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return explain("read", l.path, err)
+	}
+	return nil
+}
+
+// scanChange has the change that makes an entry with the same bytes.
+func scanChange(rows *sql.Rows) (*hub.Change, time.Time, error) {
+	var seq uint64
+	var at int64
+	var text []byte
+	var audience, opID sql.NullString
+	if err := rows.Scan(&seq, &at, &audience, &text, &opID); err != nil {
+		return nil, time.Time{}, err
+	}
+	c, err := hub.DecodeChange(text)
+	if err == nil && audience.Valid {
+		err = json.NewDecoder(strings.NewReader(audience.String)).Decode(&c.Audience)
+	}
+	if e := hub.NewEntry(seq, 0, &c); err != nil || !bytes.Equal(e.JSON, text) {
+		return nil, time.Time{}, fmt.Errorf("entry %d isn't as it was written: %w", seq, sqlitefile.ErrDamaged)
+	}
+	c.OpID = opID.String
+	return &c, time.UnixMilli(at), nil
+}
+
+// Import makes the file, which isn't there yet, a log with the entries that each calls its argument with, and what rows
+// puts. The file appears when all is in it.
+func Import(path string, b hub.Bounds, each func(func(*hub.Change, time.Time) error) error, rows func(hub.RowStore) error) error {
+	part := path + ".part"
+	for _, name := range []string{part, part + "-wal", part + "-shm"} { // of an import that was broken off
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	w, err := openWriter(part, Unbounded)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(w.importAll(b, each), w.close()); err != nil {
+		return err
+	}
+	l, err := Open(part, Unbounded)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(rows(l.Rows()), l.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(part, path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func (w *writer) importAll(b hub.Bounds, each func(func(*hub.Change, time.Time) error) error) error {
+	const together = 10_000 // in a transaction
+	t := transaction{writer: w, state: state{first: b.Before, last: b.Before, before: b.Before, oldest: b.Before + 1}}
+	if b.Trimmed {
+		t.state.first--
+	}
+	if _, err := w.begin.Exec(); err != nil {
+		return explain("write", w.path, err)
+	}
+	err := each(func(c *hub.Change, at time.Time) error {
+		if t.state.events%together == together-1 {
+			if err := w.again(); err != nil {
+				return explain("write", w.path, err)
+			}
+		}
+		t.now, t.entries, t.opIDs, t.seen = at, t.entries[:0], t.opIDs[:0], nil
+		e := hub.NewEntry(c.Seq, t.state.last, c)
+		if err := t.add(&e, c.OpID); err != nil {
+			return explain("write", w.path, err)
+		}
+		w.opIDs.Add(c.OpID, c.Seq, at)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return w.finish(&t.state)
+}
+
+// again commits, and begins another transaction.
+func (w *writer) again() error {
+	if _, err := w.commit.Exec(); err != nil {
+		return err
+	}
+	_, err := w.begin.Exec()
+	return err
+}
+
+// finish keeps the op ids that are remembered, and the totals.
+func (w *writer) finish(s *state) error {
+	w.opIDs.Expire(time.Now())
+	oldest, ok := w.opIDs.Oldest()
+	if !ok {
+		oldest = math.MaxInt64
+	}
+	_, err := w.dropOps.Exec(oldest)
+	if err == nil {
+		_, err = w.conn.ExecContext(context.Background(), `UPDATE log SET first = ?, last = ?, events = ?, bytes = ?`,
+			s.first, s.last, s.events, s.bytes)
+	}
+	if err == nil {
+		_, err = w.commit.Exec()
+	}
+	if err != nil {
+		return explain("write", w.path, err)
+	}
+	return nil
+}

@@ -1,0 +1,287 @@
+package natslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+var (
+	errBeingFilled = errors.New("busbar log copy is filling it, or was broken off, and then has to be run again")
+	errMoved       = errors.New("its events were moved elsewhere by busbar log copy, or were about to be, and then it has to be run again")
+	errThere       = permanent{errors.New("there is a stream of this name already; choose another name")}
+	errMixed       = errors.New("something else was published to the stream meanwhile")
+)
+
+func (l *Log) copySubject() string { return l.opts.Stream + ".copy" }
+
+// beingCopied is whether a copy is about to make the stream, as where nodes are NATS themselves, and a copy needs
+// those that wait for it.
+func (l *Log) beingCopied(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout/2)
+	defer cancel()
+	_, err := l.conn.RequestWithContext(ctx, l.copySubject(), nil)
+	return err == nil
+}
+
+// maxHole is how many seqs between two events can be left out of a stream: each is published and deleted.
+const maxHole = 10_000
+
+// Import makes the stream with the changes that each calls its argument with, at their seqs, and what rows does. No
+// node opens it before that has come to its end. What a copy has left that was broken off, or has moved elsewhere, is
+// deleted first.
+func Import(ctx context.Context, o Options, b hub.Bounds, each func(func(*hub.Change, time.Time) error) error) error {
+	l, err := dial(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if _, err := l.conn.Subscribe(l.copySubject(), func(m *nats.Msg) { _ = m.Respond(nil) }); err != nil {
+		return fmt.Errorf("subscribing to %s: %w", l.copySubject(), err)
+	}
+	im := importer{Log: l, next: b.Before + 1}
+	if b.Trimmed {
+		im.next = b.Oldest - 1 // and a hole: the stream doesn't begin with its oldest event
+	}
+	config := l.config(im.next)
+	config.Metadata[mark] = filled
+	making := "making the stream " + o.Stream
+	if err := l.patiently(ctx, making, func(ctx context.Context) error { return l.replace(ctx, config) }); err != nil {
+		return err
+	}
+	if err := im.all(ctx, b, each); err != nil {
+		return fmt.Errorf("copying into the stream %s: %w", o.Stream, err)
+	}
+	config.Metadata[mark] = marked
+	return l.patiently(ctx, "finishing the stream "+o.Stream, func(ctx context.Context) error {
+		_, err := l.js.UpdateStream(ctx, config)
+		return forGood(err)
+	})
+}
+
+// replace makes the stream in place of one that is of no use any more.
+func (l *Log) replace(ctx context.Context, config jetstream.StreamConfig) error {
+	stream, err := l.js.Stream(ctx, l.opts.Stream)
+	if err == nil {
+		switch stream.CachedInfo().Config.Metadata[mark] {
+		case filled, moved:
+			err = l.js.DeleteStream(ctx, l.opts.Stream)
+		default:
+			return errThere
+		}
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return forGood(err)
+	}
+	l.stream, err = l.js.CreateStream(ctx, config)
+	l.atomic = true
+	return forGood(err)
+}
+
+// importer publishes changes at their seqs.
+type importer struct {
+	*Log
+	next    uint64 // seq of what comes next into the batch
+	batch   []*sending
+	bytes   int
+	fillers []uint64 // seqs that are to be holes
+}
+
+func (im *importer) all(ctx context.Context, b hub.Bounds, each func(func(*hub.Change, time.Time) error) error) error {
+	fill := func(seq uint64) error { // up to it
+		if seq-im.next > maxHole {
+			return fmt.Errorf("between the events before %d are %d seqs that there is nothing of, which a stream can't leave out", seq, seq-im.next)
+		}
+		for im.next < seq {
+			im.fillers = append(im.fillers, im.next)
+			if err := im.add(ctx, &sending{data: []byte("{}")}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := fill(b.Oldest); err != nil {
+		return err
+	}
+	err := each(func(c *hub.Change, _ time.Time) error {
+		if err := fill(c.Seq); err != nil {
+			return err
+		}
+		return im.add(ctx, &sending{id: idOf(c.OpID), data: hub.EncodeChange(c)})
+	})
+	if err == nil {
+		err = im.flush(ctx)
+	}
+	for _, seq := range im.fillers {
+		if err == nil {
+			err = im.stream.DeleteMsg(ctx, seq)
+		}
+	}
+	return err
+}
+
+func (im *importer) add(ctx context.Context, s *sending) error {
+	if im.bytes+len(s.data) > batchBytes || len(im.batch) == batchMessages {
+		if err := im.flush(ctx); err != nil {
+			return err
+		}
+	}
+	im.batch, im.bytes, im.next = append(im.batch, s), im.bytes+len(s.data), im.next+1
+	return nil
+}
+
+func (im *importer) flush(ctx context.Context) error {
+	if len(im.batch) == 0 {
+		return nil
+	}
+	if err := im.patiently(ctx, "storing events", im.try); err != nil {
+		return err
+	}
+	im.batch, im.bytes = nil, 0
+	return nil
+}
+
+// try stores the batch, unless an attempt has that had no answer.
+func (im *importer) try(ctx context.Context) error {
+	before := im.next - 1 - uint64(len(im.batch))
+	last, err := im.askLeader(ctx)
+	switch {
+	case err != nil:
+		return err
+	case last == im.next-1:
+		return nil
+	case last != before:
+		return permanent{fmt.Errorf("the stream ends with %d, not %d: %w", last, before, errMixed)}
+	}
+	err = im.publish(ctx, im.batch, 0)
+	if errors.Is(err, nats.ErrMaxPayload) || hasCode(err, errMessageTooLarge, errRepeatedInABatch, errNoResources, errMemoryFull, errStoreFailed) {
+		return permanent{err}
+	}
+	if err != nil {
+		return forGood(err)
+	}
+	for i, s := range im.batch {
+		if want := before + uint64(i) + 1; s.seq != want {
+			return permanent{fmt.Errorf("event %d got seq %d: %w", want, s.seq, errMixed)}
+		}
+	}
+	return nil
+}
+
+// Export is a stream that is read whole, and to which nothing can be published. It belongs to one goroutine.
+type Export struct {
+	log    *Log
+	config jetstream.StreamConfig // that it had
+	Bounds hub.Bounds
+}
+
+// OpenExport closes the stream for publishers. It goes on as it was after Close, unless that is told that the events
+// were moved.
+func OpenExport(ctx context.Context, o Options) (*Export, error) {
+	l, err := dial(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	e := &Export{log: l}
+	if err := l.patiently(ctx, "closing the stream "+o.Stream, e.open); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Export) open(ctx context.Context) (err error) {
+	l := e.log
+	if l.stream, err = l.js.Stream(ctx, l.opts.Stream); err != nil {
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return permanent{err}
+		}
+		return forGood(err)
+	}
+	e.config = l.stream.CachedInfo().Config
+	switch e.config.Metadata[mark] {
+	case marked:
+	case closed, moved:
+		e.config.MaxAge = l.opts.MaxAge
+	case filled:
+		return permanent{errBeingFilled}
+	default:
+		return foreign(&e.config)
+	}
+	e.config.Subjects = []string{l.subject()}
+	if err := e.set(ctx, closed); err != nil {
+		return err
+	}
+	// What was on its way into the stream is in it before this.
+	ack, err := l.js.Publish(ctx, e.closedSubject(), []byte("{}"), jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return err
+	}
+	if _, err := l.askLeader(ctx); err != nil {
+		return err
+	}
+	first := l.known.Load().FirstSeq
+	e.Bounds = hub.Bounds{Oldest: first, Last: ack.Sequence - 1, Before: first - 1, Trimmed: first > e.config.FirstSeq}
+	return l.stream.DeleteMsg(ctx, ack.Sequence)
+}
+
+func (e *Export) closedSubject() string { return e.config.Name + "." + closed }
+
+// set marks the stream, which takes and lets go of events only as a change log.
+func (e *Export) set(ctx context.Context, state string) (err error) {
+	config := e.config
+	config.Metadata = map[string]string{mark: state}
+	if state != marked {
+		config.Subjects, config.MaxAge = []string{e.closedSubject()}, 0
+	}
+	e.log.stream, err = e.log.js.UpdateStream(ctx, config)
+	return forGood(err)
+}
+
+// Each calls f with all changes, their seqs and op ids in them, and when they were stored.
+func (e *Export) Each(ctx context.Context, f func(*hub.Change, time.Time) error) error {
+	for from := e.Bounds.Oldest; from <= e.Bounds.Last; {
+		batch, err := e.log.read(ctx, from, readMessages)
+		if err != nil {
+			return err
+		}
+		if len(batch) == 0 {
+			return nil
+		}
+		for _, m := range batch {
+			from = m.seq + 1
+			c, err := hub.DecodeChange(m.data)
+			if err != nil || c.Entity == "" {
+				continue // somebody else's, as for a node
+			}
+			c.Seq = m.seq
+			if !strings.HasPrefix(m.id, "/") {
+				if c.OpID, err = url.PathUnescape(m.id); err != nil {
+					return fmt.Errorf("the id of event %d: %w", m.seq, err)
+				}
+			}
+			if err := f(&c, m.at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Close has no node open the stream again if its events were moved elsewhere.
+func (e *Export) Close(ctx context.Context, elsewhere bool) error {
+	state := marked
+	if elsewhere {
+		state = moved
+	}
+	err := e.set(ctx, state)
+	return errors.Join(err, e.log.Close())
+}

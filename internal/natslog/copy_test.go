@@ -1,0 +1,206 @@
+package natslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/disklog"
+	"github.com/busbar-ws/busbar/internal/logtest"
+	"github.com/busbar-ws/busbar/internal/natstest"
+	"github.com/busbar-ws/busbar/internal/wstest"
+)
+
+func onDisk(t *testing.T, path string, maxEvents int) *disklog.Log {
+	t.Helper()
+	l, err := disklog.Open(path, disklog.Options{MaxEvents: maxEvents, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// contents are all that clients can have of a log.
+type contents struct {
+	bounds  hub.Bounds
+	entries []string
+}
+
+func contentsOf(t *testing.T, l hub.ChangeLog) (c contents) {
+	t.Helper()
+	c.bounds = l.Bounds()
+	for _, e := range logtest.All(t, l, 0, 1000) {
+		c.entries = append(c.entries, fmt.Sprint(e.Seq, e.Prev, string(e.JSON), e.Entity, e.Audience))
+	}
+	return c
+}
+
+func (c contents) wantSame(t *testing.T, got contents) {
+	t.Helper()
+	if got.bounds != c.bounds || !slices.Equal(got.entries, c.entries) {
+		t.Errorf("%d entries, %+v; want %d, %+v", len(got.entries), got.bounds, len(c.entries), c.bounds)
+		for i := range min(len(got.entries), len(c.entries)) {
+			if got.entries[i] != c.entries[i] {
+				t.Fatalf("%s, want %s", got.entries[i], c.entries[i])
+			}
+		}
+	}
+}
+
+func toNATS(t *testing.T, path string, o Options) error {
+	t.Helper()
+	source := onDisk(t, path, 1<<20)
+	defer source.Close()
+	return Import(within(t), o, source.Bounds(), source.Export)
+}
+
+func toDisk(t *testing.T, o Options, path string) {
+	t.Helper()
+	e, err := OpenExport(within(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = disklog.Import(path, e.Bounds, func(f func(*hub.Change, time.Time) error) error { return e.Each(within(t), f) },
+		func(hub.RowStore) error { return nil })
+	if err := errors.Join(err, e.Close(within(t), err == nil)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// From disk to NATS and back: the same pages, bounds, audiences and op ids, over trimming, batches and holes.
+func testCopy(t *testing.T, c *natstest.Cluster) {
+	for name, kept := range map[string]int{"whole": 1 << 20, "trimmed": 1200, "empty": 0} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "changes.db")
+			disk := onDisk(t, path, max(kept, 1))
+			var changes []hub.Change
+			for i := range 2400 * min(kept, 1) {
+				change := withOp(changeOf(fmt.Sprint(i)), fmt.Sprintf("an op/%d ü", i))
+				if i%2 == 0 {
+					change.OpID, change.Kind = "", hub.Delete
+				}
+				change.Audience = []hub.Audience{{}, {Users: []string{"u", "v"}}, {Tenant: "t"}, {Topic: "x"}}[i%4]
+				changes = append(changes, change)
+			}
+			disk.Append(changes)
+			wstest.Eventually(t, "it is trimmed", func() bool {
+				return contentsOf(t, disk).bounds.Trimmed == (kept == 1200) && len(contentsOf(t, disk).entries) <= kept
+			})
+			want := contentsOf(t, disk)
+			disk.Close()
+
+			o := named(t, c, "copy-"+name)
+			if err := toNATS(t, path, o); err != nil {
+				t.Fatal(err)
+			}
+			stream := open(t, o)
+			want.wantSame(t, contentsOf(t, stream))
+			op := withOp(changeOf("again"), "an op/2399 ü")
+			if kept == 0 {
+				op.OpID = ""
+			}
+			results := mustAppend(t, stream, op, withOp(changeOf("a"), "fresh"), changeOf("b"), changeOf("c"))
+			repeated := hub.Appended{Seq: want.bounds.Last, Repeated: true}
+			if kept > 0 && results[0] != repeated || results[2].Seq != results[1].Seq+1 {
+				t.Errorf("got %+v behind %+v", results, want.bounds)
+			}
+			if err := stream.stream.DeleteMsg(within(t), results[2].Seq); err != nil {
+				t.Fatal(err)
+			}
+			_ = stream.Close()
+			want = contentsOf(t, open(t, o))
+
+			back := filepath.Join(t.TempDir(), "changes.db")
+			toDisk(t, o, back)
+			disk = onDisk(t, back, 1<<20)
+			want.wantSame(t, contentsOf(t, disk))
+			again := logtest.Append(t, disk, withOp(changeOf("a"), "fresh"), op, changeOf("d"))
+			if fresh := (hub.Appended{Seq: results[1].Seq, Repeated: true}); again[0] != fresh || kept > 0 && again[1] != repeated {
+				t.Errorf("got %+v behind %+v, and before %+v", again, want.bounds, results)
+			}
+			want = contentsOf(t, disk)
+			disk.Close()
+			// It has a hole now, and takes the place of what was moved.
+			if err := toNATS(t, back, o); err != nil {
+				t.Fatal(err)
+			}
+			want.wantSame(t, contentsOf(t, open(t, o)))
+		})
+	}
+}
+
+// What is half-done, or elsewhere, isn't opened, and what is there isn't overwritten.
+func testCopyStates(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "states")
+	path := filepath.Join(t.TempDir(), "changes.db")
+	disk := onDisk(t, path, 10)
+	logtest.Append(t, disk, changeOf("1"), changeOf("2"))
+	want := contentsOf(t, disk)
+	disk.Close()
+	broken := errors.New("broken off")
+	err := Import(within(t), o, want.bounds, func(f func(*hub.Change, time.Time) error) error {
+		change := changeOf("1")
+		change.Seq = want.bounds.Oldest
+		return errors.Join(f(&change, time.Time{}), broken)
+	})
+	if !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	refused := func(what string) {
+		t.Helper()
+		soon, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		l, err := Open(soon, o)
+		if err == nil {
+			_ = l.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("opening: %v, want %s", err, what)
+		}
+	}
+	refused("is filling it")
+	if _, err := OpenExport(within(t), o); !errors.Is(err, errBeingFilled) {
+		t.Error(err)
+	}
+	if err := toNATS(t, path, o); err != nil {
+		t.Fatal(err)
+	}
+	if err := toNATS(t, path, o); !errors.Is(err, errThere) {
+		t.Errorf("over a log that is used: %v", err)
+	}
+
+	o.PublishTimeout = 100 * time.Millisecond
+	node := open(t, o)
+	want.wantSame(t, contentsOf(t, node))
+	e, err := OpenExport(within(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := node.Append([]hub.Change{changeOf("3")}); len(done) > 0 || !errors.Is(err, hub.ErrLogUnavailable) {
+		t.Errorf("publishing to what is copied: %+v, %v", done, err)
+	}
+	refused("moved elsewhere")
+	if err := e.Close(within(t), false); err != nil {
+		t.Fatal(err)
+	}
+	if done := logtest.Append(t, node, changeOf("4")); done[0].Seq <= want.bounds.Last {
+		t.Errorf("got %+v behind %+v", done, want.bounds)
+	}
+	e, err = OpenExport(within(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = e.log.Close() // broken off
+	back := filepath.Join(t.TempDir(), "changes.db")
+	toDisk(t, o, back)
+	refused("moved elsewhere")
+	contentsOf(t, node).wantSame(t, contentsOf(t, onDisk(t, back, 10)))
+}
