@@ -36,13 +36,14 @@ func TestStartSaysWhatRuns(t *testing.T) {
 	}
 }
 
-// docs/protocol.md section 7: busbar alone is busbar serve, on the addresses and with the loops that are its defaults.
+// docs/protocol.md section 7: busbar alone is busbar serve, on the addresses, with the loops and in the folder of the
+// working directory that are its defaults.
 func TestServeIsTheDefaultCommand(t *testing.T) {
-	for _, command := range [][]string{nil, {"serve"}} {
-		d := &daemon{t: t, dir: t.TempDir(), exited: make(chan struct{}), out: newOutput(), log: newOutput()}
-		d.cmd = launch{args: command, env: []string{
-			"BUSBAR_DATA=" + d.dir, "BUSBAR_LISTEN=127.0.0.1:0", "BUSBAR_API=127.0.0.1:0",
-		}}.command()
+	for data, command := range map[string][]string{"busbar-data": nil, "elsewhere/a b?c": {"serve", "-data", "elsewhere/a b?c"}} {
+		dir := t.TempDir()
+		d := &daemon{t: t, dir: filepath.Join(dir, data), exited: make(chan struct{}), out: newOutput(), log: newOutput()}
+		d.cmd = launch{args: command, env: []string{"BUSBAR_LISTEN=127.0.0.1:0", "BUSBAR_API=127.0.0.1:0"}}.command()
+		d.cmd.Dir = dir
 		d.run()
 		if loops := regexp.MustCompile(`Event loops +(\d+)`).FindStringSubmatch(d.out.String()); loops == nil ||
 			loops[1] != strconv.Itoa(runtime.NumCPU()) {

@@ -82,7 +82,7 @@ func NoRoom(err error, path string) bool {
 // Source is the file's data source name; mode is "mode=ro" or "mode=rw", and more parameters.
 func Source(path, mode string, busy time.Duration) string {
 	query := fmt.Sprintf("%s&_error_rc=1&_busy_timeout=%d&_pragma=trusted_schema(0)", mode, busy.Milliseconds())
-	return (&url.URL{Scheme: "file", Path: path, RawQuery: query}).String()
+	return (&url.URL{Scheme: "file", OmitHost: true, Path: filepath.Clean(path), RawQuery: query}).String()
 }
 
 // Create makes the file with narrow permissions before SQLite would make it with
