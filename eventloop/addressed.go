@@ -23,14 +23,27 @@ func (l *Loop) handleSome() {
 func (l *Loop) takeMail() {
 	l.mailbox.taken, l.mailbox.writable = l.mailbox.Take(shrink(l.mailbox.taken), l.mailbox.writable)
 	l.mailbox.handled = 0
-	lost := l.mailbox.lost.take(l.now)
-	l.mailbox.taken = slices.Insert(l.mailbox.taken, 0, lost...)
+	for _, t := range l.mailbox.lost.take(l.now) {
+		l.mailbox.taken = slices.Insert(l.mailbox.taken, placeOf(t.events, l.mailbox.taken), t.task)
+	}
 	for i := range l.mailbox.taken {
 		if l.mailbox.taken[i].Value.frame != nil {
 			l.counters.Wakes.Add(1)
 			break
 		}
 	}
+}
+
+// placeOf is where what tells of lost events goes: ahead of what came behind the first of them.
+func placeOf(lost Gap, taken []mailbox.Item[entry]) int {
+	if !lost.Empty() {
+		for i := range taken {
+			if f := taken[i].Value.frame; f != nil && f.Seq > lost.From {
+				return i
+			}
+		}
+	}
+	return 0
 }
 
 // mayQueue is whether more may be handled before clients are sent what they are owed.
@@ -82,6 +95,11 @@ func (l *Loop) address(e *entry) {
 	if f.end == 0 {
 		f.end = l.mailbox.handled + l.forTheSame(e)
 		f.next = l.visitAudience(a)
+		for i := range l.mailbox.taken[l.mailbox.handled:f.end] {
+			if g := l.mailbox.taken[l.mailbox.handled+i].Value.frame; g != nil {
+				l.broadcasts.PassEvent(g.Seq)
+			}
+		}
 	}
 	given := l.mailbox.taken[l.mailbox.handled:f.end]
 	more := true

@@ -22,6 +22,7 @@ const (
 	flagAsking                          // tell the Handler when it has taken what it asked for
 	flagInflate                         // compression was negotiated: it may send compressed messages
 	flagAnswered                        // the Handler has answered Upgrade
+	flagAgain                           // pinned, and events have been let go of that the log has to be read for again
 )
 
 // Client is one connection. It is owned by its loop: its methods must only be called

@@ -125,6 +125,9 @@ func (e *Engine) Clients() int {
 // Frame is one encoded WebSocket message.
 type Frame = delivery.Frame
 
+// Gap is a stretch of change events.
+type Gap = delivery.Gap
+
 // NewFrame encodes one whole message. payload is copied.
 func NewFrame(op ws.OpCode, payload []byte) *Frame { return delivery.NewFrame(op, payload) }
 
@@ -195,6 +198,7 @@ func (e *Engine) split(a *Audience, f func(*Loop, *Audience)) {
 // put is a publisher's hand-over to one loop. A loop without clients isn't woken.
 func (l *Loop) put(f *Frame, a *Audience, more bool) Dropped {
 	if l.counters.Clients.Load() == 0 {
+		f.PlaceAmong(&l.mailbox.passed)
 		return Dropped{}
 	}
 	pushedOut, wake := l.mailbox.Put(entry{frame: f, audience: a}, f.Size(), f.Lossy, more)
@@ -256,11 +260,12 @@ func (e *Engine) noRoom(f *Frame) Dropped {
 	return Dropped{Reliable: 1, Refused: true}
 }
 
-// Lost is for a frame that was refused and won't be published again: those whom it was for are told that
-// they have missed something, ahead of what is published from here on.
-func (e *Engine) Lost(f *Frame, a *Audience) {
+// Lost is for change events that were refused, or never came here, and won't be published again, or with none
+// for another message: those whom they were for are told that they have missed something, ahead of what is published
+// from here on.
+func (e *Engine) Lost(events Gap, a *Audience) {
 	e.split(a, func(l *Loop, part *Audience) {
-		l.mailbox.lost.note(f, part)
+		l.mailbox.lost.add(events, part)
 		l.wake(l.mailbox.PutNothing())
 	})
 }

@@ -56,7 +56,9 @@ func (l *Loop) flush() {
 	}
 	if !l.fanout.walking && l.fanout.flushed == l.broadcasts.End() && len(l.fanout.dirty) == 0 && !l.tryLaggards() {
 		l.fanout.flushing = false
-		l.trim()
+		if l.mailbox.end == 0 { // what is lost is told by the events that are with all whom they are for
+			l.trim()
+		}
 	}
 	if l.fanout.flushing || l.mailbox.handled < len(l.mailbox.taken) {
 		l.yield()

@@ -27,9 +27,10 @@ type Handler interface {
 
 	// LossNotice is called when an open client has lost messages, by policy drop-oldest or because
 	// a full mailbox let go of them. What it returns is sent to the client ahead of what comes
-	// next. Nil: it can't be told, and is closed with 1013 and sent nothing from behind the gap.
-	// Lossy frames are lost without a word.
-	LossNotice(c *Client) *Frame
+	// next, whole messages in one frame. lost is the change events that it isn't sent, of which there may be none:
+	// each below these it has been sent, or asked for, and each above comes behind the notice. Nil: it can't be
+	// told, and is closed with 1013 and sent nothing from behind the gap. Lossy frames are lost without a word.
+	LossNotice(c *Client, lost Gap) *Frame
 
 	// Expired is called when an open client's Expires has come. It closes the client, now or
 	// later, or gives it more time by Client.ExpireAt.

@@ -46,6 +46,7 @@ type host struct {
 	onMessage func(*Client, ws.OpCode, []byte)
 	onClosed  func(*Client, Cause)
 	onLoss    func(*Client) *Frame
+	onGap     func(c *Client, lost Gap) *Frame
 	onExpired func(c *Client)
 	onDrained func(*Client)
 	onTaken   func(*Client)
@@ -96,7 +97,10 @@ func (h *host) Closed(c *Client, cause Cause) {
 	}
 }
 
-func (h *host) LossNotice(c *Client) *Frame {
+func (h *host) LossNotice(c *Client, lost Gap) *Frame {
+	if h.onGap != nil {
+		return h.onGap(c, lost)
+	}
 	if h.onLoss != nil {
 		return h.onLoss(c)
 	}

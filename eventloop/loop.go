@@ -51,11 +51,12 @@ type Loop struct {
 }
 
 // inbox is what is on its way into a loop, and what it has taken of that, in slices that are reused.
-// Box, lost and draining are safe from any goroutine.
+// Box, lost, passed and draining are safe from any goroutine.
 type inbox struct {
 	mailbox.Box[entry]
 	lost     losses
-	draining atomic.Bool // the loop is in drain, and looks for itself at its end
+	passed   atomic.Uint64 // the newest event that came while the loop had no clients
+	draining atomic.Bool   // the loop is in drain, and looks for itself at its end
 
 	taken    []mailbox.Item[entry]
 	handled  int // of taken
@@ -117,6 +118,7 @@ func newLoop(index int, e *Engine) *Loop {
 		meters:    rates.NewMeters(e.limiter),
 	}
 	l.mailbox.Drop = l.letGo
+	l.broadcasts.PassEvent(e.opts.LastSeq)
 	l.ticker.lifetime = admission.NewLifetime(e.started)
 	l.ticker.timer = stoppedTimer(l.tickNow)
 	l.fanout.again = stoppedTimer(l.poller.Wake)

@@ -26,27 +26,52 @@ type losses struct {
 // lostTo is an audience that has missed something; nil is everyone.
 type lostTo struct {
 	*Audience
-	own bool // not change events alone, which those who are catching up get from the log
+	own    bool // not change events alone, which those who are catching up get from the log
+	events Gap  // the first and the last of those
+}
+
+func (to *lostTo) add(own bool, events Gap) {
+	to.own = to.own || own
+	switch {
+	case to.events.Empty():
+		to.events = events
+	case !events.Empty():
+		to.events = Gap{From: min(to.events.From, events.From), To: max(to.events.To, events.To)}
+	}
 }
 
 // note adds those whom a lost frame was for. Who misses a lossy one isn't told.
 func (s *losses) note(f *Frame, a *Audience) {
+	if !f.Lossy {
+		s.add(Gap{From: f.Seq, To: f.Seq}, a)
+	}
+}
+
+// add adds those whom lost events were for, or, with none, other messages.
+func (s *losses) add(events Gap, a *Audience) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f.Lossy || s.more {
+	own := events.Empty()
+	if i := slices.IndexFunc(s.some, func(to lostTo) bool { return s.more || to.same(a) }); i >= 0 {
+		s.some[i].add(own, events)
 		return
 	}
-	own := f.Seq == 0
-	if i := slices.IndexFunc(s.some, func(to lostTo) bool { return to.same(a) }); i >= 0 {
-		s.some[i].own = s.some[i].own || own
-		return
-	}
+	s.some = append(s.some, lostTo{a, own, events})
 	s.bytes += a.bytes()
-	if len(s.some) == lostAudiences || s.bytes > lostBytes {
-		s.some, s.more = []lostTo{{own: true}}, true
+	if len(s.some) <= lostAudiences && s.bytes <= lostBytes {
 		return
 	}
-	s.some = append(s.some, lostTo{a, own})
+	all := lostTo{own: true}
+	for _, to := range s.some {
+		all.add(true, to.events)
+	}
+	s.some, s.more = []lostTo{all}, true
+}
+
+// telling is a task that tells of lost events, or of other messages.
+type telling struct {
+	task   mailbox.Item[entry]
+	events Gap
 }
 
 func (a *Audience) same(b *Audience) bool {
@@ -70,7 +95,7 @@ func (a *Audience) bytes() int {
 
 // take gives what is to be done ahead of what comes behind the losses: tasks that tell those who have missed something
 // before the tick now is over. Who came later hasn't.
-func (s *losses) take(now uint32) (tasks []mailbox.Item[entry]) {
+func (s *losses) take(now uint32) (tasks []telling) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	more := s.more
@@ -80,7 +105,7 @@ func (s *losses) take(now uint32) (tasks []mailbox.Item[entry]) {
 				c.loop.tellOfLoss(c, to, more)
 			}
 		}
-		tasks = append(tasks, mailbox.Item[entry]{Value: entry{audience: to.Audience, visit: tell}})
+		tasks = append(tasks, telling{mailbox.Item[entry]{Value: entry{audience: to.Audience, visit: tell}}, to.events})
 	}
 	s.some, s.bytes, s.more = nil, 0, false
 	return tasks
@@ -102,19 +127,41 @@ func (l *Loop) tellOfLoss(c *Client, to lostTo, any bool) {
 			}
 		}
 	}
-	l.missed(c, to.own)
+	l.missed(c, to.own, to.events)
 }
 
-// missed has a client be told before it is sent more; see fellOff. One that is catching up is
+// missed has a client be told behind what it is owed already. One that is catching up is
 // told when it is released, unless the log has all that it has missed.
-func (l *Loop) missed(c *Client, own bool) {
-	switch catchingUp := c.is(flagReplaying) && !c.is(flagPinned); {
-	case c.state != open || catchingUp && !own:
+func (l *Loop) missed(c *Client, own bool, events Gap) {
+	switch {
+	case c.state != open:
 	case c.is(flagReplaying):
-		c.set(flagLost)
+		if own {
+			c.set(flagLost)
+		}
+		if !events.Empty() && c.is(flagPinned) {
+			c.set(flagAgain)
+		}
 	default:
+		l.lose(c, events)
+	}
+}
+
+// lose has an open client be told that events, or with none others, are lost behind all that it is owed.
+func (l *Loop) lose(c *Client, events Gap) {
+	o := c.ensureQueue()
+	l.markDirty(c)
+	switch {
+	case !o.Telling() && !c.is(flagLost):
+		if events.Empty() {
+			events = Gap{From: l.broadcasts.EventBefore(l.broadcasts.End()) + 1}
+			events.To = events.From - 1
+		}
+		l.notice(c, events, func(f *Frame, lost Gap) { o.TellBehind(f, l.broadcasts.End(), lost) })
+	case !events.Empty():
+		pos, dropped := o.Lose(&l.broadcasts, c.pos, l.broadcasts.End(), events.To)
+		c.pos = pos
 		c.set(flagLost)
-		c.ensureQueue()
-		l.markDirty(c)
+		l.counters.LagDropped.Add(uint64(dropped))
 	}
 }

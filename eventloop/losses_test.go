@@ -112,7 +112,9 @@ func TestWhoMissesARefusedFrameIsTold(t *testing.T) {
 		if got := x.e.Publish(f, a); !got.Refused || got.Lossy+got.Reliable != 1 {
 			t.Errorf("dropped %+v", got)
 		}
-		x.e.Lost(f, a)
+		if !f.Lossy {
+			x.e.Lost(Gap{}, a)
+		}
 	}
 	x.e.Publish(aFrame(), &Audience{Clients: []uint64{x.h.id("c")}}) // who is to be sent it again
 	x.e.budget.Add(budget.Outside, -all)

@@ -27,7 +27,7 @@ func (l *Loop) pin(c *Client) {
 
 func (l *Loop) unpin(c *Client) {
 	if c.is(flagPinned) {
-		c.unset(flagPinned)
+		c.unset(flagPinned | flagAgain)
 		l.behind.pinned--
 		if c.queue != nil {
 			c.queue.Unpin()
@@ -44,6 +44,7 @@ func (c *Client) PinReplay() {
 	}
 	if c.is(flagPinned) {
 		l.bufferPinned(c, delivery.AllEvents)
+		c.unset(flagAgain)
 		return
 	}
 	l.bufferBroadcasts(c)
@@ -69,10 +70,16 @@ func (c *Client) SendPage(page []*Frame, upTo uint64) {
 }
 
 // GoLive sends the last of what a pinned client has missed and joins it to the broadcast log.
-// upTo is the last sequence number that page, or an earlier one, covers.
+// upTo is the last sequence number that page, or an earlier one, covers. When more events have come meanwhile than
+// are kept, the client isn't joined: it is sent the page, and there is more to come, as by SendPage.
 func (c *Client) GoLive(page []*Frame, upTo uint64) {
 	l := c.loop
 	if c.state != open || !c.is(flagPinned) {
+		return
+	}
+	l.broadcasts.PassEvent(upTo) // what comes from here on is above it
+	if l.skipTrimmed(c); c.is(flagAgain) {
+		c.SendPage(page, upTo)
 		return
 	}
 	l.bufferPinned(c, upTo)
@@ -96,8 +103,11 @@ func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
 		l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
 		return
 	default:
-		l.counters.LagDropped.Add(uint64(m.DropOldest(l.opts.Slow.LagBytes / 2)))
-		c.set(flagLost)
+		d := m.DropOldest(l.opts.Slow.LagBytes / 2)
+		l.counters.LagDropped.Add(uint64(d.Frames))
+		if d.Others {
+			c.set(flagLost)
+		}
 	}
 	l.replayBuffer(c).Keep(f, asked)
 }
@@ -132,13 +142,21 @@ func (l *Loop) dropReplayBuffer(c *Client) {
 // an event is kept back for it.
 func (l *Loop) bufferBroadcasts(c *Client) { l.takeOver(c, nil, delivery.AllEvents) }
 
-// skipTrimmed notes what a client can't be given any more.
+// skipTrimmed notes what a client that replays can't be given any more. Events it is given from the change log.
 func (l *Loop) skipTrimmed(c *Client) {
-	if first := l.broadcasts.First(); c.pos < first {
+	first := l.broadcasts.First()
+	if c.pos >= first {
+		return
+	}
+	event, others := l.broadcasts.Gone(c.pos)
+	if others {
 		l.counters.LagDropped.Add(first - c.pos)
-		c.pos = first
 		c.set(flagLost)
 	}
+	if event > 0 && c.is(flagPinned) {
+		c.set(flagAgain)
+	}
+	c.pos = first
 }
 
 // bufferPinned is bufferBroadcasts for a pinned client, with what its own queue has: there everything stands

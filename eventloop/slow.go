@@ -21,6 +21,7 @@ func (l *Loop) wait(c *Client) {
 		l.counters.Lagging.Add(1)
 		l.dueBy(l.now + 1)
 	}
+	o.Mark(&l.broadcasts, c.pos)
 	if err := l.poller.Arm(c.fd, c.slot, c.is(flagWatched)); err != nil {
 		l.abort(c, CauseReset)
 		return
@@ -60,22 +61,28 @@ func (l *Loop) resume(slot uint32) {
 // its own, before it is sent more. It returns true when that ended the connection.
 func (l *Loop) fellOff(c *Client) bool {
 	l.overtaken(c)
-	if o := c.queue; c.is(flagLost) && c.state == open && !c.is(flagReplaying) {
+	if c.is(flagLost) && c.state == open && !c.is(flagReplaying) {
 		c.unset(flagLost)
-		if o.Tells() {
-			return false // more is lost where it is about to be told of a loss
+		if c.queue.Telling() {
+			return false // others are lost where it is about to be told of a loss
 		}
-		l.guard(c, func() {
-			switch f := l.engine.handler.LossNotice(c); {
-			case c.queue != o:
-			case f == nil:
-				l.close(c, wsproto.StatusTryAgainLater, "messages were lost", CauseSlow) // ahead of what comes behind the gap
-			default:
-				o.Tell(f, c.pos)
-			}
-		})
+		l.notice(c, c.queue.Lost(&l.broadcasts, c.pos), func(f *Frame, _ Gap) { c.queue.Tell(f, c.pos) })
 	}
 	return c.state == gone
+}
+
+// notice has a client told of a loss, or closes it if it can't be.
+func (l *Loop) notice(c *Client, lost Gap, tell func(*Frame, Gap)) {
+	o := c.queue
+	l.guard(c, func() {
+		switch f := l.engine.handler.LossNotice(c, lost); {
+		case c.queue != o:
+		case f == nil:
+			l.close(c, wsproto.StatusTryAgainLater, "messages were lost", CauseSlow) // ahead of what comes behind the gap
+		default:
+			tell(f, lost)
+		}
+	})
 }
 
 // overtaken deals with a client that the broadcast log has left behind.
@@ -85,11 +92,24 @@ func (l *Loop) overtaken(c *Client) {
 			l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
 			return
 		}
-		l.skipTrimmed(c)
+		l.leaveBehind(c)
 	}
 	if c.state == closing && c.pos < l.broadcasts.First() && !c.queue.Stops(c.pos) {
 		l.abort(c, CauseSlow) // what it was owed before its Close isn't there any more
 	}
+}
+
+// leaveBehind has an open client go on where the broadcast log begins.
+func (l *Loop) leaveBehind(c *Client) {
+	first, dropped := l.broadcasts.First(), 0
+	event, others := l.broadcasts.Gone(c.pos)
+	if event == 0 && !others {
+		dropped, c.pos = int(first-c.pos), first
+	} else {
+		c.pos, dropped = c.queue.Lose(&l.broadcasts, c.pos, first, event)
+		c.set(flagLost)
+	}
+	l.counters.LagDropped.Add(uint64(dropped))
 }
 
 // makeRoom is asked when a client's own queue would grow over LagBytes. False: the
@@ -105,10 +125,26 @@ func (l *Loop) makeRoom(c *Client, size int) bool {
 		l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
 		return false
 	}
-	// Down to half, so that the queue isn't walked for each message of a client that is stuck.
-	l.counters.LagDropped.Add(uint64(c.queue.DropOldest(l.opts.Slow.LagBytes / 2)))
-	c.set(flagLost)
+	l.dropOldest(c)
 	return true
+}
+
+// dropOldest has half of what a client's own queue may hold let go of, so that the queue isn't walked for each message of
+// a client that is stuck. Events that a pinned one loses it is given from the log.
+func (l *Loop) dropOldest(c *Client) {
+	var d delivery.Dropped
+	keep := l.opts.Slow.LagBytes / 2
+	if c.is(flagPinned) {
+		if d = c.queue.DropOldest(keep); d.Event > 0 {
+			c.set(flagAgain)
+		}
+	} else {
+		c.pos, d = c.queue.LoseOldest(&l.broadcasts, c.pos, keep)
+	}
+	if d.Others || c.queue.Untold() {
+		c.set(flagLost)
+	}
+	l.counters.LagDropped.Add(uint64(d.Frames))
 }
 
 // checkLaggard ends or shortens one that has fallen too far behind. It is for each tick, from the last to the

@@ -66,6 +66,7 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 	switch {
 	case to == open:
 		l.countOpen(c, 1)
+		l.broadcasts.PassEvent(l.mailbox.passed.Load())
 	case from == open:
 		l.left(c)
 	case from == authorising && !c.is(flagAnswered):

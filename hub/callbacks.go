@@ -1,6 +1,9 @@
 package hub
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop"
@@ -104,14 +107,20 @@ func (cb *callbacks) Closed(c *eventloop.Client, _ eventloop.Cause) {
 }
 
 // LossNotice tells clients that have lost messages to pull what they missed, and to subscribe
-// to their rows again. Who came without a cursor, as Pylon's clients do, can't be told: they pull when
-// they connect again.
-func (cb *callbacks) LossNotice(c *eventloop.Client) *eventloop.Frame {
+// to their rows again: which events those are, if the log has them, and as a resync behind which all
+// others come, for clients that know no gaps. Who came without a cursor, as Pylon's clients do, can't be told: they
+// pull when they connect again.
+func (cb *callbacks) LossNotice(c *eventloop.Client, lost eventloop.Gap) *eventloop.Frame {
 	if s, ok := c.Data.(*state); !ok || !s.resyncs {
 		return nil
 	}
 	log := cb.log.Bounds()
-	return resyncFrame(log.Oldest, log.Last)
+	resync := resyncFrame(log.Oldest, lost.To)
+	if lost.Empty() || lost.From <= log.Before {
+		return resync
+	}
+	gap := eventloop.NewFrame(ws.OpText, fmt.Appendf(nil, `{"type":"gap","from":%d,"to":%d}`, lost.From, lost.To))
+	return eventloop.FrameOf(slices.Concat(gap.Wire(), resync.Wire()))
 }
 
 // Expired looks the client's token up once more: what it stands for may have been prolonged.

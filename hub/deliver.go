@@ -45,12 +45,12 @@ func (h *Hub) deliverPart(entries []Entry) (rest []Entry) {
 		e := &entries[i]
 		f, to := eventFrame(e), h.audienceOf(e)
 		if e.Prev > last && last != 0 { // as on a node that was away for longer than the log retains
-			h.engine.Lost(f, nil)
+			h.engine.Lost(eventloop.Gap{From: last + 1, To: e.Prev}, nil)
 		}
 		last = e.Seq
 		h.engine.Count(f) // whether or not there is room to send it, the log keeps it
 		if h.engine.Queue(f, to).Refused {
-			h.engine.Lost(f, to) // the log has it, and its publisher is told so
+			h.engine.Lost(eventloop.Gap{From: f.Seq, To: f.Seq}, to) // the log has it, and its publisher is told so
 		}
 	}
 	h.engine.Flush()

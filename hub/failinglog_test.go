@@ -176,7 +176,7 @@ func TestEntriesThatTheFollowerNeverGot(t *testing.T) {
 		}
 	}
 	log.deliver([]Entry{NewEntry(9, 7, &someChange), NewEntry(10, 9, &someChange)})
-	for _, want := range []string{`{"type":"resync"`, `{"seq":9,`, `{"seq":10,`} {
+	for _, want := range []string{`{"type":"gap","from":3,"to":7}`, `{"type":"resync","oldest_seq":1,"seq":7}`, `{"seq":9,`, `{"seq":10,`} {
 		if got := told.Text(); !strings.HasPrefix(got, want) {
 			t.Errorf("got %s, want %s", got, want)
 		}

@@ -154,6 +154,7 @@ func TestPublishingWhatThereIsNoRoomFor(t *testing.T) {
 		t.Errorf("the event is number %d", seq)
 	}
 	release()
+	c.gets(`{"type":"gap","from":1,"to":1}`)
 	c.gets(`{"type":"resync","oldest_seq":1,"seq":1}`)
 	c.gets(`binary "fits"`)
 	c.sendAndSettle(`{"type":"crdt-subscribe","entity":"E","rowId":"r"}`)

@@ -227,7 +227,7 @@ func (h *Hub) sendRow(kind RowKind, r *StoredRow) error {
 		if !r.stored {
 			return err
 		}
-		h.engine.Lost(f, to) // its publisher is told that it is stored
+		h.engine.Lost(eventloop.Gap{}, to) // its publisher is told that it is stored
 	}
 	if h.rows == nil {
 		h.toPeers(f, to)

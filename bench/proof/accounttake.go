@@ -16,6 +16,8 @@ func (a *account) text(b []byte) error {
 	switch {
 	case bytes.HasPrefix(b, []byte(`{"type":"resync"`)):
 		return a.resync(b, first)
+	case bytes.HasPrefix(b, []byte(`{"type":"gap"`)):
+		return a.missing(b)
 	case bytes.HasPrefix(b, []byte(`{"type":"presence","event":"disconnect"`)):
 		return nil
 	case change:
@@ -65,6 +67,17 @@ func (a *account) resync(b []byte, first bool) error {
 	} else {
 		a.gap = true
 	}
+	return nil
+}
+
+// missing takes a gap: it names what comes before the next change, and a resync follows.
+func (a *account) missing(b []byte) error {
+	from, err := number(b, `"from":`)
+	to, errTo := number(b, `"to":`)
+	if err != nil || errTo != nil || from <= a.seq || to < from || !a.slow {
+		return wronged("a gap behind change %d: %s", a.seq, b)
+	}
+	a.seq = to
 	return nil
 }
 

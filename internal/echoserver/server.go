@@ -67,7 +67,7 @@ func (handler) Message(c *eventloop.Client, op ws.OpCode, payload []byte) {
 func (handler) Closed(*eventloop.Client, eventloop.Cause) {}
 
 // Lagged adds nothing to what comes back: a message that nobody sent would be wrong there.
-func (handler) LossNotice(*eventloop.Client) *eventloop.Frame { return nil }
+func (handler) LossNotice(*eventloop.Client, eventloop.Gap) *eventloop.Frame { return nil }
 
 // Expired is for identities, which there are none of.
 func (handler) Expired(*eventloop.Client) {}

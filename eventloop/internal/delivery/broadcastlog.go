@@ -13,11 +13,18 @@ type BroadcastLog struct {
 	total int64    // of all that there ever were
 
 	largest uint64 // position of the largest of the frames, while there are any
+
+	event uint64 // the newest event that has come, to everyone or to some
+	gone  struct {
+		event           uint64 // the newest event that was let go of
+		eventEnd, other uint64 // the positions behind it, and behind the newest message besides that isn't lossy
+	}
 }
 
 type placed struct {
 	frame  *Frame
-	before int64 // bytes of all frames before it
+	before int64  // bytes of all frames before it
+	event  uint64 // the newest event that came before it
 }
 
 // Len is how many frames there are.
@@ -53,13 +60,34 @@ func (g *BroadcastLog) Append(f *Frame) {
 	if g.Len() == len(g.ring) {
 		g.grow()
 	}
-	*g.slot(g.end) = placed{f, g.total}
+	*g.slot(g.end) = placed{f, g.total, g.event}
+	g.PassEvent(f.Seq)
 	if g.Len() == 0 || len(f.wire) >= g.size(g.largest) {
 		g.largest = g.end
 	}
 	g.end++
 	g.bytes += len(f.wire)
 	g.total += int64(len(f.wire))
+}
+
+// PassEvent notes an event that has come and isn't in the log, or nobody was here for.
+func (g *BroadcastLog) PassEvent(seq uint64) { g.event = max(g.event, seq) }
+
+// EventBefore is the newest event that came before what stands at a position from First up to End.
+func (g *BroadcastLog) EventBefore(pos uint64) uint64 {
+	if pos == g.end {
+		return g.event
+	}
+	return g.slot(pos).event
+}
+
+// Gone is what was let go of from a position on: the newest event, 0 when there was none, and whether there
+// were messages besides that aren't lossy.
+func (g *BroadcastLog) Gone(pos uint64) (event uint64, others bool) {
+	if g.gone.eventEnd > pos {
+		event = g.gone.event
+	}
+	return event, g.gone.other > pos
 }
 
 func (g *BroadcastLog) grow() {
@@ -103,6 +131,12 @@ func (g *BroadcastLog) Forget() {
 }
 
 func (g *BroadcastLog) drop() {
+	switch f := g.At(g.first); {
+	case f.Seq > 0:
+		g.gone.event, g.gone.eventEnd = f.Seq, g.first+1
+	case !f.Lossy:
+		g.gone.other = g.first + 1
+	}
 	g.bytes -= g.size(g.first)
 	*g.slot(g.first) = placed{}
 	g.first++

@@ -90,20 +90,44 @@ func (q *queue) TooMuch(size, limit int) bool {
 	return q.bytes+size-largest > limit
 }
 
-// DropOldest takes the oldest frames out of the queue until at most keep bytes are left, and returns how
-// many went. What the client asked for stays.
-func (q *queue) DropOldest(keep int) (dropped int) {
+// Dropped is what DropOldest took out of a queue.
+type Dropped struct {
+	Frames    int
+	Others    bool   // some were neither events nor lossy
+	Event, At uint64 // the newest event, 0 when there was none, and its place
+}
+
+// DropOldest takes the oldest frames out of the queue until at most keep bytes are left. What the client
+// asked for stays.
+func (q *queue) DropOldest(keep int) (d Dropped) {
+	q.filter(func(n queued) bool {
+		if n.asked || q.bytes <= keep {
+			return true
+		}
+		d.Frames++
+		if n.frame.Seq > 0 {
+			d.Event, d.At = n.frame.Seq, n.at
+		} else {
+			d.Others = d.Others || !n.frame.Lossy
+		}
+		return false
+	})
+	return d
+}
+
+// filter takes out of the queue the frames that aren't to stay, and returns how many they were.
+func (q *queue) filter(stays func(queued) bool) (taken int) {
 	rest := q.frames[:0]
 	for _, n := range q.frames[q.head:] {
-		if !n.asked && q.bytes > keep {
-			q.bytes -= len(n.frame.wire)
-			dropped++
+		if stays(n) {
+			rest = append(rest, n)
 			continue
 		}
-		rest = append(rest, n)
+		*q.bytesOf(n) -= len(n.frame.wire)
+		taken++
 	}
 	q.setFrames(rest)
-	return dropped
+	return taken
 }
 
 // empty lets go of the frames.

@@ -21,18 +21,30 @@ type SendQueue struct {
 	part *Frame
 	sent int
 
-	form Form // of what goes out; it never changes while something is owed
-
 	stop   uint64 // the broadcast log position that the client gets no further than
 	pinned bool   // nothing behind the part goes out
+	form   Form   // of what goes out; it never changes while something is owed
 
-	told *Frame // the last frame that told of a loss; it may stand in the queue still
+	// lost is what the client isn't sent and hasn't been told of; From is 0 when that is nothing. told tells
+	// of it: it is in the queue, or nil before it is made.
+	lost Gap
+	told *Frame
+	// mark is the least seq that an event may have from the client's position on in the broadcast log, as of when
+	// it last waited: the log may have let go of that since.
+	mark uint64
 
 	Lag
 }
 
+// Gap is a stretch of change events that a client isn't sent, both ends included. There is none in it when
+// To is below From: what it is about then stands behind the event To.
+type Gap struct{ From, To uint64 }
+
+// Empty is whether there are no events in it. The zero value is empty.
+func (g Gap) Empty() bool { return g.From == 0 || g.To < g.From }
+
 // sendQueueBytes is what a SendQueue takes beside its queue, with what the loop knows of the client's lag.
-const sendQueueBytes = 128
+const sendQueueBytes = 160
 
 // Begin makes the queue one of a client that is sent messages in that form, and counts it. It is called
 // for a new one, and after End.
@@ -51,7 +63,7 @@ func (o *SendQueue) End() {
 	if cap(o.frames) > keep {
 		o.frames = nil
 	}
-	o.part, o.told = nil, nil
+	o.part, o.told, o.lost = nil, nil, Gap{}
 }
 
 // Push owes f behind what stands in the broadcast log before a position. What the client has asked for
@@ -68,22 +80,118 @@ func (o *SendQueue) Replace(f *Frame) {
 	o.Push(f, 0, false)
 }
 
-// Tell owes f, which tells a client at pos of a loss, before everything that isn't in progress.
-func (o *SendQueue) Tell(f *Frame, pos uint64) {
-	f.seal()
-	if o.head == 0 {
-		o.frames = slices.Insert(o.frames, 0, queued{})
-	} else {
-		o.head--
+// Mark notes what comes next for a client at pos in the broadcast log, which may let go of that.
+func (o *SendQueue) Mark(log *BroadcastLog, pos uint64) { o.mark = log.EventBefore(pos) + 1 }
+
+// Unsent is the least seq that an event which isn't out yet may have, for a client at pos. What it has
+// asked for apart: that comes before.
+func (o *SendQueue) Unsent(log *BroadcastLog, pos uint64) uint64 {
+	next := o.mark
+	if pos >= log.first {
+		next = log.EventBefore(pos) + 1
 	}
-	o.frames[o.head] = queued{f, pos, false}
+	for _, n := range o.frames[o.head:] {
+		if n.frame.Seq > 0 && !n.asked {
+			return min(next, n.frame.Seq)
+		}
+	}
+	return next
+}
+
+// Lose has a client at pos get nothing of the broadcast log before cut, and no event that it hasn't asked for up
+// to the seq to, 0 when no event is lost. It returns the client's position from here on, and how many messages went.
+// What was lost before, and the client hasn't been told of, is a part of the same loss: whatever stands between goes too.
+func (o *SendQueue) Lose(log *BroadcastLog, pos, cut, to uint64) (newPos uint64, dropped int) {
+	from := o.Unsent(log, pos)
+	newPos = max(pos, cut)
+	if o.lost.From > 0 {
+		from, to = min(from, o.lost.From), max(to, o.lost.To)
+		at, _ := o.toldAt()
+		newPos = max(newPos, at)
+	}
+	o.untell()
+	dropped = int(newPos-pos) + o.filter(func(n queued) bool { return n.asked || n.frame.Seq == 0 || n.frame.Seq > to })
+	o.lost = Gap{from, max(to, from-1)}
+	o.Mark(log, newPos)
+	return newPos, dropped
+}
+
+// untell takes what tells of a loss out of the queue: it tells too little.
+func (o *SendQueue) untell() {
+	if o.told != nil {
+		o.filter(func(n queued) bool { return n.frame != o.told })
+		o.told = nil
+	}
+}
+
+// toldAt is the place of the frame that tells of a loss, when it is in the queue.
+func (o *SendQueue) toldAt() (at uint64, there bool) {
+	for _, n := range o.frames[o.head:] {
+		if n.frame == o.told {
+			return n.at, true
+		}
+	}
+	return 0, false
+}
+
+// LoseOldest is DropOldest for a client at pos, which is to be told of it when Untold says so. What is older than an event
+// that goes, and for everyone, goes with it.
+func (o *SendQueue) LoseOldest(log *BroadcastLog, pos uint64, keep int) (newPos uint64, d Dropped) {
+	next := o.Unsent(log, pos)
+	at, tells := o.toldAt()
+	d = o.DropOldest(keep)
+	cut := d.At
+	if _, still := o.toldAt(); tells && !still {
+		o.told, cut = nil, max(cut, at) // and whatever stood before it
+	} else if d.Event == 0 {
+		return pos, d
+	}
+	if o.lost.From == 0 {
+		o.lost = Gap{next, next - 1}
+	}
+	o.lost.From = min(next, o.lost.From)
+	newPos, more := o.Lose(log, pos, cut, d.Event)
+	d.Frames += more
+	return newPos, d
+}
+
+// Lost is what the client is to be told of; it is noted if nothing was.
+func (o *SendQueue) Lost(log *BroadcastLog, pos uint64) Gap {
+	if o.lost.From == 0 {
+		next := o.Unsent(log, pos)
+		o.lost = Gap{next, next - 1}
+	}
+	return o.lost
+}
+
+// Untold is whether there is a loss of which no frame in the queue tells.
+func (o *SendQueue) Untold() bool { return o.lost.From > 0 && o.told == nil }
+
+// Telling is whether a frame in the queue tells of a loss.
+func (o *SendQueue) Telling() bool { return o.told != nil }
+
+// Tell owes f, which tells a client at pos of what it has lost, ahead of all but what is in progress and the events that it
+// has asked for.
+func (o *SendQueue) Tell(f *Frame, pos uint64) {
+	o.untell()
+	at := o.head
+	for i, n := range o.frames[o.head:] {
+		if n.asked && n.frame.Seq > 0 {
+			at = o.head + i + 1
+		}
+	}
+	f.seal()
+	o.frames = slices.Insert(o.frames, at, queued{f, pos, false})
 	o.bytes += len(f.wire)
 	o.countPlaces()
 	o.told = f
 }
 
-// Tells is whether what comes next tells of a loss.
-func (o *SendQueue) Tells() bool { return o.Len() > 0 && o.frames[o.head].frame == o.told }
+// TellBehind owes f, which tells of a gap behind all that the client is owed. There is no other to be told of.
+func (o *SendQueue) TellBehind(f *Frame, at uint64, lost Gap) {
+	o.Push(f, at, false)
+	o.told, o.lost = f, lost
+}
 
 // StopAt has the client get no further in the broadcast log than a position.
 func (o *SendQueue) StopAt(pos uint64) { o.stop = pos }
@@ -160,7 +268,9 @@ func (o *SendQueue) Take(log *BroadcastLog, pos uint64, n int) (newPos uint64, f
 		if o.part == nil {
 			f, own := o.next(log, pos, o.head)
 			if own {
-				o.pop()
+				if o.pop(); f == o.told {
+					o.told, o.lost = nil, Gap{}
+				}
 			} else {
 				pos++
 			}
@@ -203,12 +313,8 @@ func (o *SendQueue) Shorten(most int) bool {
 
 // LeaveOutEvents takes out of a pinned client's queue what the change log has too.
 func (o *SendQueue) LeaveOutEvents() {
-	kept := o.frames[o.head:]
-	o.frames = nil
-	o.empty()
-	for _, n := range kept {
-		if n.frame.Seq == 0 {
-			o.add(queued{n.frame, 0, n.asked})
-		}
+	o.filter(func(n queued) bool { return n.frame.Seq == 0 })
+	for i := range o.frames {
+		o.frames[i].at = 0
 	}
 }

@@ -34,10 +34,15 @@ type sendQueueTest struct {
 	apart  bool // what is broadcast isn't owed
 	held   bool // nothing goes out but the rest of owed[0]
 	serial byte
+
+	event  uint64 // the newest
+	had    uint64 // the newest that has been sent, or told to be lost
+	missed []*Frame
+	gaps   map[*Frame]Gap // by what tells of them
 }
 
 func newSendQueueTest(t *testing.T, as Form) *sendQueueTest {
-	x := &sendQueueTest{t: t, budget: budget.New(0, nil, nil)}
+	x := &sendQueueTest{t: t, budget: budget.New(0, nil, nil), gaps: make(map[*Frame]Gap)}
 	x.o.Begin(x.budget, as)
 	return x
 }
@@ -51,28 +56,105 @@ func (x *sendQueueTest) frame(size int) *Frame {
 	return f
 }
 
-func (x *sendQueueTest) broadcast(size int) {
+// eventFrame is a frame for this client that is an event, if it may be one.
+func (x *sendQueueTest) eventFrame(size int, may bool) *Frame {
 	f := x.frame(size)
+	if may && size%4 > 0 {
+		x.event++
+		f.Seq = x.event
+	}
+	return f
+}
+
+func (x *sendQueueTest) broadcast(size int) {
+	f := x.eventFrame(size, true)
 	x.log.Append(f)
 	if !x.apart {
 		x.owed = append(x.owed, owed{f, true})
+	} else if f.Seq > 0 {
+		x.missed = append(x.missed, f)
 	}
 }
 
 func (x *sendQueueTest) queue(size int, asked bool) {
-	f := x.frame(size)
+	f := x.eventFrame(size, !asked && !x.apart)
+	x.log.PassEvent(f.Seq)
 	x.o.Push(f, x.log.end, asked)
 	x.owed = append(x.owed, owed{f, false})
 }
 
-func (x *sendQueueTest) queueFront(size int) {
-	f := x.frame(size)
-	x.o.Tell(f, x.pos)
-	at := 0
-	if x.sent > 0 {
-		at = 1
+// loseNext loses an event before it is there.
+func (x *sendQueueTest) loseNext() {
+	if x.apart {
+		return
 	}
-	x.owed = append(x.owed[:at:at], append([]owed{{f, false}}, x.owed[at:]...)...)
+	x.event++
+	if !x.o.Telling() {
+		f := x.frame(0)
+		x.gaps[f] = Gap{x.event, x.event}
+		x.o.TellBehind(f, x.log.end, x.gaps[f])
+		x.owed = append(x.owed, owed{f, false})
+	} else {
+		x.lose(func() { x.pos, _ = x.o.Lose(&x.log, x.pos, x.log.end, x.event) })
+	}
+	x.log.PassEvent(x.event)
+}
+
+// lose has the client told of what do loses. What the model is owed then is what goes out; that it is right received
+// says. It must be some of what was owed, in its order, and what was asked for is all there.
+func (x *sendQueueTest) lose(do func()) {
+	x.t.Helper()
+	before, asked := x.owed, x.o.Asked()
+	do()
+	if x.o.Untold() {
+		f := x.frame(0)
+		x.gaps[f] = x.o.Lost(&x.log, x.pos)
+		x.o.Tell(f, x.pos)
+	}
+	if x.o.Asked() != asked {
+		x.t.Fatalf("%d bytes were asked for, %d are left", asked, x.o.Asked())
+	}
+	x.owed = nil
+	if x.sent > 0 {
+		x.owed = append(x.owed, before[0])
+		before = before[1:]
+	}
+	for pos, head := x.pos, x.o.head; ; {
+		f, own := x.o.next(&x.log, pos, head)
+		if f == nil {
+			break
+		}
+		if own {
+			head++
+		} else {
+			pos++
+		}
+		x.owed = append(x.owed, owed{f, !own})
+		if f == x.o.told {
+			continue
+		}
+		at := slices.IndexFunc(before, func(was owed) bool { return was.Frame == f })
+		if at < 0 {
+			x.t.Fatal("something is owed that wasn't, or not in this order")
+		}
+		before = before[at+1:]
+	}
+}
+
+// received is that the client is sent each event once, in their order, or told that it isn't, where it is missing.
+func (x *sendQueueTest) received(f *Frame) {
+	x.t.Helper()
+	gap, tells := x.gaps[f]
+	switch {
+	case f.Seq > 0 && f.Seq != x.had+1:
+		x.t.Fatalf("sent event %d behind %d", f.Seq, x.had)
+	case f.Seq > 0:
+		x.had = f.Seq
+	case tells && (gap.From != x.had+1 || gap.To < x.had):
+		x.t.Fatalf("told to have lost %+v behind %d", gap, x.had)
+	case tells:
+		x.had = gap.To
+	}
 }
 
 // stop closes the client: it gets what has been broadcast so far and no more.
@@ -95,7 +177,11 @@ func (x *sendQueueTest) rejoin() {
 	x.held = false
 	x.o.Unpin()
 	x.take(math.MaxInt)
-	x.apart, x.pos = false, x.log.end
+	for _, f := range x.missed {
+		x.o.Push(f, x.log.end, true)
+		x.owed = append(x.owed, owed{f, false})
+	}
+	x.apart, x.pos, x.missed = false, x.log.end, nil
 	x.o.Follow()
 }
 
@@ -105,14 +191,20 @@ func (x *sendQueueTest) trim(keep int) {
 	if x.apart {
 		return
 	}
+	x.o.Mark(&x.log, x.pos)
 	x.log.Trim(keep)
-	for x.pos < x.log.first {
-		at := 0
-		for at == 0 && x.sent > 0 || !x.owed[at].feed {
-			at++
-		}
-		x.owed = append(x.owed[:at:at], x.owed[at+1:]...)
-		x.pos++
+	if x.pos < x.log.first {
+		x.lose(func() {
+			event, _ := x.log.Gone(x.pos)
+			x.pos, _ = x.o.Lose(&x.log, x.pos, x.log.first, event)
+		})
+	}
+}
+
+// dropOldest loses the oldest of the client's own frames.
+func (x *sendQueueTest) dropOldest(keep int) {
+	if !x.apart {
+		x.lose(func() { x.pos, _ = x.o.LoseOldest(&x.log, x.pos, keep) })
 	}
 }
 
@@ -142,6 +234,7 @@ func (x *sendQueueTest) take(n int) {
 	x.pos, _ = x.o.Take(&x.log, x.pos, n)
 	for x.sent += n; len(x.owed) > 0 && x.sent >= len(x.owed[0].In(x.o.form)); {
 		x.sent -= len(x.owed[0].In(x.o.form))
+		x.received(x.owed[0].Frame)
 		x.owed = x.owed[1:]
 	}
 }
@@ -221,7 +314,11 @@ func FuzzSendQueue(f *testing.F) {
 			case 12:
 				x.trim(size * 4)
 			case 13:
-				x.queueFront(size)
+				if size < 64 {
+					x.loseNext()
+				} else {
+					x.dropOldest(size * 4)
+				}
 			case 14:
 				if size > 200 {
 					x.stop()
@@ -234,6 +331,12 @@ func FuzzSendQueue(f *testing.F) {
 				}
 			}
 			x.check()
+		}
+		if x.apart {
+			x.rejoin()
+		}
+		if x.take(math.MaxInt); x.had != x.event {
+			t.Fatalf("%d is the newest event, and %d the newest that was sent or told to be lost", x.event, x.had)
 		}
 		x.end()
 	})
@@ -294,8 +397,8 @@ func TestDropOldestSparesWhatWasAskedFor(t *testing.T) {
 	for i := range 10 {
 		x.o.Push(NewFrame(ws.OpText, fmt.Append(nil, i)), 0, i%2 == 0)
 	}
-	if got := x.o.DropOldest(2 * 3); got != 3 || x.o.Bytes() != 2*3 || x.o.Asked() != 5*3 {
-		t.Fatalf("%d dropped, %d bytes and %d asked for left", got, x.o.Bytes(), x.o.Asked())
+	if got := x.o.DropOldest(2 * 3); got.Frames != 3 || x.o.Bytes() != 2*3 || x.o.Asked() != 5*3 {
+		t.Fatalf("%d dropped, %d bytes and %d asked for left", got.Frames, x.o.Bytes(), x.o.Asked())
 	}
 	var left strings.Builder
 	for x.o.Len() > 0 {
