@@ -19,6 +19,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"golang.org/x/sys/unix"
 )
 
 // Options say what a server keeps and how it reaches the others.
@@ -38,8 +39,12 @@ type Options struct {
 
 // Node is a running server. It is safe from any goroutine.
 type Node struct {
-	server   *server.Server
-	password string
+	server  *server.Server
+	options *server.Options // nobody changes them
+	logger  *slog.Logger
+
+	closing chan struct{}
+	watched chan struct{} // closed when nobody looks after the server any more
 }
 
 // user is the name that goes with the secret.
@@ -53,13 +58,14 @@ func Start(o Options) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := server.NewServer(options)
+	s, err := server.NewServer(options.Clone())
 	if err != nil {
 		return nil, fmt.Errorf("the NATS server of this node: %w", err)
 	}
 	s.SetLoggerV2(logger{o.Logger}, false, false, false)
 	s.Start()
-	n := &Node{server: s, password: options.Password}
+	n := &Node{server: s, options: options, logger: o.Logger, closing: make(chan struct{}), watched: make(chan struct{})}
+	go n.watch()
 	if !s.ReadyForConnections(startTimeout) {
 		n.Close()
 		return nil, fmt.Errorf("the NATS server of this node can't listen on %s or store in %s; the log says why", o.Listen, o.Dir)
@@ -105,6 +111,8 @@ func (o *Options) server() (*server.Options, error) {
 			PingInterval: 2 * time.Second, MaxPingsOut: 2, NoAdvertise: true,
 		},
 		Routes: routes,
+		// A node that is away is looked for every second, and needn't be named as often.
+		ReconnectErrorReports: 60,
 	}, nil
 }
 
@@ -135,7 +143,7 @@ func (o *Options) name() (string, error) {
 // Client is how this process gets at the server.
 func (n *Node) Client() nats.Option {
 	return func(o *nats.Options) error {
-		o.InProcessServer, o.User, o.Password = n.server, user, n.password
+		o.InProcessServer, o.User, o.Password = n.server, user, n.options.Password
 		return nil
 	}
 }
@@ -153,8 +161,63 @@ func (n *Node) StepDown(ctx context.Context, stream string) {
 	}
 }
 
+// NATS stops storing when a write finds no room, and would only go on after a new start. It is looked at every
+// lookAfter whether it has stopped, and roomToStore is what has to be free.
+const (
+	lookAfter   = 2 * time.Second
+	roomToStore = 32 << 20
+)
+
+// watch has the server store again once there is room.
+func (n *Node) watch() {
+	defer close(n.watched)
+	ticker := time.NewTicker(lookAfter)
+	defer ticker.Stop()
+	for stopped := false; ; {
+		select {
+		case <-n.closing:
+			return
+		case <-ticker.C:
+		}
+		had := stopped
+		stopped = n.server.JetStreamConfig() == nil // not before it has stopped altogether
+		if stopped && !had {
+			n.logger.Error("NATS stores nothing any more, for want of room: the other nodes go on without this one", "folder", n.options.StoreDir)
+			continue
+		}
+		if !stopped || !n.hasRoom() {
+			continue
+		}
+		if err := n.storeAgain(); err != nil {
+			n.logger.Error("NATS can't store again", "error", err)
+		} else if stopped = !n.server.JetStreamEnabled(); !stopped {
+			n.logger.Info("NATS stores again")
+		}
+	}
+}
+
+func (n *Node) hasRoom() bool {
+	var fs unix.Statfs_t
+	err := unix.Statfs(n.options.StoreDir, &fs)
+	return err == nil && fs.Bavail*uint64(fs.Bsize) >= roomToStore //nolint:gosec // a size
+}
+
+// storeAgain turns JetStream on. For the server that is a change of its options only if it was off there too.
+func (n *Node) storeAgain() error {
+	for _, on := range []bool{false, true} {
+		o := n.options.Clone()
+		o.JetStream = on
+		if err := n.server.ReloadOptions(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Close ends the server.
 func (n *Node) Close() error {
+	close(n.closing)
+	<-n.watched
 	n.server.Shutdown()
 	n.server.WaitForShutdown()
 	return nil

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -95,8 +96,7 @@ func (n *nodes) publish(i int) uint64 {
 	return done[0].Seq
 }
 
-// Three processes' worth of nodes make a cluster; each is stopped and started again while others publish.
-func TestRollingRestart(t *testing.T) {
+func newNodes(t *testing.T) *nodes {
 	n := &nodes{t: t, running: make([]*Node, 3), logs: make([]*natslog.Log, 3), had: make([][]uint64, 3)}
 	addresses, dir := freePorts(t, 3), t.TempDir()
 	for i, address := range addresses {
@@ -109,6 +109,31 @@ func TestRollingRestart(t *testing.T) {
 	for i := range 3 {
 		n.open(i)
 	}
+	return n
+}
+
+// What NATS does when a write finds no room (Server.handleOutOfSpace) isn't for good: the node takes part again, so
+// that another may stop.
+func TestStoresAgainAfterFullDisk(t *testing.T) {
+	n := newNodes(t)
+	n.publish(0)
+	if err := n.running[0].server.ShutdownJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	n.publish(1)
+	wstest.Eventually(t, "it stores again", n.running[0].server.JetStreamEnabled)
+	wstest.Eventually(t, "it has all", func() bool {
+		return n.running[0].server.JetStreamIsStreamCurrent(server.DEFAULT_GLOBAL_ACCOUNT, "busbar")
+	})
+	n.stop(1)
+	n.publish(2)
+	n.stop(2)
+	n.stop(0)
+}
+
+// Three processes' worth of nodes make a cluster; each is stopped and started again while others publish.
+func TestRollingRestart(t *testing.T) {
+	n := newNodes(t)
 	var published []uint64
 	for i := range 3 {
 		published = append(published, n.publish(i))
