@@ -55,7 +55,7 @@ func newLink(n *namespace, addresses int) (link, error) {
 // configure gives both ends their addresses.
 func (l link) configure(n *namespace, addresses int) error {
 	up := fmt.Sprintf("link set %s up\n", l.name)
-	if err := batchIP(fmt.Sprintf("address add %s/24 dev %s\n", l.server, l.name) + up); err != nil {
+	if err := BatchIP(fmt.Sprintf("address add %s/24 dev %s\n", l.server, l.name) + up); err != nil {
 		return err
 	}
 	var there strings.Builder
@@ -65,7 +65,7 @@ func (l link) configure(n *namespace, addresses int) error {
 		fmt.Fprintf(&there, "address add %s/24 dev %s\n", address, l.name)
 	}
 	there.WriteString(up)
-	return n.do(func() error { return batchIP(there.String()) })
+	return n.do(func() error { return BatchIP(there.String()) })
 }
 
 // remove takes both ends away.
@@ -73,8 +73,8 @@ func (l link) remove() error { return runIP(ip("link", "delete", l.name)) }
 
 func ip(args ...string) *exec.Cmd { return exec.Command("ip", args...) } //nolint:gosec // our own arguments
 
-// batchIP runs several commands, one a line.
-func batchIP(commands string) error {
+// BatchIP has the program ip run several commands, one a line.
+func BatchIP(commands string) error {
 	cmd := ip("-batch", "-")
 	cmd.Stdin = strings.NewReader(commands)
 	return runIP(cmd)

@@ -22,7 +22,7 @@ type namespace struct {
 // openNamespace makes a namespace that has so many addresses. It needs the right to
 // (CAP_SYS_ADMIN and CAP_NET_ADMIN).
 func openNamespace(addresses int) (*namespace, error) {
-	file, err := newNetwork()
+	file, err := NewNetwork()
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,8 @@ func openNamespace(addresses int) (*namespace, error) {
 // networkOfThread is the calling thread's namespace, as a file.
 const networkOfThread = "/proc/thread-self/ns/net"
 
-func newNetwork() (file *os.File, err error) {
+// NewNetwork makes a network namespace, which lives as long as somebody has it open. It needs root.
+func NewNetwork() (file *os.File, err error) {
 	err = elsewhere(func() error { return unix.Unshare(unix.CLONE_NEWNET) }, func() error {
 		file, err = os.Open(networkOfThread)
 		return err
@@ -72,15 +73,17 @@ func elsewhere(leave, f func() error) error {
 	return err
 }
 
-// do calls f on a thread that is in the namespace: a process that f starts is as well.
-func (n *namespace) do(f func() error) error {
+// InNetwork calls f on a thread that is in a network namespace: a process that f starts is as well.
+func InNetwork(network *os.File, f func() error) error {
 	return elsewhere(func() error {
-		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+		if err := unix.Setns(int(network.Fd()), unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("entering a network namespace: %w", err)
 		}
 		return nil
 	}, f)
 }
+
+func (n *namespace) do(f func() error) error { return InNetwork(n.file, f) }
 
 // start starts a process in the namespace, or in this one when n is nil.
 func (n *namespace) start(cores []int, cmd *exec.Cmd) error {

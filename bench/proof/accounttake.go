@@ -116,7 +116,7 @@ func (a *account) take(m note, snapshot bool) error {
 			p.must = max(p.must, m.n+1)
 		}
 		return nil
-	case (p == nil || s.kind != changes && s.kind != bulks) && s.isUnsure(m.n): // sent over a connection that is gone: it comes whenever it is found there
+	case (p == nil || s.late || s.kind != changes && s.kind != bulks) && s.isUnsure(m.n): // sent over a connection that is gone: it comes whenever it is found there
 		return nil
 	case p == nil:
 		return wronged("%s %d came, and nobody asked for it", m.stream, m.n)

@@ -61,10 +61,14 @@ func (d *daemon) publish(ctx context.Context, s *stream, size int) error {
 }
 
 // insist does it again and again, until there is an answer: with the same op ids, or to store a row.
-func (d *daemon) insist(ctx context.Context, s *stream, size int, failures *atomic.Int64) (err error) {
+func (d *daemon) insist(ctx context.Context, s *stream, size int, failures *atomic.Int64) error {
+	return s.insist(ctx, failures, func(n uint64) error { return d.send(ctx, s, n, size) })
+}
+
+func (s *stream) insist(ctx context.Context, failures *atomic.Int64, send func(n uint64) error) (err error) {
 	n := s.begin(s.body)
 	for late := time.Now().Add(2 * patience); ; {
-		if err = d.send(ctx, s, n, size); err == nil || errors.Is(err, errWronged) {
+		if err = send(n); err == nil || errors.Is(err, errWronged) {
 			break
 		}
 		failures.Add(1)

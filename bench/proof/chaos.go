@@ -14,7 +14,7 @@ type scenario struct {
 	play       func(*ChaosOptions, context.Context, *Record) error
 }
 
-var scenarios = []scenario{
+var scenarios = append([]scenario{
 	{"kill", "kill -9 under load, and a new start", (*ChaosOptions).kill},
 	{"power", "the power of the disk cut under load, and a new start", (*ChaosOptions).power},
 	{"pause", "SIGSTOP, and SIGCONT much later", (*ChaosOptions).pause},
@@ -22,7 +22,7 @@ var scenarios = []scenario{
 	{"full", "no room in the data directory", (*ChaosOptions).full},
 	{"read-only", "the data directory is read-only", (*ChaosOptions).readOnly},
 	{"lock", "another process holds the database's lock", (*ChaosOptions).lock},
-}
+}, clusterScenarios()...)
 
 // errAbsent is wrapped by errors of scenarios that this machine doesn't let happen.
 var errAbsent = errors.New("it can't be played here")

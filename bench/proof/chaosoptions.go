@@ -14,13 +14,15 @@ type ChaosOptions struct {
 	// Self is this program and a word behind which RunHelper gets the rest of the command line:
 	// some scenarios need another process, which mounts or locks what the daemon stands on.
 	Self []string
+	// NATSServer is the program of a NATS that the nodes don't run themselves; empty: there is none.
+	NATSServer string
 
 	Only    []string      // names of scenarios; default all
 	Clients int           // default 100
 	Rounds  int           // of kill -9; default 10
 	Rate    float64       // messages a second; default 300
 	Load    time.Duration // between two disasters; default 2 s
-	Pause   time.Duration // between SIGSTOP and SIGCONT; default 30 s
+	Pause   time.Duration // between SIGSTOP and SIGCONT; default 30 s. Other faults of nodes last for a third of it
 	Bound   time.Duration // within which a client has to see that the server is gone; default 5 s
 
 	Progress func(what string, done, of int64) // may be nil

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/busbar-ws/busbar/bench"
 )
 
 // daemon is a server's process. Owned by one goroutine, but for what says otherwise.
@@ -23,7 +21,8 @@ type daemon struct {
 	dir     string   // the data directory, as this process sees it
 	ws, api string   // host:port
 	args    []string
-	mounts  bool // it has mounts of its own, the data directory's among them
+	mounts  bool     // it has mounts of its own, the data directory's among them
+	network *os.File // that it is in; nil: this process's
 
 	cmd    *exec.Cmd
 	log    *tail // safe from any goroutine
@@ -35,16 +34,15 @@ type daemon struct {
 // newDaemon finds ports and doesn't start anything.
 func newDaemon(program []string, dir string, args ...string) (*daemon, error) {
 	d := &daemon{program: program, dir: dir, args: args, log: &tail{}}
-	host := bench.OwnLoopback()
-	for _, address := range []*string{&d.ws, &d.api} {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-		if err != nil {
-			return nil, fmt.Errorf("finding a free port: %w", err)
-		}
-		defer l.Close()
-		*address = l.Addr().String()
+	free, err := freeAddresses(2)
+	if err != nil {
+		return nil, err
 	}
-	d.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}, Timeout: 2 * time.Minute}
+	d.ws, d.api = free[0], free[1]
+	dial := func(ctx context.Context, _, address string) (net.Conn, error) {
+		return dialIn(ctx, d.network, &net.Dialer{}, address)
+	}
+	d.http = &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 16}, Timeout: 2 * time.Minute}
 	return d, nil
 }
 

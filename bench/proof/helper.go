@@ -28,6 +28,12 @@ func RunHelper(args []string, in io.Reader, out io.Writer) error {
 			return err
 		}
 		return become(args[2:])
+	case len(args) > 2 && args[0] == "on-network":
+		runtime.LockOSThread()
+		if err := enterNetwork(args[1]); err != nil {
+			return err
+		}
+		return become(args[2:])
 	case len(args) == 2 && args[0] == "locker":
 		return holdLock(args[1], in, out)
 	}

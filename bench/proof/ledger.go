@@ -51,6 +51,23 @@ func (s *stage) audit(ctx context.Context, l *ledger, lives []life) error {
 	return nil
 }
 
+// once wants no message twice in the log, also none whose fate its publisher doesn't know.
+func (l *ledger) once() error {
+	type message struct {
+		stream *stream
+		n      uint64
+	}
+	had := make(map[message]uint64, len(l.events))
+	for _, e := range l.events {
+		m := message{e.stream, e.n}
+		if seq, twice := had[m]; twice {
+			return wronged("%s %d is in the log twice, as seq %d and %d", e.stream.name, e.n, seq, e.seq)
+		}
+		had[m] = e.seq
+	}
+	return nil
+}
+
 func (l *ledger) find(seq uint64) (int, bool) {
 	return slices.BinarySearchFunc(l.events, seq, func(e event, seq uint64) int { return cmp.Compare(e.seq, seq) })
 }

@@ -2,12 +2,14 @@ package proof
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -41,8 +43,10 @@ type caller struct {
 	local   net.IP // nil: any
 	user    string
 	token   string
-	since   uint64 // 0: without
-	buffer  int    // SO_RCVBUF; 0: the kernel's
+	since   uint64        // 0: without
+	buffer  int           // SO_RCVBUF; 0: the kernel's
+	network *os.File      // nil: this process's
+	within  time.Duration // 0: for longer than a server is stopped
 }
 
 const (
@@ -56,14 +60,14 @@ var errRefused = errors.New("connecting")
 // connect is over when the server has answered the upgrade.
 func connect(ctx context.Context, c caller, b *Book) (*peer, error) {
 	d := ws.Dialer{
-		Timeout: 3 * patience, // the server may be stopped for one
+		Timeout: cmp.Or(c.within, 3*patience), // the server may be stopped for one
 		Header:  ws.HandshakeHeaderHTTP(http.Header{"Authorization": {"Bearer " + c.token}}),
-		NetDial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		NetDial: func(ctx context.Context, _, address string) (net.Conn, error) {
 			var n net.Dialer
 			if c.local != nil {
 				n.LocalAddr = &net.TCPAddr{IP: c.local}
 			}
-			conn, err := n.DialContext(ctx, network, address)
+			conn, err := dialIn(ctx, c.network, &n, address)
 			if err == nil && c.buffer > 0 {
 				err = conn.(*net.TCPConn).SetReadBuffer(c.buffer)
 			}

@@ -45,14 +45,16 @@ func (p *peer) whyEnded() error {
 }
 
 // settle waits until the server has acted on all that was sent.
-func (p *peer) settle() error {
+func (p *peer) settle() error { return p.settleWithin(patience) }
+
+func (p *peer) settleWithin(most time.Duration) error {
 	p.mu.Lock()
 	want := p.pongs + 1
 	p.mu.Unlock()
 	if err := p.write(ws.OpPing, nil); err != nil {
 		return err
 	}
-	if err := p.until(patience, func() bool { return p.pongs >= want }); err != nil {
+	if err := p.until(most, func() bool { return p.pongs >= want }); err != nil {
 		return fmt.Errorf("waiting for a pong: %w", err)
 	}
 	p.with((*account).settled)

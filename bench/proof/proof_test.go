@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -37,15 +38,22 @@ func TestMain(m *testing.M) {
 	leaks.MainThen(m, func() { os.RemoveAll(folder) })
 }
 
-// make chaos, in small.
+// make chaos, in small: of nodes only one is killed, once.
 func TestChaos(t *testing.T) {
 	for _, s := range scenarios {
+		o := ChaosOptions{
+			Program: []string{program}, Self: []string{os.Args[0], helperWord}, Only: []string{s.name},
+			Clients: 20, Rounds: 2, Load: 500 * time.Millisecond, Pause: 12 * time.Second,
+		}
+		if slices.ContainsFunc(clusterScenarios(), func(c scenario) bool { return c.name == s.name }) {
+			if s.name != "cluster-kill" {
+				continue
+			}
+			o.Clients, o.Rounds, o.Rate, o.Pause = 6, 1, 150, 3*time.Second
+		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			r, err := Chaos(t.Context(), ChaosOptions{
-				Program: []string{program}, Self: []string{os.Args[0], helperWord}, Only: []string{s.name},
-				Clients: 20, Rounds: 2, Load: 500 * time.Millisecond, Pause: 12 * time.Second,
-			})
+			r, err := Chaos(t.Context(), o)
 			if err != nil {
 				t.Fatal(err)
 			}

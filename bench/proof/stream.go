@@ -19,6 +19,7 @@ type stream struct {
 	body   int
 	opIDs  bool
 	toUser string
+	late   bool // what wasn't acknowledged may come behind what was, as from a node that was stopped
 
 	mu     sync.Mutex
 	begun  uint64          // number of the newest that may have reached the server

@@ -13,7 +13,7 @@ type tail struct {
 	alarm string
 }
 
-const tailBytes = 4 << 10
+const tailBytes = 8 << 10
 
 var alarms = []string{"panic", "DATA RACE", "fatal error"}
 

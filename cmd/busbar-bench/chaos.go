@@ -12,7 +12,8 @@ import (
 func chaos(ctx context.Context, args []string, s streams) error {
 	f := newProofFlags("chaos", s)
 	var o proof.ChaosOptions
-	only := f.set.String("only", "", "`scenarios`, of kill, power, pause, port, full, read-only and lock; default all")
+	only := f.set.String("only", "", "`scenarios`, of kill, power, pause, port, full, read-only and lock, and of cluster-kill, cluster-cut, cluster-pause, cluster-full, cluster-restart, the same with nats- for cluster-; default all")
+	f.set.StringVar(&o.NATSServer, "nats-server", "", "`program` of a NATS server, for the scenarios that begin with nats-")
 	f.set.IntVar(&o.Clients, "clients", 100, "connections")
 	f.set.IntVar(&o.Rounds, "rounds", 10, "how often kill -9, and a fifth as often a power cut")
 	f.set.Float64Var(&o.Rate, "rate", 300, "messages a second")
