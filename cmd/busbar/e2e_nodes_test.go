@@ -93,10 +93,7 @@ func TestNodesOnOneNATS(t *testing.T) {
 	if r := b.call("POST", "/v1/changes", b.admin, change); r.status != 503 || !strings.Contains(r.body, "LOG_UNAVAILABLE") {
 		t.Errorf("without NATS: %d %s", r.status, r.body)
 	}
-	_, port, _ := net.SplitHostPort(address)
-	number := 0
-	_, _ = fmt.Sscan(port, &number)
-	startNATS(t, dir, number)
+	startNATS(t, dir, portNumber(address))
 	b.wantReady(200, "ready")
 	var third struct{ Seq uint64 }
 	b.adminCall("POST", "/v1/changes", change, &third)

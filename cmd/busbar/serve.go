@@ -25,6 +25,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/metrics"
 	"github.com/busbar-ws/busbar/internal/rows"
 	"github.com/busbar-ws/busbar/subs"
+	"github.com/nats-io/nats.go"
 )
 
 // server is the daemon: the hub, the HTTP API in front of it and what they stand on.
@@ -40,6 +41,7 @@ type server struct {
 	admin    adminToken
 	api      net.Listener
 	http     *http.Server
+	nats     *nats.Conn   // with -log nats: the change log's
 	ready    func() error // nil: always
 	closers  []func() error
 }
@@ -149,11 +151,7 @@ func (srv *server) open() error {
 		return fmt.Errorf("-api %s: %w", srv.cfg.API, listenCause(err))
 	}
 	srv.closers = append(srv.closers, srv.api.Close)
-	authenticator, err := srv.openAuth()
-	if err != nil {
-		return err
-	}
-	if err := srv.openHub(authenticator); err != nil {
+	if err := srv.openHub(); err != nil {
 		return err
 	}
 	srv.openAPI()
@@ -210,7 +208,7 @@ func (cfg *Config) reserve(open, descriptors int) int {
 // which opens something else, reckons with the same.
 const openAtStart = 24
 
-func (srv *server) openHub(authenticator hub.Authenticator) error {
+func (srv *server) openHub() error {
 	cfg := srv.cfg
 	descriptors, err := eventloop.DescriptorLimit()
 	if err != nil {
@@ -221,7 +219,7 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 		return fmt.Errorf("counting descriptors: %w", err)
 	}
 	o := cfg.Hub
-	o.Auth, o.Logger = authenticator, srv.log
+	o.Logger = srv.log
 	o.Loops.Accept.Reserve = cfg.reserve(len(open), descriptors)
 	if err = srv.openServices(&o); err != nil {
 		return err
@@ -230,6 +228,9 @@ func (srv *server) openHub(authenticator hub.Authenticator) error {
 		err = srv.openNodes(&o)
 	} else {
 		o.Log, err = srv.openLog()
+	}
+	if err == nil {
+		o.Auth, err = srv.openAuth() // sessions may be where the log of several nodes is
 	}
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -69,14 +70,22 @@ func (srv *server) openTokens() (hub.Authenticator, error) {
 	return nil, errors.New("no authenticator")
 }
 
-func (srv *server) openSessions() (*auth.Sessions, error) {
-	path, readOnly := srv.dir.database(), false
-	if srv.cfg.SessionsDB != "" {
-		path, readOnly = srv.cfg.SessionsDB, true
+// bucketPatience is how long the start waits for NATS to have a bucket, once it has the change log.
+const bucketPatience = time.Minute
+
+func (srv *server) openSessions() (s *auth.Sessions, err error) {
+	o := auth.SessionOptions{CopyDir: srv.dir.path, GuestTTL: srv.cfg.GuestTTL, Log: srv.log, OnRevoked: srv.ends.revoked}
+	switch nodes := &srv.cfg.Log.NATS; {
+	case srv.cfg.SessionsDB != "":
+		o.ReadOnly = true
+		s, err = auth.OpenSessions(srv.cfg.SessionsDB, o)
+	case srv.nats != nil:
+		ctx, cancel := context.WithTimeout(context.Background(), bucketPatience)
+		defer cancel()
+		s, err = auth.OpenBucket(ctx, auth.BucketOptions{Conn: srv.nats, Name: nodes.Stream, Replicas: nodes.Replicas}, o)
+	default:
+		s, err = auth.OpenSessions(srv.dir.database(), o)
 	}
-	s, err := auth.OpenSessions(path, auth.SessionOptions{
-		ReadOnly: readOnly, CopyDir: srv.dir.path, GuestTTL: srv.cfg.GuestTTL, Log: srv.log, OnRevoked: srv.ends.revoked,
-	})
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func (srv *server) openNodes(o *hub.Options) error {
 		}
 		return nil
 	})
-	srv.ready = log.Healthy
+	srv.nats, srv.ready = log.Conn(), log.Healthy
 	o.Log, o.Peers = log, peers
 	return nil
 }

@@ -200,8 +200,8 @@ func (l *Log) connect(context.Context) error {
 			log.Info("connected to NATS again", "server", c.ConnectedUrlRedacted())
 			l.askNow()
 		}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrSlowConsumer) {
+		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
+			if s != nil && s.Subject == l.feedSubject() && errors.Is(err, nats.ErrSlowConsumer) {
 				log.Warn("the stream republishes faster than this node delivers, and is read instead")
 				return
 			}
@@ -232,6 +232,9 @@ func (l *Log) Healthy() error {
 	}
 	return nil
 }
+
+// Conn is the log's connection, which ends with it.
+func (l *Log) Conn() *nats.Conn { return l.conn }
 
 // Close ends the follower and the connection.
 func (l *Log) Close() error {

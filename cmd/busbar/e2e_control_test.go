@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	nats "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/busbar-ws/busbar/internal/auth"
+)
+
+// docs/cluster.md: sessions are the nodes' together. What is revoked at one closes at all; while NATS is away those
+// who are connected stay, and nobody can say what an unknown token is worth.
+func TestSessionsOfNodes(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	address, stop := startNATS(t, dir, nats.RANDOM_PORT)
+	a, b := startOnNATS(t, address, 1), startOnNATS(t, address, 2)
+	byToken, byID, kept, later := a.session("alice"), b.session("alice"), a.session("bob"), b.session("eve")
+	stays := a.connect(kept)
+	for _, name := range []string{byToken, byID} {
+		onA, onB := a.connect(name), b.connect(name)
+		if name == byID {
+			name = auth.SessionID(byID)
+		}
+		began := time.Now()
+		b.adminCall("DELETE", "/v1/sessions/"+name, "", nil)
+		for _, c := range []*goClient{onB, onA} {
+			if reason := waitClose(t, c, 1008); reason != "session revoked" {
+				t.Errorf("closed with %q", reason)
+			}
+		}
+		t.Logf("closed on both nodes after %v", time.Since(began))
+	}
+	for _, d := range []*daemon{a, b} {
+		waitClose(t, startGoClient(t, d.url(""), byToken, "header"), 1008)
+		if r := d.call("DELETE", "/v1/sessions/"+byToken, d.admin, ""); r.status != 404 {
+			t.Errorf("revoked twice: %d %s", r.status, r.body)
+		}
+	}
+	b.stop()
+	again := startOnNATS(t, address, 2)
+	again.connect(kept)
+	wantNowhere(t, dir, kept)
+
+	stop()
+	again.wantReady(503, "DEGRADED")
+	waitClose(t, startGoClient(t, again.url(""), later, "header"), 1013)
+	for _, call := range [][3]string{{"POST", "/v1/sessions", `{"user_id":"u"}`}, {"DELETE", "/v1/sessions/" + kept, ""}} {
+		if r := a.call(call[0], call[1], a.admin, call[2]); r.status != 503 || !strings.Contains(r.body, "SESSIONS_UNAVAILABLE") {
+			t.Errorf("%s without NATS: %d %s", call[0], r.status, r.body)
+		}
+	}
+	a.adminCall("POST", "/v1/presence", `{"type":"presence","still":"here"}`, nil)
+	waitType(stays, "presence")
+	startNATS(t, dir, portNumber(address))
+	again.wantReady(200, "ready")
+	again.connect(later)
+	again.adminCall("DELETE", "/v1/sessions/"+kept, "", nil)
+	waitClose(t, stays, 1008)
+}
+
+func portNumber(address string) (number int) {
+	_, port, _ := net.SplitHostPort(address)
+	_, _ = fmt.Sscan(port, &number)
+	return number
+}
+
+// wantNowhere fails if a secret is in a file below dir.
+func wantNowhere(t *testing.T, dir, secret string) {
+	t.Helper()
+	found := 0
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if bytes.Contains(content, []byte(secret)) {
+			t.Errorf("%s holds a secret", path)
+		}
+		found += len(content)
+		return err
+	})
+	if err != nil || found == 0 {
+		t.Errorf("%d bytes read: %v", found, err)
+	}
+}
