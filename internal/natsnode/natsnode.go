@@ -62,7 +62,7 @@ func Start(o Options) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the NATS server of this node: %w", err)
 	}
-	s.SetLoggerV2(logger{o.Logger}, false, false, false)
+	s.SetLoggerV2(&logger{Logger: o.Logger}, false, false, false)
 	s.Start()
 	n := &Node{server: s, options: options, logger: o.Logger, closing: make(chan struct{}), watched: make(chan struct{})}
 	go n.watch()
@@ -222,14 +222,3 @@ func (n *Node) Close() error {
 	n.server.WaitForShutdown()
 	return nil
 }
-
-// logger writes what the server says to slog, a level lower: its warnings are also about what a cluster that is
-// starting doesn't have yet.
-type logger struct{ *slog.Logger }
-
-func (l logger) Noticef(format string, v ...any) { l.Debug("NATS: " + fmt.Sprintf(format, v...)) }
-func (l logger) Warnf(format string, v ...any)   { l.Info("NATS: " + fmt.Sprintf(format, v...)) }
-func (l logger) Errorf(format string, v ...any)  { l.Warn("NATS: " + fmt.Sprintf(format, v...)) }
-func (l logger) Fatalf(format string, v ...any)  { l.Error("NATS: " + fmt.Sprintf(format, v...)) }
-func (l logger) Debugf(string, ...any)           {}
-func (l logger) Tracef(string, ...any)           {}

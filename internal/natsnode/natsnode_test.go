@@ -197,3 +197,35 @@ func TestNodeNames(t *testing.T) {
 		t.Errorf("three nodes are named %v", names)
 	}
 }
+
+// A node with another secret tries again and again: what it should have is said, and not each time.
+func TestOtherSecret(t *testing.T) {
+	addresses, dir := freePorts(t, 2), t.TempDir()
+	var said wstest.Text
+	for i, secret := range []string{"right", "wrong"} {
+		node, err := Start(Options{
+			Cluster: "test", Listen: addresses[i], Routes: addresses, Secret: secret, Dir: filepath.Join(dir, secret),
+			MaxStore: 1 << 30, MaxMessage: 4 << 20, Logger: slog.New(slog.NewTextHandler(&said, nil)),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = node.Close() })
+	}
+	wstest.Eventually(t, "the log says what is wrong", func() bool { return strings.Contains(said.String(), "need the same secret") })
+	if strings.Contains(said.String(), "Plaintext") {
+		t.Error(said.String())
+	}
+}
+
+func TestRepeatedLines(t *testing.T) {
+	var said wstest.Text
+	l := &logger{Logger: slog.New(slog.NewTextHandler(&said, nil))}
+	for i := range 10_000 {
+		l.Errorf("can't reach %d", i)
+	}
+	l.Errorf("something else")
+	if n := strings.Count(said.String(), "reach"); n < 1 || n > 20 || !strings.Contains(said.String(), "something else") {
+		t.Errorf("%d of 10,000 were written", n)
+	}
+}
