@@ -15,6 +15,7 @@ import (
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 )
 
 // sending is a change on its way into the stream. It belongs to its Append, but for came.
@@ -34,15 +35,6 @@ type sending struct {
 const (
 	batchMessages = 1000
 	batchBytes    = 4 << 20
-)
-
-// An attempt is given up after attemptTimeout, and storeTimeout for each message, since a server that has stopped
-// never answers. The message's id keeps what was stored all the same from being stored again.
-const (
-	attemptTimeout = 2 * time.Second
-	storeTimeout   = 5 * time.Millisecond // a slow disk's, for one that is synced
-	firstBackoff   = 50 * time.Millisecond
-	longestBackoff = 500 * time.Millisecond
 )
 
 // feedPatience is how long the follower has for what was stored just now before the leader is asked for it.
@@ -187,34 +179,26 @@ func firstBatch(sent []*sending) int {
 
 // store publishes until all of a batch are stored, or the time is up. before is the newest seq when Append began.
 func (l *Log) store(batch []*sending, before uint64) error {
-	ctx, cancel := context.WithTimeout(l.ctx, l.opts.PublishTimeout+time.Duration(len(batch))*storeTimeout)
+	ctx, cancel := context.WithTimeout(l.ctx, l.opts.PublishTimeout+time.Duration(len(batch))*natsconn.StoreTimeout)
 	defer cancel()
-	for backoff := firstBackoff; ; backoff = min(2*backoff, longestBackoff) {
-		rest := l.unsettled(batch)
-		if len(rest) == 0 {
-			return nil
-		}
-		err := l.publish(ctx, rest, before)
-		if hasCode(err, errRepeatedInABatch) {
-			// Most often it is what an attempt has stored that had no answer: then the follower has it soon.
-			if err = l.catchUp(ctx); err == nil && len(l.unsettled(batch)) == len(rest) {
-				err = l.publishHalves(ctx, rest, before)
+	return natsconn.Store(ctx, func() error {
+		for {
+			rest := l.unsettled(batch)
+			if len(rest) == 0 {
+				return nil
 			}
+			err := l.publish(ctx, rest, before)
+			if natsconn.HasCode(err, natsconn.RepeatedInABatch) {
+				// Most often it is what an attempt has stored that had no answer: then the follower has it soon.
+				if err = l.catchUp(ctx); err == nil && len(l.unsettled(batch)) == len(rest) {
+					err = l.publishHalves(ctx, rest, before)
+				}
+			}
+			if err != nil {
+				return err
+			} // all are settled, but after catching up
 		}
-		switch {
-		case err == nil:
-			continue // all are settled, but after catching up
-		case hasCode(err, errAccountFull, errNoResources, errMemoryFull, errStorageFull, errStoreFailed):
-			return fmt.Errorf("%w: %w", hub.ErrLogFull, err)
-		case hasCode(err, errMessageTooLarge):
-			return fmt.Errorf("%w: %w", hub.ErrTooLarge, err)
-		}
-		select {
-		case <-time.After(backoff):
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", hub.ErrLogUnavailable, err)
-		}
-	}
+	})
 }
 
 // publish tries once. What is stored has its seq then.
@@ -238,7 +222,7 @@ func (l *Log) publishHalves(ctx context.Context, sent []*sending, before uint64)
 	half := len(sent) / 2
 	for _, part := range [][]*sending{sent[:half], sent[half:]} {
 		err := l.publish(ctx, part, before)
-		if hasCode(err, errRepeatedInABatch) {
+		if natsconn.HasCode(err, natsconn.RepeatedInABatch) {
 			err = l.publishHalves(ctx, part, before)
 		}
 		if err != nil {
@@ -249,7 +233,7 @@ func (l *Log) publishHalves(ctx context.Context, sent []*sending, before uint64)
 }
 
 func (l *Log) publishOne(ctx context.Context, s *sending, before uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	ctx, cancel := context.WithTimeout(ctx, natsconn.AttemptTimeout)
 	defer cancel()
 	ack, err := l.js.PublishMsg(ctx, l.message(s), jetstream.WithRetryAttempts(0))
 	if err != nil {
@@ -262,7 +246,7 @@ func (l *Log) publishOne(ctx context.Context, s *sending, before uint64) error {
 }
 
 func (l *Log) publishBatch(ctx context.Context, sent []*sending) error {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout+time.Duration(len(sent))*storeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, natsconn.AttemptTimeout+time.Duration(len(sent))*natsconn.StoreTimeout)
 	defer cancel()
 	messages := make([]*nats.Msg, len(sent))
 	for i, s := range sent {

@@ -12,12 +12,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 )
 
 var (
 	errBeingFilled = errors.New("busbar log copy is filling it, or was broken off, and then has to be run again")
 	errMoved       = errors.New("its events were moved elsewhere by busbar log copy, or were about to be, and then it has to be run again")
-	errThere       = permanent{errors.New("there is a stream of this name already; choose another name")}
+	errThere       = natsconn.Permanent(errors.New("there is a stream of this name already; choose another name"))
 	errMixed       = errors.New("something else was published to the stream meanwhile")
 )
 
@@ -26,7 +27,7 @@ func (l *Log) copySubject() string { return l.opts.Stream + ".copy" }
 // beingCopied is whether a copy is about to make the stream, as where nodes are NATS themselves, and a copy needs
 // those that wait for it.
 func (l *Log) beingCopied(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout/2)
+	ctx, cancel := context.WithTimeout(ctx, natsconn.RequestTimeout/2)
 	defer cancel()
 	_, err := l.conn.RequestWithContext(ctx, l.copySubject(), nil)
 	return err == nil
@@ -52,18 +53,18 @@ func Import(ctx context.Context, o Options, b hub.Bounds, each func(func(*hub.Ch
 		im.next = b.Oldest - 1 // and a hole: the stream doesn't begin with its oldest event
 	}
 	config := l.config(im.next)
-	config.Metadata[mark] = filled
+	config.Metadata[natsconn.Mark] = filled
 	making := "making the stream " + o.Stream
-	if err := l.patiently(ctx, making, func(ctx context.Context) error { return l.replace(ctx, config) }); err != nil {
+	if err := natsconn.Patiently(ctx, l.opts.Logger, making, func(ctx context.Context) error { return l.replace(ctx, config) }); err != nil {
 		return err
 	}
 	if err := im.all(ctx, b, each); err != nil {
 		return fmt.Errorf("copying into the stream %s: %w", o.Stream, err)
 	}
-	config.Metadata[mark] = marked
-	return l.patiently(ctx, "finishing the stream "+o.Stream, func(ctx context.Context) error {
+	config.Metadata[natsconn.Mark] = marked
+	return natsconn.Patiently(ctx, l.opts.Logger, "finishing the stream "+o.Stream, func(ctx context.Context) error {
 		_, err := l.js.UpdateStream(ctx, config)
-		return forGood(err)
+		return natsconn.ForGood(err)
 	})
 }
 
@@ -71,7 +72,7 @@ func Import(ctx context.Context, o Options, b hub.Bounds, each func(func(*hub.Ch
 func (l *Log) replace(ctx context.Context, config jetstream.StreamConfig) error {
 	stream, err := l.js.Stream(ctx, l.opts.Stream)
 	if err == nil {
-		switch stream.CachedInfo().Config.Metadata[mark] {
+		switch stream.CachedInfo().Config.Metadata[natsconn.Mark] {
 		case filled, moved:
 			err = l.js.DeleteStream(ctx, l.opts.Stream)
 		default:
@@ -79,11 +80,11 @@ func (l *Log) replace(ctx context.Context, config jetstream.StreamConfig) error 
 		}
 	}
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return forGood(err)
+		return natsconn.ForGood(err)
 	}
 	l.stream, err = l.js.CreateStream(ctx, config)
 	l.atomic = true
-	return forGood(err)
+	return natsconn.ForGood(err)
 }
 
 // importer publishes changes at their seqs.
@@ -142,7 +143,7 @@ func (im *importer) flush(ctx context.Context) error {
 	if len(im.batch) == 0 {
 		return nil
 	}
-	if err := im.patiently(ctx, "storing events", im.try); err != nil {
+	if err := natsconn.Patiently(ctx, im.opts.Logger, "storing events", im.try); err != nil {
 		return err
 	}
 	im.batch, im.bytes = nil, 0
@@ -159,18 +160,18 @@ func (im *importer) try(ctx context.Context) error {
 	case last == im.next-1:
 		return nil
 	case last != before:
-		return permanent{fmt.Errorf("the stream ends with %d, not %d: %w", last, before, errMixed)}
+		return natsconn.Permanent(fmt.Errorf("the stream ends with %d, not %d: %w", last, before, errMixed))
 	}
 	err = im.publish(ctx, im.batch, 0)
-	if errors.Is(err, nats.ErrMaxPayload) || hasCode(err, errMessageTooLarge, errRepeatedInABatch, errNoResources, errMemoryFull, errStoreFailed) {
-		return permanent{err}
+	if errors.Is(err, nats.ErrMaxPayload) || natsconn.HasCode(err, natsconn.MessageTooLarge, natsconn.RepeatedInABatch, natsconn.NoResources, natsconn.MemoryFull, natsconn.StoreFailed) {
+		return natsconn.Permanent(err)
 	}
 	if err != nil {
-		return forGood(err)
+		return natsconn.ForGood(err)
 	}
 	for i, s := range im.batch {
 		if want := before + uint64(i) + 1; s.seq != want {
-			return permanent{fmt.Errorf("event %d got seq %d: %w", want, s.seq, errMixed)}
+			return natsconn.Permanent(fmt.Errorf("event %d got seq %d: %w", want, s.seq, errMixed))
 		}
 	}
 	return nil
@@ -191,7 +192,7 @@ func OpenExport(ctx context.Context, o Options) (*Export, error) {
 		return nil, err
 	}
 	e := &Export{log: l}
-	if err := l.patiently(ctx, "closing the stream "+o.Stream, e.open); err != nil {
+	if err := natsconn.Patiently(ctx, l.opts.Logger, "closing the stream "+o.Stream, e.open); err != nil {
 		l.Close()
 		return nil, err
 	}
@@ -202,17 +203,17 @@ func (e *Export) open(ctx context.Context) (err error) {
 	l := e.log
 	if l.stream, err = l.js.Stream(ctx, l.opts.Stream); err != nil {
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return permanent{err}
+			return natsconn.Permanent(err)
 		}
-		return forGood(err)
+		return natsconn.ForGood(err)
 	}
 	e.config = l.stream.CachedInfo().Config
-	switch e.config.Metadata[mark] {
+	switch e.config.Metadata[natsconn.Mark] {
 	case marked:
 	case closed, moved:
 		e.config.MaxAge = l.opts.MaxAge
 	case filled:
-		return permanent{errBeingFilled}
+		return natsconn.Permanent(errBeingFilled)
 	default:
 		return foreign(&e.config)
 	}
@@ -238,12 +239,12 @@ func (e *Export) closedSubject() string { return e.config.Name + "." + closed }
 // set marks the stream, which takes and lets go of events only as a change log.
 func (e *Export) set(ctx context.Context, state string) (err error) {
 	config := e.config
-	config.Metadata = map[string]string{mark: state}
+	config.Metadata = map[string]string{natsconn.Mark: state}
 	if state != marked {
 		config.Subjects, config.MaxAge = []string{e.closedSubject()}, 0
 	}
 	e.log.stream, err = e.log.js.UpdateStream(ctx, config)
-	return forGood(err)
+	return natsconn.ForGood(err)
 }
 
 // Each calls f with all changes, their seqs and op ids in them, and when they were stored.

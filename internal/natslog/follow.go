@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 )
 
 // Follow begins to deliver what comes behind the Bounds that there are before the first Append.
@@ -61,12 +61,12 @@ func (l *Log) takeRepublished(batch []*nats.Msg) {
 	var run []stored // follows on at
 	end := l.at
 	for _, m := range batch {
-		seq := number(m, jetstream.SequenceHeader)
+		seq := natsconn.Number(m.Header, jetstream.SequenceHeader)
 		if seq <= end {
 			continue // read before it came
 		}
 		// The stream has one subject, so that the leader says which message was before this one.
-		if prev := number(m, lastSequenceHeader); seq != end+1 && (prev == 0 || prev > end) {
+		if prev := natsconn.Number(m.Header, natsconn.LastSequence); seq != end+1 && (prev == 0 || prev > end) {
 			l.take(run)
 			run = nil
 			err := l.fill(l.ctx, seq-1)
@@ -84,15 +84,6 @@ func (l *Log) takeRepublished(batch []*nats.Msg) {
 		run, end = append(run, stored{seq: seq, id: m.Header.Get(jetstream.MsgIDHeader), data: m.Data}), seq
 	}
 	l.take(run)
-}
-
-// lastSequenceHeader is the server's JSLastSequence.
-const lastSequenceHeader = "Nats-Last-Sequence"
-
-// number is a header's, 0 when there is none.
-func number(m *nats.Msg, header string) uint64 {
-	n, _ := strconv.ParseUint(m.Header.Get(header), 10, 64)
-	return n
 }
 
 // askNow has poll ask the leader without waiting for the time to come.
@@ -122,7 +113,7 @@ func (l *Log) poll() {
 
 func (l *Log) ask() error {
 	if !l.conn.IsConnected() {
-		return errAway
+		return natsconn.ErrAway
 	}
 	had := l.known.Load().LastSeq
 	last, err := l.askLeader(l.ctx)

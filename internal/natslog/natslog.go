@@ -8,10 +8,8 @@ package natslog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +19,7 @@ import (
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/dedup"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 	"github.com/busbar-ws/busbar/internal/progress"
 )
 
@@ -52,11 +51,10 @@ const (
 	// preloaded is how many of the newest events are read at the start, if their average size allows it.
 	preloaded = 10_000
 
-	requestTimeout = 2 * time.Second // of one question to NATS
-	pollEvery      = time.Second     // how often the leader is asked what there is, and pollGrace how long what
-	pollGrace      = 100 * time.Millisecond
-	feedMessages   = 65_536 // republished messages that wait to be taken, beyond which they are read from the stream
-	feedBytes      = 32 << 20
+	pollEvery    = time.Second // how often the leader is asked what there is, and pollGrace how long what
+	pollGrace    = 100 * time.Millisecond
+	feedMessages = 65_536 // republished messages that wait to be taken, beyond which they are read from the stream
+	feedBytes    = 32 << 20
 )
 
 // Log is a hub.ChangeLog on NATS. It is safe from any goroutine.
@@ -119,8 +117,8 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 
 // dial connects, and looks at no stream yet.
 func dial(ctx context.Context, o Options) (*Log, error) {
-	if strings.ContainsAny(o.Stream, ".*> \t\r\n/\\") || o.Stream == "" {
-		return nil, fmt.Errorf("%q can't be the name of a stream", o.Stream)
+	if err := natsconn.CheckName(o.Stream); err != nil {
+		return nil, err
 	}
 	l := &Log{
 		opts: o, poke: make(chan struct{}, 1),
@@ -128,7 +126,7 @@ func dial(ctx context.Context, o Options) (*Log, error) {
 		deliver: func([]hub.Entry) {},
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
-	if err := l.patiently(ctx, "connecting to NATS", l.connect); err != nil {
+	if err := natsconn.Patiently(ctx, l.opts.Logger, "connecting to NATS", l.connect); err != nil {
 		l.Close()
 		return nil, err
 	}
@@ -136,7 +134,7 @@ func dial(ctx context.Context, o Options) (*Log, error) {
 }
 
 func (l *Log) open(ctx context.Context) error {
-	if err := l.patiently(ctx, "opening the stream "+l.opts.Stream, l.openStream); err != nil {
+	if err := natsconn.Patiently(ctx, l.opts.Logger, "opening the stream "+l.opts.Stream, l.openStream); err != nil {
 		return err
 	}
 	// Before the stream's end is looked up: what comes after that waits in the subscription.
@@ -147,85 +145,21 @@ func (l *Log) open(ctx context.Context) error {
 	if err := l.feed.SetPendingLimits(feedMessages, feedBytes); err != nil {
 		return err
 	}
-	return l.patiently(ctx, "reading the stream "+l.opts.Stream, l.readNewest)
+	return natsconn.Patiently(ctx, l.opts.Logger, "reading the stream "+l.opts.Stream, l.readNewest)
 }
 
-// permanent is an error that waiting doesn't mend.
-type permanent struct{ error }
-
-func (p permanent) Unwrap() error { return p.error }
-
-// patiently tries until it succeeds, fails for good, or ctx ends.
-func (l *Log) patiently(ctx context.Context, doing string, try func(context.Context) error) error {
-	const again, tell = 500 * time.Millisecond, 10 * time.Second
-	var told time.Time
-	for {
-		attempt, cancel := context.WithTimeout(ctx, 2*requestTimeout)
-		err := try(attempt)
-		cancel()
-		if err == nil {
-			return nil
-		}
-		err = fmt.Errorf("%s: %w", doing, err)
-		if errors.As(err, new(permanent)) {
-			return err
-		}
-		if time.Since(told) > tell {
-			told = time.Now()
-			l.opts.Logger.Warn("waiting for the change log", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(again):
-		}
-	}
-}
-
-func (l *Log) connect(context.Context) error {
-	log := l.opts.Logger
-	options := append([]nats.Option{
-		nats.Name("busbar"), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
-		nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
-		// What was published while there is no connection would go out after its publisher was told that it can't.
-		nats.ReconnectBufSize(-1),
-		// A server that has stopped, but whose socket is open, is found out in three pings.
-		nats.Timeout(requestTimeout), nats.PingInterval(requestTimeout), nats.MaxPingsOutstanding(2),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if l.ctx.Err() == nil {
-				log.Warn("the connection to NATS is lost", "error", err)
-			}
-		}),
-		nats.ReconnectHandler(func(c *nats.Conn) {
-			log.Info("connected to NATS again", "server", c.ConnectedUrlRedacted())
-			l.askNow()
-		}),
-		nats.ErrorHandler(func(_ *nats.Conn, s *nats.Subscription, err error) {
-			if s != nil && s.Subject == l.feedSubject() && errors.Is(err, nats.ErrSlowConsumer) {
-				log.Warn("the stream republishes faster than this node delivers, and is read instead")
-				return
-			}
-			log.Warn("NATS reports an error", "error", err)
-		}),
-	}, l.opts.NATS...)
-	conn, err := nats.Connect(l.opts.Servers, options...)
-	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrSecureConnRequired) {
-		return permanent{err}
-	}
-	if err != nil {
-		return err
-	}
-	l.conn = conn
-	l.js, err = jetstream.New(conn, jetstream.WithDefaultTimeout(requestTimeout))
+func (l *Log) connect(context.Context) (err error) {
+	l.conn, l.js, err = natsconn.Connect(natsconn.Options{
+		Servers: l.opts.Servers, NATS: l.opts.NATS, Logger: l.opts.Logger, Reconnected: l.askNow,
+		Slow: func(s *nats.Subscription) bool { return s.Subject == l.feedSubject() }, // what was dropped is a hole
+	})
 	return err
 }
-
-var errAway = errors.New("there is no connection to NATS")
 
 // Healthy is nil while the log can store and read, as far as is known.
 func (l *Log) Healthy() error {
 	if !l.conn.IsConnected() {
-		return errAway
+		return natsconn.ErrAway
 	}
 	if err := l.unwell.Load(); err != nil {
 		return *err

@@ -17,6 +17,7 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/dedup"
 	"github.com/busbar-ws/busbar/internal/logtest"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 	"github.com/busbar-ws/busbar/internal/natstest"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
@@ -379,7 +380,7 @@ func testHoleAtANewLeader(t *testing.T, c *natstest.Cluster) {
 	third := nats.NewMsg(b.feedSubject())
 	third.Data = hub.EncodeChange(new(changeOf("3")))
 	third.Header.Set(jetstream.SequenceHeader, fmt.Sprint(start+3))
-	third.Header.Set(lastSequenceHeader, fmt.Sprint(start+2))
+	third.Header.Set(natsconn.LastSequence, fmt.Sprint(start+2))
 	var f follower
 	b.deliver = f.take
 	b.takeRepublished([]*nats.Msg{third})

@@ -2,55 +2,24 @@ package natslog
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
-	"net/http"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 )
 
-// mark tells a stream that Busbar made, and what it is.
+// What natsconn.Mark says of a stream.
 const (
-	mark   = "busbar"
 	marked = "change-log"
 	filled = "being-filled" // by Import, or it was broken off
 	closed = "closed"       // by Export: nothing can be published to it
 	moved  = "moved"        // Export has come to its end
 )
-
-// JetStream's error codes that nats.go has no names for.
-const (
-	errNameInUse        jetstream.ErrorCode = 10058 // with another configuration
-	errNoReplicas       jetstream.ErrorCode = 10074 // more than one without a cluster
-	errAccountFull      jetstream.ErrorCode = 10002
-	errNoResources      jetstream.ErrorCode = 10023
-	errMemoryFull       jetstream.ErrorCode = 10028
-	errStorageFull      jetstream.ErrorCode = 10047
-	errMessageTooLarge  jetstream.ErrorCode = 10054
-	errStoreFailed      jetstream.ErrorCode = 10077
-	errRepeatedInABatch jetstream.ErrorCode = 10201
-)
-
-// hasCode is whether JetStream answered with one of the codes.
-func hasCode(err error, codes ...jetstream.ErrorCode) bool {
-	var api *jetstream.APIError
-	if !errors.As(err, &api) {
-		return false
-	}
-	for _, code := range codes {
-		if api.ErrorCode == code {
-			return true
-		}
-	}
-	return false
-}
 
 func (l *Log) subject() string     { return l.opts.Stream + ".changes" }
 func (l *Log) feedSubject() string { return l.opts.Stream + ".feed" }
@@ -68,67 +37,42 @@ func (l *Log) config(first uint64) jetstream.StreamConfig {
 		MaxConsumers: -1, Duplicates: window, FirstSeq: first,
 		AllowDirect: true, AllowAtomicPublish: true,
 		RePublish: &jetstream.RePublish{Source: l.subject(), Destination: l.feedSubject()},
-		Metadata:  map[string]string{mark: marked},
+		Metadata:  map[string]string{natsconn.Mark: marked},
 	}
 }
 
-// openStream makes the stream, or has one that is there keep what the options say.
-func (l *Log) openStream(ctx context.Context) error {
-	stream, err := l.js.Stream(ctx, l.opts.Stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		if l.beingCopied(ctx) {
+func (l *Log) openStream(ctx context.Context) (err error) {
+	l.stream, err = natsconn.OpenStream(ctx, l.js, l.config(0), l.opts.Logger, func(has *jetstream.StreamConfig) error {
+		if has == nil {
+			if l.beingCopied(ctx) {
+				return errBeingFilled
+			}
+			return nil
+		}
+		switch is := has.Metadata[natsconn.Mark]; {
+		case is == filled:
 			return errBeingFilled
+		case is == closed || is == moved:
+			return natsconn.Permanent(errMoved)
+		case is != marked || has.Storage != jetstream.FileStorage:
+			return foreign(has)
 		}
-		stream, err = l.js.CreateStream(ctx, l.config(hub.LogStart(time.Now())+1))
-		if hasCode(err, errNameInUse) { // another node was first
-			stream, err = l.js.Stream(ctx, l.opts.Stream)
-		}
-	}
+		return nil
+	})
 	if err != nil {
-		return forGood(err)
+		return err
 	}
-	has := stream.CachedInfo().Config
-	switch is := has.Metadata[mark]; {
-	case is == filled:
-		return errBeingFilled
-	case is == closed || is == moved:
-		return permanent{errMoved}
-	case is != marked || has.Storage != jetstream.FileStorage:
-		return foreign(&has)
-	}
-	if wanted := l.config(has.FirstSeq); !sameLimits(has, wanted) {
-		l.opts.Logger.Warn("the stream's limits or replicas are changed to what this node was started with",
-			"stream", has.Name, "replicas", wanted.Replicas, "events", wanted.MaxMsgs, "bytes", wanted.MaxBytes, "age", wanted.MaxAge)
-		if stream, err = l.js.UpdateStream(ctx, wanted); err != nil {
-			return forGood(err)
-		}
-	}
-	l.stream, l.known.began, l.atomic = stream, has.FirstSeq, stream.CachedInfo().Config.AllowAtomicPublish
+	has := l.stream.CachedInfo().Config
+	l.known.began, l.atomic = has.FirstSeq, has.AllowAtomicPublish
 	return nil
 }
 
-func foreign(has *jetstream.StreamConfig) error {
-	return permanent{fmt.Errorf("it isn't a change log of Busbar's (its subjects are %q); choose another name", has.Subjects)}
-}
-
-func sameLimits(a, b jetstream.StreamConfig) bool {
-	return a.Replicas == b.Replicas && a.MaxMsgs == b.MaxMsgs && a.MaxBytes == b.MaxBytes && a.MaxAge == b.MaxAge &&
-		a.Duplicates == b.Duplicates && a.AllowDirect && a.RePublish != nil && *a.RePublish == *b.RePublish
-}
-
-// forGood marks errors that only a change of the configuration mends.
-func forGood(err error) error {
-	if errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||
-		hasCode(err, errNoReplicas, errAccountFull, errStorageFull) {
-		return permanent{err}
-	}
-	return err
-}
+func foreign(has *jetstream.StreamConfig) error { return natsconn.Foreign(has, "change log") }
 
 // askLeader learns what the stream has, from its leader, and returns what that has said. Answers may come in any
 // order, and what has gone doesn't come back.
 func (l *Log) askLeader(ctx context.Context) (last uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, natsconn.RequestTimeout)
 	defer cancel()
 	info, err := l.stream.Info(ctx)
 	if err != nil {
@@ -201,7 +145,7 @@ func (l *Log) read(ctx context.Context, seq uint64, limit int) ([]stored, error)
 
 // readReplica asks whichever server has the stream. Where that fails the leader is asked anyway.
 func (l *Log) readReplica(ctx context.Context, seq uint64, limit int) (batch []stored) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout/2)
+	ctx, cancel := context.WithTimeout(ctx, natsconn.RequestTimeout/2)
 	defer cancel()
 	messages, err := jetstreamext.GetBatch(ctx, l.js, l.opts.Stream, limit,
 		jetstreamext.GetBatchSeq(seq), jetstreamext.GetBatchMaxBytes(readBytes))
@@ -217,33 +161,8 @@ func (l *Log) readReplica(ctx context.Context, seq uint64, limit int) (batch []s
 	return batch
 }
 
-// readLeader is the first message from seq on. jetstream.Stream.GetMsg would ask any replica.
-func (l *Log) readLeader(ctx context.Context, seq uint64) (m stored, err error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	question := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":%q}`, seq, l.subject())
-	answer, err := l.conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+l.opts.Stream, question)
-	if err != nil {
-		return m, fmt.Errorf("asking the stream's leader for message %d: %w", seq, err)
-	}
-	var got struct {
-		Error   *jetstream.APIError
-		Message struct {
-			Seq  uint64
-			Hdrs []byte
-			Data []byte
-			Time time.Time
-		}
-	}
-	if err := json.Unmarshal(answer.Data, &got); err != nil {
-		return m, fmt.Errorf("message %d as the stream's leader has it: %w", seq, err)
-	}
-	if got.Error != nil {
-		if got.Error.Code == http.StatusNotFound {
-			return m, jetstream.ErrMsgNotFound
-		}
-		return m, got.Error
-	}
-	header, err := nats.DecodeHeadersMsg(got.Message.Hdrs)
-	return stored{got.Message.Seq, header.Get(jetstream.MsgIDHeader), got.Message.Data, got.Message.Time}, err
+// readLeader is the first message from seq on.
+func (l *Log) readLeader(ctx context.Context, seq uint64) (stored, error) {
+	m, err := natsconn.AskLeader(ctx, l.conn, l.opts.Stream, l.subject(), seq)
+	return stored{m.Seq, m.Header.Get(jetstream.MsgIDHeader), m.Data, m.Time}, err
 }

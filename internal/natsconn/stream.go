@@ -1,0 +1,133 @@
+package natsconn
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// CheckName is an error for what can't be the name of a stream.
+func CheckName(name string) error {
+	if strings.ContainsAny(name, ".*> \t\r\n/\\") || name == "" {
+		return fmt.Errorf("%q can't be the name of a stream", name)
+	}
+	return nil
+}
+
+// Mark is the key of a stream's metadata by which Busbar knows what it has made.
+const Mark = "busbar"
+
+// OpenStream makes a stream, or has one that is there keep what is wanted. A new one begins with the time, so that
+// its sequences are above those of an earlier one. check is told what there is, nil for nothing, before that is done.
+func OpenStream(ctx context.Context, js jetstream.JetStream, wanted jetstream.StreamConfig, log *slog.Logger, check func(has *jetstream.StreamConfig) error) (jetstream.Stream, error) {
+	wanted.FirstSeq = hub.LogStart(time.Now()) + 1
+	stream, err := js.Stream(ctx, wanted.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		if err := check(nil); err != nil {
+			return nil, err
+		}
+		stream, err = js.CreateStream(ctx, wanted)
+		if HasCode(err, NameInUse) { // another node was first
+			stream, err = js.Stream(ctx, wanted.Name)
+		}
+	}
+	if err != nil {
+		return nil, ForGood(err)
+	}
+	has := stream.CachedInfo().Config
+	if err := check(&has); err != nil {
+		return nil, err
+	}
+	wanted.FirstSeq = has.FirstSeq
+	if !sameLimits(has, wanted) {
+		log.Warn("the stream's limits or replicas are changed to what this node was started with",
+			"stream", has.Name, "replicas", wanted.Replicas, "events", wanted.MaxMsgs, "bytes", wanted.MaxBytes, "age", wanted.MaxAge)
+		if stream, err = js.UpdateStream(ctx, wanted); err != nil {
+			return nil, ForGood(err)
+		}
+	}
+	return stream, nil
+}
+
+// Foreign is an error about a stream that isn't what it should be.
+func Foreign(has *jetstream.StreamConfig, what string) error {
+	return Permanent(fmt.Errorf("it isn't a %s of Busbar's (its subjects are %q); choose another name", what, has.Subjects))
+}
+
+func sameLimits(a, b jetstream.StreamConfig) bool {
+	return a.Replicas == b.Replicas && a.MaxMsgs == b.MaxMsgs && a.MaxBytes == b.MaxBytes && a.MaxAge == b.MaxAge &&
+		a.Duplicates == b.Duplicates && a.AllowDirect && a.RePublish != nil && *a.RePublish == *b.RePublish
+}
+
+// ForGood marks errors that only a change of the configuration mends.
+func ForGood(err error) error {
+	if errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||
+		HasCode(err, NoReplicas, AccountFull, StorageFull) {
+		return Permanent(err)
+	}
+	return err
+}
+
+// Message is one of a stream's.
+type Message struct {
+	Seq    uint64
+	Header nats.Header
+	Data   []byte
+	Time   time.Time
+}
+
+// AskLeader is the first message from seq on with a subject, as the stream's leader has it: replicas may be behind,
+// and jetstream.Stream.GetMsg would ask any. It is jetstream.ErrMsgNotFound when there is none.
+func AskLeader(ctx context.Context, conn *nats.Conn, stream, subject string, seq uint64) (m Message, err error) {
+	ctx, cancel := context.WithTimeout(ctx, RequestTimeout)
+	defer cancel()
+	question := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":%q}`, seq, subject)
+	answer, err := conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, question)
+	if err != nil {
+		return m, fmt.Errorf("asking the stream's leader for message %d: %w", seq, err)
+	}
+	var got struct {
+		Error   *jetstream.APIError
+		Message struct {
+			Seq  uint64
+			Hdrs []byte
+			Data []byte
+			Time time.Time
+		}
+	}
+	if err := json.Unmarshal(answer.Data, &got); err != nil {
+		return m, fmt.Errorf("message %d as the stream's leader has it: %w", seq, err)
+	}
+	if got.Error != nil {
+		if got.Error.Code == http.StatusNotFound {
+			return m, jetstream.ErrMsgNotFound
+		}
+		return m, got.Error
+	}
+	m = Message{Seq: got.Message.Seq, Data: got.Message.Data, Time: got.Message.Time}
+	if len(got.Message.Hdrs) > 0 {
+		m.Header, err = nats.DecodeHeadersMsg(got.Message.Hdrs)
+	}
+	return m, err
+}
+
+// LastSequence is a header of what a stream republishes: the sequence before it of its subject, 0 when there is none. It
+// is the server's JSLastSequence.
+const LastSequence = "Nats-Last-Sequence"
+
+// Number is a header's, 0 when there is none.
+func Number(h nats.Header, name string) uint64 {
+	n, _ := strconv.ParseUint(h.Get(name), 10, 64)
+	return n
+}
