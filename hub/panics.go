@@ -52,7 +52,12 @@ func (h *Hub) callViews(ctx context.Context, id *Identity, to *ViewWriter) (err 
 
 func (h *Hub) appendToLog(changes []Change) (results []Appended, err error) {
 	defer h.recovered("appending to the change log", &err)
-	return h.log.Append(changes)
+	results, err = h.log.Append(changes)
+	if n := len(results); n > len(changes) || n < len(changes) && err == nil {
+		results = results[:min(n, len(changes))]
+		err = errors.Join(err, fmt.Errorf("the change log answered %d changes with %d results", len(changes), n))
+	}
+	return results, err
 }
 
 func (h *Hub) readRange(ctx context.Context, since uint64, limit int) (page Page, err error) {

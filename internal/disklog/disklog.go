@@ -110,6 +110,7 @@ func (l *Log) Append(changes []hub.Change) ([]hub.Appended, error) {
 		size += len(changes[i].Data) + rowBytes
 	}
 	err := l.do(&job{bytes: size, write: func(t *transaction) (err error) {
+		refused = nil // of an attempt beside others that came to nothing
 		results, err = t.append(changes)
 		if errors.As(err, new(*hub.SeqError)) {
 			refused, err = err, nil

@@ -207,3 +207,40 @@ func TestClockSetBack(t *testing.T) {
 		t.Errorf("got %d behind %d", got, future)
 	}
 }
+
+// A change that is refused in a transaction that fails, and stored when it is tried alone, is answered as stored.
+func TestRefusedOnlyBesideAnother(t *testing.T) {
+	w, err := openWriter(filepath.Join(t.TempDir(), "changes.db"), Options{MaxEvents: 10, MaxBytes: 10 << 20, Given: true, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	l := &Log{writer: w, tail: hub.NewTail(10, 1<<20, 0), jobs: make(chan *job)}
+	w.committed, w.rows.log = l.committed, l
+	// There is no room for what has seq 10, which shows when all of the transaction is written.
+	execute(t, w.conn, `PRAGMA max_page_count = 50; CREATE TRIGGER large AFTER UPDATE ON log WHEN new.last = 10
+		BEGIN INSERT INTO rows VALUES (1, 'E', 'r', '', zeroblob(1000000)); END`)
+	type answer struct {
+		done []hub.Appended
+		err  error
+	}
+	var group []*job
+	var answers []chan answer
+	for _, seq := range []uint64{10, 5} {
+		c := someChange
+		c.Seq = seq
+		got := make(chan answer, 1)
+		go func() {
+			done, err := l.Append([]hub.Change{c})
+			got <- answer{done, err}
+		}()
+		group, answers = append(group, <-l.jobs), append(answers, got)
+	}
+	w.do(group)
+	if a := <-answers[0]; !errors.Is(a.err, hub.ErrLogFull) || len(a.done) > 0 {
+		t.Errorf("what there is no room for: %+v", a)
+	}
+	if a := <-answers[1]; a.err != nil || len(a.done) != 1 || a.done[0].Seq != 5 {
+		t.Errorf("what there is room for: %+v", a)
+	}
+}

@@ -46,7 +46,7 @@ func (a *api) postBatch(w http.ResponseWriter, r *http.Request) error {
 	}
 	seqs, err := a.hub.PublishChanges(changesOf(batch)...)
 	if err != nil {
-		return atLine(err, batch[len(seqs)].line, len(seqs))
+		return atLine(err, batch[min(len(seqs), len(batch)-1)].line, len(seqs))
 	}
 	return writeJSON(w, published{FirstSeq: slices.Min(seqs), LastSeq: slices.Max(seqs), Count: len(seqs)})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,39 +32,54 @@ func TestPostBatchWithoutItsCaller(t *testing.T) {
 
 const deleteLine = `{"entity":"T","row_id":"1","kind":"delete","timestamp":"1Z"}` + "\n"
 
-// failingLog takes one change of a call.
+// failingLog answers for so many changes of a call, and with an error.
 type failingLog struct {
 	*hub.MemoryLog
-	err error
+	takes int
+	err   error
 }
 
 func (l failingLog) Append(changes []hub.Change) ([]hub.Appended, error) {
-	done, _ := l.MemoryLog.Append(changes[:1])
+	done, _ := l.MemoryLog.Append(slices.Repeat(changes, 5)[:l.takes])
 	return done, l.err
 }
 
 // What a change log can't store is told by status and code, and of an NDJSON body what it stored before.
 func TestPostBatchToALogThatFails(t *testing.T) {
+	other := errors.New("something else")
 	for _, c := range []struct {
-		err    error
-		status int
-		code   string
+		takes         int
+		err           error
+		status        int
+		code          string
+		line, applied int
 	}{
-		{hub.ErrLogFull, 507, "LOG_FULL"},
-		{hub.ErrLogUnavailable, 503, "LOG_UNAVAILABLE"},
-		{errors.New("something else"), 500, "INTERNAL"},
+		{1, hub.ErrLogFull, 507, "LOG_FULL", 2, 1},
+		{1, hub.ErrLogUnavailable, 503, "LOG_UNAVAILABLE", 2, 1},
+		{1, other, 500, "INTERNAL", 2, 1},
+		{0, other, 500, "INTERNAL", 1, 0},
+		// What no log should answer.
+		{3, other, 500, "INTERNAL", 3, 3},
+		{5, other, 500, "INTERNAL", 3, 3},
+		{0, nil, 500, "INTERNAL", 1, 0},
+		{2, nil, 500, "INTERNAL", 3, 2},
+		{5, nil, 500, "INTERNAL", 3, 3},
 	} {
-		t.Run(c.code, func(t *testing.T) {
-			s := start(t, func(ho *hub.Options, _ *Options) {
-				ho.Log = failingLog{hub.NewMemoryLog(0, 0), fmt.Errorf("on the way: %w", c.err)}
-			})
+		t.Run(fmt.Sprintf("%d and %v", c.takes, c.err), func(t *testing.T) {
+			s := start(t, func(ho *hub.Options, _ *Options) { ho.Log = failingLog{hub.NewMemoryLog(0, 0), c.takes, c.err} })
 			r := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/changes", strings.NewReader(strings.Repeat(deleteLine, 3)))
 			r.Header.Set("Authorization", "Bearer "+adminToken)
 			r.Header.Set("Content-Type", typeNDJSON)
 			w := httptest.NewRecorder()
 			s.ServeHTTP(w, r)
-			if e := s.wantError(w, c.status, c.code); e.Applied == nil || *e.Applied != 1 || e.Line != 2 {
-				t.Errorf("got %+v, want one change applied", e)
+			if e := s.wantError(w, c.status, c.code); e.Applied == nil || *e.Applied != c.applied || e.Line != c.line {
+				t.Errorf("got %+v, want %d changes applied", e, c.applied)
+			}
+			if n := s.hub.Stats().Panics; n != 0 {
+				t.Errorf("%d panics", n)
+			}
+			if seq, err := s.hub.PublishChange(hub.Change{Entity: "T", RowID: "1", Kind: hub.Delete}); err == nil {
+				t.Errorf("one change alone: seq %d", seq)
 			}
 		})
 	}
