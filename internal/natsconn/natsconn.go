@@ -145,6 +145,8 @@ const (
 	MessageTooLarge  jetstream.ErrorCode = 10054
 	StoreFailed      jetstream.ErrorCode = 10077
 	RepeatedInABatch jetstream.ErrorCode = 10201
+	DeleteFailed     jetstream.ErrorCode = 10057
+	NoSuchSeq        jetstream.ErrorCode = 10043
 )
 
 // HasCode is whether JetStream answered with one of the codes.

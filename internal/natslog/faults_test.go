@@ -98,6 +98,38 @@ func TestFaults(t *testing.T) {
 	checkFollowers(t, logs, followers, publishers, start)
 }
 
+// A server that takes itself for the leader may not know what was stored by the others meanwhile, as when it stood
+// still. A client whose cursor is ahead of what it knows is told to resync only if most servers say the same.
+func TestCursorAheadOfLonelyLeader(t *testing.T) {
+	t.Parallel()
+	c := natstest.Start(t, 3, t.TempDir())
+	leader := c.Leader(open(t, options(t, c, 0)).stream)
+	l := open(t, options(t, c, slices.Index(c.Nodes, leader)))
+	follow(l)
+	got, err := l.Append([]hub.Change{changeOf("a")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.Nodes {
+		if n != leader {
+			n.Pause()
+		}
+	}
+	if _, err := l.Range(within(t), got[0].Seq+1, 10); !errors.Is(err, hub.ErrLogUnavailable) {
+		t.Errorf("without the others: %v, want that it can't be known", err)
+	}
+	for _, n := range c.Nodes {
+		if n != leader {
+			n.GoOn()
+		}
+	}
+	var resync *hub.ResyncError
+	wstest.Eventually(t, "it is known that the cursor is no event's", func() bool {
+		_, err := l.Range(within(t), got[0].Seq+1, 10)
+		return errors.As(err, &resync)
+	})
+}
+
 func checkFollowers(t *testing.T, logs []*Log, followers []*follower, publishers []publisher, start uint64) {
 	t.Helper()
 	newest := uint64(0)

@@ -216,9 +216,16 @@ func (l *Log) Range(ctx context.Context, since uint64, limit int) (hub.Page, err
 	}
 }
 
-// comeTo waits for the follower to have come to seq, if the stream has it.
+// comeTo waits for the follower to have come to seq, if the stream has it. A server that takes itself for the leader
+// may be behind the others, and hasn't found out: only what most of them agree on says that there is no seq.
 func (l *Log) comeTo(ctx context.Context, seq uint64) error {
-	if _, err := l.askLeader(ctx); err != nil {
+	_, err := l.askLeader(ctx)
+	if err == nil && l.known.Load().LastSeq < seq {
+		if err = l.agree(ctx); err == nil {
+			_, err = l.askLeader(ctx)
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("%w: asking for the newest event: %w", hub.ErrLogUnavailable, err)
 	}
 	if l.known.Load().LastSeq < seq {
