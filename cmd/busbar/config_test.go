@@ -96,7 +96,7 @@ var (
 	}
 	nkeyFlags    = map[string]string{"log": "nats", "nats": "nats://10.0.0.1:4222", "nats-nkey": "nkey"}
 	clusterFlags = map[string]string{
-		"log": "nats", "cluster-name": "c", "cluster-listen": "10.0.0.1:6222", "cluster-routes": "10.0.0.1:6222,10.0.0.2:6222",
+		"log": "nats", "cluster-name": "c", "cluster-listen": "10.0.0.1:6222", "cluster-routes": "10.0.0.1:6222,10.0.0.2:6222,10.0.0.3:6222",
 		"cluster-secret-file": "secret", "cluster-ca": "ca.pem", "cluster-cert": "cert.pem", "cluster-key": "key.pem",
 	}
 	jwksFlags = map[string]string{"auth": "jwt", "jwt-jwks": "https://keys.example/jwks.json", "jwt-refresh": "1m"}

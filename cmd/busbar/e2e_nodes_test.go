@@ -184,6 +184,9 @@ func TestNodesWithNATSInside(t *testing.T) {
 // Secrets aren't given where everybody can read them, and what doesn't go together is said before anything is done.
 func TestNodesFlags(t *testing.T) {
 	t.Parallel()
+	inside := func(listen, routes string) []string {
+		return []string{"-cluster-listen", listen, "-cluster-routes", routes, "-cluster-secret-file", "s"}
+	}
 	for _, test := range []struct {
 		args []string
 		want string
@@ -195,7 +198,10 @@ func TestNodesFlags(t *testing.T) {
 		{[]string{"-nats", "nats://10.0.0.1", "-nats-cert", "c"}, "go together"},
 		{[]string{"-nats", "nats://10.0.0.1", "-seq", "given"}, "numbers its messages itself"},
 		{[]string{"-cluster-listen", ":6222"}, "needs -cluster-routes and -cluster-secret-file"},
-		{[]string{"-cluster-listen", ":6222", "-cluster-routes", "10.0.0.1:6222", "-cluster-secret-file", "s", "-cluster-ca", "c"}, "go together"},
+		{inside("10.0.0.1:6222", "10.0.0.1:6222,10.0.0.2:6222"), "three addresses or more, each once"},
+		{inside("10.0.0.1:6222", "10.0.0.1:6222,10.0.0.2:6222,10.0.0.2:6222"), "three addresses or more, each once"},
+		{inside(":6222", "10.0.0.1:6222,10.0.0.2:6222,10.0.0.3:6222"), `and -cluster-listen ":6222" one of them`},
+		{append(inside("10.0.0.1:6222", "10.0.0.1:6222, 10.0.0.2:6222, 10.0.0.3:6222"), "-cluster-ca", "c"), "go together"},
 	} {
 		_, err := parseConfig(append([]string{"-log", "nats"}, test.args...), noEnvironment)
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), natsPassword) {

@@ -28,8 +28,8 @@ func declareNodes(t *flagTable, cfg *Config) {
 	t.Int(&cfg.Hub.Loops.Node, "node", 0, 0, 255, "number of this node, which no other of the same stream has: its clients' ids begin with it")
 	t.Text(&c.Name, "cluster-name", "busbar", "name", "of the nodes that are a NATS cluster themselves")
 	t.Text(&c.Listen, "cluster-listen", "", "address", "where the other nodes reach this one; given, NATS runs inside of this process")
-	routes := t.Text(&c.Routes, "cluster-routes", "", "addresses", "-cluster-listen of all three nodes, with commas between them")
-	routes.accepts = "a list of addresses such as 10.0.0.1:6222,10.0.0.2:6222"
+	routes := t.Text(&c.Routes, "cluster-routes", "", "addresses", "-cluster-listen of all nodes, three or more, with commas between them")
+	routes.accepts = "a list of addresses such as 10.0.0.1:6222,10.0.0.2:6222,10.0.0.3:6222"
 	routes.store = func(text string) bool { return store(&c.Routes, text, isAddresses(text)) }
 	t.Text(&c.Secret, "cluster-secret-file", "", file, "file whose one line is what the nodes show each other")
 	t.Text(&c.CA, "cluster-ca", "", file, "certificates (PEM) that other nodes' are checked with; empty = no TLS between nodes")
@@ -47,13 +47,24 @@ func isNATSURLs(text string) bool {
 	return true
 }
 
-func isAddresses(text string) bool {
+// splitAddresses are those of a list.
+func splitAddresses(text string) (addresses []string) {
 	for part := range strings.SplitSeq(text, ",") {
-		if !isAddress(strings.TrimSpace(part)) {
-			return text == ""
-		}
+		addresses = append(addresses, strings.TrimSpace(part))
 	}
-	return true
+	return addresses
+}
+
+// isCluster is whether enough nodes are named for one to be lost, this one among them.
+func isCluster(listen, routes string) bool {
+	addresses := splitAddresses(routes)
+	has := slices.Contains(addresses, listen)
+	slices.Sort(addresses)
+	return has && len(addresses) >= 3 && len(slices.Compact(addresses)) == len(addresses)
+}
+
+func isAddresses(text string) bool {
+	return text == "" || !slices.ContainsFunc(splitAddresses(text), func(part string) bool { return !isAddress(part) })
 }
 
 // validateNodes checks what belongs together.
@@ -74,6 +85,9 @@ func (c *Config) validateNodes() error {
 		return usagef("-nats-cert and -nats-key go together")
 	case k.Listen != "" && (k.Routes == "" || k.Secret == ""):
 		return usagef("%s: %q needs -cluster-routes and -cluster-secret-file", c.source("cluster-listen"), k.Listen)
+	case k.Listen != "" && !isCluster(k.Listen, k.Routes):
+		return usagef("%s: %q has to be three addresses or more, each once, and %s %q one of them",
+			c.source("cluster-routes"), k.Routes, c.source("cluster-listen"), k.Listen)
 	case (k.CA == "") != (k.Cert == "") || (k.Cert == "") != (k.Key == ""):
 		return usagef("-cluster-ca, -cluster-cert and -cluster-key go together")
 	case c.Hub.Seqs != 0:

@@ -68,12 +68,8 @@ func (srv *server) openNode() ([]nats.Option, error) {
 	if err != nil {
 		return nil, fmt.Errorf("-cluster-secret-file: %w", err)
 	}
-	routes := strings.Split(c.Routes, ",")
-	for i := range routes {
-		routes[i] = strings.TrimSpace(routes[i])
-	}
 	o := natsnode.Options{
-		Cluster: c.Name, Listen: c.Listen, Routes: routes, Secret: strings.TrimSpace(string(secret)),
+		Cluster: c.Name, Listen: c.Listen, Routes: splitAddresses(c.Routes), Secret: strings.TrimSpace(string(secret)),
 		Dir: srv.dir.nats(), MaxStore: 2*int64(srv.cfg.Log.Bytes) + natsStoreSlack, MaxMessage: srv.cfg.Hub.MaxMessageOut, Logger: srv.log,
 	}
 	if o.Secret == "" {
