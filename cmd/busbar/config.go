@@ -64,6 +64,7 @@ type NATSConfig struct {
 	Stream        string
 	Replicas      int
 	Timeout       time.Duration
+	Publish       bool // take what is published by requests to the stream's name and .publish
 }
 
 // ClusterConfig is for the NATS inside of this process.

@@ -38,6 +38,7 @@ func (c *Config) companions() []companion {
 		{"nats-c", c.Log.NATS.Servers != "" || c.Log.Kind != logNATS, "without -nats"},
 		{"nats-nkey", c.Log.NATS.Servers != "" || c.Log.Kind != logNATS, "without -nats"},
 		{"nats-key", c.Log.NATS.Servers != "" || c.Log.Kind != logNATS, "without -nats"},
+		{"nats-publish", c.Log.NATS.Servers != "" || c.Log.Kind != logNATS, "without -nats"},
 		{"node", c.Log.Kind == logNATS, "without -log nats"},
 		{"cluster-", c.Log.Kind == logNATS && c.Log.Cluster.Listen != "", "without -log nats and -cluster-listen"},
 		{"accept-burst", c.Hub.Loops.Accept.Rate > 0, "with -accept-rate 0"},

@@ -92,7 +92,7 @@ var (
 	}
 	natsFlags = map[string]string{
 		"log": "nats", "nats": "nats://10.0.0.1:4222, tls://nats.example", "nats-creds": "busbar.creds", "nats-ca": "ca.pem", "nats-cert": "cert.pem",
-		"nats-key": "key.pem", "nats-stream": "changes", "nats-replicas": "1", "nats-timeout": "12s", "node": "7",
+		"nats-key": "key.pem", "nats-stream": "changes", "nats-replicas": "1", "nats-timeout": "12s", "nats-publish": "true", "node": "7",
 	}
 	nkeyFlags    = map[string]string{"log": "nats", "nats": "nats://10.0.0.1:4222", "nats-nkey": "nkey"}
 	clusterFlags = map[string]string{

@@ -38,10 +38,10 @@ func startNATS(t *testing.T, dir string, port int) (address string, stop func())
 
 const natsPassword = "nats-p4ssw0rd"
 
-func startOnNATS(t *testing.T, address string, node int) *daemon {
+func startOnNATS(t *testing.T, address string, node int, args ...string) *daemon {
 	t.Helper()
 	d := launch{
-		args: []string{"-log", "nats", "-nats-replicas", "1", "-nats-timeout", "1s", "-node", fmt.Sprint(node)},
+		args: append([]string{"-log", "nats", "-nats-replicas", "1", "-nats-timeout", "1s", "-node", fmt.Sprint(node)}, args...),
 		env:  []string{"BUSBAR_NATS=nats://busbar:" + natsPassword + "@" + address},
 	}.start(t)
 	d.secret = append(d.secret, natsPassword)

@@ -25,6 +25,8 @@ func declareNodes(t *flagTable, cfg *Config) {
 	t.Int(&n.Replicas, "nats-replicas", 3, 1, 5, "servers that each event is stored on; 1 where NATS is a single server")
 	t.Duration(&n.Timeout, "nats-timeout", 10*time.Second, time.Second,
 		"how long a publisher waits while the stream has no leader, which is up to 9s after a server was killed; then 503")
+	t.Bool(&n.Publish, "nats-publish", "take what is published by requests to the subject that is -nats-stream and .publish, from whoever "+
+		"-nats lets send there")
 	t.Int(&cfg.Hub.Loops.Node, "node", 0, 0, 255, "number of this node, which no other of the same stream has: its clients' ids begin with it")
 	t.Text(&c.Name, "cluster-name", "busbar", "name", "of the nodes that are a NATS cluster themselves")
 	t.Text(&c.Listen, "cluster-listen", "", "address", "where the other nodes reach this one; given, NATS runs inside of this process")

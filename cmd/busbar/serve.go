@@ -23,6 +23,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/httpapi"
 	"github.com/busbar-ws/busbar/internal/logqueue"
 	"github.com/busbar-ws/busbar/internal/metrics"
+	"github.com/busbar-ws/busbar/internal/natspublish"
 	"github.com/busbar-ws/busbar/internal/rows"
 	"github.com/busbar-ws/busbar/subs"
 	"github.com/nats-io/nats.go"
@@ -43,7 +44,9 @@ type server struct {
 	http     *http.Server
 	nats     *nats.Conn   // with -log nats: the change log's
 	ready    func() error // nil: always
-	closers  []func() error
+
+	publishing *natspublish.Server // nil without -nats-publish
+	closers    []func() error
 }
 
 // flushTime is how long the end waits for who reads the log, or standard output.
@@ -155,7 +158,7 @@ func (srv *server) open() error {
 		return err
 	}
 	srv.openAPI()
-	return nil
+	return srv.openPublishing()
 }
 
 func (srv *server) openData() error {
@@ -322,6 +325,9 @@ func (srv *server) shutdown(signalled time.Time, signals <-chan os.Signal) error
 	ctx, cancel := drainContext(srv.cfg.Drain, signalled, signals)
 	defer cancel()
 	srv.log.Info("draining", "clients", srv.hub.ClientCount(), "within", srv.cfg.Drain)
+	if srv.publishing != nil { // other nodes take it
+		srv.publishing.Close(ctx)
+	}
 	if err := srv.hub.Drain(ctx); err != nil {
 		srv.log.Warn("not every client has gone in time", "error", err)
 	}

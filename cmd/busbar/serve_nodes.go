@@ -15,6 +15,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/natslog"
 	"github.com/busbar-ws/busbar/internal/natsnode"
 	"github.com/busbar-ws/busbar/internal/natspeers"
+	"github.com/busbar-ws/busbar/internal/natspublish"
 )
 
 // openNodes connects this node to the others: by a NATS that people run, or one inside of this process. It waits
@@ -44,6 +45,24 @@ func (srv *server) openNodes(o *hub.Options) error {
 	})
 	srv.nats, srv.ready = log.Conn(), log.Healthy
 	o.Log, o.Peers = log, peers
+	return nil
+}
+
+// openPublishing takes what is published by NATS requests.
+func (srv *server) openPublishing() error {
+	c := srv.cfg.Log.NATS
+	if !c.Publish || srv.cfg.Log.Kind != logNATS || c.Servers == "" {
+		return nil
+	}
+	options, err := c.options()
+	if err != nil {
+		return err
+	}
+	if srv.publishing, err = natspublish.Open(natspublish.Options{
+		Servers: c.Servers, NATS: options, Subject: c.Stream + ".publish", Handler: srv.http.Handler, Logger: srv.log,
+	}); err != nil {
+		return fmt.Errorf("-nats-publish: %w", err)
+	}
 	return nil
 }
 

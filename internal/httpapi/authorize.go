@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -43,6 +44,9 @@ func (a *api) admin(c call) http.Handler { return a.adminOnly(administering, c) 
 // could hold until they are known wouldn't be publishers' own.
 func (a *api) adminOnly(k kind, c call) http.Handler {
 	return a.open(func(w http.ResponseWriter, r *http.Request) error {
+		if k == publishing && r.Context().Value(publisherKey{}) != nil {
+			return c(w, r)
+		}
 		token := bearer(r)
 		id, err := a.identify(w, r, token)
 		switch {
@@ -55,6 +59,24 @@ func (a *api) adminOnly(k kind, c call) http.Handler {
 		}
 		return a.in(k, id, c, w, r)
 	})
+}
+
+type publisherKey struct{}
+
+// AsPublisher is for requests that didn't come over HTTP, from somebody who may publish, and nothing else, without the
+// admin token. They need no place: whoever has them served bounds how many.
+func AsPublisher(ctx context.Context) context.Context {
+	return context.WithValue(ctx, publisherKey{}, true)
+}
+
+// WriteBusy answers a request for which there is no room.
+func WriteBusy(w http.ResponseWriter) {
+	writeFailure(w, busy("too many requests are being served, try again"))
+}
+
+// WriteInvalid answers a request in which a field is wrong.
+func WriteInvalid(w http.ResponseWriter, field, message string) {
+	writeFailure(w, invalidField(field, message))
 }
 
 // identify resolves a token, which may be empty. Its errors are failures: 401 for
