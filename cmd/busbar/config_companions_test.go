@@ -28,6 +28,8 @@ func TestFlagsWithoutEffectAreWarnings(t *testing.T) {
 		{args: "-subscribe-rate 0 -subscribe-burst 5", want: []string{"-subscribe-burst has no effect with -subscribe-rate 0"}},
 		{args: "-relay-rate 0 -relay-burst 5", want: []string{"-relay-burst has no effect with -relay-rate 0"}},
 		{args: "-relays off -relay-rate 0 -relay-burst 5", want: []string{"-relay-burst has no effect with -relays off", "-relay-rate has no effect with -relays off"}},
+		{args: "-cluster-listen 10.0.0.1:1 -node 3", want: []string{"-cluster-listen has no effect without -log nats", "-node has no effect without -log nats"}},
+		{args: "-log nats -nats nats://10.0.0.1 -cluster-name c", want: []string{"-cluster-name has no effect without -cluster-listen"}},
 		{args: "-rows-recheck 1m", want: []string{"-rows-recheck has no effect without -rows-url"}},
 		{args: "-snapshot-timeout 3s", want: []string{"-snapshot-timeout has no effect without -snapshot-url"}},
 		{args: "-snapshot-url http://a/b -snapshot-timeout 3s"},
