@@ -40,6 +40,9 @@ const (
 	maxNodes       = 1 << nodeBits
 )
 
+// NodeOf is the node that a client is at (Options.Node).
+func NodeOf(id uint64) int { return int(id >> (generationBits + slotBits + loopBits)) }
+
 func loopOf(id uint64) int { return int(id & (1<<loopBits - 1)) }
 
 func slotOf(id uint64) uint32 { return uint32(id>>loopBits) & (maxSlots - 1) }

@@ -3,6 +3,7 @@ package hub
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -17,7 +18,7 @@ func (h *Hub) ClientCount() int { return h.engine.Clients() }
 // SubscriptionCount is how many pairs of a client and what it subscribed to there are.
 func (h *Hub) SubscriptionCount() int { return h.engine.Stats().Subscriptions }
 
-// Clients lists clients with an id above after, in the order of ids, at most limit.
+// Clients lists this node's clients with an id above after, in the order of ids, at most limit.
 func (h *Hub) Clients(ctx context.Context, after uint64, limit int) ([]ClientInfo, error) {
 	if limit <= 0 {
 		return nil, nil
@@ -54,8 +55,15 @@ func infoOf(c *eventloop.Client) ClientInfo {
 	}
 }
 
-// Disconnect ends one connection with close code 1008; false when there is none of that id.
-func (h *Hub) Disconnect(ctx context.Context, id uint64) bool {
+// Disconnect ends one connection, at whichever node it is, with close code 1008; false when there is none of that id.
+func (h *Hub) Disconnect(ctx context.Context, id uint64) (bool, error) {
+	if node := eventloop.NodeOf(id); node != h.opts.Loops.Node && h.opts.Peers != nil {
+		return h.opts.Peers.Call(ctx, node, &PeerCall{Disconnect: id})
+	}
+	return h.disconnect(ctx, id), nil
+}
+
+func (h *Hub) disconnect(ctx context.Context, id uint64) bool {
 	found := make(chan bool, 1)
 	err := h.engine.Each(ctx, func(l *eventloop.Loop) {
 		if c := l.Find(id); c != nil && c.Open() {
@@ -67,18 +75,29 @@ func (h *Hub) Disconnect(ctx context.Context, id uint64) bool {
 }
 
 // EndRowSubscriptions ends the subscriptions to a row of all of a user's connections, also those that
-// are being decided about; of one tenant's user unless tenant is empty. They are told nothing, and may ask again.
+// are being decided about, at all nodes; of one tenant's user unless tenant is empty. They are told nothing, and may ask
+// again.
 func (h *Hub) EndRowSubscriptions(ctx context.Context, tenant, entity, rowID, user string) error {
-	key := keyOfRow(entity, rowID)
-	theirs := &eventloop.Audience{Label: eventloop.LabelUser, Names: []string{user}}
+	c := &PeerCall{Tenant: tenant, Entity: entity, RowID: rowID, User: user}
+	err := h.endRowSubscriptions(ctx, c)
+	if h.opts.Peers != nil {
+		_, elsewhere := h.opts.Peers.Call(ctx, AllNodes, c)
+		err = errors.Join(err, elsewhere)
+	}
+	return err
+}
+
+func (h *Hub) endRowSubscriptions(ctx context.Context, call *PeerCall) error {
+	key := keyOfRow(call.Entity, call.RowID)
+	theirs := &eventloop.Audience{Label: eventloop.LabelUser, Names: []string{call.User}}
 	return h.engine.Visit(ctx, theirs, func(c *eventloop.Client) {
-		if tenant == "" || identityOf(c).Tenant == tenant {
+		if call.Tenant == "" || identityOf(c).Tenant == call.Tenant {
 			endRow(c, key)
 		}
 	})
 }
 
-// CloseIdentity ends every connection whose identity matches, with close code 1008 and
+// CloseIdentity ends every connection of this node whose identity matches, with close code 1008 and
 // the reason. Identities that are being looked up for a connection right now are
 // matched when they arrive. match is called on the event loops; an identity at which it
 // panics matches.

@@ -158,14 +158,14 @@ func TestDisconnect(t *testing.T) {
 			}
 		}
 	}
-	if !h.Disconnect(within(t), id) {
+	if found, err := h.Disconnect(within(t), id); !found || err != nil {
 		t.Error("alice wasn't found")
 	}
 	if code, _ := alice.ended(); code != websocket.StatusPolicyViolation {
 		t.Errorf("close code %d", code)
 	}
 	for _, nobody := range []uint64{id, 0, 1, 1 << 60} {
-		if h.Disconnect(within(t), nobody) {
+		if found, err := h.Disconnect(within(t), nobody); found || err != nil {
 			t.Errorf("%d was disconnected", nobody)
 		}
 	}

@@ -92,7 +92,7 @@ func New(o Options) (*Hub, error) {
 		h.log.Follow(h.deliver)
 		h.delivered.Reach(h.logBounds().Last) // what came before is nobody's news: there are no clients yet
 		if o.Peers != nil {
-			o.Peers.Follow(h.fromPeer)
+			o.Peers.Follow(h.fromPeer, h.forPeer)
 		}
 		err = h.engine.Start()
 	}

@@ -1,6 +1,10 @@
 package hub
 
 import (
+	"context"
+	"errors"
+	"fmt"
+
 	"github.com/busbar-ws/busbar/eventloop"
 )
 
@@ -10,9 +14,33 @@ type Peers interface {
 	// Send hands a message to the other nodes. It is called on event loops, and must not wait.
 	Send(*PeerMessage)
 
+	// MaxMessage is how many bytes a message may have, PeerMessage.size in all.
+	MaxMessage() int
+
+	// Lost is how many messages were lost so far, of those that were sent here or came here.
+	Lost() uint64
+
+	// Call has the node of that number, or AllNodes but this one, carry something out. It returns when they have;
+	// done is whether one of them had something to do. ErrPeers says that one that there is, as far as is
+	// known, couldn't be reached.
+	Call(ctx context.Context, node int, c *PeerCall) (done bool, err error)
+
 	// Follow is called once, before the first Send. From then on deliver is called with what other nodes
-	// send, in the order in which each of them sent it.
-	Follow(deliver func(*PeerMessage))
+	// send, in the order in which each of them sent it, and carryOut with what they ask.
+	Follow(deliver func(*PeerMessage), carryOut func(context.Context, *PeerCall) (done bool))
+}
+
+// AllNodes is every other node.
+const AllNodes = -1
+
+// ErrPeers is wrapped by errors about other nodes that couldn't be reached.
+var ErrPeers = errors.New("another node can't be reached")
+
+// PeerCall is something that a node does with its clients.
+type PeerCall struct {
+	Disconnect uint64 // the client of this id; when it is 0, EndRowSubscriptions:
+
+	Tenant, Entity, RowID, User string
 }
 
 // PeerMessage is a message for clients of any node. It is immutable.
@@ -25,18 +53,53 @@ type PeerMessage struct {
 	Label   eventloop.Label
 	Names   []string
 	Clients []uint64
+
+	frame *eventloop.Frame // of Wire, which counts as buffered for as long as it is there
+}
+
+// size is about what the message takes, no less.
+func (m *PeerMessage) size() int {
+	const fixed, name, client = 128, 8, 20
+	n := fixed + len(m.Wire) + 2*len(m.Key) + client*len(m.Clients)
+	for _, s := range m.Names {
+		n += 2*len(s) + name
+	}
+	return n
+}
+
+func peerMessage(f *eventloop.Frame, to *eventloop.Audience) *PeerMessage {
+	m := &PeerMessage{Wire: f.Wire(), Lossy: f.Lossy, frame: f}
+	if to != nil {
+		m.Key, m.Label, m.Names, m.Clients = to.Key, to.Label, to.Names, to.Clients
+	}
+	return m
+}
+
+// fitsPeers is ErrTooLarge for what other nodes' clients couldn't be sent.
+func (h *Hub) fitsPeers(m *PeerMessage) error {
+	if h.opts.Peers == nil {
+		return nil
+	}
+	if size, most := m.size(), h.opts.Peers.MaxMessage(); size > most {
+		return fmt.Errorf("%w: with its audience it has %d bytes, of which other nodes can be sent %d", ErrTooLarge, size, most)
+	}
+	return nil
 }
 
 // toPeers has the other nodes deliver a frame too.
 func (h *Hub) toPeers(f *eventloop.Frame, to *eventloop.Audience) {
-	if h.opts.Peers == nil {
-		return
+	if h.opts.Peers != nil {
+		h.opts.Peers.Send(peerMessage(f, to))
 	}
-	m := &PeerMessage{Wire: f.Wire(), Lossy: f.Lossy}
-	if to != nil {
-		m.Key, m.Label, m.Names, m.Clients = to.Key, to.Label, to.Names, to.Clients
+}
+
+// forPeer does what another node asks.
+func (h *Hub) forPeer(ctx context.Context, c *PeerCall) (done bool) {
+	defer h.survive("doing what another node asks")
+	if c.Disconnect != 0 {
+		return h.disconnect(ctx, c.Disconnect)
 	}
-	h.opts.Peers.Send(m)
+	return h.endRowSubscriptions(ctx, c) == nil
 }
 
 // fromPeer delivers what another node sent. It counts nowhere as published.

@@ -3,6 +3,8 @@ package hub
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,12 +13,27 @@ import (
 
 // line joins two hubs in one process.
 type line struct {
-	other   *line
-	deliver func(*PeerMessage)
+	other    *line
+	deliver  func(*PeerMessage)
+	carryOut func(context.Context, *PeerCall) bool
+	calls    []int // to which nodes
+	cut      error
 }
 
-func (l *line) Send(m *PeerMessage)                 { l.other.deliver(m) }
-func (l *line) Follow(deliver func(m *PeerMessage)) { l.deliver = deliver }
+func (l *line) Send(m *PeerMessage) { l.other.deliver(m) }
+func (l *line) MaxMessage() int     { return 1000 }
+func (l *line) Lost() uint64        { return 17 }
+
+func (l *line) Call(ctx context.Context, node int, c *PeerCall) (bool, error) {
+	if l.calls = append(l.calls, node); l.cut != nil {
+		return false, l.cut
+	}
+	return l.other.carryOut(ctx, c), nil
+}
+
+func (l *line) Follow(deliver func(*PeerMessage), carryOut func(context.Context, *PeerCall) bool) {
+	l.deliver, l.carryOut = deliver, carryOut
+}
 
 // docs/cluster.md: presence, topics, binary messages and the news of who has left reach the clients of every
 // node that they would reach on one, once, and clients' ids are different on each.
@@ -69,9 +86,37 @@ func TestPeers(t *testing.T) {
 			c.Expect(websocket.MessageBinary, "two")
 		}
 	}
+	many := make(map[uint64]bool)
+	for i := range uint64(1000) {
+		many[i] = true
+	}
+	for what, err := range map[string]error{
+		"binary":    h.BroadcastBinary([]byte("small"), make([]byte, 1000)),
+		"to two":    h.SendBinary(make([]byte, 1000), ids["bob"]),
+		"to many":   h.SendBinary(nil, slices.Collect(maps.Keys(many))...),
+		"presence":  h.PublishPresence("acme", []byte(`{"type":"presence","x":"`+strings.Repeat("x", 1000)+`"}`)),
+		"topic":     h.PublishTopic("", strings.Repeat("t", 600), []byte(`1`)),
+		"long name": h.PublishTopic(strings.Repeat("t", 600), "news", []byte(`1`)),
+	} {
+		if !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%s: %v, though other nodes can't be sent it", what, err)
+		}
+	}
+	if n := h.Stats().Dropped["nodes"]; n != 17 {
+		t.Errorf("%d are counted as lost between nodes", n)
+	}
 	_ = alice.Conn.CloseNow()
 	if got := bob.Text(); !strings.HasPrefix(got, `{"type":"presence","event":"disconnect","clientId":`) {
 		t.Errorf("bob got %s", got)
+	}
+	if found, err := h.Disconnect(t.Context(), ids["bob"]); !found || err != nil {
+		t.Errorf("another node's client: %t, %v", found, err)
+	}
+	if _, _, err := bob.Conn.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+		t.Errorf("bob's connection: %v", err)
+	}
+	if !slices.Equal(left.calls, []int{2}) || right.calls != nil {
+		t.Errorf("calls to %v, %v", left.calls, right.calls)
 	}
 }
 
@@ -100,6 +145,16 @@ func TestRowsOfPeers(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Expect(websocket.MessageBinary, string(frame))
+	}
+	if err := h.EndRowSubscriptions(t.Context(), "", "E", "r", "alice"); err != nil || far.SubscriptionCount() != 0 {
+		t.Errorf("subscriptions at another node: %v, %d are left", err, far.SubscriptionCount())
+	}
+	left.cut = ErrPeers
+	if err := h.EndRowSubscriptions(t.Context(), "", "E", "r", "alice"); !errors.Is(err, ErrPeers) {
+		t.Errorf("without the other node: %v", err)
+	}
+	if err := h.PublishRow(Snapshot, "", "E", "r", make([]byte, 2000)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("a row that other nodes can't be sent: %v", err)
 	}
 	alone := start(t, func(o *Options) { o.Peers = &line{} })
 	if err := alone.PublishRow(Snapshot, "", "E", "r", nil); !errors.Is(err, ErrRowsNotShared) {

@@ -108,6 +108,9 @@ func (h *Hub) send(f *eventloop.Frame, to *eventloop.Audience, published *atomic
 
 // sendEverywhere is send, to the other nodes' clients too.
 func (h *Hub) sendEverywhere(f *eventloop.Frame, to *eventloop.Audience, published *atomic.Uint64) error {
+	if err := h.fitsPeers(peerMessage(f, to)); err != nil {
+		return err
+	}
 	if err := h.send(f, to, published); err != nil {
 		return err
 	}
@@ -223,6 +226,11 @@ func (h *Hub) sendRow(kind RowKind, r *StoredRow) error {
 			to.Label, to.Names = eventloop.LabelTenant, []string{tenant}
 		}
 	}
+	if h.rows == nil {
+		if err := h.fitsPeers(peerMessage(f, to)); err != nil {
+			return err
+		}
+	}
 	if err := h.send(f, to, &h.counters.rows); err != nil {
 		if !r.stored {
 			return err
@@ -262,11 +270,16 @@ func checkRow(kind RowKind, entity, rowID string) error {
 // at once should hand them over in one call. More than Room can push each other out of a
 // loop's queue. When memory runs out on the way, the error says how many were sent.
 func (h *Hub) BroadcastBinary(messages ...[]byte) error {
-	largest := 0
+	var largest []byte
 	for _, b := range messages {
-		largest = max(largest, len(b))
+		if len(b) > len(largest) {
+			largest = b
+		}
 	}
-	if err := h.admit(largest); err != nil {
+	if err := h.admit(len(largest)); err != nil {
+		return err
+	}
+	if err := h.fitsPeers(&PeerMessage{Wire: largest}); err != nil {
 		return err
 	}
 	defer h.engine.Flush()

@@ -245,8 +245,11 @@ func TestRowsAnsweredToAClosingClient(t *testing.T) {
 			running := func() int { return h.queues.fetches.Stats().Running + h.queues.rechecks.Stats().Running }
 			eventually(t, "it hangs", func() bool { return running() == 1 && (asked.Load() == 2 || interval == 0) })
 			infos, err := h.Clients(within(t), 0, 1)
-			if err != nil || !h.Disconnect(within(t), infos[0].ID) { // it doesn't read, so it is closing from here on
+			if err != nil {
 				t.Fatal(err)
+			}
+			if found, err := h.Disconnect(within(t), infos[0].ID); !found || err != nil { // it doesn't read, so it is closing from here on
+				t.Fatal(found, err)
 			}
 			close(hang)
 			eventually(t, "it is answered", func() bool { return running() == 0 })

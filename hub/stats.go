@@ -79,6 +79,9 @@ func (h *Hub) Stats() Stats {
 	}
 	s.Panics += h.panics.Count()
 	s.Dropped["queue_lossy"] += h.leaves.dropped.Load()
+	if h.opts.Peers != nil {
+		s.Dropped["nodes"] = h.opts.Peers.Lost()
+	}
 	return s
 }
 

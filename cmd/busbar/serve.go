@@ -44,6 +44,7 @@ type server struct {
 	http     *http.Server
 	nats     *nats.Conn   // with -log nats: the change log's
 	ready    func() error // nil: always
+	failed   <-chan error // another node has this one's number
 
 	publishing *natspublish.Server // nil without -nats-publish
 	closers    []func() error
@@ -107,6 +108,7 @@ func serve(args []string, s streams) error {
 		signalled = time.Now()
 	case <-srv.hub.Failed():
 		err = errors.New("the event loops have stopped; the log says why")
+	case err = <-srv.failed:
 	case e := <-served:
 		err = fmt.Errorf("serving the API: %w", e)
 	}

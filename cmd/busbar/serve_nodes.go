@@ -44,6 +44,7 @@ func (srv *server) openNodes(o *hub.Options) error {
 		return nil
 	})
 	srv.nats, srv.ready = log.Conn(), log.Healthy
+	srv.failed = peers.Failed()
 	o.Log, o.Peers = log, peers
 	return nil
 }

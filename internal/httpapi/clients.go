@@ -51,7 +51,11 @@ func (a *api) disconnectClient(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return invalidField("id", "must be a client's number")
 	}
-	if !a.hub.Disconnect(r.Context(), id) {
+	found, err := a.hub.Disconnect(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	if !found {
 		return newFailure(http.StatusNotFound, "NOT_FOUND", "there is no such client")
 	}
 	return noContent(w)

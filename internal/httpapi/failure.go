@@ -77,6 +77,8 @@ func failureOf(err error) *failure {
 		return newFailure(http.StatusInsufficientStorage, "LOG_FULL", "the change log has no room left on its disk")
 	case errors.Is(err, hub.ErrLogUnavailable):
 		return newFailure(http.StatusServiceUnavailable, "LOG_UNAVAILABLE", "the change log can't store anything now, try again")
+	case errors.Is(err, hub.ErrPeers):
+		return newFailure(http.StatusServiceUnavailable, "NODES_UNREACHABLE", "another node can't be reached, or doesn't answer; it was done at all others, try again")
 	case errors.Is(err, hub.ErrRowsNotShared):
 		return newFailure(http.StatusConflict, "ROWS_NOT_SHARED", "several nodes have rows by -rows-url alone")
 	case errors.Is(err, hub.ErrShutDown):

@@ -4,6 +4,7 @@ package natspeers
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"golang.org/x/time/rate"
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
@@ -29,21 +31,24 @@ type Options struct {
 	Logger  *slog.Logger
 }
 
-// What waits at most in either direction; further messages are lost, and counted.
+// What waits at most in either direction, or one message; further ones are lost, and counted.
 const (
 	maxMessages = 65_536
-	maxBytes    = 32 << 20
+	maxBytes    = 8 << 20
 )
 
-const reconnectWait = 250 * time.Millisecond
-
-const askTimeout = time.Second // for another node with the same number to answer
+const (
+	reconnectWait = 250 * time.Millisecond
+	tellLosses    = 10 * time.Second // at most once in that time
+)
 
 // Peers is a hub.Peers. It is safe from any goroutine.
 type Peers struct {
 	opts    Options
 	conn    *nats.Conn
 	subject string // of this node's messages
+	claim   claim
+	failed  chan error
 
 	mu      sync.Mutex
 	waiting []*hub.PeerMessage
@@ -51,6 +56,9 @@ type Peers struct {
 	more    chan struct{} // has the sender look
 
 	lost    atomic.Uint64 // messages that there was no room for, or no connection
+	feed    atomic.Pointer[nats.Subscription]
+	carry   atomic.Pointer[func(context.Context, *hub.PeerCall) bool]
+	losses  rate.Sometimes
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
@@ -61,49 +69,33 @@ var _ hub.Peers = (*Peers)(nil)
 func Open(ctx context.Context, o Options) (*Peers, error) {
 	p := &Peers{
 		opts: o, subject: o.Name + ".peers." + strconv.Itoa(o.Node), more: make(chan struct{}, 1),
+		claim: claim{Since: time.Now().UnixNano(), Name: rand.Text()}, failed: make(chan error, 1),
+		losses: rate.Sometimes{Interval: tellLosses},
 	}
 	sending, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	options := append([]nats.Option{
 		nats.Name("busbar node " + strconv.Itoa(o.Node) + ": messages between nodes"),
 		nats.NoEcho(), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ReconnectBufSize(-1), // what can't be sent is lost, not late
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			o.Logger.Warn("messages of other nodes were lost", "error", err)
-		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { p.tellLoss(err) }),
 	}, o.NATS...)
 	var err error
 	if p.conn, err = nats.Connect(o.Servers, options...); err != nil {
 		stop()
 		return nil, fmt.Errorf("connecting to NATS: %w", err)
 	}
-	if err := p.claim(ctx); err != nil {
+	if err := p.open(ctx); err != nil {
 		p.Close()
 		return nil, err
 	}
 	p.running.Go(func() { p.send(sending) })
+	p.running.Go(func() { p.holdNumber(sending) })
 	return p, nil
 }
 
-// claim makes sure that the number is this node's alone: its clients' ids begin with it. Of two that claim it at
-// once neither gets it.
-func (p *Peers) claim(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	subject := p.opts.Name + ".node." + strconv.Itoa(p.opts.Node)
-	if _, err := p.conn.Subscribe(subject, func(m *nats.Msg) { _ = m.Respond(nil) }); err != nil {
-		return fmt.Errorf("claiming node %d: %w", p.opts.Node, err)
-	}
-	switch _, err := p.conn.RequestWithContext(ctx, subject, nil); { // it isn't sent back to this connection
-	case err == nil:
-		return fmt.Errorf("another node of %s has the number %d", p.opts.Name, p.opts.Node)
-	case !errors.Is(err, nats.ErrNoResponders) && !errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("asking for node %d: %w", p.opts.Node, err)
-	}
-	return nil
-}
-
-// Follow has deliver called with what other nodes send.
-func (p *Peers) Follow(deliver func(*hub.PeerMessage)) {
+// Follow has deliver called with what other nodes send, and carryOut with what they ask.
+func (p *Peers) Follow(deliver func(*hub.PeerMessage), carryOut func(context.Context, *hub.PeerCall) bool) {
+	p.carry.Store(&carryOut)
 	s, err := p.conn.Subscribe(p.opts.Name+".peers.*", func(m *nats.Msg) {
 		if message, err := decode(m.Data); err == nil {
 			deliver(message)
@@ -112,7 +104,8 @@ func (p *Peers) Follow(deliver func(*hub.PeerMessage)) {
 		}
 	})
 	if err == nil {
-		err = s.SetPendingLimits(maxMessages, maxBytes)
+		p.feed.Store(s)
+		err = s.SetPendingLimits(maxMessages, max(maxBytes, 2*int(p.conn.MaxPayload())))
 	}
 	if err == nil {
 		err = p.conn.Flush()
@@ -132,7 +125,7 @@ func (p *Peers) Send(m *hub.PeerMessage) {
 	}
 	p.mu.Unlock()
 	if full {
-		p.lost.Add(1)
+		p.lose(errFull)
 		return
 	}
 	select {
@@ -141,8 +134,31 @@ func (p *Peers) Send(m *hub.PeerMessage) {
 	}
 }
 
-// Lost is how many messages weren't sent so far.
-func (p *Peers) Lost() uint64 { return p.lost.Load() }
+var errFull = errors.New("NATS takes them more slowly than they come")
+
+func (p *Peers) lose(err error) {
+	p.lost.Add(1)
+	p.tellLoss(err)
+}
+
+func (p *Peers) tellLoss(err error) {
+	p.losses.Do(func() {
+		p.opts.Logger.Warn("messages between nodes were lost", "error", err, "lost_so_far", p.Lost())
+	})
+}
+
+// Lost is how many messages were lost so far: of this node's, and of others' that have come to it.
+func (p *Peers) Lost() uint64 {
+	lost := p.lost.Load()
+	if s := p.feed.Load(); s != nil {
+		dropped, _ := s.Dropped()
+		lost += uint64(max(dropped, 0))
+	}
+	return lost
+}
+
+// MaxMessage is what NATS takes in one message.
+func (p *Peers) MaxMessage() int { return int(p.conn.MaxPayload()) }
 
 // send publishes what waits until ctx ends, and then what is left.
 func (p *Peers) send(ctx context.Context) {
@@ -158,7 +174,7 @@ func (p *Peers) send(ctx context.Context) {
 		p.mu.Unlock()
 		for _, m := range waiting {
 			if err := p.conn.Publish(p.subject, encode(m)); err != nil {
-				p.lost.Add(1)
+				p.lose(err)
 			}
 		}
 	}
@@ -168,7 +184,7 @@ func (p *Peers) send(ctx context.Context) {
 func (p *Peers) Close() error {
 	p.stop()
 	p.running.Wait()
-	flush, cancel := context.WithTimeout(context.Background(), askTimeout)
+	flush, cancel := context.WithTimeout(context.Background(), claimTimeout)
 	defer cancel()
 	err := p.conn.FlushWithContext(flush)
 	p.conn.Close()
@@ -183,12 +199,16 @@ type header struct {
 	Lossy   bool            `json:"lossy,omitempty"`
 	Key     []byte          `json:"key,omitempty"`
 	Label   eventloop.Label `json:"label,omitempty"`
-	Names   []string        `json:"names,omitempty"`
+	Names   [][]byte        `json:"names,omitempty"` // JSON's strings would change what isn't UTF-8
 	Clients []uint64        `json:"clients,omitempty"`
 }
 
 func encode(m *hub.PeerMessage) []byte {
-	head, _ := json.Marshal(header{Lossy: m.Lossy, Key: []byte(m.Key), Label: m.Label, Names: m.Names, Clients: m.Clients})
+	h := header{Lossy: m.Lossy, Key: []byte(m.Key), Label: m.Label, Clients: m.Clients}
+	for _, name := range m.Names {
+		h.Names = append(h.Names, []byte(name))
+	}
+	head, _ := json.Marshal(h)
 	b := make([]byte, 0, 4+len(head)+len(m.Wire))
 	b = binary.BigEndian.AppendUint32(b, uint32(len(head)))
 	return append(append(b, head...), m.Wire...)
@@ -208,5 +228,9 @@ func decode(b []byte) (*hub.PeerMessage, error) {
 	if err := json.Unmarshal(b[:size], &h); err != nil {
 		return nil, err
 	}
-	return &hub.PeerMessage{Wire: b[size:], Lossy: h.Lossy, Key: string(h.Key), Label: h.Label, Names: h.Names, Clients: h.Clients}, nil
+	m := &hub.PeerMessage{Wire: b[size:], Lossy: h.Lossy, Key: string(h.Key), Label: h.Label, Clients: h.Clients}
+	for _, name := range h.Names {
+		m.Names = append(m.Names, string(name))
+	}
+	return m, nil
 }

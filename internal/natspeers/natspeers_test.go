@@ -2,9 +2,11 @@ package natspeers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,18 +49,21 @@ func stop(s *server.Server) {
 // received are the messages of other nodes, in their order.
 type received chan *hub.PeerMessage
 
-func join(t *testing.T, s *server.Server, node int) (*Peers, received) {
+func join(t *testing.T, servers string, node int) (*Peers, received) {
 	t.Helper()
 	p, err := Open(t.Context(), Options{
-		Servers: s.ClientURL(), Name: "test", Node: node, Logger: slog.New(slog.DiscardHandler),
-		NATS: []nats.Option{nats.ReconnectWait(10 * time.Millisecond), nats.ReconnectJitter(0, 0)},
+		Servers: servers, Name: "test", Node: node, Logger: slog.New(slog.DiscardHandler),
+		NATS: []nats.Option{nats.DontRandomize(), nats.ReconnectWait(10 * time.Millisecond), nats.ReconnectJitter(0, 0)},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = p.Close() })
 	got := make(received, 1<<17)
-	p.Follow(func(m *hub.PeerMessage) { got <- m })
+	p.Follow(func(m *hub.PeerMessage) { got <- m }, func(_ context.Context, c *hub.PeerCall) bool {
+		got <- &hub.PeerMessage{Names: []string{c.Tenant, c.Entity, c.RowID, c.User}, Clients: []uint64{c.Disconnect}}
+		return c.Disconnect%2 == 1
+	})
 	return p, got
 }
 
@@ -82,13 +87,13 @@ func message(text string) *hub.PeerMessage {
 // Every audience arrives as it was sent, at every other node, and not at its own.
 func TestMessagesReachTheOtherNodes(t *testing.T) {
 	s := serve(t, 0)
-	a, toA := join(t, s, 1)
-	_, toB := join(t, s, 2)
-	_, toC := join(t, s, 255)
+	a, toA := join(t, s.ClientURL(), 1)
+	_, toB := join(t, s.ClientURL(), 2)
+	_, toC := join(t, s.ClientURL(), 255)
 	sent := []*hub.PeerMessage{message("everyone")}
 	for _, m := range []hub.PeerMessage{
 		{Lossy: true}, {Key: "topic\x00\xff"}, {Label: eventloop.LabelTenant, Names: []string{""}},
-		{Label: eventloop.LabelUser, Names: []string{"a", "bücher"}}, {Key: "k", Label: eventloop.LabelTenant, Names: []string{"t"}},
+		{Label: eventloop.LabelUser, Names: []string{"a", "bücher", "not \xff UTF-8"}}, {Key: "k", Label: eventloop.LabelTenant, Names: []string{"t"}},
 		{Clients: []uint64{1, 1<<53 - 1}},
 	} {
 		m.Wire = message(strings.Repeat("x", 70_000)).Wire
@@ -111,8 +116,8 @@ func TestMessagesReachTheOtherNodes(t *testing.T) {
 
 func TestMessagesStayInOrder(t *testing.T) {
 	s := serve(t, 0)
-	a, _ := join(t, s, 1)
-	_, toB := join(t, s, 2)
+	a, _ := join(t, s.ClientURL(), 1)
+	_, toB := join(t, s.ClientURL(), 2)
 	const n = 20_000
 	for i := range n {
 		a.Send(message(fmt.Sprint(i)))
@@ -130,7 +135,7 @@ func TestMessagesStayInOrder(t *testing.T) {
 // Two nodes with one number would give their clients the same ids.
 func TestNumbersAreUnique(t *testing.T) {
 	s := serve(t, 0)
-	_, _ = join(t, s, 7)
+	_, _ = join(t, s.ClientURL(), 7)
 	if p, err := Open(t.Context(), Options{Servers: s.ClientURL(), Name: "test", Node: 7, Logger: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "number 7") {
 		_ = p.Close()
 		t.Errorf("got %v", err)
@@ -142,12 +147,142 @@ func TestNumbersAreUnique(t *testing.T) {
 	_ = other.Close()
 }
 
+// A node that doesn't reach NATS, as when that was restarted, doesn't answer one that begins meanwhile. Once both do,
+// the younger one learns of it, whichever came back, and it alone.
+func TestNumbersAreUniqueAgain(t *testing.T) {
+	for _, back := range []string{"older", "younger"} {
+		t.Run(back, func(t *testing.T) {
+			servers := map[string]*server.Server{"older": serve(t, 0), "younger": serve(t, 0)}
+			nodes := make(map[string]*Peers)
+			for _, name := range []string{"older", "younger"} {
+				here, there := servers[name].ClientURL(), servers["older"].ClientURL()
+				if name == "older" {
+					there = servers["younger"].ClientURL()
+				}
+				nodes[name], _ = join(t, here+","+there, 7)
+			}
+			stop(servers[back])
+			ctx, cancel := context.WithTimeout(t.Context(), wstest.Patience)
+			defer cancel()
+			select {
+			case err := <-nodes["younger"].Failed():
+				if !strings.Contains(err.Error(), "number 7") {
+					t.Errorf("got %v", err)
+				}
+			case <-ctx.Done():
+				t.Fatal("the younger never knows")
+			}
+			for range 2 { // the older has been asked, and has asked
+				if other, err := nodes["older"].ask(ctx, nodes["older"].claim); err != nil || other == nil {
+					t.Errorf("the older gets %v, %v", other, err)
+				} else {
+					nodes["older"].compare(*other)
+				}
+			}
+			if len(nodes["older"].Failed()) != 0 {
+				t.Errorf("the older ends too: %v", <-nodes["older"].Failed())
+			}
+		})
+	}
+}
+
+// A call is carried out by the node that it is for, or by all others, and who asks is told when one can't be asked.
+func TestCalls(t *testing.T) {
+	s := serve(t, 0)
+	a, _ := join(t, s.ClientURL(), 1)
+	_, toB := join(t, s.ClientURL(), 2)
+	_, toC := join(t, s.ClientURL(), 255)
+	end := &hub.PeerCall{Tenant: "", Entity: "E", RowID: "r\xff", User: "ü"}
+	for _, test := range []struct {
+		node int
+		call *hub.PeerCall
+		done bool
+		to   []received
+	}{
+		{2, &hub.PeerCall{Disconnect: 1<<53 - 1}, true, []received{toB}},
+		{255, &hub.PeerCall{Disconnect: 18}, false, []received{toC}},
+		{3, &hub.PeerCall{Disconnect: 17}, false, nil}, // there is none
+		{1 << 11, &hub.PeerCall{Disconnect: 17}, false, nil},
+		{hub.AllNodes, end, false, []received{toB, toC}},
+		{hub.AllNodes, &hub.PeerCall{Disconnect: 17}, true, []received{toB, toC}},
+	} {
+		done, err := a.Call(t.Context(), test.node, test.call)
+		if err != nil || done != test.done {
+			t.Errorf("%d: %t, %v", test.node, done, err)
+		}
+		for _, to := range test.to {
+			want := []string{test.call.Tenant, test.call.Entity, test.call.RowID, test.call.User}
+			if m := to.next(t); m.Clients[0] != test.call.Disconnect || !slices.Equal(m.Names, want) {
+				t.Errorf("%d: got %v, want %+v", test.node, *m, *test.call)
+			}
+		}
+		if len(toB)+len(toC) != 0 {
+			t.Errorf("%d: it was carried out elsewhere, or twice", test.node)
+		}
+	}
+	silent, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if _, err := silent.SubscribeSync("test.node.9"); err != nil {
+		t.Fatal(err)
+	}
+	if err := silent.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Call(t.Context(), hub.AllNodes, end); !errors.Is(err, hub.ErrPeers) {
+		t.Errorf("a node that doesn't answer: %v", err)
+	}
+	if m := toB.next(t); m.Names[1] != "E" {
+		t.Error("the others weren't asked")
+	}
+	stop(s)
+	if _, err := a.Call(t.Context(), hub.AllNodes, end); !errors.Is(err, hub.ErrPeers) {
+		t.Errorf("without NATS: %v", err)
+	}
+}
+
+// What NATS doesn't take, and what there is no room for, is counted, and said in the log.
+func TestLosses(t *testing.T) {
+	s := serve(t, 0)
+	log := &wstest.Text{}
+	p, err := Open(t.Context(), Options{Servers: s.ClientURL(), Name: "test", Node: 1, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	_, toB := join(t, s.ClientURL(), 2)
+	if most := p.MaxMessage(); most != 1<<20 {
+		t.Errorf("NATS takes %d bytes", most)
+	}
+	p.Send(message(strings.Repeat("x", 1<<20)))
+	p.Send(message("small"))
+	if m := toB.next(t); string(eventloop.FrameOf(m.Wire).Payload()) != "small" {
+		t.Error("the large one came")
+	}
+	if p.Lost() != 1 || !strings.Contains(log.String(), "lost_so_far=1") {
+		t.Errorf("%d were lost; the log says %s", p.Lost(), log)
+	}
+	p.stop()
+	p.running.Wait() // nobody sends any more
+	for range maxBytes>>20 + 10 {
+		p.Send(message(strings.Repeat("x", 1<<20)))
+	}
+	if p.bytes > maxBytes || p.Lost() < 10 {
+		t.Errorf("%d bytes wait, and %d messages were lost", p.bytes, p.Lost())
+	}
+	if n := strings.Count(log.String(), "level=WARN"); n != 1 {
+		t.Errorf("%d lines about it", n)
+	}
+}
+
 // What is sent while there is no NATS is lost and counted; afterwards it goes on by itself.
 func TestWithoutNATS(t *testing.T) {
 	s := serve(t, 0)
 	port := s.Addr().String()[strings.LastIndex(s.Addr().String(), ":")+1:]
-	a, _ := join(t, s, 1)
-	_, toB := join(t, s, 2)
+	a, _ := join(t, s.ClientURL(), 1)
+	_, toB := join(t, s.ClientURL(), 2)
 	stop(s)
 	wstest.Eventually(t, "nothing is sent", func() bool {
 		a.Send(message("lost"))
