@@ -54,7 +54,7 @@ func newCPUMeter(pid int, cores, workers []int) *cpuMeter {
 func (m *cpuMeter) read() (CPU, error) {
 	var c CPU
 	var err error
-	if c.Process, err = processTime(m.pid); err != nil {
+	if c.Process, err = ProcessTime(m.pid); err != nil {
 		return CPU{}, err
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", m.pid))
@@ -78,9 +78,9 @@ func (m *cpuMeter) read() (CPU, error) {
 	return c, err
 }
 
-// processTime reads the CPU clock of a process, the sum of all its threads, those that
+// ProcessTime reads the CPU clock of a process, the sum of all its threads, those that
 // have ended included. /proc/PID/stat has the same in hundredths of a second.
-func processTime(pid int) (int64, error) {
+func ProcessTime(pid int) (int64, error) {
 	const scheduled = 2 // CPUCLOCK_SCHED, include/linux/posix-timers_types.h
 	var ts unix.Timespec
 	if err := unix.ClockGettime(int32(^pid)<<3|scheduled, &ts); err != nil {
@@ -91,7 +91,7 @@ func processTime(pid int) (int64, error) {
 
 func processTimes(pids []int) (sum int64, err error) {
 	for _, pid := range pids {
-		ns, err := processTime(pid)
+		ns, err := ProcessTime(pid)
 		if err != nil {
 			return 0, err
 		}

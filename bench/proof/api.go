@@ -151,8 +151,12 @@ func changeOf(s *stream, n uint64, size int) []byte {
 
 // pull gives all that the log has behind a seq, as it was sent.
 func (d *daemon) pull(ctx context.Context, token string, since uint64, got func([]byte) error) error {
-	for {
+	for late := time.Now().Add(2 * patience); ; {
 		text, err := d.callAs(ctx, token, "GET", fmt.Sprintf("/api/sync/pull?since=%d&limit=1000", since), "", nil)
+		var no *refusal
+		if d.shared && errors.As(err, &no) && no.status == http.StatusServiceUnavailable && time.Now().Before(late) && pause(ctx, 100*time.Millisecond) {
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -60,7 +61,7 @@ func (o *ChaosOptions) onCluster(ctx context.Context, r *Record, l layout, play 
 	if err = errors.Join(err, c.load()); err != nil {
 		return fmt.Errorf("%w%s", err, c.logs())
 	}
-	defer c.cost(r)
+	c.cost(r)
 	ledger, err := c.wholeOutcome(ctx)
 	if err != nil {
 		return fmt.Errorf("%w%s", err, c.logs())
@@ -161,6 +162,9 @@ func (o *ChaosOptions) fillNode(ctx context.Context, r *Record, l layout) error 
 			return err
 		}
 		room := time.Now()
+		if err := c.restartNATS(small); err != nil {
+			return err
+		}
 		if err := small.awaitReady(ctx); err != nil {
 			return err
 		}
@@ -181,4 +185,23 @@ func (o *ChaosOptions) fillNode(ctx context.Context, r *Record, l layout) error 
 		r.fact("%d bytes left no room on node 1 for %v; ready %v after there was room, and one of the two that publishing needed while node 2 was gone", filled, o.Pause/3, ready.Round(time.Millisecond))
 		return nil
 	})
+}
+
+// restartNATS does what a NATS server needs that isn't inside of a node, which looks after its own: it stores nothing
+// any more once there was no room.
+func (c *cluster) restartNATS(n *node) error {
+	if n.nats == nil {
+		return nil
+	}
+	mounts, within, err := c.o.mountsOf(n.nats.cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	defer mounts.Close()
+	n.nats.end(syscall.SIGTERM)
+	n.nats.program, n.nats.mounts = slices.Concat(within, []string{c.o.NATSServer}, n.nats.program[len(n.nats.program)-2:]), false
+	if err := n.nats.start(); err != nil {
+		return err
+	}
+	return n.nats.entered()
 }

@@ -109,6 +109,7 @@ func (c *cluster) addNodes(l layout) error {
 		if err != nil {
 			return err
 		}
+		d.shared = true
 		n := &node{daemon: d}
 		if l.external {
 			if n.nats, err = newNATSServer(c.o.NATSServer, filepath.Join(c.folder, fmt.Sprint("nats", i)), servers[i], routes[i], routes); err != nil {
@@ -164,6 +165,16 @@ func (s *natsServer) start() (err error) {
 		return fmt.Errorf("starting a NATS server: %w", err)
 	}
 	return nil
+}
+
+// entered waits until the program runs that was started by way of others, which stand where it is to run.
+func (s *natsServer) entered() error {
+	for late := time.Now().Add(patience); time.Now().Before(late); time.Sleep(5 * time.Millisecond) {
+		if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.cmd.Process.Pid)); err != nil || strings.HasPrefix(string(text), s.program[len(s.program)-3]) {
+			return err
+		}
+	}
+	return errors.New("the NATS server doesn't start")
 }
 
 // end waits until it has ended.

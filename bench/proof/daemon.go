@@ -23,6 +23,7 @@ type daemon struct {
 	args    []string
 	mounts  bool     // it has mounts of its own, the data directory's among them
 	network *os.File // that it is in; nil: this process's
+	shared  bool     // its log is on NATS, and may be busy, which pulls are told
 
 	cmd    *exec.Cmd
 	log    *tail // safe from any goroutine

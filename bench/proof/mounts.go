@@ -26,11 +26,19 @@ func (o *ChaosOptions) mountedFrom(d *daemon, source, options string) {
 
 // keepMounts has a daemon start again with the mounts that its process has now. They go with the file.
 func (o *ChaosOptions) keepMounts(d *daemon) (*os.File, error) {
-	ns, err := os.Open("/proc/" + strconv.Itoa(d.pid()) + "/ns/mnt")
+	ns, within, err := o.mountsOf(d.pid())
 	if err == nil {
-		d.program = slices.Concat(o.Self, []string{"within", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), ns.Fd())}, o.Program)
+		d.program = slices.Concat(within, o.Program)
 	}
 	return ns, err
+}
+
+// mountsOf are a process's, and what has a program run there.
+func (o *ChaosOptions) mountsOf(pid int) (ns *os.File, within []string, err error) {
+	if ns, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt"); err != nil {
+		return nil, nil, err
+	}
+	return ns, slices.Concat(o.Self, []string{"within", pathOf(ns)}), nil
 }
 
 // enterMounts has the thread stand in a mount namespace; it can't come back.

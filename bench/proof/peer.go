@@ -59,6 +59,18 @@ var errRefused = errors.New("connecting")
 
 // connect is over when the server has answered the upgrade.
 func connect(ctx context.Context, c caller, b *Book) (*peer, error) {
+	conn, r, err := dialClient(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	p := &peer{conn: conn, account: newAccount(b, c.user), ended: make(chan struct{}), moved: make(chan struct{})}
+	p.account.seq, p.account.since = c.since, c.since > 0
+	p.stop = context.AfterFunc(ctx, func() { conn.Close() })
+	go p.read(r)
+	return p, nil
+}
+
+func dialClient(ctx context.Context, c caller) (*net.TCPConn, *bufio.Reader, error) {
 	d := ws.Dialer{
 		Timeout: cmp.Or(c.within, 3*patience), // the server may be stopped for one
 		Header:  ws.HandshakeHeaderHTTP(http.Header{"Authorization": {"Bearer " + c.token}}),
@@ -80,16 +92,12 @@ func connect(ctx context.Context, c caller, b *Book) (*peer, error) {
 	}
 	conn, r, _, err := d.Dial(ctx, url)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errRefused, err)
+		return nil, nil, fmt.Errorf("%w: %w", errRefused, err)
 	}
 	if r == nil {
 		r = bufio.NewReaderSize(conn, 4<<10)
 	}
-	p := &peer{conn: conn.(*net.TCPConn), account: newAccount(b, c.user), ended: make(chan struct{}), moved: make(chan struct{})}
-	p.account.seq, p.account.since = c.since, c.since > 0
-	p.stop = context.AfterFunc(ctx, func() { conn.Close() })
-	go p.read(r)
-	return p, nil
+	return conn.(*net.TCPConn), r, nil
 }
 
 // buffers are shared: a thousand clients that keep one of 1 MiB each would be a lot.

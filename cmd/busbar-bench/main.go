@@ -14,6 +14,7 @@
 //	busbar-bench suite …      the comparison that README shows
 //	busbar-bench soak …       the daemon under clients that come and go: what is left of them
 //	busbar-bench chaos …      the daemon without what it stands on
+//	busbar-bench logs …       change logs in turn: what a delivery costs with each
 //	busbar-bench target …     Busbar as it is measured; the other commands start it
 package main
 
@@ -65,6 +66,7 @@ var commands = map[string]command{
 	"soak":     soak,
 	"chaos":    chaos,
 	"helper":   func(_ context.Context, args []string, s streams) error { return proof.RunHelper(args, s.in, s.out) },
+	"logs":     logs,
 	"target":   func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
 	"worker":   func(_ context.Context, _ []string, s streams) error { return bench.RunWorker(s.in, s.out) },
 }
@@ -85,6 +87,7 @@ const usage = `usage: busbar-bench COMMAND [flags]
   suite     the comparison that README shows: fan-out, memory and handshakes of all
   soak      the daemon under clients of every manner for an hour: what is left of them
   chaos     the daemon killed, stopped, without power, disk, database or API port
+  logs      change logs in turn: what a delivery costs with each
   target    Busbar as it is measured; the other commands start it
 
 busbar-bench COMMAND -help lists a command's flags.
