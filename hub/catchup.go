@@ -156,6 +156,8 @@ func (h *Hub) Pull(ctx context.Context, id *Identity, since uint64, limit int) (
 	if limit <= 0 {
 		limit = defaultPull
 	}
+	ctx, cancel := context.WithTimeout(ctx, logTimeout)
+	defer cancel()
 	page, err := h.readRange(ctx, since, min(limit, maxPull))
 	if err != nil {
 		return Pulled{}, fmt.Errorf("reading the change log: %w", err)

@@ -24,14 +24,15 @@ type ChangeLog interface {
 
 	// Follow is called once, before the first Append. From then on deliver is called with
 	// every entry that comes into the log, by whomever it was appended, in the order of
-	// their seqs, by one goroutine at a time.
+	// their seqs, by one goroutine at a time. An entry without JSON is no event: all up to its
+	// Seq that wasn't delivered is lost to this hub.
 	Follow(deliver func([]Entry))
 
 	// Range reads at most limit entries with a seq above since, oldest first; none when
 	// limit isn't positive. A *ResyncError says that the cursor is from the future, or
 	// that events after it are gone. Zero is never too old: it is where a new client
 	// starts, and is served from the oldest entry on. It may give entries that the follower
-	// is about to get.
+	// is about to get, but none above the page's Last.
 	Range(ctx context.Context, since uint64, limit int) (Page, error)
 
 	// Bounds are known at once: event loops ask for them.

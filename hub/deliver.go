@@ -43,11 +43,14 @@ func (h *Hub) deliverPart(entries []Entry) (rest []Entry) {
 	last := h.delivered.Reached()
 	for i := range entries[:n] {
 		e := &entries[i]
-		f, to := eventFrame(e), h.audienceOf(e)
 		if e.Prev > last && last != 0 { // as on a node that was away for longer than the log retains
 			h.engine.Lost(eventloop.Gap{From: last + 1, To: e.Prev}, nil)
 		}
 		last = e.Seq
+		if e.JSON == nil {
+			continue
+		}
+		f, to := eventFrame(e), h.audienceOf(e)
 		h.engine.Count(f) // whether or not there is room to send it, the log keeps it
 		if h.engine.Queue(f, to).Refused {
 			h.engine.Lost(eventloop.Gap{From: f.Seq, To: f.Seq}, to) // the log has it, and its publisher is told so

@@ -182,6 +182,12 @@ func TestEntriesThatTheFollowerNeverGot(t *testing.T) {
 		}
 	}
 	silent.ExpectClose(websocket.StatusCode(wsproto.StatusTryAgainLater))
+	log.deliver([]Entry{{Seq: 20, Prev: 20}}) // and nothing behind them
+	for _, want := range []string{`{"type":"gap","from":11,"to":20}`, `{"type":"resync","oldest_seq":1,"seq":20}`} {
+		if got := told.Text(); !strings.HasPrefix(got, want) {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
 }
 
 // followedLog lets a test deliver.

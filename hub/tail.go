@@ -67,6 +67,16 @@ func (t *Tail) add(e *Entry) {
 	}
 }
 
+// Skip lets go of all entries, and goes on behind seq last: what there was up to it won't come.
+func (t *Tail) Skip(last uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.count > 0 {
+		t.dropOldest()
+	}
+	t.bounds = Bounds{Oldest: last + 1, Last: last, Before: last, Trimmed: true}
+}
+
 // Read gives at most limit entries that follow on seq since. ok is false when some of them may be gone.
 func (t *Tail) Read(since uint64, limit int) (p Page, ok bool) {
 	t.mu.RLock()

@@ -113,6 +113,9 @@ func All(t *testing.T, l hub.ChangeLog, since uint64, limit int) []hub.Entry {
 			if e.Seq <= since || e.Prev > since && len(all) > 0 || len(all) > 0 && e.Prev != all[len(all)-1].Seq {
 				t.Fatalf("entry %d, behind %d, comes behind %d", e.Seq, e.Prev, since)
 			}
+			if e.Seq > p.Last {
+				t.Fatalf("entry %d is above the page's %d", e.Seq, p.Last)
+			}
 			since = e.Seq
 			all = append(all, e)
 		}

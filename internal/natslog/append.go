@@ -1,6 +1,7 @@
 package natslog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,11 +68,9 @@ func (l *Log) Append(changes []hub.Change) ([]hub.Appended, error) {
 			answered[s] = true
 		}
 	}
-	for i := len(distinct) - 1; i >= 0; i-- {
-		if s := distinct[i]; s.seq != 0 {
-			l.awaitFollower(s)
-			break
-		}
+	if len(distinct) > 0 {
+		newest := slices.MaxFunc(distinct, func(a, b *sending) int { return cmp.Compare(a.seq, b.seq) })
+		l.awaitFollower(newest) // at once where none is stored
 	}
 	return results, err
 }
@@ -285,7 +284,7 @@ func (l *Log) message(s *sending) *nats.Msg {
 func (l *Log) awaitFollower(s *sending) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.opts.PublishTimeout)
 	defer cancel()
-	if s.repeated {
+	if s.repeated || s.seq == 0 {
 		_ = l.reached.Await(ctx, s.seq)
 		return
 	}

@@ -154,22 +154,36 @@ func (l *Log) fill(ctx context.Context, seq uint64) error {
 			return err
 		}
 		if len(batch) == 0 || batch[0].seq > l.at+1 {
-			if _, err := l.askLeader(ctx); err != nil {
+			gone, err := l.goneFrom(ctx, l.at+1)
+			if err != nil {
 				return err
 			}
-			// Behind where the stream begins: those before it are lost to this node, not missing from the stream.
-			if first := l.known.Load().FirstSeq; first > l.at+1 {
-				l.opts.Logger.Error("the stream let go of events before this node had them", "from", l.at+1, "to", first-1)
-				l.at, l.last = first-1, first-1
-				continue
+			if len(batch) > 0 {
+				gone = batch[0].seq - 1
 			}
-		}
-		if len(batch) == 0 { // the newest were deleted, or the leader is new, and has them in a moment
-			return nil
+			if gone == l.at { // the leader is new, and has them in a moment
+				return nil
+			}
+			l.pass(gone)
 		}
 		l.take(batch)
 	}
 	return nil
+}
+
+// pass goes on behind messages up to seq that the stream hasn't any more. The caller holds taking.
+func (l *Log) pass(seq uint64) {
+	// What was deleted before this node began was never for its clients, and readers find it so in the stream.
+	if l.deliver != nil || l.known.Load().FirstSeq > l.at+1 {
+		l.tail.Skip(seq)
+		l.last = seq
+	}
+	if l.deliver != nil {
+		l.opts.Logger.Error("the stream let go of events before this node had them", "from", l.at+1, "to", seq)
+		l.deliver([]hub.Entry{{Seq: seq, Prev: seq}})
+	}
+	l.at = seq
+	l.reached.Reach(seq)
 }
 
 // take delivers messages that follow on at. The caller holds taking.
@@ -185,7 +199,7 @@ func (l *Log) take(batch []stored) {
 	}
 	l.at = batch[len(batch)-1].seq
 	l.tail.Add(entries...)
-	if len(entries) > 0 {
+	if len(entries) > 0 && l.deliver != nil {
 		l.deliver(entries)
 	}
 	l.remember(batch)

@@ -76,10 +76,10 @@ type Log struct {
 	reached progress.Progress // what the follower has had
 
 	started sync.Once
-	taking  sync.Mutex // held while entries are taken and delivered
-	at      uint64     // of the stream all up to here was taken
-	last    uint64     // seq of the newest entry; less than at when that isn't a change
-	deliver func([]hub.Entry)
+	taking  sync.Mutex        // held while entries are taken and delivered
+	at      uint64            // of the stream all up to here was taken
+	last    uint64            // seq of the newest entry; less than at when that isn't a change
+	deliver func([]hub.Entry) // nil before Follow
 
 	ids ids
 }
@@ -122,8 +122,7 @@ func dial(ctx context.Context, o Options) (*Log, error) {
 	}
 	l := &Log{
 		opts: o, poke: make(chan struct{}, 1),
-		ids:     ids{ops: dedup.New(dedup.Limit, dedup.Age), pending: make(map[string][]*sending)},
-		deliver: func([]hub.Entry) {},
+		ids: ids{ops: dedup.New(dedup.Limit, dedup.Age), pending: make(map[string][]*sending)},
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	if err := natsconn.Patiently(ctx, l.opts.Logger, "connecting to NATS", l.connect); err != nil {
@@ -201,7 +200,7 @@ func (l *Log) Range(ctx context.Context, since uint64, limit int) (hub.Page, err
 	for {
 		bounds := l.Bounds()
 		from, err := bounds.From(since)
-		if err != nil || limit <= 0 {
+		if err != nil || limit <= 0 || from == bounds.Last {
 			return hub.Page{Bounds: bounds}, err
 		}
 		if page, ok := l.tail.Read(from, limit); ok {
@@ -209,8 +208,7 @@ func (l *Log) Range(ctx context.Context, since uint64, limit int) (hub.Page, err
 			page.Bounds = bounds
 			return page, nil
 		}
-		entries, err := l.readStored(ctx, from, limit)
-		if err != nil || len(entries) > 0 {
+		if entries, ok, err := l.readStored(ctx, from, bounds.Last, limit); ok || err != nil {
 			return hub.Page{Entries: entries, Bounds: bounds}, err
 		} // the oldest were let go of just now
 	}
@@ -244,31 +242,36 @@ func (l *Log) catchUp(ctx context.Context) error {
 	return l.reached.Await(ctx, l.known.Load().LastSeq)
 }
 
-// readStored are the entries behind from, at least one; none when it has to be looked up anew where the stream
-// begins.
-func (l *Log) readStored(ctx context.Context, from uint64, limit int) ([]hub.Entry, error) {
-	for prev := from; ; {
+// readStored are entries behind from, at least one if there is one up to last. It isn't ok when it has to be looked up
+// anew where the stream begins.
+func (l *Log) readStored(ctx context.Context, from, last uint64, limit int) (entries []hub.Entry, ok bool, err error) {
+	for prev := from; from < last && len(entries) == 0; {
 		batch, err := l.read(ctx, from+1, limit)
 		if err != nil {
-			return nil, fmt.Errorf("%w: reading it: %w", hub.ErrLogUnavailable, err)
+			return nil, false, fmt.Errorf("%w: reading it: %w", hub.ErrLogUnavailable, err)
 		}
 		if len(batch) == 0 || batch[0].seq != from+1 {
-			if _, err := l.askLeader(ctx); err != nil {
-				return nil, fmt.Errorf("%w: asking for the oldest event: %w", hub.ErrLogUnavailable, err)
+			gone, err := l.goneFrom(ctx, from+1)
+			switch {
+			case err != nil:
+				return nil, false, fmt.Errorf("%w: asking for the oldest event: %w", hub.ErrLogUnavailable, err)
+			case l.known.Load().FirstSeq > from+1:
+				return nil, false, nil
+			case gone == from:
+				return nil, false, fmt.Errorf("%w: the stream's leader doesn't have event %d, and never let go of it", hub.ErrLogUnavailable, from+1)
 			}
-			if len(batch) == 0 || l.known.Load().FirstSeq > from+1 {
-				return nil, ctx.Err()
-			}
+			from = gone // somebody deleted them
+			continue
 		}
-		var entries []hub.Entry
 		for _, m := range batch {
+			if m.seq > last {
+				break // the follower hasn't had it
+			}
 			if e, ok := l.entry(m, prev); ok {
 				entries, prev = append(entries, e), e.Seq
 			}
 			from = m.seq
 		}
-		if len(entries) > 0 {
-			return entries, nil
-		}
 	}
+	return entries, true, nil
 }

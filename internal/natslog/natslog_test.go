@@ -98,6 +98,7 @@ func TestLog(t *testing.T) {
 	t.Run("copy", func(t *testing.T) { testCopy(t, c) })
 	t.Run("copy states", func(t *testing.T) { testCopyStates(t, c) })
 	t.Run("pages", func(t *testing.T) { testPages(t, c) })
+	t.Run("page ahead of the follower", func(t *testing.T) { testPageAhead(t, c) })
 	t.Run("op ids", func(t *testing.T) { testOpIDs(t, c) })
 	t.Run("retention", func(t *testing.T) { testRetention(t, c) })
 	t.Run("restart", func(t *testing.T) { testRestart(t, c) })
@@ -105,6 +106,9 @@ func TestLog(t *testing.T) {
 	t.Run("holes", func(t *testing.T) { testHoles(t, c) })
 	t.Run("hole in a batch", func(t *testing.T) { testHoleInABatch(t, c) })
 	t.Run("hole at a new leader", func(t *testing.T) { testHoleAtANewLeader(t, c) })
+	t.Run("purged", func(t *testing.T) { testPurged(t, c) })
+	t.Run("newest deleted", func(t *testing.T) { testNewestDeleted(t, c) })
+	t.Run("repeat behind a fresh one", func(t *testing.T) { testRepeatAmongFresh(t, c) })
 	t.Run("too large", func(t *testing.T) { testTooLarge(t, c) })
 	t.Run("suite", func(t *testing.T) { testSuite(t, c) })
 	t.Run("outage", func(t *testing.T) { testOutage(t, c) })
@@ -213,6 +217,22 @@ func testPages(t *testing.T, c *natstest.Cluster) {
 	}
 }
 
+// A page that is read from the stream has nothing that its node is yet to deliver: clients would get that twice.
+func testPageAhead(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "ahead")
+	a := open(t, o)
+	follow(a)
+	start := a.Bounds().Last
+	mustAppend(t, a, changeOf("1"), changeOf("2"))
+	o.TailBytes = 1 // so that all is read from the stream
+	b := open(t, o) // and takes nothing yet
+	mustAppend(t, a, changeOf("3"), changeOf("4"))
+	page, err := b.Range(within(t), start, 100)
+	if got := seqsOf(page.Entries); err != nil || page.Last != start+2 || !slices.Equal(got, []uint64{start + 1, start + 2}) {
+		t.Errorf("got %v behind %d, up to %d, %v", got, start, page.Last, err)
+	}
+}
+
 // An op id counts once: in one call, over calls, at other nodes, and after a restart.
 func testOpIDs(t *testing.T, c *natstest.Cluster) {
 	a := open(t, named(t, c, "ops"))
@@ -314,13 +334,10 @@ func testForeign(t *testing.T, c *natstest.Cluster) {
 // Messages that aren't republished to a node, and such as were deleted, or are no changes.
 func testHoles(t *testing.T, c *natstest.Cluster) {
 	o := named(t, c, "holes")
-	a, b := open(t, o), open(t, o)
+	a, b := open(t, o), cut(t, open(t, o))
 	follow(a)
 	start := a.Bounds().Last
 	f := follow(b)
-	if err := b.feed.Unsubscribe(); err != nil {
-		t.Fatal(err)
-	}
 	mustAppend(t, a, changeOf("1"), changeOf("2"), changeOf("3"))
 	mustAppend(t, b, changeOf("4")) // which the poll gets at once
 	if got := seqsOf(f.had()); !slices.Equal(got, []uint64{start + 1, start + 2, start + 3, start + 4}) {
@@ -392,6 +409,108 @@ func testHoleAtANewLeader(t *testing.T, c *natstest.Cluster) {
 	wstest.Eventually(t, "all are delivered", func() bool { return b.Bounds().Last == start+3 })
 	if got := seqsOf(f.had()); !slices.Equal(got, []uint64{start + 1, start + 2, start + 3}) {
 		t.Errorf("delivered %v, behind %d", got, start)
+	}
+}
+
+// cut has a log get nothing of what is republished.
+func cut(t *testing.T, l *Log) *Log {
+	t.Helper()
+	if err := l.feed.Unsubscribe(); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// What the stream let go of before this node had it is lost to the node's clients, also when nothing comes behind it.
+func testPurged(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "purged")
+	a, b := open(t, o), cut(t, open(t, o))
+	follow(a)
+	start := a.Bounds().Last
+	mustAppend(t, a, changeOf("1"), changeOf("2"))
+	if err := a.stream.Purge(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	f := follow(b)
+	wstest.Eventually(t, "the loss is delivered", func() bool { return len(f.had()) > 0 })
+	if got := f.had()[0]; got.Seq != start+2 || got.Prev != start+2 || got.JSON != nil {
+		t.Errorf("got %+v, behind %d", got, start)
+	}
+	if got, want := b.Bounds(), (hub.Bounds{Oldest: start + 3, Last: start + 2, Before: start + 2, Trimmed: true}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if _, err := b.Range(within(t), start, 10); !errors.As(err, new(*hub.ResyncError)) {
+		t.Errorf("a cursor that is too old: %v", err)
+	}
+	if page, err := b.Range(within(t), start+2, 10); err != nil || len(page.Entries) != 0 {
+		t.Errorf("the newest as cursor: %d entries, %v", len(page.Entries), err)
+	}
+	mustAppend(t, a, changeOf("3"))
+	wstest.Eventually(t, "what comes then is delivered", func() bool { return len(f.had()) == 2 })
+	if got := f.had()[1]; got.Seq != start+3 || got.Prev != start+2 {
+		t.Errorf("got %d behind %d", got.Seq, got.Prev)
+	}
+}
+
+// Messages that an admin deletes at the stream's end are nothing to wait for.
+func testNewestDeleted(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "newestdeleted")
+	o.TailBytes = 1 // so that all is read from the stream
+	a, behind := open(t, o), cut(t, open(t, o))
+	follow(a)
+	start := a.Bounds().Last
+	mustAppend(t, a, changeOf("1"), changeOf("2"), changeOf("3"))
+	for seq := start + 2; seq <= start+3; seq++ {
+		if err := a.stream.DeleteMsg(within(t), seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if page, err := a.Range(within(t), start+1, 10); err != nil || len(page.Entries) != 0 || page.Last != start+3 {
+		t.Errorf("at a node that had them: %+v, %v", page, err)
+	}
+	f := follow(behind)
+	wstest.Eventually(t, "the loss is delivered", func() bool { return len(f.had()) == 2 })
+	if got := f.had()[1]; got.Seq != start+3 || got.Prev != start+3 || got.JSON != nil {
+		t.Errorf("got %+v, behind %d", got, start)
+	}
+	o.TailBytes = 25_000
+	fresh := open(t, o)
+	follow(fresh)
+	if _, err := fresh.Range(within(t), start+3, 10); !errors.As(err, new(*hub.ResyncError)) {
+		t.Errorf("the newest as cursor at a new node: %v", err)
+	}
+	mustAppend(t, fresh, changeOf("4"))
+}
+
+// The answer comes when all that is new is delivered, wherever in the call a repeat is.
+func testRepeatAmongFresh(t *testing.T, c *natstest.Cluster) {
+	a := open(t, named(t, c, "repeat"))
+	delivered := make(chan uint64)
+	a.Follow(func(entries []hub.Entry) {
+		for _, e := range entries {
+			delivered <- e.Seq
+		}
+	})
+	appended := make(chan []hub.Appended, 1)
+	publish := func(changes ...hub.Change) <-chan []hub.Appended {
+		go func() { appended <- mustAppend(t, a, changes...) }()
+		return appended
+	}
+	first := publish(withOp(changeOf("1"), "op"))
+	<-delivered
+	<-first
+	done := publish(changeOf("fresh"), withOp(changeOf("1"), "op"))
+	wstest.Eventually(t, "the fresh one is stored", func() bool {
+		last, err := a.askLeader(within(t))
+		return err == nil && last == a.Bounds().Before+2
+	})
+	select {
+	case got := <-done:
+		t.Errorf("answered with %+v, and not delivered", got)
+	case seq := <-delivered:
+		if got := <-done; got[0].Seq != seq || !got[1].Repeated {
+			t.Errorf("got %+v, delivered %d", got, seq)
+		}
 	}
 }
 

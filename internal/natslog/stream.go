@@ -80,14 +80,36 @@ func (l *Log) askLeader(ctx context.Context) (last uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	l.learn(info.State)
+	return info.State.LastSeq, nil
+}
+
+func (l *Log) learn(now jetstream.StreamState) {
 	l.known.learning.Lock()
 	defer l.known.learning.Unlock()
-	now := info.State
 	if known := l.known.Load(); known != nil {
 		now.FirstSeq, now.LastSeq = max(now.FirstSeq, known.FirstSeq), max(now.LastSeq, known.LastSeq)
 	}
 	l.known.Store(&now)
-	return info.State.LastSeq, nil
+}
+
+// goneFrom is the last of the messages from seq on that the stream has let go of; seq-1 when it has that one, or never
+// had it.
+func (l *Log) goneFrom(ctx context.Context, seq uint64) (last uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, natsconn.RequestTimeout)
+	defer cancel()
+	info, err := l.stream.Info(ctx, jetstream.WithDeletedDetails(true))
+	if err != nil {
+		return 0, err
+	}
+	l.learn(info.State)
+	last = max(seq, info.State.FirstSeq) - 1
+	for _, deleted := range info.State.Deleted { // in order
+		if deleted == last+1 {
+			last = deleted
+		}
+	}
+	return last, nil
 }
 
 // agree returns when the stream's leader has had most servers agree to something, which a former leader can't: the
