@@ -22,16 +22,16 @@ type privateCopy struct {
 	path string   // of the copied main file; its -wal lies beside it
 	pool *sql.DB  // nil: not open
 
-	main    fileState // of the owner's that was copied; zero: it has to be copied again
-	wal     fileState // likewise, but the zero value is that of none
-	settled bool      // a change of either shows in their states
+	main    sqlitefile.File // of the owner's that was copied; zero: it has to be copied again
+	wal     sqlitefile.File // likewise, but the zero value is that of none
+	settled bool            // a change of either shows in their states
 
 	buffers [2][]byte
 }
 
 // current reports whether the copy is what is in the owner's files now.
 func (c *privateCopy) current(path string) bool {
-	return c.pool != nil && c.settled && stateOf(path) == state{c.main, c.wal}
+	return c.pool != nil && c.settled && sqlitefile.FilesAt(path) == sqlitefile.Files{Main: c.main, WAL: c.wal}
 }
 
 // take brings the copy up to date and opens it. It tries until ctx ends to get one moment of a database
@@ -81,10 +81,10 @@ func (c *privateCopy) copyOnce(ctx context.Context, path string) (whole bool, er
 	if err != nil {
 		return false, err
 	}
-	now := stateOf(path)
-	copied := c.main != now.main || now.main == fileState{}
+	now := sqlitefile.FilesAt(path)
+	copied := c.main != now.Main || now.Main == sqlitefile.File{}
 	if copied {
-		c.main = fileState{}
+		c.main = sqlitefile.File{}
 		if _, err := c.update(ctx, c.path, path); err != nil {
 			return false, err
 		}
@@ -112,13 +112,13 @@ func (c *privateCopy) copyOnce(ctx context.Context, path string) (whole bool, er
 			return false, err
 		}
 	}
-	after := stateOfFile(path)
-	if !after.sameFile(now.main) || !copied && !before.frames() && after != now.main {
+	after := sqlitefile.FileAt(path)
+	if !after.Same(now.Main) || !copied && !before.frames() && after != now.Main {
 		return false, nil
 	}
-	c.wal, c.settled = now.wal, now.settled(start)
-	if copied && now.main.settled(start) {
-		c.main = now.main
+	c.wal, c.settled = now.WAL, now.Settled(start)
+	if copied && now.Main.Settled(start) {
+		c.main = now.Main
 	}
 	return true, nil
 }
@@ -173,7 +173,7 @@ func (c *privateCopy) update(ctx context.Context, path, from string) (changed bo
 // generation is what all frames of a -wal have in common: its header has the salts that each of them
 // repeats, and is written anew, with others, when the -wal begins from its start again.
 type generation struct {
-	file   fileState // dev and ino alone
+	file   sqlitefile.Inode
 	header string
 }
 
@@ -196,8 +196,7 @@ func generationOf(path string) (generation, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return generation{}, err
 	}
-	s := stateOfInfo(info)
-	g := generation{file: fileState{dev: s.dev, ino: s.ino}}
+	g := generation{file: sqlitefile.FileOf(info).Inode}
 	if n == headerSize {
 		g.header = string(header[:])
 	}

@@ -21,7 +21,7 @@ type database struct {
 	one  *sql.Stmt
 	conn *sql.Conn // the watcher's: data_version only means something on one connection
 
-	opened state
+	opened sqlitefile.Files
 	closed atomic.Bool
 
 	version int64 // PRAGMA data_version
@@ -49,7 +49,7 @@ func openDatabase(ctx context.Context, path string, opts *SessionOptions) (*data
 	if err := sqlitefile.Create(path); err != nil {
 		return nil, fmt.Errorf("create sessions database: %w", err)
 	}
-	before := stateOf(path)
+	before := sqlitefile.FilesAt(path)
 	pool, err := sql.Open("sqlite", sqlitefile.Source(path, "mode=rw", opts.BusyTimeout))
 	if err != nil {
 		return nil, explain("open", path, err)
@@ -61,19 +61,16 @@ func openDatabase(ctx context.Context, path string, opts *SessionOptions) (*data
 		db.close()
 		return nil, explain("open", path, err)
 	}
-	// The opening itself may have made the -wal.
-	db.opened = state{before.main, stateOfFile(path + "-wal")}
-	if db.moved() {
+	if db.opened, err = sqlitefile.Opened(path, before); err != nil {
 		db.close()
-		return nil, fmt.Errorf("open sessions database %s: replaced meanwhile: %w", path, ErrLocked)
+		return nil, fmt.Errorf("open sessions database %s: %w", path, err)
 	}
 	return db, nil
 }
 
 // moved reports whether the file has to be opened anew: it, or its -wal, is gone or another.
 func (db *database) moved() bool {
-	now := stateOf(db.path)
-	return !db.opened.main.sameFile(now.main) || db.opened.wal != now.wal && !db.opened.wal.sameFile(now.wal)
+	return db.opened.MovedFrom(db.path)
 }
 
 func (db *database) prepare(ctx context.Context, opts *SessionOptions) (err error) {

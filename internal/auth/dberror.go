@@ -21,7 +21,7 @@ func explain(doing, path string, err error) error {
 	if sqlitefile.Extended(err) == sqlitefile.CodeRollback {
 		return fmt.Errorf("%s sessions database %s: its last writer died; open it once with the program that owns it: %w", doing, path, ErrDamaged)
 	}
-	return fmt.Errorf("%s sessions database %s: %w", doing, path, sqlitefile.Cause(err))
+	return fmt.Errorf("%s sessions database %s: %w", doing, path, sqlitefile.Cause(err, path))
 }
 
 // inspect finds what SQLite would only call "unable to open the database file".

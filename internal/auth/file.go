@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/sqlitefile"
 )
 
 // file is a store in SQLite (docs/protocol.md section 4), our own or another program's. Several processes may use it at
@@ -48,8 +49,8 @@ func (f *file) open(ctx context.Context) (err error) {
 	}
 	f.foreign = &foreign{path: f.path, opts: f.opts, base: ctx}
 	start := time.Now()
-	f.seen.state = stateOf(f.path)
-	f.seen.checked = f.seen.state.settled(start) // nothing is cached yet
+	f.seen.state = sqlitefile.FilesAt(f.path)
+	f.seen.checked = f.seen.state.Settled(start) // nothing is cached yet
 	if err = f.query(ctx, "open", func(querier) error { return nil }); err != nil {
 		f.foreign.close()
 	}

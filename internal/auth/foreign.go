@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/sqlitefile"
@@ -170,12 +171,12 @@ func inWALMode(path string) (bool, error) {
 	if _, err := file.ReadAt(header[:], 0); err != nil && !errors.Is(err, io.EOF) {
 		return false, err
 	}
-	return header[18] == 2 || header[19] == 2 || stateOfFile(path+"-wal") != fileState{}, nil
+	return header[18] == 2 || header[19] == 2 || sqlitefile.FileAt(path+"-wal") != sqlitefile.File{}, nil
 }
 
 // openPlain opens a file of the owner's for reading, and nothing that reading would hang on.
 func openPlain(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}

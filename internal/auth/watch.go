@@ -71,14 +71,14 @@ func (f *file) poll(ctx context.Context, s *Sessions) {
 
 // seen is what the watcher knows of a foreign file.
 type seen struct {
-	state   state
+	state   sqlitefile.Files
 	checked bool // the cached sessions were compared with that, and a change of it shows
 	failing bool
 }
 
 func (f *file) pollForeign(ctx context.Context, s *Sessions) {
 	start := time.Now()
-	now := stateOf(f.path)
+	now := sqlitefile.FilesAt(f.path)
 	if f.seen.checked && f.seen.state == now {
 		return
 	}
@@ -89,7 +89,7 @@ func (f *file) pollForeign(ctx context.Context, s *Sessions) {
 	if err == nil {
 		err = s.revalidate(ctx)
 	}
-	f.seen.state, f.seen.checked = now, err == nil && now.settled(start)
+	f.seen.state, f.seen.checked = now, err == nil && now.Settled(start)
 	if errors.Is(err, ErrLocked) { // the next poll will see what was done meanwhile
 		return
 	}

@@ -244,3 +244,100 @@ func TestRefusedOnlyBesideAnother(t *testing.T) {
 		t.Errorf("what there is room for: %+v", a)
 	}
 }
+
+// A log whose files are removed, or another's put in their place, stores nothing that nobody would find again: it says
+// so, what to do, and goes on when they are back.
+func TestFilesTakenAway(t *testing.T) {
+	for name, take := range map[string]func(t *testing.T, dir string) (undo func() error){
+		"directory renamed": func(t *testing.T, dir string) func() error {
+			return moved(t, dir, dir+".away")
+		},
+		"file renamed": func(t *testing.T, dir string) func() error {
+			return moved(t, filepath.Join(dir, "changes.db"), filepath.Join(dir, "other"))
+		},
+		"wal renamed": func(t *testing.T, dir string) func() error {
+			return moved(t, filepath.Join(dir, "changes.db-wal"), filepath.Join(dir, "other"))
+		},
+		"directory removed": func(t *testing.T, dir string) func() error {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Fatal(err)
+			}
+			return nil
+		},
+		"another log in its place": func(t *testing.T, dir string) func() error {
+			back := moved(t, dir, dir+".away")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := open(t, filepath.Join(dir, "changes.db"), Options{}).Close(); err != nil {
+				t.Fatal(err)
+			}
+			return func() error { return errors.Join(os.RemoveAll(dir), back()) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			var log lines
+			path := filepath.Join(dir, "changes.db")
+			l := open(t, path, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			f := logtest.Follow(t, l)
+			logtest.Append(t, l, manyChanges(3)...)
+			back := take(t, dir)
+			lost := someChange
+			lost.OpID = "op"
+			for range 3 {
+				if done, err := l.Append([]hub.Change{lost}); !errors.Is(err, hub.ErrLogUnavailable) || len(done) > 0 {
+					t.Fatalf("got %+v, %v", done, err)
+				}
+			}
+			if err := l.Rows().Put(&hub.StoredRow{Entity: "E", RowID: "r"}); !errors.Is(err, hub.ErrLogUnavailable) {
+				t.Errorf("a row: %v", err)
+			}
+			if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, path+": it or its -wal was removed or replaced") {
+				t.Errorf("logged\n%s", text)
+			}
+			if got := f.Seqs(); len(got) != 3 || l.Bounds().Last != got[2] {
+				t.Errorf("delivered %v, %+v", got, l.Bounds())
+			}
+			if back == nil {
+				return
+			}
+			if err := back(); err != nil {
+				t.Fatal(err)
+			}
+			if done := logtest.Append(t, l, lost, someChange); len(f.Seqs()) != 5 || done[0].Repeated {
+				t.Errorf("got %+v, delivered %v", done, f.Seqs())
+			}
+		})
+	}
+}
+
+// moved renames a file, until undo.
+func moved(t *testing.T, from, to string) (undo func() error) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+	return func() error { return os.Rename(to, from) }
+}
+
+// A log whose contents are put back to what they were, by whoever writes into its file, doesn't go on from there
+// without a word.
+func TestContentsPutBack(t *testing.T) {
+	var log lines
+	path := filepath.Join(t.TempDir(), "changes.db")
+	l := open(t, path, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	seqs := logtest.Append(t, l, manyChanges(3)...)
+	execute(t, beside(t, path), fmt.Sprintf("DELETE FROM changes WHERE seq > %d; UPDATE log SET last = %[1]d, events = 1", seqs[0].Seq))
+	for range 2 {
+		if done, err := l.Append([]hub.Change{someChange}); !errors.Is(err, hub.ErrLogUnavailable) || len(done) > 0 {
+			t.Fatalf("got %+v, %v", done, err)
+		}
+	}
+	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, `"busbar log bump\"`) || !strings.Contains(text, path) {
+		t.Errorf("logged\n%s", text)
+	}
+}

@@ -40,13 +40,21 @@ const busyTimeout = 2 * time.Second
 var (
 	errForeign = errors.New("it is something else's database; move it away to start with an empty log")
 	errNewer   = errors.New("a newer version of Busbar made it")
+	errOthers  = errors.New("somebody else has written to it")
+	// errGoneBack is wrapped for a file that lacks what was stored in it.
+	errGoneBack = errors.New("an older one or another was written into it")
 )
 
 // explain turns what SQLite says into one line that names the file and the cause.
 func explain(doing, path string, err error) error {
-	cause := sqlitefile.Cause(err)
+	cause := sqlitefile.Cause(err, path)
 	text := ""
-	if errors.Is(cause, sqlitefile.ErrDamaged) || errors.Is(cause, sqlitefile.ErrNotDatabase) {
+	switch {
+	case errors.Is(cause, sqlitefile.ErrMoved):
+		text = "; put both back, or restart the server: it goes on with what is there then"
+	case errors.Is(cause, errGoneBack):
+		text = "; stop the server and run \"busbar log bump\" before it starts again"
+	case errors.Is(cause, sqlitefile.ErrDamaged) || errors.Is(cause, sqlitefile.ErrNotDatabase):
 		text = "; restore it from a backup and run \"busbar log bump\", or move it away, with its -wal, to start with an empty log"
 	}
 	return fmt.Errorf("%s change log %s: %w%s", doing, path, cause, text)

@@ -2,6 +2,7 @@ package disklog
 
 import (
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -43,12 +44,27 @@ func (t *transaction) run(group []*job) error {
 		return err
 	}
 	if t.state != t.writer.state {
-		if _, err := t.totals.Exec(t.state.last, t.state.events, t.state.bytes); err != nil {
+		if err := t.putTotals(); err != nil {
 			return err
 		}
 	}
+	if err := t.moved(); err != nil {
+		return err
+	}
 	_, err := t.commit.Exec()
 	return err
+}
+
+// putTotals also finds out whether the file still is as the writer left it.
+func (t *transaction) putTotals() error {
+	result, err := t.totals.Exec(t.state.last, t.state.events, t.state.bytes, t.writer.state.last)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(errOthers, err)
+	}
+	return nil
 }
 
 // append stores changes behind what there is. After a *hub.SeqError none of them is in the transaction.

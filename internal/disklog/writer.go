@@ -1,6 +1,7 @@
 package disklog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -34,6 +35,7 @@ type writer struct {
 	db   *sql.DB
 	conn *sql.Conn
 	statements
+	files sqlitefile.Files // that are open
 
 	state   state
 	opIDs   *dedup.Seqs
@@ -64,7 +66,7 @@ func (s *statements) texts() map[**sql.Stmt]string {
 		&s.dropOps:  `DELETE FROM op_ids WHERE seq < ?`,
 		&s.oldest:   `SELECT seq, prev, at, size FROM changes ORDER BY seq LIMIT ?`,
 		&s.drop:     `DELETE FROM changes WHERE seq <= ?`,
-		&s.totals:   `UPDATE log SET last = ?, events = ?, bytes = ?`,
+		&s.totals:   `UPDATE log SET last = ?, events = ?, bytes = ? WHERE last = ?`,
 		&s.putRow:   `INSERT OR REPLACE INTO rows (entity, row_id, tenant, payload) VALUES (?, ?, ?, ?)`,
 		&s.dropRow:  `DELETE FROM rows WHERE entity = ? AND row_id = ?`,
 	}
@@ -113,6 +115,7 @@ func openWriter(path string, o Options) (*writer, error) {
 }
 
 func (w *writer) open(ctx context.Context) (err error) {
+	before := sqlitefile.FilesAt(w.path)
 	if w.db, err = sql.Open("sqlite", sqlitefile.Source(w.path, "mode=rw", busyTimeout)); err != nil {
 		return err
 	}
@@ -130,8 +133,23 @@ func (w *writer) open(ctx context.Context) (err error) {
 	if err = w.statements.prepare(ctx, w.conn); err != nil {
 		return err
 	}
-	w.state, w.opIDs, err = load(ctx, w.conn, time.Now())
+	if w.state, w.opIDs, err = load(ctx, w.conn, time.Now()); err != nil {
+		return err
+	}
+	w.files, err = sqlitefile.Opened(w.path, before)
 	return err
+}
+
+// moved is an error when the file that is open isn't the one at its path any more.
+func (w *writer) moved() error {
+	files := w.files
+	if w.conn == nil { // then its -wal may be a new one, or none
+		files.WAL = sqlitefile.FileAt(w.path + "-wal")
+	}
+	if files.MovedFrom(w.path) {
+		return sqlitefile.ErrMoved
+	}
+	return nil
 }
 
 func (w *writer) close() (err error) {
@@ -209,6 +227,9 @@ func (w *writer) transact(group []*job) error {
 	t := transaction{writer: w, now: time.Now(), state: w.state}
 	if err := t.run(group); err != nil {
 		w.unsure, w.doubtful = true, t.rows
+		if errors.Is(err, errOthers) {
+			err = cmp.Or(w.settle(), err) // which knows more
+		}
 		return w.failed(err)
 	}
 	w.state = t.state
@@ -250,35 +271,54 @@ func (w *writer) settle() error {
 	ctx := context.Background()
 	if w.conn != nil {
 		_, _ = w.rollback.Exec() // an error says that SQLite has done it already
-		var last uint64
-		if err := w.conn.QueryRowContext(ctx, `SELECT last FROM log`).Scan(&last); err == nil && last == w.state.last {
-			if err := w.settleRows(ctx); err != nil {
-				return err
-			}
-			w.unsure = false
-			return nil
+	}
+	if err := w.moved(); err != nil {
+		return err
+	}
+	if !w.unchanged(ctx) {
+		known := w.state
+		_ = w.close()
+		if err := w.open(ctx); err != nil {
+			w.state = known
+			return err
+		}
+		if err := w.catchUp(ctx, known); err != nil {
+			return err
 		}
 	}
-	known := w.state
-	_ = w.close()
-	if err := w.open(ctx); err != nil {
-		w.state = known
+	if err := w.settleRows(ctx); err != nil {
 		return err
 	}
 	w.unsure = false
+	return nil
+}
+
+// unchanged is whether the connection can be used, and sees the log as it was before the transaction that failed.
+func (w *writer) unchanged(ctx context.Context) bool {
+	if w.conn == nil {
+		return false
+	}
+	var last uint64
+	err := w.conn.QueryRowContext(ctx, `SELECT last FROM log`).Scan(&last)
+	return err == nil && last == w.state.last
+}
+
+// catchUp delivers what the file, which was opened anew, has behind what is known.
+func (w *writer) catchUp(ctx context.Context, known state) error {
+	if w.state.first != known.first || w.state.last < known.last {
+		err := fmt.Errorf("it has events up to %d, and had them up to %d: %w", w.state.last, known.last, errGoneBack)
+		w.state = known
+		return err
+	}
 	for known.last < w.state.last {
 		entries, err := w.after(ctx, known.last)
 		if err != nil || len(entries) == 0 {
-			w.unsure, w.state = true, known
+			w.state = known
 			return fmt.Errorf("reading what is behind %d: %w", known.last, err)
 		}
 		known.last = entries[len(entries)-1].Seq
 		w.committed(w.state, entries)
 		w.deliver(entries)
-	}
-	if err := w.settleRows(ctx); err != nil {
-		w.unsure = true
-		return err
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ var (
 	ErrNotDatabase = errors.New("not an SQLite database")
 	ErrDamaged     = errors.New("the database is damaged")
 	ErrLocked      = errors.New("locked by another process")
+	ErrMoved       = errors.New("it or its -wal was removed or replaced while it was open")
 )
 
 // Primary result codes, https://www.sqlite.org/rescode.html.
@@ -49,8 +50,11 @@ func Extended(err error) int {
 	return 0
 }
 
-// Cause is what SQLite's error means: one of the above, fs.ErrPermission, or the error.
-func Cause(err error) error {
+// Cause is what SQLite's error about the file at path means: one of the above, fs.ErrPermission, or the error.
+func Cause(err error, path string) error {
+	if NoRoom(err, path) {
+		return fmt.Errorf("no room on its disk: %w", err)
+	}
 	switch Code(err) {
 	case CodeBusy, codeLocked:
 		return ErrLocked
