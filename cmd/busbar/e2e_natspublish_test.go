@@ -112,3 +112,43 @@ func TestPublishingByNATSRequests(t *testing.T) {
 		t.Errorf("%d events, want 400", got)
 	}
 }
+
+// docs/cluster.md: while NATS has no room its publishers are told so, and it goes on by itself.
+func TestNATSWithoutRoom(t *testing.T) {
+	t.Parallel()
+	address, _ := startNATSWith(t, &natsserver.Options{
+		Port: natsserver.RANDOM_PORT, Username: "busbar", Password: natsPassword, StoreDir: t.TempDir(), JetStreamMaxStore: 8 << 20,
+	})
+	if _, log, code := (launch{
+		args: []string{"-log", "nats", "-nats-replicas", "1", "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-api", "127.0.0.1:0"},
+		env:  []string{"BUSBAR_NATS=nats://busbar:" + natsPassword + "@" + address},
+	}).run(t); code != exitFailure || !strings.Contains(log, "insufficient storage") {
+		t.Errorf("a log that is larger than NATS may store: %d, %s", code, log)
+	}
+	d := startOnNATS(t, address, 1, "-log-bytes", "4MiB")
+	first := d.publish("1")
+	js, err := newNATSPublisher(t, address).conn.JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.AddStream(&nats.StreamConfig{Name: "others", Subjects: []string{"others"}}); err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = js.Publish("others", make([]byte, 512<<10))
+	}
+	const change = `{"entity":"Todo","row_id":"2","kind":"delete","op_id":"2"}` + "\n"
+	const changes = `{"entity":"Todo","row_id":"3","kind":"delete"}` + "\n" + `{"entity":"Todo","row_id":"4","kind":"delete"}` + "\n"
+	for body, kind := range map[string]string{change: "application/json", changes: "application/x-ndjson"} {
+		if r := d.call("POST", "/v1/changes", d.admin, body, "Content-Type", kind); r.status != 507 || !strings.Contains(r.body, "LOG_FULL") {
+			t.Errorf("%s: %d %s", body, r.status, r.body)
+		}
+	}
+	if err := js.DeleteStream("others"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "there is room again", func() bool { return d.call("POST", "/v1/changes", d.admin, change).status == 200 })
+	if events := d.pull(first); len(events) != 1 {
+		t.Errorf("%d events, want one", len(events))
+	}
+}

@@ -17,10 +17,15 @@ import (
 // startNATS runs a NATS server that asks for a password, until stop is called or the test ends.
 func startNATS(t *testing.T, dir string, port int) (address string, stop func()) {
 	t.Helper()
-	s, err := nats.NewServer(&nats.Options{
-		Host: "127.0.0.1", Port: port, Username: "busbar", Password: natsPassword, NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: dir, JetStreamMaxStore: 4 << 30,
+	return startNATSWith(t, &nats.Options{
+		Port: port, Username: "busbar", Password: natsPassword, StoreDir: dir, JetStreamMaxStore: 4 << 30,
 	})
+}
+
+func startNATSWith(t *testing.T, o *nats.Options) (address string, stop func()) {
+	t.Helper()
+	o.Host, o.NoSigs, o.NoLog, o.JetStream = "127.0.0.1", true, true, true
+	s, err := nats.NewServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +151,7 @@ func TestNodesWithNATSInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = copied.Process.Kill() })
-	eventually(t, "the copy waits for other nodes", func() bool { return strings.Contains(said.String(), "waiting for the change log") })
+	eventually(t, "the copy waits for other nodes", func() bool { return strings.Contains(said.String(), "waiting for NATS") })
 	var starting sync.WaitGroup
 	for i := range nodes[1:] { // each waits for another
 		starting.Go(func() { nodes[1+i] = start(1 + i) })

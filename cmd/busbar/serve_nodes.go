@@ -120,9 +120,30 @@ const natsDescriptors = 128
 // natsStoreSlack is for what NATS stores beside the events themselves, of which it has two copies for a while.
 const natsStoreSlack = 1 << 30
 
+// options are read here once, so that what is wrong with a file is said at the start, and anew for each connection.
 func (c *NATSConfig) options() (options []nats.Option, err error) {
-	if c.Creds != "" {
-		options = append(options, nats.UserCredentials(c.Creds))
+	for _, from := range []struct {
+		flag, file string
+		option     nats.Option
+	}{
+		{"-nats-creds", c.Creds, nats.UserCredentials(c.Creds)},
+		{"-nats-ca", c.CA, nats.RootCAs(c.CA)},
+		{"-nats-cert and -nats-key", c.Cert, nats.ClientCert(c.Cert, c.Key)},
+	} {
+		if from.file == "" {
+			continue
+		}
+		var o nats.Options
+		err := from.option(&o)
+		if err == nil && o.UserJWT != nil {
+			if _, err = o.UserJWT(); err == nil {
+				_, err = o.SignatureCB(nil)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", from.flag, err)
+		}
+		options = append(options, from.option)
 	}
 	if c.NKey != "" {
 		o, err := nats.NkeyOptionFromSeed(c.NKey)
@@ -130,12 +151,6 @@ func (c *NATSConfig) options() (options []nats.Option, err error) {
 			return nil, fmt.Errorf("-nats-nkey: %w", err)
 		}
 		options = append(options, o)
-	}
-	if c.CA != "" {
-		options = append(options, nats.RootCAs(c.CA))
-	}
-	if c.Cert != "" {
-		options = append(options, nats.ClientCert(c.Cert, c.Key))
 	}
 	return options, nil
 }

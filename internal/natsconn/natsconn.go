@@ -3,9 +3,11 @@ package natsconn
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -60,14 +62,22 @@ func Connect(o Options) (*nats.Conn, jetstream.JetStream, error) {
 		}),
 	}, o.NATS...)
 	conn, err := nats.Connect(o.Servers, options...)
-	if errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrSecureConnRequired) {
-		return nil, nil, Permanent(err)
-	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, refusal(err)
 	}
 	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(RequestTimeout))
 	return conn, js, err
+}
+
+// refusal marks errors about credentials and certificates.
+func refusal(err error) error {
+	var remote *net.OpError // a TLS alert, as about a certificate that wasn't shown
+	switch {
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrSecureConnRequired),
+		errors.As(err, new(*tls.CertificateVerificationError)), errors.As(err, &remote) && remote.Op == "remote error":
+		return Permanent(err)
+	}
+	return err
 }
 
 // Permanent makes an error one that waiting doesn't mend.

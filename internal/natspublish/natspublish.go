@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/busbar-ws/busbar/internal/httpapi"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 )
 
 // Options say where requests come from and who serves them.
@@ -58,14 +59,12 @@ type Server struct {
 // Open begins to take requests.
 func Open(o Options) (*Server, error) {
 	s := &Server{opts: o, ended: make(chan struct{}), room: semaphore.NewWeighted(maxBytes)}
-	options := append([]nats.Option{
-		nats.Name("busbar: " + o.Subject), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			o.Logger.Warn("taking what is published over NATS", "error", err)
-		}),
-	}, o.NATS...)
 	var err error
-	if s.conn, err = nats.Connect(o.Servers, options...); err != nil {
+	s.conn, _, err = natsconn.Connect(natsconn.Options{
+		Servers: o.Servers, NATS: o.NATS, Logger: o.Logger,
+		Reconnected: func() {}, Slow: func(*nats.Subscription) bool { return false },
+	})
+	if err != nil {
 		return nil, fmt.Errorf("connecting to NATS: %w", err)
 	}
 	if s.sub, err = s.conn.QueueSubscribe(o.Subject, "busbar", s.take); err == nil {

@@ -2,6 +2,7 @@ package natspublish
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func TestBusy(t *testing.T) {
 	})
 	defer conn.Close()
 	goOn := make(chan struct{})
-	s, err := Open(Options{Servers: servers, Subject: "s", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	s, err := Open(Options{Servers: servers, Subject: "s", Logger: slog.New(slog.DiscardHandler), Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		<-goOn
 		w.WriteHeader(http.StatusNoContent)
 	})})
