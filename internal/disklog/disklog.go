@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -59,6 +60,8 @@ type Log struct {
 	mu     sync.RWMutex // held for a moment when something has been stored: bounds and tail go together
 	bounds hub.Bounds
 	tail   *hub.Tail
+
+	damaged atomic.Bool // and the operator was told
 
 	writer  *writer
 	jobs    chan *job
@@ -152,17 +155,22 @@ func (l *Log) Bounds() hub.Bounds {
 // Kept is how many bytes of frames the log keeps in memory, under its own bound.
 func (l *Log) Kept() int64 { return l.tail.Kept() }
 
-// Range reads from memory what is there, and the rest from the file.
+// Range reads from memory what is there, and the rest from the file, up to an entry that is missing there. Whoever
+// needs that one is told to resync.
 func (l *Log) Range(ctx context.Context, since uint64, limit int) (hub.Page, error) {
 	for attempt := range patience {
 		p, from, recent, err := l.recent(since, limit)
 		if err != nil || recent {
 			return p, err
 		}
-		if p.Entries, err = l.read(ctx, from, p.Last, limit); err != nil {
-			return hub.Page{}, err
+		p.Entries, err = l.read(ctx, from, p.Last, limit)
+		if lost(err) {
+			return hub.Page{}, l.resync(p.Bounds, err)
 		}
-		if limit <= 0 || len(p.Entries) > 0 && p.Entries[0].Prev <= from {
+		if err != nil || limit <= 0 {
+			return p, err
+		}
+		if p.Entries = untilHole(p.Entries, from); len(p.Entries) > 0 {
 			return p, nil
 		}
 		// What follows the cursor was trimmed just now, which the bounds say in a moment.
@@ -172,7 +180,32 @@ func (l *Log) Range(ctx context.Context, since uint64, limit int) (hub.Page, err
 		case <-time.After(time.Duration(attempt) * time.Millisecond):
 		}
 	}
-	return hub.Page{}, fmt.Errorf("read change log %s: entries are missing: %w", l.path, sqlitefile.ErrDamaged)
+	missing := fmt.Errorf("no entry follows on %d: %w", since, sqlitefile.ErrDamaged)
+	return hub.Page{}, l.resync(l.Bounds(), explain("read", l.path, missing))
+}
+
+// lost is whether an error says that entries are gone for good.
+func lost(err error) bool {
+	return errors.Is(err, sqlitefile.ErrDamaged) || errors.Is(err, sqlitefile.ErrNotDatabase)
+}
+
+// resync tells a reader that it can't have what it asked for, and the operator, once, why.
+func (l *Log) resync(b hub.Bounds, err error) error {
+	if !l.damaged.Swap(true) {
+		l.opts.Logger.Error("the change log has lost events: clients that need them are told to resync", "error", err)
+	}
+	return &hub.ResyncError{OldestSeq: b.Oldest, Seq: b.Last}
+}
+
+// untilHole are the first entries that follow on a seq, and on each other.
+func untilHole(entries []hub.Entry, from uint64) []hub.Entry {
+	for i := range entries {
+		if entries[i].Prev > from {
+			return entries[:i]
+		}
+		from = entries[i].Seq
+	}
+	return entries
 }
 
 // patience is how often a page is read that begins later than it should: for a second or two.

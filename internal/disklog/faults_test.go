@@ -341,3 +341,62 @@ func TestContentsPutBack(t *testing.T) {
 		t.Errorf("logged\n%s", text)
 	}
 }
+
+// Entries that have gone from the file, or can't be read from it, are no gap in silence: what is before them is read,
+// then comes a resync, and the operator is told once.
+func TestEntriesLostInTheFile(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, path string, seqs []hub.Appended){
+		"rows deleted": func(t *testing.T, path string, seqs []hub.Appended) {
+			execute(t, beside(t, path), fmt.Sprintf("DELETE FROM changes WHERE seq BETWEEN %d AND %d", seqs[1000].Seq, seqs[1009].Seq))
+		},
+		"pages overwritten": func(t *testing.T, path string, _ []hub.Appended) {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			middle := len(text) / 2 / 4096 * 4096
+			clear(text[middle : middle+2*4096])
+			if err := os.WriteFile(path, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "changes.db")
+			l := open(t, path, Options{})
+			seqs := logtest.Append(t, l, manyChanges(3000)...)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			spoil(t, path, seqs)
+			var log lines
+			l = open(t, path, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			cursor, resyncs := seqs[0].Seq, 0
+			for cursor < seqs[2999].Seq {
+				p, err := l.Range(t.Context(), cursor, 512)
+				if resync := (*hub.ResyncError)(nil); errors.As(err, &resync) {
+					if resyncs++; resync.Seq != seqs[2999].Seq || resync.OldestSeq != seqs[0].Seq {
+						t.Fatalf("behind %d: %+v", cursor-seqs[0].Seq, resync)
+					}
+					cursor = seqs[2900].Seq // a cursor behind the loss
+					continue
+				}
+				if err != nil || len(p.Entries) == 0 {
+					t.Fatalf("behind %d: %d entries, %v", cursor-seqs[0].Seq, len(p.Entries), err)
+				}
+				for _, e := range p.Entries {
+					if e.Prev != cursor {
+						t.Fatalf("%d, behind %d, comes behind %d", e.Seq, e.Prev, cursor)
+					}
+					cursor = e.Seq
+				}
+			}
+			if _, err := l.Range(t.Context(), seqs[1000].Seq-1, 10); name == "rows deleted" && !errors.As(err, new(*hub.ResyncError)) {
+				t.Errorf("again: %v", err)
+			}
+			if text := log.String(); resyncs != 1 || strings.Count(text, "\n") != 1 || !strings.Contains(text, path) || !strings.Contains(text, "restore it") {
+				t.Errorf("%d resyncs, logged\n%s", resyncs, text)
+			}
+		})
+	}
+}

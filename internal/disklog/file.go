@@ -167,7 +167,7 @@ func openReaders(path string) (*sql.DB, *sql.Stmt, error) {
 // pageBytes is about how many bytes of events are read at one time.
 const pageBytes = 1 << 20
 
-// read reads the entries behind one seq, up to and with another.
+// read reads the entries behind one seq, up to and with another, or to where the file is damaged.
 func (l *Log) read(ctx context.Context, from, to uint64, limit int) ([]hub.Entry, error) {
 	if limit <= 0 {
 		return nil, nil
@@ -176,7 +176,7 @@ func (l *Log) read(ctx context.Context, from, to uint64, limit int) ([]hub.Entry
 	if err == nil {
 		defer rows.Close()
 		var entries []hub.Entry
-		if entries, err = scan(rows); err == nil {
+		if entries, err = scan(rows); err == nil || len(entries) > 0 && lost(sqlitefile.Cause(err, l.path)) {
 			return entries, nil
 		}
 	}
@@ -186,16 +186,17 @@ func (l *Log) read(ctx context.Context, from, to uint64, limit int) ([]hub.Entry
 	return nil, explain("read", l.path, err)
 }
 
+// scan has what came before an error, too.
 func scan(rows *sql.Rows) (entries []hub.Entry, err error) {
 	for size := 0; size < pageBytes && rows.Next(); {
 		var e hub.Entry
 		var audience sql.NullString
 		if err := rows.Scan(&e.Seq, &e.Prev, &e.Entity, &audience, &e.JSON); err != nil {
-			return nil, err
+			return entries, err
 		}
 		if audience.Valid {
 			if err := json.NewDecoder(strings.NewReader(audience.String)).Decode(&e.Audience); err != nil {
-				return nil, fmt.Errorf("the audience of entry %d: %w", e.Seq, sqlitefile.ErrDamaged)
+				return entries, fmt.Errorf("the audience of entry %d: %w", e.Seq, sqlitefile.ErrDamaged)
 			}
 		}
 		size += len(e.JSON)
