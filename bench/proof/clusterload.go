@@ -264,7 +264,9 @@ func (c *cluster) cost(r *Record) {
 	}
 	connections := 0
 	for _, one := range c.clients {
-		connections += len(one.lives)
+		one.mu.Lock()
+		connections += len(one.lives) + 1
+		one.mu.Unlock()
 	}
 	r.fact("%d calls acknowledged, p50 %v, p99 %v; %d failed, and were made at another node, or given up without an op_id; the longest without an acknowledgement, by publisher, in seconds: %v",
 		len(all), all[len(all)/2].Round(100*time.Microsecond), all[len(all)*99/100].Round(time.Millisecond), failures, gaps)

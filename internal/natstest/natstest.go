@@ -110,6 +110,9 @@ func (n *Node) Kill() {
 	_ = n.stdin.Close()
 }
 
+// PID is that of the process.
+func (n *Node) PID() int { return n.process.Process.Pid }
+
 // Pause has it stand still, as a host that hangs does.
 func (n *Node) Pause() { n.signal(syscall.SIGSTOP) }
 func (n *Node) GoOn()  { n.signal(syscall.SIGCONT) }

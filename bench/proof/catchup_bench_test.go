@@ -1,0 +1,78 @@
+package proof
+
+import (
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/busbar-ws/busbar/bench"
+)
+
+// A zone is lost: clients come to one server at once, each with a cursor that is 1,000 changes old (docs/scaling.md).
+func BenchmarkCatchUpStorm(b *testing.B) {
+	const missed = 1000
+	for tail, clients := range map[string]int{"64MiB": 2000, "64KiB": 300} { // all in memory, or read from the file
+		b.Run(fmt.Sprintf("tail=%s/clients=%d", tail, clients), func(b *testing.B) {
+			d, err := newDaemon([]string{program}, filepath.Join(b.TempDir(), "data"), "-log-tail", tail, "-max-per-ip", "0")
+			if err == nil {
+				err = d.start(b.Context())
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer d.kill()
+			token, err := d.session(b.Context(), "client")
+			if err != nil {
+				b.Fatal(err)
+			}
+			s := newBook(false).add(changes, "e", 1)[0]
+			if err := d.sendChanges(b.Context(), s, 0, 1, 200); err != nil {
+				b.Fatal(err)
+			}
+			first := s.takeAcks()[0].seq
+			if err := d.sendChanges(b.Context(), s, 1, missed, 200); err != nil {
+				b.Fatal(err)
+			}
+			published := make([]atomic.Int64, missed+1)
+			var took time.Duration
+			var cpu int64
+			for b.Loop() {
+				before, err := bench.ProcessTime(d.pid())
+				if err != nil {
+					b.Fatal(err)
+				}
+				began := time.Now()
+				var wg sync.WaitGroup
+				gate := make(chan struct{}, 256)
+				for range clients {
+					wg.Go(func() {
+						gate <- struct{}{}
+						conn, in, err := dialClient(b.Context(), caller{address: d.ws, token: token, since: first})
+						<-gate
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						defer conn.Close()
+						c := &costReader{in: in}
+						if c.read(missed, began, published); c.err != nil {
+							b.Error(c.err)
+						}
+					})
+				}
+				wg.Wait()
+				after, err := bench.ProcessTime(d.pid())
+				if err != nil {
+					b.Fatal(err)
+				}
+				took, cpu = took+time.Since(began), cpu+after-before
+			}
+			b.ReportMetric(took.Seconds()/float64(b.N), "s/storm")
+			b.ReportMetric(float64(cpu)/float64(b.N*clients)/1e3, "server-µs/client")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
