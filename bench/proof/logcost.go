@@ -20,11 +20,11 @@ import (
 	"github.com/busbar-ws/busbar/bench"
 )
 
-// LogCostOptions say how logs are compared: a publisher of one change at a time, and clients that all get it, at
-// one server. Zero fields take the defaults named beside them.
+// LogCostOptions say how logs are compared: one publisher of single changes, and clients that all get them, at one
+// server. All are needed.
 type LogCostOptions struct {
-	ChaosOptions     // Program, Self, NATSServer, Args, Clients (1,000), Rounds (5), Rate (20 changes a second) and Progress count
-	Events       int // of each round and log; default 300
+	ChaosOptions     // of which Program, Self, NATSServer, Args, Clients, Rounds, Rate and Progress count
+	Events       int // of each round and log
 }
 
 // LogCost is what delivering cost with a log, in one round.
@@ -46,8 +46,10 @@ var costLogs = []string{"memory", "disk", "nats, inside of three nodes", "nats, 
 
 // LogCosts compares the logs, in turned order.
 func LogCosts(ctx context.Context, o LogCostOptions) (*LogCostResult, error) {
-	o.Clients, o.Rounds = max(o.Clients, 1), max(o.Rounds, 1)
 	o.defaults()
+	if o.Events < 1 || o.Clients < 1 || o.Rounds < 1 || o.Rate <= 0 {
+		return nil, fmt.Errorf("%w: %d changes, %d clients, %d rounds, %g changes a second", ErrOptions, o.Events, o.Clients, o.Rounds, o.Rate)
+	}
 	o.Args = append([]string{"-max-per-ip", "0"}, o.Args...)
 	r := &LogCostResult{Clients: o.Clients, Rate: o.Rate}
 	for round := range o.Rounds {

@@ -14,8 +14,8 @@ func logs(ctx context.Context, args []string, s streams) error {
 	f.set.StringVar(&o.NATSServer, "nats-server", "bin/nats-server", "`program` of a NATS server; scripts/chaos makes bin/nats-server")
 	f.set.IntVar(&o.Clients, "clients", 1000, "connections to one server")
 	f.set.IntVar(&o.Rounds, "rounds", 5, "of all logs, in turned order")
-	f.set.IntVar(&o.Events, "events", 300, "changes in each round, for each log")
-	f.set.Float64Var(&o.Rate, "rate", 20, "changes a second")
+	f.set.IntVar(&o.Events, "events", 500, "changes in each round, for each log")
+	f.set.Float64Var(&o.Rate, "rate", 50, "changes a second")
 	if err := f.parse(args); err != nil {
 		return err
 	}
