@@ -14,7 +14,6 @@ func TestLogCopy(t *testing.T) {
 	t.Parallel()
 	address, _ := startNATS(t, t.TempDir(), nats.RANDOM_PORT)
 	d := startDaemon(t)
-	token := d.session("alice")
 	seqs := []uint64{d.publish("1"), d.publish("2")}
 	servers := []string{"BUSBAR_NATS=nats://busbar:" + natsPassword + "@" + address}
 	dataCopy := func(from, to, dir string) commandOutcome {
@@ -23,7 +22,7 @@ func TestLogCopy(t *testing.T) {
 	// goesOn: a client that had the first of the last two gets the second, and what comes now.
 	goesOn := func(d *daemon) {
 		t.Helper()
-		c := startGoClient(t, d.url(fmt.Sprintf("?since=%d", seqs[len(seqs)-2])), token, "header")
+		c := startGoClient(t, d.url(fmt.Sprintf("?since=%d", seqs[len(seqs)-2])), d.session("alice"), "header")
 		seqs = append(seqs, d.publish(fmt.Sprint(len(seqs))))
 		for _, want := range seqs[len(seqs)-2:] {
 			if m := parse(c.wait(soon, "message with a seq", func(e clientEvent) bool { return parse(e).Seq != 0 })); m.Seq != want || m.Type != "" {
