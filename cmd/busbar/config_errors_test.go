@@ -47,6 +47,8 @@ func TestErrorsOfValues(t *testing.T) {
 		{args: "-byte-burst 0", want: `-byte-burst: "0" isn't a size from 1 to 1GiB, in bytes or with a unit, such as 64KiB`},
 		{args: "-compression both", want: `-compression: "both" isn't one of off, out, on`},
 		{args: "-compression on -compression-threshold 0", want: `-compression-threshold: "0" isn't a size from 1 to 1GiB, in bytes or with a unit, such as 64KiB`},
+		{args: "-log-bytes 10", want: `-log-bytes: "10" isn't 0, or a size of at least 1KiB, such as 64MiB`},
+		{args: "-log-age 1ms", want: `-log-age: "1ms" isn't 0s, or a duration from 100ms to 87600h, such as 24h`},
 		{args: "-slow kill", want: `-slow: "kill" isn't one of disconnect, drop-oldest`},
 		{args: "-reject HTTP", want: `-reject: "HTTP" isn't one of close, http`},
 		{args: "-guests=maybe", want: `-guests: "maybe" isn't true or false`},

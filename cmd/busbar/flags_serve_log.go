@@ -16,11 +16,14 @@ func declareLog(t *flagTable, cfg *Config) {
 			"means that the event is stored; in memory, until the server ends; or on NATS, for several nodes")
 	t.Int(&cfg.Log.Events, "log-events", 0, 0, 1<<30, fmt.Sprintf(
 		"change events kept for clients that reconnect; 0 = %d on disk and NATS, %d in memory", disklog.DefaultEvents, hub.DefaultLogEvents))
-	t.Size(&cfg.Log.Bytes, "log-bytes", 0, 0, math.MaxInt, fmt.Sprintf(
+	bytes := t.Size(&cfg.Log.Bytes, "log-bytes", 0, 0, math.MaxInt, fmt.Sprintf(
 		"bytes of change events kept for clients that reconnect; 0 = %s on disk and NATS, in memory %s or at most a 16th of it",
 		formatSize(disklog.DefaultBytes), formatSize(cfg.Log.Tail)))
-	t.DurationUpTo(&cfg.Log.Age, "log-age", 10*365*24*time.Hour,
+	atLeast(bytes, &cfg.Log.Bytes, kib, "0, or a size of at least 1KiB, such as 64MiB")
+	age := t.DurationUpTo(&cfg.Log.Age, "log-age", 10*365*24*time.Hour,
 		"how long change events are kept on disk or NATS at most; 0 = until there are more than -log-events or -log-bytes")
+	const leastAge = 100 * time.Millisecond // NATS'
+	atLeast(age, &cfg.Log.Age, leastAge, "0s, or a duration from 100ms to 87600h, such as 24h")
 	t.Size(&cfg.Log.Tail, "log-tail", cfg.Log.Tail, kib, math.MaxInt,
 		"bytes of the newest change events that are in memory too, with -log disk or nats, to be read from there; "+
 			"by default at most a 16th of the memory")

@@ -74,6 +74,13 @@ func (t *flagTable) DurationUpTo(p *time.Duration, name string, high time.Durati
 	return s
 }
 
+// atLeast has a setting refuse what is less than low but not zero.
+func atLeast[N int | time.Duration](s *setting, p *N, low N, accepts string) {
+	inner := s.store
+	s.accepts = accepts
+	s.store = func(text string) bool { return inner(text) && (*p == 0 || *p >= low) }
+}
+
 // Size declares a number of bytes from low to high; high may be math.MaxInt for no limit.
 func (t *flagTable) Size(p *int, name string, initial, low, high int, meaning string) *setting {
 	*p = initial

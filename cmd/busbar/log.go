@@ -26,7 +26,8 @@ Usage: busbar log bump [flags]    makes all cursors that clients have too old, a
 const logBumpUsage = `Lets go of all events in the change log and has sequence numbers go on above all that there can have
 been, so that every client fetches a full copy when it comes back. It is for when the data directory
 was restored from a backup: clients may have seen events that the backup lacks, and others will get
-their numbers. The server must not be running.
+their numbers. The server must not be running. Where publishers number their changes (-seq given) it
+refuses, and says above which number they have to publish again.
 
 Usage: busbar log bump [flags]
 `
