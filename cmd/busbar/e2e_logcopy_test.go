@@ -41,6 +41,19 @@ func TestLogCopy(t *testing.T) {
 	on := launch{args: []string{"-log", "nats", "-nats-replicas", "1", "-data", d.dir}, env: servers}.start(t)
 	on.secret = append(on.secret, natsPassword)
 	goesOn(on)
+
+	o = runCommand("", servers, "log", "bump", "nats", "-nats-replicas", "1", "-data", t.TempDir())
+	o.want(t, exitOK)
+	var events int
+	var last uint64
+	if _, err := fmt.Sscanf(o.out, "%d events were let go of; sequence numbers go on above %d", &events, &last); err != nil || events != len(seqs) {
+		t.Errorf("printed %s", o.out)
+	}
+	if seq := on.publish("above"); seq != last+1 {
+		t.Errorf("the next is %d, want %d", seq, last+1)
+	}
+	on.wantResync(token, seqs[0], last+1, last+1)
+	seqs = append(seqs, last+1, on.publish("behind"))
 	dataCopy(logNATS, logDisk, on.dir).want(t, exitFailure, "another busbar serves from")
 	on.stop()
 	dataCopy(logNATS, logDisk, on.dir).want(t, exitOK)

@@ -30,6 +30,10 @@ their numbers. The server must not be running. Where publishers number their cha
 refuses, and says above which number they have to publish again.
 
 Usage: busbar log bump [flags]
+       busbar log bump nats [the server's flags]
+
+The second is for the change log of several nodes (-log nats), which may run: give it what one of
+them is given. Where NATS is inside of the nodes it takes the place of one, with its flags.
 `
 
 const logCopyUsage = `Moves the change log from the data directory (-log disk) to NATS (-log nats), or back, so that clients
@@ -54,6 +58,9 @@ func changeLog(args []string, s streams) error {
 }
 
 func logBump(args []string, s streams) error {
+	if len(args) > 0 && args[0] == logNATS {
+		return logBumpNATS(args[1:], s)
+	}
 	var data string
 	t := newFlagTable("busbar log bump", logBumpUsage)
 	t.Group("Flags")
@@ -72,9 +79,39 @@ func logBump(args []string, s streams) error {
 	defer lock.Close()
 	events, last, err := disklog.Bump(path)
 	if err == nil {
-		_, err = fmt.Fprintf(s.out, "%d events were let go of; sequence numbers go on above %d\n", events, last)
+		err = printBumped(s, uint64(events), last)
 	}
 	return err
+}
+
+func printBumped(s streams, events, last uint64) error {
+	_, err := fmt.Fprintf(s.out, "%d events were let go of; sequence numbers go on above %d\n", events, last)
+	return err
+}
+
+func logBumpNATS(args []string, s streams) error {
+	cfg, err := parseConfig(append(args, "-log", logNATS), s.getenv)
+	if errors.Is(err, flag.ErrHelp) {
+		return errors.Join(err, newFlagTable("busbar log bump", logBumpUsage).WriteHelp(s.out))
+	}
+	if err != nil {
+		return err
+	}
+	c := logCopier{server: &server{cfg: cfg, log: commandLog(s), dir: dataDir{cfg.Data}}}
+	if cfg.Log.Cluster.Listen != "" { // it is the node that has this data directory
+		err = c.lock()
+	}
+	var to natslog.Options
+	if err == nil {
+		to, err = c.openNATS()
+	}
+	if err == nil {
+		var events, last uint64
+		if events, last, err = natslog.Bump(context.Background(), to); err == nil {
+			err = printBumped(s, events, last)
+		}
+	}
+	return errors.Join(err, c.close())
 }
 
 func isThere(changeLog string) error {

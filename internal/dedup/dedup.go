@@ -68,6 +68,15 @@ func (o *Seqs) Oldest() (seq uint64, ok bool) {
 	return o.ops[0].seq, true
 }
 
+// ForgetAbove forgets those with greater seqs, when they were added in the order of their seqs.
+func (o *Seqs) ForgetAbove(seq uint64) {
+	for n := len(o.ops); n > 0 && o.ops[n-1].seq > seq; n-- {
+		delete(o.seqs, o.ops[n-1].id)
+		o.ops[n-1] = op{}
+		o.ops = o.ops[:n-1]
+	}
+}
+
 func (o *Seqs) forgetOldest() {
 	delete(o.seqs, o.ops[0].id)
 	o.ops[0] = op{} // append copies what is left when there is no room, but not before

@@ -182,6 +182,9 @@ func (l *Log) store(batch []*sending, before uint64) error {
 	defer cancel()
 	return natsconn.Store(ctx, func() error {
 		for {
+			if err := l.doubted(); err != nil {
+				return err
+			}
 			rest := l.unsettled(batch)
 			if len(rest) == 0 {
 				return nil
@@ -234,10 +237,16 @@ func (l *Log) publishHalves(ctx context.Context, sent []*sending, before uint64)
 func (l *Log) publishOne(ctx context.Context, s *sending, before uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, natsconn.AttemptTimeout)
 	defer cancel()
+	had := l.had()
 	ack, err := l.js.PublishMsg(ctx, l.message(s), jetstream.WithRetryAttempts(0))
 	if err != nil {
 		s.tried = s.tried || !refused(err)
 		return err
+	}
+	if !ack.Duplicate {
+		if err := l.rising(ack.Sequence, had); err != nil {
+			return err
+		}
 	}
 	s.seq = ack.Sequence
 	s.repeated = ack.Duplicate && !strings.HasPrefix(s.id, "/") && (!s.tried || s.seq <= before)
@@ -251,6 +260,7 @@ func (l *Log) publishBatch(ctx context.Context, sent []*sending) error {
 	for i, s := range sent {
 		messages[i] = l.message(s)
 	}
+	had := l.had()
 	ack, err := jetstreamext.PublishMsgBatch(ctx, l.js, messages)
 	if err != nil {
 		for _, s := range sent {
@@ -258,8 +268,12 @@ func (l *Log) publishBatch(ctx context.Context, sent []*sending) error {
 		}
 		return err
 	}
-	for i, s := range sent { // they follow on each other
-		s.seq = ack.Sequence - uint64(len(sent)-1-i)
+	first := ack.Sequence - uint64(len(sent)-1) // they follow on each other
+	if err := l.rising(first, had); err != nil {
+		return err
+	}
+	for i, s := range sent {
+		s.seq = first + uint64(i)
 	}
 	return nil
 }

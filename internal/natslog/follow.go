@@ -58,10 +58,17 @@ func (l *Log) takeFeed() {
 func (l *Log) takeRepublished(batch []*nats.Msg) {
 	l.taking.Lock()
 	defer l.taking.Unlock()
+	if l.doubted() != nil {
+		return // poll reads it if it is to be believed
+	}
 	var run []stored // follows on at
 	end := l.at
 	for _, m := range batch {
 		seq := natsconn.Number(m.Header, jetstream.SequenceHeader)
+		if seq == l.at && differ(m.Header.Get(jetstream.MsgIDHeader), l.ids.newest) {
+			_ = l.suspect(0, errWentBack)
+			return
+		}
 		if seq <= end {
 			continue // read before it came
 		}
@@ -94,6 +101,12 @@ func (l *Log) askNow() {
 	}
 }
 
+// lookAgain is for when the stream may have changed behind this node's back.
+func (l *Log) lookAgain() {
+	l.health.unsure.Store(true)
+	l.askNow()
+}
+
 // poll asks the leader what there is, and reads what hasn't come.
 func (l *Log) poll() {
 	ticker := time.NewTicker(pollEvery)
@@ -115,14 +128,20 @@ func (l *Log) ask() error {
 	if !l.conn.IsConnected() {
 		return natsconn.ErrAway
 	}
-	had := l.known.Load().LastSeq
-	last, err := l.askLeader(l.ctx)
+	had := l.had()
+	info, err := l.info(l.ctx)
+	if err == nil {
+		err = serving(info)
+	}
+	if err == nil || errors.Is(err, errWentBack) { // then too: what this node knows of it may be wrong
+		if lost := l.verify(info, had); err == nil {
+			err = lost
+		}
+	}
 	if err != nil {
 		return err
 	}
-	if last < had {
-		return fmt.Errorf("the stream ends with %d, and had %d: it has lost events, or its leader is new and has them in a moment", last, had)
-	}
+	last := info.State.LastSeq
 	grace, cancel := context.WithTimeout(l.ctx, pollGrace)
 	defer cancel()
 	if l.reached.Await(grace, last) == nil {
@@ -133,16 +152,18 @@ func (l *Log) ask() error {
 	return l.fill(l.ctx, last)
 }
 
-// note keeps why the log can't be followed, and logs when that begins and ends.
+// note keeps what is wrong, and logs when that begins and ends.
 func (l *Log) note(err error) {
+	h := &l.health
 	if err == nil {
-		if l.unwell.Swap(nil) != nil {
-			l.opts.Logger.Info("the change log is followed again")
+		if h.unwell.Swap(nil) != nil {
+			l.opts.Logger.Info("the change log is well again")
 		}
 		return
 	}
-	if l.unwell.Swap(&err) == nil && l.ctx.Err() == nil {
-		l.opts.Logger.Warn("the change log can't be followed now", "error", err)
+	h.unsure.Store(true)
+	if h.unwell.Swap(&err) == nil && l.ctx.Err() == nil {
+		l.opts.Logger.Warn("the change log has trouble", "error", err)
 	}
 }
 
@@ -182,7 +203,7 @@ func (l *Log) pass(seq uint64) {
 		l.opts.Logger.Error("the stream let go of events before this node had them", "from", l.at+1, "to", seq)
 		l.deliver([]hub.Entry{{Seq: seq, Prev: seq}})
 	}
-	l.at = seq
+	l.at, l.ids.newest = seq, ""
 	l.reached.Reach(seq)
 }
 
@@ -197,7 +218,8 @@ func (l *Log) take(batch []stored) {
 			entries, l.last = append(entries, e), m.seq
 		}
 	}
-	l.at = batch[len(batch)-1].seq
+	newest := batch[len(batch)-1]
+	l.at, l.ids.newest = newest.seq, newest.id
 	l.tail.Add(entries...)
 	if len(entries) > 0 && l.deliver != nil {
 		l.deliver(entries)

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,7 +72,7 @@ type Log struct {
 	poke    chan struct{} // has the leader asked now
 
 	known   known
-	unwell  atomic.Pointer[error] // why the leader can't be asked
+	health  health
 	tail    *hub.Tail
 	reached progress.Progress // what the follower has had
 
@@ -96,6 +97,7 @@ type known struct {
 type ids struct {
 	sync.Mutex
 	ops     *dedup.Seqs
+	newest  string                // of the message that the follower had last, where it is known; under Log.taking
 	pending map[string][]*sending // what Append waits for
 }
 
@@ -124,6 +126,7 @@ func dial(ctx context.Context, o Options) (*Log, error) {
 		opts: o, poke: make(chan struct{}, 1),
 		ids: ids{ops: dedup.New(dedup.Limit, dedup.Age), pending: make(map[string][]*sending)},
 	}
+	l.health.kept.Store(math.MaxUint64)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	if err := natsconn.Patiently(ctx, l.opts.Logger, "connecting to NATS", l.connect); err != nil {
 		l.Close()
@@ -149,7 +152,7 @@ func (l *Log) open(ctx context.Context) error {
 
 func (l *Log) connect(context.Context) (err error) {
 	l.conn, l.js, err = natsconn.Connect(natsconn.Options{
-		Servers: l.opts.Servers, NATS: l.opts.NATS, Logger: l.opts.Logger, Reconnected: l.askNow,
+		Servers: l.opts.Servers, NATS: l.opts.NATS, Logger: l.opts.Logger, Reconnected: l.lookAgain,
 		Slow: func(s *nats.Subscription) bool { return s.Subject == l.feedSubject() }, // what was dropped is a hole
 	})
 	return err
@@ -160,10 +163,10 @@ func (l *Log) Healthy() error {
 	if !l.conn.IsConnected() {
 		return natsconn.ErrAway
 	}
-	if err := l.unwell.Load(); err != nil {
+	if err := l.health.unwell.Load(); err != nil {
 		return *err
 	}
-	return nil
+	return l.doubted()
 }
 
 // Conn is the log's connection, which ends with it.
@@ -217,6 +220,9 @@ func (l *Log) Range(ctx context.Context, since uint64, limit int) (hub.Page, err
 // comeTo waits for the follower to have come to seq, if the stream has it. A server that takes itself for the leader
 // may be behind the others, and hasn't found out: only what most of them agree on says that there is no seq.
 func (l *Log) comeTo(ctx context.Context, seq uint64) error {
+	if err := l.doubted(); err != nil {
+		return err
+	}
 	_, err := l.askLeader(ctx)
 	if err == nil && l.known.Load().LastSeq < seq {
 		if err = l.agree(ctx); err == nil {
@@ -246,6 +252,9 @@ func (l *Log) catchUp(ctx context.Context) error {
 // anew where the stream begins.
 func (l *Log) readStored(ctx context.Context, from, last uint64, limit int) (entries []hub.Entry, ok bool, err error) {
 	for prev := from; from < last && len(entries) == 0; {
+		if err := l.doubted(); err != nil {
+			return nil, false, err
+		}
 		batch, err := l.read(ctx, from+1, limit)
 		if err != nil {
 			return nil, false, fmt.Errorf("%w: reading it: %w", hub.ErrLogUnavailable, err)

@@ -17,10 +17,11 @@ import (
 
 // What natsconn.Mark says of a stream.
 const (
-	marked = "change-log"
-	filled = "being-filled" // by Import, or it was broken off
-	closed = "closed"       // by Export: nothing can be published to it
-	moved  = "moved"        // Export has come to its end
+	marked   = "change-log"
+	filled   = "being-filled" // by Import, or it was broken off
+	closed   = "closed"       // by Export: nothing can be published to it
+	wentBack = "went-back"    // it has lost events, see verify
+	moved    = "moved"        // Export has come to its end
 )
 
 func (l *Log) subject() string     { return l.opts.Stream + ".changes" }
@@ -54,6 +55,8 @@ func (l *Log) openStream(ctx context.Context) (err error) {
 		switch is := has.Metadata[natsconn.Mark]; {
 		case is == filled:
 			return errBeingFilled
+		case is == wentBack:
+			return errWentBack
 		case is == closed || is == moved:
 			return natsconn.Permanent(errMoved)
 		case is != marked || has.Storage != jetstream.FileStorage:
@@ -74,35 +77,37 @@ func foreign(has *jetstream.StreamConfig) error { return natsconn.Foreign(has, "
 // askLeader learns what the stream has, from its leader, and returns what that has said. Answers may come in any
 // order, and what has gone doesn't come back.
 func (l *Log) askLeader(ctx context.Context) (last uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, natsconn.RequestTimeout)
-	defer cancel()
-	info, err := l.stream.Info(ctx)
+	info, err := l.info(ctx)
 	if err != nil {
 		return 0, err
 	}
-	l.learn(info.State)
 	return info.State.LastSeq, nil
 }
 
-func (l *Log) learn(now jetstream.StreamState) {
+func (l *Log) info(ctx context.Context, options ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, natsconn.RequestTimeout)
+	defer cancel()
+	info, err := l.stream.Info(ctx, options...)
+	if err != nil {
+		return nil, err
+	}
+	now := info.State
 	l.known.learning.Lock()
 	defer l.known.learning.Unlock()
 	if known := l.known.Load(); known != nil {
 		now.FirstSeq, now.LastSeq = max(now.FirstSeq, known.FirstSeq), max(now.LastSeq, known.LastSeq)
 	}
 	l.known.Store(&now)
+	return info, nil
 }
 
 // goneFrom is the last of the messages from seq on that the stream has let go of; seq-1 when it has that one, or never
 // had it.
 func (l *Log) goneFrom(ctx context.Context, seq uint64) (last uint64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, natsconn.RequestTimeout)
-	defer cancel()
-	info, err := l.stream.Info(ctx, jetstream.WithDeletedDetails(true))
+	info, err := l.info(ctx, jetstream.WithDeletedDetails(true))
 	if err != nil {
 		return 0, err
 	}
-	l.learn(info.State)
 	last = max(seq, info.State.FirstSeq) - 1
 	for _, deleted := range info.State.Deleted { // in order
 		if deleted == last+1 {

@@ -1,0 +1,202 @@
+package natslog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/natsconn"
+)
+
+var errWentBack = errors.New("the stream has lost events that it had, as one that was restored from a backup has: " +
+	"run busbar log bump nats, with the flags of this server")
+
+// confirmations are how often the leader has to say, with most servers behind it, that the stream ends before what
+// this node had of it.
+const confirmations = 3
+
+// health is what is wrong with the stream, if anything. Safe from any goroutine, but for what is poll's.
+type health struct {
+	unwell atomic.Pointer[error] // why the log can't store, or can't be followed
+	unsure atomic.Bool           // whether the stream still is what it was has to be looked up
+	// Invariant: while doubt is there nothing is acknowledged, taken, or read from the stream. It may have gone
+	// back, and then gives seqs out again that stood for other events.
+	doubt  atomic.Pointer[error]
+	kept   atomic.Uint64 // what the stream can't have lost then: all up to here
+	behind int           // poll's: how often it was
+}
+
+// had is the newest seq that this node knows of.
+func (l *Log) had() uint64 { return max(l.known.Load().LastSeq, l.reached.Reached()) }
+
+// doubted is why nothing can be said of the stream now.
+func (l *Log) doubted() error {
+	if err := l.health.doubt.Load(); err != nil {
+		return fmt.Errorf("%w: %w", hub.ErrLogUnavailable, *err)
+	}
+	return nil
+}
+
+// suspect has nothing of the stream be believed until poll has looked into it. All up to kept is as it was.
+func (l *Log) suspect(kept uint64, err error) error {
+	for was := l.health.kept.Load(); kept < was && !l.health.kept.CompareAndSwap(was, kept); {
+		was = l.health.kept.Load()
+	}
+	l.health.doubt.CompareAndSwap(nil, &err)
+	l.askNow()
+	return err
+}
+
+// rising suspects a stream that gives out a seq which it gave out before the message was sent.
+func (l *Log) rising(seq, had uint64) error {
+	if seq > had {
+		return nil
+	}
+	return l.suspect(seq-1, fmt.Errorf("the stream stored event %d, and had %d before: it has lost events", seq, had))
+}
+
+// verify is nil when the stream goes on from what this node has had of it. It belongs to poll.
+func (l *Log) verify(info *jetstream.StreamInfo, had uint64) error {
+	h, state := &l.health, &info.State
+	last := state.LastSeq
+	if last < had {
+		behind := l.suspect(last, fmt.Errorf("the stream ends with %d, and had %d: it has lost events, or its leader is new and has them in a moment", last, had))
+		if err := l.agree(l.ctx); err != nil { // a former leader
+			return err
+		}
+		if last, err := l.askLeader(l.ctx); err != nil || last >= had {
+			return errors.Join(err, behind)
+		}
+		if h.behind++; h.behind < confirmations {
+			return behind
+		}
+		return l.close(info, last+1, had)
+	}
+	h.behind = 0
+	if !h.unsure.Load() && h.doubt.Load() == nil {
+		return nil
+	}
+	l.taking.Lock()
+	at, id := l.at, l.ids.newest
+	l.taking.Unlock()
+	m, err := l.readLeader(l.ctx, at)
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return err
+	}
+	if err == nil && m.seq == at && differ(m.id, id) {
+		_ = l.suspect(0, errWentBack)
+		return l.close(info, at, had)
+	}
+	h.unsure.Store(false)
+	if h.doubt.Load() != nil {
+		if kept := h.kept.Swap(math.MaxUint64); state.FirstSeq > had { // else it was a leader that was new
+			l.ids.Lock()
+			l.ids.ops.ForgetAbove(kept)
+			l.ids.Unlock()
+		}
+		h.doubt.Store(nil)
+	}
+	return nil
+}
+
+// differ is whether they are ids of two messages; one may not be known.
+func differ(a, b string) bool { return a != "" && b != "" && a != b }
+
+// close has the stream take nothing more, from nodes either that don't know what it had.
+func (l *Log) close(info *jetstream.StreamInfo, from, to uint64) error {
+	if info.Config.Metadata[natsconn.Mark] == wentBack {
+		return errWentBack // another node was first
+	}
+	l.opts.Logger.Error("the stream has lost events that it had, and takes no more until busbar log bump nats was run", "from", from, "to", to)
+	if err := l.mark(l.ctx, wentBack); err != nil {
+		return errors.Join(errWentBack, err)
+	}
+	return errWentBack
+}
+
+// mark is as what the stream is opened from now on. Nothing can be published to one that isn't a change log, which
+// forgets the ids of its messages.
+func (l *Log) mark(ctx context.Context, state string) error {
+	config := l.config(l.known.began)
+	config.Metadata[natsconn.Mark] = state
+	if state != marked {
+		config.Subjects, config.Duplicates = []string{l.opts.Stream + "." + closed}, 100*time.Millisecond // the least
+	}
+	_, err := l.js.UpdateStream(ctx, config)
+	return err
+}
+
+// serving is nil when the stream can store, by what its leader says.
+func serving(info *jetstream.StreamInfo) error {
+	switch info.Config.Metadata[natsconn.Mark] {
+	case marked:
+	case wentBack:
+		return errWentBack
+	default:
+		return errMoved
+	}
+	if info.Cluster == nil {
+		return nil
+	}
+	const lost = 10 * time.Second // a leader that hears of nobody for longer isn't one
+	there, need := 0, info.Config.Replicas/2+1
+	if info.Cluster.Leader != "" {
+		there++
+	}
+	for _, r := range info.Cluster.Replicas {
+		if !r.Offline && r.Active < lost {
+			there++
+		}
+	}
+	switch {
+	case info.Cluster.Leader == "":
+		return errors.New("the stream has no leader, and can't store anything")
+	case there < need:
+		return fmt.Errorf("%d of the stream's %d servers are there, and it needs %d to store anything", there, info.Config.Replicas, need)
+	}
+	return nil
+}
+
+// Bump lets go of all events in the stream, and has seqs go on above all that there can have been. Nodes may run.
+func Bump(ctx context.Context, o Options) (events, last uint64, err error) {
+	l, err := dial(ctx, o)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer l.Close()
+	err = natsconn.Patiently(ctx, o.Logger, "bumping the stream "+o.Stream, func(ctx context.Context) error {
+		if l.stream, err = l.js.Stream(ctx, o.Stream); errors.Is(err, jetstream.ErrStreamNotFound) {
+			return natsconn.Permanent(err)
+		}
+		if err != nil {
+			return natsconn.ForGood(err)
+		}
+		has := l.stream.CachedInfo().Config
+		if is := has.Metadata[natsconn.Mark]; is != marked && is != wentBack {
+			return foreign(&has)
+		}
+		l.known.began = has.FirstSeq
+		if err := l.mark(ctx, wentBack); err != nil { // nothing comes in between
+			return err
+		}
+		if err := l.agree(ctx); err != nil {
+			return err
+		}
+		info, err := l.info(ctx)
+		if err != nil {
+			return err
+		}
+		events, last = info.State.Msgs, max(hub.LogStart(time.Now()), info.State.LastSeq+1)
+		if err := l.stream.Purge(ctx, jetstream.WithPurgeSequence(last+1)); err != nil {
+			return err
+		}
+		return l.mark(ctx, marked)
+	})
+	return events, last, err
+}
