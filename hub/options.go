@@ -126,7 +126,7 @@ type RowOptions struct {
 	// again is taken by the compressed form of those that clients have asked for, and the
 	// same holds for a MemoryLog.
 	MaxBytes int
-	Store    RowStore // keeps the same snapshots beyond the process; nil: nothing does
+	Store    RowStore // keeps the same snapshots beyond the process, or with Peers for all nodes; nil: nothing does
 }
 
 func setDefault[T comparable](v *T, d T) {
@@ -160,6 +160,8 @@ func (o *Options) validate() error {
 		return fmt.Errorf("max message out: %d bytes don't fit a queue of %d", o.MaxMessageOut, o.Loops.Memory.QueueBytes)
 	case o.Workers < 1 || o.WorkerQueue < 1 || o.MaxSubscriptions < 1:
 		return fmt.Errorf("workers, their queue and subscriptions must be at least 1")
+	case o.Peers != nil && o.Rows.Fetch == nil && o.Rows.Store == nil:
+		return fmt.Errorf("options: with Peers rows need a Store that the nodes share, or Fetch")
 	}
 	return o.validateRates()
 }

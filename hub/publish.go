@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -189,18 +188,16 @@ func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []b
 	if err := h.admit(len(payload) + len(entity) + len(rowID) + rowHeader); err != nil {
 		return err
 	}
-	if h.rows != nil && h.opts.Peers != nil {
-		return ErrRowsNotShared
-	}
-	r := &StoredRow{Tenant: tenant, Entity: entity, RowID: rowID, Payload: payload}
-	if kind == Snapshot && h.rows != nil && h.opts.Rows.Store != nil {
+	r := &StoredRow{Kind: kind, Tenant: tenant, Entity: entity, RowID: rowID, Payload: payload}
+	if h.stores(kind) {
 		return h.storeRow(r)
 	}
-	return h.sendRow(kind, r)
+	return h.sendRow(r)
 }
 
 // sendRow sends a row frame, and keeps it if it is a snapshot.
-func (h *Hub) sendRow(kind RowKind, r *StoredRow) error {
+func (h *Hub) sendRow(r *StoredRow) error {
+	kind := r.Kind
 	f, err := rowFrame(kind, r.Entity, r.RowID, r.Payload)
 	if err != nil {
 		return err
@@ -210,7 +207,10 @@ func (h *Hub) sendRow(kind RowKind, r *StoredRow) error {
 	defer h.storing.Unlock()
 	to := &eventloop.Audience{Key: keyOfRow(entity, rowID)}
 	if h.rows != nil {
-		version, owner := h.rows.Update(entity, rowID)
+		version, owner := r.Seq, r.Owner
+		if r.Seq == 0 {
+			version, owner = h.rows.Update(entity, rowID)
+		}
 		f.Version = version // for updates as well: one from before a snapshot mustn't come behind it
 		if kind == Incremental && owner != "" {
 			if tenant != "" && tenant != owner {
@@ -240,15 +240,11 @@ func (h *Hub) sendRow(kind RowKind, r *StoredRow) error {
 	if h.rows == nil {
 		h.toPeers(f, to)
 	}
-	if h.rows != nil && kind == Snapshot { // its version is above its frame's
-		h.rows.Put(tenant, entity, rowID, f.Wire())
+	if h.rows != nil && kind == Snapshot { // its version is not below its frame's
+		h.rows.Put(r.Seq, tenant, entity, rowID, f.Wire())
 	}
 	return nil
 }
-
-// ErrRowsNotShared is returned for a row where there are Options.Peers and no Rows.Fetch: what one node
-// stores the others' clients can't have.
-var ErrRowsNotShared = errors.New("rows that are stored here can't be had from other nodes")
 
 // rowHeader is what a row frame takes besides its names and payload.
 const rowHeader = 5

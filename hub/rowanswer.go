@@ -29,15 +29,17 @@ type rowAnswer struct {
 // answerTo runs on a worker.
 func (h *Hub) answerTo(ctx context.Context, asked rowQuestion) rowAnswer {
 	var a rowAnswer
+	ctx, cancel := context.WithTimeout(ctx, h.opts.Rows.Timeout)
+	defer cancel()
 	if h.rows != nil {
-		a.frame, a.version = h.stored(asked)
-		if a.frame == nil {
+		a = h.answerFromStore(ctx, asked)
+		if a.err != nil {
+			h.noteFetchError(ctx, asked, a.err)
+		} else if a.frame == nil {
 			h.counters.denied.Add(1)
 		}
 		return a
 	}
-	ctx, cancel := context.WithTimeout(ctx, h.opts.Rows.Timeout)
-	defer cancel()
 	payload, ok, err := h.callSnapshots(ctx, asked)
 	switch {
 	case err != nil:
@@ -50,6 +52,27 @@ func (h *Hub) answerTo(ctx context.Context, asked rowQuestion) rowAnswer {
 	}
 	if a.err != nil {
 		h.noteFetchError(ctx, asked, a.err)
+	}
+	return a
+}
+
+// answerFromStore asks the store for what isn't in memory, or isn't the newest there.
+func (h *Hub) answerFromStore(ctx context.Context, asked rowQuestion) (a rowAnswer) {
+	a.frame, a.version = h.stored(asked)
+	if h.opts.Rows.Store == nil {
+		return a
+	}
+	newest, err := h.opts.Rows.Store.Watch(ctx, asked.entity, asked.rowID, a.version)
+	if err != nil || newest == nil {
+		a.err = err
+		return a
+	}
+	if a.frame, a.version = h.stored(asked); a.version >= newest.Seq { // it was delivered meanwhile
+		return a
+	}
+	a.frame, a.version = nil, newest.Seq
+	if newest.Tenant == "" || newest.Tenant == asked.identity.Tenant {
+		a.frame, a.err = h.framed(asked, newest.Payload)
 	}
 	return a
 }
@@ -94,8 +117,7 @@ func (h *Hub) stored(asked rowQuestion) (f *eventloop.Frame, version uint64) {
 func (h *Hub) storedFrame(asked rowQuestion) (f *eventloop.Frame, version uint64) {
 	h.storing.Lock()
 	defer h.storing.Unlock()
-	f, version, _ = h.rows.Frame(asked.identity.Tenant, asked.entity, asked.rowID, asked.deflate)
-	return f, version
+	return h.rows.Frame(asked.identity.Tenant, asked.entity, asked.rowID, asked.deflate)
 }
 
 // rowFrame encodes a row frame and the WebSocket frame around it.

@@ -214,3 +214,44 @@ func TestNodesFlags(t *testing.T) {
 		}
 	}
 }
+
+// docs/cluster.md: a row that is published at one node reaches the subscribers at another, and is there after all have
+// been restarted.
+func TestRowsOfNodes(t *testing.T) {
+	t.Parallel()
+	address, _ := startNATS(t, t.TempDir(), nats.RANDOM_PORT)
+	a, b := startOnNATS(t, address, 1), startOnNATS(t, address, 2)
+	onB := b.connect(b.session("bob"))
+	put := func(d *daemon, query, payload string) {
+		t.Helper()
+		if r := d.call("PUT", "/v1/rows/Doc/d_1"+query, d.admin, payload); r.status != 204 {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+	}
+	put(a, "", "one")
+	onB.send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"d_1"}`)
+	wantFrame(t, onB, 0x10, "Doc", "d_1", "one")
+	put(a, "?update=1", "more")
+	wantFrame(t, onB, 0x11, "Doc", "d_1", "more")
+	large := strings.Repeat("x", 2<<20)
+	put(a, "", large)
+	wantFrame(t, onB, 0x10, "Doc", "d_1", large)
+	onA := a.connect(a.session("alice"))
+	onA.send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"d_1"}`)
+	wantFrame(t, onA, 0x10, "Doc", "d_1", large)
+	put(b, "?tenant=acme", "acme's")
+	onA.send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"d_1"}`) // may not read it any more
+	put(b, "", "two")
+	for _, c := range []*goClient{onA, onB} {
+		wantFrame(t, c, 0x10, "Doc", "d_1", "two")
+	}
+	for _, d := range []*daemon{a, b} {
+		d.stop()
+	}
+	for node := 1; node <= 2; node++ {
+		d := startOnNATS(t, address, node)
+		c := d.connect(d.session("carol"))
+		c.send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"d_1"}`)
+		wantFrame(t, c, 0x10, "Doc", "d_1", "two")
+	}
+}

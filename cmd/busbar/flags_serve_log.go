@@ -17,7 +17,8 @@ func declareLog(t *flagTable, cfg *Config) {
 	t.Int(&cfg.Log.Events, "log-events", 0, 0, 1<<30, fmt.Sprintf(
 		"change events kept for clients that reconnect; 0 = %d on disk and NATS, %d in memory", disklog.DefaultEvents, hub.DefaultLogEvents))
 	bytes := t.Size(&cfg.Log.Bytes, "log-bytes", 0, 0, math.MaxInt, fmt.Sprintf(
-		"bytes of change events kept for clients that reconnect; 0 = %s on disk and NATS, in memory %s or at most a 16th of it",
+		"bytes of change events kept for clients that reconnect, and as many of published rows on NATS; "+
+			"0 = %s on disk and NATS, in memory %s or at most a 16th of it",
 		formatSize(disklog.DefaultBytes), formatSize(cfg.Log.Tail)))
 	atLeast(bytes, &cfg.Log.Bytes, kib, "0, or a size of at least 1KiB, such as 64MiB")
 	age := t.DurationUpTo(&cfg.Log.Age, "log-age", 10*365*24*time.Hour,
@@ -40,7 +41,7 @@ func declareLog(t *flagTable, cfg *Config) {
 	t.DurationUpTo(&cfg.Hub.Rows.Recheck, "rows-recheck", 24*time.Hour,
 		"how often -rows-url is asked again about each row that a client is subscribed to, so that a right "+
 			"that was taken away ends the subscription; 0 = never")
-	t.Int(&cfg.Hub.Rows.Max, "rows-max", cfg.Hub.Rows.Max, 1, maxCount, "published snapshots that are stored")
+	t.Int(&cfg.Hub.Rows.Max, "rows-max", cfg.Hub.Rows.Max, 1, maxCount, "published snapshots that are stored; with -log nats, that are in memory too")
 	t.Size(&cfg.Hub.Rows.MaxBytes, "rows-bytes", cfg.Hub.Rows.MaxBytes, kib, math.MaxInt,
-		"bytes of published snapshots that are stored; by default at most an eighth of the memory")
+		"bytes of published snapshots that are stored, or with -log nats in memory too; by default at most an eighth of the memory")
 }

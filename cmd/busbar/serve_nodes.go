@@ -16,6 +16,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/natsnode"
 	"github.com/busbar-ws/busbar/internal/natspeers"
 	"github.com/busbar-ws/busbar/internal/natspublish"
+	"github.com/busbar-ws/busbar/internal/natsrows"
 )
 
 // openNodes connects this node to the others: by a NATS that people run, or one inside of this process. It waits
@@ -46,6 +47,30 @@ func (srv *server) openNodes(o *hub.Options) error {
 	srv.nats, srv.ready = log.Conn(), log.Healthy
 	srv.failed = peers.Failed()
 	o.Log, o.Peers = log, peers
+	if o.Rows.Fetch == nil {
+		return srv.openNodesRows(o, &on)
+	}
+	return nil
+}
+
+// openNodesRows has rows where the change log is.
+func (srv *server) openNodesRows(o *hub.Options, on *natslog.Options) error {
+	rows, err := natsrows.Open(context.Background(), natsrows.Options{
+		Servers: on.Servers, NATS: on.NATS, Name: on.Stream, Replicas: on.Replicas, MaxBytes: on.MaxBytes,
+		PublishTimeout: on.PublishTimeout, Logger: srv.log,
+	})
+	if err != nil {
+		return fmt.Errorf("rows on NATS: %w", err)
+	}
+	srv.closers = append(srv.closers, rows.Close)
+	o.Rows.Store = rows
+	log := srv.ready
+	srv.ready = func() error {
+		if err := log(); err != nil {
+			return err
+		}
+		return rows.Healthy()
+	}
 	return nil
 }
 
@@ -90,7 +115,7 @@ func (srv *server) openNode() ([]nats.Option, error) {
 	}
 	o := natsnode.Options{
 		Cluster: c.Name, Listen: c.Listen, Routes: splitAddresses(c.Routes), Secret: strings.TrimSpace(string(secret)),
-		Dir: srv.dir.nats(), MaxStore: 2*int64(srv.cfg.Log.Bytes) + natsStoreSlack, MaxMessage: srv.cfg.Hub.MaxMessageOut, Logger: srv.log,
+		Dir: srv.dir.nats(), MaxStore: 4*int64(srv.cfg.Log.Bytes) + natsStoreSlack, MaxMessage: srv.cfg.Hub.MaxMessageOut, Logger: srv.log,
 	}
 	if o.Secret == "" {
 		return nil, fmt.Errorf("-cluster-secret-file: %s is empty", c.Secret)
@@ -108,7 +133,9 @@ func (srv *server) openNode() ([]nats.Option, error) {
 		const patience = 3 * time.Second
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		node.StepDown(ctx, srv.cfg.Log.NATS.Stream)
+		for _, stream := range []string{srv.cfg.Log.NATS.Stream, natsrows.StreamOf(srv.cfg.Log.NATS.Stream)} {
+			node.StepDown(ctx, stream)
+		}
 		return node.Close()
 	})
 	return []nats.Option{node.Client()}, nil

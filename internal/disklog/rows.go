@@ -50,7 +50,7 @@ func (r *Rows) Load(f func(*hub.StoredRow) error) error {
 }
 
 // Follow has deliver called by the log's writer.
-func (r *Rows) Follow(deliver func(*hub.StoredRow)) {
+func (r *Rows) Follow(deliver func(*hub.StoredRow), _ func(entity, rowID string) bool) {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
 	r.log.writer.deliverRow = deliver
@@ -61,6 +61,11 @@ func (r *Rows) Put(row *hub.StoredRow) error {
 	return r.log.do(&job{
 		bytes: rowBytes + len(row.Payload), write: func(t *transaction) error { return t.put(row) },
 	})
+}
+
+// Watch has nothing to do: all rows are loaded and delivered.
+func (r *Rows) Watch(context.Context, string, string, uint64) (*hub.StoredRow, error) {
+	return nil, nil
 }
 
 // Forget has the next transaction delete the row.

@@ -79,8 +79,6 @@ func failureOf(err error) *failure {
 		return newFailure(http.StatusServiceUnavailable, "LOG_UNAVAILABLE", "the change log can't store anything now, try again")
 	case errors.Is(err, hub.ErrPeers):
 		return newFailure(http.StatusServiceUnavailable, "NODES_UNREACHABLE", "another node can't be reached, or doesn't answer; it was done at all others, try again")
-	case errors.Is(err, hub.ErrRowsNotShared):
-		return newFailure(http.StatusConflict, "ROWS_NOT_SHARED", "several nodes have rows by -rows-url alone")
 	case errors.Is(err, hub.ErrShutDown):
 		return newFailure(http.StatusServiceUnavailable, "DRAINING", "the server is shutting down, and nobody is left to publish to")
 	case errors.Is(err, eventloop.ErrStopped):

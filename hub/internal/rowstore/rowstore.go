@@ -49,18 +49,23 @@ func New(maxRows int, maxBytes int64, gone func(entity, row string)) *Store {
 	return s
 }
 
-// Put makes payload the row's snapshot, and the row the tenant's, and returns its version. Versions rise over all
-// rows, so a row that was evicted never comes back with one it had before. The payload
-// belongs to the store from here on and must not change.
+// Put makes payload the row's snapshot, and the row the tenant's, and returns its version. That is one above all
+// before it, so that a row that was evicted never comes back with one it had before, unless the caller has versions
+// of its own: then what is newer stays. The payload belongs to the store from here on and must not change.
 //
 // A row that is larger than the store isn't kept, and neither is its outdated snapshot.
-func (s *Store) Put(tenant, entity, row string, payload []byte) (version uint64) {
+func (s *Store) Put(own uint64, tenant, entity, row string, payload []byte) (version uint64) {
 	fresh := &snapshot{key: key{entity, row}, tenant: tenant, payload: payload}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.version++
-	fresh.version = s.version
-	if old := s.rows[fresh.key]; old != nil {
+	old := s.rows[fresh.key]
+	if fresh.version = own; own == 0 {
+		s.version++
+		fresh.version = s.version
+	} else if old != nil && old.version >= own {
+		return old.version
+	}
+	if old != nil {
 		s.remove(old)
 	}
 	if fresh.size() > s.maxBytes || s.maxRows <= 0 {
@@ -90,17 +95,23 @@ func (s *Store) Update(entity, row string) (version uint64, tenant string) {
 	return s.version, tenant
 }
 
-// Frame is the snapshot of a row that the tenant's clients may read, a whole frame, and its version. All who ask for one version are given the
+// Frame is the snapshot of a row, a whole frame, nil where there is none that the tenant's clients may read, and its
+// version. All who ask for one version are given the
 // same frame, which is then buffered once, however many of them don't take it; those that take
 // it compressed have one of their own, for who is first to be sent a frame settles its form. The store
 // keeps none of them, which would count as buffered for as long as the row is stored.
-func (s *Store) Frame(tenant, entity, row string, deflate bool) (f *eventloop.Frame, version uint64, ok bool) {
+func (s *Store) Frame(tenant, entity, row string, deflate bool) (f *eventloop.Frame, version uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := s.find(tenant, entity, row)
+	found := s.rows[key{entity, row}]
 	if found == nil {
-		return nil, 0, false
+		return nil, 0
 	}
+	if found.tenant != "" && found.tenant != tenant {
+		return nil, found.version
+	}
+	found.unlink()
+	s.use(found)
 	which := &found.frames[0]
 	if deflate {
 		which = &found.frames[1]
@@ -109,18 +120,7 @@ func (s *Store) Frame(tenant, entity, row string, deflate bool) (f *eventloop.Fr
 		f = eventloop.FrameOf(found.payload)
 		*which = weak.Make(f)
 	}
-	return f, found.version, true
-}
-
-// find makes the row, if there is one for the tenant, the last used.
-func (s *Store) find(tenant, entity, row string) *snapshot {
-	found := s.rows[key{entity, row}]
-	if found == nil || found.tenant != "" && found.tenant != tenant {
-		return nil
-	}
-	found.unlink()
-	s.use(found)
-	return found
+	return f, found.version
 }
 
 // Stats is how full the store is, and how many rows it has given up so far.

@@ -13,8 +13,8 @@ func nobody(_, _ string) {}
 
 func TestStore(t *testing.T) {
 	s := New(10, 1<<20, nobody)
-	first := s.Put("acme", "Todo", "1", []byte("one"))
-	second := s.Put("acme", "Todo", "1", []byte("two"))
+	first := s.Put(0, "acme", "Todo", "1", []byte("one"))
+	second := s.Put(0, "acme", "Todo", "1", []byte("two"))
 	if second <= first {
 		t.Errorf("versions %d, %d don't rise", first, second)
 	}
@@ -29,7 +29,7 @@ func TestStore(t *testing.T) {
 		t.Errorf("replacing a row left %+v", got)
 	}
 	for _, tenant := range []string{"other", ""} { // it moves
-		s.Put(tenant, "Todo", "1", []byte("three"))
+		s.Put(0, tenant, "Todo", "1", []byte("three"))
 		for _, reader := range []string{"acme", "other", ""} {
 			_, _, ok := s.get(reader, "Todo", "1")
 			if want := tenant == "" || reader == tenant; ok != want {
@@ -44,7 +44,7 @@ func TestStoreKeysDontCollide(t *testing.T) {
 	names := [][2]string{{"a|b", "c"}, {"a", "b|c"}, {"a\x00b", ""}, {"a", "\x00b"}, {"", "ab"}, {"ab", ""}, {"a/b", "c"}, {"a", "b/c"}}
 	s := New(100, 1<<20, nobody)
 	for i, n := range names {
-		s.Put("", n[0], n[1], []byte{byte(i)})
+		s.Put(0, "", n[0], n[1], []byte{byte(i)})
 	}
 	for i, n := range names {
 		if payload, _, ok := s.get("", n[0], n[1]); !ok || !bytes.Equal(payload, []byte{byte(i)}) {
@@ -56,11 +56,11 @@ func TestStoreKeysDontCollide(t *testing.T) {
 func TestStoreEvictsWhatWasNotUsedForLongest(t *testing.T) {
 	s := New(3, 1<<20, nobody)
 	for _, row := range []string{"1", "2", "3"} {
-		s.Put("", "Todo", row, nil)
+		s.Put(0, "", "Todo", row, nil)
 	}
 	s.get("", "Todo", "1")
-	s.Put("", "Todo", "2", nil)
-	last := s.Put("", "Todo", "4", nil) // 3 goes: 1 was read, 2 written
+	s.Put(0, "", "Todo", "2", nil)
+	last := s.Put(0, "", "Todo", "4", nil) // 3 goes: 1 was read, 2 written
 	for row, want := range map[string]bool{"1": true, "2": true, "3": false, "4": true} {
 		if _, _, ok := s.get("", "Todo", row); ok != want {
 			t.Errorf("row %s: kept is %v", row, ok)
@@ -69,16 +69,16 @@ func TestStoreEvictsWhatWasNotUsedForLongest(t *testing.T) {
 	if got := s.Stats(); got.Rows != 3 || got.Evicted != 1 {
 		t.Errorf("got %+v", got)
 	}
-	if again := s.Put("", "Todo", "3", nil); again <= last {
+	if again := s.Put(0, "", "Todo", "3", nil); again <= last {
 		t.Errorf("an evicted row came back with version %d after %d", again, last)
 	}
 }
 
 func TestStoreTooLarge(t *testing.T) {
 	s := New(10, 1000, nobody)
-	s.Put("", "Todo", "small", make([]byte, 10))
-	s.Put("", "Todo", "grows", make([]byte, 10))
-	if version := s.Put("", "Todo", "grows", make([]byte, 1000)); version != 3 {
+	s.Put(0, "", "Todo", "small", make([]byte, 10))
+	s.Put(0, "", "Todo", "grows", make([]byte, 10))
+	if version := s.Put(0, "", "Todo", "grows", make([]byte, 1000)); version != 3 {
 		t.Errorf("version %d", version)
 	}
 	if _, _, ok := s.get("", "Todo", "grows"); ok {
@@ -90,12 +90,12 @@ func TestStoreTooLarge(t *testing.T) {
 	if got := s.Stats(); got.Rows != 1 || got.Evicted != 1 {
 		t.Errorf("got %+v", got)
 	}
-	s.Put("", "Todo", "spare", make([]byte, 10, 1000))
+	s.Put(0, "", "Todo", "spare", make([]byte, 10, 1000))
 	if _, _, ok := s.get("", "Todo", "spare"); ok {
 		t.Error("a payload's unused capacity wasn't counted")
 	}
 	none := New(0, 1000, nobody)
-	none.Put("", "Todo", "1", nil)
+	none.Put(0, "", "Todo", "1", nil)
 	if got := none.Stats(); got.Rows != 0 || got.Bytes != 0 {
 		t.Errorf("a store of no rows keeps %+v", got)
 	}
@@ -112,7 +112,7 @@ func TestStoreRandomly(t *testing.T) {
 			row := fmt.Sprint(random.IntN(15))
 			if random.IntN(2) == 0 {
 				payload := make([]byte, random.IntN(800))
-				s.Put("", "", row, payload)
+				s.Put(0, "", "", row, payload)
 				model.put(row, payload)
 			}
 			payload, _, ok := s.get("", "", row)
@@ -174,7 +174,7 @@ func TestStoreFromManyGoroutines(t *testing.T) {
 			var last uint64
 			for i := range 2000 {
 				row := fmt.Sprint(i % 12)
-				version := s.Put("", "Todo", row, []byte{byte(worker)})
+				version := s.Put(0, "", "Todo", row, []byte{byte(worker)})
 				if version <= last {
 					t.Errorf("version %d after %d", version, last)
 				}
@@ -193,29 +193,27 @@ func TestStoreFromManyGoroutines(t *testing.T) {
 
 // get is the bytes of Frame's.
 func (s *Store) get(tenant, entity, row string) (payload []byte, version uint64, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	found := s.find(tenant, entity, row)
-	if found == nil {
-		return nil, 0, false
+	f, version := s.Frame(tenant, entity, row, false)
+	if f == nil {
+		return nil, version, false
 	}
-	return found.payload, found.version, true
+	return f.Wire(), version, true
 }
 
 // Everyone who asks for one version of a row is owed the same bytes.
 func TestSnapshotsAreShared(t *testing.T) {
 	s := New(10, 1<<20, nobody)
-	s.Put("", "E", "r", []byte{0x82, 0})
-	first, _, _ := s.Frame("", "E", "r", false)
-	second, _, _ := s.Frame("", "E", "r", false)
+	s.Put(0, "", "E", "r", []byte{0x82, 0})
+	first, _ := s.Frame("", "E", "r", false)
+	second, _ := s.Frame("", "E", "r", false)
 	if first == nil || first != second {
 		t.Error("two who ask for a row get two frames")
 	}
-	s.Put("", "E", "r", []byte{0x82, 1, 7})
-	if third, version, ok := s.Frame("", "E", "r", false); !ok || version != 2 || string(third.Wire()) != "\x82\x01\x07" {
-		t.Errorf("the next version is %q, %d, %v", third.Wire(), version, ok)
+	s.Put(0, "", "E", "r", []byte{0x82, 1, 7})
+	if third, version := s.Frame("", "E", "r", false); third == nil || version != 2 || string(third.Wire()) != "\x82\x01\x07" {
+		t.Errorf("the next version is %q, %d", third.Wire(), version)
 	}
-	if none, _, ok := s.Frame("", "E", "other", false); ok || none != nil {
+	if none, _ := s.Frame("", "E", "other", false); none != nil {
 		t.Error("a row that isn't there has a frame")
 	}
 }

@@ -1,0 +1,453 @@
+package natsrows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/natsconn"
+)
+
+// row is one that is watched.
+//
+// Invariant: of its messages all up to last were taken, in order. Both the feed and what is read say which message is
+// in front of one, so that none is taken behind a hole.
+type row struct {
+	entity, rowID, subject string
+	bucket                 int
+
+	last     uint64
+	snapshot uint64 // sequence of the newest snapshot, 0 for none
+	owner    string // whose it is by that
+	parts    parts
+	more     chan struct{} // closed when something is taken; nil when nobody waits for that
+
+	read    bool      // from the leader, so that last is where it ends, as far as is known
+	doubts  int       // how often the leader is to be asked again
+	checked time.Time // when it was asked, and where the stream was
+	at      uint64
+}
+
+// bucket is a subscription.
+type bucket struct {
+	subscription *nats.Subscription
+	rows         int
+	inForce      bool // at the server
+}
+
+const (
+	pollEvery    = time.Second
+	releaseEvery = 10 * time.Second // how often rows are looked through for those that nobody wants any more
+	checkEvery   = 30 * time.Second // how often the leader is asked for what should have come by itself
+	readers      = 16               // of rows at one time
+	readMessages = 256              // of a row in one go
+)
+
+// Follow begins to take what is stored.
+func (s *Rows) Follow(deliver func(*hub.StoredRow), wanted func(entity, rowID string) bool) {
+	s.deliver, s.wanted = deliver, wanted
+	s.running.Go(s.takeFeed)
+	s.running.Go(s.poll)
+}
+
+// Watch subscribes to the row's bucket, and reads the row once that is in force.
+func (s *Rows) Watch(ctx context.Context, entity, rowID string, have uint64) (*hub.StoredRow, error) {
+	r, err := s.watch(ctx, entity, rowID)
+	if err != nil {
+		return nil, fmt.Errorf("watching a row: %w", err)
+	}
+	var newest *hub.StoredRow
+	if !s.certain(r) {
+		if newest, err = s.fill(ctx, r); err != nil {
+			return nil, fmt.Errorf("reading a row: %w", err)
+		}
+	}
+	s.mu.Lock()
+	snapshot := r.snapshot
+	s.mu.Unlock()
+	switch {
+	case snapshot <= have:
+		return nil, nil
+	case newest != nil && newest.Seq == snapshot:
+		return newest, nil
+	}
+	return s.readSnapshot(ctx, r)
+}
+
+func (s *Rows) watch(ctx context.Context, entity, rowID string) (*row, error) {
+	subject, number := s.address(entity, rowID)
+	s.mu.Lock()
+	r, b := s.rows[subject], s.buckets[number]
+	if b == nil {
+		subscription, err := s.conn.ChanSubscribe(s.opts.Name+".row."+strconv.Itoa(number), s.feed)
+		if err != nil {
+			s.mu.Unlock()
+			return nil, err
+		}
+		b = &bucket{subscription: subscription}
+		s.buckets[number] = b
+	}
+	if r == nil {
+		// The subscription comes to the leader by another way than what it is asked: so it is asked once more.
+		r = &row{entity: entity, rowID: rowID, subject: subject, bucket: number, doubts: 1}
+		s.rows[subject] = r
+		b.rows++
+	}
+	inForce := b.inForce
+	s.mu.Unlock()
+	if !inForce {
+		if err := s.conn.FlushWithContext(ctx); err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		b.inForce = true
+		s.mu.Unlock()
+	}
+	return r, nil
+}
+
+// certain is whether all of the row that is stored has come, or is about to.
+func (s *Rows) certain(r *row) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return r.read && r.doubts == 0 && !s.suspicious.Load() && s.conn.IsConnected()
+}
+
+func (s *Rows) takeFeed() {
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case m := <-s.feed:
+			s.takeRepublished(m)
+		}
+	}
+}
+
+func (s *Rows) takeRepublished(m *nats.Msg) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, seq := s.rows[m.Header.Get(jetstream.SubjectHeader)], natsconn.Number(m.Header, jetstream.SequenceHeader)
+	switch {
+	case r == nil || seq <= r.last:
+	case natsconn.Number(m.Header, natsconn.LastSequence) > r.last:
+		if r.read { // else it is being read
+			r.doubts = max(r.doubts, 1)
+			s.wake()
+		}
+	default:
+		s.take(r, &natsconn.Message{Seq: seq, Header: m.Header, Data: m.Data})
+	}
+}
+
+// take delivers the message behind last. It returns the row when that is a snapshot. The caller holds mu.
+func (s *Rows) take(r *row, m *natsconn.Message) *hub.StoredRow {
+	r.last = m.Seq
+	if r.more != nil {
+		defer close(r.more)
+		r.more = nil
+	}
+	stored, err := r.parts.add(m)
+	if err == nil && stored != nil && (stored.Entity != r.entity || stored.RowID != r.rowID) {
+		err = fmt.Errorf("row %d of the stream is another row's than its subject says", m.Seq)
+	}
+	if err != nil {
+		s.opts.Logger.Warn("a row is passed over", "error", err)
+		return nil
+	}
+	if stored == nil {
+		return nil
+	}
+	stored.Owner = r.owner
+	if stored.Kind == hub.Snapshot {
+		r.snapshot, r.owner = stored.Seq, stored.Tenant
+	}
+	s.deliver(stored)
+	if stored.Kind != hub.Snapshot {
+		return nil
+	}
+	return stored
+}
+
+// fill takes what the stream has of a row behind last. It returns the newest snapshot of that.
+func (s *Rows) fill(ctx context.Context, r *row) (newest *hub.StoredRow, err error) {
+	for {
+		s.mu.Lock()
+		last := r.last
+		s.mu.Unlock()
+		batch, err := s.next(ctx, r.subject, last+1)
+		if err != nil {
+			return nil, err
+		}
+		s.mu.Lock()
+		for i := range batch {
+			if batch[i].Seq > r.last {
+				if snapshot := s.take(r, &batch[i]); snapshot != nil {
+					newest = snapshot
+				}
+			}
+		}
+		if len(batch) == 0 {
+			r.read = true
+			s.mu.Unlock()
+			return newest, nil
+		}
+		s.mu.Unlock()
+	}
+}
+
+// next are messages of a row from seq on that follow on each other: none when the leader has none. Others than the first
+// come from whichever server has the stream.
+func (s *Rows) next(ctx context.Context, subject string, seq uint64) ([]natsconn.Message, error) {
+	first, err := natsconn.AskLeader(ctx, s.conn, s.name(), subject, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	batch := []natsconn.Message{first}
+	if whole, err := new(parts).add(&first); err == nil && whole != nil && whole.Kind == hub.Snapshot {
+		return batch, nil // as a rule there is no more
+	}
+	ctx, cancel := context.WithTimeout(ctx, natsconn.RequestTimeout)
+	defer cancel()
+	messages, err := jetstreamext.GetBatch(ctx, s.js, s.name(), readMessages,
+		jetstreamext.GetBatchSeq(first.Seq+1), jetstreamext.GetBatchSubject(subject))
+	if err != nil {
+		return batch, nil
+	}
+	for m, err := range messages {
+		if err != nil {
+			break // they are asked for one after the other
+		}
+		batch = append(batch, natsconn.Message{Seq: m.Sequence, Header: m.Header, Data: m.Data})
+	}
+	return batch, nil
+}
+
+// readSnapshot reads a row's snapshot for somebody who doesn't have it from memory. What it is in front of is delivered.
+func (s *Rows) readSnapshot(ctx context.Context, r *row) (*hub.StoredRow, error) {
+	for {
+		found, whole, err := s.findSnapshot(ctx, r.subject)
+		if err != nil {
+			return nil, fmt.Errorf("reading a row's snapshot: %w", err)
+		}
+		s.mu.Lock()
+		last := r.last
+		s.mu.Unlock()
+		switch {
+		case found == nil && whole: // it had to make room
+			return nil, nil
+		case found != nil && found.Seq <= last:
+			return found, nil
+		}
+		if _, err := s.fill(ctx, r); err != nil {
+			return nil, fmt.Errorf("reading a row: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(feedPatience):
+		}
+	}
+}
+
+// findSnapshot reads from a row's first message on. It isn't whole when a snapshot is just being stored.
+func (s *Rows) findSnapshot(ctx context.Context, subject string) (found *hub.StoredRow, whole bool, err error) {
+	var p parts
+	for seq := uint64(1); ; {
+		batch, err := s.next(ctx, subject, seq)
+		if err != nil || len(batch) == 0 {
+			return nil, p.had == 0, err
+		}
+		for i := range batch {
+			if r, err := p.add(&batch[i]); err == nil && r != nil && r.Kind == hub.Snapshot {
+				return r, true, nil
+			}
+			seq = batch[i].Seq + 1
+		}
+	}
+}
+
+// await returns when the follower has had what was stored, if the row is watched.
+func (s *Rows) await(ctx context.Context, subject string, seq uint64) {
+	patience := time.After(feedPatience)
+	for {
+		s.mu.Lock()
+		r := s.rows[subject]
+		if r == nil || seq != 0 && r.last >= seq {
+			s.mu.Unlock()
+			return
+		}
+		if r.more == nil {
+			r.more = make(chan struct{})
+		}
+		more := r.more
+		s.mu.Unlock()
+		select {
+		case <-more:
+			if seq != 0 {
+				continue
+			}
+		case <-patience:
+		}
+		_, _ = s.fill(ctx, r) // or poll does, in its own time
+		return
+	}
+}
+
+func (s *Rows) wake() {
+	select {
+	case s.poke <- struct{}{}:
+	default:
+	}
+}
+
+// suspect has all rows read again.
+func (s *Rows) suspect() {
+	s.suspicious.Store(true)
+	s.wake()
+}
+
+// dropped has the rows of a bucket read again whose feed was full.
+func (s *Rows) dropped(subscription *nats.Subscription) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.rows {
+		if b := s.buckets[r.bucket]; b.subscription == subscription {
+			r.doubts = max(r.doubts, 1)
+		}
+	}
+	s.wake()
+	return true
+}
+
+// poll reads what may have been missed, and lets go of what nobody wants.
+func (s *Rows) poll() {
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	leader, released := "", time.Now()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.poke:
+		case <-ticker.C:
+		}
+		s.note(s.check(&leader))
+		if time.Since(released) > releaseEvery {
+			released = time.Now()
+			s.release()
+		}
+	}
+}
+
+func (s *Rows) check(leader *string) error {
+	if !s.conn.IsConnected() {
+		return natsconn.ErrAway
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, natsconn.RequestTimeout)
+	info, err := s.stream.Info(ctx)
+	cancel()
+	if err != nil {
+		s.suspicious.Store(true) // this server may have been cut off from the leader
+		return err
+	}
+	if info.Cluster != nil && info.Cluster.Leader != *leader {
+		*leader = info.Cluster.Leader // what it stored before it was that, it didn't republish
+		s.suspicious.Store(true)
+	}
+	return s.readAll(s.doubtful(info.State.LastSeq), info.State.LastSeq)
+}
+
+// doubtful are the rows that the leader is to be asked about.
+func (s *Rows) doubtful(at uint64) (rows []*row) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.suspicious.Swap(false)
+	for _, r := range s.rows {
+		if all {
+			r.doubts = 2 // a new leader has what its predecessor had in a moment
+		}
+		if r.doubts > 0 || r.at != at && time.Since(r.checked) > checkEvery {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+func (s *Rows) readAll(rows []*row, at uint64) error {
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	defer cancel(nil)
+	work := make(chan *row)
+	var all sync.WaitGroup
+	for range min(readers, len(rows)) {
+		all.Go(func() {
+			for r := range work {
+				if _, err := s.fill(ctx, r); err != nil {
+					cancel(err)
+					continue
+				}
+				s.mu.Lock()
+				r.doubts, r.checked, r.at = max(r.doubts-1, 0), time.Now(), at
+				s.mu.Unlock()
+			}
+		})
+	}
+	for _, r := range rows {
+		if ctx.Err() != nil {
+			break
+		}
+		work <- r
+	}
+	close(work)
+	all.Wait()
+	if s.ctx.Err() != nil {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
+// note keeps why rows can't be followed, and logs when that begins and ends.
+func (s *Rows) note(err error) {
+	if err == nil {
+		if s.unwell.Swap(nil) != nil {
+			s.opts.Logger.Info("rows are followed again")
+		}
+		return
+	}
+	if s.unwell.Swap(&err) == nil && s.ctx.Err() == nil {
+		s.opts.Logger.Warn("rows can't be followed now", "error", err)
+	}
+}
+
+// release lets go of rows that nobody wants, and of buckets without any.
+func (s *Rows) release() {
+	s.mu.Lock()
+	rows := make([]*row, 0, len(s.rows))
+	for _, r := range s.rows {
+		rows = append(rows, r)
+	}
+	s.mu.Unlock()
+	for _, r := range rows {
+		s.mu.Lock()
+		if !s.wanted(r.entity, r.rowID) { // whoever wants it from now on comes to Watch
+			delete(s.rows, r.subject)
+			b := s.buckets[r.bucket]
+			if b.rows--; b.rows == 0 {
+				_ = b.subscription.Unsubscribe()
+				delete(s.buckets, r.bucket)
+			}
+		}
+		s.mu.Unlock()
+	}
+}
