@@ -52,7 +52,7 @@ func TestLogCopy(t *testing.T) {
 	if seq := on.publish("above"); seq != last+1 {
 		t.Errorf("the next is %d, want %d", seq, last+1)
 	}
-	on.wantResync(token, seqs[0], last+1, last+1)
+	on.wantResync(on.session("alice"), seqs[0], last+1, last+1)
 	seqs = append(seqs, last+1, on.publish("behind"))
 	dataCopy(logNATS, logDisk, on.dir).want(t, exitFailure, "another busbar serves from")
 	on.stop()
