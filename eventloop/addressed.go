@@ -2,7 +2,6 @@ package eventloop
 
 import (
 	"math"
-	"slices"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/mailbox"
 )
@@ -23,27 +22,16 @@ func (l *Loop) handleSome() {
 func (l *Loop) takeMail() {
 	l.mailbox.taken, l.mailbox.writable = l.mailbox.Take(shrink(l.mailbox.taken), l.mailbox.writable)
 	l.mailbox.handled = 0
-	for _, t := range l.mailbox.lost.take(l.now) {
-		l.mailbox.taken = slices.Insert(l.mailbox.taken, placeOf(t.events, l.mailbox.taken), t.task)
+	for _, t := range l.mailbox.telling {
+		l.mailbox.taken = t.place(l, l.mailbox.taken)
 	}
+	l.mailbox.telling = nil
 	for i := range l.mailbox.taken {
 		if l.mailbox.taken[i].Value.frame != nil {
 			l.counters.Wakes.Add(1)
 			break
 		}
 	}
-}
-
-// placeOf is where what tells of lost events goes: ahead of what came behind the first of them.
-func placeOf(lost Gap, taken []mailbox.Item[entry]) int {
-	if !lost.Empty() {
-		for i := range taken {
-			if f := taken[i].Value.frame; f != nil && f.Seq > lost.From {
-				return i
-			}
-		}
-	}
-	return 0
 }
 
 // mayQueue is whether more may be handled before clients are sent what they are owed.

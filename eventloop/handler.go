@@ -32,6 +32,11 @@ type Handler interface {
 	// told, and is closed with 1013 and sent nothing from behind the gap. Lossy frames are lost without a word.
 	LossNotice(c *Client, lost Gap) *Frame
 
+	// Behind is called when an open client with policy catch-up has fallen too far behind, or a full mailbox let go
+	// of events: it replays from here on, and Drained is called when it has taken what it is owed still. Then it is
+	// to be given the events above since.
+	Behind(c *Client, since uint64)
+
 	// Expired is called when an open client's Expires has come. It closes the client, now or
 	// later, or gives it more time by Client.ExpireAt.
 	Expired(c *Client)
@@ -40,6 +45,7 @@ type Handler interface {
 	// Client.MayAsk has said no.
 	Taken(c *Client)
 
-	// Drained is called once everything given to Client.SendPage is with the kernel.
+	// Drained is called once everything given to Client.SendPage is with the kernel, or that was owed when Behind
+	// was called.
 	Drained(c *Client)
 }

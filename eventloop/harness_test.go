@@ -47,6 +47,7 @@ type host struct {
 	onClosed  func(*Client, Cause)
 	onLoss    func(*Client) *Frame
 	onGap     func(c *Client, lost Gap) *Frame
+	onBehind  func(c *Client, since uint64)
 	onExpired func(c *Client)
 	onDrained func(*Client)
 	onTaken   func(*Client)
@@ -105,6 +106,12 @@ func (h *host) LossNotice(c *Client, lost Gap) *Frame {
 		return h.onLoss(c)
 	}
 	return nil
+}
+
+func (h *host) Behind(c *Client, since uint64) {
+	if h.onBehind != nil {
+		h.onBehind(c, since)
+	}
 }
 
 func (h *host) Expired(c *Client) {

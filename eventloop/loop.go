@@ -58,6 +58,7 @@ type inbox struct {
 	passed   atomic.Uint64 // the newest event that came while the loop had no clients
 	draining atomic.Bool   // the loop is in drain, and looks for itself at its end
 
+	telling  []telling // what was lost before what is in taken
 	taken    []mailbox.Item[entry]
 	handled  int // of taken
 	writable []uint32
@@ -118,6 +119,7 @@ func newLoop(index int, e *Engine) *Loop {
 		meters:    rates.NewMeters(e.limiter),
 	}
 	l.mailbox.Drop = l.letGo
+	l.mailbox.Taken = func() { l.mailbox.telling = l.mailbox.lost.take(l.now) }
 	l.broadcasts.PassEvent(e.opts.LastSeq)
 	l.ticker.lifetime = admission.NewLifetime(e.started)
 	l.ticker.timer = stoppedTimer(l.tickNow)

@@ -68,10 +68,31 @@ func (s *losses) add(events Gap, a *Audience) {
 	s.some, s.more = []lostTo{all}, true
 }
 
-// telling is a task that tells of lost events, or of other messages.
+// telling tells clients of an audience of lost events, or of other messages.
 type telling struct {
-	task   mailbox.Item[entry]
-	events Gap
+	audience *Audience
+	events   Gap
+	tell     func(*Client)
+}
+
+// place puts the task into what was taken from the mailbox: ahead of what came behind the first of the lost events.
+// What comes behind it is above those, or all of them.
+func (t *telling) place(l *Loop, taken []mailbox.Item[entry]) []mailbox.Item[entry] {
+	at, passed := 0, t.events.To
+	for i := range taken {
+		if f := taken[i].Value.frame; f == nil || f.Seq == 0 || t.events.Empty() {
+			continue
+		} else if f.Seq > t.events.From {
+			at, passed = i, min(passed, f.Seq-1)
+			break
+		}
+		at = i + 1
+	}
+	visit := func(c *Client) {
+		l.broadcasts.PassEvent(passed)
+		t.tell(c)
+	}
+	return slices.Insert(taken, at, mailbox.Item[entry]{Value: entry{audience: t.audience, visit: visit}})
 }
 
 func (a *Audience) same(b *Audience) bool {
@@ -94,40 +115,83 @@ func (a *Audience) bytes() int {
 }
 
 // take gives what is to be done ahead of what comes behind the losses: tasks that tell those who have missed something
-// before the tick now is over. Who came later hasn't.
+// before the tick now is over. Who came later hasn't. Where events of several audiences are lost it is one task, so that
+// whoever belongs to some of them is told once.
 func (s *losses) take(now uint32) (tasks []telling) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	more := s.more
+	if len(s.some) == 0 {
+		return nil // as nearly always: what is captured below isn't allocated
+	}
+	var all lostTo
+	several := 0
 	for _, to := range s.some {
+		if all.add(to.own, to.events); !to.events.Empty() {
+			several++
+		}
+	}
+	some, more := s.some, s.more
+	if several > 1 {
 		tell := func(c *Client) {
-			if c.state == open && c.since <= now && !to.excludes(c) {
-				c.loop.tellOfLoss(c, to, more)
+			if c.state == open && c.since <= now {
+				c.loop.tellOfLosses(c, slices.DeleteFunc(slices.Clone(some), func(to lostTo) bool { return !to.includes(c) }), more)
 			}
 		}
-		tasks = append(tasks, telling{mailbox.Item[entry]{Value: entry{audience: to.Audience, visit: tell}}, to.events})
+		s.some, s.bytes, s.more = nil, 0, false
+		return []telling{{nil, all.events, tell}}
+	}
+	for _, to := range some {
+		tell := func(c *Client) {
+			if c.state == open && c.since <= now && !to.excludes(c) {
+				c.loop.tellOfLosses(c, []lostTo{to}, more)
+			}
+		}
+		tasks = append(tasks, telling{to.Audience, to.events, tell})
 	}
 	s.some, s.bytes, s.more = nil, 0, false
 	return tasks
 }
 
-// tellOfLoss also has a newer snapshot fetched for those of a client's subscriptions that are being decided
-// about for which something was lost. Who wasn't subscribed otherwise has missed nothing.
-func (l *Loop) tellOfLoss(c *Client, to lostTo, any bool) {
+// includes is whether a client is of the audience.
+func (a *Audience) includes(c *Client) bool {
+	switch {
+	case a == nil:
+		return true
+	case a.Clients != nil:
+		return slices.Contains(a.Clients, c.id)
+	case a.Key != "":
+		return c.Subscribed(a.Key) && !a.excludes(c)
+	}
+	g := c.groups[a.Label]
+	return g != nil && slices.Contains(a.Names, g.name)
+}
+
+// tellOfLosses also has a newer snapshot fetched for those of a client's subscriptions that are being decided
+// about for which something was lost. Who wasn't subscribed otherwise has missed nothing of that.
+func (l *Loop) tellOfLosses(c *Client, some []lostTo, any bool) {
+	var all lostTo
+	missed := false
 	if any {
 		for _, p := range l.pendingOf(c) {
 			if l.losePending(c, p); c.state != open {
 				return // too slow
 			}
 		}
-	} else if to.Audience != nil {
-		if p := l.pending(c, to.Key); p != nil {
-			if l.losePending(c, p); !p.Live {
-				return
+	}
+	for _, to := range some {
+		if !any && to.Audience != nil {
+			if p := l.pending(c, to.Key); p != nil {
+				if l.losePending(c, p); !p.Live {
+					continue
+				}
 			}
 		}
+		missed = true
+		all.add(to.own, to.events)
 	}
-	l.missed(c, to.own, to.events)
+	if missed {
+		l.missed(c, all.own, all.events)
+	}
 }
 
 // missed has a client be told behind what it is owed already. One that is catching up is
@@ -141,6 +205,10 @@ func (l *Loop) missed(c *Client, own bool, events Gap) {
 		}
 		if !events.Empty() && c.is(flagPinned) {
 			c.set(flagAgain)
+		}
+	case l.opts.Slow.Policy == CatchUp && !events.Empty():
+		if l.catchUp(c, events.From); own {
+			c.set(flagLost)
 		}
 	default:
 		l.lose(c, events)
@@ -159,7 +227,7 @@ func (l *Loop) lose(c *Client, events Gap) {
 		}
 		l.notice(c, events, func(f *Frame, lost Gap) { o.TellBehind(f, l.broadcasts.End(), lost) })
 	case !events.Empty():
-		pos, dropped := o.Lose(&l.broadcasts, c.pos, l.broadcasts.End(), events.To)
+		pos, dropped := o.Lose(&l.broadcasts, c.pos, l.broadcasts.End(), events)
 		c.pos = pos
 		c.set(flagLost)
 		l.counters.LagDropped.Add(uint64(dropped))

@@ -20,6 +20,7 @@ type SlowPolicy uint8
 const (
 	Disconnect SlowPolicy = iota // the connection ends
 	DropOldest                   // the oldest messages are lost, the client is told
+	CatchUp                      // events are let go of, and given from the change log once the client reads; as DropOldest with the rest
 )
 
 // Options configure an Engine. Zero fields take the defaults named beside them; "off"

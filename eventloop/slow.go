@@ -103,26 +103,59 @@ func (l *Loop) overtaken(c *Client) {
 func (l *Loop) leaveBehind(c *Client) {
 	first, dropped := l.broadcasts.First(), 0
 	event, others := l.broadcasts.Gone(c.pos)
-	if event == 0 && !others {
+	switch {
+	case event > 0 && l.opts.Slow.Policy == CatchUp:
+		l.catchUp(c, 0)
+		return
+	case event == 0 && !others:
 		dropped, c.pos = int(first-c.pos), first
-	} else {
-		c.pos, dropped = c.queue.Lose(&l.broadcasts, c.pos, first, event)
+	default:
+		c.pos, dropped = c.queue.Lose(&l.broadcasts, c.pos, first, Gap{To: event})
 		c.set(flagLost)
 	}
 	l.counters.LagDropped.Add(uint64(dropped))
 }
 
+// catchUp has a client that is behind replay: it is owed the rest of what is in progress, and what it has asked for, and then
+// the events from the first that isn't out from the change log, or from one that it has lost besides, unless that is 0.
+// What isn't an event is kept back for its place among them.
+func (l *Loop) catchUp(c *Client, lost uint64) {
+	o := c.ensureQueue()
+	next := o.Unsent(&l.broadcasts, c.pos)
+	if lost > 0 {
+		next = min(next, lost)
+	}
+	if o.Untell() {
+		c.set(flagLost)
+	}
+	c.set(flagReplaying | flagDrained)
+	l.takeOver(c, o, delivery.AllEvents)
+	o.StopAt(0)
+	l.markDirty(c)
+	l.counters.LagReplays.Add(1)
+	l.guard(c, func() { l.engine.handler.Behind(c, next-1) })
+}
+
 // makeRoom is asked when a client's own queue would grow over LagBytes. False: the
-// frame isn't to be queued.
-func (l *Loop) makeRoom(c *Client, size int) bool {
+// frame isn't to be queued, or was kept back.
+func (l *Loop) makeRoom(c *Client, f *Frame) bool {
 	if !c.queue.Waiting && !c.is(flagPinned) {
 		l.pump(c)
-		if c.state == gone || c.queue == nil || !c.queue.TooMuch(size, l.opts.Slow.LagBytes) {
+		if c.is(flagReplaying) {
+			l.enqueue(c, f, false)
+			return false
+		}
+		if c.state == gone || c.queue == nil || !c.queue.TooMuch(f.Size(), l.opts.Slow.LagBytes) {
 			return c.state == open
 		}
 	}
-	if l.opts.Slow.Policy == Disconnect {
+	switch {
+	case l.opts.Slow.Policy == Disconnect:
 		l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
+		return false
+	case l.opts.Slow.Policy == CatchUp && !c.is(flagReplaying) && (f.Seq > 0 || c.queue.HasEvents()):
+		l.catchUp(c, f.Seq)
+		l.enqueue(c, f, false)
 		return false
 	}
 	l.dropOldest(c)
@@ -134,7 +167,7 @@ func (l *Loop) makeRoom(c *Client, size int) bool {
 func (l *Loop) dropOldest(c *Client) {
 	var d delivery.Dropped
 	keep := l.opts.Slow.LagBytes / 2
-	if c.is(flagPinned) {
+	if c.is(flagPinned) || l.opts.Slow.Policy == CatchUp {
 		if d = c.queue.DropOldest(keep); d.Event > 0 {
 			c.set(flagAgain)
 		}

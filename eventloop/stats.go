@@ -24,7 +24,8 @@ type Figures[N, T any] struct {
 	Flushes       T `json:"flushes"`        // that had something for everyone
 	Sends         T `json:"sends"`          // system calls that wrote
 	BytesOut      T `json:"bytes_out"`
-	Panics        T `json:"panics"` // in handlers
+	LagReplays    T `json:"lag_replays"` // times that a slow client was to be given events from the change log
+	Panics        T `json:"panics"`      // in handlers
 }
 
 // LoopFigures are totals that aren't added up, or under another name.

@@ -123,6 +123,9 @@ func (cb *callbacks) LossNotice(c *eventloop.Client, lost eventloop.Gap) *eventl
 	return eventloop.FrameOf(slices.Concat(gap.Wire(), resync.Wire()))
 }
 
+// Behind has a client that is too slow given from the log what it hasn't been sent.
+func (cb *callbacks) Behind(c *eventloop.Client, since uint64) { stateOf(c).cursor = since }
+
 // Expired looks the client's token up once more: what it stands for may have been prolonged.
 func (cb *callbacks) Expired(c *eventloop.Client) { (*Hub)(cb).renew(c) }
 

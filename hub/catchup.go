@@ -103,7 +103,10 @@ func (h *Hub) gotPage(c *eventloop.Client, s *state, p Pulled, err error) {
 	s.reading = nil
 	var resync *ResyncError
 	switch {
+	case (errors.As(err, &resync) || p.Partial) && !s.resyncs:
+		c.Close(wsproto.StatusTryAgainLater, "messages were lost", eventloop.CauseSlow)
 	case errors.As(err, &resync):
+		s.cursor = resync.Seq
 		c.GoLive([]*eventloop.Frame{resyncFrame(resync.OldestSeq, resync.Seq)}, resync.Seq)
 	case err != nil:
 		h.trouble.Warn(h.opts.Logger, time.Now(), "reading the change log failed", "error", err)
@@ -112,6 +115,7 @@ func (h *Hub) gotPage(c *eventloop.Client, s *state, p Pulled, err error) {
 		s.cursor = p.LastSeq
 		c.SendPage(p.frames, p.LastSeq)
 	default:
+		s.cursor = p.LastSeq // it may have to be read on from there
 		c.GoLive(p.frames, p.LastSeq)
 	}
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -152,6 +153,10 @@ func (o *Options) SetDefaults() {
 	setDefault(&o.Loops.Memory.QueueBytes, max(memory.Defaults().Queue, 2*o.MaxMessageOut))
 }
 
+// ErrCatchUpRouted is returned for slow clients that are to be caught up where events go to subscribers alone: what a
+// client was subscribed to isn't in the log.
+var ErrCatchUpRouted = errors.New("slow clients can't be caught up with routing to subscribers")
+
 func (o *Options) validate() error {
 	switch {
 	case o.Auth == nil:
@@ -162,6 +167,9 @@ func (o *Options) validate() error {
 		return fmt.Errorf("workers, their queue and subscriptions must be at least 1")
 	case o.Peers != nil && o.Rows.Fetch == nil && o.Rows.Store == nil:
 		return fmt.Errorf("options: with Peers rows need a Store that the nodes share, or Fetch")
+	}
+	if o.Routing == RouteSubscribed && o.Loops.Slow.Policy == eventloop.CatchUp {
+		return ErrCatchUpRouted
 	}
 	return o.validateRates()
 }

@@ -44,7 +44,7 @@ var hubSettings = map[string]func(s *scenario, o *Options, value string) error{
 		return nil
 	},
 	"slow": func(_ *scenario, o *Options, v string) error {
-		o.Loops.Slow.Policy = map[string]eventloop.SlowPolicy{"disconnect": eventloop.Disconnect, "drop-oldest": eventloop.DropOldest}[v]
+		o.Loops.Slow.Policy = map[string]eventloop.SlowPolicy{"disconnect": eventloop.Disconnect, "drop-oldest": eventloop.DropOldest, "catch-up": eventloop.CatchUp}[v]
 		return nil
 	},
 	"snapshots": func(s *scenario, o *Options, _ string) error {

@@ -102,7 +102,7 @@ var (
 	routings     = []string{hub.RouteAll: "all", hub.RouteSubscribed: "subscribed"}
 	seqs         = []string{hub.SeqAssigned: "assigned", hub.SeqGiven: "given"}
 	relays       = []string{hub.RelayTenant: "tenant", hub.RelayAll: "all", hub.RelayOff: "off"}
-	slowPolicies = []string{eventloop.Disconnect: "disconnect", eventloop.DropOldest: "drop-oldest"}
+	slowPolicies = []string{eventloop.Disconnect: "disconnect", eventloop.DropOldest: "drop-oldest", eventloop.CatchUp: "catch-up"}
 	compressions = []string{eventloop.CompressOff: "off", eventloop.CompressOut: "out", eventloop.CompressOn: "on"}
 	proxyUses    = []string{eventloop.ProxyOff: "off", eventloop.ProxyOptional: "optional", eventloop.ProxyRequired: "required"}
 )

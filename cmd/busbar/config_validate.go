@@ -3,6 +3,9 @@ package main
 import (
 	"net"
 	"strings"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub"
 )
 
 // validate checks what no flag can check alone; what one can stands in its
@@ -14,6 +17,7 @@ func (c *Config) validate() error {
 	for _, check := range []func(*Config) error{
 		(*Config).validatePorts,
 		(*Config).validateSizes,
+		(*Config).validateSlow,
 		(*Config).validateBufferMemory,
 		(*Config).validateAdminToken,
 		(*Config).validateAuth,
@@ -56,6 +60,14 @@ func (c *Config) validateSizes() error {
 		return usagef("%s: %q is less than %s %s, so that the largest message would never fit",
 			c.source("queue-bytes"), formatSize(c.Hub.Loops.Memory.QueueBytes),
 			c.source("max-message-out"), formatSize(c.Hub.MaxMessageOut))
+	}
+	return nil
+}
+
+func (c *Config) validateSlow() error {
+	if c.Hub.Loops.Slow.Policy == eventloop.CatchUp && c.Hub.Routing == hub.RouteSubscribed {
+		return usagef("%s: catch-up doesn't go with %s subscribed, because the log doesn't say what a client was subscribed to; "+
+			"use drop-oldest or disconnect", c.source("slow"), c.source("routing"))
 	}
 	return nil
 }

@@ -30,7 +30,8 @@ func declareMessages(t *flagTable, cfg *Config) {
 	t.Size(&o.Memory.QueueBytes, "queue-bytes", o.Memory.QueueBytes, minMessage, math.MaxInt,
 		"bytes that may wait for one event loop; at least -max-message-out; by default at most an eighth of the memory")
 	choice(t, &o.Slow.Policy, "slow", slowPolicies,
-		"what happens to a client that falls behind by -lag-time or -lag-bytes; drop-oldest is for those that connect with since and know resync: who doesn't is closed with 1013 before it misses anything")
+		"what happens to a client that falls behind by -lag-time or -lag-bytes; drop-oldest is for those that connect with since and know resync: who doesn't is closed with 1013 before it misses anything; "+
+			"catch-up lets go of change events too, and gives them from the change log once the client reads")
 	t.Duration(&o.Slow.LagTime, "lag-time", o.Slow.LagTime, 100*time.Millisecond,
 		"how long a client that is behind may acknowledge nothing of what it was sent, before -slow acts")
 	t.Size(&o.Slow.LagBytes, "lag-bytes", o.Slow.LagBytes, 4*kib, math.MaxInt,

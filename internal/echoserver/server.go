@@ -67,6 +67,7 @@ func (handler) Message(c *eventloop.Client, op ws.OpCode, payload []byte) {
 func (handler) Closed(*eventloop.Client, eventloop.Cause) {}
 
 // Lagged adds nothing to what comes back: a message that nobody sent would be wrong there.
+func (handler) Behind(*eventloop.Client, uint64)                             {}
 func (handler) LossNotice(*eventloop.Client, eventloop.Gap) *eventloop.Frame { return nil }
 
 // Expired is for identities, which there are none of.

@@ -111,6 +111,8 @@ var losses = []family{
 		func(s *hub.Stats) uint64 { return s.SnapshotErrors }),
 	counter("busbar_workers_refused_total", "Lookups, fetches and reads of the change log for which there was no room, or none for that user or address.",
 		func(s *hub.Stats) uint64 { return s.WorkersRefused }),
+	counter("busbar_slow_clients_replayed_total", "Times that a slow client was to be given events from the change log (-slow catch-up).",
+		func(s *hub.Stats) uint64 { return s.LagReplays }),
 	counter("busbar_handler_panics_total", "Panics in handlers and in what they call; each cost one connection or one call.",
 		func(s *hub.Stats) uint64 { return s.Panics }),
 }

@@ -53,13 +53,19 @@ func (m *ReplayBuffer) Merge(o *SendQueue, end uint64, page []*Frame, upTo uint6
 func (m *ReplayBuffer) End() { m.uncount() }
 
 // TakeOver empties the queue of a client at pos, which may be nil, and the broadcast log behind pos: it calls keep
-// for each frame, in the order in which they came, until that returns false.
+// for each frame, in the order in which they came, until that returns false. Events that the client has asked for
+// stay, with what is ahead of them.
 func TakeOver(o *SendQueue, log *BroadcastLog, pos uint64, keep func(f *Frame, asked bool) bool) {
 	var own []queued
 	if o != nil {
-		own = o.frames[o.head:]
+		asked := o.head + o.askedEvents()
+		var stay []queued
+		stay, own = o.frames[o.head:asked], o.frames[asked:]
 		o.frames = nil // before anything new may come into it
 		o.empty()
+		for _, n := range stay {
+			o.add(n)
+		}
 		o.countPlaces()
 	}
 	to := func(end uint64) bool {

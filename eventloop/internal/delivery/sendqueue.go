@@ -98,11 +98,15 @@ func (o *SendQueue) Unsent(log *BroadcastLog, pos uint64) uint64 {
 	return next
 }
 
-// Lose has a client at pos get nothing of the broadcast log before cut, and no event that it hasn't asked for up
-// to the seq to, 0 when no event is lost. It returns the client's position from here on, and how many messages went.
+// Lose has a client at pos get nothing of the broadcast log before cut, and no event that it hasn't asked for up to the
+// last of those that are lost, 0 when none is. The first of them is noted too when it isn't 0, and else the first that
+// isn't out. It returns the client's position from here on, and how many messages went.
 // What was lost before, and the client hasn't been told of, is a part of the same loss: whatever stands between goes too.
-func (o *SendQueue) Lose(log *BroadcastLog, pos, cut, to uint64) (newPos uint64, dropped int) {
-	from := o.Unsent(log, pos)
+func (o *SendQueue) Lose(log *BroadcastLog, pos, cut uint64, lost Gap) (newPos uint64, dropped int) {
+	from, to := o.Unsent(log, pos), lost.To
+	if lost.From > 0 {
+		from = min(from, lost.From)
+	}
 	newPos = max(pos, cut)
 	if o.lost.From > 0 {
 		from, to = min(from, o.lost.From), max(to, o.lost.To)
@@ -112,7 +116,10 @@ func (o *SendQueue) Lose(log *BroadcastLog, pos, cut, to uint64) (newPos uint64,
 	o.untell()
 	dropped = int(newPos-pos) + o.filter(func(n queued) bool { return n.asked || n.frame.Seq == 0 || n.frame.Seq > to })
 	o.lost = Gap{from, max(to, from-1)}
-	o.Mark(log, newPos)
+	o.mark = max(o.mark, to+1)
+	if newPos >= log.first {
+		o.Mark(log, newPos)
+	}
 	return newPos, dropped
 }
 
@@ -122,6 +129,29 @@ func (o *SendQueue) untell() {
 		o.filter(func(n queued) bool { return n.frame != o.told })
 		o.told = nil
 	}
+}
+
+// Untell takes what tells of a loss out of the queue, and is whether there was any.
+func (o *SendQueue) Untell() (told bool) {
+	told = o.told != nil
+	o.untell()
+	o.lost = Gap{}
+	return told
+}
+
+// HasEvents is whether there are events in the queue that the client hasn't asked for.
+func (o *SendQueue) HasEvents() bool {
+	return slices.ContainsFunc(o.frames[o.head:], func(n queued) bool { return n.frame.Seq > 0 && !n.asked })
+}
+
+// DropOldest takes the oldest frames out of the queue until at most keep bytes are left, whatever tells of a loss
+// included. What the client asked for stays.
+func (o *SendQueue) DropOldest(keep int) Dropped {
+	d := o.queue.DropOldest(keep)
+	if _, still := o.toldAt(); !still {
+		o.told, o.lost = nil, Gap{}
+	}
+	return d
 }
 
 // toldAt is the place of the frame that tells of a loss, when it is in the queue.
@@ -139,7 +169,7 @@ func (o *SendQueue) toldAt() (at uint64, there bool) {
 func (o *SendQueue) LoseOldest(log *BroadcastLog, pos uint64, keep int) (newPos uint64, d Dropped) {
 	next := o.Unsent(log, pos)
 	at, tells := o.toldAt()
-	d = o.DropOldest(keep)
+	d = o.queue.DropOldest(keep)
 	cut := d.At
 	if _, still := o.toldAt(); tells && !still {
 		o.told, cut = nil, max(cut, at) // and whatever stood before it
@@ -150,7 +180,7 @@ func (o *SendQueue) LoseOldest(log *BroadcastLog, pos uint64, keep int) (newPos 
 		o.lost = Gap{next, next - 1}
 	}
 	o.lost.From = min(next, o.lost.From)
-	newPos, more := o.Lose(log, pos, cut, d.Event)
+	newPos, more := o.Lose(log, pos, cut, Gap{To: d.Event})
 	d.Frames += more
 	return newPos, d
 }
@@ -174,17 +204,21 @@ func (o *SendQueue) Telling() bool { return o.told != nil }
 // has asked for.
 func (o *SendQueue) Tell(f *Frame, pos uint64) {
 	o.untell()
-	at := o.head
-	for i, n := range o.frames[o.head:] {
-		if n.asked && n.frame.Seq > 0 {
-			at = o.head + i + 1
-		}
-	}
 	f.seal()
-	o.frames = slices.Insert(o.frames, at, queued{f, pos, false})
+	o.frames = slices.Insert(o.frames, o.head+o.askedEvents(), queued{f, pos, false})
 	o.bytes += len(f.wire)
 	o.countPlaces()
 	o.told = f
+}
+
+// askedEvents is how many frames of the queue there are up to the last event that the client has asked for.
+func (o *SendQueue) askedEvents() (n int) {
+	for i, q := range o.frames[o.head:] {
+		if q.asked && q.frame.Seq > 0 {
+			n = i + 1
+		}
+	}
+	return n
 }
 
 // TellBehind owes f, which tells of a gap behind all that the client is owed. There is no other to be told of.

@@ -89,15 +89,15 @@ func (x *sendQueueTest) loseNext() {
 		return
 	}
 	x.event++
+	x.log.PassEvent(x.event)
 	if !x.o.Telling() {
 		f := x.frame(0)
 		x.gaps[f] = Gap{x.event, x.event}
 		x.o.TellBehind(f, x.log.end, x.gaps[f])
 		x.owed = append(x.owed, owed{f, false})
 	} else {
-		x.lose(func() { x.pos, _ = x.o.Lose(&x.log, x.pos, x.log.end, x.event) })
+		x.lose(func() { x.pos, _ = x.o.Lose(&x.log, x.pos, x.log.end, Gap{x.event, x.event}) })
 	}
-	x.log.PassEvent(x.event)
 }
 
 // lose has the client told of what do loses. What the model is owed then is what goes out; that it is right received
@@ -195,8 +195,11 @@ func (x *sendQueueTest) trim(keep int) {
 	x.log.Trim(keep)
 	if x.pos < x.log.first {
 		x.lose(func() {
+			if keep%3 == 0 {
+				x.pos, _ = x.o.LoseOldest(&x.log, x.pos, keep)
+			}
 			event, _ := x.log.Gone(x.pos)
-			x.pos, _ = x.o.Lose(&x.log, x.pos, x.log.first, event)
+			x.pos, _ = x.o.Lose(&x.log, x.pos, x.log.first, Gap{To: event})
 		})
 	}
 }

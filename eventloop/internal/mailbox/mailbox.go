@@ -35,6 +35,9 @@ type Box[E any] struct {
 	// Drop is called for each value that is let go of, also one that is being put, with the box
 	// locked: it mustn't come back here.
 	Drop func(E)
+	// Taken, unless it is nil, is called at each Take, with the box locked too: what was let go of until then
+	// went ahead of what is put from then on.
+	Taken func()
 
 	mu       sync.Mutex
 	items    []Item[E]
@@ -216,6 +219,9 @@ func (b *Box[E]) compact() {
 func (b *Box[E]) Take(items []Item[E], writable []uint32) ([]Item[E], []uint32) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.Taken != nil {
+		b.Taken()
+	}
 	i, w := b.items, b.writable
 	b.items, b.writable = items[:0], writable[:0]
 	b.messages, b.bytes, b.dead, b.lossyFrom, b.told = 0, 0, 0, 0, false
