@@ -288,61 +288,77 @@ func (x *sendQueueTest) checkCounts() {
 const fuzzedOps = 2000
 
 // FuzzSendQueue: whatever is broadcast, queued, sent in pieces, trimmed and stopped in
-// whatever order, the bytes that come next are exactly those that are owed.
+// whatever order, the bytes that come next are exactly those that are owed. It has few seeds: the
+// fuzzer runs them first, one by one.
 func FuzzSendQueue(f *testing.F) {
+	for _, ops := range randomLives(30) {
+		f.Add(ops)
+	}
+	f.Fuzz(liveSendQueue)
+}
+
+func TestSendQueueRandomly(t *testing.T) {
+	for _, ops := range randomLives(300) {
+		liveSendQueue(t, ops)
+	}
+}
+
+func randomLives(n int) (lives [][]byte) {
 	random := rand.New(rand.NewPCG(3, 4))
-	for range 300 {
+	for range n {
 		ops := make([]byte, random.IntN(1200))
 		for i := range ops {
 			ops[i] = byte(random.Uint32())
 		}
-		f.Add(ops)
+		lives = append(lives, ops)
 	}
-	f.Fuzz(func(t *testing.T, ops []byte) {
-		as := AsIs
-		if len(ops)%4 > 1 {
-			as = Deflated
-		}
-		x := newSendQueueTest(t, as)
-		ops = ops[:min(len(ops), fuzzedOps)]
-		for i := 0; i+1 < len(ops); i += 2 {
-			size := int(ops[i+1])
-			switch ops[i] & 15 {
-			case 0, 1, 2, 3, 4:
-				x.broadcast(size)
-			case 5, 6, 7:
-				x.queue(size, size%3 == 0)
-			case 8, 9, 10, 11:
-				x.take(size * 3)
-			case 12:
-				x.trim(size * 4)
-			case 13:
-				if size < 64 {
-					x.loseNext()
-				} else {
-					x.dropOldest(size * 4)
-				}
-			case 14:
-				if size > 200 {
-					x.stop()
-				} else if size < 40 {
-					x.hold()
-				}
-			case 15:
-				if size > 128 {
-					x.rejoin()
-				}
+	return lives
+}
+
+func liveSendQueue(t *testing.T, ops []byte) {
+	as := AsIs
+	if len(ops)%4 > 1 {
+		as = Deflated
+	}
+	x := newSendQueueTest(t, as)
+	ops = ops[:min(len(ops), fuzzedOps)]
+	for i := 0; i+1 < len(ops); i += 2 {
+		size := int(ops[i+1])
+		switch ops[i] & 15 {
+		case 0, 1, 2, 3, 4:
+			x.broadcast(size)
+		case 5, 6, 7:
+			x.queue(size, size%3 == 0)
+		case 8, 9, 10, 11:
+			x.take(size * 3)
+		case 12:
+			x.trim(size * 4)
+		case 13:
+			if size < 64 {
+				x.loseNext()
+			} else {
+				x.dropOldest(size * 4)
 			}
-			x.check()
+		case 14:
+			if size > 200 {
+				x.stop()
+			} else if size < 40 {
+				x.hold()
+			}
+		case 15:
+			if size > 128 {
+				x.rejoin()
+			}
 		}
-		if x.apart {
-			x.rejoin()
-		}
-		if x.take(math.MaxInt); x.had != x.event {
-			t.Fatalf("%d is the newest event, and %d the newest that was sent or told to be lost", x.event, x.had)
-		}
-		x.end()
-	})
+		x.check()
+	}
+	if x.apart {
+		x.rejoin()
+	}
+	if x.take(math.MaxInt); x.had != x.event {
+		t.Fatalf("%d is the newest event, and %d the newest that was sent or told to be lost", x.event, x.had)
+	}
+	x.end()
 }
 
 // A client that is always owed something, of whatever kind, keeps places for what it is owed
