@@ -43,7 +43,7 @@ func TestChaos(t *testing.T) {
 	for _, s := range scenarios {
 		o := ChaosOptions{
 			Program: []string{program}, Self: []string{os.Args[0], helperWord}, Only: []string{s.name},
-			Clients: 20, Rounds: 2, Load: 500 * time.Millisecond, Pause: 12 * time.Second,
+			Clients: 10, Rounds: 2, Load: 500 * time.Millisecond, Pause: 12 * time.Second,
 		}
 		if slices.ContainsFunc(clusterScenarios(), func(c scenario) bool { return c.name == s.name }) {
 			if s.name != "cluster-kill" {
