@@ -235,6 +235,7 @@ func (c *wanderer) wander(last uint64) error {
 // docs/proxies.md, "A backend beside Busbar": with -seq given a backend goes on to serve pulls and pushes itself. What
 // is mutated there is seen live at a thousand clients, and cursors mean the same on both sides.
 func TestBackendBesideBusbar(t *testing.T) {
+	t.Parallel()
 	const before, live, clients, wanderers = 300, 300, 1000, 4
 	b, url := startBackend(t)
 	for n := range before { // Busbar never hears of these

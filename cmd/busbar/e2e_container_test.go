@@ -52,6 +52,7 @@ func limitedGroup(t *testing.T, limit int) (inside []string) {
 // In a container of 256 MiB a server without flags lives, whatever is published: rows, events and
 // messages for clients that take none have bounds whose sum is below that.
 func TestDefaultsFitAContainer(t *testing.T) {
+	t.Parallel()
 	const limit = 256 * mib
 	d := launch{inside: limitedGroup(t, limit), args: []string{"-max-per-ip", "0"}}.start(t)
 	if n := d.metric("busbar_buffered_max_bytes"); n != limit/4 {
@@ -91,6 +92,7 @@ func TestDefaultsFitAContainer(t *testing.T) {
 // In such a container a server lives whatever names its publishers' objects have, and however many
 // publish at once: each name is remembered until its object ends, because none may stand twice.
 func TestNamesFitAContainer(t *testing.T) {
+	t.Parallel()
 	const perBody = 1_200_000
 	names := make([]byte, 0, 16*mib)
 	for i := range perBody {
@@ -119,7 +121,7 @@ func TestNamesFitAContainer(t *testing.T) {
 // In such a container a server lives whatever it is asked to fetch from the row service at once,
 // by clients that take it and by those that don't.
 func TestFetchedRowsFitAContainer(t *testing.T) {
-	const rows = 64
+	const rows = 40 // more than twice the container
 	snapshot := bytes.Repeat([]byte("x"), 15*mib)
 	var served atomic.Int64
 	answer := func(w http.ResponseWriter, chunked bool) {
@@ -137,7 +139,7 @@ func TestFetchedRowsFitAContainer(t *testing.T) {
 	for _, path := range []string{"/length", "/chunks"} {
 		t.Run(path, func(t *testing.T) {
 			served.Store(0)
-			d := launch{inside: limitedGroup(t, 256*mib), args: []string{"-rows-url", service.URL + path}}.start(t)
+			d := launch{inside: limitedGroup(t, 256*mib), args: []string{"-rows-url", service.URL + path, "-rows-timeout", "1m"}}.start(t)
 			subscribe := func(rows int) *wstest.Raw {
 				client, err := wstest.DialRaw(t, "", d.ws)
 				if err != nil {

@@ -174,7 +174,10 @@ func TestEverythingKeptIsCounted(t *testing.T) {
 			}
 		}},
 	} {
-		t.Run(name, func(t *testing.T) { k.check(t) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			k.check(t)
+		})
 	}
 }
 

@@ -56,6 +56,7 @@ func (s *largeSnapshot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // docs/protocol.md section 1, -snapshot-url: a hundred thousand rows to a client that reads slowly take a page of
 // memory, and no more is read of them than it takes. What is published meanwhile comes behind them, once.
 func TestLargeSnapshotForASlowReader(t *testing.T) {
+	t.Parallel()
 	const (
 		rows, size = 100_000, 300
 		retained   = 1000
@@ -122,6 +123,7 @@ func TestLargeSnapshotForASlowReader(t *testing.T) {
 // A service that breaks off, hangs, answers something else or an old view costs the client that it was asked for a
 // 1013, or the truth that what it gets isn't complete.
 func TestSnapshotServicesThatFail(t *testing.T) {
+	t.Parallel()
 	const retained = 3
 	url := service(t, func(w http.ResponseWriter, r *http.Request, over <-chan struct{}) {
 		var question struct {
