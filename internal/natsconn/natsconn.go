@@ -148,6 +148,7 @@ func Store(ctx context.Context, try func() error) error {
 const (
 	NameInUse        jetstream.ErrorCode = 10058 // with another configuration
 	NoReplicas       jetstream.ErrorCode = 10074 // more than one without a cluster
+	InvalidConfig    jetstream.ErrorCode = 10052
 	AccountFull      jetstream.ErrorCode = 10002
 	NoResources      jetstream.ErrorCode = 10023
 	MemoryFull       jetstream.ErrorCode = 10028

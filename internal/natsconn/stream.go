@@ -73,7 +73,7 @@ func sameLimits(a, b jetstream.StreamConfig) bool {
 // ForGood marks errors that only a change of the configuration mends.
 func ForGood(err error) error {
 	if errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||
-		HasCode(err, NoReplicas, AccountFull, StorageFull) {
+		HasCode(err, NoReplicas, InvalidConfig, AccountFull, StorageFull) {
 		return Permanent(err)
 	}
 	return err

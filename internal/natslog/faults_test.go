@@ -118,6 +118,7 @@ func TestCursorAheadOfLonelyLeader(t *testing.T) {
 	if _, err := l.Range(within(t), got[0].Seq+1, 10); !errors.Is(err, hub.ErrLogUnavailable) {
 		t.Errorf("without the others: %v, want that it can't be known", err)
 	}
+	wstest.Eventually(t, "the log says that the stream can't store", func() bool { return l.Healthy() != nil })
 	for _, n := range c.Nodes {
 		if n != leader {
 			n.GoOn()
@@ -128,6 +129,7 @@ func TestCursorAheadOfLonelyLeader(t *testing.T) {
 		_, err := l.Range(within(t), got[0].Seq+1, 10)
 		return errors.As(err, &resync)
 	})
+	wstest.Eventually(t, "the log is well again", func() bool { return l.Healthy() == nil })
 }
 
 func checkFollowers(t *testing.T, logs []*Log, followers []*follower, publishers []publisher, start uint64) {

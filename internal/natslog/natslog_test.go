@@ -324,7 +324,12 @@ func testForeign(t *testing.T, c *natstest.Cluster) {
 			_ = l.Close()
 		}
 	}
-	o := named(t, c, "replicated")
+	o := named(t, c, "young")
+	o.MaxAge = 50 * time.Millisecond
+	if _, err := Open(within(t), o); err == nil || !strings.Contains(err.Error(), "max age") {
+		t.Errorf("an age that NATS doesn't take: %v", err)
+	}
+	o = named(t, c, "replicated")
 	o.Replicas = 3
 	if _, err := Open(within(t), o); err == nil || !strings.Contains(err.Error(), "replicas") {
 		t.Errorf("three replicas on one server: %v", err)
