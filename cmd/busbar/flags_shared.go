@@ -11,7 +11,7 @@ func (t *flagTable) shared(s *setting) *setting {
 // DataDir declares -data for what makes it.
 func (t *flagTable) DataDir(p *string) *setting {
 	return t.shared(t.Text(p, "data", "./busbar-data", "directory",
-		"data directory with busbar.db and admin-token; made when absent"))
+		"data directory with changes.db, busbar.db and admin-token; made when absent"))
 }
 
 // ServerDataDir declares -data for commands beside the server, which make nothing.

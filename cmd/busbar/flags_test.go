@@ -72,7 +72,7 @@ func TestCommandHelp(t *testing.T) {
 	}
 	want := `Usage: busbar session revoke [flags] TOKEN
   -data directory                      default ./busbar-data    BUSBAR_DATA
-        data directory with busbar.db and admin-token; made when absent
+        data directory with changes.db, busbar.db and admin-token; made when absent
   -user name
         whose session
 `
