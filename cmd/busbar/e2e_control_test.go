@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +15,7 @@ import (
 	"time"
 
 	nats "github.com/nats-io/nats-server/v2/server"
+	client "github.com/nats-io/nats.go"
 
 	"github.com/busbar-ws/busbar/internal/auth"
 )
@@ -65,6 +69,63 @@ func TestSessionsOfNodes(t *testing.T) {
 	again.connect(later)
 	again.adminCall("DELETE", "/v1/sessions/"+kept, "", nil)
 	waitClose(t, stays, 1008)
+}
+
+// docs/cluster.md: calls that act on clients may be sent to any node, and what can't reach other nodes' clients is
+// refused. A node that finds its number taken ends.
+func TestControlOfNodes(t *testing.T) {
+	t.Parallel()
+	address, _ := startNATS(t, t.TempDir(), nats.RANDOM_PORT)
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "snapshot") }))
+	defer service.Close()
+	a, b := startOnNATS(t, address, 1, "-rows-url", service.URL), startOnNATS(t, address, 2, "-rows-url", service.URL)
+	alice := a.connect(a.session("alice"))
+	alice.send(`{"type":"crdt-subscribe","entity":"E","rowId":"r"}`)
+	alice.waitEvent(soon, "binary")
+	update := func() {
+		b.adminCall("PUT", "/v1/rows/E/r?update=1", "update", nil)
+		b.adminCall("POST", "/v1/presence", `{"type":"presence"}`, nil) // behind it
+	}
+	update()
+	alice.waitEvent(soon, "binary")
+	waitType(alice, "presence")
+	b.adminCall("DELETE", "/v1/rows/E/r/subscribers/alice", "", nil)
+	update()
+	if e := alice.wait(soon, "message", func(clientEvent) bool { return true }); e.Event != "text" {
+		t.Errorf("got %+v, though the subscription was ended at the other node", e)
+	}
+	if r := b.call("POST", "/v1/broadcast", b.admin, strings.Repeat("x", 1<<20)); r.status != 413 || !strings.Contains(r.body, "other nodes") {
+		t.Errorf("a message that NATS doesn't take: %d %s", r.status, r.body)
+	}
+	var page struct{ Clients []struct{ ID uint64 } }
+	b.adminCall("GET", "/v1/clients", "", &page)
+	if len(page.Clients) != 0 {
+		t.Errorf("the other node lists %v", page.Clients)
+	}
+	a.adminCall("GET", "/v1/clients", "", &page)
+	path := fmt.Sprint("/v1/clients/", page.Clients[0].ID)
+	b.adminCall("DELETE", path, "", nil)
+	waitClose(t, alice, 1008)
+	if r := b.call("DELETE", path, b.admin, ""); r.status != 404 {
+		t.Errorf("nobody is disconnected: %d %s", r.status, r.body)
+	}
+
+	conn, err := client.Connect("nats://busbar:" + natsPassword + "@" + address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// As of a node with the number 2 that began before.
+	if _, err := conn.Subscribe("busbar.node.2", func(m *client.Msg) { _ = m.Respond([]byte(`{"Since":1,"Name":"older"}`)) }); err != nil {
+		t.Fatal(err)
+	}
+	b.waitExit()
+	if log := b.transcript(); b.cmd.ProcessState.ExitCode() != 1 || !strings.Contains(log, "another node of busbar has the number 2") {
+		t.Errorf("it ended with %d, and says %s", b.cmd.ProcessState.ExitCode(), log)
+	}
+	if r := a.call("DELETE", "/v1/rows/E/r/subscribers/alice", a.admin, ""); r.status != 503 || !strings.Contains(r.body, "NODES_UNREACHABLE") {
+		t.Errorf("with a node that doesn't understand: %d %s", r.status, r.body)
+	}
 }
 
 func portNumber(address string) (number int) {

@@ -19,8 +19,9 @@ Usage: busbar session create -user U [flags]    prints the new session's token a
        busbar session list [flags]              shows all sessions, without their tokens
        busbar session revoke TOKEN|ID|- [flags] ends a session and its connections
 
-They work on the data directory, whether or not a server runs there. -help after any of them shows
-its flags.
+They work on the data directory, whether or not a server runs there. Sessions of several nodes
+(-log nats) aren't there: see POST, GET and DELETE /v1/sessions of their API. -help after any of
+them shows its flags.
 `
 
 // session is the command of that name.
@@ -67,7 +68,7 @@ func (t *flagTable) parseOrHelp(args []string, s streams) (operands []string, er
 func openExistingSessions(data string, readOnly bool, s streams) (*auth.Sessions, error) {
 	path := dataDir{data}.database()
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there are no sessions: %s doesn't exist; name the server's data directory with -data", path)
+		return nil, fmt.Errorf("there are no sessions: %s doesn't exist; name the server's data directory with -data (several nodes, -log nats, have them elsewhere: see GET /v1/sessions)", path)
 	}
 	return auth.OpenSessions(path, auth.SessionOptions{ReadOnly: readOnly, Log: commandLog(s)})
 }

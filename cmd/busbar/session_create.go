@@ -16,7 +16,8 @@ const sessionCreateUsage = `Creates a session and prints its token, alone, on st
 Usage: busbar session create -user U [flags]
 
 The data directory and the database in it are made when absent. The token is shown nowhere else.
-Only a server with -auth sessions (the default) and without -sessions-db looks it up there.
+Only a server with -auth sessions (the default), without -sessions-db and without -log nats looks it
+up there: several nodes have their sessions together, and their API makes and revokes them.
 `
 
 func sessionCreate(args []string, s streams) error {
@@ -58,7 +59,7 @@ func createSession(data, user, tenant string, ttl time.Duration, device string, 
 	}
 	token, _, err = store.Create(context.Background(), user, tenant, ttl, device)
 	if err == nil && errors.Is(missing, fs.ErrNotExist) {
-		fmt.Fprintf(s.err, "busbar: made a new session store, %s; a server knows this session only if its -data is %s\n", dir.database(), dir.path)
+		fmt.Fprintf(s.err, "busbar: made a new session store, %s; a server knows this session only if its -data is %s, and it isn't one of several nodes (-log nats)\n", dir.database(), dir.path)
 	}
 	if err == nil {
 		warnOfOtherTokens(s)

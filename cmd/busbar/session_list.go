@@ -103,32 +103,7 @@ func expiryCell(expires, now time.Time) string {
 	return timeCell(expires) + " ended"
 }
 
-// sessionLine is one line of "session list -json". Absent names are null, as in the API.
-type sessionLine struct {
-	ID      string  `json:"id"`
-	UserID  string  `json:"user_id"`
-	Tenant  *string `json:"tenant_id"`
-	Device  *string `json:"device"`
-	Created int64   `json:"created_at"`
-	Expires int64   `json:"expires_at"`
-}
-
 func sessionLines(w io.Writer) func(auth.Session) error {
 	encoder := json.NewEncoder(w)
-	return func(x auth.Session) error {
-		line := sessionLine{
-			ID: x.ID, UserID: x.UserID, Tenant: nullable(x.Tenant), Device: nullable(x.Device), Created: x.Created.Unix(),
-		}
-		if !x.Expires.IsZero() {
-			line.Expires = x.Expires.Unix()
-		}
-		return encoder.Encode(line)
-	}
-}
-
-func nullable(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
+	return func(x auth.Session) error { return encoder.Encode(x) }
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"iter"
 	"time"
 )
@@ -15,6 +16,25 @@ type Session struct {
 	Device  string
 	Created time.Time
 	Expires time.Time // zero = never
+}
+
+// MarshalJSON has absent names as null, and times in Unix seconds; an end of 0 is never.
+func (s Session) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		ID      string  `json:"id"`
+		UserID  string  `json:"user_id"`
+		Tenant  *string `json:"tenant_id"`
+		Device  *string `json:"device"`
+		Created int64   `json:"created_at"`
+		Expires int64   `json:"expires_at"`
+	}{s.ID, s.UserID, nullable(s.Tenant), nullable(s.Device), s.Created.Unix(), unixOrZero(s.Expires)})
+}
+
+func nullable(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 // List yields all sessions, ended ones included, in no meaningful order. The loop ends

@@ -134,6 +134,7 @@ func (a *api) route() {
 	call("GET /api/auth/me", a.open(a.me))
 	call("POST /api/auth/guest", a.visitor(a.createGuest))
 	call("POST /v1/sessions", a.admin(a.createSession))
+	call("GET /v1/sessions", a.admin(a.listSessions))
 	call("DELETE /v1/sessions/{token}", a.admin(a.revokeSession))
 
 	call("GET /v1/clients", a.admin(a.listClients), "after", "limit")

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"errors"
 	"math"
 	"net/http"
@@ -139,6 +140,30 @@ func (s *newSession) ttl() (time.Duration, error) {
 		return 0, invalidField("ttl_seconds", "must be between 0 (never expires) and 292 years")
 	}
 	return time.Duration(*s.TTLSeconds) * time.Second, nil
+}
+
+// listSessions is GET /v1/sessions. There may be millions, so that they are sent as they are read.
+func (a *api) listSessions(w http.ResponseWriter, r *http.Request) error {
+	if a.Sessions == nil {
+		return sessionsDisabled()
+	}
+	w.Header().Set("Content-Type", typeNDJSON)
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	lines, begun := json.NewEncoder(w), false
+	for one, err := range a.Sessions.List(r.Context()) {
+		if err != nil && !begun {
+			return a.sessionFailure(err)
+		}
+		begun = true
+		if err == nil {
+			err = lines.Encode(one)
+		}
+		if err != nil { // part of the answer is out, or its caller has gone
+			panic(http.ErrAbortHandler)
+		}
+	}
+	return nil
 }
 
 // revokeSession is DELETE /v1/sessions/{token}. The store tells the hub, which closes the

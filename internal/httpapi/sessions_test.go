@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -54,6 +55,35 @@ func TestGuest(t *testing.T) {
 	}
 	w := ask(s, "POST", "http://example.com/api/auth/guest", "", "Origin", "https://evil.example")
 	s.wantError(w, 403, "ORIGIN_NOT_ALLOWED")
+}
+
+// docs/protocol.md section 5: GET /v1/sessions, a session a line, without tokens.
+func TestListSessions(t *testing.T) {
+	s := start(t, nil)
+	tokens := map[string]string{"u": s.session("u", ""), "v": s.session("v", "acme")}
+	w := s.as(adminToken, "GET", "/v1/sessions", "")
+	if w.Code != 200 || w.Header().Get("Content-Type") != "application/x-ndjson" || strings.Count(w.Body.String(), "\n") != len(tokens) {
+		t.Fatalf("got %d %v: %s", w.Code, w.Header(), w.Body)
+	}
+	for line := range strings.Lines(w.Body.String()) {
+		var got struct {
+			ID       string
+			UserID   string  `json:"user_id"`
+			TenantID *string `json:"tenant_id"`
+		}
+		if err := json.Unmarshal([]byte(line), &got); err != nil {
+			t.Fatal(err)
+		}
+		token := tokens[got.UserID]
+		if got.ID != auth.SessionID(token) || (got.TenantID == nil) != (got.UserID == "u") || strings.Contains(line, token) {
+			t.Errorf("got %s", line)
+		}
+	}
+	s.wantError(s.as(tokens["u"], "GET", "/v1/sessions", ""), 403, "FORBIDDEN")
+	if err := s.sessions.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.wantError(s.as(adminToken, "GET", "/v1/sessions", ""), 503, "SESSIONS_UNAVAILABLE")
 }
 
 // docs/protocol.md section 5: no guests without -guests.
