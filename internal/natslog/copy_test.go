@@ -1,13 +1,11 @@
 package natslog
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -154,19 +152,18 @@ func testCopyStates(t *testing.T, c *natstest.Cluster) {
 	if !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
-	refused := func(what string) {
+	refused := func(why error) {
 		t.Helper()
-		soon, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		l, err := Open(soon, o)
-		if err == nil {
-			_ = l.Close()
+		l, err := dial(within(t), o)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if err == nil || !strings.Contains(err.Error(), what) {
-			t.Errorf("opening: %v, want %s", err, what)
+		defer l.Close()
+		if err := l.openStream(within(t)); !errors.Is(err, why) {
+			t.Errorf("opening: %v, want %v", err, why)
 		}
 	}
-	refused("is filling it")
+	refused(errBeingFilled)
 	if _, err := OpenExport(within(t), o); !errors.Is(err, errBeingFilled) {
 		t.Error(err)
 	}
@@ -187,7 +184,7 @@ func testCopyStates(t *testing.T, c *natstest.Cluster) {
 	if done, err := node.Append([]hub.Change{changeOf("3")}); len(done) > 0 || !errors.Is(err, hub.ErrLogUnavailable) {
 		t.Errorf("publishing to what is copied: %+v, %v", done, err)
 	}
-	refused("moved elsewhere")
+	refused(errMoved)
 	if err := e.Close(within(t), false); err != nil {
 		t.Fatal(err)
 	}
@@ -201,6 +198,6 @@ func testCopyStates(t *testing.T, c *natstest.Cluster) {
 	_ = e.log.Close() // broken off
 	back := filepath.Join(t.TempDir(), "changes.db")
 	toDisk(t, o, back)
-	refused("moved elsewhere")
+	refused(errMoved)
 	contentsOf(t, node).wantSame(t, contentsOf(t, onDisk(t, back, 10)))
 }
