@@ -50,7 +50,6 @@ func TestErrorsOfValues(t *testing.T) {
 		{args: "-log-bytes 10", want: `-log-bytes: "10" isn't 0, or a size of at least 1KiB, such as 64MiB`},
 		{args: "-log-age 1ms", want: `-log-age: "1ms" isn't 0s, or a duration from 100ms to 87600h, such as 24h`},
 		{args: "-slow kill", want: `-slow: "kill" isn't one of disconnect, drop-oldest, catch-up`},
-		{args: "-slow catch-up -routing subscribed", want: `-slow: catch-up doesn't go with -routing subscribed`},
 		{args: "-reject HTTP", want: `-reject: "HTTP" isn't one of close, http`},
 		{args: "-guests=maybe", want: `-guests: "maybe" isn't true or false`},
 		{args: "-listen 4322", want: `-listen: "4322" isn't an address such as :4322, 127.0.0.1:4322 or [::1]:4322`},
@@ -109,6 +108,11 @@ func TestErrorsBetweenFlags(t *testing.T) {
 		{
 			args: "-queue-bytes 1MiB", variables: map[string]string{"PYLON_WS_MAX_FRAME": "2097152"},
 			want: `-queue-bytes: "1MiB" is less than PYLON_WS_MAX_FRAME 2MiB, so that the largest message would never fit`,
+		},
+		{
+			args: "-slow catch-up -routing subscribed",
+			want: "-slow: catch-up doesn't go with -routing subscribed, because the log doesn't say what a client was subscribed to; " +
+				"use drop-oldest or disconnect",
 		},
 		{args: "-auth jwt", want: `-auth: "jwt" needs one of -jwt-key and -jwt-jwks`},
 		{args: "-auth jwt -jwt-key k -jwt-jwks http://u:s3cret@h/k", want: `-jwt-jwks: "http://…@h/k" is given beside -jwt-key; give one of them`},
