@@ -11,13 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/dedup"
 	"github.com/busbar-ws/busbar/internal/logtest"
-	"github.com/busbar-ws/busbar/internal/natsconn"
 	"github.com/busbar-ws/busbar/internal/natstest"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
@@ -334,157 +332,6 @@ func testForeign(t *testing.T, c *natstest.Cluster) {
 	if _, err := Open(within(t), o); err == nil || !strings.Contains(err.Error(), "replicas") {
 		t.Errorf("three replicas on one server: %v", err)
 	}
-}
-
-// Messages that aren't republished to a node, and such as were deleted, or are no changes.
-func testHoles(t *testing.T, c *natstest.Cluster) {
-	o := named(t, c, "holes")
-	a, b := open(t, o), cut(t, open(t, o))
-	follow(a)
-	start := a.Bounds().Last
-	f := follow(b)
-	mustAppend(t, a, changeOf("1"), changeOf("2"), changeOf("3"))
-	mustAppend(t, b, changeOf("4")) // which the poll gets at once
-	if got := seqsOf(f.had()); !slices.Equal(got, []uint64{start + 1, start + 2, start + 3, start + 4}) {
-		t.Errorf("delivered %v", got)
-	}
-	if err := a.stream.DeleteMsg(within(t), start+2); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := a.js.Publish(within(t), a.subject(), []byte("no change")); err != nil {
-		t.Fatal(err)
-	}
-	mustAppend(t, a, changeOf("6"))
-	d := open(t, o)
-	page, err := d.Range(within(t), start, 100)
-	if got := seqsOf(page.Entries); err != nil || !slices.Equal(got, []uint64{start + 1, start + 3, start + 4, start + 6}) {
-		t.Errorf("got %v, %v", got, err)
-	}
-	prev := start
-	for _, e := range page.Entries {
-		if e.Prev != prev {
-			t.Errorf("%d is behind %d, not %d", e.Seq, e.Prev, prev)
-		}
-		prev = e.Seq
-	}
-}
-
-// What is read to fill a hole goes on behind it, up to the newest, and may hold what was republished and waits.
-func testHoleInABatch(t *testing.T, c *natstest.Cluster) {
-	o := named(t, c, "waiting")
-	a, b := open(t, o), open(t, o)
-	follow(a)
-	start := b.Bounds().Last
-	mustAppend(t, a, changeOf("1"), changeOf("2"), changeOf("3"), changeOf("4"))
-	var waiting []*nats.Msg
-	for range 4 {
-		m, err := b.feed.NextMsgWithContext(within(t))
-		if err != nil {
-			t.Fatal(err)
-		}
-		waiting = append(waiting, m)
-	}
-	var f follower
-	b.deliver = f.take
-	b.takeRepublished(waiting[2:])
-	if got := seqsOf(f.had()); !slices.Equal(got, []uint64{start + 1, start + 2, start + 3, start + 4}) {
-		t.Errorf("delivered %v, behind %d", got, start)
-	}
-}
-
-// A leader that is new may not have what the one before it republished.
-func testHoleAtANewLeader(t *testing.T, c *natstest.Cluster) {
-	o := named(t, c, "newleader")
-	a, b := open(t, o), open(t, o)
-	follow(a)
-	start := b.Bounds().Last
-	mustAppend(t, a, changeOf("1"))
-	third := nats.NewMsg(b.feedSubject())
-	third.Data = hub.EncodeChange(new(changeOf("3")))
-	third.Header.Set(jetstream.SequenceHeader, fmt.Sprint(start+3))
-	third.Header.Set(natsconn.LastSequence, fmt.Sprint(start+2))
-	var f follower
-	b.deliver = f.take
-	b.takeRepublished([]*nats.Msg{third})
-	if got := seqsOf(f.had()); !slices.Equal(got, []uint64{start + 1}) {
-		t.Errorf("delivered %v, behind %d", got, start)
-	}
-	mustAppend(t, a, changeOf("2"), changeOf("3"))
-	b.start()
-	wstest.Eventually(t, "all are delivered", func() bool { return b.Bounds().Last == start+3 })
-	if got := seqsOf(f.had()); !slices.Equal(got, []uint64{start + 1, start + 2, start + 3}) {
-		t.Errorf("delivered %v, behind %d", got, start)
-	}
-}
-
-// cut has a log get nothing of what is republished.
-func cut(t *testing.T, l *Log) *Log {
-	t.Helper()
-	if err := l.feed.Unsubscribe(); err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-// What the stream let go of before this node had it is lost to the node's clients, also when nothing comes behind it.
-func testPurged(t *testing.T, c *natstest.Cluster) {
-	o := named(t, c, "purged")
-	a, b := open(t, o), cut(t, open(t, o))
-	follow(a)
-	start := a.Bounds().Last
-	mustAppend(t, a, changeOf("1"), changeOf("2"))
-	if err := a.stream.Purge(within(t)); err != nil {
-		t.Fatal(err)
-	}
-	f := follow(b)
-	wstest.Eventually(t, "the loss is delivered", func() bool { return len(f.had()) > 0 })
-	if got := f.had()[0]; got.Seq != start+2 || got.Prev != start+2 || got.JSON != nil {
-		t.Errorf("got %+v, behind %d", got, start)
-	}
-	if got, want := b.Bounds(), (hub.Bounds{Oldest: start + 3, Last: start + 2, Before: start + 2, Trimmed: true}); got != want {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
-	if _, err := b.Range(within(t), start, 10); !errors.As(err, new(*hub.ResyncError)) {
-		t.Errorf("a cursor that is too old: %v", err)
-	}
-	if page, err := b.Range(within(t), start+2, 10); err != nil || len(page.Entries) != 0 {
-		t.Errorf("the newest as cursor: %d entries, %v", len(page.Entries), err)
-	}
-	mustAppend(t, a, changeOf("3"))
-	wstest.Eventually(t, "what comes then is delivered", func() bool { return len(f.had()) == 2 })
-	if got := f.had()[1]; got.Seq != start+3 || got.Prev != start+2 {
-		t.Errorf("got %d behind %d", got.Seq, got.Prev)
-	}
-}
-
-// Messages that an admin deletes at the stream's end are nothing to wait for.
-func testNewestDeleted(t *testing.T, c *natstest.Cluster) {
-	o := named(t, c, "newestdeleted")
-	o.TailBytes = 1 // so that all is read from the stream
-	a, behind := open(t, o), cut(t, open(t, o))
-	follow(a)
-	start := a.Bounds().Last
-	mustAppend(t, a, changeOf("1"), changeOf("2"), changeOf("3"))
-	for seq := start + 2; seq <= start+3; seq++ {
-		if err := a.stream.DeleteMsg(within(t), seq); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if page, err := a.Range(within(t), start+1, 10); err != nil || len(page.Entries) != 0 || page.Last != start+3 {
-		t.Errorf("at a node that had them: %+v, %v", page, err)
-	}
-	f := follow(behind)
-	wstest.Eventually(t, "the loss is delivered", func() bool { return len(f.had()) == 2 })
-	if got := f.had()[1]; got.Seq != start+3 || got.Prev != start+3 || got.JSON != nil {
-		t.Errorf("got %+v, behind %d", got, start)
-	}
-	o.TailBytes = 25_000
-	fresh := open(t, o)
-	follow(fresh)
-	if _, err := fresh.Range(within(t), start+3, 10); !errors.As(err, new(*hub.ResyncError)) {
-		t.Errorf("the newest as cursor at a new node: %v", err)
-	}
-	mustAppend(t, fresh, changeOf("4"))
 }
 
 // The answer comes when all that is new is delivered, wherever in the call a repeat is.
