@@ -117,7 +117,7 @@ func TestPublishingByNATSRequests(t *testing.T) {
 func TestNATSWithoutRoom(t *testing.T) {
 	t.Parallel()
 	address, _ := startNATSWith(t, &natsserver.Options{
-		Port: natsserver.RANDOM_PORT, Username: "busbar", Password: natsPassword, StoreDir: t.TempDir(), JetStreamMaxStore: 8 << 20,
+		Port: natsserver.RANDOM_PORT, Username: "busbar", Password: natsPassword, StoreDir: t.TempDir(), JetStreamMaxStore: 16 << 20,
 	})
 	if _, log, code := (launch{
 		args: []string{"-log", "nats", "-nats-replicas", "1", "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-api", "127.0.0.1:0"},

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 )
 
 // BucketOptions say where the sessions of several nodes are.
@@ -58,8 +59,9 @@ type bucket struct {
 }
 
 const (
-	bucketTimeout  = 2 * time.Second // of one question to NATS
-	bucketAttempts = 500 * time.Millisecond
+	bucketTimeout = 2 * time.Second // of one question to NATS
+	// bucketDuplicates is NATS' default; nothing here needs it.
+	bucketDuplicates = 2 * time.Minute
 	// markerTTL is for how long it can be told that a session was removed. A node that was away for longer
 	// compares all sessions that it knows.
 	markerTTL = 24 * time.Hour
@@ -82,15 +84,9 @@ func (b *bucket) open(ctx context.Context) error {
 	if err != nil {
 		return b.explain("open", err)
 	}
-	for {
-		if err = b.openStream(ctx, js); err == nil {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return b.explain("open", err)
-		case <-time.After(bucketAttempts):
-		}
+	err = natsconn.Patiently(ctx, b.opts.Log, "opening the sessions", func(ctx context.Context) error { return b.openStream(ctx, js) })
+	if err != nil {
+		return b.explain("open", err)
 	}
 	if b.kv, err = js.KeyValue(ctx, b.name()); err != nil {
 		return b.explain("open", err)
@@ -114,14 +110,19 @@ func (b *bucket) open(ctx context.Context) error {
 }
 
 func (b *bucket) openStream(ctx context.Context, js jetstream.JetStream) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*bucketTimeout)
-	defer cancel()
-	b.stream, err = js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	const marked = "sessions"
+	b.stream, err = natsconn.OpenStream(ctx, js, jetstream.StreamConfig{
 		Name: "KV_" + b.name(), Description: "Busbar's sessions", Subjects: []string{b.subject() + ">"},
-		Storage: jetstream.FileStorage, Replicas: b.options.Replicas, Discard: jetstream.DiscardNew,
+		Storage: jetstream.FileStorage, Replicas: b.options.Replicas, Discard: jetstream.DiscardNew, Duplicates: bucketDuplicates,
 		MaxMsgsPerSubject: 1, MaxMsgs: -1, MaxBytes: -1, MaxMsgSize: -1, MaxConsumers: -1,
 		AllowRollup: true, DenyDelete: true, AllowMsgTTL: true,
 		RePublish: &jetstream.RePublish{Source: b.subject() + ">", Destination: b.options.Name + ".sessions.>", HeadersOnly: true},
+		Metadata:  map[string]string{natsconn.Mark: marked},
+	}, b.opts.Log, func(has *jetstream.StreamConfig) error {
+		if has != nil && has.Metadata[natsconn.Mark] != marked {
+			return natsconn.Foreign(has, "bucket of sessions")
+		}
+		return nil
 	})
 	return err
 }

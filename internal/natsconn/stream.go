@@ -67,7 +67,7 @@ func Foreign(has *jetstream.StreamConfig, what string) error {
 
 func sameLimits(a, b jetstream.StreamConfig) bool {
 	return a.Replicas == b.Replicas && a.MaxMsgs == b.MaxMsgs && a.MaxBytes == b.MaxBytes && a.MaxAge == b.MaxAge &&
-		a.Duplicates == b.Duplicates && a.AllowDirect && a.RePublish != nil && *a.RePublish == *b.RePublish
+		a.Duplicates == b.Duplicates && a.AllowDirect == b.AllowDirect && a.RePublish != nil && *a.RePublish == *b.RePublish
 }
 
 // ForGood marks errors that only a change of the configuration mends.
