@@ -3,6 +3,7 @@ package natsrows
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -76,9 +77,14 @@ func (n *node) payloads(row string) (had []string) {
 	return had
 }
 
-func (n *node) watch(t testing.TB, row string, have uint64) *hub.StoredRow {
+// watch tries again where NATS takes too long to answer, as a hub does.
+func (n *node) watch(t testing.TB, row string, have uint64) (r *hub.StoredRow) {
 	t.Helper()
-	r, err := n.Watch(within(t), "E", row, have)
+	var err error
+	wstest.Eventually(t, "a row is watched", func() bool {
+		r, err = n.Watch(within(t), "E", row, have)
+		return !errors.Is(err, context.DeadlineExceeded)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
