@@ -72,8 +72,11 @@ func sameLimits(a, b jetstream.StreamConfig) bool {
 
 // ForGood marks errors that only a change of the configuration mends.
 func ForGood(err error) error {
+	if HasCode(err, NoReplicas) {
+		return Permanent(fmt.Errorf("%w; a single NATS server takes -nats-replicas 1", err))
+	}
 	if errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||
-		HasCode(err, NoReplicas, InvalidConfig, AccountFull, StorageFull) {
+		HasCode(err, InvalidConfig, AccountFull, StorageFull) {
 		return Permanent(err)
 	}
 	return err
