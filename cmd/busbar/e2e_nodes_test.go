@@ -239,7 +239,7 @@ func TestRowsOfNodes(t *testing.T) {
 	onA := a.connect(a.session("alice"))
 	onA.send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"d_1"}`)
 	wantFrame(t, onA, 0x10, "Doc", "d_1", large)
-	put(a, "?tenant=acme", "acme's") // which a knows before it answers
+	put(a, "?tenant=acme", "acme's")                                   // which a knows before it answers
 	onA.send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"d_1"}`) // may not read it any more
 	put(b, "", "two")
 	for _, c := range []*goClient{onA, onB} {
