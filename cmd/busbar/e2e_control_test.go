@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
@@ -69,6 +70,51 @@ func TestSessionsOfNodes(t *testing.T) {
 	again.connect(later)
 	again.adminCall("DELETE", "/v1/sessions/"+kept, "", nil)
 	waitClose(t, stays, 1008)
+}
+
+// docs/cluster.md: busbar session works on the nodes' sessions, over the API of any.
+func TestSessionCommandsOfNodes(t *testing.T) {
+	t.Parallel()
+	address, stop := startNATS(t, t.TempDir(), nats.RANDOM_PORT)
+	a, b := startOnNATS(t, address, 1), startOnNATS(t, address, 2)
+	runCommand("", nil, "session", "list", "-data", b.dir, "-api", b.api).want(t, exitOK, "no sessions in "+b.api)
+	token := strings.TrimSuffix(a.cli("", "session", "create", "-user", "alice", "-tenant", "acme", "-ttl", "90m", "-api", a.api), "\n")
+	id := auth.SessionID(token)
+	onA, onB := a.connect(token), b.connect(token)
+	var listed auth.Session
+	if err := json.Unmarshal([]byte(b.cli("", "session", "list", "-json", "-api", b.api)), &listed); err != nil {
+		t.Fatal(err)
+	}
+	if listed.ID != id || listed.UserID != "alice" || listed.Tenant != "acme" || listed.Expires.Sub(listed.Created).Round(time.Minute) != 90*time.Minute {
+		t.Errorf("listed as %+v", listed)
+	}
+	if table := b.cli("", "session", "list", "-api", b.api); !strings.Contains(table, id+"  alice ") {
+		t.Errorf("the table is\n%s", table)
+	}
+	b.cli(token, "session", "revoke", "-", "-api", b.api)
+	for _, c := range []*goClient{onA, onB} {
+		waitClose(t, c, 1008)
+	}
+	asNode := func(args ...string) commandOutcome { // in a node's environment, as of a container
+		return runCommand("", []string{"BUSBAR_LOG=nats", "BUSBAR_DATA=" + a.dir, "BUSBAR_API=" + a.api}, append([]string{"session"}, args...)...)
+	}
+	asNode("revoke", id).want(t, exitFailure, "NOT_FOUND")
+	for ttl, ends := range map[string]bool{"0": false, "1ns": true} {
+		made := asNode("create", "-user", "bob", "-ttl", ttl)
+		made.want(t, exitOK)
+		id := auth.SessionID(strings.TrimSuffix(made.out, "\n"))
+		if list := asNode("list").out; !strings.Contains(list, id) || strings.Contains(list, "never") == ends {
+			t.Errorf("with -ttl %s:\n%s", ttl, list)
+		}
+		asNode("revoke", id[:8]).want(t, exitOK)
+	}
+	asNode("create", "-user", "admin").want(t, exitFailure, "INVALID_FIELD", "reserved")
+	if _, err := os.Stat(filepath.Join(a.dir, "busbar.db")); err == nil {
+		t.Error("a session went into the data directory")
+	}
+	stop()
+	asNode("create", "-user", "carol").want(t, exitFailure, "SESSIONS_UNAVAILABLE")
+	asNode("list").want(t, exitFailure, "SESSIONS_UNAVAILABLE")
 }
 
 // docs/cluster.md: calls that act on clients may be sent to any node, and what can't reach other nodes' clients is

@@ -128,5 +128,5 @@ func (f *apiFlags) post(path []string, query url.Values, contentType string, bod
 	return client.do(apiCall{
 		method: http.MethodPost, path: path, query: query, contentType: contentType,
 		body: bytes.NewReader(body), size: int64(len(body)),
-	}, s.out)
+	}, copyTo(s.out))
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
-// maxAnswer bounds what is read of the API's answer, in bytes.
+// maxAnswer bounds what is read of an answer that is short, in bytes.
 const maxAnswer = 1 << 20
 
 // apiClient calls one server's HTTP API. It belongs to one command's goroutine.
@@ -65,8 +65,8 @@ type apiCall struct {
 	size        int64 // of body in bytes; -1 = unknown
 }
 
-// do makes the call and copies the answer to w.
-func (c *apiClient) do(what apiCall, w io.Writer) error {
+// do makes the call and has take read the body of its answer.
+func (c *apiClient) do(what apiCall, take func(io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
 	segments := make([]string, len(what.path))
@@ -79,20 +79,32 @@ func (c *apiClient) do(what apiCall, w io.Writer) error {
 	}
 	request, err := http.NewRequestWithContext(ctx, what.method, target, what.body)
 	if err != nil {
-		return fmt.Errorf("publish: %w", err)
+		return fmt.Errorf("calling the API at %s: %w", c.address, err)
 	}
 	request.ContentLength = what.size
 	if what.size == 0 {
 		request.Body = http.NoBody // a reader and length 0 would mean an unknown length
 	}
 	request.Header.Set("Authorization", "Bearer "+c.token)
-	request.Header.Set("Content-Type", what.contentType)
+	if what.contentType != "" {
+		request.Header.Set("Content-Type", what.contentType)
+	}
 	response, err := c.http.Do(request)
 	if err != nil {
 		return c.unreachable(err)
 	}
 	defer response.Body.Close()
-	return c.answer(response, w)
+	if response.StatusCode/100 != 2 {
+		body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+		if err != nil {
+			return c.unreachable(err)
+		}
+		return c.refused(response.StatusCode, body)
+	}
+	if err := take(response.Body); err != nil {
+		return c.unreachable(err)
+	}
+	return nil
 }
 
 // escapeSegment also escapes the dots of "." and "..", which stand for other paths (RFC 3986
@@ -104,20 +116,16 @@ func escapeSegment(segment string) string {
 	return url.PathEscape(segment)
 }
 
-func (c *apiClient) answer(response *http.Response, w io.Writer) error {
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	if err != nil {
-		return fmt.Errorf("reading the answer of the API at %s: %w", c.address, err)
+// copyTo prints an answer.
+func copyTo(w io.Writer) func(io.Reader) error {
+	return func(r io.Reader) error {
+		_, err := io.Copy(w, io.LimitReader(r, maxAnswer))
+		return err
 	}
-	if response.StatusCode/100 != 2 {
-		return apiError(response.StatusCode, body)
-	}
-	_, err = w.Write(body)
-	return err
 }
 
-// apiError is the one line that an answer other than success is told in.
-func apiError(status int, body []byte) error {
+// refused is the one line that an answer other than success is told in.
+func (c *apiClient) refused(status int, body []byte) error {
 	var answer struct {
 		Error struct {
 			Code    string `json:"code"`
@@ -125,14 +133,14 @@ func apiError(status int, body []byte) error {
 		} `json:"error"`
 	}
 	if strictjson.Unmarshal(body, &answer) != nil || answer.Error.Code == "" {
-		return fmt.Errorf("publish: status %d %s, and no error of Busbar's API: is something else at that address?",
-			status, http.StatusText(status))
+		return fmt.Errorf("%s answers with status %d %s, and no error of Busbar's API: is something else at that address?",
+			c.address, status, http.StatusText(status))
 	}
 	hint := ""
 	if status == http.StatusUnauthorized {
 		hint = "; the admin token isn't that server's: see -data, -admin-token-file and BUSBAR_ADMIN_TOKEN"
 	}
-	return fmt.Errorf("publish: %s: %s%s", answer.Error.Code, textLine([]byte(answer.Error.Message)), hint)
+	return fmt.Errorf("the API at %s answers %s: %s%s", c.address, answer.Error.Code, textLine([]byte(answer.Error.Message)), hint)
 }
 
 func (c *apiClient) unreachable(err error) error {
@@ -140,7 +148,7 @@ func (c *apiClient) unreachable(err error) error {
 		return fmt.Errorf("nothing listens at %s; start a server there, or name its -api address with -api or BUSBAR_API", c.address)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("the API at %s gave no answer within %s; -timeout gives it more", c.address, formatDuration(c.timeout))
+		return fmt.Errorf("the API at %s gave no whole answer within %s; -timeout gives it more", c.address, formatDuration(c.timeout))
 	}
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {

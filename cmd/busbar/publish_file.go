@@ -95,7 +95,7 @@ func (f *apiFlags) sendFile(name string, what apiCall, s streams) error {
 			what.size = info.Size()
 		}
 	}
-	return client.do(what, s.out)
+	return client.do(what, copyTo(s.out))
 }
 
 // maxStdin bounds JSON read from standard input: the largest -max-message-out.

@@ -20,8 +20,9 @@ Usage: busbar session create -user U [flags]    prints the new session's token a
        busbar session revoke TOKEN|ID|- [flags] ends a session and its connections
 
 They work on the data directory, whether or not a server runs there. Sessions of several nodes
-(-log nats) aren't there: see POST, GET and DELETE /v1/sessions of their API. -help after any of
-them shows its flags.
+(-log nats) aren't there: with -api they are asked for at a node that runs, with the admin token.
+Where the environment has BUSBAR_LOG=nats that is so without -api. -help after any of them shows
+its flags.
 `
 
 // session is the command of that name.
@@ -63,12 +64,28 @@ func (t *flagTable) parseOrHelp(args []string, s streams) (operands []string, er
 	return operands, err
 }
 
+// sessionSource say where sessions are.
+type sessionSource struct{ apiFlags }
+
+func (f *sessionSource) declare(t *flagTable) {
+	f.apiFlags.declare(t)
+	t.setting("api").meaning = "call the API of a running server here, and take nothing but the admin token from -data; without -api so only with BUSBAR_LOG=nats"
+}
+
+// client is nil where the sessions are in the data directory.
+func (f *sessionSource) client(t *flagTable, s streams) (*apiClient, error) {
+	if t.given()["api"] != "-api" && s.getenv(environmentName("log")) != logNATS {
+		return nil, nil
+	}
+	return f.apiFlags.client(s)
+}
+
 // openExistingSessions opens the store of a data directory and makes nothing that isn't
 // there: a mistyped -data must not pass for an empty store. The caller closes it.
 func openExistingSessions(data string, readOnly bool, s streams) (*auth.Sessions, error) {
 	path := dataDir{data}.database()
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there are no sessions: %s doesn't exist; name the server's data directory with -data (several nodes, -log nats, have them elsewhere: see GET /v1/sessions)", path)
+		return nil, fmt.Errorf("there are no sessions: %s doesn't exist; name the server's data directory with -data, or if it is one of several nodes (-log nats) its API with -api", path)
 	}
 	return auth.OpenSessions(path, auth.SessionOptions{ReadOnly: readOnly, Log: commandLog(s)})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/auth"
 )
 
-const sessionListUsage = `Lists the sessions of a data directory in no particular order: expired ones too, revoked ones not.
+const sessionListUsage = `Lists the sessions in no particular order: expired ones too, revoked ones not.
 
 Usage: busbar session list [flags]
 
@@ -23,16 +24,16 @@ given to "busbar session revoke". Times are in UTC.
 `
 
 func sessionList(args []string, s streams) error {
-	var data string
+	var f sessionSource
 	var asJSON bool
 	t := newFlagTable("busbar session list", sessionListUsage)
-	t.Group("Flags")
+	t.Group("List")
 	t.Bool(&asJSON, "json", "print one JSON object per line; times are Unix seconds, expires_at 0 = never")
-	t.ServerDataDir(&data)
+	f.declare(t)
 	if _, err := t.parseOrHelp(args, s); err != nil {
 		return err
 	}
-	store, err := openExistingSessions(data, true, s)
+	api, err := f.client(t, s)
 	if err != nil {
 		return err
 	}
@@ -41,26 +42,54 @@ func sessionList(args []string, s streams) error {
 		print = sessionLines(s.out)
 	}
 	any := false
-	err = eachSession(store, func(x auth.Session) error {
+	each := func(x auth.Session) error {
 		any = true
 		return print(x)
-	})
-	if err == nil && !any {
-		fmt.Fprintf(s.err, "busbar: no sessions in %s\n", dataDir{data}.database())
 	}
-	return errors.Join(err, store.Close())
+	place := dataDir{f.data}.database()
+	if api != nil {
+		place, err = api.address, api.eachSession(each)
+	} else {
+		err = eachSession(f.data, s, each)
+	}
+	if err == nil && !any {
+		fmt.Fprintf(s.err, "busbar: no sessions in %s\n", place)
+	}
+	return err
 }
 
-func eachSession(store *auth.Sessions, print func(auth.Session) error) error {
+func eachSession(data string, s streams, print func(auth.Session) error) error {
+	store, err := openExistingSessions(data, true, s)
+	if err != nil {
+		return err
+	}
 	for found, err := range store.List(context.Background()) {
 		if err == nil {
 			err = print(found)
 		}
 		if err != nil {
-			return err
+			return errors.Join(err, store.Close())
 		}
 	}
-	return nil
+	return store.Close()
+}
+
+func (c *apiClient) eachSession(print func(auth.Session) error) error {
+	return c.do(apiCall{method: http.MethodGet, path: []string{"v1", "sessions"}}, func(r io.Reader) error {
+		for lines := json.NewDecoder(r); ; {
+			var one auth.Session
+			err := lines.Decode(&one)
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err == nil {
+				err = print(one)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
 }
 
 // sessionTable prints rows as they come: columns have fixed widths, so that a million

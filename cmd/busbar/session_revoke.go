@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 
 	"github.com/busbar-ws/busbar/internal/auth"
 )
 
 const sessionRevokeUsage = `Ends a session. A server that runs on the data directory closes its connections with 1008 within
-about a second.
+about a second; with -api at once, and so do all nodes.
 
 Usage: busbar session revoke ID [flags]     the id in "busbar session list", or 8 digits of it
        busbar session revoke - [flags]      reads the token, or the id, from standard input
@@ -24,11 +25,10 @@ A token on the command line can be read by everyone on this host while the comma
 const maxTokenText = 4096
 
 func sessionRevoke(args []string, s streams) error {
-	var data string
+	var f sessionSource
 	t := newFlagTable("busbar session revoke", sessionRevokeUsage)
 	t.maxOperands = 1
-	t.Group("Flags")
-	t.ServerDataDir(&data)
+	f.declare(t)
 	operands, err := t.parseOrHelp(args, s)
 	if err != nil {
 		return err
@@ -42,6 +42,22 @@ func sessionRevoke(args []string, s streams) error {
 			return fmt.Errorf("reading the token to revoke from standard input: %w", err)
 		}
 	}
+	api, err := f.client(t, s)
+	switch {
+	case err != nil:
+		return err
+	case api != nil:
+		err = api.do(apiCall{method: http.MethodDelete, path: []string{"v1", "sessions", name}}, copyTo(io.Discard))
+	default:
+		err = revokeSession(f.data, name, s)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(s.out, "revoked")
+	}
+	return err
+}
+
+func revokeSession(data, name string, s streams) error {
 	store, err := openExistingSessions(data, false, s)
 	if err != nil {
 		return err
@@ -50,10 +66,7 @@ func sessionRevoke(args []string, s streams) error {
 	if errors.Is(err, auth.ErrNoSession) {
 		err = fmt.Errorf("session revoke: %w in %s; busbar session list shows their ids", err, dataDir{data}.database())
 	}
-	if err = errors.Join(err, store.Close()); err == nil {
-		_, err = fmt.Fprintln(s.out, "revoked")
-	}
-	return err
+	return errors.Join(err, store.Close())
 }
 
 // readLine reads one bounded line, which has to be all there is, without space around it.

@@ -18,16 +18,28 @@ type Session struct {
 	Expires time.Time // zero = never
 }
 
-// MarshalJSON has absent names as null, and times in Unix seconds; an end of 0 is never.
+// sessionJSON has absent names as null, and times in Unix seconds; an end of 0 is never.
+type sessionJSON struct {
+	ID      string  `json:"id"`
+	UserID  string  `json:"user_id"`
+	Tenant  *string `json:"tenant_id"`
+	Device  *string `json:"device"`
+	Created int64   `json:"created_at"`
+	Expires int64   `json:"expires_at"`
+}
+
 func (s Session) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
-		ID      string  `json:"id"`
-		UserID  string  `json:"user_id"`
-		Tenant  *string `json:"tenant_id"`
-		Device  *string `json:"device"`
-		Created int64   `json:"created_at"`
-		Expires int64   `json:"expires_at"`
-	}{s.ID, s.UserID, nullable(s.Tenant), nullable(s.Device), s.Created.Unix(), unixOrZero(s.Expires)})
+	return json.Marshal(sessionJSON{s.ID, s.UserID, nullable(s.Tenant), nullable(s.Device), s.Created.Unix(), unixOrZero(s.Expires)})
+}
+
+func (s *Session) UnmarshalJSON(text []byte) error {
+	var tenant, device string
+	j := sessionJSON{Tenant: &tenant, Device: &device}
+	if err := json.Unmarshal(text, &j); err != nil {
+		return err
+	}
+	*s = Session{ID: j.ID, UserID: j.UserID, Tenant: tenant, Device: device, Created: time.Unix(j.Created, 0), Expires: expiry(j.Expires)}
+	return nil
 }
 
 func nullable(text string) *string {
