@@ -48,8 +48,9 @@ func (l *Log) suspect(kept uint64, err error) error {
 	for was := l.health.kept.Load(); kept < was && !l.health.kept.CompareAndSwap(was, kept); {
 		was = l.health.kept.Load()
 	}
-	l.health.doubt.CompareAndSwap(nil, &err)
-	l.askNow()
+	if l.health.doubt.CompareAndSwap(nil, &err) { // else poll would never rest while there is doubt
+		l.askNow()
+	}
 	return err
 }
 
@@ -74,6 +75,7 @@ func (l *Log) verify(info *jetstream.StreamInfo, had uint64) error {
 			return errors.Join(err, behind)
 		}
 		if h.behind++; h.behind < confirmations {
+			l.askNow()
 			return behind
 		}
 		return l.close(info, last+1, had)

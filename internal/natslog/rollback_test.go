@@ -85,8 +85,13 @@ func TestStreamThatWentBack(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
+	asked, began := a.conn.Stats().OutMsgs, time.Now()
 	if _, err := Open(short, o); !errors.Is(err, errWentBack) {
 		t.Errorf("a node that starts: %v", err)
+	}
+	asked = a.conn.Stats().OutMsgs - asked
+	if most := 20 * (1 + time.Since(began)/pollEvery); asked > uint64(most) {
+		t.Errorf("a node that knows asked %d times in %v", asked, time.Since(began))
 	}
 
 	events, last, err := Bump(within(t), o)
