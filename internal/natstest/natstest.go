@@ -2,6 +2,7 @@
 package natstest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,6 +25,10 @@ import (
 // serverVariable holds the options of the NATS server that this binary is started as: what is killed and stopped
 // in these tests is a process.
 const serverVariable = "BUSBAR_TEST_NATS_SERVER"
+
+// programVariable names a test binary with such a TestMain that scripts/race has built without the race detector, which
+// would look at nothing but NATS there and take several times the CPU.
+const programVariable = "BUSBAR_TEST_NATS"
 
 var ready bool // the binary serves when it is asked to
 
@@ -85,7 +90,7 @@ func (n *Node) Start() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.process = exec.Command(os.Args[0])
+	n.process = exec.Command(cmp.Or(os.Getenv(programVariable), os.Args[0]))
 	n.process.Env = append(os.Environ(), serverVariable+"="+string(text), "GOMAXPROCS=1", "GOCOVERDIR="+n.options.StoreDir)
 	n.process.Stderr = os.Stderr
 	if n.stdin, err = n.process.StdinPipe(); err != nil {
