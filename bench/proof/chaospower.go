@@ -111,6 +111,9 @@ const (
 // a power cut would stop it: an fsync that an ext4 is shut down in may return 0 with nothing synced (Linux
 // 6.18, 2 times of 25 with one writer), which a process without power couldn't tell anybody.
 func (d *disk) cut(p *daemon) error {
+	if err := p.freeze(); err != nil {
+		return err
+	}
 	path := p.path(canaryFileName)
 	if err := os.WriteFile(path, []byte(canary), 0o600); err != nil {
 		return err
@@ -119,9 +122,7 @@ func (d *disk) cut(p *daemon) error {
 	if err != nil {
 		return err
 	}
-	if err = p.freeze(); err == nil {
-		err = unix.IoctlSetPointerInt(int(f.Fd()), ext4Shutdown, withoutFlush)
-	}
+	err = unix.IoctlSetPointerInt(int(f.Fd()), ext4Shutdown, withoutFlush)
 	f.Close()
 	if err != nil {
 		return fmt.Errorf("%w: shutting it down: %w", errNoDisk, err)
