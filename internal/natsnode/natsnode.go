@@ -109,6 +109,8 @@ func (o *Options) server() (*server.Options, error) {
 			Name: o.Cluster, Host: host, Port: number, Username: user, Password: o.Secret, TLSConfig: o.TLS, TLSTimeout: 5,
 			// A node that has stopped, but whose socket is open, is found out in three pings.
 			PingInterval: 2 * time.Second, MaxPingsOut: 2, NoAdvertise: true,
+			// Routes are divided by account, and there are two: ours, and NATS' own, which always has a route to itself.
+			PoolSize: 1,
 		},
 		Routes: routes,
 		// A node that is away is looked for every second, and needn't be named as often.
