@@ -20,6 +20,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 )
 
 // Options say how to reach the other nodes.
@@ -37,10 +38,7 @@ const (
 	maxBytes    = 8 << 20
 )
 
-const (
-	reconnectWait = 250 * time.Millisecond
-	tellLosses    = 10 * time.Second // at most once in that time
-)
+const tellLosses = 10 * time.Second // at most once in that time
 
 // Peers is a hub.Peers. It is safe from any goroutine.
 type Peers struct {
@@ -74,13 +72,14 @@ func Open(ctx context.Context, o Options) (*Peers, error) {
 	}
 	sending, stop := context.WithCancel(context.Background())
 	p.stop = stop
-	options := append([]nats.Option{
-		nats.Name("busbar node " + strconv.Itoa(o.Node) + ": messages between nodes"),
-		nats.NoEcho(), nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ReconnectBufSize(-1), // what can't be sent is lost, not late
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { p.tellLoss(err) }),
-	}, o.NATS...)
 	var err error
-	if p.conn, err = nats.Connect(o.Servers, options...); err != nil {
+	if p.conn, _, err = natsconn.Connect(natsconn.Options{
+		Servers: o.Servers, Logger: o.Logger, Reconnected: func() {},
+		NATS: append([]nats.Option{
+			nats.Name("busbar node " + strconv.Itoa(o.Node) + ": messages between nodes"), nats.NoEcho(),
+			nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { p.tellLoss(err) }),
+		}, o.NATS...),
+	}); err != nil {
 		stop()
 		return nil, fmt.Errorf("connecting to NATS: %w", err)
 	}
