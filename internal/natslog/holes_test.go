@@ -48,6 +48,40 @@ func testHoles(t *testing.T, c *natstest.Cluster) {
 	}
 }
 
+// What the leader is asked for comes as it is stored, up to the first hole, and not more than was asked for.
+func testReadOfLeader(t *testing.T, c *natstest.Cluster) {
+	l := open(t, named(t, c, "leader"))
+	follow(l)
+	start := l.Bounds().Last
+	mustAppend(t, l, slices.Repeat([]hub.Change{changeOf("r")}, leaderMessages+10)...)
+	hole := start + leaderMessages + 5
+	if err := l.stream.DeleteMsg(within(t), hole); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.askLeader(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range []struct {
+		from        uint64
+		limit       int
+		first, last uint64
+	}{
+		{start + 1, 1000, start + 1, start + leaderMessages},
+		{start + 1, 3, start + 1, start + 3},
+		{hole - 2, 1000, hole - 2, hole - 1},
+		{hole, 1000, hole + 1, hole + 1},
+		{start + leaderMessages + 10, 1000, start + leaderMessages + 10, start + leaderMessages + 10},
+	} {
+		got, err := l.readLeader(within(t), q.from, q.limit)
+		if err != nil || got[0].seq != q.first || got[len(got)-1].seq != q.last || uint64(len(got)) != q.last-q.first+1 {
+			t.Errorf("from %d on, %d at most: %d messages, %v", q.from-start, q.limit, len(got), err)
+		}
+	}
+	if _, err := l.readLeader(within(t), start+leaderMessages+11, 1000); !errors.Is(err, jetstream.ErrMsgNotFound) {
+		t.Errorf("behind the newest: %v", err)
+	}
+}
+
 // What is read to fill a hole goes on behind it, up to the newest, and may hold what was republished and waits.
 func testHoleInABatch(t *testing.T, c *natstest.Cluster) {
 	o := named(t, c, "waiting")

@@ -102,6 +102,7 @@ func TestLog(t *testing.T) {
 	t.Run("restart", func(t *testing.T) { testRestart(t, c) })
 	t.Run("foreign", func(t *testing.T) { testForeign(t, c) })
 	t.Run("holes", func(t *testing.T) { testHoles(t, c) })
+	t.Run("read of the leader", func(t *testing.T) { testReadOfLeader(t, c) })
 	t.Run("hole in a batch", func(t *testing.T) { testHoleInABatch(t, c) })
 	t.Run("hole at a new leader", func(t *testing.T) { testHoleAtANewLeader(t, c) })
 	t.Run("purged", func(t *testing.T) { testPurged(t, c) })

@@ -87,11 +87,11 @@ func (l *Log) verify(info *jetstream.StreamInfo, had uint64) error {
 	l.taking.Lock()
 	at, id := l.at, l.ids.newest
 	l.taking.Unlock()
-	m, err := l.readLeader(l.ctx, at)
+	led, err := l.readLeader(l.ctx, at, 1)
 	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		return err
 	}
-	if err == nil && m.seq == at && differ(m.id, id) {
+	if err == nil && led[0].seq == at && differ(led[0].id, id) {
 		_ = l.suspect(0, errWentBack)
 		return l.close(info, at, had)
 	}

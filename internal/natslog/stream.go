@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -147,6 +148,9 @@ func (l *Log) readNewest(ctx context.Context) error {
 	if known.LastSeq-from > keep {
 		from = known.LastSeq - keep
 	}
+	if l.tail != nil && l.at >= from {
+		return l.fill(ctx, known.LastSeq) // where an attempt before was broken off
+	}
 	l.tail = hub.NewTail(math.MaxInt, l.opts.TailBytes, from)
 	l.at, l.last = from, from
 	return l.fill(ctx, known.LastSeq)
@@ -164,6 +168,8 @@ type stored struct {
 const (
 	readMessages = 1000
 	readBytes    = 4 << 20
+
+	leaderMessages = 64 // of the leader, which is asked for each
 )
 
 // read are messages of the stream from seq on that follow on each other, as many as come at once. The first of
@@ -172,15 +178,18 @@ const (
 func (l *Log) read(ctx context.Context, seq uint64, limit int) ([]stored, error) {
 	batch := l.readReplica(ctx, seq, min(limit, readMessages))
 	if len(batch) == 0 || batch[0].seq != seq {
-		m, err := l.readLeader(ctx, seq)
+		if len(batch) > 0 {
+			limit = 1 // the replica has it that those before are gone
+		}
+		led, err := l.readLeader(ctx, seq, limit)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		if len(batch) == 0 || batch[0].seq != m.seq {
-			return []stored{m}, nil
+		if len(batch) == 0 || batch[0].seq != led[0].seq {
+			return led, nil
 		}
 	}
 	for i := range batch {
@@ -209,8 +218,27 @@ func (l *Log) readReplica(ctx context.Context, seq uint64, limit int) (batch []s
 	return batch
 }
 
-// readLeader is the first message from seq on.
-func (l *Log) readLeader(ctx context.Context, seq uint64) (stored, error) {
-	m, err := natsconn.AskLeader(ctx, l.conn, l.opts.Stream, l.subject(), seq)
-	return stored{m.Seq, m.Header.Get(jetstream.MsgIDHeader), m.Data, m.Time}, err
+// readLeader are messages from seq on that follow on each other, the first at least. A question brings one, and a
+// replica that was away may lack many: so several are on their way.
+func (l *Log) readLeader(ctx context.Context, seq uint64, limit int) (batch []stored, err error) {
+	last := l.known.Load().LastSeq
+	limit = min(limit, leaderMessages, int(last-min(seq, last))+1)
+	messages, errs := make([]natsconn.Message, limit), make([]error, limit)
+	var all sync.WaitGroup
+	for i := range limit {
+		all.Go(func() {
+			messages[i], errs[i] = natsconn.AskLeader(ctx, l.conn, l.opts.Stream, l.subject(), seq+uint64(i))
+		})
+	}
+	all.Wait()
+	if errs[0] != nil {
+		return nil, errs[0]
+	}
+	for i, m := range messages {
+		if i > 0 && (errs[i] != nil || m.Seq != messages[0].Seq+uint64(i)) {
+			break
+		}
+		batch = append(batch, stored{m.Seq, m.Header.Get(jetstream.MsgIDHeader), m.Data, m.Time})
+	}
+	return batch, nil
 }
