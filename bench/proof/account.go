@@ -18,7 +18,9 @@ type account struct {
 	since    bool // nothing came yet on a connection that asked for what it had missed
 	slow     bool // it has stopped reading at times: it may be told that it has lost something
 	resynced int
-	events   []event // the changes that have come, of an audited book
+	events   []event          // the changes that have come, of an audited book
+	counts   [kinds]int       // what has come
+	left     map[uint64]int64 // clients of an audited book that have, and of which of their node's starts
 }
 
 // event is a change event as somebody got it.
@@ -46,7 +48,7 @@ func wronged(format string, args ...any) error {
 const everyone = "*"
 
 func newAccount(b *Book, user string) *account {
-	a := &account{book: b, places: map[*stream]*place{}, asked: map[*stream]bool{}}
+	a := &account{book: b, places: map[*stream]*place{}, asked: map[*stream]bool{}, left: map[uint64]int64{}}
 	for _, s := range b.streams {
 		if b.toAll(s) || s.toUser != "" && s.isFor(user) {
 			a.places[s] = &place{}
@@ -98,7 +100,7 @@ func (a *account) behind(upTo map[*stream]uint64) (string, bool) {
 			return s.name + "'s snapshot", true
 		}
 		from := max(p.next, p.must)
-		if from == 0 || n < from || p.told {
+		if from == 0 || n < from || p.told || s.lossy {
 			continue
 		}
 		if s.missing(from, n+1) != 0 {

@@ -13,6 +13,7 @@ import (
 type told struct {
 	routed, slow bool
 	audited      bool // nobody may have to resync
+	nodes        bool // several of them: rows may come late, topics and presence not at all
 	since        uint64
 	taken        uint64   // every stream's number that the server has acknowledged
 	wants        []string // streams that it asks for
@@ -32,12 +33,13 @@ func testBook(routed bool, at uint64) *Book {
 		s.begun = at
 		s.finish(4, 1, errLate) // nobody knows about the fourth
 		s.finish(13, 1, &refusal{507, ""})
+		s.repeats(8)
 	}
 	return b
 }
 
 // give turns "change SEQ e0 N", "text t0 N", "row x0 N", "snapshot x0 N", "bytes N", "resync OLDEST SEQ",
-// "left" into a message.
+// "left ID" into a message.
 func give(a *account, line string) error {
 	var name string
 	var n, seq uint64
@@ -66,7 +68,8 @@ func give(a *account, line string) error {
 		fmt.Sscan(rest, &n, &seq)
 		return a.text(fmt.Appendf(nil, `{"type":"resync","oldest_seq":%d,"seq":%d}`, n, seq))
 	case "left":
-		return a.text([]byte(`{"type":"presence","event":"disconnect","clientId":7}`))
+		fmt.Sscan(rest, &n)
+		return a.text(fmt.Appendf(nil, `{"type":"presence","event":"disconnect","clientId":%d,"clientIds":[%d,%d]}`, n, n, n+1))
 	}
 	return fmt.Errorf("%q is nothing to get", line)
 }
@@ -74,7 +77,7 @@ func give(a *account, line string) error {
 // A proof that finds nothing has to be able to.
 func TestAccountFindsWrongs(t *testing.T) {
 	for name, c := range map[string]told{
-		"all as it should":      {gets: []string{"text p0 1", "left", "bytes 1", "text p0 2", "change 7 e0 1", "change 8 e1 1", "change 9 e0 2", "bytes 2"}},
+		"all as it should":      {gets: []string{"text p0 1", "left 7", "bytes 1", "text p0 2", "change 7 e0 1", "change 8 e1 1", "change 9 e0 2", "bytes 2"}},
 		"twice":                 {gets: []string{"text p0 1", "text p0 1"}, wrong: "p0 1 came behind 1"},
 		"back":                  {gets: []string{"bytes 2", "bytes 3", "bytes 1"}, wrong: "b0 1 came behind 3"},
 		"left out":              {gets: []string{"bytes 1", "bytes 3"}, wrong: "2 was missing"},
@@ -91,7 +94,7 @@ func TestAccountFindsWrongs(t *testing.T) {
 		"seq back, routed":      {routed: true, wants: []string{"e0"}, gets: []string{"change 7 e0 1", "change 6 e0 2"}, wrong: "seq 6 behind 7"},
 		"since":                 {since: 5, gets: []string{"change 6 e0 1"}},
 		"since, not told":       {since: 5, gets: []string{"change 8 e0 1"}, wrong: "seq 8 behind 5"},
-		"since, told":           {since: 5, gets: []string{"left", "resync 8 9", "change 10 e0 5"}},
+		"since, told":           {since: 5, gets: []string{"left 7", "resync 8 9", "change 10 e0 5"}},
 		"told, and lost more":   {since: 5, gets: []string{"resync 8 9", "change 11 e0 5"}, wrong: "seq 11 behind 9"},
 		"told for nothing":      {since: 5, gets: []string{"resync 6 9"}, wrong: "for nothing"},
 		"told, cursor too new":  {since: 50, gets: []string{"resync 6 9", "change 10 e0 1"}},
@@ -111,13 +114,28 @@ func TestAccountFindsWrongs(t *testing.T) {
 		"refused, came":         {gets: []string{"change 7 e0 12", "change 8 e0 13"}, wrong: "which was refused"},
 		"audited, told":         {audited: true, since: 5, gets: []string{"resync 8 9"}, wrong: "told to resync"},
 		"audited, for another":  {audited: true, since: 5, gets: []string{"change 7 e0 1", "change 9 e0 2"}},
+		"nodes, row":            {nodes: true, taken: 5, wants: []string{"x0"}, gets: []string{"snapshot x0 4", "snapshot x0 5", "row x0 6"}},
+		"nodes, row, newest":    {nodes: true, taken: 5, wants: []string{"x0"}, gets: []string{"snapshot x0 5", "snapshot x0 10", "row x0 11"}},
+		"nodes, row, again":     {nodes: true, wants: []string{"x0"}, gets: []string{"snapshot x0 7", "row x0 8", "row x0 9", "row x0 8", "row x0 10"}},
+		"nodes, row, twice":     {nodes: true, wants: []string{"x0"}, gets: []string{"snapshot x0 7", "row x0 9", "row x0 9"}, wrong: "x0 9 came behind 9"},
+		"nodes, row, back":      {nodes: true, wants: []string{"x0"}, gets: []string{"snapshot x0 7", "row x0 10", "snapshot x0 9"}, wrong: "x0 9 came behind 10"},
+		"nodes, row, left out":  {nodes: true, taken: 7, wants: []string{"x0"}, gets: []string{"snapshot x0 5", "row x0 7"}, wrong: "6 was missing"},
+		"nodes, some lost":      {nodes: true, settledAt: 9, gets: []string{"text t0 10", "text t0 14", "text p0 12", "text p0 15"}},
+		"nodes, twice":          {nodes: true, gets: []string{"text t0 9", "text t0 9"}, wrong: "t0 9 came behind 9"},
+		"left":                  {audited: true, gets: []string{"left 7", "left 9"}},
+		"left, twice":           {audited: true, gets: []string{"left 7", "left 8"}, wrong: "told twice that client 8"},
+		"left, of no node":      {audited: true, gets: []string{"left 200000000000000"}, wrong: "of no node"},
+		"left, nobody":          {gets: []string{"left 0"}, wrong: "nobody left"},
 		"row without snapshot":  {wants: []string{"x0"}, gets: []string{"row x0 5"}, wrong: "before the snapshot"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := testBook(c.routed, c.settledAt)
 			b.audited = c.audited
+			b.starts[0].Store(1)
 			for _, s := range b.streams {
 				s.done = c.taken
+				s.late = c.nodes && s.kind == rows
+				s.lossy = c.nodes && (s.kind == topics || s.kind == presence)
 			}
 			a := newAccount(b, "")
 			a.slow, a.seq, a.since = c.slow, c.since, c.since > 0

@@ -2,7 +2,10 @@ package proof
 
 import (
 	"bytes"
+	"encoding/json"
 	"hash/crc64"
+
+	"github.com/busbar-ws/busbar/eventloop"
 )
 
 var crcTable = crc64.MakeTable(crc64.ECMA)
@@ -19,7 +22,7 @@ func (a *account) text(b []byte) error {
 	case bytes.HasPrefix(b, []byte(`{"type":"gap"`)):
 		return a.missing(b)
 	case bytes.HasPrefix(b, []byte(`{"type":"presence","event":"disconnect"`)):
-		return nil
+		return a.leaves(b)
 	case change:
 		if err := a.change(b); err != nil {
 			return err
@@ -33,6 +36,33 @@ func (a *account) text(b []byte) error {
 		return err
 	}
 	a.events = append(a.events, event{a.seq, m.n, crc64.Checksum(b, crcTable), a.book.streams[m.stream]})
+	return nil
+}
+
+// leaves takes the news of clients that have left, of whatever node.
+func (a *account) leaves(b []byte) error {
+	var news struct {
+		ClientID  uint64
+		ClientIDs []uint64
+	}
+	if err := json.Unmarshal(b, &news); err != nil || news.ClientID == 0 {
+		return wronged("the news that nobody left: %.80q", b)
+	}
+	if !a.book.audited {
+		return nil
+	}
+	if len(news.ClientIDs) == 0 {
+		news.ClientIDs = []uint64{news.ClientID}
+	}
+	for _, id := range news.ClientIDs {
+		if node := eventloop.NodeOf(id); node > clusterNodes {
+			return wronged("a client %d of no node has left", id)
+		} else if start := a.book.starts[node].Load(); start > 0 && a.left[id] == start {
+			return wronged("told twice that client %d has left", id)
+		} else {
+			a.left[id] = start
+		}
+	}
 	return nil
 }
 
@@ -101,6 +131,7 @@ func (a *account) take(m note, snapshot bool) error {
 		return wronged("a message of a stream %q that there isn't", m.stream)
 	}
 	p := a.places[s]
+	a.counts[s.kind]++
 	switch {
 	case s.wasRefused(m.n):
 		return wronged("%s %d came, which was refused", m.stream, m.n)
@@ -109,8 +140,11 @@ func (a *account) take(m note, snapshot bool) error {
 		if !snapshot {
 			return wronged("%s %d came before the snapshot", m.stream, m.n)
 		}
-		if m.n < p.stored {
-			return wronged("%s: the snapshot is %d, and %d was stored", m.stream, m.n, p.stored)
+		if m.n < p.stored && !s.mayRepeat(m.n) {
+			if !s.late {
+				return wronged("%s: the snapshot is %d, and %d was stored", m.stream, m.n, p.stored)
+			}
+			p.next = m.n + 1 // a node gives what it has, and then all behind that
 		}
 		if p.must > 0 { // it was published while the subscription was being decided about
 			p.must = max(p.must, m.n+1)
@@ -121,6 +155,10 @@ func (a *account) take(m note, snapshot bool) error {
 	case p == nil:
 		return wronged("%s %d came, and nobody asked for it", m.stream, m.n)
 	}
+	if s.mayRepeat(m.n) && m.n < max(p.next, p.must) {
+		return nil
+	}
+	p.told = p.told || s.lossy || snapshot && s.late // a node that was away has a row's newest snapshot
 	return a.step(s, p, m.n)
 }
 

@@ -72,6 +72,9 @@ func (s *stream) insist(ctx context.Context, failures *atomic.Int64, send func(n
 			break
 		}
 		failures.Add(1)
+		if s.kind == rows && s.late {
+			s.repeats(n)
+		}
 		if time.Now().After(late) {
 			err = wronged("%s %d wasn't taken: %w", s.name, n, err)
 			break
@@ -107,6 +110,13 @@ func (d *daemon) send(ctx context.Context, s *stream, n uint64, size int) (err e
 }
 
 func (d *daemon) sendChanges(ctx context.Context, s *stream, n uint64, count, size int) error {
+	return s.sendChanges(n, count, size, func(mime string, body []byte) ([]byte, error) {
+		return d.call(ctx, "POST", "/v1/changes", mime, body)
+	})
+}
+
+// sendChanges notes what the publisher is answered by whoever takes the body.
+func (s *stream) sendChanges(n uint64, count, size int, post func(mime string, body []byte) ([]byte, error)) error {
 	var body []byte
 	mime := mimeJSON
 	if count > 1 {
@@ -115,7 +125,7 @@ func (d *daemon) sendChanges(ctx context.Context, s *stream, n uint64, count, si
 	for i := range uint64(count) {
 		body = append(append(body, changeOf(s, n+i, size)...), '\n')
 	}
-	text, err := d.call(ctx, "POST", "/v1/changes", mime, body)
+	text, err := post(mime, body)
 	if err != nil {
 		return err
 	}

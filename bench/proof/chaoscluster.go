@@ -57,15 +57,17 @@ func (o *ChaosOptions) onCluster(ctx context.Context, r *Record, l layout, play 
 		return err
 	}
 	c.startPublishers(ctx)
-	err = play(ctx, c)
+	if err = play(ctx, c); err == nil {
+		err = c.lively(ctx)
+	}
 	if err = errors.Join(err, c.load()); err != nil {
 		return fmt.Errorf("%w%s", err, c.logs())
 	}
-	c.cost(r)
 	ledger, err := c.wholeOutcome(ctx)
 	if err != nil {
 		return fmt.Errorf("%w%s", err, c.logs())
 	}
+	c.cost(r)
 	r.fact("%d changes: each that was acknowledged is there once, was sent once and in order, and all nodes give the same", len(ledger.events))
 	for _, n := range c.nodes {
 		err = errors.Join(err, n.stop())

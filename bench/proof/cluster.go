@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/nats-io/nats.go"
 )
 
 const clusterNodes = 3
@@ -41,6 +43,8 @@ type node struct {
 	*daemon
 	nats *natsServer // nil: NATS runs inside of the daemon
 	away atomic.Bool // clients and publishers needn't go there
+
+	starts *atomic.Int64 // how many there were
 }
 
 // natsServer is a process. Owned by one goroutine, but for what says otherwise.
@@ -50,6 +54,7 @@ type natsServer struct {
 	cmd     *exec.Cmd
 	log     *tail // safe from any goroutine
 	exited  chan struct{}
+	conn    *nats.Conn // of those who publish there; safe from any goroutine
 }
 
 // layout says what a cluster is made of.
@@ -63,7 +68,7 @@ type layout struct {
 const smallDisk = "mode=0700,size=512m"
 
 func (o *ChaosOptions) newCluster(folder string, l layout) (*cluster, error) {
-	c := &cluster{o: o, folder: folder, book: clusterStreams(), secret: []byte("the nodes of chaos share this secret"), leave: func() {}}
+	c := &cluster{o: o, folder: folder, book: clusterStreams(l.external), secret: []byte("the nodes of chaos share this secret"), leave: func() {}}
 	if l.external && o.NATSServer == "" {
 		return nil, fmt.Errorf("%w: no program of a NATS server was given", errAbsent)
 	}
@@ -101,7 +106,7 @@ func (c *cluster) addNodes(l layout) error {
 	for i := range clusterNodes {
 		args := []string{"-log", "nats", "-node", fmt.Sprint(i + 1), "-log-tail", "1MiB", "-auth", "jwt", "-jwt-key", key}
 		if l.external {
-			args = append(args, "-nats", "nats://"+strings.Join(servers, ",nats://"))
+			args = append(args, "-nats", "nats://"+strings.Join(servers, ",nats://"), "-nats-publish")
 		} else {
 			args = append(args, "-cluster-listen", routes[i], "-cluster-routes", strings.Join(routes, ","), "-cluster-secret-file", secret)
 		}
@@ -110,7 +115,7 @@ func (c *cluster) addNodes(l layout) error {
 			return err
 		}
 		d.shared = true
-		n := &node{daemon: d}
+		n := &node{daemon: d, starts: &c.book.starts[i+1]}
 		if l.external {
 			if n.nats, err = newNATSServer(c.o.NATSServer, filepath.Join(c.folder, fmt.Sprint("nats", i)), servers[i], routes[i], routes); err != nil {
 				return err
@@ -132,6 +137,11 @@ func (c *cluster) addNodes(l layout) error {
 			}
 		}
 		c.nodes = append(c.nodes, n)
+		if n.nats != nil {
+			if err := n.nats.connect(servers[i], d.network); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -140,13 +150,35 @@ func (c *cluster) addNodes(l layout) error {
 const natsConfig = `server_name: %q
 listen: %q
 jetstream { store_dir: %q, sync_interval: always, max_file: 10GB }
-cluster { name: chaos, listen: %q, routes: [%s], no_advertise: true }
+cluster { name: chaos, listen: %q, routes: [%s], no_advertise: true, ping_interval: "2s", ping_max: 2 }
 `
 
 func newNATSServer(program, folder, listen, route string, routes []string) (*natsServer, error) {
 	file := folder + ".conf"
 	text := fmt.Sprintf(natsConfig, filepath.Base(folder), listen, folder, route, `"nats://`+strings.Join(routes, `", "nats://`)+`"`)
 	return &natsServer{program: []string{program, "-c", file}, log: &tail{}}, os.WriteFile(file, []byte(text), 0o600)
+}
+
+// connect is over at once, and the connection is there whenever the server is.
+func (s *natsServer) connect(address string, network *os.File) (err error) {
+	s.conn, err = nats.Connect("nats://"+address, nats.SetCustomDialer(onNetwork{network}), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectBufSize(-1), nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(2))
+	return err
+}
+
+// request has a node publish changes, whichever takes it.
+func (s *natsServer) request(ctx context.Context, mime string, body []byte) ([]byte, error) {
+	m := nats.NewMsg("busbar.publish")
+	m.Header.Set("Content-Type", mime)
+	m.Data = body
+	answer, err := s.conn.RequestMsgWithContext(ctx, m)
+	if err != nil {
+		return nil, fmt.Errorf("publishing over NATS: %w", err)
+	}
+	if status, _ := strconv.Atoi(answer.Header.Get("Busbar-Status")); status/100 != 2 {
+		return nil, &refusal{status, string(answer.Data)}
+	}
+	return answer.Data, nil
 }
 
 // store is the folder of what it stores.
@@ -187,6 +219,7 @@ func (s *natsServer) end(how syscall.Signal) {
 
 // start is over when the node is ready.
 func (n *node) start(ctx context.Context) error {
+	n.starts.Add(1)
 	if n.nats != nil {
 		if err := n.nats.start(); err != nil {
 			return err
@@ -248,6 +281,9 @@ func (c *cluster) close() {
 		}
 		if n.nats != nil && n.nats.cmd != nil && n.nats.cmd.Process != nil {
 			n.nats.end(syscall.SIGKILL)
+		}
+		if n.nats != nil && n.nats.conn != nil {
+			n.nats.conn.Close()
 		}
 	}
 	if c.cables != nil {

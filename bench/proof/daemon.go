@@ -96,7 +96,11 @@ func (d *daemon) launch() error {
 }
 
 func (d *daemon) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	most := patience
+	if d.shared { // it reads what it missed first
+		most = 4 * patience
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	for {
 		r, err := d.http.Get("http://" + d.api + "/readyz")

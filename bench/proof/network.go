@@ -93,6 +93,13 @@ func dialIn(ctx context.Context, network *os.File, d *net.Dialer, address string
 	return conn, err
 }
 
+// onNetwork is dialIn for nats.go.
+type onNetwork struct{ network *os.File }
+
+func (n onNetwork) Dial(_, address string) (net.Conn, error) {
+	return dialIn(context.Background(), n.network, &net.Dialer{Timeout: attempt}, address)
+}
+
 // freeAddresses are of this host, and nobody listens there.
 func freeAddresses(n int) (free []string, err error) {
 	for range n {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // stream is a sequence of messages that are numbered from 1. Safe from any goroutine; one at a
@@ -20,11 +21,14 @@ type stream struct {
 	opIDs  bool
 	toUser string
 	late   bool // what wasn't acknowledged may come behind what was, as from a node that was stopped
+	lossy  bool // what comes is in order, and some may not
+	nats   bool // published by NATS requests
 
 	mu     sync.Mutex
 	begun  uint64          // number of the newest that may have reached the server
 	done   uint64          // number of the newest that the server has taken for certain
 	unsure map[uint64]bool // numbers whose fate nobody knows, or, true, that were refused for want of room
+	again  map[uint64]bool // of a row, that were sent more than once, so that they may come again, and late
 	acks   []ack           // of changes, since somebody looked
 }
 
@@ -39,6 +43,7 @@ const (
 	presence               // by HTTP, to everyone
 	broadcasts             // by HTTP, to everyone
 	relays                 // presence messages of a client, to everyone
+	kinds                  // how many there are
 )
 
 // ack is what a publisher of changes was answered: so many, from n on, have seqs from seq on.
@@ -74,6 +79,15 @@ func (s *stream) acknowledged(a ack) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.acks = append(s.acks, a)
+}
+
+func (s *stream) acknowledgedSoFar() (n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, a := range s.acks {
+		n += a.count
+	}
+	return n
 }
 
 func (s *stream) takeAcks() (acks []ack) {
@@ -120,6 +134,22 @@ func (s *stream) isUnsure(n uint64) bool {
 	return yes
 }
 
+// repeats has a number come any number of times from now on: a row has no op ids.
+func (s *stream) repeats(n uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.again == nil {
+		s.again = map[uint64]bool{}
+	}
+	s.again[n] = true
+}
+
+func (s *stream) mayRepeat(n uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.again[n]
+}
+
 func (s *stream) wasRefused(n uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,6 +173,8 @@ type Book struct {
 	streams map[string]*stream
 	routed  bool // topics and changes go to subscribers alone
 	audited bool // changes outlive the server, some are for one user, and accounts keep them
+
+	starts [1 + clusterNodes]atomic.Int64 // of each node, by its number: its clients' ids begin anew
 }
 
 func newBook(routed bool) *Book { return &Book{streams: map[string]*stream{}, routed: routed} }

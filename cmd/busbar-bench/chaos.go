@@ -14,9 +14,9 @@ func chaos(ctx context.Context, args []string, s streams) error {
 	var o proof.ChaosOptions
 	only := f.set.String("only", "", "`scenarios`, of kill, power, pause, port, full, read-only and lock, and of cluster-kill, cluster-cut, cluster-pause, cluster-full, cluster-restart, the same with nats- for cluster-; default all")
 	f.set.StringVar(&o.NATSServer, "nats-server", "", "`program` of a NATS server, for the scenarios that begin with nats-")
-	f.set.IntVar(&o.Clients, "clients", 100, "connections")
+	f.set.IntVar(&o.Clients, "clients", 0, "connections (100, with three nodes 12)")
 	f.set.IntVar(&o.Rounds, "rounds", 10, "how often kill -9, and a fifth as often a power cut")
-	f.set.Float64Var(&o.Rate, "rate", 300, "messages a second")
+	f.set.Float64Var(&o.Rate, "rate", 0, "messages a second (300, with three nodes 3000)")
 	f.set.DurationVar(&o.Load, "load", 2*time.Second, "time under load before a disaster")
 	f.set.DurationVar(&o.Pause, "pause", 30*time.Second, "time between SIGSTOP and SIGCONT")
 	f.set.DurationVar(&o.Bound, "bound", 5*time.Second, "within which every client has to see that the server was killed")
