@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
 )
 
@@ -24,17 +23,13 @@ var ErrShutDown = errors.New("the hub is shutting down, and nobody is left to pu
 func (h *Hub) admit(size int) error {
 	switch {
 	case size > h.opts.MaxMessageOut:
-		return tooLarge(size, h.opts.MaxMessageOut)
+		return &SizeError{size, h.opts.MaxMessageOut}
 	case h.draining.Load():
 		return ErrShutDown
 	case h.engine.Overloaded():
 		return ErrOverloaded
 	}
 	return nil
-}
-
-func tooLarge(size, most int) error {
-	return fmt.Errorf("%w: it has %d bytes, at most %d bytes are allowed", ErrTooLarge, size, most)
 }
 
 // Hold counts a page's changes as buffered for clients until release is called, once: an

@@ -67,8 +67,8 @@ func (m *PeerMessage) size() int {
 	return n
 }
 
-func peerMessage(f *eventloop.Frame, to *eventloop.Audience) *PeerMessage {
-	m := &PeerMessage{Wire: f.Wire(), Lossy: f.Lossy, frame: f}
+func peerMessage(wire []byte, to *eventloop.Audience) *PeerMessage {
+	m := &PeerMessage{Wire: wire}
 	if to != nil {
 		m.Key, m.Label, m.Names, m.Clients = to.Key, to.Label, to.Names, to.Clients
 	}
@@ -76,12 +76,12 @@ func peerMessage(f *eventloop.Frame, to *eventloop.Audience) *PeerMessage {
 }
 
 // fitsPeers is ErrTooLarge for what other nodes' clients couldn't be sent.
-func (h *Hub) fitsPeers(m *PeerMessage) error {
+func (h *Hub) fitsPeers(wire []byte, to *eventloop.Audience) error {
 	if h.opts.Peers == nil {
 		return nil
 	}
-	if size, most := m.size(), h.opts.Peers.MaxMessage(); size > most {
-		return fmt.Errorf("%w: with its audience it has %d bytes, of which other nodes can be sent %d", ErrTooLarge, size, most)
+	if size, most := peerMessage(wire, to).size(), h.opts.Peers.MaxMessage(); size > most {
+		return fmt.Errorf("%w: with its audience it has %d bytes, of which other nodes can be sent %d (max_payload of NATS)", ErrTooLarge, size, most)
 	}
 	return nil
 }
@@ -89,7 +89,9 @@ func (h *Hub) fitsPeers(m *PeerMessage) error {
 // toPeers has the other nodes deliver a frame too.
 func (h *Hub) toPeers(f *eventloop.Frame, to *eventloop.Audience) {
 	if h.opts.Peers != nil {
-		h.opts.Peers.Send(peerMessage(f, to))
+		m := peerMessage(f.Wire(), to)
+		m.Lossy, m.frame = f.Lossy, f
+		h.opts.Peers.Send(m)
 	}
 }
 

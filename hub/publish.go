@@ -107,7 +107,7 @@ func (h *Hub) send(f *eventloop.Frame, to *eventloop.Audience, published *atomic
 
 // sendEverywhere is send, to the other nodes' clients too.
 func (h *Hub) sendEverywhere(f *eventloop.Frame, to *eventloop.Audience, published *atomic.Uint64) error {
-	if err := h.fitsPeers(peerMessage(f, to)); err != nil {
+	if err := h.fitsPeers(f.Wire(), to); err != nil {
 		return err
 	}
 	if err := h.send(f, to, published); err != nil {
@@ -227,7 +227,7 @@ func (h *Hub) sendRow(r *StoredRow) error {
 		}
 	}
 	if h.rows == nil {
-		if err := h.fitsPeers(peerMessage(f, to)); err != nil {
+		if err := h.fitsPeers(f.Wire(), to); err != nil {
 			return err
 		}
 	}
@@ -275,7 +275,7 @@ func (h *Hub) BroadcastBinary(messages ...[]byte) error {
 	if err := h.admit(len(largest)); err != nil {
 		return err
 	}
-	if err := h.fitsPeers(&PeerMessage{Wire: largest}); err != nil {
+	if err := h.fitsPeers(largest, nil); err != nil {
 		return err
 	}
 	defer h.engine.Flush()

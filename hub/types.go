@@ -89,8 +89,18 @@ func (e *SeqError) Error() string {
 	return fmt.Sprintf("seq %d doesn't rise: the highest so far is %d", e.Seq, e.Last)
 }
 
-// ErrTooLarge is returned for a message over Options.MaxMessageOut.
+// ErrTooLarge is wrapped by errors about messages over Options.MaxMessageOut, which are a *SizeError, or over what
+// the change log or other nodes take.
 var ErrTooLarge = errors.New("message too large")
+
+// SizeError says that a message is over Options.MaxMessageOut. It wraps ErrTooLarge.
+type SizeError struct{ Size, Most int }
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("%v: it has %d bytes, at most %d bytes are allowed", ErrTooLarge, e.Size, e.Most)
+}
+
+func (e *SizeError) Unwrap() error { return ErrTooLarge }
 
 // ResyncError says that a cursor can't be served from the log: it is older than
 // OldestSeq, the oldest event that is retained, or newer than Seq, the newest.

@@ -60,7 +60,7 @@ func checkSize(c *Change, maxOut int) error {
 		e.Timestamp = longestTimestamp
 	}
 	if size := eventSize(&e); size > maxOut {
-		return tooLarge(size, maxOut)
+		return &SizeError{size, maxOut}
 	}
 	return nil
 }

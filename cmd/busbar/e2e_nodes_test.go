@@ -77,6 +77,15 @@ func TestNodesOnOneNATS(t *testing.T) {
 	}
 	a.adminCall("POST", "/v1/presence", `{"type":"presence","status":"here"}`, nil)
 	waitType(onB, "presence")
+	for path, body := range map[string]string{
+		"/v1/changes":  `{"entity":"Todo","row_id":"1","kind":"update","data":"%s"}`,
+		"/v1/presence": `{"type":"presence","x":"%s"}`,
+	} {
+		r := a.call("POST", path, a.admin, fmt.Sprintf(body, strings.Repeat("x", 1<<20)))
+		if r.status != 413 || !strings.Contains(r.body, "max_payload") || !strings.Contains(r.body, " 1048576 ") || strings.Contains(r.body, "-max-message-out") {
+			t.Errorf("%s of more than NATS takes: %d %s", path, r.status, r.body)
+		}
+	}
 	if _, log, code := (launch{
 		args: []string{"-log", "nats", "-node", "2", "-nats-replicas", "1", "-data", t.TempDir(), "-listen", "127.0.0.1:0", "-api", "127.0.0.1:0"},
 		env:  []string{"BUSBAR_NATS=nats://busbar:" + natsPassword + "@" + address},

@@ -50,6 +50,7 @@ func failureOf(err error) *failure {
 	var field *hub.FieldError
 	var resync *hub.ResyncError
 	var seq *hub.SeqError
+	var tooLarge *hub.SizeError
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &known):
@@ -69,8 +70,10 @@ func failureOf(err error) *failure {
 	case errors.As(err, &tooLong):
 		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE",
 			fmt.Sprintf("the body is too large: at most %d bytes are allowed (-max-message-out)", tooLong.Limit))
-	case errors.Is(err, hub.ErrTooLarge):
+	case errors.As(err, &tooLarge):
 		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE", err.Error()+" (-max-message-out)")
+	case errors.Is(err, hub.ErrTooLarge):
+		return newFailure(http.StatusRequestEntityTooLarge, "TOO_LARGE", err.Error())
 	case errors.Is(err, hub.ErrOverloaded):
 		return newFailure(http.StatusServiceUnavailable, "OVERLOADED", "too much is buffered for clients (-buffer-memory), try again")
 	case errors.Is(err, hub.ErrLogFull):

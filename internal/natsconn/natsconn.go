@@ -134,7 +134,7 @@ func Store(ctx context.Context, try func() error) error {
 		case HasCode(err, AccountFull, NoResources, MemoryFull, StorageFull, StoreFailed):
 			return fmt.Errorf("%w: %w", hub.ErrLogFull, err)
 		case HasCode(err, MessageTooLarge):
-			return fmt.Errorf("%w: %w", hub.ErrTooLarge, err)
+			return fmt.Errorf("%w for NATS: %w", hub.ErrTooLarge, err)
 		}
 		select {
 		case <-time.After(backoff):

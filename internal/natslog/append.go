@@ -95,7 +95,7 @@ func (l *Log) prepare(changes []hub.Change) (sent, distinct []*sending, err erro
 		}
 		s := &sending{id: id, data: hub.EncodeChange(c), had: make(chan struct{})}
 		if size := int64(len(s.data) + len(s.id) + headers); size > most {
-			return nil, nil, fmt.Errorf("%w: its %d bytes are more than NATS takes in one message (max_payload is %d)", hub.ErrTooLarge, size, most)
+			return nil, nil, fmt.Errorf("%w: its %d bytes are more than the %d that NATS takes in one message (max_payload)", hub.ErrTooLarge, size, most)
 		}
 		if c.OpID != "" {
 			byID[id] = s

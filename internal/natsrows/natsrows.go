@@ -175,7 +175,7 @@ func (s *Rows) Put(r *hub.StoredRow) error {
 	subject, _ := s.address(r.Entity, r.RowID)
 	messages := s.messages(subject, encode(r), r.Kind)
 	if len(messages) > mostParts {
-		return fmt.Errorf("%w: NATS takes %d messages of %d bytes together", hub.ErrTooLarge, mostParts, len(messages[0].Data))
+		return fmt.Errorf("%w: NATS takes at most %d bytes of a row, in %d messages", hub.ErrTooLarge, mostParts*len(messages[0].Data), mostParts)
 	}
 	longer := time.Duration(len(messages)) * natsconn.AttemptTimeout / 10 // a slow disk's
 	ctx, cancel := context.WithTimeout(s.ctx, s.opts.PublishTimeout+longer)
