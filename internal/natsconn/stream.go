@@ -49,15 +49,36 @@ func OpenStream(ctx context.Context, js jetstream.JetStream, wanted jetstream.St
 	if err := check(&has); err != nil {
 		return nil, err
 	}
-	wanted.FirstSeq = has.FirstSeq
 	if !sameLimits(has, wanted) {
 		log.Warn("the stream's limits or replicas are changed to what this node was started with",
 			"stream", has.Name, "replicas", wanted.Replicas, "events", wanted.MaxMsgs, "bytes", wanted.MaxBytes, "age", wanted.MaxAge)
-		if stream, err = js.UpdateStream(ctx, wanted); err != nil {
+		if stream, err = js.UpdateStream(ctx, Keeping(has, wanted)); err != nil {
 			return nil, ForGood(err)
 		}
 	}
 	return stream, nil
+}
+
+// Keeping is what Busbar wants of a stream, and of what it has all else: where it is, how it is compressed, and what
+// it is called are its administrator's.
+func Keeping(has, wanted jetstream.StreamConfig) jetstream.StreamConfig {
+	has.Subjects, has.RePublish, has.Replicas, has.Discard = wanted.Subjects, wanted.RePublish, wanted.Replicas, wanted.Discard
+	has.MaxMsgs, has.MaxBytes, has.MaxAge, has.MaxMsgsPerSubject = wanted.MaxMsgs, wanted.MaxBytes, wanted.MaxAge, wanted.MaxMsgsPerSubject
+	has.Duplicates, has.AllowDirect, has.AllowAtomicPublish = wanted.Duplicates, wanted.AllowDirect, wanted.AllowAtomicPublish
+	has.AllowRollup, has.AllowMsgTTL, has.DenyDelete = wanted.AllowRollup, wanted.AllowMsgTTL, wanted.DenyDelete
+	return MarkedAs(has, wanted.Metadata[Mark])
+}
+
+// MarkedAs is the stream with another Mark.
+func MarkedAs(config jetstream.StreamConfig, mark string) jetstream.StreamConfig {
+	others := config.Metadata
+	config.Metadata = map[string]string{Mark: mark}
+	for key, value := range others {
+		if key != Mark {
+			config.Metadata[key] = value
+		}
+	}
+	return config
 }
 
 // Foreign is an error about a stream that isn't what it should be.

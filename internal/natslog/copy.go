@@ -238,8 +238,7 @@ func (e *Export) closedSubject() string { return e.config.Name + "." + closed }
 
 // set marks the stream, which takes and lets go of events only as a change log.
 func (e *Export) set(ctx context.Context, state string) (err error) {
-	config := e.config
-	config.Metadata = map[string]string{natsconn.Mark: state}
+	config := natsconn.MarkedAs(e.config, state)
 	if state != marked {
 		config.Subjects, config.MaxAge = []string{e.closedSubject()}, 0
 	}

@@ -93,6 +93,7 @@ func TestLog(t *testing.T) {
 	t.Parallel()
 	c := natstest.Start(t, 1, natstest.InMemory(t))
 	t.Run("entries", func(t *testing.T) { testEntries(t, c) })
+	t.Run("administered", func(t *testing.T) { testAdministered(t, c) })
 	t.Run("copy", func(t *testing.T) { testCopy(t, c) })
 	t.Run("copy states", func(t *testing.T) { testCopyStates(t, c) })
 	t.Run("pages", func(t *testing.T) { testPages(t, c) })
@@ -309,6 +310,45 @@ func testRestart(t *testing.T, c *natstest.Cluster) {
 	if got := d.Bounds(); got.Oldest != start+203 || got.Last != start+302 || !got.Trimmed {
 		t.Errorf("with a lower limit: %+v", got)
 	}
+}
+
+// What somebody has set on the stream stays, whatever Busbar changes.
+func testAdministered(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "administered")
+	l := open(t, o)
+	config := l.stream.CachedInfo().Config
+	config.Description, config.Compression, config.Metadata["team"] = "ours", jetstream.S2Compression, "sync"
+	if _, err := l.js.UpdateStream(within(t), config); err != nil {
+		t.Fatal(err)
+	}
+	want := func(when string, events int64) {
+		t.Helper()
+		stream, err := l.js.Stream(within(t), o.Stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := stream.CachedInfo().Config
+		if got.Description != "ours" || got.Compression != jetstream.S2Compression || got.Metadata["team"] != "sync" || got.MaxMsgs != events {
+			t.Errorf("%s: %+v", when, got)
+		}
+	}
+	o.MaxEvents = 100
+	open(t, o)
+	want("with another limit", 100)
+	if _, _, err := Bump(within(t), o); err != nil {
+		t.Fatal(err)
+	}
+	want("bumped", 100)
+	e, err := OpenExport(within(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("closed", 100)
+	if err := e.Close(within(t), false); err != nil {
+		t.Fatal(err)
+	}
+	want("open again", 100)
+	mustAppend(t, l, changeOf("1"))
 }
 
 func testForeign(t *testing.T, c *natstest.Cluster) {

@@ -116,7 +116,7 @@ func (l *Log) close(info *jetstream.StreamInfo, from, to uint64) error {
 		return errWentBack // another node was first
 	}
 	l.opts.Logger.Error("the stream has lost events that it had, and takes no more until busbar log bump nats was run", "from", from, "to", to)
-	if err := l.mark(l.ctx, wentBack); err != nil {
+	if err := l.mark(l.ctx, info.Config, wentBack); err != nil {
 		return errors.Join(errWentBack, err)
 	}
 	return errWentBack
@@ -124,9 +124,8 @@ func (l *Log) close(info *jetstream.StreamInfo, from, to uint64) error {
 
 // mark is as what the stream is opened from now on. Nothing can be published to one that isn't a change log, which
 // forgets the ids of its messages.
-func (l *Log) mark(ctx context.Context, state string) error {
-	config := l.config(l.known.began)
-	config.Metadata[natsconn.Mark] = state
+func (l *Log) mark(ctx context.Context, has jetstream.StreamConfig, state string) error {
+	config := natsconn.MarkedAs(natsconn.Keeping(has, l.config(0)), state)
 	if state != marked {
 		config.Subjects, config.Duplicates = []string{l.opts.Stream + "." + closed}, 100*time.Millisecond // the least
 	}
@@ -183,8 +182,7 @@ func Bump(ctx context.Context, o Options) (events, last uint64, err error) {
 		if is := has.Metadata[natsconn.Mark]; is != marked && is != wentBack {
 			return foreign(&has)
 		}
-		l.known.began = has.FirstSeq
-		if err := l.mark(ctx, wentBack); err != nil { // nothing comes in between
+		if err := l.mark(ctx, has, wentBack); err != nil { // nothing comes in between
 			return err
 		}
 		if err := l.agree(ctx); err != nil {
@@ -198,7 +196,7 @@ func Bump(ctx context.Context, o Options) (events, last uint64, err error) {
 		if err := l.stream.Purge(ctx, jetstream.WithPurgeSequence(last+1)); err != nil {
 			return err
 		}
-		return l.mark(ctx, marked)
+		return l.mark(ctx, has, marked)
 	})
 	return events, last, err
 }
