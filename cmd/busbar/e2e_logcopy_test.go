@@ -4,12 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	nats "github.com/nats-io/nats-server/v2/server"
 )
 
-// docs/cluster.md: a log moves to NATS and back, and clients go on with their cursors.
+// docs/cluster.md: a log moves to NATS and back with its rows, and clients go on with their cursors.
 func TestLogCopy(t *testing.T) {
 	t.Parallel()
 	address, _ := startNATS(t, t.TempDir(), nats.RANDOM_PORT)
@@ -30,17 +31,38 @@ func TestLogCopy(t *testing.T) {
 			}
 		}
 	}
+	rows := map[string]string{"d_1": "one", "large": strings.Repeat("x", 2<<20)}
+	putRow := func(d *daemon, row string) {
+		t.Helper()
+		if r := d.call("PUT", "/v1/rows/Doc/"+row, d.admin, rows[row]); r.status != 204 {
+			t.Fatalf("%d %s", r.status, r.body)
+		}
+	}
+	hasRows := func(d *daemon) {
+		t.Helper()
+		c := d.connect(d.session("bob"))
+		for row, payload := range rows {
+			c.send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"` + row + `"}`)
+			wantFrame(t, c, 0x10, "Doc", row, payload)
+		}
+	}
+	putRow(d, "d_1")
+	putRow(d, "large")
 	dataCopy(logDisk, logNATS, d.dir).want(t, exitFailure, "another busbar serves from")
 	d.stop()
 	o := dataCopy(logDisk, logNATS, d.dir)
 	o.want(t, exitOK)
-	if want := fmt.Sprintf("2 events were copied, with seqs from %d to %d\n", seqs[0], seqs[1]); o.out != want {
+	if want := fmt.Sprintf("2 events were copied, with seqs from %d to %d, and 2 rows\n", seqs[0], seqs[1]); o.out != want {
 		t.Errorf("printed %q, want %q", o.out, want)
 	}
 	dataCopy(logDisk, logNATS, d.dir).want(t, exitFailure, "there is no change log")
 	on := launch{args: []string{"-log", "nats", "-nats-replicas", "1", "-data", d.dir}, env: servers}.start(t)
 	on.secret = append(on.secret, natsPassword)
 	goesOn(on)
+	hasRows(on)
+	rows["d_1"], rows["d_2"] = "two", "2"
+	putRow(on, "d_1")
+	putRow(on, "d_2")
 
 	o = runCommand("", servers, "log", "bump", "nats", "-nats-replicas", "1", "-data", t.TempDir())
 	o.want(t, exitOK)
@@ -57,7 +79,9 @@ func TestLogCopy(t *testing.T) {
 	dataCopy(logNATS, logDisk, on.dir).want(t, exitFailure, "another busbar serves from")
 	on.stop()
 	dataCopy(logNATS, logDisk, on.dir).want(t, exitOK)
-	goesOn(d.restart())
+	d = d.restart()
+	goesOn(d)
+	hasRows(d)
 
 	other := t.TempDir()
 	if err := os.WriteFile(filepath.Join(other, "changes.db"), nil, 0o600); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/disklog"
 	"github.com/busbar-ws/busbar/internal/natslog"
+	"github.com/busbar-ws/busbar/internal/natsrows"
 )
 
 const logUsage = `Looks after the change log.
@@ -36,9 +37,9 @@ The second is for the change log of several nodes (-log nats), which may run: gi
 them is given. Where NATS is inside of the nodes it takes the place of one, with its flags.
 `
 
-const logCopyUsage = `Moves the change log from the data directory (-log disk) to NATS (-log nats), or back, so that clients
-go on with the cursors that they have. What it was moved from isn't used any more: changes.db gets
-the name changes.db.moved, and a stream takes no events from when the copy begins.
+const logCopyUsage = `Moves the change log and published rows from the data directory (-log disk) to NATS (-log nats), or
+back, so that clients go on with the cursors that they have. What they were moved from isn't used any
+more: changes.db gets the name changes.db.moved, and streams take nothing from when the copy begins.
 
 Usage: busbar log copy disk nats [the server's flags]
        busbar log copy nats disk [the server's flags]
@@ -144,15 +145,16 @@ func logCopy(args []string, s streams) error {
 	if err := errors.Join(copied(context.Background()), c.close()); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "%s copied, with seqs from %d to %d\n", plural(c.events, "event was", "events were"), c.bounds.Oldest, c.bounds.Last)
+	_, err = fmt.Fprintf(s.out, "%s copied, with seqs from %d to %d, and %s\n",
+		plural(c.events, "event was", "events were"), c.bounds.Oldest, c.bounds.Last, plural(c.rows, "row", "rows"))
 	return err
 }
 
 // logCopier moves a change log. Of the server it has the data directory and NATS.
 type logCopier struct {
 	*server
-	bounds hub.Bounds
-	events int
+	bounds       hub.Bounds
+	events, rows int
 }
 
 func (c *logCopier) lock() error {
@@ -171,6 +173,14 @@ func (c *logCopier) counted(f func(*hub.Change, time.Time) error) func(*hub.Chan
 	}
 }
 
+// countedRows calls f too.
+func (c *logCopier) countedRows(f func(*hub.StoredRow) error) func(*hub.StoredRow) error {
+	return func(r *hub.StoredRow) error {
+		c.rows++
+		return f(r)
+	}
+}
+
 func (c *logCopier) toNATS(ctx context.Context) error {
 	path := c.dir.changeLog()
 	if err := isThere(path); err != nil {
@@ -186,7 +196,14 @@ func (c *logCopier) toNATS(ctx context.Context) error {
 	c.bounds = source.Bounds()
 	to, err := c.openNATS()
 	if err == nil {
-		err = natslog.Import(ctx, to, c.bounds, func(f func(*hub.Change, time.Time) error) error { return source.Export(c.counted(f)) })
+		err = natslog.Import(ctx, to, c.bounds,
+			func(f func(*hub.Change, time.Time) error) error { return source.Export(c.counted(f)) },
+			func() error {
+				if c.cfg.RowsURL != "" { // nodes store none
+					return nil
+				}
+				return natsrows.Import(ctx, rowsOn(&to), func(f func(*hub.StoredRow) error) error { return source.Rows().Load(c.countedRows(f)) })
+			})
 	}
 	if err := errors.Join(err, source.Close()); err != nil {
 		return err
@@ -214,7 +231,12 @@ func (c *logCopier) toDisk(ctx context.Context) (err error) {
 		return err
 	}
 	c.bounds = source.Bounds
-	err = disklog.Import(path, source.Bounds, func(f func(*hub.Change, time.Time) error) error { return source.Each(ctx, c.counted(f)) },
-		func(hub.RowStore) error { return nil })
+	rows, err := natsrows.OpenExport(ctx, rowsOn(&from))
+	if err == nil {
+		err = disklog.Import(path, source.Bounds,
+			func(f func(*hub.Change, time.Time) error) error { return source.Each(ctx, c.counted(f)) },
+			func(f func(*hub.StoredRow) error) error { return rows.Each(ctx, c.countedRows(f)) })
+		err = errors.Join(err, rows.Close(ctx, err == nil))
+	}
 	return errors.Join(err, source.Close(ctx, err == nil))
 }

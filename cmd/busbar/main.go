@@ -5,7 +5,7 @@
 //	busbar publish …          publish to a running server
 //	busbar tail               connect and print what arrives
 //	busbar log bump           make clients' cursors from before a restored backup too old
-//	busbar log copy           move the change log from disk to NATS, or back
+//	busbar log copy           move the change log and rows from disk to NATS, or back
 //	busbar doctor             look at what limits this host
 //	busbar version            print the version
 package main

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 	"github.com/busbar-ws/busbar/internal/natslog"
 	"github.com/busbar-ws/busbar/internal/natsnode"
 	"github.com/busbar-ws/busbar/internal/natspeers"
@@ -55,10 +56,7 @@ func (srv *server) openNodes(o *hub.Options) error {
 
 // openNodesRows has rows where the change log is.
 func (srv *server) openNodesRows(o *hub.Options, on *natslog.Options) error {
-	rows, err := natsrows.Open(context.Background(), natsrows.Options{
-		Servers: on.Servers, NATS: on.NATS, Name: on.Stream, Replicas: on.Replicas, MaxBytes: on.MaxBytes,
-		PublishTimeout: on.PublishTimeout, Logger: srv.log,
-	})
+	rows, err := natsrows.Open(context.Background(), rowsOn(on))
 	if err != nil {
 		return fmt.Errorf("rows on NATS: %w", err)
 	}
@@ -72,6 +70,14 @@ func (srv *server) openNodesRows(o *hub.Options, on *natslog.Options) error {
 		return rows.Healthy()
 	}
 	return nil
+}
+
+// rowsOn is where rows are, beside a change log.
+func rowsOn(on *natslog.Options) natsrows.Options {
+	return natsrows.Options{
+		Servers: on.Servers, NATS: on.NATS, Name: on.Stream, Replicas: on.Replicas, MaxBytes: on.MaxBytes,
+		PublishTimeout: on.PublishTimeout, Logger: on.Logger,
+	}
 }
 
 // openPublishing takes what is published by NATS requests.
@@ -133,7 +139,7 @@ func (srv *server) openNode() ([]nats.Option, error) {
 		const patience = 3 * time.Second
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		for _, stream := range []string{srv.cfg.Log.NATS.Stream, natsrows.StreamOf(srv.cfg.Log.NATS.Stream)} {
+		for _, stream := range []string{srv.cfg.Log.NATS.Stream, natsconn.RowsOf(srv.cfg.Log.NATS.Stream)} {
 			node.StepDown(ctx, stream)
 		}
 		return node.Close()

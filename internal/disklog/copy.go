@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/rowcopy"
 	"github.com/busbar-ws/busbar/internal/sqlitefile"
 )
 
@@ -73,9 +74,9 @@ func scanChange(rows *sql.Rows) (*hub.Change, time.Time, error) {
 	return &c, time.UnixMilli(at), nil
 }
 
-// Import makes the file, which isn't there yet, a log with the entries that each calls its argument with, and what rows
-// puts. The file appears when all is in it.
-func Import(path string, b hub.Bounds, each func(func(*hub.Change, time.Time) error) error, rows func(hub.RowStore) error) error {
+// Import makes the file, which isn't there yet, a log with the entries and rows that each and rows call their
+// arguments with. The file appears when all is in it.
+func Import(path string, b hub.Bounds, each func(func(*hub.Change, time.Time) error) error, rows rowcopy.Each) error {
 	part := path + ".part"
 	for _, name := range []string{part, part + "-wal", part + "-shm"} { // of an import that was broken off
 		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -86,14 +87,11 @@ func Import(path string, b hub.Bounds, each func(func(*hub.Change, time.Time) er
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(w.importAll(b, each), w.close()); err != nil {
-		return err
+	err = w.importAll(b, each)
+	if err == nil {
+		err = rowcopy.Copy(rows, w.importRows, w.loadRows)
 	}
-	l, err := Open(part, Unbounded)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(rows(l.Rows()), l.Close()); err != nil {
+	if err := errors.Join(err, w.close()); err != nil {
 		return err
 	}
 	if err := os.Rename(part, path); err != nil {
@@ -133,6 +131,35 @@ func (w *writer) importAll(b hub.Bounds, each func(func(*hub.Change, time.Time) 
 		return err
 	}
 	return w.finish(&t.state)
+}
+
+// importRows is for a file that has none.
+func (w *writer) importRows(each rowcopy.Each) error {
+	const together = 16 << 20 // bytes in a transaction, beside the row that goes beyond it
+	if _, err := w.begin.Exec(); err != nil {
+		return explain("write", w.path, err)
+	}
+	size := 0
+	err := each(func(r *hub.StoredRow) error {
+		if size > together {
+			if err := w.again(); err != nil {
+				return explain("write", w.path, err)
+			}
+			size = 0
+		}
+		size += rowBytes + len(r.Payload)
+		if err := (&transaction{writer: w}).put(r); err != nil {
+			return explain("write", w.path, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := w.commit.Exec(); err != nil {
+		return explain("write", w.path, err)
+	}
+	return nil
 }
 
 // again commits, and begins another transaction.

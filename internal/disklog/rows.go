@@ -29,22 +29,33 @@ func (l *Log) Rows() *Rows { return l.writer.rows }
 
 // Load reads all rows, the one that was written last at the end.
 func (r *Rows) Load(f func(*hub.StoredRow) error) error {
-	rows, err := r.log.readers.Query(`SELECT tenant, entity, row_id, payload FROM rows ORDER BY written`)
+	rows, err := r.log.readers.Query(selectRows)
+	return scanRows(r.log.path, rows, err, f)
+}
+
+const selectRows = `SELECT tenant, entity, row_id, payload FROM rows ORDER BY written`
+
+func (w *writer) loadRows(f func(*hub.StoredRow) error) error {
+	rows, err := w.conn.QueryContext(context.Background(), selectRows)
+	return scanRows(w.path, rows, err, f)
+}
+
+func scanRows(path string, rows *sql.Rows, err error, f func(*hub.StoredRow) error) error {
 	if err != nil {
-		return explain("read rows of", r.log.path, err)
+		return explain("read rows of", path, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		s := new(hub.StoredRow)
 		if err := rows.Scan(&s.Tenant, &s.Entity, &s.RowID, &s.Payload); err != nil {
-			return explain("read rows of", r.log.path, err)
+			return explain("read rows of", path, err)
 		}
 		if err := f(s); err != nil {
 			return fmt.Errorf("row %q of %q: %w", s.RowID, s.Entity, err)
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return explain("read rows of", r.log.path, err)
+		return explain("read rows of", path, err)
 	}
 	return nil
 }

@@ -81,6 +81,24 @@ func MarkedAs(config jetstream.StreamConfig, mark string) jetstream.StreamConfig
 	return config
 }
 
+// RowsOf is the name of the stream of rows beside a change log's.
+func RowsOf(changeLog string) string { return changeLog + "-rows" }
+
+// Shut has a stream with that configuration take nothing but what is published to a subject that nobody else knows. It
+// returns the last sequence of what was stored before.
+func Shut(ctx context.Context, js jetstream.JetStream, config jetstream.StreamConfig, subject string) (stream jetstream.Stream, last uint64, err error) {
+	config.Subjects, config.MaxAge = []string{subject}, 0
+	if stream, err = js.UpdateStream(ctx, config); err != nil {
+		return nil, 0, ForGood(err)
+	}
+	// What was on its way into the stream is in it before this.
+	ack, err := js.Publish(ctx, subject, []byte("{}"), jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return nil, 0, err
+	}
+	return stream, ack.Sequence - 1, stream.DeleteMsg(ctx, ack.Sequence)
+}
+
 // Foreign is an error about a stream that isn't what it should be.
 func Foreign(has *jetstream.StreamConfig, what string) error {
 	return Permanent(fmt.Errorf("it isn't a %s of Busbar's (its subjects are %q); choose another name", what, has.Subjects))
@@ -146,8 +164,9 @@ func AskLeader(ctx context.Context, conn *nats.Conn, stream, subject string, seq
 	return m, err
 }
 
-// LastSequence is a header of what a stream republishes: the sequence before it of its subject, 0 when there is none. It
-// is the server's JSLastSequence.
+// LastSequence is a header of what a stream republishes: the sequence before it of its subject, 0 when there is none. In
+// an answer of several messages it is the sequence of the message before, 0 in the first. It is the server's
+// JSLastSequence.
 const LastSequence = "Nats-Last-Sequence"
 
 // Number is a header's, 0 when there is none.

@@ -36,10 +36,10 @@ func (l *Log) beingCopied(ctx context.Context) bool {
 // maxHole is how many seqs between two events can be left out of a stream: each is published and deleted.
 const maxHole = 10_000
 
-// Import makes the stream with the changes that each calls its argument with, at their seqs, and what rows does. No
-// node opens it before that has come to its end. What a copy has left that was broken off, or has moved elsewhere, is
-// deleted first.
-func Import(ctx context.Context, o Options, b hub.Bounds, each func(func(*hub.Change, time.Time) error) error) error {
+// Import makes the stream with the changes that each calls its argument with, at their seqs, and has beside copy what
+// isn't in it. No node opens the stream before that has come to its end. What a copy has left that was broken off, or
+// has moved elsewhere, is deleted first.
+func Import(ctx context.Context, o Options, b hub.Bounds, each func(func(*hub.Change, time.Time) error) error, beside func() error) error {
 	l, err := dial(ctx, o)
 	if err != nil {
 		return err
@@ -61,6 +61,9 @@ func Import(ctx context.Context, o Options, b hub.Bounds, each func(func(*hub.Ch
 	if err := im.all(ctx, b, each); err != nil {
 		return fmt.Errorf("copying into the stream %s: %w", o.Stream, err)
 	}
+	if err := beside(); err != nil {
+		return err
+	}
 	config.Metadata[natsconn.Mark] = marked
 	return natsconn.Patiently(ctx, l.opts.Logger, "finishing the stream "+o.Stream, func(ctx context.Context) error {
 		_, err := l.js.UpdateStream(ctx, config)
@@ -70,21 +73,46 @@ func Import(ctx context.Context, o Options, b hub.Bounds, each func(func(*hub.Ch
 
 // replace makes the stream in place of one that is of no use any more.
 func (l *Log) replace(ctx context.Context, config jetstream.StreamConfig) error {
-	stream, err := l.js.Stream(ctx, l.opts.Stream)
-	if err == nil {
-		switch stream.CachedInfo().Config.Metadata[natsconn.Mark] {
-		case filled, moved:
-			err = l.js.DeleteStream(ctx, l.opts.Stream)
-		default:
-			return errThere
-		}
+	useless := func(has *jetstream.StreamInfo) bool {
+		is := has.Config.Metadata[natsconn.Mark]
+		return is == filled || is == moved
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+	stream, err := l.js.Stream(ctx, config.Name)
+	alone := errors.Is(err, jetstream.ErrStreamNotFound)
+	if err != nil && !alone {
 		return natsconn.ForGood(err)
+	}
+	if !alone && !useless(stream.CachedInfo()) {
+		return errThere
+	}
+	// First, while the log's stream says that it is of no use either.
+	err = l.clear(ctx, natsconn.RowsOf(config.Name), func(has *jetstream.StreamInfo) bool {
+		return has.Config.Metadata[natsconn.Mark] != "" && (!alone || has.State.Msgs == 0)
+	})
+	if err == nil {
+		err = l.clear(ctx, config.Name, useless)
+	}
+	if err != nil {
+		return err
 	}
 	l.stream, err = l.js.CreateStream(ctx, config)
 	l.atomic = true
 	return natsconn.ForGood(err)
+}
+
+// clear deletes a stream, if there is one.
+func (l *Log) clear(ctx context.Context, name string, useless func(*jetstream.StreamInfo) bool) error {
+	stream, err := l.js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return natsconn.ForGood(err)
+	}
+	if !useless(stream.CachedInfo()) {
+		return fmt.Errorf("%s: %w", name, errThere)
+	}
+	return natsconn.ForGood(l.js.DeleteStream(ctx, name))
 }
 
 // importer publishes changes at their seqs.
@@ -93,8 +121,12 @@ type importer struct {
 	next    uint64 // seq of what comes next into the batch
 	batch   []*sending
 	bytes   int
+	partly  int      // how often a part of the batch was there: servers store it message by message
 	fillers []uint64 // seqs that are to be holes
 }
+
+// mostPartly is how often that is taken for the batch's own beginning, and not for what others have published.
+const mostPartly = 20
 
 func (im *importer) all(ctx context.Context, b hub.Bounds, each func(func(*hub.Change, time.Time) error) error) error {
 	fill := func(seq uint64) error { // up to it
@@ -146,7 +178,7 @@ func (im *importer) flush(ctx context.Context) error {
 	if err := natsconn.Patiently(ctx, im.opts.Logger, "storing events", im.try); err != nil {
 		return err
 	}
-	im.batch, im.bytes = nil, 0
+	im.batch, im.bytes, im.partly = nil, 0, 0
 	return nil
 }
 
@@ -159,6 +191,9 @@ func (im *importer) try(ctx context.Context) error {
 		return err
 	case last == im.next-1:
 		return nil
+	case last > before && last < im.next-1 && im.partly < mostPartly:
+		im.partly++
+		return fmt.Errorf("a batch is being stored up to %d, and is there up to %d", im.next-1, last)
 	case last != before:
 		return natsconn.Permanent(fmt.Errorf("the stream ends with %d, not %d: %w", last, before, errMixed))
 	}
@@ -218,32 +253,22 @@ func (e *Export) open(ctx context.Context) (err error) {
 		return foreign(&e.config)
 	}
 	e.config.Subjects = []string{l.subject()}
-	if err := e.set(ctx, closed); err != nil {
-		return err
-	}
-	// What was on its way into the stream is in it before this.
-	ack, err := l.js.Publish(ctx, e.closedSubject(), []byte("{}"), jetstream.WithRetryAttempts(0))
+	last, err := e.shut(ctx, closed)
 	if err != nil {
 		return err
 	}
 	if _, err := l.askLeader(ctx); err != nil {
 		return err
 	}
-	first := l.known.Load().FirstSeq
-	e.Bounds = hub.Bounds{Oldest: first, Last: ack.Sequence - 1, Before: first - 1, Trimmed: first > e.config.FirstSeq}
-	return l.stream.DeleteMsg(ctx, ack.Sequence)
+	first := min(l.known.Load().FirstSeq, last+1)
+	e.Bounds = hub.Bounds{Oldest: first, Last: last, Before: first - 1, Trimmed: first > e.config.FirstSeq}
+	return nil
 }
 
-func (e *Export) closedSubject() string { return e.config.Name + "." + closed }
-
-// set marks the stream, which takes and lets go of events only as a change log.
-func (e *Export) set(ctx context.Context, state string) (err error) {
-	config := natsconn.MarkedAs(e.config, state)
-	if state != marked {
-		config.Subjects, config.MaxAge = []string{e.closedSubject()}, 0
-	}
-	e.log.stream, err = e.log.js.UpdateStream(ctx, config)
-	return natsconn.ForGood(err)
+// shut marks the stream, which takes and lets go of events only as a change log.
+func (e *Export) shut(ctx context.Context, state string) (last uint64, err error) {
+	e.log.stream, last, err = natsconn.Shut(ctx, e.log.js, natsconn.MarkedAs(e.config, state), e.config.Name+"."+closed)
+	return last, err
 }
 
 // Each calls f with all changes, their seqs and op ids in them, and when they were stored.
@@ -278,10 +303,11 @@ func (e *Export) Each(ctx context.Context, f func(*hub.Change, time.Time) error)
 
 // Close has no node open the stream again if its events were moved elsewhere.
 func (e *Export) Close(ctx context.Context, elsewhere bool) error {
-	state := marked
+	var err error
 	if elsewhere {
-		state = moved
+		_, err = e.shut(ctx, moved)
+	} else {
+		_, err = e.log.js.UpdateStream(ctx, natsconn.MarkedAs(e.config, marked))
 	}
-	err := e.set(ctx, state)
 	return errors.Join(err, e.log.Close())
 }

@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/disklog"
 	"github.com/busbar-ws/busbar/internal/logtest"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 	"github.com/busbar-ws/busbar/internal/natstest"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
@@ -57,7 +60,7 @@ func toNATS(t *testing.T, path string, o Options) error {
 	t.Helper()
 	source := onDisk(t, path, 1<<20)
 	defer source.Close()
-	return Import(within(t), o, source.Bounds(), source.Export)
+	return Import(within(t), o, source.Bounds(), source.Export, func() error { return nil })
 }
 
 func toDisk(t *testing.T, o Options, path string) {
@@ -67,7 +70,7 @@ func toDisk(t *testing.T, o Options, path string) {
 		t.Fatal(err)
 	}
 	err = disklog.Import(path, e.Bounds, func(f func(*hub.Change, time.Time) error) error { return e.Each(within(t), f) },
-		func(hub.RowStore) error { return nil })
+		func(func(*hub.StoredRow) error) error { return nil })
 	if err := errors.Join(err, e.Close(within(t), err == nil)); err != nil {
 		t.Fatal(err)
 	}
@@ -147,8 +150,8 @@ func testCopyStates(t *testing.T, c *natstest.Cluster) {
 	err := Import(within(t), o, want.bounds, func(f func(*hub.Change, time.Time) error) error {
 		change := changeOf("1")
 		change.Seq = want.bounds.Oldest
-		return errors.Join(f(&change, time.Time{}), broken)
-	})
+		return f(&change, time.Time{})
+	}, func() error { return broken })
 	if !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
@@ -200,4 +203,51 @@ func testCopyStates(t *testing.T, c *natstest.Cluster) {
 	toDisk(t, o, back)
 	refused(errMoved)
 	contentsOf(t, node).wantSame(t, contentsOf(t, onDisk(t, back, 10)))
+}
+
+// Rows beside a log that isn't there are somebody's; beside one that is of no use they are of none either.
+func testCopyBesideRows(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "beside")
+	path := filepath.Join(t.TempDir(), "changes.db")
+	disk := onDisk(t, path, 10)
+	logtest.Append(t, disk, changeOf("1"))
+	disk.Close()
+	l, err := dial(within(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	rows := jetstream.StreamConfig{
+		Name: natsconn.RowsOf(o.Stream), Subjects: []string{o.Stream + ".rows.*.*"}, Metadata: map[string]string{natsconn.Mark: "rows"},
+	}
+	put := func() {
+		t.Helper()
+		if _, err := l.js.CreateOrUpdateStream(within(t), rows); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.js.Publish(within(t), o.Stream+".rows.1.x", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put()
+	if err := toNATS(t, path, o); !errors.Is(err, errThere) {
+		t.Errorf("beside rows: %v", err)
+	}
+	if err := l.js.DeleteStream(within(t), rows.Name); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken off")
+	err = Import(within(t), o, hub.Bounds{Oldest: 2, Last: 1, Before: 1}, func(func(*hub.Change, time.Time) error) error { return nil }, func() error {
+		put()
+		return broken
+	})
+	if !errors.Is(err, broken) {
+		t.Fatal(err)
+	}
+	if err := toNATS(t, path, o); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.js.Stream(within(t), rows.Name); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("rows of a copy that was broken off are there: %v", err)
+	}
 }

@@ -96,6 +96,7 @@ func TestLog(t *testing.T) {
 	t.Run("administered", func(t *testing.T) { testAdministered(t, c) })
 	t.Run("copy", func(t *testing.T) { testCopy(t, c) })
 	t.Run("copy states", func(t *testing.T) { testCopyStates(t, c) })
+	t.Run("copy beside rows", func(t *testing.T) { testCopyBesideRows(t, c) })
 	t.Run("pages", func(t *testing.T) { testPages(t, c) })
 	t.Run("page ahead of the follower", func(t *testing.T) { testPageAhead(t, c) })
 	t.Run("op ids", func(t *testing.T) { testOpIDs(t, c) })

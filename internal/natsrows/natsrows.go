@@ -81,6 +81,19 @@ var _ hub.RowStore = (*Rows)(nil)
 
 // Open connects to NATS and makes the stream if there is none. It waits for a NATS that isn't there yet until ctx ends.
 func Open(ctx context.Context, o Options) (*Rows, error) {
+	s, err := dial(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := natsconn.Patiently(ctx, o.Logger, "opening the stream "+s.name(), s.openStream); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// dial connects, and looks at no stream yet.
+func dial(ctx context.Context, o Options) (*Rows, error) {
 	if err := natsconn.CheckName(o.Name); err != nil {
 		return nil, err
 	}
@@ -89,11 +102,7 @@ func Open(ctx context.Context, o Options) (*Rows, error) {
 		rows: make(map[string]*row), buckets: make(map[int]*bucket),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	err := natsconn.Patiently(ctx, o.Logger, "connecting to NATS", s.connect)
-	if err == nil {
-		err = natsconn.Patiently(ctx, o.Logger, "opening the stream "+s.name(), s.openStream)
-	}
-	if err != nil {
+	if err := natsconn.Patiently(ctx, o.Logger, "connecting to NATS", s.connect); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -107,29 +116,30 @@ func (s *Rows) connect(context.Context) (err error) {
 	return err
 }
 
-// StreamOf is the name of the stream of rows beside a change log's.
-func StreamOf(name string) string { return name + "-rows" }
-
-func (s *Rows) name() string { return StreamOf(s.opts.Name) }
+func (s *Rows) name() string     { return natsconn.RowsOf(s.opts.Name) }
+func (s *Rows) subjects() string { return s.opts.Name + ".rows.*.*" }
 
 func (s *Rows) openStream(ctx context.Context) (err error) {
-	const marked = "rows"
-	subjects := s.opts.Name + ".rows.*.*"
 	s.stream, err = natsconn.OpenStream(ctx, s.js, jetstream.StreamConfig{
-		Name: s.name(), Description: "Busbar's rows", Subjects: []string{subjects},
+		Name: s.name(), Description: "Busbar's rows", Subjects: []string{s.subjects()},
 		Storage: jetstream.FileStorage, Replicas: s.opts.Replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
 		MaxMsgs: -1, MaxBytes: int64(s.opts.MaxBytes), MaxMsgsPerSubject: -1, MaxMsgSize: -1, MaxConsumers: -1, Duplicates: idsKept,
 		AllowDirect: true, AllowAtomicPublish: true, AllowRollup: true, AllowMsgTTL: true,
-		RePublish: &jetstream.RePublish{Source: subjects, Destination: s.opts.Name + ".row.{{wildcard(1)}}"},
+		RePublish: &jetstream.RePublish{Source: s.subjects(), Destination: s.opts.Name + ".row.{{wildcard(1)}}"},
 		Metadata:  map[string]string{natsconn.Mark: marked},
 	}, s.opts.Logger, func(has *jetstream.StreamConfig) error {
-		if has != nil && has.Metadata[natsconn.Mark] != marked {
-			return natsconn.Foreign(has, "store of rows")
+		switch {
+		case has == nil || has.Metadata[natsconn.Mark] == marked:
+			return nil
+		case has.Metadata[natsconn.Mark] == moved:
+			return errMoved
 		}
-		return nil
+		return foreign(has)
 	})
 	return err
 }
+
+func foreign(has *jetstream.StreamConfig) error { return natsconn.Foreign(has, "store of rows") }
 
 // Close ends what runs, and the connection.
 func (s *Rows) Close() error {
@@ -174,27 +184,32 @@ func (s *Rows) address(entity, rowID string) (subject string, bucket int) {
 func (s *Rows) Put(r *hub.StoredRow) error {
 	subject, _ := s.address(r.Entity, r.RowID)
 	messages := s.messages(subject, encode(r), r.Kind)
+	seq, err := s.store(messages)
+	if err == nil {
+		s.await(subject, seq)
+	}
+	return err
+}
+
+// store stores messages together. The sequence is that of the last one, or 0 when an attempt has stored them that had
+// no answer.
+func (s *Rows) store(messages []*nats.Msg) (seq uint64, err error) {
 	if len(messages) > mostParts {
-		return fmt.Errorf("%w: NATS takes at most %d bytes of a row, in %d messages", hub.ErrTooLarge, mostParts*len(messages[0].Data), mostParts)
+		return 0, fmt.Errorf("%w: NATS takes at most %d bytes of a row, in %d messages", hub.ErrTooLarge, mostParts*len(messages[0].Data), mostParts)
 	}
 	longer := time.Duration(len(messages)) * natsconn.AttemptTimeout / 10 // a slow disk's
 	ctx, cancel := context.WithTimeout(s.ctx, s.opts.PublishTimeout+longer)
 	defer cancel()
-	var seq uint64
-	err := natsconn.Store(ctx, func() (err error) {
+	err = natsconn.Store(ctx, func() (err error) {
 		attempt, cancel := context.WithTimeout(ctx, natsconn.AttemptTimeout+longer)
 		defer cancel()
 		seq, err = s.publish(attempt, messages)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	s.await(ctx, subject, seq)
-	return nil
+	return seq, err
 }
 
-// publish tries once. The sequence is 0 when an attempt has stored it all that had no answer.
+// publish tries once.
 func (s *Rows) publish(ctx context.Context, messages []*nats.Msg) (seq uint64, err error) {
 	if len(messages) == 1 {
 		ack, err := s.js.PublishMsg(ctx, messages[0], jetstream.WithRetryAttempts(0))

@@ -30,16 +30,27 @@ type node struct {
 	last map[string]uint64
 }
 
-func open(t testing.TB, c *natstest.Cluster, first int, name string) *node {
-	t.Helper()
+func optionsOf(t testing.TB, c *natstest.Cluster, name string) Options {
 	replicas := 1
 	if len(c.Nodes) > 1 {
 		replicas = 3
 	}
-	s, err := Open(within(t), Options{
-		Servers: c.Servers(first), Name: name, Replicas: replicas, MaxBytes: 1 << 30, PublishTimeout: 20 * time.Second,
+	return Options{
+		Servers: c.Servers(0), Name: name, Replicas: replicas, MaxBytes: 1 << 30, PublishTimeout: 20 * time.Second,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
-	})
+	}
+}
+
+func open(t testing.TB, c *natstest.Cluster, first int, name string) *node {
+	t.Helper()
+	o := optionsOf(t, c, name)
+	o.Servers = c.Servers(first)
+	return openWith(t, o)
+}
+
+func openWith(t testing.TB, o Options) *node {
+	t.Helper()
+	s, err := Open(within(t), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,6 +126,9 @@ func TestRows(t *testing.T) {
 	t.Run("release", func(t *testing.T) { testRelease(t, c) })
 	t.Run("room", func(t *testing.T) { testRoom(t, c) })
 	t.Run("foreign", func(t *testing.T) { testForeign(t, c) })
+	t.Run("copy", func(t *testing.T) { testCopy(t, c) })
+	t.Run("copy states", func(t *testing.T) { testCopyStates(t, c) })
+	t.Run("copy without room", func(t *testing.T) { testCopyWithoutRoom(t, c) })
 	t.Run("concurrent", func(t *testing.T) { testConcurrent(t, c) })
 }
 

@@ -214,24 +214,32 @@ func (s *Rows) next(ctx context.Context, subject string, seq uint64) ([]natsconn
 	if err != nil {
 		return nil, err
 	}
-	batch := []natsconn.Message{first}
 	if whole, err := new(parts).add(&first); err == nil && whole != nil && whole.Kind == hub.Snapshot {
-		return batch, nil // as a rule there is no more
+		return []natsconn.Message{first}, nil // as a rule there is no more
 	}
+	more := s.batch(ctx, jetstreamext.GetBatchSeq(first.Seq+1), jetstreamext.GetBatchSubject(subject))
+	return append([]natsconn.Message{first}, more...), nil
+}
+
+// batch are messages that follow on each other, as whichever server has the stream gives them: as many as come, for
+// others can be asked for.
+func (s *Rows) batch(ctx context.Context, which ...jetstreamext.GetBatchOpt) (batch []natsconn.Message) {
 	ctx, cancel := context.WithTimeout(ctx, natsconn.RequestTimeout)
 	defer cancel()
-	messages, err := jetstreamext.GetBatch(ctx, s.js, s.name(), readMessages,
-		jetstreamext.GetBatchSeq(first.Seq+1), jetstreamext.GetBatchSubject(subject))
+	messages, err := jetstreamext.GetBatch(ctx, s.js, s.name(), readMessages, which...)
 	if err != nil {
-		return batch, nil
+		return nil
 	}
+	before := uint64(0)
 	for m, err := range messages {
-		if err != nil {
-			break // they are asked for one after the other
+		// A connection that was lost and made again meanwhile gets later ones.
+		if err != nil || natsconn.Number(m.Header, natsconn.LastSequence) != before {
+			break
 		}
+		before = m.Sequence
 		batch = append(batch, natsconn.Message{Seq: m.Sequence, Header: m.Header, Data: m.Data})
 	}
-	return batch, nil
+	return batch
 }
 
 // readSnapshot reads a row's snapshot for somebody who doesn't have it from memory. What it is in front of is delivered.
@@ -279,7 +287,9 @@ func (s *Rows) findSnapshot(ctx context.Context, subject string) (found *hub.Sto
 }
 
 // await returns when the follower has had what was stored, if the row is watched.
-func (s *Rows) await(ctx context.Context, subject string, seq uint64) {
+func (s *Rows) await(subject string, seq uint64) {
+	ctx, cancel := context.WithTimeout(s.ctx, s.opts.PublishTimeout)
+	defer cancel()
 	patience := time.After(feedPatience)
 	for {
 		s.mu.Lock()
