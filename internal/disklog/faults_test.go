@@ -342,6 +342,63 @@ func TestContentsPutBack(t *testing.T) {
 	}
 }
 
+// A log whose file another one is copied over stores nothing from then on, and says so; a checkpoint that somebody
+// else makes, as tools that copy a database do, changes nothing.
+func TestAnotherFileCopiedOver(t *testing.T) {
+	var log lines
+	path := filepath.Join(t.TempDir(), "changes.db")
+	l := open(t, path, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	seqs := logtest.Append(t, l, manyChanges(3)...)
+	other := beside(t, path)
+	execute(t, other, "PRAGMA wal_checkpoint(TRUNCATE)")
+	older, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logtest.Append(t, l, manyChanges(3000)...)
+	execute(t, other, "PRAGMA wal_checkpoint")
+	last := logtest.Append(t, l, someChange)[0].Seq
+	if err := os.WriteFile(path, older, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if done, err := l.Append([]hub.Change{someChange}); !errors.Is(err, hub.ErrLogUnavailable) || len(done) > 0 {
+			t.Fatalf("got %+v, %v", done, err)
+		}
+	}
+	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, path+": somebody else has written to it") {
+		t.Errorf("logged\n%s", text)
+	}
+	if last != seqs[2].Seq+3001 || l.Bounds().Last != last {
+		t.Errorf("the last one is %d, of %+v", last-seqs[0].Seq, l.Bounds())
+	}
+}
+
+// What is in a -wal that is removed is in the file once publishers are refused, however the process ends then.
+func TestRemovedWAL(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "changes.db")
+	l := open(t, path, Options{})
+	seqs := logtest.Append(t, l, manyChanges(3)...)
+	if err := os.Remove(path + "-wal"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append([]hub.Change{someChange}); !errors.Is(err, hub.ErrLogUnavailable) {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := filepath.Join(t.TempDir(), "changes.db") // by the next process
+	if err := os.WriteFile(found, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b := open(t, found, Options{}).Bounds(); b.Last != seqs[2].Seq {
+		t.Errorf("it has events up to %d, had them up to %d", b.Last, seqs[2].Seq)
+	}
+}
+
 // Entries that have gone from the file, or can't be read from it, are no gap in silence: what is before them is read,
 // then comes a resync, and the operator is told once.
 func TestEntriesLostInTheFile(t *testing.T) {

@@ -36,6 +36,10 @@ type writer struct {
 	conn *sql.Conn
 	statements
 	files sqlitefile.Files // that are open
+	left  struct {         // how the last commit left them
+		main  sqlitefile.File
+		index [100]byte
+	}
 
 	state   state
 	opIDs   *dedup.Seqs
@@ -137,19 +141,40 @@ func (w *writer) open(ctx context.Context) (err error) {
 		return err
 	}
 	w.files, err = sqlitefile.Opened(w.path, before)
+	w.leave()
 	return err
 }
 
-// moved is an error when the file that is open isn't the one at its path any more.
+// leave remembers how a commit has left the files.
+func (w *writer) leave() {
+	w.left.main, w.left.index = sqlitefile.FileAt(w.path), sqlitefile.Index(w.path)
+}
+
+// moved is an error when the file that is open isn't the one at its path any more, or was written to: by others than
+// SQLite, which has a commit or a checkpoint in the -shm, too.
 func (w *writer) moved() error {
-	files := w.files
+	files, now := w.files, sqlitefile.FilesAt(w.path)
 	if w.conn == nil { // then its -wal may be a new one, or none
-		files.WAL = sqlitefile.FileAt(w.path + "-wal")
+		files.WAL = now.WAL
 	}
-	if files.MovedFrom(w.path) {
+	switch {
+	case files.MovedFrom(w.path):
 		return sqlitefile.ErrMoved
+	case w.conn != nil && !now.Main.Unwritten(w.left.main) && sqlitefile.Index(w.path) == w.left.index:
+		return errOthers
 	}
 	return nil
+}
+
+// save has what is in a -wal that was removed in the file that is left, for whoever opens that.
+func (w *writer) save(ctx context.Context) {
+	now := sqlitefile.FilesAt(w.path)
+	if w.conn == nil || now.WAL != (sqlitefile.File{}) || !now.Main.Unwritten(w.left.main) {
+		return
+	}
+	if _, err := w.conn.ExecContext(ctx, `PRAGMA wal_checkpoint`); err == nil {
+		w.leave()
+	}
 }
 
 func (w *writer) close() (err error) {
@@ -227,11 +252,12 @@ func (w *writer) transact(group []*job) error {
 	t := transaction{writer: w, now: time.Now(), state: w.state}
 	if err := t.run(group); err != nil {
 		w.unsure, w.doubtful = true, t.rows
-		if errors.Is(err, errOthers) {
+		if errors.Is(err, errOthers) || errors.Is(err, sqlitefile.ErrMoved) {
 			err = cmp.Or(w.settle(), err) // which knows more
 		}
 		return w.failed(err)
 	}
+	w.leave()
 	w.state = t.state
 	for _, op := range t.opIDs {
 		w.opIDs.Add(op.id, op.seq, t.now)
@@ -273,6 +299,7 @@ func (w *writer) settle() error {
 		_, _ = w.rollback.Exec() // an error says that SQLite has done it already
 	}
 	if err := w.moved(); err != nil {
+		w.save(ctx)
 		return err
 	}
 	if !w.unchanged(ctx) {

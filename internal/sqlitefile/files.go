@@ -38,6 +38,11 @@ func (f File) Same(o File) bool {
 	return f != File{} && f.Inode == o.Inode
 }
 
+// Unwritten is whether both are there and one file that nobody has written to in between.
+func (f File) Unwritten(o File) bool {
+	return f.Same(o) && f.size == o.size && f.mtime == o.mtime
+}
+
 // Settled reports whether a write after now changes what the directory says. Times of files advance in ticks of up
 // to 10 ms, on some file systems of up to 2 s: there they are whole seconds.
 func (f File) Settled(now time.Time) bool {
@@ -66,6 +71,17 @@ func (f Files) Settled(now time.Time) bool { return f.Main.Settled(now) && f.WAL
 func (f Files) MovedFrom(path string) bool {
 	now := FilesAt(path)
 	return !f.Main.Same(now.Main) || f.WAL != now.WAL && !f.WAL.Same(now.WAL)
+}
+
+// Index is what the -shm of a database says about its -wal: it changes with each commit and each checkpoint, whoever
+// makes it, and not with what others read (https://www.sqlite.org/walformat.html#the_wal_index_file_format). It is all
+// zero without one.
+func Index(path string) (index [100]byte) {
+	if f, err := os.Open(path + "-shm"); err == nil {
+		_, _ = f.ReadAt(index[:], 0)
+		f.Close()
+	}
+	return index
 }
 
 // Opened are the files of a database that has just been opened, which before were those at its path.
