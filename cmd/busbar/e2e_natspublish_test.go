@@ -144,6 +144,9 @@ func TestNATSWithoutRoom(t *testing.T) {
 			t.Errorf("%s: %d %s", body, r.status, r.body)
 		}
 	}
+	if r := d.call("POST", "/v1/sessions", d.admin, `{"user_id":"u"}`); r.status != 507 || !strings.Contains(r.body, "SESSIONS_FULL") {
+		t.Errorf("a session: %d %s", r.status, r.body)
+	}
 	if err := js.DeleteStream("others"); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,12 +25,17 @@ type BucketOptions struct {
 	Conn     *nats.Conn // stays the caller's
 	Name     string     // of the nodes, which the bucket's and its subjects begin with
 	Replicas int        // 1 or 3
+	MaxBytes int64      // of all sessions, about (default 1 GiB, some three million); then no more are made
 }
+
+// ErrFull is wrapped by Create's errors where there is no room for another session.
+var ErrFull = errors.New("there is no room for another session")
 
 // OpenBucket opens the sessions that several nodes have together, in a key-value bucket of JetStream, and
 // makes it when there is none. What ends a session at one node ends it at all that are connected, and at
 // others when they are again. It tries for as long as NATS can't make the bucket, until ctx ends.
 func OpenBucket(ctx context.Context, b BucketOptions, opts SessionOptions) (*Sessions, error) {
+	setDefault(&b.MaxBytes, 1<<30)
 	return openSessions(opts, func(base context.Context, o *SessionOptions) (store, error) {
 		s := &bucket{options: b, opts: o, base: base}
 		return s, s.open(ctx)
@@ -48,6 +54,9 @@ type bucket struct {
 	kv      jetstream.KeyValue
 	feed    *nats.Subscription
 	changes chan *nats.Msg // what the stream's leader says it has stored
+	// bytes are the stream's when its leader was asked last, and what was added here since. The stream itself has no
+	// bound, because it would refuse to store that a session was revoked.
+	bytes atomic.Int64
 
 	// What follows is the watcher's.
 	at      uint64    // of the stream all up to here is known of
@@ -100,6 +109,7 @@ func (b *bucket) open(ctx context.Context) error {
 		var info *jetstream.StreamInfo
 		if info, err = b.info(ctx); err == nil {
 			b.at, b.created, b.current = info.State.LastSeq, info.Created, now()
+			b.bytes.Store(int64(info.State.Bytes))
 		}
 	}
 	if err != nil {
@@ -198,6 +208,9 @@ func (b *bucket) add(ctx context.Context, key string, s *Session) error {
 	if b.base.Err() != nil {
 		return ErrClosed
 	}
+	if b.bytes.Load() >= b.options.MaxBytes {
+		return b.explain("add to", ErrFull)
+	}
 	value, err := json.Marshal(stored{s.UserID, s.Tenant, s.Device, s.Created.Unix(), unixOrZero(s.Expires)})
 	if err != nil {
 		return b.explain("add to", err)
@@ -206,9 +219,14 @@ func (b *bucket) add(ctx context.Context, key string, s *Session) error {
 	if left := time.Until(s.Expires); !s.Expires.IsZero() && left < farFuture {
 		options = append(options, jetstream.KeyTTL(max(left, 0)+endedTTL))
 	}
-	if _, err := b.kv.Create(ctx, key, value, options...); err != nil {
+	_, err = b.kv.Create(ctx, key, value, options...)
+	if natsconn.Full(err) {
+		err = fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	if err != nil {
 		return b.explain("add to", err)
 	}
+	b.bytes.Add(int64(len(b.subject()) + len(key) + len(value)))
 	return nil
 }
 
@@ -339,6 +357,7 @@ func (b *bucket) poll(ctx context.Context, s *Sessions) error {
 	if err != nil {
 		return err
 	}
+	b.bytes.Store(int64(info.State.Bytes))
 	last := info.State.LastSeq
 	if b.behind++; last >= b.at {
 		b.behind = 0

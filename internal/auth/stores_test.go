@@ -58,6 +58,11 @@ func inBucket(t *testing.T) opener {
 
 func openBucket(t *testing.T, s *server.Server, o auth.SessionOptions) *auth.Sessions {
 	t.Helper()
+	return openBucketOf(t, s, 0, o)
+}
+
+func openBucketOf(t *testing.T, s *server.Server, maxBytes int64, o auth.SessionOptions) *auth.Sessions {
+	t.Helper()
 	if o.Log == nil {
 		o.Log = quiet
 	}
@@ -65,7 +70,7 @@ func openBucket(t *testing.T, s *server.Server, o auth.SessionOptions) *auth.Ses
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	must(t, err)
 	t.Cleanup(conn.Close)
-	sessions, err := auth.OpenBucket(t.Context(), auth.BucketOptions{Conn: conn, Name: "test", Replicas: 1}, o)
+	sessions, err := auth.OpenBucket(t.Context(), auth.BucketOptions{Conn: conn, Name: "test", Replicas: 1, MaxBytes: maxBytes}, o)
 	must(t, err)
 	t.Cleanup(func() { sessions.Close() })
 	return sessions
@@ -347,6 +352,41 @@ func testPanicOfOnRevoked(t *testing.T, open opener) {
 	if n := strings.Count(log.String(), "in OnRevoked"); n != 1 {
 		t.Errorf("%d lines about it, want 1", n)
 	}
+}
+
+// docs/cluster.md: sessions have a bound. Where it is reached none are made, at any node, and those that there are can
+// be used and revoked; then there is room again.
+func TestBucketThatIsFull(t *testing.T) {
+	t.Parallel()
+	server, _ := startNATS(t, t.TempDir(), server.RANDOM_PORT)
+	o := auth.SessionOptions{PollInterval: 20 * time.Millisecond}
+	s, other := openBucketOf(t, server, 10_000, o), openBucketOf(t, server, 10_000, o)
+	var tokens []string
+	var err error
+	for err == nil && len(tokens) < 1000 {
+		var token string
+		if token, _, err = s.Create(t.Context(), strings.Repeat("u", 1000), "", time.Hour, ""); err == nil {
+			tokens = append(tokens, token)
+		}
+	}
+	if !errors.Is(err, auth.ErrFull) || len(tokens) < 5 || len(tokens) > 10 {
+		t.Fatalf("after %d sessions: %v", len(tokens), err)
+	}
+	eventually(t, "another node knows", func() bool {
+		token, _, err := other.Create(t.Context(), "u", "", time.Hour, "")
+		if err == nil {
+			must(t, other.Revoke(t.Context(), token))
+		}
+		return errors.Is(err, auth.ErrFull)
+	})
+	for _, token := range tokens {
+		authenticate(t, other, token)
+		must(t, s.Revoke(t.Context(), token))
+	}
+	eventually(t, "there is room again", func() bool {
+		_, _, err := s.Create(t.Context(), "u", "", time.Hour, "")
+		return err == nil
+	})
 }
 
 // docs/cluster.md: while NATS is away those who are known stay, and about others nobody can say. Whose session

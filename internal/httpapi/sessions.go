@@ -187,6 +187,8 @@ func (a *api) sessionFailure(err error) error {
 		return newFailure(http.StatusConflict, "AMBIGUOUS", err.Error())
 	case errors.Is(err, auth.ErrBadSession):
 		return newFailure(http.StatusBadRequest, "INVALID_FIELD", err.Error())
+	case errors.Is(err, auth.ErrFull):
+		return newFailure(http.StatusInsufficientStorage, "SESSIONS_FULL", "the session store has no room for another session")
 	case errors.Is(err, auth.ErrReadOnly):
 		return newFailure(http.StatusConflict, "SESSIONS_READ_ONLY", "the session store belongs to another program, which creates and revokes its sessions")
 	}

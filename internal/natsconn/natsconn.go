@@ -131,7 +131,7 @@ func Store(ctx context.Context, try func() error) error {
 		switch {
 		case err == nil:
 			return nil
-		case HasCode(err, AccountFull, NoResources, MemoryFull, StorageFull, StoreFailed):
+		case Full(err):
 			return fmt.Errorf("%w: %w", hub.ErrLogFull, err)
 		case HasCode(err, MessageTooLarge):
 			return fmt.Errorf("%w for NATS: %w", hub.ErrTooLarge, err)
@@ -159,6 +159,11 @@ const (
 	DeleteFailed     jetstream.ErrorCode = 10057
 	NoSuchSeq        jetstream.ErrorCode = 10043
 )
+
+// Full is whether there was no room at the servers.
+func Full(err error) bool {
+	return HasCode(err, AccountFull, NoResources, MemoryFull, StorageFull, StoreFailed)
+}
 
 // HasCode is whether JetStream answered with one of the codes.
 func HasCode(err error, codes ...jetstream.ErrorCode) bool {
