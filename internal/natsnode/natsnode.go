@@ -139,7 +139,28 @@ func (o *Options) name() (string, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return "", err
 	}
-	return name, os.WriteFile(file, []byte(name+"\n"), 0o600)
+	return name, keep(file, name+"\n")
+}
+
+// keep writes a file that is there whole or not at all, also after a power loss: what is stored belongs to its name.
+func keep(file, text string) error {
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+"-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // but when it has its name
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), file); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // Client is how this process gets at the server.
