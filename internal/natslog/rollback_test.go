@@ -61,7 +61,7 @@ func TestStreamThatWentBack(t *testing.T) {
 	t.Parallel()
 	c := startRestorable(t)
 	o := named(t, c.Cluster, "back")
-	o.PublishTimeout, o.TailBytes = 5*time.Second, 1
+	o.TailBytes = 1
 	a, b := open(t, o), open(t, o)
 	start := a.Bounds().Last
 	follow(a)
@@ -70,6 +70,7 @@ func TestStreamThatWentBack(t *testing.T) {
 	c.backUp()
 	mustAppend(t, a, withOp(changeOf("lost"), "lost"), changeOf("lost too"))
 	wstest.Eventually(t, "all are delivered", func() bool { return len(f.had()) == 3 })
+	a.opts.PublishTimeout, b.opts.PublishTimeout = 5*time.Second, 5*time.Second
 	c.restore()
 	for range 3 { // as soon as it is there
 		if done, err := a.Append([]hub.Change{withOp(changeOf("new"), "new")}); !errors.Is(err, hub.ErrLogUnavailable) {
