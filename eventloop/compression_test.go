@@ -190,7 +190,7 @@ func TestCompressedStreamsAreExact(t *testing.T) {
 	t.Parallel()
 	seeds, frames := 16, 400
 	if wstest.RaceEnabled {
-		seeds = 6
+		seeds = 2
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

@@ -95,7 +95,7 @@ func TestStreamsAreExact(t *testing.T) {
 	t.Parallel()
 	seeds, frames := 16, 400
 	if wstest.RaceEnabled {
-		seeds = 6
+		seeds = 2
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {

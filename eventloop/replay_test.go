@@ -108,7 +108,7 @@ func TestCatchUpIsGapless(t *testing.T) {
 	t.Parallel()
 	rounds := 25
 	if wstest.RaceEnabled {
-		rounds = 10
+		rounds = 5
 	}
 	for round := range rounds {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
