@@ -53,7 +53,7 @@ func numbers(n int) (names []string) {
 // docs/protocol.md section 2: a client that comes back for more than it can take at once gets all of it, at the
 // pace at which it reads.
 func TestSubscribingToMuchAtOnce(t *testing.T) {
-	const rows, size = 40, 1 << 20
+	const rows, size = 20, 1 << 20
 	payload := []byte(strings.Repeat("x", size))
 	var fetches atomic.Int64
 	for name, tune := range map[string]func(*Options){
