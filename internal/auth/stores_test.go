@@ -15,6 +15,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
@@ -28,6 +29,14 @@ type opener func(auth.SessionOptions) *auth.Sessions
 // from other nodes has been pushed.
 func TestStores(t *testing.T) {
 	t.Parallel()
+	s, _ := startNATS(t, t.TempDir(), server.RANDOM_PORT)
+	inBucket := func(t *testing.T) opener {
+		name := nuid.Next()
+		return func(o auth.SessionOptions) *auth.Sessions {
+			o.PollInterval = time.Hour
+			return openBucketOf(t, s, auth.BucketOptions{Name: name}, o)
+		}
+	}
 	for kind, store := range map[string]func(t *testing.T) opener{"file": inFile, "bucket": inBucket} {
 		for name, test := range map[string]func(*testing.T, opener){
 			"create and use": testCreateAndUse, "for ever": testCreateForAsLongAsCanBeSaid, "refuse": testCreateRefuses,
@@ -48,20 +57,12 @@ func inFile(t *testing.T) opener {
 	return func(o auth.SessionOptions) *auth.Sessions { return open(t, path, o) }
 }
 
-func inBucket(t *testing.T) opener {
-	s, _ := startNATS(t, t.TempDir(), server.RANDOM_PORT)
-	return func(o auth.SessionOptions) *auth.Sessions {
-		o.PollInterval = time.Hour
-		return openBucket(t, s, o)
-	}
-}
-
 func openBucket(t *testing.T, s *server.Server, o auth.SessionOptions) *auth.Sessions {
 	t.Helper()
-	return openBucketOf(t, s, 0, o)
+	return openBucketOf(t, s, auth.BucketOptions{Name: "test"}, o)
 }
 
-func openBucketOf(t *testing.T, s *server.Server, maxBytes int64, o auth.SessionOptions) *auth.Sessions {
+func openBucketOf(t *testing.T, s *server.Server, b auth.BucketOptions, o auth.SessionOptions) *auth.Sessions {
 	t.Helper()
 	if o.Log == nil {
 		o.Log = quiet
@@ -70,7 +71,8 @@ func openBucketOf(t *testing.T, s *server.Server, maxBytes int64, o auth.Session
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	must(t, err)
 	t.Cleanup(conn.Close)
-	sessions, err := auth.OpenBucket(t.Context(), auth.BucketOptions{Conn: conn, Name: "test", Replicas: 1, MaxBytes: maxBytes}, o)
+	b.Conn, b.Replicas = conn, 1
+	sessions, err := auth.OpenBucket(t.Context(), b, o)
 	must(t, err)
 	t.Cleanup(func() { sessions.Close() })
 	return sessions
@@ -162,7 +164,7 @@ func testListAndRevoke(t *testing.T, open opener) {
 	var gone revoked
 	s := open(auth.SessionOptions{OnRevoked: gone.add})
 	tokens := make(map[string]string)
-	for i := range 1203 { // more than two pages
+	for i := range 1003 { // more than two pages
 		token, _, err := s.Create(t.Context(), fmt.Sprint("u", i), "acme", time.Hour, "phone")
 		must(t, err)
 		tokens[auth.SessionID(token)] = token
@@ -360,7 +362,8 @@ func TestBucketThatIsFull(t *testing.T) {
 	t.Parallel()
 	server, _ := startNATS(t, t.TempDir(), server.RANDOM_PORT)
 	o := auth.SessionOptions{PollInterval: 20 * time.Millisecond}
-	s, other := openBucketOf(t, server, 10_000, o), openBucketOf(t, server, 10_000, o)
+	small := auth.BucketOptions{Name: "test", MaxBytes: 10_000}
+	s, other := openBucketOf(t, server, small, o), openBucketOf(t, server, small, o)
 	var tokens []string
 	var err error
 	for err == nil && len(tokens) < 1000 {
