@@ -26,7 +26,7 @@ race: ## tests in random order under the race detector
 heavy: ## tests that hold many connections, without the race detector
 	@scripts/heavy
 
-fuzz: ## every fuzz target, or those that match FUZZ, for FUZZTIME, with coverage where it is given (2s)
+fuzz: ## every fuzz target, or those that match FUZZ, for FUZZTIME, with coverage where it is given (1s)
 	@scripts/fuzz
 
 soak: ## an hour (DURATION) of clients that come and go, and what is left of them
