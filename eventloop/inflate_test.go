@@ -178,10 +178,10 @@ func TestCoderClients(t *testing.T) {
 		f := like(random, n, 10<<(n%13))
 		e.Publish(f, nil)
 		for _, c := range clients {
-			expectRead(ctx, t, c, f.Payload())
+			expectRead(t, c, f.Payload())
 			text := like(random, n, 1+random.IntN(40_000)).Payload()
-			must(t, c.Write(ctx, websocket.MessageText, text))
-			expectRead(ctx, t, c, text)
+			must(t, c.Write(t.Context(), websocket.MessageText, text))
+			expectRead(t, c, text)
 		}
 	}
 	for _, c := range clients {
@@ -190,8 +190,10 @@ func TestCoderClients(t *testing.T) {
 	eventually(t, "each has said goodbye", func() bool { return closedBy(e, CausePeerClosed) == len(clients) })
 }
 
-func expectRead(ctx context.Context, t *testing.T, c *websocket.Conn, want []byte) {
+func expectRead(t *testing.T, c *websocket.Conn, want []byte) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	_, got, err := c.Read(ctx)
 	must(t, err)
 	if string(got) != string(want) {
