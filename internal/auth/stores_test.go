@@ -67,7 +67,7 @@ func openBucketOf(t *testing.T, s *server.Server, b auth.BucketOptions, o auth.S
 	if o.Log == nil {
 		o.Log = quiet
 	}
-	conn, err := nats.Connect(s.ClientURL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1),
+	conn, err := nats.Connect(s.ClientURL(), nats.Timeout(wstest.Patience), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	must(t, err)
 	t.Cleanup(conn.Close)
