@@ -17,7 +17,7 @@ type ChangeLog interface {
 	// Append stores changes in their order, and nothing of others between them. It returns
 	// when they are as durable as the log makes them and the follower has had them, with a
 	// result for each. A change whose OpID the log remembers isn't stored again. One with a
-	// Seq keeps it (Bounds.Next). After an
+	// Seq keeps it (Bounds.Number). After an
 	// error the results are those of the changes that were stored all the same, the first
 	// ones. The changes' slices belong to the log.
 	Append(changes []Change) ([]Appended, error)
@@ -72,15 +72,15 @@ func (b Bounds) From(since uint64) (uint64, error) {
 	return max(since, b.Before), nil
 }
 
-// Next is the seq of a change that is appended to a log with these bounds, and the seq before it; a
+// next is the seq of a change that is appended to a log with these bounds, and the seq before it; a
 // *SeqError when the change has one that doesn't rise. What was before the first that a publisher numbers
 // itself, the log never had.
-func (b Bounds) Next(c *Change) (seq, prev uint64, err error) {
+func (b Bounds) next(c *Change) (seq, prev uint64, err *SeqError) {
 	switch {
 	case c.Seq == 0:
 		return b.Last + 1, b.Last, nil
 	case c.Seq <= b.Last:
-		return 0, 0, &SeqError{Seq: c.Seq, Last: b.Last}
+		return 0, 0, &SeqError{Seq: c.Seq, Before: b.Last, Last: b.Last}
 	case b.Last == 0:
 		return c.Seq, c.Seq - 1, nil
 	}
@@ -93,6 +93,7 @@ func (b Bounds) Next(c *Change) (seq, prev uint64, err error) {
 func (b Bounds) Number(changes []Change, seen func(opID string) (seq uint64, ok bool)) (results []Appended, entries []Entry, err error) {
 	results, entries = make([]Appended, len(changes)), make([]Entry, 0, len(changes))
 	fresh := map[string]uint64{} // op ids of this call
+	last := b.Last
 	for i := range changes {
 		c := &changes[i]
 		seq, repeated := seen(c.OpID)
@@ -103,8 +104,9 @@ func (b Bounds) Number(changes []Change, seen func(opID string) (seq uint64, ok 
 			results[i] = Appended{Seq: seq, Repeated: true}
 			continue
 		}
-		seq, prev, err := b.Next(c)
+		seq, prev, err := b.next(c)
 		if err != nil {
+			err.Last, err.Index = last, i
 			return nil, nil, err
 		}
 		b.Last, results[i].Seq = seq, seq

@@ -148,7 +148,7 @@ func TestMemoryLogKeepsGivenSeqs(t *testing.T) {
 	}
 	for _, wrong := range [][]Change{{given(105, "")}, {given(1, "")}, {given(106, "b"), given(106, "")}} {
 		var seq *SeqError
-		if done, err := l.Append(wrong); !errors.As(err, &seq) || len(done) != 0 || seq.Last < 105 {
+		if done, err := l.Append(wrong); !errors.As(err, &seq) || len(done) != 0 || seq.Last != 105 || seq.Index != len(wrong)-1 {
 			t.Errorf("got %+v, %v", done, err)
 		}
 	}

@@ -81,12 +81,17 @@ func (e *FieldError) Unwrap() error { return e.cause }
 // MaxSeq is the largest seq: JavaScript can't count further.
 const MaxSeq = 1<<53 - 1
 
-// SeqError says that a publisher's own seq doesn't follow on Last, the highest that is known. Nothing of the
-// call was published.
-type SeqError struct{ Seq, Last uint64 }
+// SeqError says that a publisher's own seq, of a change of its call, isn't above what is before it there or in the log.
+// Nothing of the call was published.
+type SeqError struct {
+	Seq    uint64
+	Before uint64 // the one that it isn't above
+	Last   uint64 // of the log, the highest so far
+	Index  int    // of the change in the call
+}
 
 func (e *SeqError) Error() string {
-	return fmt.Sprintf("seq %d doesn't rise: the highest so far is %d", e.Seq, e.Last)
+	return fmt.Sprintf("seq %d doesn't rise: %d is before it, and the highest so far is %d", e.Seq, e.Before, e.Last)
 }
 
 // ErrTooLarge is wrapped by errors about messages over Options.MaxMessageOut, which are a *SizeError, or over what

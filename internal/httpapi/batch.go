@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -46,7 +47,11 @@ func (a *api) postBatch(w http.ResponseWriter, r *http.Request) error {
 	}
 	seqs, err := a.hub.PublishChanges(changesOf(batch)...)
 	if err != nil {
-		return atLine(err, batch[min(len(seqs), len(batch)-1)].line, len(seqs))
+		at := min(len(seqs), len(batch)-1)
+		if seq := (*hub.SeqError)(nil); errors.As(err, &seq) {
+			at = seq.Index
+		}
+		return atLine(err, batch[at].line, len(seqs))
 	}
 	return writeJSON(w, published{FirstSeq: slices.Min(seqs), LastSeq: slices.Max(seqs), Count: len(seqs)})
 }

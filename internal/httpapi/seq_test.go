@@ -29,6 +29,11 @@ func TestGivenSeqs(t *testing.T) {
 			t.Errorf("%s: %+v", seq, e)
 		}
 	}
+	falls := "\n" + `{"seq":50,` + rest + "\n" + `{"seq":60,` + rest + "\n\n" + `{"seq":51,` + rest
+	e := s.wantError(s.admin("POST", "/v1/changes", falls, "Content-Type", typeNDJSON), 409, "SEQ_NOT_RISING")
+	if e.LastSeq == nil || *e.LastSeq != 41 || e.Line != 5 {
+		t.Errorf("%+v", e)
+	}
 	batch := `{"seq":50,` + rest + "\n" + `{"seq":9007199254740991,` + rest + "\n"
 	s.want(s.admin("POST", "/v1/changes", batch, "Content-Type", typeNDJSON), 200, nil)
 	c.Expect(websocket.MessageText, `{"seq":50,`+rest)

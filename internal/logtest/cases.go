@@ -375,7 +375,7 @@ func givenSeqs(t *testing.T, k Kind) {
 	Append(t, l, given(start, "a"), given(start+5, ""))
 	for _, wrong := range [][]hub.Change{{given(start+5, "")}, {given(1, "")}, {given(start+6, "b"), given(start+6, "")}} {
 		var seq *hub.SeqError
-		if done, err := l.Append(wrong); !errors.As(err, &seq) || len(done) != 0 || seq.Last < start+5 {
+		if done, err := l.Append(wrong); !errors.As(err, &seq) || len(done) != 0 || seq.Last != start+5 || seq.Index != len(wrong)-1 {
 			t.Errorf("got %+v, %v", done, err)
 		}
 	}
