@@ -51,12 +51,14 @@ func (t *Tail) add(e *Entry) {
 		t.dropOldest()
 	}
 	t.grow()
-	*t.at(t.count) = *e
+	kept := t.at(t.count)
+	if *kept = *e; kept.frame == nil { // it was read from a store
+		kept.frame = eventFrame(e)
+		kept.JSON = kept.frame.Payload() // the same bytes
+	}
 	t.count++
 	t.bytes += e.size()
-	if e.frame != nil {
-		t.kept.Add(e.frame.Footprint())
-	}
+	t.kept.Add(kept.frame.Footprint())
 	if t.count == 1 {
 		t.bounds.Trimmed = t.bounds.Trimmed || e.Prev != t.bounds.Last
 		t.bounds.Oldest, t.bounds.Before = e.Seq, e.Prev
@@ -113,9 +115,7 @@ func (t *Tail) at(i int) *Entry { return &t.ring[(t.first+i)%len(t.ring)] }
 func (t *Tail) dropOldest() {
 	oldest := t.at(0)
 	t.bytes -= oldest.size()
-	if oldest.frame != nil {
-		t.kept.Add(-oldest.frame.Footprint())
-	}
+	t.kept.Add(-oldest.frame.Footprint())
 	t.bounds.Before, t.bounds.Oldest, t.bounds.Trimmed = oldest.Seq, t.bounds.Last+1, true
 	*oldest = Entry{}
 	t.first = (t.first + 1) % len(t.ring)

@@ -61,6 +61,9 @@ type Log struct {
 	bounds hub.Bounds
 	tail   *hub.Tail
 
+	preloading sync.WaitGroup
+	cancel     context.CancelFunc // of that
+
 	damaged atomic.Bool // and the operator was told
 
 	writer  *writer
@@ -92,6 +95,10 @@ func Open(path string, o Options) (*Log, error) {
 		return nil, explain("open", path, err)
 	}
 	w.committed, w.rows.log = l.committed, l
+	ctx, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	last := l.bounds.Last
+	l.preloading.Go(func() { l.preload(ctx, last) })
 	go w.run(l.jobs, l.closing, l.stopped)
 	return l, nil
 }
@@ -153,7 +160,11 @@ func (l *Log) Bounds() hub.Bounds {
 }
 
 // Kept is how many bytes of frames the log keeps in memory, under its own bound.
-func (l *Log) Kept() int64 { return l.tail.Kept() }
+func (l *Log) Kept() int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.tail.Kept()
+}
 
 // Range reads from memory what is there, and the rest from the file, up to an entry that is missing there. Whoever
 // needs that one is told to resync.
@@ -226,6 +237,8 @@ func (l *Log) recent(since uint64, limit int) (p hub.Page, from uint64, ok bool,
 // Close ends the writer when it has done what it was given, and closes the file.
 func (l *Log) Close() error {
 	l.once.Do(func() { close(l.closing) })
+	l.cancel()
+	l.preloading.Wait()
 	<-l.stopped
 	l.page.Close()
 	l.readers.Close()

@@ -51,19 +51,26 @@ func BenchmarkAppendTogether(b *testing.B) {
 	}
 }
 
-// A page from the file: nothing is in memory.
+// A page after a start, from the file or of what was read from it at the start.
 func BenchmarkPage(b *testing.B) {
+	b.Run("file", func(b *testing.B) { benchmarkPage(b, 1) })
+	b.Run("memory", func(b *testing.B) { benchmarkPage(b, 0) })
+}
+
+func benchmarkPage(b *testing.B, tail int) {
 	l, path := openBench(b, Options{})
 	first := l.Bounds().Last
 	if _, err := l.Append(manyChanges(10_000)); err != nil {
 		b.Fatal(err)
 	}
 	l.Close()
-	l, err := Open(path, Options{})
+	l, err := Open(path, Options{TailBytes: tail})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer l.Close()
+	l.preloading.Wait()
+	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		p, err := l.Range(context.Background(), first+1+uint64(i*37%9000), 100)
 		if err != nil || len(p.Entries) != 100 {

@@ -47,3 +47,37 @@ func TestConformance(t *testing.T) { logtest.Run(t, kind(0)) }
 
 // Nearly all is read from the file.
 func TestConformanceWithAShortTail(t *testing.T) { logtest.Run(t, kind(1000)) }
+
+// What clients need who come back after a restart is in memory, with what has come in since; what isn't is read from
+// the file, to the same entries.
+func TestTheNewestEntriesAreInMemoryAfterAStart(t *testing.T) {
+	for name, test := range map[string]struct{ tail, least, most int }{
+		"all": {0, 1050, 1050}, "as many as there is room for": {20_000, 20, 150}, "none": {1, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "changes.db")
+			l := open(t, path, Options{})
+			logtest.Append(t, l, logtest.Changes(1000)...)
+			l.Close()
+			l = open(t, path, Options{TailBytes: test.tail})
+			for range 5 { // while it is read
+				logtest.Append(t, l, logtest.Changes(10)...)
+			}
+			l.preloading.Wait()
+			inMemory := l.tail.Bounds()
+			p, ok := l.tail.Read(inMemory.Before, 2000)
+			if n := len(p.Entries); !ok || n < test.least || n > test.most || p.Last != l.Bounds().Last {
+				t.Errorf("%d entries, %+v of %+v, are in memory", n, inMemory, l.Bounds())
+			}
+			all := logtest.All(t, l, 0, 100)
+			if len(all) != 1050 {
+				t.Errorf("%d entries", len(all))
+			}
+			for i, e := range p.Entries {
+				if want := all[len(all)-len(p.Entries)+i]; e.Seq != want.Seq || e.Prev != want.Prev || string(e.JSON) != string(want.JSON) {
+					t.Fatalf("%d %s is in memory, want %d %s", e.Seq, e.JSON, want.Seq, want.JSON)
+				}
+			}
+		})
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,6 +151,8 @@ const readers = 4
 
 const selectPage = `SELECT seq, prev, entity, audience, json FROM changes WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`
 
+const selectBefore = `SELECT seq, prev, entity, audience, json FROM changes WHERE seq <= ? ORDER BY seq DESC LIMIT ?`
+
 func openReaders(path string) (*sql.DB, *sql.Stmt, error) {
 	db, err := sql.Open("sqlite", sqlitefile.Source(path, "mode=ro", busyTimeout))
 	if err != nil {
@@ -203,6 +207,44 @@ func scan(rows *sql.Rows) (entries []hub.Entry, err error) {
 		entries = append(entries, e)
 	}
 	return entries, rows.Err()
+}
+
+// preload puts the newest of the entries up to last, with which the log began, in front of what has come into memory
+// since: for clients that come back after a restart, all at once.
+func (l *Log) preload(ctx context.Context, last uint64) {
+	entries := l.newest(ctx, last)
+	if len(entries) == 0 { // or nobody can read the file, which the first to need it is told
+		return
+	}
+	tail := hub.NewTail(math.MaxInt, l.opts.TailBytes, entries[0].Prev)
+	tail.Add(entries...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if since, whole := l.tail.Read(last, math.MaxInt); whole {
+		tail.Add(since.Entries...)
+		l.tail = tail
+	}
+}
+
+// newest are entries up to last, oldest first: as many as an empty log in memory takes.
+func (l *Log) newest(ctx context.Context, last uint64) (entries []hub.Entry) {
+	for size, next := 0, last; size < l.opts.TailBytes && len(entries) < hub.DefaultLogEvents; {
+		rows, err := l.readers.QueryContext(ctx, selectBefore, next, hub.DefaultLogEvents-len(entries))
+		if err != nil {
+			break
+		}
+		page, err := scan(rows)
+		rows.Close()
+		if err != nil || len(page) == 0 {
+			break
+		}
+		for i := range page {
+			size += len(page[i].JSON)
+		}
+		entries, next = append(entries, page...), page[len(page)-1].Prev
+	}
+	slices.Reverse(entries)
+	return entries
 }
 
 // encodeAudience is nil for everyone.

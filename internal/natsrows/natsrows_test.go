@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -94,7 +95,7 @@ func (n *node) watch(t testing.TB, row string, have uint64) (r *hub.StoredRow) {
 	var err error
 	wstest.Eventually(t, "a row is watched", func() bool {
 		r, err = n.Watch(within(t), "E", row, have)
-		return !errors.Is(err, context.DeadlineExceeded)
+		return !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, nats.ErrReconnectBufExceeded) // there is no connection
 	})
 	if err != nil {
 		t.Fatal(err)
