@@ -65,7 +65,7 @@ func LogCosts(ctx context.Context, o LogCostOptions) (*LogCostResult, error) {
 	if o.Events < 1 || o.Clients < 2 || o.Rounds < 1 || o.Rate <= 0 {
 		return nil, fmt.Errorf("%w: %d changes, %d clients, %d rounds, %g changes a second", ErrOptions, o.Events, o.Clients, o.Rounds, o.Rate)
 	}
-	o.Args = append([]string{"-max-per-ip", "0"}, o.Args...)
+	o.Args = append([]string{"-max-per-ip", "0", "-ping-interval", "1h"}, o.Args...) // these clients don't answer
 	r := &LogCostResult{Clients: o.Clients, Rate: o.Rate}
 	for round := range o.Rounds {
 		costs := make([]*LogCost, len(costLogs))
