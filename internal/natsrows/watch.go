@@ -286,11 +286,11 @@ func (s *Rows) findSnapshot(ctx context.Context, subject string) (found *hub.Sto
 	}
 }
 
-// await returns when the follower has had what was stored, if the row is watched.
+// await returns when the follower has had what was stored, if the row is watched. A large one comes in parts, each of
+// which has its time.
 func (s *Rows) await(subject string, seq uint64) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.opts.PublishTimeout)
 	defer cancel()
-	patience := time.After(feedPatience)
 	for {
 		s.mu.Lock()
 		r := s.rows[subject]
@@ -308,7 +308,7 @@ func (s *Rows) await(subject string, seq uint64) {
 			if seq != 0 {
 				continue
 			}
-		case <-patience:
+		case <-time.After(feedPatience):
 		}
 		_, _ = s.fill(ctx, r) // or poll does, in its own time
 		return
