@@ -76,6 +76,12 @@ type Log struct {
 	tail    *hub.Tail
 	reached progress.Progress // what the follower has had
 
+	questions struct {
+		sync.Mutex
+		next *question // that isn't asked yet
+		last time.Time // when one was
+	}
+
 	started sync.Once
 	taking  sync.Mutex        // held while entries are taken and delivered
 	at      uint64            // of the stream all up to here was taken
@@ -223,20 +229,56 @@ func (l *Log) comeTo(ctx context.Context, seq uint64) error {
 	if err := l.doubted(); err != nil {
 		return err
 	}
-	_, err := l.askLeader(ctx)
-	if err == nil && l.known.Load().LastSeq < seq {
-		if err = l.agree(ctx); err == nil {
-			_, err = l.askLeader(ctx)
-		}
+	q := l.nextQuestion(seq)
+	select {
+	case <-q.answered:
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if err != nil {
-		return fmt.Errorf("%w: asking for the newest event: %w", hub.ErrLogUnavailable, err)
+	if q.err != nil {
+		return fmt.Errorf("%w: asking for the newest event: %w", hub.ErrLogUnavailable, q.err)
 	}
 	if l.known.Load().LastSeq < seq {
 		return nil
 	}
 	l.askNow()
 	return l.reached.Await(ctx, seq)
+}
+
+// question is whether the stream has a seq. It is asked for all who came before it was, because the answer costs the
+// stream's servers what a message does, and anybody can come with a seq that there isn't.
+type question struct {
+	seq      uint64 // the greatest
+	answered chan struct{}
+	err      error
+}
+
+// questionsEvery is how far questions are apart.
+const questionsEvery = 50 * time.Millisecond
+
+func (l *Log) nextQuestion(seq uint64) *question {
+	l.questions.Lock()
+	defer l.questions.Unlock()
+	if q := l.questions.next; q != nil {
+		q.seq = max(q.seq, seq)
+		return q
+	}
+	q := &question{seq: seq, answered: make(chan struct{})}
+	l.questions.next = q
+	wait := time.Until(l.questions.last.Add(questionsEvery))
+	time.AfterFunc(wait, func() {
+		l.questions.Lock()
+		l.questions.next, l.questions.last = nil, time.Now()
+		l.questions.Unlock()
+		_, q.err = l.askLeader(l.ctx)
+		if q.err == nil && l.known.Load().LastSeq < q.seq {
+			if q.err = l.agree(l.ctx); q.err == nil {
+				_, q.err = l.askLeader(l.ctx)
+			}
+		}
+		close(q.answered)
+	})
+	return q
 }
 
 // catchUp waits for the follower to have come to where the stream is now.

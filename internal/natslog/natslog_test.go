@@ -98,6 +98,7 @@ func TestLog(t *testing.T) {
 	t.Run("copy states", func(t *testing.T) { testCopyStates(t, c) })
 	t.Run("copy beside rows", func(t *testing.T) { testCopyBesideRows(t, c) })
 	t.Run("pages", func(t *testing.T) { testPages(t, c) })
+	t.Run("cursors of nobody's", func(t *testing.T) { testCursorsAhead(t, c) })
 	t.Run("page ahead of the follower", func(t *testing.T) { testPageAhead(t, c) })
 	t.Run("op ids", func(t *testing.T) { testOpIDs(t, c) })
 	t.Run("retention", func(t *testing.T) { testRetention(t, c) })
@@ -350,6 +351,33 @@ func testAdministered(t *testing.T, c *natstest.Cluster) {
 	}
 	want("open again", 100)
 	mustAppend(t, l, changeOf("1"))
+}
+
+// Seqs that there aren't are anybody's to ask for. The stream's servers are asked for many of them at once.
+func testCursorsAhead(t *testing.T, c *natstest.Cluster) {
+	l := open(t, named(t, c, "nobody"))
+	last := mustAppend(t, l, changeOf("1"))[0].Seq
+	asked, err := l.conn.SubscribeSync("$JS.API.STREAM.MSG.DELETE." + l.opts.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	var asking sync.WaitGroup
+	for i := range uint64(300) {
+		asking.Go(func() {
+			if _, err := l.Range(within(t), last+1+i, 10); !errors.As(err, new(*hub.ResyncError)) {
+				t.Errorf("seq %d: %v", last+1+i, err)
+			}
+		})
+	}
+	asking.Wait()
+	if err := l.conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	most := 2 + int(time.Since(began)/questionsEvery)
+	if n, _, err := asked.Pending(); n < 1 || n > most || err != nil {
+		t.Errorf("asked %d times, at most %d are expected: %v", n, most, err)
+	}
 }
 
 func testForeign(t *testing.T, c *natstest.Cluster) {
