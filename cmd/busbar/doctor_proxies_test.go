@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 func TestExamineProxies(t *testing.T) {
@@ -34,7 +36,7 @@ func TestExamineProxies(t *testing.T) {
 }
 
 func TestDoctorOfAHostBehindProxies(t *testing.T) {
-	args := []string{"doctor", "-connections", "10", "-data", t.TempDir(), "-listen", idleAddress(t), "-api", idleAddress(t)}
+	args := []string{"doctor", "-connections", "10", "-data", t.TempDir(), "-listen", wstest.FreeAddress(t), "-api", wstest.FreeAddress(t)}
 	for trusted, want := range map[string]string{"10.0.0.0/8": "OK    -trusted-proxies 10.0.0.0/8\n", "0.0.0.0/0": "WARN  -trusted-proxies 0.0.0.0/0\n"} {
 		o := runCommand("", nil, append(args, "-trusted-proxies", trusted)...)
 		o.want(t, exitOK)

@@ -12,6 +12,7 @@ import (
 	"testing/fstest"
 
 	"github.com/busbar-ws/busbar/internal/memory"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // aHost is a small virtual machine as a distribution sets it up.
@@ -204,7 +205,7 @@ func TestDoctorWithoutANumber(t *testing.T) {
 			t.Errorf("%s %s: %s", f.verdict, f.what, f.meaning)
 		}
 	}
-	o := runCommand("", nil, "doctor", "-data", t.TempDir(), "-listen", idleAddress(t), "-api", idleAddress(t))
+	o := runCommand("", nil, "doctor", "-data", t.TempDir(), "-listen", wstest.FreeAddress(t), "-api", wstest.FreeAddress(t))
 	o.want(t, exitOK)
 	if !strings.Contains(o.out, "\n0 warnings, 0 failures.\n") || strings.Contains(o.out, "-connections") {
 		t.Errorf("the report of this host:\n%s", o.out)
@@ -263,7 +264,7 @@ func TestExaminePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	for address, want := range map[string]verdict{l.Addr().String(): fail, idleAddress(t): fine, "192.0.2.1:4322": fail} {
+	for address, want := range map[string]verdict{l.Addr().String(): fail, wstest.FreeAddress(t): fine, "192.0.2.1:4322": fail} {
 		if f := examinePort("-listen", address, t.TempDir(), nil); f.verdict != want {
 			t.Errorf("%s: %s %s, want %s", address, f.verdict, f.meaning, want)
 		}

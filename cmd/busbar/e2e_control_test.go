@@ -19,6 +19,7 @@ import (
 	client "github.com/nats-io/nats.go"
 
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // docs/cluster.md: sessions are the nodes' together. What is revoked at one closes at all; while NATS is away those
@@ -26,7 +27,7 @@ import (
 func TestSessionsOfNodes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	address, stop := startNATS(t, dir, nats.RANDOM_PORT)
+	address, stop := startNATS(t, dir, wstest.FreePort(t))
 	a, b := startOnNATS(t, address, 1), startOnNATS(t, address, 2)
 	byToken, byID, kept, later := a.session("alice"), b.session("alice"), a.session("bob"), b.session("eve")
 	stays := a.connect(kept)

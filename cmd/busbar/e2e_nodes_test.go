@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/x509"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +11,8 @@ import (
 	"testing"
 
 	nats "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // startNATS runs a NATS server that asks for a password, until stop is called or the test ends.
@@ -66,7 +67,7 @@ func (d *daemon) wantReady(status int, code string) {
 func TestNodesOnOneNATS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	address, stop := startNATS(t, dir, nats.RANDOM_PORT)
+	address, stop := startNATS(t, dir, wstest.FreePort(t))
 	a, b := startOnNATS(t, address, 1), startOnNATS(t, address, 2)
 	onA, onB := a.connect(a.session("alice")), b.connect(b.session("bob"))
 	first := a.publish("t_1")
@@ -131,13 +132,7 @@ func TestNodesWithNATSInside(t *testing.T) {
 	writeCertificate(t, certificate, x509.NewCertPool())
 	var routes []string
 	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		routes = append(routes, l.Addr().String())
-		_ = l.Close()
+		routes = append(routes, wstest.FreeAddress(t))
 	}
 	flags := func(i int) []string {
 		return []string{"-data", filepath.Join(dir, fmt.Sprint(i)), "-log", "nats", "-node", fmt.Sprint(i), "-cluster-listen", routes[i],

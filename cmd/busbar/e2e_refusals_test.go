@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // nobody is a user who may not do what root may. When the tests' own user isn't root, that user will do.
@@ -194,7 +196,7 @@ func TestPortInUse(t *testing.T) {
 	defer taken.Close()
 	for _, flag := range []string{"-listen", "-api"} {
 		t.Run(flag, func(t *testing.T) {
-			other, free := "-api", unusedAddress(t)
+			other, free := "-api", wstest.FreeAddress(t)
 			if flag == "-api" {
 				other = "-listen"
 			}
@@ -225,16 +227,6 @@ func TestPortOfAnotherServer(t *testing.T) {
 	for range 10 {
 		d.connect(token).terminate()
 	}
-}
-
-func unusedAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // answersAt says whether anything at address answers a request before stop is closed.

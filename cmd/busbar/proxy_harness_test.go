@@ -32,7 +32,7 @@ type proxy struct {
 // it, and with further replacements.
 func (d *daemon) startProxy(program, heading string, replacements map[string]string) *proxy {
 	d.t.Helper()
-	p := &proxy{daemon: d, addr: idleAddress(d.t), roots: x509.NewCertPool()}
+	p := &proxy{daemon: d, addr: wstest.FreeAddress(d.t), roots: x509.NewCertPool()}
 	dir := d.t.TempDir()
 	certificate, file := filepath.Join(dir, "app.pem"), filepath.Join(dir, program+".conf")
 	writeCertificate(d.t, certificate, p.roots)

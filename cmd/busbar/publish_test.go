@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // publish runs a publish command against the server.
@@ -169,7 +171,7 @@ func TestPublishToOneUser(t *testing.T) {
 
 func TestPublishErrors(t *testing.T) {
 	srv := startInProcess(t, t.TempDir())
-	nobody, wrong := idleAddress(t), temporaryFile(t, "not-the-admin-token-of-any-server")
+	nobody, wrong := wstest.FreeAddress(t), temporaryFile(t, "not-the-admin-token-of-any-server")
 	for _, c := range []struct {
 		name  string
 		args  []string

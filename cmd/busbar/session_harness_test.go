@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"io"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -97,15 +96,4 @@ func newSessionIn(t *testing.T, data string, flags ...string) string {
 		t.Fatalf("standard output holds more than the token: %q", o.out)
 	}
 	return token
-}
-
-// idleAddress is one that nothing listens at.
-func idleAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

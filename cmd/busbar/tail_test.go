@@ -13,6 +13,7 @@ import (
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // tailPatience bounds waits for something that must happen.
@@ -240,7 +241,7 @@ func TestTailAdminTokenFileBeatsTheVariable(t *testing.T) {
 }
 
 func TestTailMistakes(t *testing.T) {
-	nobody := "ws://" + idleAddress(t)
+	nobody := "ws://" + wstest.FreeAddress(t)
 	env := []string{"BUSBAR_TOKEN=x"}
 	for _, c := range []struct {
 		env   []string

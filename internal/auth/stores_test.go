@@ -397,7 +397,7 @@ func TestBucketThatIsFull(t *testing.T) {
 func TestRevokedWhileNATSWasAway(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	server, stop := startNATS(t, dir, server.RANDOM_PORT)
+	server, stop := startNATS(t, dir, wstest.FreePort(t))
 	port := server.Addr().(*net.TCPAddr).Port
 	var gone revoked
 	s := openBucket(t, server, auth.SessionOptions{OnRevoked: gone.add, PollInterval: 20 * time.Millisecond})

@@ -36,15 +36,10 @@ type nodes struct {
 	had [][]uint64
 }
 
-func freePorts(t *testing.T, n int) (addresses []string) {
+func freeAddresses(t *testing.T, n int) (addresses []string) {
 	t.Helper()
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		addresses = append(addresses, l.Addr().String())
+		addresses = append(addresses, wstest.FreeAddress(t))
 	}
 	return addresses
 }
@@ -98,7 +93,7 @@ func (n *nodes) publish(i int) uint64 {
 
 func newNodes(t *testing.T) *nodes {
 	n := &nodes{t: t, running: make([]*Node, 3), logs: make([]*natslog.Log, 3), had: make([][]uint64, 3)}
-	addresses, dir := freePorts(t, 3), t.TempDir()
+	addresses, dir := freeAddresses(t, 3), t.TempDir()
 	for i, address := range addresses {
 		n.options = append(n.options, Options{
 			Cluster: "test", Listen: address, Routes: addresses, Secret: "s3cret", Dir: filepath.Join(dir, fmt.Sprint(i)),
@@ -200,7 +195,7 @@ func TestNodeNames(t *testing.T) {
 
 // A node with another secret tries again and again: what it should have is said, and not each time.
 func TestOtherSecret(t *testing.T) {
-	addresses, dir := freePorts(t, 2), t.TempDir()
+	addresses, dir := freeAddresses(t, 2), t.TempDir()
 	var said wstest.Text
 	for i, secret := range []string{"right", "wrong"} {
 		node, err := Start(Options{

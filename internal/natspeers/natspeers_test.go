@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { natstest.Main(m) }
 func serve(t *testing.T, port int) *server.Server {
 	t.Helper()
 	if port == 0 {
-		port = server.RANDOM_PORT
+		port = wstest.FreePort(t)
 	}
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, NoSigs: true})
 	if err != nil {

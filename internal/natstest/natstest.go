@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,7 +144,10 @@ func Start(t testing.TB, size int, dir string) *Cluster {
 		t.Fatal("the package's TestMain has to call natstest.Main")
 	}
 	c := &Cluster{t: t}
-	ports := freePorts(t, 2*size)
+	var ports []int
+	for range 2 * size {
+		ports = append(ports, wstest.FreePort(t))
+	}
 	var routes []string
 	for _, port := range ports[size:] {
 		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", port))
@@ -161,19 +163,6 @@ func Start(t testing.TB, size int, dir string) *Cluster {
 		c.Nodes = append(c.Nodes, n)
 	}
 	return c
-}
-
-func freePorts(t testing.TB, n int) (ports []int) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }
 
 // Servers are URLs, which begin with node first.

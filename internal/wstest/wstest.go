@@ -5,6 +5,10 @@
 package wstest
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -53,4 +57,43 @@ func (t *Text) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.text.String()
+}
+
+// givenPorts are those that FreePort has returned.
+var givenPorts sync.Map
+
+// FreePort is one that nobody listens at. The kernel gives it to no connection either, so that a server which is
+// started there again finds it free.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	var low, high int
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &low, &high)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10_000 {
+		port := 1024 + rand.IntN(1<<16-1024)
+		if low <= port && port <= high {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		if _, given := givenPorts.LoadOrStore(port, true); !given {
+			return port
+		}
+	}
+	t.Fatalf("no port beside those of connections, %d to %d, is free", low, high)
+	return 0
+}
+
+// FreeAddress is one of this host with such a port.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	return fmt.Sprintf("127.0.0.1:%d", FreePort(t))
 }
