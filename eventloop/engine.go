@@ -125,6 +125,9 @@ func (e *Engine) Clients() int {
 // Frame is one encoded WebSocket message.
 type Frame = delivery.Frame
 
+// RowPlace is where a frame stands among those of a row.
+type RowPlace = delivery.RowPlace
+
 // Gap is a stretch of change events.
 type Gap = delivery.Gap
 

@@ -243,7 +243,7 @@ func (l *Loop) enqueue(c *Client, f *Frame, asked bool) {
 			l.bufferBroadcasts(c) // what was published before f comes before it
 			l.bufferForReplay(c, f, asked)
 		}
-	case !asked && c.queue != nil && c.queue.TooMuch(f.Size(), l.opts.Slow.LagBytes) && !l.makeRoom(c, f):
+	case !asked && c.queue != nil && !l.hasRoom(c, f):
 	default:
 		c.ensureQueue().Push(f, l.broadcasts.End(), asked)
 		if !asked {

@@ -94,11 +94,17 @@ func (c *Client) GoLive(page []*Frame, upTo uint64) {
 // client for which more than LagBytes wait that it hasn't asked for is too slow, or loses the
 // oldest.
 func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
-	m := l.behind.replays[c.slot]
-	switch {
-	case c.state != open:
+	if c.state != open {
 		return // it was too slow a moment ago
-	case asked || m == nil || !m.TooMuch(f.Size(), l.opts.Slow.LagBytes):
+	}
+	m := l.behind.replays[c.slot]
+	fits, superseded := true, 0
+	if !asked && m != nil {
+		fits, superseded = m.Fits(f, l.opts.Slow.LagBytes)
+		l.counters.LagSuperseded.Add(uint64(superseded))
+	}
+	switch {
+	case fits:
 	case l.opts.Slow.Policy == Disconnect:
 		l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
 		return

@@ -136,18 +136,25 @@ func (l *Loop) catchUp(c *Client, lost uint64) {
 	l.guard(c, func() { l.engine.handler.Behind(c, next-1) })
 }
 
-// makeRoom is asked when a client's own queue would grow over LagBytes. False: the
+// hasRoom is asked before a client's own queue grows, and keeps it from growing over LagBytes. False: the
 // frame isn't to be queued, or was kept back.
-func (l *Loop) makeRoom(c *Client, f *Frame) bool {
+func (l *Loop) hasRoom(c *Client, f *Frame) bool {
 	if !c.queue.Waiting && !c.is(flagPinned) {
+		if !c.queue.TooMuch(f.Size(), l.opts.Slow.LagBytes) {
+			return true
+		}
 		l.pump(c)
 		if c.is(flagReplaying) {
 			l.enqueue(c, f, false)
 			return false
 		}
-		if c.state == gone || c.queue == nil || !c.queue.TooMuch(f.Size(), l.opts.Slow.LagBytes) {
+		if c.state == gone || c.queue == nil {
 			return c.state == open
 		}
+	}
+	fits, superseded := c.queue.Fits(f, l.opts.Slow.LagBytes)
+	if l.counters.LagSuperseded.Add(uint64(superseded)); fits {
+		return c.state == open
 	}
 	switch {
 	case l.opts.Slow.Policy == Disconnect:

@@ -24,8 +24,9 @@ type Figures[N, T any] struct {
 	Flushes       T `json:"flushes"`        // that had something for everyone
 	Sends         T `json:"sends"`          // system calls that wrote
 	BytesOut      T `json:"bytes_out"`
-	LagReplays    T `json:"lag_replays"` // times that a slow client was to be given events from the change log
-	Panics        T `json:"panics"`      // in handlers
+	LagReplays    T `json:"lag_replays"`    // times that a slow client was to be given events from the change log
+	LagSuperseded T `json:"lag_superseded"` // messages of rows that slow clients are sent newer snapshots instead of
+	Panics        T `json:"panics"`         // in handlers
 }
 
 // LoopFigures are totals that aren't added up, or under another name.

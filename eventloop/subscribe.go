@@ -54,7 +54,7 @@ func (c *Client) Subscribed(name string) bool { return c.loop.subs.Has(c.slot, n
 
 // SubscribePending subscribes and holds back what arrives for the key until
 // ReleaseSubscription is called with the ticket. A client that was subscribed stays so,
-// and is given a fresh snapshot in its place among the updates; of those without a Version, whose
+// and is given a fresh snapshot in its place among the updates; of those without a Row, whose
 // place isn't known, it gets each at once, and those that came meanwhile again.
 func (c *Client) SubscribePending(name string) (ticket uint64, ok bool) {
 	if c.state != open {
@@ -85,7 +85,7 @@ const (
 )
 
 // ReleaseSubscription sends the snapshot, unless it is nil, and then what was held back. Frames
-// whose Version is known and not above the snapshot's are in it already and are left out;
+// whose version is known (Frame.Row) and not above the snapshot's are in it already and are left out;
 // a snapshot version of 0 leaves none out.
 func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame, version uint64) Released {
 	l := c.loop
@@ -103,7 +103,7 @@ func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame
 		l.enqueue(c, snapshot, true)
 	}
 	for _, f := range p.Frames {
-		if c.state == open && (f.Version == 0 || f.Version > version) {
+		if c.state == open && (f.Row == nil || f.Row.Version > version) {
 			l.enqueue(c, f, false)
 		}
 	}

@@ -37,7 +37,9 @@ func (s *subscriber) release(name string, ticket uint64, snapshot string, versio
 
 func (s *subscriber) update(name string, version uint64) {
 	f := text("%s %d", name, version)
-	f.Version = version
+	if version > 0 {
+		f.Row = &RowPlace{Row: name, Version: version}
+	}
 	s.e.Publish(f, &Audience{Key: name})
 }
 

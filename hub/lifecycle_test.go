@@ -83,7 +83,7 @@ func (l *life) toggle(g *guest, what, key string) {
 // publishSnapshot is for the guest's tenant, or for everyone, whosever the row was.
 func (l *life) publishSnapshot(g *guest, n int) {
 	name, at := l.row(n)
-	l.rows[at] = modelledRow{payload: l.fresh()}
+	l.rows[at] = modelledRow{payload: l.large()}
 	if n%2 == 1 {
 		l.rows[at].tenant = g.tenant
 	}
@@ -92,7 +92,7 @@ func (l *life) publishSnapshot(g *guest, n int) {
 
 func (l *life) publishUpdate(_ *guest, n int) {
 	name, at := l.row(n)
-	l.publishRow(Incremental, "update", name, modelledRow{l.fresh(), l.rows[at].tenant})
+	l.publishRow(Incremental, "update", name, modelledRow{l.large(), l.rows[at].tenant})
 }
 
 func (l *life) publishRow(kind RowKind, verb, name string, row modelledRow) {
@@ -174,7 +174,11 @@ func (l *life) away(g *guest, bye func()) {
 	g.cursor = l.h.Stats().LastSeq
 }
 
-func routed(o *Options) { roomy(o); o.Routing, o.Relays = RouteSubscribed, RelayAll }
+// routed is for lives. With a small send buffer whoever stalls soon lags.
+func routed(o *Options) {
+	roomy(o)
+	o.Routing, o.Relays, o.Loops.SendBuffer = RouteSubscribed, RelayAll, 16<<10
+}
 
 // docs/protocol.md section 1 to 3 as a model sees them, over random lives.
 func TestLifeRandomly(t *testing.T) {
@@ -204,6 +208,8 @@ func FuzzHub(f *testing.F) {
 	})
 	f.Add([]byte{0, 0, 0, 1, 6, 0, 2, 0, 2, 1, 7, 0, 11, 0, 8, 0, 0, 4, 12, 1})
 	f.Add([]byte{0, 0, 0, 1, 15, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 8, 0, 17, 0, 17, 0, 16, 0, 17, 0, 15, 1, 17, 0, 18, 1})
+	rowsOfALaggard := slices.Repeat([]byte{6, 0, 7, 0, 7, 0, 6, 16, 7, 16}, 6)
+	f.Add(slices.Concat([]byte{0, 0, 6, 0, 2, 0, 6, 16, 2, 16, 15, 0}, slices.Repeat([]byte{17, 0}, 12), rowsOfALaggard, []byte{16, 0}))
 	f.Add([]byte{0, 0, 13, 0, 2, 0, 15, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 17, 0, 7, 0, 19, 0, 0, 4, 17, 0, 3, 0})
 	f.Add([]byte{0, 2, 5, 2, 8, 2, 10, 2, 11, 2, 8, 2, 8, 6, 8, 10, 0, 6, 12, 2})
 	f.Fuzz(func(t *testing.T, operations []byte) {

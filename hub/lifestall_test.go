@@ -52,6 +52,9 @@ func (l *life) publishBulk(_ *guest, _ int) {
 	l.owe(fmt.Sprintf("binary %q", payload), everyGuest)
 }
 
+// large is a payload of which a few are enough for a lagging client to be sent newer ones instead.
+func (l *life) large() string { return l.fresh() + strings.Repeat("y", 5000) }
+
 // vanish leaves with all that it is owed unread: the kernel answers what comes with RST.
 func (l *life) vanish(g *guest, _ int) {
 	if g.listener == nil {

@@ -179,7 +179,8 @@ func (h *Hub) PublishTopic(tenant, topic string, data json.RawMessage) error {
 // PublishRow sends a row frame to those of the row's subscribers that are the tenant's clients;
 // without a tenant ("") to all. A Snapshot also becomes what new subscribers of the tenant are
 // sent, and takes the row from the tenant that had it; an Incremental goes to nobody who may not
-// read that. With Options.Rows.Fetch, which supplies
+// read that. A Snapshot has all that was published of its row before: a subscriber that lags is sent it instead
+// of what waits of the row. With Options.Rows.Fetch, which supplies
 // snapshots and decides who may read, the tenant has no meaning. The payload becomes the hub's.
 func (h *Hub) PublishRow(kind RowKind, tenant, entity, rowID string, payload []byte) error {
 	if err := checkRow(kind, entity, rowID); err != nil {
@@ -211,7 +212,8 @@ func (h *Hub) sendRow(r *StoredRow) error {
 		if r.Seq == 0 {
 			version, owner = h.rows.Update(entity, rowID)
 		}
-		f.Version = version // for updates as well: one from before a snapshot mustn't come behind it
+		// For updates as well: one from before a snapshot mustn't come behind it.
+		f.Row = &eventloop.RowPlace{Row: to.Key, Version: version, Snapshot: kind == Snapshot}
 		if kind == Incremental && owner != "" {
 			if tenant != "" && tenant != owner {
 				return nil // none of those may read the row

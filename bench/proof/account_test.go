@@ -108,6 +108,8 @@ func TestAccountFindsWrongs(t *testing.T) {
 		"row, left out":         {settledAt: 9, wants: []string{"x0"}, gets: []string{"snapshot x0 8", "row x0 11"}, wrong: "10 was missing"},
 		"row, of before":        {taken: 5, wants: []string{"x0"}, gets: []string{"snapshot x0 4"}, wrong: "5 was stored"},
 		"row, before an update": {taken: 6, wants: []string{"x0"}, gets: []string{"snapshot x0 5"}},
+		"row, superseded":       {wants: []string{"x0"}, gets: []string{"snapshot x0 3", "row x0 5", "snapshot x0 8", "row x0 9"}},
+		"row, behind newer":     {wants: []string{"x0"}, gets: []string{"snapshot x0 3", "snapshot x0 8", "row x0 7"}, wrong: "x0 7 came behind 8"},
 		"unsure change":         {gets: []string{"change 7 e0 3", "change 8 e0 4", "change 9 e0 5"}},
 		"unsure change, twice":  {gets: []string{"change 7 e0 4", "change 8 e0 4"}, wrong: "e0 4 came behind 4"},
 		"refused, left out":     {gets: []string{"change 7 e0 12", "change 8 e0 14"}},

@@ -158,7 +158,9 @@ func (a *account) take(m note, snapshot bool) error {
 	if s.mayRepeat(m.n) && m.n < max(p.next, p.must) {
 		return nil
 	}
-	p.told = p.told || s.lossy || snapshot && s.late // a node that was away has a row's newest snapshot
+	// A client that lags, if only for a moment, is sent a row's newest snapshot instead of others, and a node that was
+	// away has that one.
+	p.told = p.told || s.lossy || snapshot
 	return a.step(s, p, m.n)
 }
 

@@ -113,6 +113,8 @@ var losses = []family{
 		func(s *hub.Stats) uint64 { return s.WorkersRefused }),
 	counter("busbar_slow_clients_replayed_total", "Times that a slow client was to be given events from the change log (-slow catch-up).",
 		func(s *hub.Stats) uint64 { return s.LagReplays }),
+	counter("busbar_slow_clients_superseded_total", "Row frames that a slow client wasn't sent because a newer snapshot of the row waited for it.",
+		func(s *hub.Stats) uint64 { return s.LagSuperseded }),
 	counter("busbar_handler_panics_total", "Panics in handlers and in what they call; each cost one connection or one call.",
 		func(s *hub.Stats) uint64 { return s.Panics }),
 }

@@ -24,13 +24,19 @@ type Frame struct {
 	// from the change log uses it to take each event once.
 	Seq   uint64
 	after atomic.Uint64 // the newest Seq when a frame without one was published: its place among them
-	// Version orders the frames of one row against its stored snapshot, 0 when there is no such order. See
-	// Client.ReleaseSubscription.
-	Version uint64
+	// Row is the place of a row's frame among those of the row, nil when there is no such order.
+	Row *RowPlace
 	// Lossy frames are the first to go when a mailbox is full.
 	Lossy bool
 
 	counted atomic.Bool // the budget knows of it
+}
+
+// RowPlace is where a frame stands among those of a row, and its stored snapshots. See Client.ReleaseSubscription.
+type RowPlace struct {
+	Row      string
+	Version  uint64 // rises with each frame of the row
+	Snapshot bool   // the frame has all that those with lower versions have
 }
 
 // NewFrame encodes one whole message. payload is copied.

@@ -8,7 +8,7 @@ type Pending struct {
 	Bytes  int
 	Lost   bool // something came that isn't kept: a newer snapshot is needed
 
-	// Live is for a client that was subscribed already. What has no version it is sent at once,
+	// Live is for a client that was subscribed already. What has no place among the row's frames it is sent at once,
 	// and again behind the snapshot; the rest at once too when it is more than can be kept.
 	Live, Ahead bool
 }
@@ -29,5 +29,5 @@ func (p *Pending) Keep(f *Frame) {
 
 // Sent is whether a client that was subscribed is sent a frame at once.
 func (p *Pending) Sent(f *Frame) bool {
-	return p.Live && (p.Ahead || f.Version == 0)
+	return p.Live && (p.Ahead || f.Row == nil)
 }

@@ -10,6 +10,8 @@ type queue struct {
 	bytes int // from head on, without
 	asked int // those that the client asked for: snapshots and events that it missed
 
+	kept int // bytes that the last look for what is superseded left, or the least that there were since
+
 	budget *budget.Budget // nil: nobody counts
 	places int            // in frames, that the budget knows of
 }
@@ -88,6 +90,44 @@ func (q *queue) TooMuch(size, limit int) bool {
 		}
 	}
 	return q.bytes+size-largest > limit
+}
+
+// unlooked is how many bytes wait at least before anybody looks for what is superseded.
+const unlooked = 4 << 10
+
+// Fits is whether no more than limit waits in a lagging client's queue with f, as TooMuch has it, once those frames of
+// rows are gone that f or another snapshot behind them supersedes. They go when that is so, and when there is a snapshot
+// and twice as much waits as the last time: a queue is never walked for a few frames.
+func (q *queue) Fits(f *Frame, limit int) (fits bool, superseded int) {
+	if q.TooMuch(len(f.wire), limit) {
+		superseded = q.supersede(f)
+		return !q.TooMuch(len(f.wire), limit-limit/8), superseded
+	}
+	if q.kept = min(q.kept, q.bytes); f.Row != nil && f.Row.Snapshot && q.bytes >= 2*q.kept+unlooked {
+		superseded = q.supersede(f)
+	}
+	return true, superseded
+}
+
+// supersede takes frames of rows out of the queue of which it has newer snapshots, or f, which comes behind all, is
+// one. What the client asked for stays.
+func (q *queue) supersede(f *Frame) (taken int) {
+	newest := make(map[string]uint64) // versions of rows' snapshots
+	note := func(f *Frame) {
+		if r := f.Row; r != nil && r.Snapshot {
+			newest[r.Row] = max(newest[r.Row], r.Version)
+		}
+	}
+	for _, n := range q.frames[q.head:] {
+		note(n.frame)
+	}
+	if note(f); len(newest) > 0 {
+		taken = q.filter(func(n queued) bool {
+			return n.asked || n.frame.Row == nil || n.frame.Row.Version >= newest[n.frame.Row.Row]
+		})
+	}
+	q.kept = q.bytes
+	return taken
 }
 
 // Dropped is what DropOldest took out of a queue.

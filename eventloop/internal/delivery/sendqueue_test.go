@@ -38,7 +38,10 @@ type sendQueueTest struct {
 	event  uint64 // the newest
 	had    uint64 // the newest that has been sent, or told to be lost
 	missed []*Frame
-	gaps   map[*Frame]Gap // by what tells of them
+
+	version    uint64 // the newest of a row
+	superseded int
+	gaps       map[*Frame]Gap // by what tells of them
 }
 
 func newSendQueueTest(t *testing.T, as Form) *sendQueueTest {
@@ -81,6 +84,48 @@ func (x *sendQueueTest) queue(size int, asked bool) {
 	x.log.PassEvent(f.Seq)
 	x.o.Push(f, x.log.end, asked)
 	x.owed = append(x.owed, owed{f, false})
+}
+
+// row queues a row's frame as for a client that lags, every other a snapshot, unless it doesn't fit.
+func (x *sendQueueTest) row(size int) {
+	x.t.Helper()
+	x.version++
+	f := x.frame(size * 4)
+	f.Row = &RowPlace{Row: fmt.Sprint("row", size%3), Version: x.version, Snapshot: size%2 == 0}
+	limit := []int{1500, 10_000}[size/2%2]
+	fits, superseded := x.o.Fits(f, limit)
+	if superseded > 0 || !fits {
+		if n := x.supersede(f); n != superseded {
+			x.t.Fatalf("%d frames are superseded, %d went", n, superseded)
+		}
+	}
+	x.superseded += superseded
+	switch {
+	case fits && x.o.TooMuch(f.Size(), limit):
+		x.t.Fatalf("%d bytes fit in behind %d, with a limit of %d", f.Size(), x.o.Bytes(), limit)
+	case !fits && !x.o.TooMuch(f.Size(), limit-limit/8):
+		x.t.Fatalf("%d bytes don't fit in behind %d, with a limit of %d", f.Size(), x.o.Bytes(), limit)
+	case fits:
+		x.o.Push(f, x.log.end, false)
+		x.owed = append(x.owed, owed{f, false})
+	}
+}
+
+// supersede leaves out of what is owed what rows' newer snapshots have, with f, and returns how much that was.
+func (x *sendQueueTest) supersede(f *Frame) (n int) {
+	newer := map[string]bool{f.Row.Row: f.Row.Snapshot}
+	for i := len(x.owed) - 1; i >= 0; i-- {
+		r := x.owed[i].Row
+		switch {
+		case r == nil || i == 0 && x.sent > 0:
+		case newer[r.Row]:
+			x.owed = slices.Delete(x.owed, i, i+1)
+			n++
+		default:
+			newer[r.Row] = r.Snapshot
+		}
+	}
+	return n
 }
 
 // loseNext loses an event before it is there.
@@ -294,12 +339,16 @@ func FuzzSendQueue(f *testing.F) {
 	for _, ops := range randomLives(30) {
 		f.Add(ops)
 	}
-	f.Fuzz(liveSendQueue)
+	f.Fuzz(func(t *testing.T, ops []byte) { liveSendQueue(t, ops) })
 }
 
 func TestSendQueueRandomly(t *testing.T) {
+	superseded := 0
 	for _, ops := range randomLives(300) {
-		liveSendQueue(t, ops)
+		superseded += liveSendQueue(t, ops)
+	}
+	if superseded == 0 {
+		t.Error("no row was sent a newer snapshot of")
 	}
 }
 
@@ -315,7 +364,8 @@ func randomLives(n int) (lives [][]byte) {
 	return lives
 }
 
-func liveSendQueue(t *testing.T, ops []byte) {
+// liveSendQueue returns how many frames of rows were superseded.
+func liveSendQueue(t *testing.T, ops []byte) int {
 	as := AsIs
 	if len(ops)%4 > 1 {
 		as = Deflated
@@ -344,10 +394,14 @@ func liveSendQueue(t *testing.T, ops []byte) {
 				x.stop()
 			} else if size < 40 {
 				x.hold()
+			} else {
+				x.row(size)
 			}
 		case 15:
 			if size > 128 {
 				x.rejoin()
+			} else {
+				x.row(size)
 			}
 		}
 		x.check()
@@ -359,6 +413,7 @@ func liveSendQueue(t *testing.T, ops []byte) {
 		t.Fatalf("%d is the newest event, and %d the newest that was sent or told to be lost", x.event, x.had)
 	}
 	x.end()
+	return x.superseded
 }
 
 // A client that is always owed something, of whatever kind, keeps places for what it is owed
