@@ -2,13 +2,10 @@ package conformance
 
 import (
 	"bytes"
-	"debug/buildinfo"
 	"fmt"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -42,16 +39,6 @@ func startDaemon(t testing.TB, args ...string) *daemon {
 		}
 	})
 	return d
-}
-
-// detectsRaces is whether the daemon was built with the race detector, which these tests needn't be.
-func (d *daemon) detectsRaces(t *testing.T) bool {
-	t.Helper()
-	info, err := buildinfo.ReadFile(d.cmd.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 func launch(args []string) (*daemon, error) {
