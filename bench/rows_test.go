@@ -12,7 +12,7 @@ import (
 
 func rowsOptions(t *testing.T, clients int) bench.RowsOptions {
 	o := bench.RowsOptions{FanoutOptions: bench.FanoutOptions{Options: options(t, clients)}}
-	o.Rows, o.Subscribers, o.Settle, o.Window, o.Messages = 20, 3, time.Millisecond, 8, 300
+	o.Rows, o.Subscribers, o.Settle, o.Window, o.Messages = 10, 3, time.Millisecond, 8, 100
 	o.Target.Command = process(t, "target", "-loops=4")
 	return o
 }
@@ -36,15 +36,15 @@ func TestRowsReachTheirSubscribers(t *testing.T) {
 		subs   int
 		toAll  uint64
 	}{
-		{"window", func(*bench.RowsOptions) {}, 90 * 20, 10},
-		{"one at a time, 3 workers", func(o *bench.RowsOptions) { o.Window, o.Load.Workers, o.Messages = 1, 3, 100 }, 90 * 20, 3},
-		{"at a rate", func(o *bench.RowsOptions) { o.Rate = 3000 }, 90 * 20, 10},
-		{"clients left over", func(o *bench.RowsOptions) { o.Load.Clients, o.Rows = 92, 1 }, 90, 9},
-		{"everyone has every row", func(o *bench.RowsOptions) { o.Load.Clients, o.Subscribers, o.Messages = 5, 5, 200 }, 100, 200},
+		{"window", func(*bench.RowsOptions) {}, 30 * 10, 10},
+		{"one at a time, 3 workers", func(o *bench.RowsOptions) { o.Window, o.Load.Workers, o.Messages = 1, 3, 30 }, 30 * 10, 3},
+		{"at a rate", func(o *bench.RowsOptions) { o.Rate = 3000 }, 30 * 10, 10},
+		{"clients left over", func(o *bench.RowsOptions) { o.Load.Clients, o.Rows = 32, 1 }, 30, 9},
+		{"everyone has every row", func(o *bench.RowsOptions) { o.Load.Clients, o.Subscribers, o.Messages = 5, 5, 60 }, 50, 60},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			o := rowsOptions(t, 90)
+			o := rowsOptions(t, 30)
 			test.change(&o)
 			r, err := bench.Rows(t.Context(), o)
 			if err != nil {
