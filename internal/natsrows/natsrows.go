@@ -48,6 +48,7 @@ const (
 	buckets     = 4096
 	partBytes   = 128 << 10       // of a row in one message
 	mostParts   = 1000            // of a batch, which is what servers take
+	partsAhead  = 8               // that a slow link may have to take ahead of the connection's pings
 	updatesKept = 5 * time.Minute // for nodes that have missed them
 	idsKept     = 2 * time.Minute // for attempts whose answer was lost
 
@@ -218,7 +219,8 @@ func (s *Rows) publish(ctx context.Context, messages []*nats.Msg) (seq uint64, e
 		}
 		return ack.Sequence, nil
 	}
-	ack, err := jetstreamext.PublishMsgBatch(ctx, s.js, messages)
+	ack, err := jetstreamext.PublishMsgBatch(ctx, s.js, messages,
+		jetstreamext.BatchFlowControl{AckFirst: true, AckEvery: partsAhead, AckTimeout: natsconn.RequestTimeout})
 	if natsconn.HasCode(err, natsconn.RepeatedInABatch) {
 		return 0, nil
 	}
