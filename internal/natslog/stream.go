@@ -169,17 +169,17 @@ const (
 	readMessages = 1000
 	readBytes    = 4 << 20
 
-	leaderMessages = 64 // of the leader, which is asked for each
+	leaderMessages = 32 // of the leader, which is asked for each
 )
 
 // read are messages of the stream from seq on that follow on each other, as many as come at once. The first of
 // them has a greater seq when the stream has none with that one: replicas may be behind, so the leader is asked. None
 // when it has no more.
 func (l *Log) read(ctx context.Context, seq uint64, limit int) ([]stored, error) {
-	batch := l.readReplica(ctx, seq, min(limit, readMessages))
+	batch, behind := l.readReplica(ctx, seq, min(limit, readMessages))
 	if len(batch) == 0 || batch[0].seq != seq {
-		if len(batch) > 0 {
-			limit = 1 // the replica has it that those before are gone
+		if !behind {
+			limit = 1
 		}
 		led, err := l.readLeader(ctx, seq, limit)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -200,22 +200,23 @@ func (l *Log) read(ctx context.Context, seq uint64, limit int) ([]stored, error)
 	return batch, nil
 }
 
-// readReplica asks whichever server has the stream. Where that fails the leader is asked anyway.
-func (l *Log) readReplica(ctx context.Context, seq uint64, limit int) (batch []stored) {
+// readReplica asks whichever server has the stream. Where that fails the leader is asked anyway. It is behind when it
+// answers that it has nothing.
+func (l *Log) readReplica(ctx context.Context, seq uint64, limit int) (batch []stored, behind bool) {
 	ctx, cancel := context.WithTimeout(ctx, natsconn.RequestTimeout/2)
 	defer cancel()
 	messages, err := jetstreamext.GetBatch(ctx, l.js, l.opts.Stream, limit,
 		jetstreamext.GetBatchSeq(seq), jetstreamext.GetBatchMaxBytes(readBytes))
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	for m, err := range messages {
 		if err != nil {
-			break
+			return batch, errors.Is(err, jetstreamext.ErrNoMessages)
 		}
 		batch = append(batch, stored{m.Sequence, m.Header.Get(jetstream.MsgIDHeader), m.Data, m.Time})
 	}
-	return batch
+	return batch, false
 }
 
 // readLeader are messages from seq on that follow on each other, the first at least. A question brings one, and a
