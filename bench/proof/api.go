@@ -67,7 +67,7 @@ func (d *daemon) insist(ctx context.Context, s *stream, size int, failures *atom
 
 func (s *stream) insist(ctx context.Context, failures *atomic.Int64, send func(n uint64) error) (err error) {
 	n := s.begin(s.body)
-	for late := time.Now().Add(2 * patience); ; {
+	for late := time.Now().Add(4 * patience); ; {
 		if err = send(n); err == nil || errors.Is(err, errWronged) {
 			break
 		}
@@ -161,7 +161,7 @@ func changeOf(s *stream, n uint64, size int) []byte {
 
 // pull gives all that the log has behind a seq, as it was sent.
 func (d *daemon) pull(ctx context.Context, token string, since uint64, got func([]byte) error) error {
-	for late := time.Now().Add(2 * patience); ; {
+	for late := time.Now().Add(4 * patience); ; {
 		text, err := d.callAs(ctx, token, "GET", fmt.Sprintf("/api/sync/pull?since=%d&limit=1000", since), "", nil)
 		var no *refusal
 		if d.shared && errors.As(err, &no) && no.status == http.StatusServiceUnavailable && time.Now().Before(late) && pause(ctx, 100*time.Millisecond) {

@@ -19,19 +19,20 @@ func clusterStreams(external bool) *Book {
 	b := newBook(false)
 	b.audited = true
 	for _, one := range []struct {
-		name   string
-		body   int
-		opIDs  bool
-		toUser string
-		nats   bool
+		name    string
+		streams int // at each node
+		body    int
+		opIDs   bool
+		toUser  string
+		nats    bool
 	}{
-		{"bodies", 500, true, "", false}, {"single", 1, true, "", false}, {"without", 100, false, "", false},
-		{"private", 50, true, "client0", false}, {"requests", 200, true, "", true}, {"request", 1, true, "", true},
+		{"bodies", 2, 200, true, "", false}, {"single", 1, 1, true, "", false}, {"without", 1, 50, false, "", false},
+		{"private", 1, 50, true, "client0", false}, {"requests", 1, 200, true, "", true}, {"request", 1, 1, true, "", true},
 	} {
 		if one.nats && !external {
 			continue
 		}
-		for _, s := range b.add(changes, one.name, clusterNodes) {
+		for _, s := range b.add(changes, one.name, one.streams*clusterNodes) {
 			s.body, s.opIDs, s.toUser, s.nats, s.late = one.body, one.opIDs, one.toUser, one.nats, !one.opIDs
 		}
 	}
@@ -64,7 +65,7 @@ const homeAgain = 3 * time.Second
 const attempt = 5 * time.Second
 
 // rowsEvery is how often what isn't a change is published.
-const rowsEvery = 100 * time.Millisecond
+const rowsEvery = 250 * time.Millisecond
 
 func (c *cluster) startPublishers(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)

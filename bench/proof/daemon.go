@@ -98,7 +98,7 @@ func (d *daemon) launch() error {
 func (d *daemon) awaitReady(ctx context.Context) error {
 	most := patience
 	if d.shared { // it reads what it missed first
-		most = 4 * patience
+		most = 8 * patience
 	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
