@@ -17,8 +17,9 @@ type RowStore interface {
 
 	// Follow is called once, before the first Put. From then on deliver is called with each row
 	// that was stored, by one goroutine at a time, in the order in which that was: of one row, what it gets last is what
-	// stays. A shared store needn't deliver what isn't wanted any more.
-	Follow(deliver func(*StoredRow), wanted func(entity, rowID string) bool)
+	// stays. A shared store needn't deliver what isn't wanted any more, and calls forget when the hub is to give its
+	// copy of a row to nobody: what the store has of that, if anything, it says when it is watched, or delivers.
+	Follow(deliver func(*StoredRow), wanted func(entity, rowID string) bool, forget func(entity, rowID string))
 
 	// Put returns when the row, in place of an earlier one, is as durable as the store makes it and the
 	// follower has had it. After an error the earlier one is still there, but for ErrLogUnavailable, which may come
@@ -67,7 +68,11 @@ func (h *Hub) loadRows() error {
 		defer h.survive("delivering a stored row")
 		r.stored = true
 		_ = h.sendRow(r) // its names were checked
-	}, func(entity, rowID string) bool { return h.engine.Wanted(keyOfRow(entity, rowID)) })
+	}, func(entity, rowID string) bool { return h.engine.Wanted(keyOfRow(entity, rowID)) }, func(entity, rowID string) {
+		h.storing.Lock()
+		defer h.storing.Unlock()
+		h.rows.Forget(entity, rowID)
+	})
 	return nil
 }
 

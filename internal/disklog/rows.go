@@ -61,7 +61,7 @@ func scanRows(path string, rows *sql.Rows, err error, f func(*hub.StoredRow) err
 }
 
 // Follow has deliver called by the log's writer.
-func (r *Rows) Follow(deliver func(*hub.StoredRow), _ func(entity, rowID string) bool) {
+func (r *Rows) Follow(deliver func(*hub.StoredRow), _ func(entity, rowID string) bool, _ func(entity, rowID string)) {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
 	r.log.writer.deliverRow = deliver

@@ -76,7 +76,7 @@ func TestRowsThatAreForgottenWhileOthersArePut(t *testing.T) {
 			l.Rows().Forget("E", order[0])
 			order = order[1:]
 		}
-	}, nil)
+	}, nil, nil)
 	var all sync.WaitGroup
 	for p := range 8 {
 		all.Go(func() {

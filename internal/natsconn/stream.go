@@ -164,6 +164,25 @@ func AskLeader(ctx context.Context, conn *nats.Conn, stream, subject string, seq
 	return m, err
 }
 
+// Agree returns when the stream's leader has had most servers agree to something, which a former leader can't: the
+// deletion of message 0, which there never is. It is answered behind all that was stored before.
+func Agree(ctx context.Context, conn *nats.Conn, stream string) error {
+	ctx, cancel := context.WithTimeout(ctx, RequestTimeout)
+	defer cancel()
+	answer, err := conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.DELETE."+stream, []byte(`{"seq":0,"no_erase":true}`))
+	if err != nil {
+		return err
+	}
+	var got struct{ Error *jetstream.APIError }
+	if err := json.Unmarshal(answer.Data, &got); err != nil || got.Error == nil {
+		return fmt.Errorf("asking the stream's servers to agree: %.100q: %w", answer.Data, err)
+	}
+	if !HasCode(got.Error, DeleteFailed, NoSuchSeq) {
+		return got.Error
+	}
+	return nil
+}
+
 // LastSequence is a header of what a stream republishes: the sequence before it of its subject, 0 when there is none. In
 // an answer of several messages it is the sequence of the message before, 0 in the first. It is the server's
 // JSLastSequence.

@@ -272,7 +272,7 @@ func (l *Log) nextQuestion(seq uint64) *question {
 		l.questions.Unlock()
 		_, q.err = l.askLeader(l.ctx)
 		if q.err == nil && l.known.Load().LastSeq < q.seq {
-			if q.err = l.agree(l.ctx); q.err == nil {
+			if q.err = natsconn.Agree(l.ctx, l.conn, l.opts.Stream); q.err == nil {
 				_, q.err = l.askLeader(l.ctx)
 			}
 		}

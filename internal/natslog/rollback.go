@@ -68,7 +68,7 @@ func (l *Log) verify(info *jetstream.StreamInfo, had uint64) error {
 	last := state.LastSeq
 	if last < had {
 		behind := l.suspect(last, fmt.Errorf("the stream ends with %d, and had %d: it has lost events, or its leader is new and has them in a moment", last, had))
-		if err := l.agree(l.ctx); err != nil { // a former leader
+		if err := natsconn.Agree(l.ctx, l.conn, l.opts.Stream); err != nil { // a former leader
 			return err
 		}
 		if last, err := l.askLeader(l.ctx); err != nil || last >= had {
@@ -185,7 +185,7 @@ func Bump(ctx context.Context, o Options) (events, last uint64, err error) {
 		if err := l.mark(ctx, has, wentBack); err != nil { // nothing comes in between
 			return err
 		}
-		if err := l.agree(ctx); err != nil {
+		if err := natsconn.Agree(ctx, l.conn, l.opts.Stream); err != nil {
 			return err
 		}
 		info, err := l.info(ctx)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -17,40 +15,6 @@ import (
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
-// restorable is a NATS server that goes back to what it had.
-type restorable struct {
-	*natstest.Cluster
-	t   *testing.T
-	dir string
-}
-
-func startRestorable(t *testing.T) *restorable {
-	dir := natstest.InMemory(t)
-	return &restorable{natstest.Start(t, 1, dir), t, dir}
-}
-
-func (r *restorable) backUp() {
-	r.t.Helper()
-	r.Nodes[0].Kill()
-	r.copy("0", "backup")
-	r.Nodes[0].Start()
-}
-
-func (r *restorable) restore() {
-	r.t.Helper()
-	r.Nodes[0].Kill()
-	r.copy("backup", "0")
-	r.Nodes[0].Start()
-}
-
-func (r *restorable) copy(from, to string) {
-	r.t.Helper()
-	to = filepath.Join(r.dir, to)
-	if err := errors.Join(os.RemoveAll(to), os.CopyFS(to, os.DirFS(filepath.Join(r.dir, from)))); err != nil {
-		r.t.Fatal(err)
-	}
-}
-
 func isBack(l *Log) func() bool {
 	return func() bool { return errors.Is(l.Healthy(), errWentBack) }
 }
@@ -59,19 +23,19 @@ func isBack(l *Log) func() bool {
 // their clients are told, and an op whose event was lost is stored again.
 func TestStreamThatWentBack(t *testing.T) {
 	t.Parallel()
-	c := startRestorable(t)
-	o := named(t, c.Cluster, "back")
+	c := natstest.Start(t, 1, natstest.InMemory(t))
+	o := named(t, c, "back")
 	o.TailBytes = 1
 	a, b := open(t, o), open(t, o)
 	start := a.Bounds().Last
 	follow(a)
 	f := follow(b)
 	mustAppend(t, a, withOp(changeOf("kept"), "kept"))
-	c.backUp()
+	c.BackUp()
 	mustAppend(t, a, withOp(changeOf("lost"), "lost"), changeOf("lost too"))
 	wstest.Eventually(t, "all are delivered", func() bool { return len(f.had()) == 3 })
 	a.opts.PublishTimeout, b.opts.PublishTimeout = 5*time.Second, 5*time.Second
-	c.restore()
+	c.Restore()
 	for range 3 { // as soon as it is there
 		if done, err := a.Append([]hub.Change{withOp(changeOf("new"), "new")}); !errors.Is(err, hub.ErrLogUnavailable) {
 			t.Fatalf("got %+v, %v", done, err)
@@ -117,15 +81,15 @@ func TestStreamThatWentBack(t *testing.T) {
 // A node that hears of it late, when others that didn't know have published more than was lost.
 func TestStreamThatWentBackAndOn(t *testing.T) {
 	t.Parallel()
-	c := startRestorable(t)
-	o := named(t, c.Cluster, "on")
+	c := natstest.Start(t, 1, natstest.InMemory(t))
+	o := named(t, c, "on")
 	l := open(t, o)
-	c.backUp()
+	c.BackUp()
 	follow(l)
 	mustAppend(t, l, changeOf("lost"))
 	late := open(t, o)
 	_ = l.Close()
-	c.restore()
+	c.Restore()
 	other := open(t, o)
 	follow(other)
 	mustAppend(t, other, changeOf("1"), changeOf("2"))

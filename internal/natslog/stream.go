@@ -2,9 +2,7 @@ package natslog
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"sync"
 	"time"
@@ -116,25 +114,6 @@ func (l *Log) goneFrom(ctx context.Context, seq uint64) (last uint64, err error)
 		}
 	}
 	return last, nil
-}
-
-// agree returns when the stream's leader has had most servers agree to something, which a former leader can't: the
-// deletion of message 0, which there never is. It is answered behind all that was stored before.
-func (l *Log) agree(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, natsconn.RequestTimeout)
-	defer cancel()
-	answer, err := l.conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.DELETE."+l.opts.Stream, []byte(`{"seq":0,"no_erase":true}`))
-	if err != nil {
-		return err
-	}
-	var got struct{ Error *jetstream.APIError }
-	if err := json.Unmarshal(answer.Data, &got); err != nil || got.Error == nil {
-		return fmt.Errorf("asking the stream's servers to agree: %.100q: %w", answer.Data, err)
-	}
-	if !natsconn.HasCode(got.Error, natsconn.DeleteFailed, natsconn.NoSuchSeq) {
-		return got.Error
-	}
-	return nil
 }
 
 // readNewest fills the tail.

@@ -19,7 +19,7 @@ func openAt(b *testing.B, c *natstest.Cluster, name string) *Rows {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = s.Close() })
-	s.Follow(func(*hub.StoredRow) {}, func(_, _ string) bool { return true })
+	s.Follow(func(*hub.StoredRow) {}, func(_, _ string) bool { return true }, func(_, _ string) {})
 	return s
 }
 

@@ -68,12 +68,18 @@ type Rows struct {
 
 	feed       chan *nats.Msg
 	poke       chan struct{} // has rows that are in doubt read now
-	suspicious atomic.Bool   // messages of any row may have been missed
+	suspicions atomic.Uint64 // how often messages of any row may have been missed, or the stream be another
 	unwell     atomic.Pointer[error]
 
 	mu      sync.Mutex // held while rows are taken and delivered
 	deliver func(*hub.StoredRow)
 	wanted  func(entity, rowID string) bool
+	forget  func(entity, rowID string)
+	newest  uint64 // of what was taken
+	settled uint64 // of suspicions
+	// Invariant: what the hub gets of a row rises. A stream that went back gives sequences out again, so that the hub's
+	// are as many above them.
+	shift   uint64
 	rows    map[string]*row // those that are watched, by subject
 	buckets map[int]*bucket
 }
@@ -201,12 +207,18 @@ func (s *Rows) store(messages []*nats.Msg) (seq uint64, err error) {
 	longer := time.Duration(len(messages)) * natsconn.AttemptTimeout / 10 // a slow disk's
 	ctx, cancel := context.WithTimeout(s.ctx, s.opts.PublishTimeout+longer)
 	defer cancel()
+	s.mu.Lock()
+	newest := s.newest
+	s.mu.Unlock()
 	err = natsconn.Store(ctx, func() (err error) {
 		attempt, cancel := context.WithTimeout(ctx, natsconn.AttemptTimeout+longer)
 		defer cancel()
 		seq, err = s.publish(attempt, messages)
 		return err
 	})
+	if err == nil && seq != 0 && seq <= newest { // the stream had that before this was sent
+		s.suspect()
+	}
 	return seq, err
 }
 

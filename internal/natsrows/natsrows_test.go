@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -29,6 +30,8 @@ type node struct {
 	not  map[string]bool // row ids that nobody wants
 	had  map[string][]*hub.StoredRow
 	last map[string]uint64
+	has  map[string]string // the snapshots that a hub would give to newcomers
+	log  wstest.Text
 }
 
 func optionsOf(t testing.TB, c *natstest.Cluster, name string) Options {
@@ -51,13 +54,25 @@ func open(t testing.TB, c *natstest.Cluster, first int, name string) *node {
 
 func openWith(t testing.TB, o Options) *node {
 	t.Helper()
-	s, err := Open(within(t), o)
+	n := openQuietly(t, o)
+	n.Follow(n.deliver, n.wanted, n.forget)
+	return n
+}
+
+// openQuietly opens a node that takes what it reads, and nothing by itself.
+func openQuietly(t testing.TB, o Options) *node {
+	t.Helper()
+	n := &node{
+		not: make(map[string]bool), had: make(map[string][]*hub.StoredRow), last: make(map[string]uint64), has: make(map[string]string),
+	}
+	o.Logger = slog.New(slog.NewTextHandler(io.MultiWriter(t.Output(), &n.log), nil))
+	var err error
+	n.Rows, err = Open(within(t), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = s.Close() })
-	n := &node{Rows: s, not: make(map[string]bool), had: make(map[string][]*hub.StoredRow), last: make(map[string]uint64)}
-	s.Follow(func(r *hub.StoredRow) {
+	t.Cleanup(func() { _ = n.Close() })
+	n.Rows.deliver = func(r *hub.StoredRow) {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		if r.Seq <= n.last[r.RowID] {
@@ -65,11 +80,20 @@ func openWith(t testing.TB, o Options) *node {
 		}
 		n.last[r.RowID] = r.Seq
 		n.had[r.RowID] = append(n.had[r.RowID], r)
-	}, func(_, rowID string) bool {
+		if r.Kind == hub.Snapshot {
+			n.has[r.RowID] = string(r.Payload)
+		}
+	}
+	n.Rows.wanted = func(_, rowID string) bool {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		return !n.not[rowID]
-	})
+	}
+	n.Rows.forget = func(_, rowID string) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.has, rowID)
+	}
 	return n
 }
 
@@ -252,10 +276,10 @@ func testRelease(t *testing.T, c *natstest.Cluster) {
 	if len(n.rows) != 2 || len(n.buckets) != 2 || n.conn.NumSubscriptions() < 2 {
 		t.Errorf("%d rows in %d buckets", len(n.rows), len(n.buckets))
 	}
-	n.not["1"], n.not["2"] = true, true
+	n.has["1"], n.not["1"], n.not["2"] = "a hub's copy", true, true
 	before := n.conn.NumSubscriptions()
 	n.release()
-	if len(n.rows) != 0 || len(n.buckets) != 0 || n.conn.NumSubscriptions() != before-2 {
+	if len(n.has) != 0 || len(n.rows) != 0 || len(n.buckets) != 0 || n.conn.NumSubscriptions() != before-2 {
 		t.Errorf("%d rows in %d buckets are left", len(n.rows), len(n.buckets))
 	}
 	n.not["1"] = false

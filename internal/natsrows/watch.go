@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -17,23 +18,30 @@ import (
 )
 
 // row is one that is watched.
-//
-// Invariant: of its messages all up to last were taken, in order. Both the feed and what is read say which message is
-// in front of one, so that none is taken behind a hole.
 type row struct {
 	entity, rowID, subject string
 	bucket                 int
 
-	last     uint64
-	snapshot uint64 // sequence of the newest snapshot, 0 for none
-	owner    string // whose it is by that
-	parts    parts
-	more     chan struct{} // closed when something is taken; nil when nobody waits for that
+	taken
+	more chan struct{} // closed when something is taken; nil when nobody waits for that
 
-	read    bool      // from the leader, so that last is where it ends, as far as is known
 	doubts  int       // how often the leader is to be asked again
 	checked time.Time // when it was asked, and where the stream was
 	at      uint64
+}
+
+// taken is what has come of a row.
+//
+// Invariant: of its messages all up to last were taken, in order. Both the feed and what is read say which message is
+// in front of one, so that none is taken behind a hole.
+type taken struct {
+	last     uint64
+	snapshot uint64 // sequence of the newest snapshot, 0 for none
+	first    uint64 // that of its first part
+	owner    string // whose it is by that
+	parts    parts
+	mark     mark
+	read     bool // from the leader, so that last is where it ends, as far as is known
 }
 
 // bucket is a subscription.
@@ -52,8 +60,8 @@ const (
 )
 
 // Follow begins to take what is stored.
-func (s *Rows) Follow(deliver func(*hub.StoredRow), wanted func(entity, rowID string) bool) {
-	s.deliver, s.wanted = deliver, wanted
+func (s *Rows) Follow(deliver func(*hub.StoredRow), wanted func(entity, rowID string) bool, forget func(entity, rowID string)) {
+	s.deliver, s.wanted, s.forget = deliver, wanted, forget
 	s.running.Go(s.takeFeed)
 	s.running.Go(s.poll)
 }
@@ -72,6 +80,9 @@ func (s *Rows) Watch(ctx context.Context, entity, rowID string, have uint64) (*h
 	}
 	s.mu.Lock()
 	snapshot := r.snapshot
+	if snapshot != 0 {
+		snapshot += s.shift
+	}
 	s.mu.Unlock()
 	switch {
 	case snapshot <= have:
@@ -118,7 +129,7 @@ func (s *Rows) watch(ctx context.Context, entity, rowID string) (*row, error) {
 func (s *Rows) certain(r *row) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return r.read && r.doubts == 0 && !s.suspicious.Load() && s.conn.IsConnected()
+	return r.read && r.doubts == 0 && s.suspicions.Load() == s.settled && s.conn.IsConnected()
 }
 
 func (s *Rows) takeFeed() {
@@ -144,13 +155,20 @@ func (s *Rows) takeRepublished(m *nats.Msg) {
 			s.wake()
 		}
 	default:
-		s.take(r, &natsconn.Message{Seq: seq, Header: m.Header, Data: m.Data})
+		at, _ := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
+		s.take(r, &natsconn.Message{Seq: seq, Header: m.Header, Data: m.Data, Time: at})
 	}
 }
 
 // take delivers the message behind last. It returns the row when that is a snapshot. The caller holds mu.
 func (s *Rows) take(r *row, m *natsconn.Message) *hub.StoredRow {
-	r.last = m.Seq
+	r.last, s.newest = m.Seq, max(s.newest, m.Seq)
+	if id := m.Header.Get(jetstream.MsgIDHeader); id != "" {
+		r.mark = mark{r.subject, m.Seq, id, time.Time{}}
+		if m.Header.Get(jetstream.MsgTTLHeader) != "" {
+			r.mark.expires = m.Time.Add(updatesKept)
+		}
+	}
 	if r.more != nil {
 		defer close(r.more)
 		r.more = nil
@@ -166,9 +184,9 @@ func (s *Rows) take(r *row, m *natsconn.Message) *hub.StoredRow {
 	if stored == nil {
 		return nil
 	}
-	stored.Owner = r.owner
+	stored.Seq, stored.Owner = m.Seq+s.shift, r.owner
 	if stored.Kind == hub.Snapshot {
-		r.snapshot, r.owner = stored.Seq, stored.Tenant
+		r.snapshot, r.first, r.owner = m.Seq, r.mark.seq, stored.Tenant
 	}
 	s.deliver(stored)
 	if stored.Kind != hub.Snapshot {
@@ -181,13 +199,18 @@ func (s *Rows) take(r *row, m *natsconn.Message) *hub.StoredRow {
 func (s *Rows) fill(ctx context.Context, r *row) (newest *hub.StoredRow, err error) {
 	for {
 		s.mu.Lock()
-		last := r.last
+		last, shift := r.last, s.shift
 		s.mu.Unlock()
 		batch, err := s.next(ctx, r.subject, last+1)
 		if err != nil {
 			return nil, err
 		}
 		s.mu.Lock()
+		if s.shift != shift { // that was read of the stream as it was
+			s.mu.Unlock()
+			newest = nil
+			continue
+		}
 		for i := range batch {
 			if batch[i].Seq > r.last {
 				if snapshot := s.take(r, &batch[i]); snapshot != nil {
@@ -237,7 +260,7 @@ func (s *Rows) batch(ctx context.Context, which ...jetstreamext.GetBatchOpt) (ba
 			break
 		}
 		before = m.Sequence
-		batch = append(batch, natsconn.Message{Seq: m.Sequence, Header: m.Header, Data: m.Data})
+		batch = append(batch, natsconn.Message{Seq: m.Sequence, Header: m.Header, Data: m.Data, Time: m.Time})
 	}
 	return batch
 }
@@ -251,12 +274,14 @@ func (s *Rows) readSnapshot(ctx context.Context, r *row) (*hub.StoredRow, error)
 		}
 		s.mu.Lock()
 		last := r.last
-		s.mu.Unlock()
-		switch {
-		case found == nil && whole: // it had to make room
-			return nil, nil
-		case found != nil && found.Seq <= last:
+		if found != nil && found.Seq <= last {
+			found.Seq += s.shift
+			s.mu.Unlock()
 			return found, nil
+		}
+		s.mu.Unlock()
+		if found == nil && whole { // it had to make room
+			return nil, nil
 		}
 		if _, err := s.fill(ctx, r); err != nil {
 			return nil, fmt.Errorf("reading a row: %w", err)
@@ -322,9 +347,9 @@ func (s *Rows) wake() {
 	}
 }
 
-// suspect has all rows read again.
+// suspect has the stream looked into, and all rows read again.
 func (s *Rows) suspect() {
-	s.suspicious.Store(true)
+	s.suspicions.Add(1)
 	s.wake()
 }
 
@@ -365,37 +390,47 @@ func (s *Rows) check(leader *string) error {
 	if !s.conn.IsConnected() {
 		return natsconn.ErrAway
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, natsconn.RequestTimeout)
-	info, err := s.stream.Info(ctx)
-	cancel()
+	had := s.known()
+	info, err := s.info()
+	if err == nil {
+		err = s.verify(&info.State, had)
+	}
 	if err != nil {
-		s.suspicious.Store(true) // this server may have been cut off from the leader
+		s.suspicions.Add(1) // this server may have been cut off from the leader
 		return err
 	}
 	if info.Cluster != nil && info.Cluster.Leader != *leader {
 		*leader = info.Cluster.Leader // what it stored before it was that, it didn't republish
-		s.suspicious.Store(true)
+		s.suspect()
 	}
-	return s.readAll(s.doubtful(info.State.LastSeq), info.State.LastSeq)
+	return s.readAll(s.doubtful(&info.State, had.suspicions), &info.State)
+}
+
+func (s *Rows) info() (*jetstream.StreamInfo, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, natsconn.RequestTimeout)
+	defer cancel()
+	return s.stream.Info(ctx)
 }
 
 // doubtful are the rows that the leader is to be asked about.
-func (s *Rows) doubtful(at uint64) (rows []*row) {
+func (s *Rows) doubtful(state *jetstream.StreamState, suspicions uint64) (rows []*row) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := s.suspicious.Swap(false)
+	all := s.settled != suspicions
+	s.settled = suspicions
 	for _, r := range s.rows {
 		if all {
 			r.doubts = 2 // a new leader has what its predecessor had in a moment
 		}
-		if r.doubts > 0 || r.at != at && time.Since(r.checked) > checkEvery {
+		if r.doubts > 0 || r.gone(state) || r.at != state.LastSeq && time.Since(r.checked) > checkEvery {
 			rows = append(rows, r)
 		}
 	}
 	return rows
 }
 
-func (s *Rows) readAll(rows []*row, at uint64) error {
+func (s *Rows) readAll(rows []*row, state *jetstream.StreamState) error {
+	var gone atomic.Int64
 	ctx, cancel := context.WithCancelCause(s.ctx)
 	defer cancel(nil)
 	work := make(chan *row)
@@ -408,7 +443,12 @@ func (s *Rows) readAll(rows []*row, at uint64) error {
 					continue
 				}
 				s.mu.Lock()
-				r.doubts, r.checked, r.at = max(r.doubts-1, 0), time.Now(), at
+				r.doubts, r.checked, r.at = max(r.doubts-1, 0), time.Now(), state.LastSeq
+				if r.gone(state) {
+					gone.Add(1)
+					r.snapshot = 0
+					s.forget(r.entity, r.rowID)
+				}
 				s.mu.Unlock()
 			}
 		})
@@ -421,6 +461,9 @@ func (s *Rows) readAll(rows []*row, at uint64) error {
 	}
 	close(work)
 	all.Wait()
+	if n := gone.Load(); n > 0 {
+		s.opts.Logger.Warn("the stream of rows has let go of rows that clients are subscribed to; newcomers get none of them", "rows", n)
+	}
 	if s.ctx.Err() != nil {
 		return nil
 	}
@@ -452,6 +495,7 @@ func (s *Rows) release() {
 		s.mu.Lock()
 		if !s.wanted(r.entity, r.rowID) { // whoever wants it from now on comes to Watch
 			delete(s.rows, r.subject)
+			s.forget(r.entity, r.rowID) // whether that is the newest is seen no more
 			b := s.buckets[r.bucket]
 			if b.rows--; b.rows == 0 {
 				_ = b.subscription.Unsubscribe()

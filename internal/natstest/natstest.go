@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -163,6 +164,26 @@ func Start(t testing.TB, size int, dir string) *Cluster {
 		c.Nodes = append(c.Nodes, n)
 	}
 	return c
+}
+
+// BackUp keeps what all servers have, which are killed and started for that.
+func (c *Cluster) BackUp() { c.exchange("", ".backup") }
+
+// Restore has them go back to that.
+func (c *Cluster) Restore() { c.exchange(".backup", "") }
+
+func (c *Cluster) exchange(from, to string) {
+	c.t.Helper()
+	for _, n := range c.Nodes {
+		n.Kill()
+	}
+	for _, n := range c.Nodes {
+		dir := n.options.StoreDir
+		if err := errors.Join(os.RemoveAll(dir+to), os.CopyFS(dir+to, os.DirFS(dir+from))); err != nil {
+			c.t.Fatal(err)
+		}
+		n.Start()
+	}
 }
 
 // Servers are URLs, which begin with node first.

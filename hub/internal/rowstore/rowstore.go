@@ -123,6 +123,15 @@ func (s *Store) Frame(tenant, entity, row string, deflate bool) (f *eventloop.Fr
 	return f, found.version
 }
 
+// Forget lets go of a row's snapshot, if there is one.
+func (s *Store) Forget(entity, row string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if stored := s.rows[key{entity, row}]; stored != nil {
+		s.remove(stored)
+	}
+}
+
 // Stats is how full the store is, and how many rows it has given up so far.
 type Stats struct {
 	Rows    int
