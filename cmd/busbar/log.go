@@ -11,9 +11,12 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/auth"
 	"github.com/busbar-ws/busbar/internal/disklog"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 	"github.com/busbar-ws/busbar/internal/natslog"
 	"github.com/busbar-ws/busbar/internal/natsrows"
+	"github.com/nats-io/nats.go"
 )
 
 const logUsage = `Looks after the change log.
@@ -34,7 +37,7 @@ Usage: busbar log bump [flags]
        busbar log bump nats [the server's flags]
 
 The second is for the change log of several nodes (-log nats), which may run: give it what one of
-them is given. Where NATS is inside of the nodes it takes the place of one, with its flags.
+them is given. It ends all of their sessions too, for some may have been revoked since the backup. Where NATS is inside of the nodes it takes the place of one, with its flags.
 `
 
 const logCopyUsage = `Moves the change log and published rows from the data directory (-log disk) to NATS (-log nats), or
@@ -109,10 +112,22 @@ func logBumpNATS(args []string, s streams) error {
 	if err == nil {
 		var events, last uint64
 		if events, last, err = natslog.Bump(context.Background(), to); err == nil {
-			err = printBumped(s, events, last)
+			err = errors.Join(printBumped(s, events, last), endAllSessions(to))
 		}
 	}
 	return errors.Join(err, c.close())
+}
+
+// endAllSessions is for those that were revoked since the backup.
+func endAllSessions(o natslog.Options) error {
+	conn, _, err := natsconn.Connect(natsconn.Options{
+		Servers: o.Servers, NATS: o.NATS, Logger: o.Logger, Reconnected: func() {}, Slow: func(*nats.Subscription) bool { return false },
+	})
+	if err != nil {
+		return fmt.Errorf("ending the sessions: connecting to NATS: %w", err)
+	}
+	defer conn.Close()
+	return auth.EndAll(context.Background(), conn, o.Stream)
 }
 
 func isThere(changeLog string) error {

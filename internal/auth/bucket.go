@@ -60,6 +60,7 @@ type bucket struct {
 
 	// What follows is the watcher's.
 	at      uint64    // of the stream all up to here is known of
+	polled  uint64    // where it ended, or began, at the last look
 	current time.Time // when it was
 	created time.Time // the stream
 	behind  int       // how often in a row the stream has ended before that
@@ -109,6 +110,7 @@ func (b *bucket) open(ctx context.Context) error {
 		var info *jetstream.StreamInfo
 		if info, err = b.info(ctx); err == nil {
 			b.at, b.created, b.current = info.State.LastSeq, info.Created, now()
+			b.polled = max(info.State.LastSeq, info.State.FirstSeq)
 			b.bytes.Store(int64(info.State.Bytes))
 		}
 	}
@@ -135,6 +137,25 @@ func (b *bucket) openStream(ctx context.Context, js jetstream.JetStream) (err er
 		return nil
 	})
 	return err
+}
+
+// EndAll ends all sessions that several nodes have together. Nodes may run.
+func EndAll(ctx context.Context, conn *nats.Conn, name string) error {
+	b := &bucket{options: BucketOptions{Name: name}, base: ctx}
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(bucketTimeout))
+	if err == nil {
+		b.stream, err = js.Stream(ctx, "KV_"+b.name())
+	}
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = b.stream.Purge(ctx)
+	}
+	if err != nil {
+		return b.explain("end", err)
+	}
+	return nil
 }
 
 func (b *bucket) explain(doing string, err error) error {
@@ -333,7 +354,10 @@ func (b *bucket) info(ctx context.Context) (*jetstream.StreamInfo, error) {
 func (b *bucket) republished(ctx context.Context, s *Sessions, m *nats.Msg) error {
 	seq, err := strconv.ParseUint(m.Header.Get(sequenceHeader), 10, 64)
 	switch {
-	case err != nil || seq <= b.at: // nobody else is to publish there; or it was read before it came
+	case err != nil: // nobody else is to publish there
+		return nil
+	case seq <= b.at: // it was read before it came, or the stream went back: tokens are never given out again
+		b.take(s, m.Header.Get(subjectHeader), m.Header, b.at)
 		return nil
 	case seq > b.at+1:
 		return b.catchUp(ctx, s)
@@ -359,15 +383,23 @@ func (b *bucket) poll(ctx context.Context, s *Sessions) error {
 	}
 	b.bytes.Store(int64(info.State.Bytes))
 	last := info.State.LastSeq
-	if b.behind++; last >= b.at {
-		b.behind = 0
+	another := !info.Created.Equal(b.created)
+	if last < b.at {
+		b.behind++
+	} else if b.behind > 0 { // it has caught up, or went back and on
+		another = true
 	}
-	if !info.Created.Equal(b.created) || b.behind >= restarted || began.Sub(b.current) > markerTTL/2 {
+	if another = another || b.behind >= restarted; another {
+		b.opts.Log.Warn("the sessions in NATS are looked at again: they may be those of a backup that was restored, and some that were revoked be good again")
+	}
+	purged := info.State.FirstSeq > b.polled // all that there was
+	if another || purged || began.Sub(b.current) > markerTTL/2 {
 		if err := s.revalidate(ctx); err != nil {
 			return err
 		}
 		b.at, b.created, b.behind = last, info.Created, 0
 	}
+	b.polled = max(last, info.State.FirstSeq)
 	if last > b.at {
 		if err := b.catchUp(ctx, s); err != nil {
 			return err

@@ -32,21 +32,26 @@ func (s *Sessions) Revoke(ctx context.Context, tokenOrID string) error {
 }
 
 func (s *Sessions) revoke(ctx context.Context, key string) error {
-	if err := s.store.remove(ctx, key); err != nil {
+	err := s.store.remove(ctx, key)
+	if err != nil && !errors.Is(err, ErrNoSession) {
 		return err
 	}
-	s.end(key)
-	return nil
+	if s.end(key) { // also what is nobody's session any more but by this server's memory
+		return nil
+	}
+	return err
 }
 
-// end is for a session that is none any more.
-func (s *Sessions) end(key string) {
+// end is for a session that is none any more. It is true when somebody may have had it here.
+func (s *Sessions) end(key string) bool {
 	s.ending.Lock()
 	defer s.ending.Unlock()
 	s.memo.epoch.Add(1) // before the cache is touched, see memo.epoch
-	if ids := s.memo.cache.drop(key); len(ids) > 0 {
+	ids := s.memo.cache.drop(key)
+	if len(ids) > 0 {
 		s.opts.OnRevoked(ids)
 	}
+	return len(ids) > 0
 }
 
 func looksLikeID(s string) bool {

@@ -448,3 +448,41 @@ func unansweredYet(s *auth.Sessions, token string) bool {
 	_, err := s.Authenticate(context.Background(), token)
 	return err != nil && !errors.Is(err, hub.ErrUnauthorized)
 }
+
+// All sessions end at nodes that run, also where NATS' stream was purged by another tool. A node that hasn't heard of it
+// ends one that is revoked there.
+func TestEndAll(t *testing.T) {
+	t.Parallel()
+	server, _ := startNATS(t, t.TempDir(), server.RANDOM_PORT)
+	var gone, deaf revoked
+	s := openBucket(t, server, auth.SessionOptions{OnRevoked: gone.add, PollInterval: 20 * time.Millisecond})
+	other := openBucket(t, server, auth.SessionOptions{OnRevoked: deaf.add, PollInterval: time.Hour})
+	var tokens []string
+	for i := range 5 {
+		token, _, err := s.Create(t.Context(), fmt.Sprint("u", i), "", time.Hour, "")
+		must(t, err)
+		authenticate(t, s, token)
+		authenticate(t, other, token)
+		tokens = append(tokens, token)
+	}
+	conn, err := nats.Connect(server.ClientURL())
+	must(t, err)
+	defer conn.Close()
+	must(t, auth.EndAll(t.Context(), conn, "none"))
+	must(t, auth.EndAll(t.Context(), conn, "test"))
+	eventually(t, "all are told of", func() bool { return gone.count() == len(tokens) })
+	for _, token := range tokens {
+		unauthorized(t, s, token)
+	}
+	must(t, other.Revoke(t.Context(), tokens[0]))
+	if deaf.count() != 1 {
+		t.Errorf("%d are told of where one was revoked", deaf.count())
+	}
+	if err := other.Revoke(t.Context(), tokens[0]); !errors.Is(err, auth.ErrNoSession) {
+		t.Errorf("once more: %v", err)
+	}
+	after, _, err := s.Create(t.Context(), "u", "", time.Hour, "")
+	must(t, err)
+	authenticate(t, s, after)
+	authenticate(t, other, after)
+}
