@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 	"github.com/busbar-ws/busbar/internal/natstest"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
@@ -148,6 +149,7 @@ func TestRows(t *testing.T) {
 	t.Run("names", func(t *testing.T) { testNames(t, c) })
 	t.Run("large", func(t *testing.T) { testLarge(t, c) })
 	t.Run("holes", func(t *testing.T) { testHoles(t, c) })
+	t.Run("first", func(t *testing.T) { testFirst(t, c) })
 	t.Run("release", func(t *testing.T) { testRelease(t, c) })
 	t.Run("room", func(t *testing.T) { testRoom(t, c) })
 	t.Run("foreign", func(t *testing.T) { testForeign(t, c) })
@@ -268,6 +270,28 @@ func testHoles(t *testing.T, c *natstest.Cluster) {
 }
 
 // A bucket is held while somebody wants a row in it.
+// testFirst: what comes of a row before it was read isn't taken for its beginning.
+func testFirst(t *testing.T, c *natstest.Cluster) {
+	one, other := open(t, c, 0, "first"), open(t, c, 0, "first")
+	one.put(t, hub.Snapshot, "r", "snapshot")
+	one.put(t, hub.Incremental, "r", "update")
+	r, err := other.Rows.watch(within(t), "E", "r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := nats.NewMsg("")
+	m.Header.Set(jetstream.SubjectHeader, r.subject)
+	m.Header.Set(jetstream.SequenceHeader, "2")
+	m.Header.Set(natsconn.LastSequence, "0")
+	m.Header.Set(partHeader, "17 1 1")
+	m.Data = encode(&hub.StoredRow{Entity: "E", RowID: "r", Payload: []byte("update")})
+	other.takeRepublished(m)
+	if got := other.watch(t, "r", 0); got == nil || string(got.Payload) != "snapshot" {
+		t.Errorf("got %+v", got)
+	}
+	equal(t, "delivered", other.payloads("r"), "10 snapshot", "11 update")
+}
+
 func testRelease(t *testing.T, c *natstest.Cluster) {
 	n := open(t, c, 0, "release")
 	n.watch(t, "1", 0)

@@ -154,6 +154,9 @@ func (s *Rows) takeRepublished(m *nats.Msg) {
 			r.doubts = max(r.doubts, 1)
 			s.wake()
 		}
+	case r.last == 0 && !r.read: // a leader that doesn't find what is in front of it says that there is nothing, too
+		r.doubts = max(r.doubts, 1)
+		s.wake()
 	default:
 		at, _ := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer))
 		s.take(r, &natsconn.Message{Seq: seq, Header: m.Header, Data: m.Data, Time: at})
