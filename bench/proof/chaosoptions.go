@@ -34,7 +34,7 @@ type ChaosOptions struct {
 }
 
 func (o *ChaosOptions) defaults() {
-	o.nodesClients, o.nodesRate = cmp.Or(o.Clients, 12), cmp.Or(o.Rate, 3000)
+	o.nodesClients, o.nodesRate = cmp.Or(o.Clients, 12), cmp.Or(o.Rate, 1500)
 	for _, n := range []struct {
 		v     *int
 		usual int

@@ -34,6 +34,7 @@ type cluster struct {
 	clients    []*roamer
 	publishers []*publisher
 	load       func() error // ends it
+	enough     atomic.Bool  // changes were published: clients that are behind may get what there is
 	clientLife sync.WaitGroup
 	leave      context.CancelFunc // has the clients end
 }

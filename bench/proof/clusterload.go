@@ -99,7 +99,7 @@ func (c *cluster) startPublishers(ctx context.Context) {
 func (c *cluster) publish(ctx, soft context.Context, p *publisher, every time.Duration) (err error) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for acknowledged := time.Now(); err == nil; {
+	for acknowledged := time.Now(); err == nil && !(c.enough.Load() && p.stream.kind == changes); {
 		select {
 		case <-tick.C:
 		case <-soft.Done():
@@ -357,6 +357,7 @@ func (c *cluster) lively(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	c.enough.Store(true)
 	now := map[*stream]uint64{}
 	for _, s := range c.book.of(presence, topics) {
 		now[s] = s.next()

@@ -16,7 +16,7 @@ func chaos(ctx context.Context, args []string, s streams) error {
 	f.set.StringVar(&o.NATSServer, "nats-server", "", "`program` of a NATS server, for the scenarios that begin with nats-")
 	f.set.IntVar(&o.Clients, "clients", 0, "connections (100, with three nodes 12)")
 	f.set.IntVar(&o.Rounds, "rounds", 10, "how often kill -9, and a fifth as often a power cut")
-	f.set.Float64Var(&o.Rate, "rate", 0, "messages a second (300, with three nodes 3000)")
+	f.set.Float64Var(&o.Rate, "rate", 0, "messages a second (300, with three nodes 1500)")
 	f.set.DurationVar(&o.Load, "load", 2*time.Second, "time under load before a disaster")
 	f.set.DurationVar(&o.Pause, "pause", 30*time.Second, "time between SIGSTOP and SIGCONT")
 	f.set.DurationVar(&o.Bound, "bound", 5*time.Second, "within which every client has to see that the server was killed")
