@@ -2,6 +2,7 @@
 package dedup
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -19,12 +20,13 @@ type Seqs struct {
 	limit int
 	age   time.Duration
 	seqs  map[string]uint64
-	ops   []op // in order of arrival
+	ops   []Op // in order of arrival
 }
 
-type op struct {
-	id  string
-	seq uint64
+// Op is an op id that is remembered.
+type Op struct {
+	ID  string
+	Seq uint64
 	at  time.Time
 }
 
@@ -49,7 +51,7 @@ func (o *Seqs) Add(id string, seq uint64, at time.Time) {
 		o.forgetOldest()
 	}
 	id = strings.Clone(id) // it may be a part of a whole request body
-	o.ops = append(o.ops, op{id, seq, at})
+	o.ops = append(o.ops, Op{id, seq, at})
 	o.seqs[id] = seq
 }
 
@@ -65,20 +67,23 @@ func (o *Seqs) Oldest() (seq uint64, ok bool) {
 	if len(o.ops) == 0 {
 		return 0, false
 	}
-	return o.ops[0].seq, true
+	return o.ops[0].Seq, true
 }
+
+// All are those remembered, in the order in which they were added.
+func (o *Seqs) All() []Op { return slices.Clone(o.ops) }
 
 // ForgetAbove forgets those with greater seqs, when they were added in the order of their seqs.
 func (o *Seqs) ForgetAbove(seq uint64) {
-	for n := len(o.ops); n > 0 && o.ops[n-1].seq > seq; n-- {
-		delete(o.seqs, o.ops[n-1].id)
-		o.ops[n-1] = op{}
+	for n := len(o.ops); n > 0 && o.ops[n-1].Seq > seq; n-- {
+		delete(o.seqs, o.ops[n-1].ID)
+		o.ops[n-1] = Op{}
 		o.ops = o.ops[:n-1]
 	}
 }
 
 func (o *Seqs) forgetOldest() {
-	delete(o.seqs, o.ops[0].id)
-	o.ops[0] = op{} // append copies what is left when there is no room, but not before
+	delete(o.seqs, o.ops[0].ID)
+	o.ops[0] = Op{} // append copies what is left when there is no room, but not before
 	o.ops = o.ops[1:]
 }

@@ -23,7 +23,8 @@ import (
 type sending struct {
 	id    string
 	data  []byte
-	tried bool // an attempt has ended without an answer, so that it may be stored
+	after uint64 // what a bump has let go of: that something with this id was stored up to there doesn't count
+	tried bool   // an attempt has ended without an answer, so that it may be stored
 
 	seq      uint64 // 0 until it is known
 	repeated bool
@@ -93,8 +94,8 @@ func (l *Log) prepare(changes []hub.Change) (sent, distinct []*sending, err erro
 				continue
 			}
 		}
-		s := &sending{id: id, data: hub.EncodeChange(c), had: make(chan struct{})}
-		if size := int64(len(s.data) + len(s.id) + headers); size > most {
+		s := &sending{id: id, after: l.known.bumped.Load(), data: hub.EncodeChange(c), had: make(chan struct{})}
+		if size := int64(len(s.data) + len(s.messageID()) + headers); size > most {
 			return nil, nil, fmt.Errorf("%w: its %d bytes are more than the %d that NATS takes in one message (max_payload)", hub.ErrTooLarge, size, most)
 		}
 		if c.OpID != "" {
@@ -107,6 +108,23 @@ func (l *Log) prepare(changes []hub.Change) (sent, distinct []*sending, err erro
 
 // idOf is the op id as a header's value, the same in most cases.
 func idOf(opID string) string { return url.PathEscape(opID) }
+
+// messageID is other than before once a bump has let go of what was stored: servers know ids of what isn't there any
+// more.
+func (s *sending) messageID() string {
+	if s.after == 0 {
+		return s.id
+	}
+	return fmt.Sprint(s.id, "/", s.after)
+}
+
+// sendingOf is the id of the sending whose messageID it is. An escaped op id has no slash.
+func sendingOf(messageID string) string {
+	if end := strings.LastIndexByte(messageID, '/'); end > 0 {
+		return messageID[:end]
+	}
+	return messageID
+}
 
 // expect has the follower tell of them.
 func (l *Log) expect(sent []*sending) {
@@ -135,20 +153,21 @@ func (l *Log) remember(batch []stored) {
 	l.ids.Lock()
 	defer l.ids.Unlock()
 	for _, m := range batch {
-		for _, s := range l.ids.pending[m.id] {
+		id := sendingOf(m.id)
+		for _, s := range l.ids.pending[id] {
 			if s.came == 0 {
 				s.came = m.seq
 				close(s.had)
 			}
 		}
-		if !strings.HasPrefix(m.id, "/") {
-			l.ids.ops.Add(m.id, m.seq, time.Now())
+		if !strings.HasPrefix(id, "/") {
+			l.ids.ops.Add(id, m.seq, time.Now())
 		}
 	}
 }
 
-// unsettled are those that aren't known to be stored.
-func (l *Log) unsettled(sent []*sending) (rest []*sending) {
+// unsettled are those that aren't known to be stored. What is remembered says nothing while the stream may have gone back.
+func (l *Log) unsettled(sent []*sending) (rest []*sending, err error) {
 	l.ids.Lock()
 	defer l.ids.Unlock()
 	l.ids.ops.Expire(time.Now())
@@ -157,13 +176,17 @@ func (l *Log) unsettled(sent []*sending) (rest []*sending) {
 			s.seq, s.repeated = s.came, !s.tried // else another call with this op id was first
 		}
 		if s.seq == 0 {
-			s.seq, s.repeated = l.ids.ops.Seen(s.id)
+			seq, seen := l.ids.ops.Seen(s.id)
+			if seen && (l.health.unsure.Load() || !l.conn.IsConnected()) {
+				return nil, errUnsure
+			}
+			s.seq, s.repeated = seq, seen
 		}
 		if s.seq == 0 {
 			rest = append(rest, s)
 		}
 	}
-	return rest
+	return rest, nil
 }
 
 func firstBatch(sent []*sending) int {
@@ -185,14 +208,19 @@ func (l *Log) store(batch []*sending, before uint64) error {
 			if err := l.doubted(); err != nil {
 				return err
 			}
-			rest := l.unsettled(batch)
-			if len(rest) == 0 {
-				return nil
+			rest, err := l.unsettled(batch)
+			if err != nil || len(rest) == 0 {
+				return err
 			}
-			err := l.publish(ctx, rest, before)
+			err = l.publish(ctx, rest, before)
 			if natsconn.HasCode(err, natsconn.RepeatedInABatch) {
 				// Most often it is what an attempt has stored that had no answer: then the follower has it soon.
-				if err = l.catchUp(ctx); err == nil && len(l.unsettled(batch)) == len(rest) {
+				err = l.catchUp(ctx)
+				var still []*sending
+				if err == nil {
+					still, err = l.unsettled(batch)
+				}
+				if err == nil && len(still) == len(rest) {
 					err = l.publishHalves(ctx, rest, before)
 				}
 			}
@@ -247,6 +275,11 @@ func (l *Log) publishOne(ctx context.Context, s *sending, before uint64) error {
 		if err := l.rising(ack.Sequence, had); err != nil {
 			return err
 		}
+	} else if _, err := l.askLeader(ctx); err != nil {
+		return err
+	} else if gone := l.known.bumped.Load(); ack.Sequence <= gone && s.after < gone {
+		s.after, s.tried = gone, false
+		return l.publishOne(ctx, s, before)
 	}
 	s.seq = ack.Sequence
 	s.repeated = ack.Duplicate && !strings.HasPrefix(s.id, "/") && (!s.tried || s.seq <= before)
@@ -287,7 +320,7 @@ func (l *Log) message(s *sending) *nats.Msg {
 	m := nats.NewMsg(l.subject())
 	m.Data = s.data
 	if s.id != "" {
-		m.Header.Set(jetstream.MsgIDHeader, s.id)
+		m.Header.Set(jetstream.MsgIDHeader, s.messageID())
 	}
 	m.Header.Set(jetstream.ExpectedStreamHeader, l.opts.Stream)
 	return m

@@ -288,8 +288,8 @@ func (e *Export) Each(ctx context.Context, f func(*hub.Change, time.Time) error)
 				continue // somebody else's, as for a node
 			}
 			c.Seq = m.seq
-			if !strings.HasPrefix(m.id, "/") {
-				if c.OpID, err = url.PathUnescape(m.id); err != nil {
+			if id := sendingOf(m.id); !strings.HasPrefix(id, "/") {
+				if c.OpID, err = url.PathUnescape(id); err != nil {
 					return fmt.Errorf("the id of event %d: %w", m.seq, err)
 				}
 			}

@@ -66,7 +66,7 @@ func (l *Log) takeRepublished(batch []*nats.Msg) {
 	for _, m := range batch {
 		seq := natsconn.Number(m.Header, jetstream.SequenceHeader)
 		if seq == l.at && differ(m.Header.Get(jetstream.MsgIDHeader), l.ids.newest) {
-			_ = l.suspect(0, errWentBack)
+			_ = l.suspect(errWentBack)
 			return
 		}
 		if seq <= end {
@@ -134,7 +134,7 @@ func (l *Log) ask() error {
 		err = serving(info)
 	}
 	if err == nil || errors.Is(err, errWentBack) { // then too: what this node knows of it may be wrong
-		if lost := l.verify(info, had); err == nil {
+		if lost := l.verify(info, had); lost != nil {
 			err = lost
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,7 +95,8 @@ type known struct {
 	atomic.Pointer[jetstream.StreamState]
 
 	learning sync.Mutex
-	began    uint64 // the stream's first seq ever
+	began    uint64        // the stream's first seq ever
+	bumped   atomic.Uint64 // what busbar log bump has let go of: all up to here
 }
 
 // ids are those of messages.
@@ -132,7 +132,6 @@ func dial(ctx context.Context, o Options) (*Log, error) {
 		opts: o, poke: make(chan struct{}, 1),
 		ids: ids{ops: dedup.New(dedup.Limit, dedup.Age), pending: make(map[string][]*sending)},
 	}
-	l.health.kept.Store(math.MaxUint64)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	if err := natsconn.Patiently(ctx, l.opts.Logger, "connecting to NATS", l.connect); err != nil {
 		l.Close()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"strconv"
 	"sync"
 	"time"
 
@@ -22,6 +23,9 @@ const (
 	wentBack = "went-back"    // it has lost events, see verify
 	moved    = "moved"        // Export has come to its end
 )
+
+// bumped is the key of the stream's metadata for what Bump has let go of.
+const bumped = natsconn.Mark + "-bumped"
 
 func (l *Log) subject() string     { return l.opts.Stream + ".changes" }
 func (l *Log) feedSubject() string { return l.opts.Stream + ".feed" }
@@ -68,7 +72,14 @@ func (l *Log) openStream(ctx context.Context) (err error) {
 	}
 	has := l.stream.CachedInfo().Config
 	l.known.began, l.atomic = has.FirstSeq, has.AllowAtomicPublish
+	l.health.bumped = bumpedOf(has)
 	return nil
+}
+
+// bumpedOf is what busbar log bump has let go of: all up to there.
+func bumpedOf(config jetstream.StreamConfig) (last uint64) {
+	last, _ = strconv.ParseUint(config.Metadata[bumped], 10, 64)
+	return last
 }
 
 func foreign(has *jetstream.StreamConfig) error { return natsconn.Foreign(has, "change log") }
@@ -97,6 +108,7 @@ func (l *Log) info(ctx context.Context, options ...jetstream.StreamInfoOpt) (*je
 		now.FirstSeq, now.LastSeq = max(now.FirstSeq, known.FirstSeq), max(now.LastSeq, known.LastSeq)
 	}
 	l.known.Store(&now)
+	l.known.bumped.Store(max(bumpedOf(info.Config), l.known.bumped.Load()))
 	return info, nil
 }
 
