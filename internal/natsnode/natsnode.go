@@ -3,6 +3,7 @@
 package natsnode
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -35,6 +36,8 @@ type Options struct {
 	MaxMessage int    // bytes
 
 	Logger *slog.Logger
+
+	removeAfter time.Duration // the constant, but for tests
 }
 
 // Node is a running server. It is safe from any goroutine.
@@ -43,12 +46,19 @@ type Node struct {
 	options *server.Options // nobody changes them
 	logger  *slog.Logger
 
-	closing chan struct{}
+	addresses   []string // all nodes'
+	password    string   // of both users
+	removeAfter time.Duration
+
+	stop    context.CancelFunc
 	watched chan struct{} // closed when nobody looks after the server any more
 }
 
-// user is the name that goes with the secret.
-const user = "busbar"
+// user is the name that goes with the secret, and systemUser that of the one who may change the cluster.
+const (
+	user       = "busbar"
+	systemUser = "busbar-system"
+)
 
 const startTimeout = 10 * time.Second
 
@@ -64,8 +74,13 @@ func Start(o Options) (*Node, error) {
 	}
 	s.SetLoggerV2(&logger{Logger: o.Logger}, false, false, false)
 	s.Start()
-	n := &Node{server: s, options: options, logger: o.Logger, closing: make(chan struct{}), watched: make(chan struct{})}
-	go n.watch()
+	watching, stop := context.WithCancel(context.Background())
+	n := &Node{
+		server: s, options: options, logger: o.Logger,
+		addresses: o.Routes, password: options.Users[0].Password, removeAfter: cmp.Or(o.removeAfter, removeAfter),
+		stop: stop, watched: make(chan struct{}),
+	}
+	go n.watch(watching)
 	if !s.ReadyForConnections(startTimeout) {
 		n.Close()
 		return nil, fmt.Errorf("the NATS server of this node can't listen on %s or store in %s; the log says why", o.Listen, o.Dir)
@@ -99,10 +114,13 @@ func (o *Options) server() (*server.Options, error) {
 	if host == "" {
 		host = "0.0.0.0"
 	}
+	password, system := rand.Text(), server.NewAccount(server.DEFAULT_SYSTEM_ACCOUNT)
 	const headers = 64 << 10 // of a message: its op id, and what NATS adds
 	return &server.Options{
 		// Without a port for clients there are no routes either. Nobody else knows the password.
-		ServerName: name, Host: "127.0.0.1", Port: server.RANDOM_PORT, Username: user, Password: rand.Text(), NoSigs: true,
+		ServerName: name, Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true,
+		Users:    []*server.User{{Username: user, Password: password}, {Username: systemUser, Password: password, Account: system}},
+		Accounts: []*server.Account{system}, Metadata: map[string]string{addressKey: o.Listen},
 		MaxPayload: int32(min(o.MaxMessage+headers, server.MAX_PAYLOAD_MAX_SIZE)), MaxPending: server.MAX_PENDING_SIZE,
 		JetStream: true, StoreDir: o.Dir, SyncAlways: true, JetStreamMaxStore: o.MaxStore, JetStreamMaxMemory: maxMemory,
 		Cluster: server.ClusterOpts{
@@ -139,6 +157,7 @@ func (o *Options) name() (string, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return "", err
 	}
+	o.Logger.Warn("this node has no data yet, and gets the cluster's; a new cluster begins once all of its nodes have been started", "nodes", o.Routes)
 	return name, keep(file, name+"\n")
 }
 
@@ -166,7 +185,7 @@ func keep(file, text string) error {
 // Client is how this process gets at the server.
 func (n *Node) Client() nats.Option {
 	return func(o *nats.Options) error {
-		o.InProcessServer, o.User, o.Password = n.server, user, n.options.Password
+		o.InProcessServer, o.User, o.Password = n.server, user, n.password
 		return nil
 	}
 }
@@ -191,17 +210,19 @@ const (
 	roomToStore = 32 << 20
 )
 
-// watch has the server store again once there is room.
-func (n *Node) watch() {
+// watch has the server store again once there is room, and removes nodes that were replaced.
+func (n *Node) watch(ctx context.Context) {
 	defer close(n.watched)
 	ticker := time.NewTicker(lookAfter)
 	defer ticker.Stop()
+	away := make(map[string]time.Time)
 	for stopped := false; ; {
 		select {
-		case <-n.closing:
+		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
+		n.removeReplaced(ctx, away)
 		had := stopped
 		stopped = n.server.JetStreamConfig() == nil // not before it has stopped altogether
 		if stopped && !had {
@@ -239,7 +260,7 @@ func (n *Node) storeAgain() error {
 
 // Close ends the server.
 func (n *Node) Close() error {
-	close(n.closing)
+	n.stop()
 	<-n.watched
 	n.server.Shutdown()
 	n.server.WaitForShutdown()

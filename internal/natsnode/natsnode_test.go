@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/leaks"
@@ -98,6 +100,7 @@ func newNodes(t *testing.T) *nodes {
 		n.options = append(n.options, Options{
 			Cluster: "test", Listen: address, Routes: addresses, Secret: "s3cret", Dir: filepath.Join(dir, fmt.Sprint(i)),
 			MaxStore: 1 << 30, MaxMessage: 4 << 20, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			removeAfter: time.Second,
 		})
 		n.start(i)
 	}
@@ -124,6 +127,74 @@ func TestStoresAgainAfterFullDisk(t *testing.T) {
 	n.publish(2)
 	n.stop(2)
 	n.stop(0)
+}
+
+// A node that comes back without its data takes the place of the one that it was, so that another may stop. Until it
+// is back nothing is taken from it.
+func TestNodeThatLostItsData(t *testing.T) {
+	n := newNodes(t)
+	conn, err := nats.Connect("", n.running[0].Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket := jetstream.KeyValueConfig{Bucket: "others", Replicas: 3, Storage: jetstream.FileStorage}
+	if _, err := js.CreateKeyValue(t.Context(), bucket); err != nil {
+		t.Fatal(err)
+	}
+	first := n.publish(0)
+	n.stop(2)
+	wstest.Eventually(t, "it is away for long", func() bool { return n.awayFor(3 * n.options[0].removeAfter) })
+	if peers := n.peers(); len(peers) != 2 {
+		t.Errorf("a node that is away was removed: there are %d others", len(peers))
+	}
+	if err := os.RemoveAll(n.options[2].Dir); err != nil {
+		t.Fatal(err)
+	}
+	n.start(2)
+	n.open(2)
+	for _, name := range []string{"busbar", "KV_others"} {
+		wstest.Eventually(t, name+" is whole on nodes that are there", func() bool {
+			stream, err := js.Stream(t.Context(), name)
+			if err != nil {
+				return false
+			}
+			c := stream.CachedInfo().Cluster
+			whole := len(c.Replicas) == 2 && c.Leader != ""
+			for _, r := range c.Replicas {
+				whole = whole && r.Current && !r.Offline
+			}
+			return whole
+		})
+	}
+	n.stop(1)
+	second := n.publish(2)
+	page, err := n.logs[2].Range(context.Background(), 0, 100)
+	if err != nil || len(page.Entries) != 2 || page.Entries[0].Seq != first || page.Entries[1].Seq != second {
+		t.Errorf("the node that lost its data has %v, want %d and %d; %v", page.Entries, first, second, err)
+	}
+	conn.Close()
+	n.stop(2)
+	n.stop(0)
+}
+
+// peers are what the node that leads the cluster says of the others.
+func (n *nodes) peers() []*server.PeerInfo {
+	for _, node := range n.running {
+		if info, err := node.server.Jsz(nil); err == nil && info.Meta != nil && info.Meta.Leader == node.server.Name() {
+			return info.Meta.Replicas
+		}
+	}
+	return nil
+}
+
+// awayFor is whether one has been away for that long.
+func (n *nodes) awayFor(d time.Duration) bool {
+	return slices.ContainsFunc(n.peers(), func(p *server.PeerInfo) bool { return p.Offline && p.Active > d })
 }
 
 // Three processes' worth of nodes make a cluster; each is stopped and started again while others publish.
@@ -180,7 +251,7 @@ func TestPortInUse(t *testing.T) {
 func TestNodeNames(t *testing.T) {
 	names := map[string]bool{}
 	for range 3 {
-		o := Options{Dir: filepath.Join(t.TempDir(), "nats")}
+		o := Options{Dir: filepath.Join(t.TempDir(), "nats"), Logger: slog.New(slog.DiscardHandler)}
 		name, err := o.name()
 		again, errAgain := o.name()
 		if err != nil || errAgain != nil || again != name {
