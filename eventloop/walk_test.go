@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/gobwas/ws"
 )
 
@@ -96,7 +97,10 @@ func TestLoopReadsBeforeItDrainsAgain(t *testing.T) {
 	p := dial(t, e, "name=a")
 	canYield(t, e, h.id("a"))
 	on(t, e, h.id("a"), func(c *Client) {
-		p.Send(ws.OpText, "hello") // which is in the loop's socket from here on
+		p.Send(ws.OpText, "hello")
+		for deadline := time.Now().Add(patience); !poll.Unread(c.fd) && time.Now().Before(deadline); {
+			runtime.Gosched() // until it is in the loop's socket
+		}
 		e.Post(c.ID(), func(*Client) { order = append(order, "drain") })
 		c.loop.yield()
 		for range 10_000 { // whoever else can run does
