@@ -2,6 +2,7 @@ package main
 
 import (
 	"database/sql"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -215,6 +216,27 @@ func TestPortInUse(t *testing.T) {
 			}
 			again.Close()
 		})
+	}
+}
+
+// A server that waits for NATS takes no connection that it would serve later.
+func TestNothingIsTakenByAServerThatWaits(t *testing.T) {
+	ws, api := wstest.FreeAddress(t), wstest.FreeAddress(t)
+	waits := launch{args: []string{"-data", t.TempDir(), "-listen", ws, "-api", api, "-log", "nats", "-node", "1", "-nats", "nats://" + wstest.FreeAddress(t)}}.command()
+	log := newOutput()
+	waits.Stderr = log
+	if err := waits.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = waits.Process.Kill()
+		_ = waits.Wait()
+	}()
+	eventually(t, "it waits", func() bool { return strings.Contains(log.String(), "waiting for NATS") })
+	for _, address := range []string{ws, api} {
+		if conn, err := net.Dial("tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%s: %v, %v", address, conn, err)
+		}
 	}
 }
 

@@ -150,17 +150,24 @@ func (srv *server) open() error {
 	if err := srv.openData(); err != nil {
 		return err
 	}
-	// The API's port before the hub: a port in use must not cost anybody a connection.
-	var err error
-	if srv.api, err = net.Listen("tcp", srv.cfg.API); err != nil {
-		return fmt.Errorf("-api %s: %w", srv.cfg.API, listenCause(err))
+	free, err := srv.listenAPI() // a port in use is found out before anything is waited for
+	if err != nil {
+		return err
 	}
-	srv.closers = append(srv.closers, srv.api.Close)
+	_ = free.Close()
 	if err := srv.openHub(); err != nil {
 		return err
 	}
 	srv.openAPI()
 	return srv.openPublishing()
+}
+
+func (srv *server) listenAPI() (net.Listener, error) {
+	l, err := net.Listen("tcp", srv.cfg.API)
+	if err != nil {
+		return nil, fmt.Errorf("-api %s: %w", srv.cfg.API, listenCause(err))
+	}
+	return l, nil
 }
 
 func (srv *server) openData() error {
@@ -243,6 +250,12 @@ func (srv *server) openHub() error {
 	if kept, ok := o.Log.(*disklog.Log); ok && o.Rows.Fetch == nil {
 		o.Rows.Store = kept.Rows()
 	}
+	// Not earlier: what is sent to a port that isn't served yet would be done when its caller has long gone, and has tried
+	// elsewhere. And before the hub: a port in use must not cost anybody a connection.
+	if srv.api, err = srv.listenAPI(); err != nil {
+		return err
+	}
+	srv.closers = append(srv.closers, srv.api.Close)
 	if srv.hub, err = hub.New(o); err != nil {
 		var errno syscall.Errno
 		if errors.As(err, &errno) {
