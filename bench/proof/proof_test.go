@@ -49,7 +49,7 @@ func TestChaos(t *testing.T) {
 			if s.name != "cluster-kill" {
 				continue
 			}
-			o.Clients, o.Rounds, o.Rate, o.Events, o.Pause = 6, 1, 300, 1000, 3*time.Second
+			o.Clients, o.Rounds, o.Rate, o.Events, o.Pause = 6, 1, 100, 500, 3*time.Second
 		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
