@@ -56,6 +56,9 @@ func TestLogCopy(t *testing.T) {
 		t.Errorf("printed %q, want %q", o.out, want)
 	}
 	dataCopy(logDisk, logNATS, d.dir).want(t, exitFailure, "there is no change log")
+	if _, log, code := (launch{args: []string{"-data", d.dir}}).run(t); code != exitFailure || !strings.Contains(log, "changes.db.moved") {
+		t.Errorf("a server on the disk: %d %s", code, log)
+	}
 	on := launch{args: []string{"-log", "nats", "-nats-replicas", "1", "-data", d.dir}, env: servers}.start(t)
 	on.secret = append(on.secret, natsPassword)
 	goesOn(on)

@@ -132,6 +132,10 @@ func endAllSessions(o natslog.Options) error {
 
 func isThere(changeLog string) error {
 	if _, err := os.Stat(changeLog); errors.Is(err, fs.ErrNotExist) {
+		moved := disklog.MovedTo(changeLog)
+		if _, err := os.Stat(moved); err == nil {
+			return fmt.Errorf("there is no change log: busbar log copy has moved %s; if it was broken off then, and no node has begun since, give %s that name again", changeLog, moved)
+		}
 		return fmt.Errorf("there is no change log: %s doesn't exist; name the server's data directory with -data", changeLog)
 	}
 	return nil
@@ -213,17 +217,17 @@ func (c *logCopier) toNATS(ctx context.Context) error {
 	if err == nil {
 		err = natslog.Import(ctx, to, c.bounds,
 			func(f func(*hub.Change, time.Time) error) error { return source.Export(c.counted(f)) },
-			func() error {
-				if c.cfg.RowsURL != "" { // nodes store none
-					return nil
+			func() (err error) {
+				if c.cfg.RowsURL == "" { // else nodes store none
+					err = natsrows.Import(ctx, rowsOn(&to), func(f func(*hub.StoredRow) error) error { return source.Rows().Load(c.countedRows(f)) })
 				}
-				return natsrows.Import(ctx, rowsOn(&to), func(f func(*hub.StoredRow) error) error { return source.Rows().Load(c.countedRows(f)) })
+				if err == nil {
+					err = source.MoveAway() // before a node opens the stream: never can both be served from
+				}
+				return err
 			})
 	}
-	if err := errors.Join(err, source.Close()); err != nil {
-		return err
-	}
-	return os.Rename(path, path+".moved")
+	return errors.Join(err, source.Close())
 }
 
 func (c *logCopier) toDisk(ctx context.Context) (err error) {

@@ -74,6 +74,29 @@ func scanChange(rows *sql.Rows) (*hub.Change, time.Time, error) {
 	return &c, time.UnixMilli(at), nil
 }
 
+// MoveAway closes a log whose seqs go on elsewhere, so that it isn't opened again, and none begins in its place.
+func (l *Log) MoveAway() error {
+	if err := l.Close(); err != nil {
+		return err
+	}
+	return rename(l.path, MovedTo(l.path))
+}
+
+// MovedTo is what a log is called that was moved away.
+func MovedTo(path string) string { return path + ".moved" }
+
+// rename returns when the name is on the disk.
+func rename(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
 // Import makes the file, which isn't there yet, a log with the entries and rows that each and rows call their
 // arguments with. The file appears when all is in it.
 func Import(path string, b hub.Bounds, each func(func(*hub.Change, time.Time) error) error, rows rowcopy.Each) error {
@@ -94,14 +117,7 @@ func Import(path string, b hub.Bounds, each func(func(*hub.Change, time.Time) er
 	if err := errors.Join(err, w.close()); err != nil {
 		return err
 	}
-	if err := os.Rename(part, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return rename(part, path)
 }
 
 func (w *writer) importAll(b hub.Bounds, each func(func(*hub.Change, time.Time) error) error) error {

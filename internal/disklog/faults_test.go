@@ -193,6 +193,27 @@ func TestEmptyFile(t *testing.T) {
 	logtest.Append(t, open(t, path, Options{}), someChange)
 }
 
+// In the place of a log that was moved elsewhere, where its seqs go on, none begins without a word.
+func TestMovedAway(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "changes.db")
+	l := open(t, path, Options{})
+	last := logtest.Append(t, l, someChange)[0].Seq
+	if err := l.MoveAway(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := Open(path, Options{}); err == nil || !strings.Contains(err.Error(), "busbar log copy has moved it") || !strings.Contains(err.Error(), path+".moved") {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if err := os.Rename(path+".moved", path); err != nil {
+		t.Fatal(err)
+	}
+	if b := open(t, path, Options{}).Bounds(); b.Last != last {
+		t.Errorf("got %+v, want %d", b, last)
+	}
+}
+
 // A clock that was set back doesn't take seqs back.
 func TestClockSetBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "changes.db")

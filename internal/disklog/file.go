@@ -42,6 +42,7 @@ const busyTimeout = 2 * time.Second
 var (
 	errForeign = errors.New("it is something else's database; move it away to start with an empty log")
 	errNewer   = errors.New("a newer version of Busbar made it")
+	errAway    = errors.New("busbar log copy has moved it to NATS")
 	errOthers  = errors.New("somebody else has written to it")
 	// errGoneBack is wrapped for a file that lacks what was stored in it.
 	errGoneBack = errors.New("an older one or another was written into it")
@@ -54,6 +55,8 @@ func explain(doing, path string, err error) error {
 	switch {
 	case errors.Is(cause, sqlitefile.ErrMoved):
 		text = "; put both back, or restart the server: it goes on with what is there then"
+	case errors.Is(cause, errAway):
+		text = fmt.Sprintf("; start the server with -log nats, bring it back with \"busbar log copy nats disk\", or remove %s to start with an empty log", MovedTo(path))
 	case errors.Is(cause, errGoneBack):
 		text = "; stop the server and run \"busbar log bump\" before it starts again"
 	case errors.Is(cause, sqlitefile.ErrDamaged) || errors.Is(cause, sqlitefile.ErrNotDatabase):

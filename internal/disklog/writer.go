@@ -105,6 +105,9 @@ func openWriter(path string, o Options) (*writer, error) {
 	if info, failed := os.Stat(path); err == nil && failed == nil && info.Size() > 0 && info.Size() < header {
 		err = sqlitefile.ErrNotDatabase
 	}
+	if err == nil && sqlitefile.FileAt(path) == (sqlitefile.File{}) && sqlitefile.FileAt(MovedTo(path)) != (sqlitefile.File{}) {
+		err = errAway
+	}
 	if err == nil {
 		err = sqlitefile.Create(path)
 	}

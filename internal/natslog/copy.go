@@ -37,7 +37,7 @@ func (l *Log) beingCopied(ctx context.Context) bool {
 const maxHole = 10_000
 
 // Import makes the stream with the changes that each calls its argument with, at their seqs, and has beside copy what
-// isn't in it. No node opens the stream before that has come to its end. What a copy has left that was broken off, or
+// isn't in it. No node opens the stream before that has returned nil. What a copy has left that was broken off, or
 // has moved elsewhere, is deleted first.
 func Import(ctx context.Context, o Options, b hub.Bounds, each func(func(*hub.Change, time.Time) error) error, beside func() error) error {
 	l, err := dial(ctx, o)
