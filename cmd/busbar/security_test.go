@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -12,7 +13,7 @@ import (
 var (
 	quoted     = regexp.MustCompile("`([^`]+)`")
 	testName   = regexp.MustCompile(`^(?:([a-z/]+)\.)?((?:Test|Fuzz)[A-Z]\w*)$`)
-	flagName   = regexp.MustCompile("`-([a-z][a-z-]*)`(?: \\(([^)]*)\\))?")
+	flagName   = regexp.MustCompile("`-([a-z][a-z-]*)`(?:\\s+\\(([^)]*)\\))?")
 	metricName = regexp.MustCompile(`^busbar_\w+$`)
 	causeName  = regexp.MustCompile(`^[a-z_]+$`)
 )
@@ -93,33 +94,57 @@ func TestSecurityPageIsTrue(t *testing.T) {
 	}
 }
 
-// Each row of its tables names a test, and in the column "counted" a cause or metric.
+// listItem is an item of a numbered list, with the lines that continue it.
+var listItem = regexp.MustCompile(`(?m)^(\d+)\. (.*\n(?:   .*\n)*)`)
+
+// Its tables' rows are numbered, and have a cause or metric in the column "counted as". Below the table there is an
+// item for each, which ends with tests.
 func TestSecurityPageShowsEverything(t *testing.T) {
 	p := openSecurityPage(t)
-	counted := -1 // its column in the table
-	for line := range strings.Lines(p.text) {
+	for _, section := range strings.Split(p.text, "\n## ")[1:] {
+		title, _, _ := strings.Cut(section, "\n")
+		rows := p.checkRows(section)
+		items := listItem.FindAllStringSubmatch(section, -1)
+		if len(items) != rows {
+			t.Errorf("%s: the table has %d rows, and %d items are below it", title, rows, len(items))
+		}
+		for i, item := range items {
+			_, tests, _ := strings.Cut(item[2], "Tests:")
+			shown := quoted.FindAllStringSubmatch(tests, -1)
+			if item[1] != strconv.Itoa(i+1) {
+				t.Errorf("%s: item %d has number %s", title, i+1, item[1])
+			}
+			if len(shown) == 0 || slices.ContainsFunc(shown, func(q []string) bool { return testName.FindString(q[1]) == "" }) {
+				t.Errorf("%s: no test, or something else, shows item %d", title, i+1)
+			}
+		}
+	}
+}
+
+// checkRows holds a section's table against the sources, and returns how many rows it has.
+func (p *securityPage) checkRows(section string) (rows int) {
+	p.t.Helper()
+	counted := -1 // its column
+	for line := range strings.Lines(section) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
 		switch {
-		case !strings.HasPrefix(line, "|"):
-			counted = -1
+		case !strings.HasPrefix(line, "|"), strings.HasPrefix(line, "| ---"):
 			continue
-		case strings.HasPrefix(line, "| ---"):
-			continue
-		case strings.Contains(line, "| shown by |"):
-			counted = slices.IndexFunc(cells, func(c string) bool { return strings.TrimSpace(c) == "counted" })
+		case strings.HasPrefix(line, "| # |"):
+			counted = slices.IndexFunc(cells, func(c string) bool { return strings.TrimSpace(c) == "counted as" })
 			continue
 		}
-		shown := quoted.FindAllStringSubmatch(cells[len(cells)-1], -1)
-		if len(shown) == 0 || slices.ContainsFunc(shown, func(q []string) bool { return testName.FindString(q[1]) == "" }) {
-			t.Errorf("no test, or something else, shows: %s", line)
+		if rows++; strings.TrimSpace(cells[0]) != strconv.Itoa(rows) {
+			p.t.Errorf("row %d has another number: %s", rows, line)
 		}
 		if counted < 0 {
 			continue
 		}
 		for _, q := range quoted.FindAllStringSubmatch(cells[counted], -1) {
 			if causeName.MatchString(q[1]) && !metricName.MatchString(q[1]) && !strings.Contains(p.names["cause"], `"`+q[1]+`"`) {
-				t.Errorf("%s: there is no such cause", q[1])
+				p.t.Errorf("%s: there is no such cause", q[1])
 			}
 		}
 	}
+	return rows
 }
