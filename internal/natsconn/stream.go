@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -49,15 +50,67 @@ func OpenStream(ctx context.Context, js jetstream.JetStream, wanted jetstream.St
 	if err := check(&has); err != nil {
 		return nil, err
 	}
-	if !sameLimits(has, wanted) {
+	unfit := Unfit(has, wanted)
+	if unfit == nil && sameLimits(has, wanted) {
+		return stream, nil
+	}
+	if unfit != nil {
+		log.Warn("the stream is set up as it has to be", "stream", has.Name, "was", unfit)
+	} else {
 		log.Warn("the stream's limits or replicas are changed to what this node was started with",
 			"stream", has.Name, "replicas", wanted.Replicas, "events", wanted.MaxMsgs, "bytes", wanted.MaxBytes, "age", wanted.MaxAge)
-		if stream, err = js.UpdateStream(ctx, Keeping(has, wanted)); err != nil {
-			return nil, ForGood(err)
-		}
+	}
+	warnOfNarrowing(log, stream.CachedInfo(), &wanted)
+	if stream, err = js.UpdateStream(ctx, Keeping(has, wanted)); err != nil {
+		return nil, ForGood(err)
 	}
 	return stream, nil
 }
+
+// warnOfNarrowing says what a stream is about to let go of.
+func warnOfNarrowing(log *slog.Logger, has *jetstream.StreamInfo, wanted *jetstream.StreamConfig) {
+	beyond := func(has uint64, most int64) uint64 { return has - min(has, uint64(max(most, 0))) }
+	events, bytes := uint64(0), uint64(0)
+	if wanted.MaxMsgs > 0 {
+		events = beyond(has.State.Msgs, wanted.MaxMsgs)
+	}
+	if wanted.MaxBytes > 0 {
+		bytes = beyond(has.State.Bytes, wanted.MaxBytes)
+	}
+	age := time.Since(has.State.FirstTime)
+	old := wanted.MaxAge > 0 && has.State.Msgs > 0 && age > wanted.MaxAge
+	if events == 0 && bytes == 0 && !old {
+		return
+	}
+	log.Warn("the stream keeps more than that, and lets go of it: give all nodes the same limits", "stream", wanted.Name,
+		"messages_let_go", events, "bytes_let_go", bytes, "oldest", age.Round(time.Second))
+}
+
+// Unfit is an error about a stream that somebody has set up so that Busbar can't publish to it, or isn't told of what
+// others do.
+func Unfit(has, wanted jetstream.StreamConfig) error {
+	for _, setting := range []struct {
+		name        string
+		has, wanted any
+	}{
+		{"subjects", has.Subjects, wanted.Subjects},
+		{"republish", has.RePublish, wanted.RePublish},
+		{"max_msg_size", has.MaxMsgSize, wanted.MaxMsgSize},
+		{"no_ack", has.NoAck, wanted.NoAck},
+		{"discard", has.Discard, wanted.Discard},
+		{"allow_rollup_hdrs", has.AllowRollup, wanted.AllowRollup},
+		{"allow_msg_ttl", has.AllowMsgTTL, wanted.AllowMsgTTL},
+	} {
+		if !reflect.DeepEqual(setting.has, setting.wanted) {
+			return fmt.Errorf("%w: %s is %+v, and has to be %+v; set it back, or start a node again, which does",
+				ErrUnfit, setting.name, setting.has, setting.wanted)
+		}
+	}
+	return nil
+}
+
+// ErrUnfit is wrapped by Unfit.
+var ErrUnfit = errors.New("somebody has changed how the stream is set up")
 
 // Keeping is what Busbar wants of a stream, and of what it has all else: where it is, how it is compressed, and what
 // it is called are its administrator's.
@@ -65,6 +118,7 @@ func Keeping(has, wanted jetstream.StreamConfig) jetstream.StreamConfig {
 	has.Subjects, has.RePublish, has.Replicas, has.Discard = wanted.Subjects, wanted.RePublish, wanted.Replicas, wanted.Discard
 	has.MaxMsgs, has.MaxBytes, has.MaxAge, has.MaxMsgsPerSubject = wanted.MaxMsgs, wanted.MaxBytes, wanted.MaxAge, wanted.MaxMsgsPerSubject
 	has.Duplicates, has.AllowDirect, has.AllowAtomicPublish = wanted.Duplicates, wanted.AllowDirect, wanted.AllowAtomicPublish
+	has.MaxMsgSize, has.NoAck = wanted.MaxMsgSize, wanted.NoAck
 	has.AllowRollup, has.AllowMsgTTL, has.DenyDelete = wanted.AllowRollup, wanted.AllowMsgTTL, wanted.DenyDelete
 	return MarkedAs(has, wanted.Metadata[Mark])
 }
@@ -106,7 +160,7 @@ func Foreign(has *jetstream.StreamConfig, what string) error {
 
 func sameLimits(a, b jetstream.StreamConfig) bool {
 	return a.Replicas == b.Replicas && a.MaxMsgs == b.MaxMsgs && a.MaxBytes == b.MaxBytes && a.MaxAge == b.MaxAge &&
-		a.Duplicates == b.Duplicates && a.AllowDirect == b.AllowDirect && a.RePublish != nil && *a.RePublish == *b.RePublish
+		a.Duplicates == b.Duplicates && a.AllowDirect == b.AllowDirect
 }
 
 // ForGood marks errors that only a change of the configuration mends.

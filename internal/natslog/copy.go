@@ -64,10 +64,12 @@ func Import(ctx context.Context, o Options, b hub.Bounds, each func(func(*hub.Ch
 	if err := beside(); err != nil {
 		return err
 	}
-	config.Metadata[natsconn.Mark] = marked
 	return natsconn.Patiently(ctx, l.opts.Logger, "finishing the stream "+o.Stream, func(ctx context.Context) error {
-		_, err := l.js.UpdateStream(ctx, config)
-		return natsconn.ForGood(err)
+		info, err := l.info(ctx)
+		if err != nil {
+			return err
+		}
+		return natsconn.ForGood(l.mark(ctx, info.Config, marked))
 	})
 }
 

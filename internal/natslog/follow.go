@@ -141,7 +141,14 @@ func (l *Log) ask() error {
 	if err != nil {
 		return err
 	}
-	last := info.State.LastSeq
+	if err := l.follow(info.State.LastSeq); err != nil {
+		return err
+	}
+	return natsconn.Unfit(info.Config, l.config(0))
+}
+
+// follow reads what hasn't come by itself.
+func (l *Log) follow(last uint64) error {
 	grace, cancel := context.WithTimeout(l.ctx, pollGrace)
 	defer cancel()
 	if l.reached.Await(grace, last) == nil {
@@ -161,7 +168,9 @@ func (l *Log) note(err error) {
 		}
 		return
 	}
-	h.unsure.Store(true)
+	if !errors.Is(err, natsconn.ErrUnfit) { // else it has what it had
+		h.unsure.Store(true)
+	}
 	if h.unwell.Swap(&err) == nil && l.ctx.Err() == nil {
 		l.opts.Logger.Warn("the change log has trouble", "error", err)
 	}

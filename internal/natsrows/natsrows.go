@@ -126,15 +126,19 @@ func (s *Rows) connect(context.Context) (err error) {
 func (s *Rows) name() string     { return natsconn.RowsOf(s.opts.Name) }
 func (s *Rows) subjects() string { return s.opts.Name + ".rows.*.*" }
 
-func (s *Rows) openStream(ctx context.Context) (err error) {
-	s.stream, err = natsconn.OpenStream(ctx, s.js, jetstream.StreamConfig{
+func (s *Rows) config() jetstream.StreamConfig {
+	return jetstream.StreamConfig{
 		Name: s.name(), Description: "Busbar's rows", Subjects: []string{s.subjects()},
 		Storage: jetstream.FileStorage, Replicas: s.opts.Replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
 		MaxMsgs: -1, MaxBytes: int64(s.opts.MaxBytes), MaxMsgsPerSubject: -1, MaxMsgSize: -1, MaxConsumers: -1, Duplicates: idsKept,
 		AllowDirect: true, AllowAtomicPublish: true, AllowRollup: true, AllowMsgTTL: true,
 		RePublish: &jetstream.RePublish{Source: s.subjects(), Destination: s.opts.Name + ".row.{{wildcard(1)}}"},
 		Metadata:  map[string]string{natsconn.Mark: marked},
-	}, s.opts.Logger, func(has *jetstream.StreamConfig) error {
+	}
+}
+
+func (s *Rows) openStream(ctx context.Context) (err error) {
+	s.stream, err = natsconn.OpenStream(ctx, s.js, s.config(), s.opts.Logger, func(has *jetstream.StreamConfig) error {
 		switch {
 		case has == nil || has.Metadata[natsconn.Mark] == marked:
 			return nil

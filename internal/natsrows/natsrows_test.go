@@ -152,6 +152,7 @@ func TestRows(t *testing.T) {
 	t.Run("first", func(t *testing.T) { testFirst(t, c) })
 	t.Run("release", func(t *testing.T) { testRelease(t, c) })
 	t.Run("room", func(t *testing.T) { testRoom(t, c) })
+	t.Run("set up otherwise", func(t *testing.T) { testSetUpOtherwise(t, c) })
 	t.Run("foreign", func(t *testing.T) { testForeign(t, c) })
 	t.Run("copy", func(t *testing.T) { testCopy(t, c) })
 	t.Run("copy states", func(t *testing.T) { testCopyStates(t, c) })
@@ -330,6 +331,24 @@ func testRoom(t *testing.T, c *natstest.Cluster) {
 	if r := n.watch(t, "3", 0); r == nil || len(r.Payload) != len(half) {
 		t.Error("the newest isn't there")
 	}
+}
+
+// While somebody has set the stream up so that nodes aren't told of rows, they say so.
+func testSetUpOtherwise(t *testing.T, c *natstest.Cluster) {
+	n := open(t, c, 0, "otherwise")
+	set := func(config jetstream.StreamConfig) {
+		t.Helper()
+		if _, err := n.js.UpdateStream(within(t), config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wanted := n.stream.CachedInfo().Config
+	config := wanted
+	config.RePublish = nil
+	set(config)
+	wstest.Eventually(t, "it is noticed", func() bool { return errors.Is(n.Healthy(), natsconn.ErrUnfit) })
+	set(wanted)
+	wstest.Eventually(t, "it is put right", func() bool { return n.Healthy() == nil })
 }
 
 func testForeign(t *testing.T, c *natstest.Cluster) {

@@ -55,7 +55,10 @@ func (s *Rows) check(leader *string) error {
 		*leader = info.Cluster.Leader // what it stored before it was that, it didn't republish
 		s.suspect()
 	}
-	return s.readAll(s.doubtful(&info.State, had.suspicions), &info.State)
+	if err := s.readAll(s.doubtful(&info.State, had.suspicions), &info.State); err != nil {
+		return err
+	}
+	return natsconn.Unfit(info.Config, s.config())
 }
 
 func (s *Rows) info() (*jetstream.StreamInfo, error) {
