@@ -20,7 +20,7 @@ type ViewFetcher func(ctx context.Context, id *Identity, to *ViewWriter) error
 type ViewOptions struct {
 	// Fetch supplies it. Nil: they are given what the log retains, and are told when that isn't all there has been.
 	Fetch   ViewFetcher
-	Timeout time.Duration // until Fetch has given a page, not counting the client's time; default 10 s
+	Timeout time.Duration // until Fetch has given a page, or flushed one, not counting the client's time; default 10 s
 }
 
 // viewBytes is about how many bytes of a view a client is sent at a time, and pageEvents how many events.
@@ -121,6 +121,14 @@ func (w *ViewWriter) add(c *Change) error {
 // it does.
 func (w *ViewWriter) Ready() error {
 	if w.err == nil && (len(w.page) >= pageEvents || w.bytes >= viewBytes) {
+		w.err = w.flush()
+	}
+	return w.err
+}
+
+// Flush gives the client what was written, as a fetcher has it do that waits for more. It waits as Ready does.
+func (w *ViewWriter) Flush() error {
+	if w.err == nil {
 		w.err = w.flush()
 	}
 	return w.err

@@ -32,7 +32,7 @@ func declareLog(t *flagTable, cfg *Config) {
 		"HTTP callback that supplies all that a client may see which begins with since=0; "+
 			"empty = it gets what the log retains, and is told when that isn't all")
 	t.Duration(&cfg.Hub.Views.Timeout, "snapshot-timeout", cfg.Hub.Views.Timeout, 100*time.Millisecond,
-		"how long -snapshot-url may take for each 64 KiB or 512 events of its answer, and for its end")
+		"how long -snapshot-url may take for the next of its answer, up to 64 KiB or 512 events, and for its end")
 	t.URL(&cfg.RowsURL, "rows-url",
 		"HTTP callback that supplies rows' snapshots and says who may read them; "+
 			"empty = the snapshots that were published to this server")

@@ -42,7 +42,7 @@ type viewQuestion struct {
 // Fetch is a hub.ViewFetcher.
 func (v *Views) Fetch(ctx context.Context, id *hub.Identity, to *hub.ViewWriter) error {
 	a := viewAnswer{to: to}
-	err := v.service.Lines(ctx, viewQuestion{id.UserID, id.Tenant, id.Admin}, to.Ready, a.take)
+	err := v.service.Lines(ctx, viewQuestion{id.UserID, id.Tenant, id.Admin}, a.ready, a.take)
 	if err == nil && !a.ended {
 		return fmt.Errorf("ask %s: line %d is the last, and it isn't the end", v.service.Name(), a.line)
 	}
@@ -56,6 +56,14 @@ type viewAnswer struct {
 	begun bool
 	ended bool
 	line  int
+}
+
+// ready has the client given what there is while the service takes its time.
+func (a *viewAnswer) ready(here bool) error {
+	if here {
+		return a.to.Ready()
+	}
+	return a.to.Flush()
 }
 
 func (a *viewAnswer) take(line []byte) error {

@@ -84,6 +84,29 @@ func TestViews(t *testing.T) {
 	}
 }
 
+// A service that takes its time has each event reach its client when it comes, also behind a half of the next one.
+func TestViewsAreGivenAsTheyCome(t *testing.T) {
+	goOn := make(chan struct{})
+	h, _ := viewHub(t, 1<<20, func(w http.ResponseWriter, _ *http.Request) {
+		for _, part := range []string{"{\"begin\":100}\n", event(7, "1") + "\n", event(8, "2") + "\n" + event(9, "3")[:30], event(9, "3")[30:] + "\n", `{"end":100}`} {
+			fmt.Fprint(w, part)
+			_ = http.NewResponseController(w).Flush()
+			if strings.HasPrefix(part, `{"seq"`) {
+				<-goOn
+			}
+		}
+	})
+	defer close(goOn)
+	c := newcomer(t, h)
+	for i, want := range []string{event(7, "1"), event(8, "2"), event(9, "3")} {
+		c.Expect(websocket.MessageText, want)
+		if i < 2 {
+			goOn <- struct{}{}
+		}
+	}
+	c.Expect(websocket.MessageText, `{"seq":101,"entity":"Todo","row_id":"t","kind":"update","timestamp":"1Z"}`)
+}
+
 // What isn't a whole view ends its client with 1013, and the log says why.
 func TestViewsThatAreNotTaken(t *testing.T) {
 	const begin, end = `{"begin":101}` + "\n", `{"end":101}` + "\n"

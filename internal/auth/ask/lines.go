@@ -2,6 +2,7 @@ package ask
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,10 +12,10 @@ import (
 )
 
 // Lines asks, and calls take with each line of a 200 while the rest is still on its way, until that is over or take
-// fails. Before each it calls ready, which may wait as long as it likes: no more is read, and no room taken, meanwhile.
-// MaxBytes bounds a line, and Timeout nothing: ctx does. Errors name the service and never what was sent, but for
-// those of ready and take, which come back as they are.
-func (s *Service) Lines(ctx context.Context, question any, ready func() error, take func(line []byte) error) error {
+// fails. Before each it calls ready, told whether that line is here already. It may wait as long as it likes: no more is
+// read, and no room taken, meanwhile. MaxBytes bounds a line, and Timeout nothing: ctx does. Errors name the service and
+// never what was sent, but for those of ready and take, which come back as they are.
+func (s *Service) Lines(ctx context.Context, question any, ready func(here bool) error, take func(line []byte) error) error {
 	body, err := json.Marshal(question)
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", s.name, err)
@@ -33,7 +34,8 @@ func (s *Service) Lines(ctx context.Context, question any, ready func() error, t
 		return fmt.Errorf("ask %s: unexpected status %d", s.name, resp.StatusCode)
 	}
 	for r := bufio.NewReaderSize(resp.Body, smallAnswer); ; {
-		if err := ready(); err != nil {
+		buffered, _ := r.Peek(r.Buffered())
+		if err := ready(bytes.IndexByte(buffered, '\n') >= 0); err != nil {
 			return err
 		}
 		switch ended, err := s.line(ctx, r, take); {
