@@ -4,184 +4,213 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
+
+	"github.com/busbar-ws/busbar/bench/loadgen"
+	"github.com/busbar-ws/busbar/bench/runner"
 )
 
-// FanoutOptions say how messages go to all clients.
-type FanoutOptions struct {
-	Options
-	Size int // of payloads in bytes; at least MinSize. Default 128
-	// Window is how many messages are in flight. With Rate it has no meaning.
-	Window int
-	Rate   float64 // messages a second; 0: as fast as the window allows
-	// Messages or Duration, whichever is reached first, ends the measured phase. Zero is
-	// no limit; one is required.
-	Messages int
-	Duration time.Duration
-	WarmUp   time.Duration // before the measured phase; 0: one window of messages
-
-	sizes Mixture // in place of Size, when it isn't empty
+// fanout publishes to all clients, while they do what clients do.
+func (s *session) fanout(ctx context.Context) error {
+	p := loadgen.NewPublisher(s.server.Control, s.load, s.Sizes, s.Stall)
+	runner.ResetPeak(s.server.PID())
+	start, err := runner.ReadMemory(s.server.PID())
+	if err != nil {
+		return err
+	}
+	// They stop before the first message: while a client reads, the kernel's send buffer for it
+	// grows to a megabyte, which a low rate doesn't fill in the time of a run.
+	if s.Stalled > 0 {
+		s.counts = false // nobody knows how many deliveries are due
+		if _, err := s.load.Tell(ctx, loadgen.Instruction{Tell: loadgen.TellStall}, nil); err != nil {
+			return err
+		}
+	}
+	trouble := s.warmUp(ctx, p)
+	s.unblock(trouble)
+	first := p.Next
+	before, err := s.measure(first * uint64(s.Clients))
+	if err != nil {
+		return errors.Join(trouble, err)
+	}
+	if trouble == nil {
+		p.Late.Reset()
+		trouble = s.disturb(ctx, p)
+	}
+	s.counts = s.counts && s.Churn == 0
+	after, err := s.measure(p.Next * uint64(s.Clients))
+	if err != nil {
+		return errors.Join(trouble, err)
+	}
+	if err := s.memory(start, trouble); err != nil {
+		return errors.Join(trouble, err)
+	}
+	published := p.Next - first
+	if s.disturbed() {
+		trouble = s.rejoin(ctx, p, trouble)
+	}
+	return errors.Join(trouble, s.books(p, trouble, before, after, published))
 }
 
-// ErrOptions: the options make no sense; nothing was started.
-var ErrOptions = errors.New("options")
-
-// mixture is sizes, or Size alone.
-func (o *FanoutOptions) mixture() Mixture {
-	if len(o.sizes) > 0 {
-		return o.sizes
+// memory notes what the server holds at the end of the measured phase.
+func (s *session) memory(start runner.Memory, trouble error) error {
+	now, err := runner.ReadMemory(s.server.PID())
+	if err != nil || s.Messages == 0 && s.Duration == 0 {
+		return err
 	}
-	return Mixture{{Size: o.Size, Weight: 1}}
+	peak, err := runner.PeakMemory(s.server.PID())
+	s.r.add("resident_memory", Bytes, float64(now.Resident))
+	s.r.add("resident_growth", Bytes, float64(now.Resident-start.Resident))
+	s.r.add("resident_peak", Bytes, float64(peak))
+	if s.Settle > 0 && trouble == nil {
+		s.r.add("user_memory_per_connection_after_messages", Bytes, float64(now.Minus(s.alone).Resident)/float64(s.Clients))
+	}
+	return err
 }
 
-func (o *FanoutOptions) validate() error {
-	if o.Size == 0 {
-		o.Size = 128
+// books asks the clients what they have seen.
+func (s *session) books(p *loadgen.Publisher, trouble error, before, after moment, published uint64) error {
+	report, deliveries, upgrades, err := s.load.Finish(s.end(p, trouble))
+	if err != nil {
+		return err
 	}
-	if o.Window == 0 {
-		o.Window = 1
+	s.seen(&report)
+	s.r.cost("", before, after, report.Measured)
+	s.r.addLatency("delivery", loadgen.LatencyOf(deliveries))
+	if s.Rate > 0 {
+		s.r.addLatency("publisher_late", loadgen.LatencyOf(p.Late))
 	}
 	switch {
-	case o.Size < MinSize || o.Size > maxSize:
-		return fmt.Errorf("%w: size: %d bytes; %d to 16 MiB", ErrOptions, o.Size, MinSize)
-	case o.Window < 1 || o.Window > maxOutstanding/2:
-		return fmt.Errorf("%w: window: %d messages; 1 to %d", ErrOptions, o.Window, maxOutstanding/2)
-	case !(o.Rate >= 0 && o.Rate <= 1e9):
-		return fmt.Errorf("%w: rate: %v messages a second; 0 to a billion", ErrOptions, o.Rate)
-	case o.Messages < 0 || o.Duration < 0 || o.WarmUp < 0:
-		return fmt.Errorf("%w: messages, duration and warm-up can't be negative", ErrOptions)
-	case o.Messages == 0 && o.Duration == 0:
-		return fmt.Errorf("%w: messages or duration is required: how long the run is", ErrOptions)
+	case s.Churn > 0:
+		s.r.addLatency("arrival", loadgen.LatencyOf(upgrades))
+	case s.Storm == 0:
+		s.r.addLatency("connect", loadgen.LatencyOf(upgrades))
+	}
+	if published > 0 {
+		s.r.add("messages", Count, float64(published))
+	}
+	s.crowd(&report)
+	_, stay := s.roles().Count(s.Clients)
+	switch due, have := published*uint64(stay), uint64(deliveries.TotalCount()); {
+	case report.Churn.Refused+report.Churn.Lingering > 0 || report.Churn.Silent > 0 && trouble == nil:
+		c := report.Churn
+		s.r.fail(fmt.Sprintf("of %d clients that came and %d that left: %d couldn't connect, %d missed the last message, %d didn't get done; %s",
+			c.Came, c.Left, c.Refused, c.Silent, c.Lingering, report.Error))
+	case trouble == nil && have != due:
+		return fmt.Errorf("%d deliveries to clients that stay were recorded where %d were due", have, due)
 	}
 	return nil
 }
 
-// Fanout measures what it costs a server to send messages to all clients. A result with
-// Failed set is of a run in which something was lost, repeated, out of order or stalled;
-// an error means that there is no result. When ctx ends the result is of what there was.
-func Fanout(ctx context.Context, o FanoutOptions) (*FanoutResult, error) {
-	o.defaults()
-	if err := o.validate(); err != nil {
-		return nil, err
+// crowd notes what became of clients that stopped reading, came, or left.
+func (s *session) crowd(report *loadgen.Report) {
+	count := func(name string, n uint64) { s.r.add(name, Count, float64(n)) }
+	if st := report.Stalled; s.Stalled > 0 {
+		count("stalled", st.Clients)
+		count("stalled_disconnected", st.Disconnected)
+		count("stalled_with_close_frame", st.Closed)
+		count("stalled_told_of_loss", st.Told)
+		count("stalled_with_gaps", st.Gapped)
+		count("stalled_messages_lost", st.Lost)
+		count("stalled_caught_up", st.CaughtUp)
+		count("stalled_behind", st.Behind)
 	}
-	s, err := startSession(ctx, o.Options)
-	if err != nil {
-		return nil, err
+	if s.Churn > 0 {
+		count("came", report.Churn.Came)
+		count("left", report.Churn.Left)
 	}
-	r, err := s.fanout(ctx, &o)
-	if closing := s.close(); closing != nil && err == nil && r.Failed == "" {
-		r.Failed = closing.Error()
+	if report.Texts > 0 {
+		count("text_messages", report.Texts)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("fanout, %s: %w%s", o.Target.Name, err, s.server.errors.suffix())
-	}
-	r.Failed = s.explained(r.Failed)
-	return r, nil
 }
 
-func (s *session) fanout(ctx context.Context, o *FanoutOptions) (*FanoutResult, error) {
-	if err := s.connectAll(ctx); err != nil {
-		return nil, err
+// disturb is the measured phase, while clients come and leave.
+func (s *session) disturb(ctx context.Context, p *loadgen.Publisher) error {
+	if s.Storm > 0 {
+		return s.rush(ctx, p)
 	}
-	p := s.publisher(o.mixture())
-	trouble := s.warmUp(ctx, p, o)
-	first := p.next
-	before, err := s.measure(p.next)
-	if err != nil {
-		return nil, err
-	}
-	if trouble == nil {
-		p.late.Reset()
-		trouble = s.phase(ctx, p, o, limit{messages: uint64(o.Messages), duration: o.Duration}, "measuring")
-	}
-	after, err := s.measure(p.next)
-	if err != nil {
-		return nil, err
-	}
-	r := &FanoutResult{
-		Target: o.Target.Name, Clients: o.Load.Clients, Size: o.Size, Rate: o.Rate,
-		Workers: s.load.Workers(), Cores: Cores{Server: o.Server, Load: o.Load.Cores}, Namespace: o.Load.Namespace,
-		Messages: p.next - first, Late: latencyOf(p.late),
-	}
-	if o.Rate == 0 {
-		r.Window = o.Window
-	}
-	r.cost(before, after)
-	return r, s.conclude(r, p, trouble)
-}
-
-// warmUp publishes messages that aren't measured, and has the clients record from there on.
-func (s *session) warmUp(ctx context.Context, p *publisher, o *FanoutOptions) error {
-	if err := s.load.run(ctx, p.sizes, ^uint64(0)); err != nil {
-		return err
-	}
-	warm := limit{duration: o.WarmUp}
-	if o.WarmUp == 0 {
-		warm.messages = uint64(o.Window)
-	}
-	if err := s.phase(ctx, p, o, warm, "warming up"); err != nil {
-		return err
-	}
-	return s.load.run(ctx, p.sizes, p.next)
-}
-
-// phase publishes until a limit is reached and waits until everything has arrived.
-func (s *session) phase(ctx context.Context, p *publisher, o *FanoutOptions, until limit, name string) error {
-	first, began := p.next, now()
-	p.progress = func(done uint64) {
-		if until.messages > 0 {
-			s.opts.Progress(name, int64(done-first), int64(until.messages))
-		} else {
-			s.opts.Progress(name, min(now()-began, int64(until.duration)), int64(until.duration))
+	if s.Churn > 0 {
+		if _, err := s.load.Tell(ctx, loadgen.Instruction{Tell: loadgen.TellChurn, Rate: s.Churn}, nil); err != nil {
+			return err
 		}
 	}
-	var err error
-	if o.Rate > 0 {
-		err = p.publishRate(ctx, o.Rate, until)
-	} else {
-		err = p.publishWindow(ctx, o.Window, until)
+	trouble := s.phase(ctx, p, s.limit(), "measuring")
+	if s.Churn > 0 {
+		trouble = errors.Join(trouble, s.tell(loadgen.Instruction{Tell: loadgen.TellCalm}))
 	}
-	if ctx.Err() != nil {
-		// What is on its way is waited for: then the books can be closed.
-		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), interruptedPatience)
-		defer cancel()
-		return errors.Join(ctx.Err(), p.control.flush(), p.drain(rest))
-	}
-	if err != nil && !errors.Is(err, ErrRate) {
-		return err
-	}
-	if draining := p.drain(ctx); draining != nil {
-		return draining
-	}
-	return err
+	s.unblock(trouble)
+	return trouble
 }
 
-// interruptedPatience bounds the wait for messages that are on their way after Ctrl-C.
-const interruptedPatience = 3 * time.Second
-
-// conclude asks the clients what they have seen, and decides whether the run counts.
-func (s *session) conclude(r *FanoutResult, p *publisher, trouble error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), controlPatience)
+// tell has workers do what they also do after Ctrl-C.
+func (s *session) tell(i loadgen.Instruction) error {
+	ctx, cancel := context.WithTimeout(context.Background(), runner.ControlPatience)
 	defer cancel()
-	end := p.next
-	if errors.Is(trouble, context.Canceled) {
-		end = s.load.Done() // what is still on its way isn't lost
+	_, err := s.load.Tell(ctx, i, nil)
+	return err
+}
+
+// unblock has stalled clients read on when there is trouble: a server that waits for one that
+// doesn't read answers nobody, the bench included.
+func (s *session) unblock(trouble error) {
+	if trouble != nil && s.Stalled > 0 {
+		_ = s.tell(loadgen.Instruction{Tell: loadgen.TellResume, End: s.load.Done()}) // a worker that is gone is found when it is asked for its books
 	}
-	report, latency, _, err := s.load.Finish(ctx, end)
+}
+
+// rejoin has stalled clients read on. When the server then counts as many clients as are
+// connected, a last message, which isn't measured, goes to every single one of them.
+func (s *session) rejoin(ctx context.Context, p *loadgen.Publisher, trouble error) error {
+	if trouble != nil {
+		return trouble
+	}
+	s.Progress("settling", 0, 0)
+	connected, err := s.load.Tell(ctx, loadgen.Instruction{Tell: loadgen.TellResume, End: p.Next}, nil)
 	if err != nil {
 		return err
 	}
-	r.Deliveries = uint64(latency.TotalCount())
-	r.Latency = latencyOf(latency)
-	report.Latency, report.Upgrades = nil, nil
-	r.Report = report
-	if r.Deliveries > 0 {
-		r.PerDelivery = float64(r.CPU.Server()) / float64(r.Deliveries)
-		if r.Sends >= 0 {
-			r.Sends /= float64(r.Deliveries)
-		}
+	if err := s.server.AwaitClients(ctx, connected); err != nil {
+		return err
 	}
-	r.Memory, err = readMemory(s.server.pid())
-	r.judge(trouble)
-	return err
+	if err := s.record(ctx, p, ^uint64(0)); err != nil {
+		return err
+	}
+	return errors.Join(p.Window(ctx, 1, loadgen.Limit{Messages: 1}), p.Drain(ctx))
+}
+
+// rush publishes while very many clients come, from processes of their own: those that record
+// when messages arrive have nothing else to do. A client that comes leaves as soon as it is
+// connected, so that each message has the same clients to go to all the time.
+func (s *session) rush(ctx context.Context, p *loadgen.Publisher) error {
+	many := s.clients()
+	many.Clients, many.Workers, many.Brief, many.Roles = s.Storm, 0, true, loadgen.Roles{}
+	storm, err := loadgen.Start(many, s.apart)
+	if err != nil {
+		return err
+	}
+	defer storm.Close()
+	var over atomic.Bool
+	var took time.Duration
+	failed := make(chan error, 1)
+	go func() {
+		defer over.Store(true)
+		var err error
+		took, err = storm.Connect(ctx, s.server.Address, nil)
+		failed <- err
+	}()
+	trouble := s.phase(ctx, p, loadgen.Limit{Ended: over.Load}, "measuring")
+	if err := <-failed; err != nil {
+		return errors.Join(trouble, fmt.Errorf("the storm: %w", err))
+	}
+	report, _, upgrades, err := storm.Finish(0)
+	if err == nil && report.Any() {
+		err = fmt.Errorf("the storm: %v; %s", report.Faults, report.Error)
+	}
+	if err != nil {
+		return errors.Join(trouble, err)
+	}
+	s.r.add("storm_connects_per_second", PerSecond, float64(s.Storm)/took.Seconds())
+	s.r.addLatency("arrival", loadgen.LatencyOf(upgrades))
+	return trouble
 }

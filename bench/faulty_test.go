@@ -11,9 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/busbar-ws/busbar/bench/runner"
 	"github.com/gobwas/ws"
-
-	"github.com/busbar-ws/busbar/bench"
 )
 
 // faultyServer is a target that does to its third client what its fault says, once, at
@@ -82,7 +81,7 @@ func (s *faultyServer) obey(conn net.Conn) error {
 		if err := binary.Read(conn, binary.BigEndian, &size); err != nil {
 			return err
 		}
-		if size == bench.ControlStats {
+		if size == runner.ControlStats {
 			s.mu.Lock()
 			fmt.Fprintf(conn, `{"clients":%d,"sends":-1,"deliveries":%d}`+"\n", len(s.conns), s.sent)
 			s.mu.Unlock()

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/loadgen"
+	"github.com/busbar-ws/busbar/bench/runner"
 	"github.com/busbar-ws/busbar/bench/target"
 	"github.com/busbar-ws/busbar/internal/leaks"
 )
@@ -29,7 +31,7 @@ func TestMain(m *testing.M) {
 }
 
 var processes = map[string]func([]string) error{
-	"worker": func([]string) error { return bench.RunWorker(os.Stdin, os.Stdout) },
+	"worker": func([]string) error { return loadgen.RunWorker(os.Stdin, os.Stdout) },
 	"target": func(args []string) error { return target.Main(args, os.Stdout, os.Stderr) },
 	"faulty": faulty,
 }
@@ -44,11 +46,43 @@ func process(t testing.TB, args ...string) []string {
 	return append([]string{path}, args...)
 }
 
-// options are a run against Busbar; what a test cares about it changes.
-func options(t testing.TB, clients int) bench.Options {
-	return bench.Options{
-		Target: bench.Target{Name: "busbar", Command: process(t, "target")},
-		Load:   bench.LoadOptions{Worker: process(t, "worker"), Clients: clients},
-		Stall:  time.Minute,
+// load is a profile against Busbar; what a test cares about it changes.
+func load(t testing.TB, clients int) bench.Profile {
+	p := bench.Default()
+	p.Clients, p.Stall, p.Workers = clients, time.Minute, 1
+	p.ServerCores, p.LoadCores = nil, nil
+	p.Target = runner.Target{Name: "busbar", Command: process(t, "target")}
+	p.Worker = process(t, "worker")
+	return p
+}
+
+// mustRun is the result of a run that has to have one.
+func mustRun(t testing.TB, p bench.Profile) *bench.Result {
+	t.Helper()
+	r, err := bench.Run(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// value is a figure of a run, -1 when there is none.
+func value(r *bench.Result, name string) float64 {
+	if f := r.Figure(name); len(f.Values) > 0 {
+		return f.Median
+	}
+	return -1
+}
+
+// expect fails unless a run counts and has these figures; anything above 0 will do for 0.
+func expect(t testing.TB, r *bench.Result, want map[string]float64) {
+	t.Helper()
+	if len(r.Failures) > 0 || r.Faults.Any() {
+		t.Errorf("failed: %q, %v", r.Failures, r.Faults)
+	}
+	for name, v := range want {
+		if got := value(r, name); got != v && (v != 0 || got <= 0) {
+			t.Errorf("%s is %v, want %v (0: anything above)", name, got, v)
+		}
 	}
 }

@@ -4,167 +4,211 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+
+	"github.com/busbar-ws/busbar/bench/loadgen"
+	"github.com/busbar-ws/busbar/bench/runner"
 )
 
-// RowsOptions say what clients subscribe to and how rows are published. Rate, Window,
-// Messages, Duration and WarmUp are of each of the three phases.
-type RowsOptions struct {
-	FanoutOptions
-	Rows        int           // that each client subscribes to. Default 100
-	Subscribers int           // of each row. Default 3
-	Settle      time.Duration // before memory is looked at. Default 3 s
-}
-
-func (o *RowsOptions) validate() error {
-	if o.Rows == 0 {
-		o.Rows = 100
-	}
-	if o.Subscribers == 0 {
-		o.Subscribers = 3
-	}
-	if o.Settle == 0 {
-		o.Settle = 3 * time.Second
-	}
-	if o.Settle < 0 {
-		return fmt.Errorf("%w: settle: %v can't be negative", ErrOptions, o.Settle)
-	}
-	if o.Subscribers > maxDirect {
-		return fmt.Errorf("%w: subscribers: %d of each row; at most %d", ErrOptions, o.Subscribers, maxDirect)
-	}
-	plan := o.plan()
-	return errors.Join(o.FanoutOptions.validate(), plan.prepare())
-}
-
-// maxDirect is how many clients a record of ControlClients has room for.
-const maxDirect = 1<<16 - 1
-
-func (o *RowsOptions) plan() rowPlan {
-	return rowPlan{Clients: o.Load.Clients, Rows: o.Rows, Subscribers: o.Subscribers}
-}
-
-// rowsRun is a run of the scenario rows. Owned by one goroutine.
+// rowsRun measures what a publish to a row with few subscribers costs among many clients with many
+// rows, and next to it, with the same server and clients, what as many deliveries without rows
+// cost, and messages to all.
 type rowsRun struct {
 	*session
-	o    *RowsOptions
-	plan rowPlan
-	r    *RowsResult
+	plan *loadgen.RowPlan
 	due  uint64 // deliveries of the server so far, when nothing is under way
 	have uint64 // deliveries that workers have counted so far
 }
 
-// Rows measures what a publish to a row with few subscribers costs among many clients with
-// many rows, and next to it, with the same server and clients, what as many deliveries
-// without rows cost. Results and errors are as those of Fanout.
-func Rows(ctx context.Context, o RowsOptions) (*RowsResult, error) {
-	o.defaults()
-	if err := o.validate(); err != nil {
-		return nil, err
-	}
-	s, err := startSession(ctx, o.Options)
-	if err != nil {
-		return nil, err
-	}
-	run := &rowsRun{session: s, o: &o, plan: o.plan()}
-	_ = run.plan.prepare() // as validated
-	err = run.all(ctx)
-	if closing := s.close(); closing != nil && err == nil && run.r.Failed == "" {
-		run.r.Failed = closing.Error()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("rows, %s: %w%s", o.Target.Name, err, s.server.errors.suffix())
-	}
-	run.r.Failed = s.explained(run.r.Failed)
-	return run.r, nil
-}
-
-func (run *rowsRun) all(ctx context.Context) error {
-	stats, err := run.server.control.Stats()
-	if err == nil {
-		err = stats.requires(run.o.Target.Name, TakesRows, TakesClients)
-	}
-	if err != nil {
+func (s *session) rows(ctx context.Context) error {
+	run := &rowsRun{session: s, plan: s.plan()}
+	if err := run.plan.Prepare(); err != nil {
 		return err
 	}
-	run.r = &RowsResult{
-		Target: run.o.Target.Name, Clients: run.o.Load.Clients, Rows: int(run.plan.rows()), RowsEach: run.o.Rows,
-		Subscribers: run.o.Subscribers, Subscriptions: run.plan.subscriptions(), Size: run.o.Size,
-		Rate: run.o.Rate, Workers: run.load.Workers(), Cores: Cores{Server: run.o.Server, Load: run.o.Load.Cores},
-	}
-	if run.o.Rate == 0 {
-		run.r.Window = run.o.Window
-	}
-	if err := run.connectAll(ctx); err != nil {
+	if err := run.subscribe(ctx); err != nil {
 		return err
 	}
-	if err := run.subscribeAll(ctx); err != nil {
-		return err
+	each, until := uint64(s.Subscribers), s.limit()
+	fewer := until // as many deliveries to all clients take fewer messages
+	if until.Messages > 0 {
+		fewer.Messages = max(until.Messages*each/uint64(s.Clients), 1)
 	}
-	for _, p := range run.phases() {
+	for _, p := range []rowsPhase{
+		{"rows", loadgen.TellRows, each, until, run.toRows},
+		{"clients", loadgen.TellDirect, each, until, run.toSome},
+		{"all", loadgen.TellBroadcast, uint64(s.Clients), fewer, run.publisher},
+	} {
 		if err := run.measurePhase(ctx, p); err != nil {
-			return err
+			return fmt.Errorf("to %s: %w", p.name, err)
 		}
-		if run.r.Failed != "" || run.r.Interrupted {
-			break
+		if len(s.r.Failures) > 0 {
+			return nil
 		}
 	}
-	run.r.compare()
 	return nil
 }
 
-// settled is the server's memory when it has been left alone for a while.
-func (run *rowsRun) settled(ctx context.Context) (Memory, error) {
-	run.o.Progress("settling", 0, 0)
-	if pause(ctx, now()+int64(run.o.Settle)) != nil {
-		run.r.Interrupted = true
-	}
-	return readMemory(run.server.pid())
+// rowsPhase is one way of publishing.
+type rowsPhase struct {
+	name, tell string
+	each       uint64 // deliveries of a message
+	until      loadgen.Limit
+	publisher  func() *loadgen.Publisher
 }
 
 // maxPending bounds the subscriptions that all workers together may have unanswered: a
 // hub has 100,000 wait for an answer, and disconnects who asks for more.
 const maxPending = 32 << 10
 
-func (run *rowsRun) subscribeAll(ctx context.Context) (err error) {
-	if run.r.Connected, err = run.settled(ctx); err != nil {
-		return err
-	}
-	if run.r.Interrupted {
-		run.r.Subscriptions = 0
-		return nil
-	}
-	before, err := run.measureAt(0)
+func (run *rowsRun) subscribe(ctx context.Context) error {
+	before, err := run.measure(0)
 	if err != nil {
 		return err
 	}
-	order := &rowOrder{Do: rowsSubscribe, Plan: run.plan, Pending: maxPending / run.load.Workers(), Stall: int64(run.o.Stall)}
-	of := int64(run.r.Subscriptions)
-	began := now()
-	_, err = run.load.askWatching(ctx, instruction{Tell: tellRows, Rows: order},
-		func(int) { run.o.Progress("subscribing", int64(run.load.Counted()), of) })
-	run.r.SubscribeSeconds = float64(now()-began) / 1e9
-	if ctx.Err() != nil {
-		run.r.Interrupted, run.r.Subscriptions = true, int(run.load.Counted())
-		return nil // workers are still at it: nothing more can be asked of them
-	}
+	connected, err := runner.ReadMemory(run.server.PID())
 	if err != nil {
 		return err
 	}
-	run.due, run.have = uint64(of), uint64(of)
-	after, err := run.measureAt(of)
+	of, began := uint64(run.plan.Subscriptions()), loadgen.Now()
+	order := loadgen.Instruction{Tell: loadgen.TellSubscribe, Rows: run.plan, Pending: maxPending}
+	if _, err := run.load.Tell(ctx, order, func(int) { run.Progress("subscribing", int64(run.load.Counted()), int64(of)) }); err != nil {
+		return err
+	}
+	run.r.add("subscriptions", Count, float64(of))
+	run.r.add("subscriptions_per_second", PerSecond, float64(of)/(float64(loadgen.Now()-began)/1e9))
+	run.due, run.have = of, of
+	after, err := run.measure(of)
 	if err != nil {
 		return err
 	}
-	run.r.Loops = len(after.stats.Loops)
-	run.r.LoopsWanted = loopsWanted(after.stats.Loops, run.o.Subscribers)
-	run.r.SubscribeCPU = float64(after.cpu.minus(before.cpu).Server()) / float64(of)
 	if after.stats.Subscriptions != int(of) {
-		return fmt.Errorf("subscribing: %s counts %d subscriptions where all clients have %d",
-			run.o.Target.Name, after.stats.Subscriptions, of)
+		return fmt.Errorf("subscribing: %s counts %d subscriptions where all clients have %d", run.Target.Name, after.stats.Subscriptions, of)
 	}
-	if run.r.Subscribed, err = run.settled(ctx); err != nil {
+	run.r.add("cpu_per_subscription", Nanoseconds, float64(after.cpu.Minus(before.cpu).Server())/float64(of))
+	run.r.add("loops", Count, float64(len(after.stats.Loops)))
+	run.r.add("loops_with_a_subscriber", PerOne, loopsWanted(after.stats.Loops, run.Subscribers))
+	if run.Settle > 0 {
+		run.Progress("settling", 0, 0)
+		if err := loadgen.Pause(ctx, loadgen.Now()+int64(run.Settle)); err != nil {
+			return err
+		}
+		m, err := runner.ReadMemory(run.server.PID())
+		if err != nil {
+			return err
+		}
+		run.r.add("memory_per_subscription", Bytes, float64(m.Minus(connected).Resident)/float64(of))
+	}
+	return nil
+}
+
+// publisher publishes WebSocket messages of the same size in all phases.
+func (run *rowsRun) publisher() *loadgen.Publisher {
+	return loadgen.NewPublisher(run.server.Control, run.load, loadgen.Size(loadgen.RowHead+run.Sizes.Of(0)), run.Stall)
+}
+
+// counting follows the number of deliveries instead of the messages that every client has.
+func (run *rowsRun) counting() *loadgen.Publisher {
+	p := run.publisher()
+	base, each := run.have, uint64(run.Subscribers)
+	p.Done = func() uint64 { return (max(run.load.Counted(), base) - base) / each }
+	return p
+}
+
+func (run *rowsRun) toRows() *loadgen.Publisher {
+	p := run.counting()
+	var head []byte
+	p.Add = func(seq uint64) []byte {
+		head = loadgen.AppendUpdate(head[:0], run.plan.Target(seq))
+		return run.server.Control.AddRow(head, p.Sizes.Of(seq))
+	}
+	return p
+}
+
+// toSome sends to as many clients as a row has, and to clients as scattered.
+func (run *rowsRun) toSome() *loadgen.Publisher {
+	p := run.counting()
+	var clients []uint32
+	p.Add = func(seq uint64) []byte {
+		clients = run.plan.Members(clients[:0], run.plan.Target(seq))
+		return run.server.Control.AddTo(clients, p.Sizes.Of(seq))
+	}
+	return p
+}
+
+func (run *rowsRun) measurePhase(ctx context.Context, ph rowsPhase) error {
+	if _, err := run.load.Tell(ctx, loadgen.Instruction{Tell: ph.tell}, nil); err != nil {
 		return err
 	}
-	run.r.PerSubscription = float64(run.r.Subscribed.minus(run.r.Connected).Resident) / float64(of)
-	return nil
+	p := ph.publisher()
+	trouble := run.warmUp(ctx, p)
+	first := p.Next
+	before, err := run.measure(run.due + first*ph.each)
+	if err != nil {
+		return errors.Join(trouble, err)
+	}
+	if trouble == nil {
+		p.Late.Reset()
+		trouble = run.phase(ctx, p, ph.until, ph.name)
+	}
+	after, err := run.measure(run.due + p.Next*ph.each)
+	if err != nil {
+		return errors.Join(trouble, err)
+	}
+	run.due += p.Next * ph.each
+	report, deliveries, _, err := run.load.Finish(run.end(p, trouble))
+	if err != nil {
+		return errors.Join(trouble, err)
+	}
+	if ph.tell != loadgen.TellBroadcast {
+		run.have += p.Next * ph.each
+	}
+	run.seen(&report)
+	run.figures(ph, before, after, p.Next-first, uint64(deliveries.TotalCount()))
+	run.r.addLatency("to_"+ph.name, loadgen.LatencyOf(deliveries))
+	if run.Rate > 0 {
+		run.r.addLatency("to_"+ph.name+"_publisher_late", loadgen.LatencyOf(p.Late))
+	}
+	if due := (p.Next - first) * ph.each; trouble == nil && uint64(deliveries.TotalCount()) != due {
+		trouble = fmt.Errorf("%d deliveries were recorded where %d were due", deliveries.TotalCount(), due)
+	}
+	return trouble
+}
+
+// figures notes what a phase cost, and what that is divided by each phase before.
+func (run *rowsRun) figures(ph rowsPhase, before, after moment, messages, deliveries uint64) {
+	if messages == 0 || deliveries == 0 {
+		return
+	}
+	r, prefix := run.r, "to_"+ph.name+"_"
+	r.add(prefix+"messages", Count, float64(messages))
+	r.cost(prefix, before, after, deliveries)
+	each := func(name string) float64 { return r.Figure("to_" + name + "_cpu_per_delivery").Median }
+	r.add(prefix+"cpu_per_publish", Nanoseconds, each(ph.name)*float64(ph.each))
+	wakes, unwanted := uint64(0), uint64(0)
+	for i, l := range after.stats.Loops {
+		wakes += l.Wakes - before.stats.Loops[i].Wakes
+		unwanted += l.Unwanted - before.stats.Loops[i].Unwanted
+	}
+	r.add(prefix+"wakes_per_publish", PerOne, float64(wakes)/float64(messages))
+	if unwanted > 0 {
+		r.fail(fmt.Sprintf("to %s: loops were given %d messages of which they had no subscriber", ph.name, unwanted))
+	}
+	if ph.name != "rows" {
+		r.add("rows_cpu_over_"+ph.name, PerOne, each("rows")/each(ph.name))
+	}
+}
+
+// loopsWanted is on how many loops so many clients are, on average over all choices of them.
+func loopsWanted(loops []runner.LoopCounts, clients int) (wanted float64) {
+	all := 0
+	for _, l := range loops {
+		all += l.Clients
+	}
+	for _, l := range loops {
+		none := 1.0 // the probability that the loop has none of them
+		for i := range clients {
+			none *= max(float64(all-l.Clients-i), 0) / float64(max(all-i, 1))
+		}
+		wanted += 1 - none
+	}
+	return wanted
 }

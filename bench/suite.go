@@ -1,179 +1,211 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/busbar-ws/busbar/bench/runner"
 )
 
-// SuiteOptions say what the comparison of everything is like.
+// SuiteOptions are the comparison of everything: what README shows.
 type SuiteOptions struct {
-	Options // without Target; Load.Clients is for the fan-outs
-	// Targets are measured in everything. The first one is what it is all about: a suite
-	// without it can't be shown.
-	Targets []Target
-	// Slow are targets that would need hours for the others' load. They and the first of
-	// Targets get one with SlowClients clients, one message at a time.
-	Slow        []Target
-	SlowClients int // default 64
-	Size        int // of payloads in bytes. Default 128
-	Window      int // of the second fan-out. Default 64
-	Rounds      int // of the fan-outs; of the rest no more than connectionRounds
-	Duration    time.Duration
-	WarmUp      time.Duration
-	Connections int // clients for memory and handshakes
-	Settle      time.Duration
-	// Within bounds the time of it all: what isn't there then is left out. 0: no bound.
-	Within time.Duration
+	Profile     Profile         // of the fan-outs: clients, sizes, duration, warm-up; its window is that of the second
+	Targets     []runner.Target // the first is the one that it is all about
+	Slow        []runner.Target // would need hours for the others' load
+	Rounds      int             // of the fan-outs; of the rest no more than 3
+	Connections int             // clients for memory and handshakes
 }
 
-// connectionRounds is enough for figures that hardly differ from round to round.
-const connectionRounds = 3
+// Slow targets, and the first of the others, get a smaller load: one message at a time.
+const (
+	slowClients = 64
+	slowStall   = 2 * time.Minute
+	fewRounds   = 3 // is enough for what hardly differs from round to round
+)
 
-// slowStall is how long a slow target may take for a message.
-const slowStall = 2 * time.Minute
+// Titles of the sections of a suite.
+const (
+	oneAtATime      = "one message at a time"
+	inFlight        = "messages in flight"
+	connections     = "connections"
+	slowFanout      = "slow servers: fan-out"
+	slowConnections = "slow servers: connections"
+)
 
-// Suite is the comparison of everything: what README shows.
-type Suite struct {
-	Machine     Machine          `json:"machine"`
-	Command     string           `json:"command,omitempty"` // the command line, set by the caller
-	Own         string           `json:"own"`               // the target that it is all about
-	Clients     int              `json:"clients"`           // of both fan-outs
-	Size        int              `json:"size"`
-	Window      int              `json:"window"` // of the second
-	Single      *Comparison      `json:"one_at_a_time"`
-	Windowed    *Comparison      `json:"in_flight"`
-	Connections *ConnectionCosts `json:"connections"`
-	Slow        *Comparison      `json:"slow,omitempty"`
-	SlowIdle    *ConnectionCosts `json:"slow_connections,omitempty"`
-	Interrupted bool             `json:"interrupted,omitempty"`
+// Base is what targets are divided by unless something else is asked for: a loop that sends each
+// message by itself, or with several in flight one that sends what has piled up.
+func (p *Profile) Base(targets []runner.Target) string {
+	base := "raw"
+	if p.Window > 1 && p.Rate == 0 {
+		base = "raw-batch"
+	}
+	if !slices.ContainsFunc(targets, func(t runner.Target) bool { return t.Name == base }) {
+		return ""
+	}
+	return base
 }
 
-func (o *SuiteOptions) defaults() {
-	o.Options.defaults()
-	if o.SlowClients == 0 {
-		o.SlowClients = 64
+// Against has every target take the same load.
+func (p *Profile) Against(targets []runner.Target) (all []Contestant) {
+	for _, t := range targets {
+		c := Contestant{Name: t.Name, Profile: *p}
+		c.Profile.Target = t
+		all = append(all, c)
 	}
-	if o.Size == 0 {
-		o.Size = 128
-	}
-	if o.Window == 0 {
-		o.Window = 64
-	}
-	if o.Settle == 0 {
-		o.Settle = 3 * time.Second
-	}
+	return all
 }
 
-func (o *SuiteOptions) validate() error {
-	f := o.fanout(o.Window)
-	switch {
-	case len(o.Targets) == 0 || o.Rounds < 1 || o.Connections < 1:
-		return fmt.Errorf("%w: %d targets, %d rounds, %d connections: at least 1", ErrOptions, len(o.Targets), o.Rounds, o.Connections)
-	case o.Window < 2:
-		return fmt.Errorf("%w: window: %d messages; at least 2, because one at a time is measured anyway", ErrOptions, o.Window)
-	case o.Within > 0 && o.estimate() > o.Within:
-		return fmt.Errorf("%w: it would take about %v, and has %v; fewer rounds, a shorter duration or more time",
-			ErrOptions, o.estimate().Round(time.Second), o.Within)
+// RunSuite measures everything. When ctx ends the document is of what there was.
+func RunSuite(ctx context.Context, o SuiteOptions) (*Document, error) {
+	single, windowed, idle, slow, slowIdle := o.Profile, o.Profile, o.Profile, o.Profile, o.Profile
+	if windowed.Window < 2 || len(o.Targets) == 0 || o.Connections < 1 {
+		return nil, fmt.Errorf("%w: window %d, %d targets, %d connections: a window of 2 or more, and at least 1", ErrOptions, windowed.Window, len(o.Targets), o.Connections)
 	}
-	return f.validate()
+	single.Window = 1
+	single.Settle, windowed.Settle, slow.Settle = 0, 0, 0
+	idle.Clients, idle.Window, idle.Messages, idle.WarmUp = o.Connections, 1, 1, 0
+	slow.Clients, slow.Window, slow.WarmUp, slow.Stall = slowClients, 1, 0, slowStall
+	slowIdle.Clients, slowIdle.Window, slowIdle.Messages, slowIdle.WarmUp, slowIdle.Stall = slowClients, 1, 1, 0, slowStall
+	few := min(o.Rounds, fewRounds)
+	d := NewDocument("")
+	for _, part := range []struct {
+		title   string
+		profile Profile
+		base    string
+		rounds  int
+		targets []runner.Target
+	}{
+		{oneAtATime, single, single.Base(o.Targets), o.Rounds, o.Targets},
+		{fmt.Sprint(windowed.Window, " ", inFlight), windowed, windowed.Base(o.Targets), o.Rounds, o.Targets},
+		{connections, idle, "", few, o.Targets},
+		{slowFanout, slow, o.Targets[0].Name, few, append(slices.Clone(o.Targets[:1]), o.Slow...)},
+		{slowConnections, slowIdle, "", 1, o.Slow},
+	} {
+		if len(o.Slow) == 0 && strings.HasPrefix(part.title, "slow") || ctx.Err() != nil && len(d.Sections) > 0 {
+			continue
+		}
+		s, err := Compare(ctx, part.title, part.base, part.rounds, part.profile.Against(part.targets)...)
+		if err != nil {
+			return nil, err
+		}
+		d.Sections = append(d.Sections, s)
+	}
+	return d, nil
 }
 
-// Plan checks the options, fills in defaults, and says about how long it will take.
-func (o *SuiteOptions) Plan() (time.Duration, error) {
-	o.defaults()
-	return o.estimate(), o.validate()
-}
-
-// estimate is for a machine that takes 2,500 connections a second.
-func (o *SuiteOptions) estimate() time.Duration {
-	const start, connect = 1500 * time.Millisecond, 400 * time.Microsecond
-	few := min(o.Rounds, connectionRounds)
-	fanout := start + o.WarmUp + o.Duration + time.Duration(o.Load.Clients)*connect
-	connections := o.Settle + 2*(start+time.Duration(o.Connections)*connect)
-	total := time.Duration(len(o.Targets)) * (time.Duration(2*o.Rounds)*fanout + time.Duration(few)*connections)
-	if len(o.Slow) > 0 {
-		message := time.Duration(o.SlowClients) * 20 * time.Millisecond
-		slow := start + max(o.Duration, message) + 2*message
-		total += time.Duration(few*(1+len(o.Slow)))*slow + time.Duration(len(o.Slow))*(2*start+o.Settle+message)
+// Section is the one whose title ends so, empty when there is none.
+func (d *Document) section(title string) *Section {
+	if i := slices.IndexFunc(d.Sections, func(s *Section) bool { return strings.HasSuffix(s.Title, title) }); i >= 0 {
+		return d.Sections[i]
 	}
-	return total
-}
-
-func (o *SuiteOptions) fanout(window int) FanoutOptions {
-	return FanoutOptions{Options: o.Options, Size: o.Size, Window: window, Duration: o.Duration, WarmUp: o.WarmUp}
-}
-
-// RunSuite measures everything. When ctx ends the suite is of what there was.
-func RunSuite(ctx context.Context, o SuiteOptions) (*Suite, error) {
-	if _, err := o.Plan(); err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if o.Within > 0 {
-		defer time.AfterFunc(o.Within, cancel).Stop() // not a deadline: it is to end like Ctrl-C
-	}
-	s := &Suite{Machine: ThisMachine(), Own: o.Targets[0].Name, Clients: o.Load.Clients, Size: o.Size, Window: o.Window}
-	var err error
-	if s.Single, err = o.compare(ctx, "one at a time", 1); err != nil {
-		return nil, err
-	}
-	if s.Windowed, err = o.compare(ctx, fmt.Sprintf("%d in flight", o.Window), o.Window); err != nil {
-		return nil, err
-	}
-	idle := IdleOptions{Options: o.Options, Settle: o.Settle}
-	idle.Load.Clients = o.Connections
-	s.Connections = measureConnections(ctx, idle, o.Targets, min(o.Rounds, connectionRounds))
-	if len(o.Slow) > 0 {
-		err = s.slow(ctx, &o)
-	}
-	s.Interrupted = ctx.Err() != nil
-	return s, err
-}
-
-func (o *SuiteOptions) compare(ctx context.Context, name string, window int) (*Comparison, error) {
-	f := o.fanout(window)
-	f.Progress = func(phase string, done, of int64) { o.Progress(name+", "+phase, done, of) }
-	return Compare(ctx, CompareOptions{FanoutOptions: f, Targets: o.Targets, Rounds: o.Rounds})
-}
-
-func (s *Suite) slow(ctx context.Context, o *SuiteOptions) error {
-	f := o.fanout(1)
-	f.WarmUp, f.Stall, f.Load.Clients = 0, slowStall, o.SlowClients
-	f.Progress = func(phase string, done, of int64) { o.Progress("slow, "+phase, done, of) }
-	targets := append(slices.Clone(o.Targets[:1]), o.Slow...)
-	var err error
-	s.Slow, err = Compare(ctx, CompareOptions{FanoutOptions: f, Targets: targets, Rounds: min(o.Rounds, connectionRounds), Base: s.Own})
-	idle := IdleOptions{Options: f.Options, Settle: o.Settle}
-	s.SlowIdle = measureConnections(ctx, idle, o.Slow, 1)
-	return err
+	return &Section{Title: title}
 }
 
 // ErrIncomplete: a suite lacks what can't be left out when it is shown.
 var ErrIncomplete = errors.New("incomplete")
 
-// Complete is an error unless the suite ran to its end, and each round of the target that
-// it is all about, and of those that others are divided by, counts. What became of the
-// others is part of the result.
-func (s *Suite) Complete() error {
-	if s.Interrupted {
-		return fmt.Errorf("%w: it was interrupted", ErrIncomplete)
-	}
-	for _, c := range []*Comparison{s.Single, s.Windowed} {
-		for _, t := range c.Summary {
-			if t.Failures > 0 && (t.Target == s.Own || t.Target == c.Base) {
-				return fmt.Errorf("%w: %d rounds of %s failed", ErrIncomplete, t.Failures, t.Target)
+// Complete is an error unless the suite ran to its end, and each round of the target that it is
+// all about, and of those that others are divided by, counts. What became of the others is part
+// of the result.
+func (d *Document) Complete() error {
+	own := d.section(oneAtATime).Results[0].Name
+	for _, title := range []string{oneAtATime, inFlight, connections} {
+		s := d.section(title)
+		if s.Interrupted || len(s.Results) == 0 {
+			return fmt.Errorf("%w: it was interrupted", ErrIncomplete)
+		}
+		for _, name := range []string{own, s.Base} {
+			if n := len(s.Result(name).Failures); n > 0 {
+				return fmt.Errorf("%w: %d rounds of %s failed: %s", ErrIncomplete, n, name, s.Result(name).Failures[0])
 			}
 		}
-	}
-	if n := s.Connections.of(s.Own).Failures; n > 0 {
-		return fmt.Errorf("%w: %d rounds of memory and handshakes of %s failed", ErrIncomplete, n, s.Own)
 	}
 	return nil
 }
 
-// Where is the machine that everything was measured on.
-func (s *Suite) Where() Machine { return s.Machine }
+// Markdown is a suite in short.
+func (d *Document) Markdown() string {
+	single, windowed, idle := d.section(oneAtATime), d.section(inFlight), d.section(connections)
+	own := single.Results[0]
+	m, p, many := d.Machine, own.Profile, windowed.Result(own.Name).Profile
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s, %d cores, %.0f GiB, Linux %s, %s, Busbar %s. The server has one core, the load the others. "+
+		"CPU is that of the server's process and of its core's ksoftirqd, divided by the base's in the same round; in parentheses the lowest and highest round. "+
+		"%s clients, messages of %v bytes, %d rounds; memory and handshakes: %s clients, %d rounds.\n\n",
+		m.Date.Format("2006-01-02"), m.CPU, m.Cores, float64(m.Memory)/(1<<30), m.Kernel, m.Go, m.Busbar,
+		thousands(float64(p.Clients)), p.Sizes, single.Rounds, thousands(float64(idle.Result(own.Name).Profile.Clients)), idle.Rounds)
+	fmt.Fprintf(&b, "| server | CPU per delivery, one at a time%s | p99 | CPU per delivery, %d in flight%s | sends per delivery | memory per idle connection | CPU per handshake |\n",
+		single.divided(), many.Window, windowed.divided())
+	b.WriteString("| --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, one := range single.ascending("cpu_per_delivery") {
+		name := one.Name
+		if name == own.Name {
+			name = "**" + name + "**"
+		}
+		connected := idle.Result(one.Name)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", name, single.cell(one), one.Figure("delivery_p99").value(),
+			windowed.cell(windowed.Result(one.Name)), windowed.Result(one.Name).Figure("sends_per_delivery").value(),
+			connected.Figure("user_memory_per_connection").value(), connected.Figure("cpu_per_handshake").value())
+	}
+	if slow := d.section(slowFanout); len(slow.Results) > 0 {
+		for _, r := range slow.Results[1:] {
+			fmt.Fprintf(&b, "\n%s\n", d.slowSentence(slow.Results[0], r))
+		}
+	}
+	return b.String()
+}
+
+func (s *Section) divided() string {
+	if s.Base == "" {
+		return ""
+	}
+	return ", to " + s.Base
+}
+
+// ascending is every result, the cheapest first; those without the figure come last.
+func (s *Section) ascending(figure string) []*Result {
+	cost := func(r *Result) float64 {
+		f := r.Figure(figure)
+		switch {
+		case f.Ratio != nil:
+			return f.Ratio.Median
+		case len(f.Values) > 0 && s.Base == "":
+			return f.Median
+		}
+		return 1e300
+	}
+	return slices.SortedStableFunc(slices.Values(s.Results), func(a, b *Result) int { return cmp.Compare(cost(a), cost(b)) })
+}
+
+// cell is a target's CPU per delivery, with what failed.
+func (s *Section) cell(r *Result) string {
+	f := r.Figure("cpu_per_delivery")
+	cell, limits := f.Ratio.value(), f.Ratio.limits(PerOne)
+	if s.Base == "" {
+		cell, limits = f.value(), f.limits(f.Unit)
+	}
+	if limits != cell {
+		cell += " (" + limits + ")"
+	}
+	if len(r.Failures) > 0 {
+		cell += fmt.Sprintf("; %d of %d rounds failed", len(r.Failures), s.Rounds)
+	}
+	return cell
+}
+
+func (d *Document) slowSentence(own, slow *Result) string {
+	if slow.Rounds == 0 || own.Rounds == 0 {
+		return fmt.Sprintf("*%s* is too slow for these loads, and no round counts with a smaller one.", slow.Name)
+	}
+	idle := d.section(slowConnections).Result(slow.Name)
+	return fmt.Sprintf("*%s* is too slow for these loads. With %s it made %s deliveries a second, p50 %s, where %s made %s, p50 %s. "+
+		"It holds %s per idle connection; a handshake takes %s of CPU.",
+		slow.Name, slow.Profile.String(), slow.Figure("deliveries_per_second").value(), slow.Figure("delivery_p50").value(), own.Name,
+		own.Figure("deliveries_per_second").value(), own.Figure("delivery_p50").value(),
+		idle.Figure("user_memory_per_connection").value(), idle.Figure("cpu_per_handshake").value())
+}

@@ -3,46 +3,70 @@ package bench
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
-
-	"github.com/busbar-ws/busbar/bench/report"
 )
 
-// rows are lines of cells.
-type rows [][]string
-
-func (r *rows) add(cells ...string) { *r = append(*r, cells) }
-
-// write aligns the cells; flags are of package tabwriter. With AlignRight the first line
-// is a heading.
-func (r rows) write(w io.Writer, flags uint) error {
-	if page, ok := w.(*report.Parts); ok { // it aligns them itself
-		page.AddTable(r, flags&tabwriter.AlignRight != 0)
-		return nil
-	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', flags)
-	end := "\n"
-	if flags&tabwriter.AlignRight != 0 {
-		end = "\t\n" // a last cell without it is no part of a column
-	}
-	for _, cells := range r {
-		fmt.Fprint(t, strings.Join(cells, "\t"), end)
-	}
-	return t.Flush()
+// Table is cells for people; with a head its cells are figures.
+type Table struct {
+	Head []string
+	Rows [][]string
 }
 
-// span is a time in nanoseconds with three digits or so.
-func span[T int64 | float64](ns T) string {
-	d := time.Duration(ns)
-	switch {
-	case d < 10*time.Microsecond:
-		return d.String()
-	case d < 10*time.Millisecond:
-		return d.Round(100 * time.Nanosecond).String()
+// Write aligns the cells.
+func (t Table) Write(w io.Writer) error {
+	flags, end := uint(0), "\n"
+	rows := t.Rows
+	if len(t.Head) > 0 {
+		flags, end = tabwriter.AlignRight, "\t\n" // a last cell without it is no part of a column
+		rows = append([][]string{t.Head}, rows...)
 	}
-	return d.Round(100 * time.Microsecond).String()
+	out := tabwriter.NewWriter(w, 0, 8, 2, ' ', flags)
+	for _, cells := range rows {
+		fmt.Fprint(out, strings.Join(cells, "\t"), end)
+	}
+	return out.Flush()
+}
+
+// text is a value as people read it.
+func text(unit string, v float64) string {
+	switch unit {
+	case Nanoseconds:
+		return span(v)
+	case Bytes:
+		return size(v)
+	case PerOne:
+		return digits(v)
+	}
+	return thousands(v)
+}
+
+// span is a time in nanoseconds with three digits.
+func span(ns float64) string {
+	for _, unit := range []struct {
+		ns   float64
+		name string
+	}{{1e9, " s"}, {1e6, " ms"}, {1e3, " µs"}} {
+		if ns >= unit.ns*0.9995 {
+			return digits(ns/unit.ns) + unit.name
+		}
+	}
+	return digits(ns) + " ns"
+}
+
+// digits has three digits, or all that stand before the point.
+func digits(v float64) string {
+	switch {
+	case v >= 99.95:
+		return thousands(v)
+	case v >= 9.995:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	case v < 0.0995:
+		return strconv.FormatFloat(v, 'f', 3, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64)
 }
 
 func size(bytes float64) string {
@@ -52,137 +76,195 @@ func size(bytes float64) string {
 	case bytes >= 10<<10 || bytes <= -10<<10:
 		return fmt.Sprintf("%.1f KiB", bytes/(1<<10))
 	}
-	return fmt.Sprintf("%.0f B", bytes)
+	return thousands(bytes) + " B"
 }
 
-// ofMachine is size for what the whole machine holds. Where that shrank, other work hides it.
-func ofMachine(bytes float64) string {
-	if bytes < 0 {
-		return "–"
+// thousands is a whole number with separators.
+func thousands(v float64) string {
+	s := strconv.FormatFloat(v, 'f', 0, 64)
+	sign := ""
+	if s[0] == '-' {
+		sign, s = "-", s[1:]
 	}
-	return size(bytes)
-}
-
-func sends(perDelivery float64) string {
-	if perDelivery < 0 {
-		return "not counted"
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
 	}
-	return fmt.Sprintf("%.3f", perDelivery)
+	return sign + s
 }
 
-func outcome(failed string, interrupted bool) string {
-	return outcomeOf(failed, interrupted, "every message at every client, once, in order")
+const none = "–"
+
+// value is the median.
+func (f Figure) value() string {
+	if len(f.Values) == 0 {
+		return none
+	}
+	return text(f.Unit, f.Median)
 }
 
-func outcomeOf(failed string, interrupted bool, good string) string {
+// limits are the lowest and highest round.
+func (s *Spread) limits(unit string) string {
+	if s == nil || len(s.Values) == 0 {
+		return none
+	}
+	low, high := text(unit, s.Low), text(unit, s.High)
+	if low == high {
+		return low
+	}
+	return low + " – " + high
+}
+
+func (s *Spread) value() string {
+	if s == nil || len(s.Values) == 0 {
+		return none
+	}
+	return digits(s.Median)
+}
+
+// title is a figure's name for people.
+func title(name string) string {
+	name = strings.NewReplacer("_per_second", "/s", "_p999", " p99.9", "_", " ").Replace(name)
+	return strings.ReplaceAll(" "+name, " cpu", " CPU")[1:]
+}
+
+// columns are the figures of a comparison of several targets, where they were measured.
+var columns = []string{
+	"cpu_per_delivery", "machine_cpu_per_delivery", "sends_per_delivery", "deliveries_per_second", "delivery_p50", "delivery_p99",
+	"user_memory_per_connection", "kernel_memory_per_connection", "cpu_per_handshake", "connects_per_second",
+}
+
+// Tables are what the section has found.
+func (s *Section) Tables() []Table {
+	if s.versus() {
+		return []Table{s.targets()}
+	}
+	head := Table{}
+	for _, r := range s.Results {
+		head.Rows = append(head.Rows, []string{r.Name, fmt.Sprintf("%s; %s", r.where(), r.Profile.String())}, []string{"", r.outcome()})
+	}
+	return []Table{head, s.figures()}
+}
+
+// versus is whether the section compares targets, and not what one target does under several loads.
+func (s *Section) versus() bool {
+	return slices.ContainsFunc(s.Results, func(r *Result) bool { return r.Profile.Target.Name != s.Results[0].Profile.Target.Name })
+}
+
+func (r *Result) where() string {
+	p := &r.Profile
+	return fmt.Sprintf("%s on cores %v, load on cores %v in %d workers", p.Target.Name, p.ServerCores.String(), p.LoadCores.String(), p.Workers)
+}
+
+func (r *Result) outcome() string {
 	switch {
-	case failed != "":
-		return "FAILED: " + failed
-	case interrupted:
+	case len(r.Failures) > 0:
+		return "FAILED: " + r.Failures[0]
+	case r.Interrupted:
 		return "interrupted"
 	}
-	return good
+	return "every message at every client that should have it, once, in order"
 }
 
-// loadText is who makes the load, and where.
-func loadText(workers int, on Cores) string {
-	noun := "workers"
-	if workers == 1 {
-		noun = "worker"
-	}
-	return fmt.Sprintf("load: %d %s, cores %v", workers, noun, on.Load)
-}
-
-// WriteTable writes the result for people.
-func (r *FanoutResult) WriteTable(w io.Writer) error {
-	load := fmt.Sprintf("window of %d", r.Window)
-	if r.Rate > 0 {
-		load = fmt.Sprintf("%g messages a second", r.Rate)
-	}
-	if r.Namespace {
-		load += ", through a veth pair"
-	}
-	seconds := max(r.Seconds, 1e-9)
-	var t rows
-	t.add("target", fmt.Sprintf("%s, cores %v; %s", r.Target, r.Cores.Server, loadText(r.Workers, r.Cores)))
-	t.add("load", fmt.Sprintf("%d clients, %d bytes, %s", r.Clients, r.Size, load))
-	t.add("outcome", outcome(r.Failed, r.Interrupted))
-	if r.Deliveries == 0 {
-		t.add("deliveries", "none were measured")
-		return t.write(w, 0)
-	}
-	t.add("messages", fmt.Sprintf("%d in %.2f s", r.Messages, r.Seconds))
-	t.add("deliveries", fmt.Sprintf("%d, %.0f a second", r.Deliveries, float64(r.Deliveries)/seconds))
-	t.add("CPU per delivery", fmt.Sprintf("%s (process %s, ksoftirqd %s)", span(r.PerDelivery), span(r.CPU.Process), span(r.CPU.Ksoftirqd)))
-	t.add("CPU of the process", fmt.Sprintf("user %s, system %s", span(r.CPU.User), span(r.CPU.System)))
-	t.add("CPU of the machine", fmt.Sprintf("%s, load included; load and bench %s", span(r.CPU.Machine), span(r.CPU.Load)))
-	t.add("sends per delivery", sends(r.Sends))
-	t.latency("delivery", r.Latency)
-	if r.Rate > 0 {
-		t.latency("publisher late", r.Late)
-	}
-	t.add("resident", fmt.Sprintf("%s (%s)", size(float64(r.Memory.Resident)), r.Memory.Source))
-	return t.write(w, 0)
-}
-
-func (r *rows) latency(name string, l Latency) {
-	r.add(name, fmt.Sprintf("p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", span(l.P50), span(l.P90), span(l.P99), span(l.P999), span(l.Max)))
-}
-
-// WriteTable writes the result for people.
-func (r *IdleResult) WriteTable(w io.Writer) error {
-	var t rows
-	t.add("target", r.Target)
-	t.add("clients", fmt.Sprint(r.Clients))
-	t.add("outcome", outcome(r.Failed, r.Interrupted))
-	t.add("connected in", span(r.Connect*1e9))
-	if r.broadcast() {
-		t.latency("delivery of a message to all", r.Delivery)
-	}
-	t.add("resident before", fmt.Sprintf("%s (%s)", size(float64(r.Before.Resident)), r.Before.Source))
-	t.add("resident idle", size(float64(r.Idle.Resident)))
-	user := size(r.User)
-	if r.broadcast() {
-		t.add("after a broadcast", size(float64(r.Sent.Resident)))
-		user += "; after a broadcast " + size(r.UserSent)
-	}
-	t.add("user, per connection", user)
-	t.add("kernel, per connection", fmt.Sprintf("slab %s, buffers %s (both ends)", ofMachine(r.Slab), ofMachine(r.Buffers)))
-	return t.write(w, 0)
-}
-
-// WriteTable writes the result for people.
-func (r *StormResult) WriteTable(w io.Writer) error {
-	var t rows
-	t.add("target", fmt.Sprintf("%s, cores %v; %s", r.Target, r.Cores.Server, loadText(r.Workers, r.Cores)))
-	t.add("outcome", outcomeOf(r.Failed, false, "every client was let in"))
-	t.add("connections", fmt.Sprintf("%d in %.2f s, %.0f a second, %d under way per worker", r.Clients, r.Seconds, r.PerSecond, r.Pace))
-	t.add("CPU per handshake", fmt.Sprintf("%s (process %s, ksoftirqd %s)", span(r.PerHandshake), span(r.CPU.Process), span(r.CPU.Ksoftirqd)))
-	t.latency("connect", r.Latency)
-	return t.write(w, 0)
-}
-
-// WriteTable writes the result for people.
-func (r *LoopsResult) WriteTable(w io.Writer) error {
-	fmt.Fprintf(w, "%d clients, %d bytes, %d messages one at a time; the load stopped\n", r.Clients, r.Size, r.Messages)
-	var t rows
-	t.add("target", "cores", "deliveries/s", "speedup", "min–max", "rounds")
-	for _, s := range r.Summary {
-		on := "any"
-		if len(s.Cores) > 0 {
-			on = fmt.Sprint(s.Cores)
+// targets is a table with a line for each target.
+func (s *Section) targets() Table {
+	var shown []string
+	for _, name := range columns {
+		if slices.ContainsFunc(s.Results, func(r *Result) bool { return len(r.Figure(name).Values) > 0 }) {
+			shown = append(shown, name)
 		}
-		t.add(s.Target, on, s.PerSecond.figure(func(v float64) string { return fmt.Sprintf("%.0f", v) }),
-			s.Speedup.figure(ratioText), s.Speedup.limits(), fmt.Sprint(s.PerSecond.Rounds))
 	}
-	if err := t.write(w, tabwriter.AlignRight); err != nil {
-		return err
+	if slices.Contains(shown, "cpu_per_delivery") { // a fan-out: connecting is beside the point
+		shown = slices.DeleteFunc(shown, func(name string) bool { return strings.HasSuffix(name, "handshake") || name == "connects_per_second" })
 	}
-	switch {
-	case r.Failed != "":
-		fmt.Fprintln(w, "FAILED:", r.Failed)
-	case r.Interrupted:
-		fmt.Fprintln(w, "interrupted: not every round is there")
+	t := Table{Head: []string{"target"}}
+	for i, name := range shown {
+		t.Head = append(t.Head, title(name))
+		switch {
+		case s.Base != "" && i == 0:
+			t.Head = append(t.Head, "to "+s.Base, "low – high")
+		case s.Base != "" && name == "machine_cpu_per_delivery":
+			t.Head = append(t.Head, "machine to "+s.Base)
+		}
+	}
+	t.Head = append(t.Head, "rounds", "failed")
+	for _, r := range s.Results {
+		row := []string{r.Name}
+		for i, name := range shown {
+			f := r.Figure(name)
+			row = append(row, f.value())
+			switch {
+			case s.Base != "" && i == 0:
+				row = append(row, f.Ratio.value(), f.Ratio.limits(PerOne))
+			case s.Base != "" && name == "machine_cpu_per_delivery":
+				row = append(row, f.Ratio.value())
+			}
+		}
+		t.Rows = append(t.Rows, append(row, strconv.Itoa(r.Rounds), strconv.Itoa(len(r.Failures))))
+	}
+	return t
+}
+
+// figures is a table with a line for each figure.
+func (s *Section) figures() Table {
+	t := Table{Head: []string{"figure"}}
+	var names []string
+	for _, r := range s.Results {
+		t.Head = append(t.Head, r.Name)
+		if s.Rounds > 1 {
+			t.Head = append(t.Head, "low – high of "+r.Name)
+		}
+		for i, f := range r.Figures { // where the ones before it of the same result stand
+			if !slices.Contains(names, f.Name) {
+				at := len(names)
+				if i > 0 {
+					at = slices.Index(names, r.Figures[i-1].Name) + 1
+				}
+				names = slices.Insert(names, at, f.Name)
+			}
+		}
+	}
+	last := s.Results[len(s.Results)-1]
+	if s.Base != "" {
+		t.Head = append(t.Head, last.Name+" ÷ "+s.Base, "low – high of ÷", "rounds")
+	}
+	for _, name := range names {
+		row := []string{title(name)}
+		for _, r := range s.Results {
+			f := r.Figure(name)
+			row = append(row, f.value())
+			if s.Rounds > 1 {
+				row = append(row, f.limits(f.Unit))
+			}
+		}
+		if s.Base != "" {
+			f := last.Figure(name)
+			row = append(row, f.Ratio.value(), f.Ratio.limits(PerOne), strconv.Itoa(len(f.Values)))
+		}
+		t.Rows = append(t.Rows, row)
+	}
+	return t
+}
+
+// Write writes everything for people.
+func (d *Document) Write(w io.Writer) error {
+	fmt.Fprintln(w, d.Machine)
+	for _, s := range d.Sections {
+		fmt.Fprintf(w, "\n%s\n", s.Title)
+		for _, t := range s.Tables() {
+			if err := t.Write(w); err != nil {
+				return err
+			}
+		}
+		if s.versus() {
+			for _, r := range s.Results {
+				for _, why := range r.Failures {
+					fmt.Fprintf(w, "%s: FAILED: %s\n", r.Name, why)
+				}
+			}
+		}
+		if s.Interrupted {
+			fmt.Fprintln(w, "interrupted: not everything is there")
+		}
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/runner"
 )
 
 // A zone is lost: clients come to one server at once, each with a cursor that is 1,000 changes old (docs/scaling.md).
@@ -40,7 +40,7 @@ func BenchmarkCatchUpStorm(b *testing.B) {
 			var took time.Duration
 			var cpu int64
 			for b.Loop() {
-				before, err := bench.ProcessTime(d.pid())
+				before, err := runner.ProcessTime(d.pid())
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -64,7 +64,7 @@ func BenchmarkCatchUpStorm(b *testing.B) {
 					})
 				}
 				wg.Wait()
-				after, err := bench.ProcessTime(d.pid())
+				after, err := runner.ProcessTime(d.pid())
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -18,7 +18,7 @@ import (
 
 	"github.com/gobwas/ws"
 
-	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/runner"
 )
 
 // LogCostOptions say how logs are compared: one publisher of single changes, and clients that all get them, at one
@@ -198,10 +198,10 @@ func (o *LogCostOptions) deliver(ctx context.Context, d *daemon, token string, o
 
 // cpuOf is what a process has had, and others together, in nanoseconds.
 func cpuOf(pid int, others []int) ([]int64, error) {
-	own, err := bench.ProcessTime(pid)
+	own, err := runner.ProcessTime(pid)
 	sum := int64(0)
 	for _, other := range others {
-		n, e := bench.ProcessTime(other)
+		n, e := runner.ProcessTime(other)
 		sum, err = sum+n, errors.Join(err, e)
 	}
 	return []int64{own, sum}, err

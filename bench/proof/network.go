@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/runner"
 )
 
 // cables join nodes that have a network namespace each, by a bridge in one of its own. Nothing of it is in this
@@ -26,14 +26,14 @@ func newCables(nodes int) (c *cables, err error) {
 			err = fmt.Errorf("%w: it needs root, and the program ip of iproute2: %w", errAbsent, err)
 		}
 	}()
-	if c.bridge, err = bench.NewNetwork(); err != nil {
+	if c.bridge, err = runner.NewNetwork(); err != nil {
 		return c, err
 	}
 	if err := c.inBridge("link add bridge type bridge\nlink set bridge up\n"); err != nil {
 		return c, err
 	}
 	for i := range nodes {
-		n, err := bench.NewNetwork()
+		n, err := runner.NewNetwork()
 		if err != nil {
 			return c, err
 		}
@@ -42,7 +42,7 @@ func newCables(nodes int) (c *cables, err error) {
 			return c, err
 		}
 		own := fmt.Sprintf("link set lo up\naddress add %s/24 dev cable\nlink set cable up\n", cableAddress(i))
-		if err := bench.InNetwork(n, func() error { return bench.BatchIP(own) }); err != nil {
+		if err := runner.InNetwork(n, func() error { return runner.BatchIP(own) }); err != nil {
 			return c, err
 		}
 	}
@@ -53,7 +53,7 @@ func newCables(nodes int) (c *cables, err error) {
 func cableAddress(node int) string { return fmt.Sprintf("10.0.0.%d", node+1) }
 
 func (c *cables) inBridge(commands string) error {
-	return bench.InNetwork(c.bridge, func() error { return bench.BatchIP(commands) })
+	return runner.InNetwork(c.bridge, func() error { return runner.BatchIP(commands) })
 }
 
 // cut has nothing come through any more, and nobody told.
@@ -86,7 +86,7 @@ func dialIn(ctx context.Context, network *os.File, d *net.Dialer, address string
 	if network == nil {
 		return d.DialContext(ctx, "tcp", address)
 	}
-	err = bench.InNetwork(network, func() error {
+	err = runner.InNetwork(network, func() error {
 		conn, err = d.DialContext(ctx, "tcp", address)
 		return err
 	})
@@ -103,7 +103,7 @@ func (n onNetwork) Dial(_, address string) (net.Conn, error) {
 // freeAddresses are of this host, and nobody listens there.
 func freeAddresses(n int) (free []string, err error) {
 	for range n {
-		l, err := net.Listen("tcp", net.JoinHostPort(bench.OwnLoopback(), "0"))
+		l, err := net.Listen("tcp", net.JoinHostPort(runner.OwnLoopback(), "0"))
 		if err != nil {
 			return nil, fmt.Errorf("finding a free port: %w", err)
 		}

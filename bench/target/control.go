@@ -9,7 +9,7 @@ import (
 	"io"
 	"net"
 
-	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/runner"
 	"github.com/busbar-ws/busbar/hub"
 )
 
@@ -43,13 +43,13 @@ func obey(ctx context.Context, h *hub.Hub, conn net.Conn) error {
 			return err
 		}
 		switch size {
-		case bench.ControlStats:
+		case runner.ControlStats:
 			if err = c.publish(ctx); err == nil {
 				err = answer(h, conn)
 			}
-		case bench.ControlRow: // more is false before these: nothing waits
+		case runner.ControlRow: // more is false before these: nothing waits
 			err = r.row(ctx)
-		case bench.ControlClients:
+		case runner.ControlClients:
 			err = r.clients(ctx)
 		default:
 			if err = c.read(size); err == nil && (!c.more() || len(c.messages) == h.DrainedMessages()) {
@@ -77,7 +77,7 @@ func (c *control) more() bool {
 		return false
 	}
 	size := binary.BigEndian.Uint32(head)
-	return size == bench.ControlStats || uint64(size)+4 <= uint64(c.in.Buffered())
+	return size == runner.ControlStats || uint64(size)+4 <= uint64(c.in.Buffered())
 }
 
 func (c *control) read(size uint32) error {
@@ -115,13 +115,13 @@ func (c *control) publish(ctx context.Context) error {
 
 func answer(h *hub.Hub, conn net.Conn) error {
 	s := h.Stats()
-	stats := bench.ServerStats{
+	stats := runner.ServerStats{
 		Clients: s.Clients, Sends: int64(s.Sends), Deliveries: int64(s.FramesDelivered),
-		Takes:         []string{bench.TakesRows, bench.TakesClients, bench.TakesPresence},
+		Takes:         []string{runner.TakesRows, runner.TakesClients, runner.TakesPresence},
 		Subscriptions: s.Subscriptions, Relayed: s.Relayed, Limited: s.RateLimited["relays"], Dropped: s.Dropped,
 	}
 	for _, l := range s.Loops {
-		stats.Loops = append(stats.Loops, bench.LoopCounts{Clients: l.Clients, Wakes: l.Wakes, Unwanted: l.Unwanted})
+		stats.Loops = append(stats.Loops, runner.LoopCounts{Clients: l.Clients, Wakes: l.Wakes, Unwanted: l.Unwanted})
 	}
 	line, err := json.Marshal(stats)
 	if err == nil {

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/runner"
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
@@ -97,7 +97,7 @@ func serve(ctx context.Context, control string, o hub.Options, ready func()) err
 		defer cancel()
 		_ = h.Shutdown(ctx) // who hasn't left is cut off
 	}()
-	l, err := bench.ListenControl(ctx, control)
+	l, err := runner.ListenControl(ctx, control)
 	if err != nil {
 		return fmt.Errorf("listening for the bench: %w", err)
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/runner"
+	"github.com/busbar-ws/busbar/internal/auth"
 )
 
 // usageError is a mistake on the command line. The process exits with 2.
@@ -23,51 +25,59 @@ func (e usageError) Error() string { return string(e) }
 
 func usagef(format string, args ...any) error { return usageError(fmt.Sprintf(format, args...)) }
 
-// shared are the flags that all scenarios have.
-type shared struct {
-	set         *flag.FlagSet
-	target      string
-	peers       string
-	loops       int
-	clients     int
-	workers     int
-	pace        int
-	stall       time.Duration
-	netns       bool
-	serverCores string
-	loadCores   string
-	json        string
-	busbar      []string // arguments of Busbar as a target
-	token       string
-	html        string
-	line        string // the command line, for reports
+// flags are those of a command that measures. What a profile has is bound to its fields.
+type flags struct {
+	set      *flag.FlagSet
+	profile  bench.Profile
+	peers    string
+	args     string // of Busbar as a target
+	sessions bool
+	json     string
+	html     string
+	line     string // the command line, for reports
 }
 
-func newFlags(name string, s streams) *shared {
-	f := &shared{set: flag.NewFlagSet("busbar-bench "+name, flag.ContinueOnError)}
+func newFlags(name string, preset bench.Preset, s streams) *flags {
+	f := &flags{set: flag.NewFlagSet("busbar-bench "+name, flag.ContinueOnError), profile: preset.Profile}
+	p := &f.profile
 	f.set.SetOutput(s.out)
 	f.set.StringVar(&f.peers, "peers", "", "`program` that has the other servers in it (bench/peers); default peers, beside this program or in PATH")
-	if name != "loops" { // which has -counts
-		f.set.IntVar(&f.loops, "loops", 0, "event loops of Busbar; 0: one for each of its cores")
-	}
-	f.set.IntVar(&f.clients, "clients", 1000, "connections")
-	f.set.IntVar(&f.workers, "workers", 0, "processes that hold them; 0: as many as descriptors and cores ask for")
-	f.set.IntVar(&f.pace, "pace", 128, "connections that a worker may have under way at once")
-	f.set.DurationVar(&f.stall, "stall", 10*time.Second, "give up when nothing was connected, or no message came to its last client, for so long, or when one goes out so much later than -rate has it due")
-	f.set.BoolVar(&f.netns, "netns", false, "connect from a network namespace of their own, through a veth pair that the bench makes and removes; needs root and iproute2")
-	f.set.StringVar(&f.serverCores, "server-cores", "auto", "`cores` of the server, such as 0 or 0-1; auto: the first; none: not pinned")
-	f.set.StringVar(&f.loadCores, "load-cores", "auto", "`cores` of the load; auto: all but the first; none: not pinned")
-	f.set.StringVar(&f.token, "token", "", "bearer `token` of every client")
+	f.set.StringVar(&f.args, "args", preset.Args, "`arguments` of Busbar as a target, separated by spaces: busbar-bench target -help lists them")
+	f.set.BoolVar(&f.sessions, "sessions", false, "clients bring the token of a session in a SQLite file, which Busbar looks up there the first time")
+	f.set.IntVar(&p.Clients, "clients", p.Clients, "connections")
+	f.set.IntVar(&p.Workers, "workers", p.Workers, "processes that hold them; 0: as many as descriptors and cores ask for")
+	f.set.IntVar(&p.Pace, "pace", p.Pace, "connections that a worker may have under way at once")
+	f.set.DurationVar(&p.Stall, "stall", p.Stall, "give up when nothing was connected, or no message came to its last client, for so long, or when one goes out so much later than -rate has it due")
+	f.set.BoolVar(&p.Netns, "netns", false, "connect from a network namespace of their own, through a veth pair that the bench makes and removes; needs root and iproute2")
+	f.set.Var(&p.ServerCores, "server-cores", "`cores` of the server, such as 0 or 0-1; none: not pinned")
+	f.set.Var(&p.LoadCores, "load-cores", "`cores` of the load; none: not pinned")
+	f.set.StringVar(&p.Token, "token", "", "bearer `token` of every client")
+	f.set.Var(&p.Sizes, "size", "bytes of a message, at least 32; `SIZE:WEIGHT,…` mixes several")
+	f.set.IntVar(&p.Window, "window", p.Window, "messages in flight, with -rate 0")
+	f.set.Float64Var(&p.Rate, "rate", p.Rate, "messages a second, whether or not the server keeps up; 0: as the window allows")
+	f.set.IntVar(&p.Messages, "messages", p.Messages, "end after so many messages; 0: after -duration")
+	f.set.DurationVar(&p.Duration, "duration", p.Duration, "end after this time, when -messages is 0")
+	f.set.DurationVar(&p.WarmUp, "warm-up", p.WarmUp, "before measuring")
+	f.set.DurationVar(&p.Settle, "settle", p.Settle, "before memory is looked at; 0: it isn't")
 	f.set.StringVar(&f.json, "json", "", "write the result to a `file`")
 	f.set.StringVar(&f.html, "html", "", "write a report with charts to a `file`")
 	return f
 }
 
-func (f *shared) oneTarget() {
-	f.set.StringVar(&f.target, "target", "busbar", "busbar, a `name` that the program of -peers knows, or NAME=COMMAND")
+// crowd adds what clients do beside reading.
+func (f *flags) crowd() {
+	p := &f.profile
+	f.set.Var(&p.Stalled, "stalled", "`share` of the clients that stop reading, such as 1% or 0.01; at most 25%")
+	f.set.Float64Var(&p.Churn, "churn", p.Churn, "clients a second that leave, half with Close and half with RST, and that come")
+	f.set.IntVar(&p.Storm, "storm", p.Storm, "clients that connect as fast as they can, and leave as soon as they are connected; the run takes as long as they do")
+	f.set.IntVar(&p.Rows, "rows", p.Rows, "rows that each client subscribes to; messages go to rows")
+	f.set.IntVar(&p.Subscribers, "subscribers", p.Subscribers, "clients that each row has")
+	f.set.Var(&p.Senders, "senders", "`share` of the clients that send presence messages to all, -rate a second together")
+	f.set.IntVar(&p.Leave, "leave", p.Leave, "clients that leave at once in the end, with -senders")
 }
 
-func (f *shared) parse(args []string) error {
+// parse reads the command line and pins this process to the cores of the load.
+func (f *flags) parse(args []string, s streams) error {
 	if len(args) > 0 && (args[0] == "-help" || args[0] == "--help" || args[0] == "-h") {
 		f.set.Usage()
 		return flag.ErrHelp
@@ -77,39 +87,32 @@ func (f *shared) parse(args []string) error {
 	if err := f.set.Parse(args); err != nil {
 		return usagef("%v; %s -help lists the flags", err, f.set.Name())
 	}
+	if f.set.NArg() > 0 {
+		return usagef("%q: unexpected argument", f.set.Arg(0))
+	}
 	if err := errors.Join(writable("json", f.json), writable("html", f.html)); err != nil {
 		return err
 	}
 	if f.json != "" && filepath.Clean(f.json) == filepath.Clean(f.html) {
 		return usagef("-json and -html are both %s; the second would replace the first", f.json)
 	}
-	if f.set.NArg() > 0 {
-		return usagef("%q: unexpected argument", f.set.Arg(0))
+	p := &f.profile
+	given := map[string]bool{}
+	f.set.Visit(func(v *flag.Flag) { given[v.Name] = true })
+	switch {
+	case given["window"] && p.Rate > 0:
+		return usagef("-window has no meaning at a rate, and -rate is %v here; -rate 0 would go with it", p.Rate)
+	case given["messages"] && given["duration"]:
+		return usagef("-messages and -duration: a run ends after one of the two")
+	case f.sessions && p.Token != "":
+		return usagef("-sessions and -token: clients bring one of the two")
 	}
-	if f.clients < 1 || f.workers < 0 || f.pace < 1 || f.loops < 0 {
-		return usagef("-clients and -pace must be at least 1, -workers and -loops at least 0")
+	worker, err := self("worker")
+	if err != nil {
+		return err
 	}
-	if f.workers > f.clients && f.set.Lookup("connections") == nil {
-		return usagef("-workers %d: more than -clients %d", f.workers, f.clients)
-	}
-	for _, name := range []string{"loops", "policy", "lag-time", "lag-bytes", "accept-rate", "accept-burst"} {
-		if f.given(name) && f.target != "" && f.target != "busbar" {
-			return usagef("-%s is for -target busbar; %s doesn't get it", name, f.target)
-		}
-	}
-	if rate := f.set.Lookup("rate"); f.given("window") && rate != nil && rate.Value.String() != "0" {
-		return usagef("-window has no meaning at a rate, and -rate is %v here; -rate 0 would go with it", rate.Value)
-	}
-	if f.stall <= 0 {
-		return usagef("-stall %v: it must be above 0", f.stall)
-	}
-	return nil
-}
-
-// given is whether a flag is on the command line.
-func (f *shared) given(name string) (yes bool) {
-	f.set.Visit(func(v *flag.Flag) { yes = yes || v.Name == name })
-	return yes
+	p.Worker = worker
+	return runner.Pin(p.LoadCores)
 }
 
 // writable looks at where a result is to go before it has been measured.
@@ -138,27 +141,56 @@ func self(args ...string) ([]string, error) {
 	return append([]string{path}, args...), nil
 }
 
-// resolve turns a target's name into a command.
-func (f *shared) resolve(name string) (bench.Target, error) {
+// targets turns a list of names into commands.
+func (f *flags) targets(ctx context.Context, names string) (targets []runner.Target, remove func(), err error) {
+	remove = func() {}
+	own := strings.Fields(f.args)
+	if f.sessions {
+		var file string
+		if file, f.profile.Token, remove, err = newSession(ctx); err != nil {
+			return nil, nil, err
+		}
+		own = append(own, "-sessions="+file)
+	}
+	busbar := false
+	for name := range strings.SplitSeq(names, ",") {
+		name = strings.TrimSpace(name)
+		busbar = busbar || name == "busbar"
+		t, err := f.target(name, own)
+		if err != nil {
+			remove()
+			return nil, nil, err
+		}
+		targets = append(targets, t)
+	}
+	if len(own) > 0 && !busbar {
+		remove()
+		return nil, nil, usagef("-args and -sessions are for the target busbar; %s doesn't get them", names)
+	}
+	return targets, remove, nil
+}
+
+// target turns a name into a command; own are Busbar's arguments.
+func (f *flags) target(name string, own []string) (runner.Target, error) {
 	if label, program, ok := strings.Cut(name, "="); ok {
 		if label == "" || len(strings.Fields(program)) == 0 {
-			return bench.Target{}, usagef("-target %q: NAME=COMMAND needs both", name)
+			return runner.Target{}, usagef("%q: NAME=COMMAND needs both", name)
 		}
-		return bench.Target{Name: label, Command: strings.Fields(program)}, nil
+		return runner.Target{Name: label, Command: strings.Fields(program)}, nil
 	}
 	if name == "" {
-		return bench.Target{}, usagef("a target without a name")
+		return runner.Target{}, usagef("a target without a name")
 	}
 	if name != "busbar" {
 		program, err := f.peerOf(name)
-		return bench.Target{Name: name, Command: []string{program, name}}, err
+		return runner.Target{Name: name, Command: []string{program, name}}, err
 	}
-	c, err := self(append([]string{"target", fmt.Sprintf("-loops=%d", f.loops)}, f.busbar...)...)
-	return bench.Target{Name: name, Command: c}, err
+	c, err := self(append([]string{"target"}, own...)...)
+	return runner.Target{Name: name, Command: c}, err
 }
 
 // peerOf finds the program that has the server of a name, and asks it whether it does.
-func (f *shared) peerOf(name string) (program string, err error) {
+func (f *flags) peerOf(name string) (program string, err error) {
 	program = f.peers
 	if program == "" {
 		program = "peers"
@@ -189,87 +221,24 @@ func (f *shared) peerOf(name string) (program string, err error) {
 // listPatience is how long a program of peers may take to list them.
 const listPatience = 5 * time.Second
 
-// cores reads the two core flags and pins this process.
-func (f *shared) cores() (bench.Cores, error) {
-	c := bench.DefaultCores()
-	for _, v := range []struct {
-		name, list string
-		cores      *[]int
-	}{{"server-cores", f.serverCores, &c.Server}, {"load-cores", f.loadCores, &c.Load}} {
-		switch v.list {
-		case "auto":
-			continue
-		case "none":
-			*v.cores = nil
-			continue
-		}
-		var err error
-		if *v.cores, err = bench.ParseCores(v.list); err != nil {
-			return c, usagef("-%s: %v", v.name, err)
-		}
-		if err = bench.CheckCores(*v.cores); err != nil {
-			return c, usagef("-%s %s: %v", v.name, v.list, err)
-		}
-	}
-	return c, c.Pin()
-}
-
-// options turns the flags into what the scenarios take, with the progress shown on s.err.
-func (f *shared) options(b *bar) (bench.Options, error) {
-	cores, err := f.cores()
+// newSession makes a SQLite file with one session. It is gone after remove, and when ctx ends: a
+// second Ctrl-C ends this process before remove is called.
+func newSession(ctx context.Context) (file, token string, remove func(), err error) {
+	folder, err := os.MkdirTemp("", "busbar-bench")
 	if err != nil {
-		return bench.Options{}, err
+		return "", "", nil, fmt.Errorf("making a folder for sessions: %w", err)
 	}
-	worker, err := self("worker")
+	stop := context.AfterFunc(ctx, func() { os.RemoveAll(folder) })
+	remove = func() { stop(); os.RemoveAll(folder) }
+	file = filepath.Join(folder, "sessions.db")
+	table, err := auth.OpenSessions(file, auth.SessionOptions{})
+	if err == nil {
+		token, _, err = table.Create(ctx, "bench", "", time.Hour, "")
+		err = errors.Join(err, table.Close())
+	}
 	if err != nil {
-		return bench.Options{}, err
+		remove()
+		return "", "", nil, fmt.Errorf("making a session: %w", err)
 	}
-	o := bench.Options{
-		Server: cores.Server, Progress: b.show, Stall: f.stall,
-		Load: bench.LoadOptions{
-			Worker: worker, Workers: f.workers, Clients: f.clients, Pace: f.pace, Stall: f.stall, Cores: cores.Load,
-			Token:     f.token,
-			Namespace: f.netns,
-		},
-	}
-	if f.target != "" {
-		o.Target, err = f.resolve(f.target)
-	}
-	return o, err
-}
-
-// fanoutFlags are what a fan-out is like.
-type fanoutFlags struct {
-	size, window, messages int
-	rate                   float64
-	duration, warmUp       time.Duration
-}
-
-func (f *shared) fanout() *fanoutFlags {
-	o := f.fanoutAtRate()
-	f.set.IntVar(&o.window, "window", 1, "messages in flight, with -rate 0")
-	f.set.Lookup("rate").Usage += "; 0: as the window allows"
-	return o
-}
-
-// fanoutAtRate is fanout for what has a rate in any case.
-func (f *shared) fanoutAtRate() *fanoutFlags {
-	o := &fanoutFlags{window: 1}
-	f.set.IntVar(&o.size, "size", 128, "bytes of a message, at least 32")
-	f.set.Float64Var(&o.rate, "rate", 0, "messages a second, whether or not the server keeps up")
-	f.set.IntVar(&o.messages, "messages", 0, "end after so many messages; 0: after -duration")
-	f.set.DurationVar(&o.duration, "duration", 5*time.Second, "end after this time, when -messages isn't given")
-	f.set.DurationVar(&o.warmUp, "warm-up", time.Second, "before measuring; 0: one window of messages")
-	return o
-}
-
-func (o *fanoutFlags) options(shared bench.Options) bench.FanoutOptions {
-	f := bench.FanoutOptions{
-		Options: shared, Size: o.size, Window: o.window, Rate: o.rate,
-		Messages: o.messages, Duration: o.duration, WarmUp: o.warmUp,
-	}
-	if o.messages > 0 {
-		f.Duration = 0
-	}
-	return f
+	return file, token, remove, nil
 }

@@ -1,21 +1,12 @@
-// Command busbar-bench measures Busbar and other WebSocket fan-out servers.
+// Command busbar-bench measures Busbar and other WebSocket fan-out servers:
 //
-//	busbar-bench fanout …     messages to all clients: CPU per delivery, latency
-//	busbar-bench idle …       memory per connection
-//	busbar-bench storm …      connections per second, CPU per handshake
-//	busbar-bench slow …       a fan-out while some clients don't read
-//	busbar-bench churn …      a fan-out while clients leave and come
-//	busbar-bench rush …       a fan-out while very many clients connect at once
-//	busbar-bench mixed …      all of that at once, with messages of several sizes
-//	busbar-bench loops …      how much faster more event loops are
-//	busbar-bench rows …       messages to rows with few subscribers: CPU, memory per subscription
-//	busbar-bench presence …   messages of clients to all clients, and many leaving at once
-//	busbar-bench compare …    several servers in turn, and their ratios
-//	busbar-bench suite …      the comparison that README shows
-//	busbar-bench soak …       the daemon under clients that come and go: what is left of them
-//	busbar-bench chaos …      the daemon without what it stands on
-//	busbar-bench logs …       change logs in turn: what a delivery costs with each
-//	busbar-bench target …     Busbar as it is measured; the other commands start it
+//	busbar-bench run [PRESET] …  one server under a load
+//	busbar-bench compare …       several servers in turn, and their ratios
+//	busbar-bench suite …         the comparison that README shows
+//	busbar-bench soak …          the daemon under clients that come and go: what is left of them
+//	busbar-bench chaos …         the daemon without what it stands on
+//	busbar-bench logs …          change logs in turn: what a delivery costs with each
+//	busbar-bench target …        Busbar as it is measured; the other commands start it
 package main
 
 import (
@@ -26,10 +17,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/loadgen"
 	"github.com/busbar-ws/busbar/bench/proof"
 	"github.com/busbar-ws/busbar/bench/target"
 )
@@ -51,47 +44,40 @@ type streams struct {
 type command func(ctx context.Context, args []string, s streams) error
 
 var commands = map[string]command{
-	"fanout":   fanout,
-	"idle":     idle,
-	"storm":    storm,
-	"slow":     slow,
-	"churn":    churn,
-	"rush":     rush,
-	"mixed":    mixed,
-	"loops":    loops,
-	"rows":     rows,
-	"presence": presence,
-	"compare":  compare,
-	"suite":    suite,
-	"soak":     soak,
-	"chaos":    chaos,
-	"helper":   func(_ context.Context, args []string, s streams) error { return proof.RunHelper(args, s.in, s.out) },
-	"logs":     logs,
-	"target":   func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
-	"worker":   func(_ context.Context, _ []string, s streams) error { return bench.RunWorker(s.in, s.out) },
+	"run":     measure,
+	"compare": compare,
+	"suite":   suite,
+	"soak":    soak,
+	"chaos":   chaos,
+	"helper":  func(_ context.Context, args []string, s streams) error { return proof.RunHelper(args, s.in, s.out) },
+	"logs":    logs,
+	"target":  func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
+	"worker":  func(_ context.Context, _ []string, s streams) error { return loadgen.RunWorker(s.in, s.out) },
 }
 
-const usage = `usage: busbar-bench COMMAND [flags]
+const usageText = `usage: busbar-bench COMMAND [flags]
 
-  fanout    messages to all clients: CPU per delivery, latency
-  idle      memory per connection
-  storm     connections per second, CPU per handshake
-  slow      a fan-out while some clients don't read
-  churn     a fan-out while clients leave and come
-  rush      a fan-out while very many clients connect at once
-  mixed     all of that at once, with messages of several sizes
-  loops     how much faster more event loops are
-  rows      messages to rows with few subscribers: CPU, memory per subscription
-  presence  messages of clients to all clients, and many leaving at once
-  compare   several servers in turn, and their ratios
-  suite     the comparison that README shows: fan-out, memory and handshakes of all
-  soak      the daemon under clients of every manner for an hour: what is left of them
-  chaos     the daemon killed, stopped, without power, disk, database or API port
-  logs      change logs in turn: what a delivery costs with each
-  target    Busbar as it is measured; the other commands start it
+  run [PRESET]  one server under a load; flags change the preset's
+  compare       several servers in turn, and their ratios
+  suite         the comparison that README shows: fan-out, memory and handshakes of all
+  soak          the daemon under clients of every manner for an hour: what is left of them
+  chaos         the daemon killed, stopped, without power, disk, database or API port
+  logs          change logs in turn: what a delivery costs with each
+  target        Busbar as it is measured; the other commands start it
 
-busbar-bench COMMAND -help lists a command's flags.
+presets of run:
+
+%s
+busbar-bench COMMAND -help lists a command's flags, busbar-bench run PRESET -help a preset's.
 `
+
+func usage() string {
+	var presets strings.Builder
+	for _, p := range bench.Presets() {
+		fmt.Fprintf(&presets, "  %-12s  %s\n", p.Name, p.Doc)
+	}
+	return fmt.Sprintf(usageText, presets.String())
+}
 
 func main() {
 	os.Exit(run(untilInterrupted(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
@@ -114,7 +100,7 @@ func afterOneSignal(ctx context.Context, stop func()) {
 
 func run(ctx context.Context, args []string, s streams) int {
 	if len(args) == 0 || args[0] == "-h" || args[0] == "-help" || args[0] == "--help" || args[0] == "help" {
-		fmt.Fprint(s.out, usage)
+		fmt.Fprint(s.out, usage())
 		return exitOK
 	}
 	c := commands[args[0]]

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 
 	"github.com/busbar-ws/busbar/bench/proof"
+	"github.com/busbar-ws/busbar/bench/runner"
 )
 
 // proofFlags are what soak and chaos share.
@@ -43,13 +44,19 @@ func (f *proofFlags) parse(args []string) error {
 	return writable("json", f.json)
 }
 
+// result is what a proof has found.
+type result interface{ WriteTable(w io.Writer) error }
+
 // finish prints and writes what was found. A run that was interrupted has some of it.
 func (f *proofFlags) finish(s streams, r result, failed string) error {
 	if err := r.WriteTable(s.out); err != nil {
 		return fmt.Errorf("printing the result: %w", err)
 	}
 	if f.json != "" {
-		if err := save(f.json, r); err != nil {
+		if err := save(f.json, struct {
+			Machine runner.Machine `json:"machine"`
+			Result  result         `json:"result"`
+		}{runner.ThisMachine(), r}); err != nil {
 			return fmt.Errorf("-json: %w", err)
 		}
 	}

@@ -3,115 +3,90 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/busbar-ws/busbar/bench"
-	"github.com/busbar-ws/busbar/bench/report"
 )
 
-// suiteFlags are what the comparison of everything is like, and where it goes.
-type suiteFlags struct {
-	*shared
-	targets, slow                     string
-	rounds, connections, window, size int
-	duration, warmUp, settle, within  time.Duration
-	out, docs, readme                 string
-}
-
-func newSuiteFlags(s streams) *suiteFlags {
-	f := &suiteFlags{shared: newFlags("suite", s)}
-	f.set.StringVar(&f.targets, "targets", "busbar,raw,raw-batch,nbio,gws,gorilla,centrifuge,coder", "`names` of the servers, Busbar first")
-	f.set.StringVar(&f.slow, "slow-targets", "seedlike", "`names` of servers that get a small load of their own")
-	f.set.IntVar(&f.rounds, "rounds", 5, "how often each server is measured; memory and handshakes at most 3 times")
-	f.set.IntVar(&f.connections, "connections", 10000, "clients for memory and handshakes")
-	f.set.IntVar(&f.window, "window", 64, "messages in flight, after one at a time")
-	f.set.IntVar(&f.size, "size", 128, "bytes of a message, at least 32")
-	f.set.DurationVar(&f.duration, "duration", 2*time.Second, "of each fan-out")
-	f.set.DurationVar(&f.warmUp, "warm-up", time.Second, "before each fan-out")
-	f.set.DurationVar(&f.settle, "settle", 3*time.Second, "between connecting and looking at memory")
-	f.set.DurationVar(&f.within, "within", 15*time.Minute, "stop after this time with what there is; 0: never")
-	f.set.StringVar(&f.out, "out", "bench/results", "`folder` for everything: suite.json, report.html, summary.md, charts")
-	f.set.StringVar(&f.docs, "docs", "", "`folder` that gets suite.json and the charts as well, when nothing is missing")
-	f.set.StringVar(&f.readme, "readme", "", "Markdown `file` that gets the summary between its markers, when nothing is missing; needs -docs")
-	return f
-}
-
+// suite compares everything, and writes what README shows.
 func suite(ctx context.Context, args []string, s streams) error {
-	f := newSuiteFlags(s)
-	if err := f.parse(args); err != nil {
+	preset := bench.Presets()[0]
+	preset.Profile.Window, preset.Profile.Duration, preset.Profile.Settle = 64, 2*time.Second, 3*time.Second
+	f := newFlags("suite", preset, s)
+	var o bench.SuiteOptions
+	names := f.set.String("targets", "busbar,raw,raw-batch,nbio,gws,gorilla,centrifuge,coder", "`names` of the servers, Busbar first")
+	slow := f.set.String("slow-targets", "seedlike", "`names` of servers that get a small load of their own")
+	f.set.IntVar(&o.Rounds, "rounds", 5, "how often each server is measured; memory and handshakes at most 3 times")
+	f.set.IntVar(&o.Connections, "connections", 10000, "clients for memory and handshakes")
+	within := f.set.Duration("within", 15*time.Minute, "stop after this time with what there is; 0: never")
+	out := f.set.String("out", "bench/results", "`folder` for everything: suite.json, report.html, summary.md")
+	docs := f.set.String("docs", "", "`folder` that gets suite.json and report.html as well, when nothing is missing")
+	readme := f.set.String("readme", "", "Markdown `file` that gets the summary between its markers, when nothing is missing")
+	if err := f.parse(args, s); err != nil {
 		return err
 	}
-	if err := f.checkReadme(); err != nil {
+	if *readme != "" { // what would come to light after the measuring
+		if err := bench.CheckMarkers(*readme); err != nil {
+			return usagef("-readme: %v", err)
+		}
+	}
+	var err error
+	if o.Targets, _, err = f.targets(ctx, *names); err != nil {
 		return err
+	}
+	if *slow != "" {
+		f.args = ""
+		if o.Slow, _, err = f.targets(ctx, *slow); err != nil {
+			return err
+		}
 	}
 	b := newBar(s.err)
-	o, err := f.suite(b)
-	if err != nil {
-		return err
+	o.Profile = f.profile
+	o.Profile.Progress = b.show
+	measuring, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if *within > 0 {
+		defer time.AfterFunc(*within, cancel).Stop() // not a deadline: it is to end like Ctrl-C
 	}
-	long, err := o.Plan()
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.out, "This takes about %v%s. Ctrl-C ends it earlier and prints what there is.\n\n", max(long.Round(10*time.Second), time.Second), f.atMost())
-	r, err := bench.RunSuite(ctx, o)
+	d, err := bench.RunSuite(measuring, o)
 	b.clear()
 	if err != nil {
 		return err
 	}
-	r.Command = f.line
-	return f.finish(s, r)
-}
-
-// checkReadme finds out before the measuring what would come to light after it.
-func (f *suiteFlags) checkReadme() error {
-	switch {
-	case f.readme == "":
-		return nil
-	case f.docs == "":
-		return usagef("-readme %s: needs -docs, where its images are", f.readme)
+	d.Command = f.line
+	_ = f.publish(s, d) // a failure of another server is part of the result
+	if err := writeSuite(*out, d); err != nil {
+		return fmt.Errorf("-out: %w", err)
 	}
-	if err := report.CheckFile(f.readme); err != nil {
-		return usagef("-readme: %v", err)
+	fmt.Fprintf(s.out, "\n%s has the report, the JSON and the summary.\n", *out)
+	if err := d.Complete(); err != nil {
+		return fmt.Errorf("%w; -docs and -readme are left as they were", err)
+	}
+	if *docs != "" {
+		if err := writeSuite(*docs, d); err != nil {
+			return fmt.Errorf("-docs: %w", err)
+		}
+	}
+	if *readme != "" {
+		if err := bench.UpdateMarkers(*readme, d.Markdown()); err != nil {
+			return fmt.Errorf("-readme: %w", err)
+		}
 	}
 	return nil
 }
 
-func (f *suiteFlags) atMost() string {
-	if f.within == 0 {
-		return ""
+func writeSuite(folder string, d *bench.Document) error {
+	err := os.MkdirAll(folder, 0o755)
+	if err == nil {
+		err = save(filepath.Join(folder, "suite.json"), d)
 	}
-	return fmt.Sprintf(", and at most %v", f.within)
-}
-
-func (f *suiteFlags) suite(b *bar) (bench.SuiteOptions, error) {
-	targets, err := f.resolveAll(f.targets)
-	if err != nil {
-		return bench.SuiteOptions{}, err
+	if err == nil {
+		err = savePage(filepath.Join(folder, "report.html"), d)
 	}
-	var slow []bench.Target
-	if f.slow != "" {
-		if slow, err = f.resolveAll(f.slow); err != nil {
-			return bench.SuiteOptions{}, err
-		}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(folder, "summary.md"), []byte(d.Markdown()), 0o644)
 	}
-	o, err := f.options(b)
-	return bench.SuiteOptions{
-		Options: o, Targets: targets, Slow: slow, Size: f.size, Window: f.window, Rounds: f.rounds,
-		Duration: f.duration, WarmUp: f.warmUp, Connections: f.connections, Settle: f.settle, Within: f.within,
-	}, err
-}
-
-// resolveAll reads a list of targets.
-func (f *shared) resolveAll(names string) ([]bench.Target, error) {
-	var targets []bench.Target
-	for name := range strings.SplitSeq(names, ",") {
-		t, err := f.resolve(strings.TrimSpace(name))
-		if err != nil {
-			return nil, err
-		}
-		targets = append(targets, t)
-	}
-	return targets, nil
+	return err
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/runner"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/natstest"
 	"github.com/busbar-ws/busbar/internal/wstest"
@@ -102,7 +102,7 @@ func connectNode(b *testing.B, c *natstest.Cluster) *nats.Conn {
 }
 
 func processTime(b *testing.B, c *natstest.Cluster) int64 {
-	ns, err := bench.ProcessTime(c.Nodes[0].PID())
+	ns, err := runner.ProcessTime(c.Nodes[0].PID())
 	if err != nil {
 		b.Fatal(err)
 	}

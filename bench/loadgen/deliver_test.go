@@ -1,0 +1,88 @@
+package loadgen
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+)
+
+// Deliveries with known delays give a histogram of them, to its three digits; those before
+// the first that counts don't.
+func TestLatencyOfKnownDelays(t *testing.T) {
+	s, err := newSwarm()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	s.sizes, s.recordFrom, s.tally.clients = Mixture{{64, 1}}, 100, 1
+	m := &member{state: open, position: newPosition(0)}
+	const published = int64(1e15)
+	for seq := range uint64(1100) {
+		delay := time.Hour
+		if seq >= 100 {
+			delay = time.Duration(seq-99) * time.Millisecond // 1 ms to 1 s
+		}
+		payload := make([]byte, 64)
+		putStamp(payload, seq, published)
+		if err := s.take(m, ws.MustCompileFrame(ws.NewBinaryFrame(payload)), published+int64(delay)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := LatencyOf(s.latency)
+	if s.report.Deliveries != 1100 || l.Count != 1000 || s.report.Faults.Any() {
+		t.Fatalf("%d deliveries, %d recorded, %v", s.report.Deliveries, l.Count, s.report.Faults)
+	}
+	for want, got := range map[time.Duration]int64{500: l.P50, 900: l.P90, 990: l.P99, 999: l.P999, 1000: l.Max} {
+		want *= time.Millisecond
+		if math.Abs(float64(got)/float64(want)-1) > 0.001 {
+			t.Errorf("%v, want %v", time.Duration(got), want)
+		}
+	}
+}
+
+func TestHistogramsOfWorkersAreMerged(t *testing.T) {
+	total := NewHistogram()
+	for worker := range int64(3) {
+		h := NewHistogram()
+		for i := range int64(1000) {
+			record(h, (worker*1000+i+1)*1000)
+		}
+		encoded, err := h.EncodeV2()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := merge(total, encoded); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l := LatencyOf(total); l.Count != 3000 || math.Abs(float64(l.P50)/1.5e6-1) > 0.001 {
+		t.Errorf("%d values, median %d ns", l.Count, l.P50)
+	}
+	if merge(total, []byte("nonsense")) == nil {
+		t.Error("nonsense was merged")
+	}
+}
+
+func TestPingsAndOthersAreNoDeliveries(t *testing.T) {
+	s, err := newSwarm()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	s.sizes, s.tally.clients = Mixture{{64, 1}}, 1
+	m := &member{state: open, position: newPosition(0), fd: -1}
+	for _, f := range []ws.Frame{ws.NewPingFrame(nil), ws.NewPongFrame(nil), ws.NewTextFrame([]byte("{}"))} {
+		if err := s.take(m, ws.MustCompileFrame(f), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.report.Deliveries != 0 || s.report.Pings != 1 || s.report.Texts != 1 || s.report.Faults.Any() {
+		t.Errorf("%+v", s.report)
+	}
+	err = s.take(m, ws.MustCompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(1013, ""))), 0)
+	if err == nil || s.report.Closes[1013] != 1 {
+		t.Errorf("a Close frame: %v, %v", err, s.report.Closes)
+	}
+}

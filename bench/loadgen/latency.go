@@ -1,0 +1,135 @@
+package loadgen
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
+)
+
+// reference ties Go's monotonic clock, which is read without a system call, to
+// CLOCK_MONOTONIC, which all processes of a machine share.
+type reference struct {
+	at time.Time
+	ns int64 // CLOCK_MONOTONIC at that time
+}
+
+var started = calibrate()
+
+// calibrate reads both clocks a few times and keeps the pair that was read fastest: the
+// error is at most half of the time that took, a fraction of a microsecond.
+func calibrate() reference {
+	best, fastest := reference{}, time.Duration(1<<62)
+	for range 32 {
+		var ts unix.Timespec
+		before := time.Now()
+		err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+		took := time.Since(before)
+		if err == nil && took < fastest {
+			fastest = took
+			best = reference{at: before, ns: ts.Nano() - int64(took/2)}
+		}
+	}
+	return best
+}
+
+// Now is CLOCK_MONOTONIC in nanoseconds.
+func Now() int64 { return started.ns + int64(time.Since(started.at)) }
+
+// SleepUntil waits for a time of now. It blocks its thread, which wakes when it should only
+// after exactTimers.
+func SleepUntil(ns int64) {
+	ts := unix.NsecToTimespec(ns)
+	for unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil) == unix.EINTR {
+	}
+}
+
+// Pause waits for a time of Now. It looks at ctx ten times a second.
+func Pause(ctx context.Context, until int64) error {
+	for at := Now(); at < until; at = Now() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		SleepUntil(min(until, at+int64(100*time.Millisecond)))
+	}
+	return ctx.Err()
+}
+
+// exactTimers takes off the 50 µs that the kernel may delay what the calling thread sleeps
+// (prctl(2), PR_SET_TIMERSLACK).
+func exactTimers() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) }
+
+// longest is the longest latency that is told apart; longer ones count as this long.
+const longest = int64(time.Hour)
+
+// NewHistogram is a histogram of nanoseconds with three digits.
+func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(100, longest, 3) }
+
+func record(h *hdrhistogram.Histogram, ns int64) {
+	_ = h.RecordValue(min(max(ns, 0), longest)) // an error is a value out of the range
+}
+
+// merge adds a histogram that another process encoded.
+func merge(into *hdrhistogram.Histogram, encoded []byte) error {
+	if len(encoded) == 0 {
+		return nil
+	}
+	h, err := hdrhistogram.Decode(encoded)
+	if err != nil {
+		return fmt.Errorf("decoding a worker's histogram: %w", err)
+	}
+	if dropped := into.Merge(h); dropped > 0 {
+		return fmt.Errorf("merging a worker's histogram: %d values out of range", dropped)
+	}
+	return nil
+}
+
+// Latency sums up a histogram; all in nanoseconds.
+type Latency struct {
+	Count uint64  `json:"count"`
+	Mean  float64 `json:"mean_ns"`
+	P50   int64   `json:"p50_ns"`
+	P90   int64   `json:"p90_ns"`
+	P99   int64   `json:"p99_ns"`
+	P999  int64   `json:"p999_ns"`
+	Max   int64   `json:"max_ns"`
+	// Curve has more of the distribution, by rising quantile; it ends with Max.
+	Curve []Quantile `json:"curve,omitempty"`
+}
+
+// Quantile says that so many percent took NS nanoseconds or less.
+type Quantile struct {
+	Percent float64 `json:"percent"`
+	NS      int64   `json:"ns"`
+}
+
+// curvePercents are the points of a curve. Those that not a single value lies above are
+// left out.
+var curvePercents = []float64{
+	0, 5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 92.5, 95, 96, 97, 98, 99,
+	99.3, 99.5, 99.7, 99.8, 99.9, 99.95, 99.97, 99.99, 99.995, 99.999, 99.9995, 99.9999,
+}
+
+func curveOf(h *hdrhistogram.Histogram) []Quantile {
+	var curve []Quantile
+	for _, percent := range curvePercents {
+		if (1-percent/100)*float64(h.TotalCount()) >= 1 {
+			curve = append(curve, Quantile{percent, h.ValueAtQuantile(percent)})
+		}
+	}
+	return append(curve, Quantile{100, h.Max()})
+}
+
+// LatencyOf sums up a histogram.
+func LatencyOf(h *hdrhistogram.Histogram) Latency {
+	if h.TotalCount() == 0 {
+		return Latency{}
+	}
+	return Latency{
+		Count: uint64(h.TotalCount()), Mean: h.Mean(), Max: h.Max(),
+		P50: h.ValueAtQuantile(50), P90: h.ValueAtQuantile(90),
+		P99: h.ValueAtQuantile(99), P999: h.ValueAtQuantile(99.9), Curve: curveOf(h),
+	}
+}

@@ -1,0 +1,157 @@
+package loadgen
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// take goes through what a member has read. An error ends the connection.
+func (s *swarm) take(m *member, b []byte, at int64) error {
+	for len(b) > 0 {
+		f, rest, ok, err := s.pieces.nextFrame(&m.kept, b)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return nil
+		}
+		switch {
+		case f.op == opBinary && s.rows.wants():
+			s.rows.deliver(s, f, at)
+		case f.op == opBinary:
+			s.deliver(m, f, at)
+		case f.op == opText && s.relays != nil:
+			s.relays.deliver(s, f, at)
+		default:
+			err = s.control(m, f)
+		}
+		if err != nil {
+			return err
+		}
+		b = rest
+	}
+	return nil
+}
+
+// deliver checks a message that has arrived to its last byte, and records how long that
+// took.
+func (s *swarm) deliver(m *member, f frame, at int64) {
+	if f.size < MinSize {
+		s.report.Faults.Foreign++
+		return
+	}
+	seq, published := readStamp(f.head)
+	if !s.tally.room(seq) || f.size != s.sizes.Of(seq) {
+		s.report.Faults.Foreign++
+		return
+	}
+	if m.role.is(stalled | uncounted) {
+		s.deliverApart(m, seq)
+		return
+	}
+	from := m.position.next
+	if !m.position.take(seq, &s.report.Faults) {
+		return
+	}
+	s.tally.pass(from, m.position.next)
+	s.report.Deliveries++
+	if seq >= s.recordFrom {
+		s.report.Measured++
+		if !m.role.is(transient) {
+			record(s.latency, at-published)
+		}
+	}
+}
+
+// control deals with everything but binary messages. Text is what some servers tell
+// clients about each other; it is counted and is no fault.
+func (s *swarm) control(m *member, f frame) error {
+	switch f.op {
+	case opPing:
+		s.report.Pings++
+		// A socket that hasn't room for a pong hasn't been read by the server for a
+		// while: it will miss the pong, and say so by closing.
+		pong := appendPong(make([]byte, 0, 6+headSize), f.head)
+		_ = unix.Send(int(m.fd), pong, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+	case opClose:
+		code, reason := 1005, "" // RFC 6455 7.1.5: no code was given
+		if len(f.head) >= 2 {
+			code, reason = int(binary.BigEndian.Uint16(f.head)), string(f.head[2:])
+		}
+		s.report.Closes[code]++
+		if m.role.is(stalled) {
+			s.report.Stalled.Closed++
+		}
+		return fmt.Errorf("%w: close code %d %q", errPeer, code, reason)
+	case opText:
+		s.report.Texts++
+		if m.role.is(stalled) {
+			s.report.Stalled.text(m, f.head)
+		}
+	}
+	return nil
+}
+
+// deliverApart is deliver for a client that nobody waits for. One that has come is waited
+// for from when it has what all the others have.
+func (s *swarm) deliverApart(m *member, seq uint64) {
+	if m.role.is(stalled) {
+		s.deliverStalled(m, seq)
+		return
+	}
+	if m.role.is(unplaced) {
+		m.role &^= unplaced
+		m.position = newPosition(seq)
+		s.report.Churn.Placed++
+	}
+	if m.position.take(seq, &s.report.Faults) {
+		s.report.Deliveries++
+		if seq >= s.recordFrom {
+			s.report.Measured++
+		}
+	}
+	if m.position.next >= s.tally.low {
+		m.role &^= uncounted
+		s.tally.join(m.position.next)
+	}
+}
+
+// untally takes a client out of what others wait for.
+func (s *swarm) untally(m *member) {
+	if !m.role.is(uncounted) {
+		s.tally.leave(m.position.next)
+	}
+	m.role |= uncounted
+}
+
+// behind is whether a client that nobody waits for lacks a message below end.
+func (s *swarm) behind(end uint64) bool {
+	for i := range s.members {
+		m := &s.members[i]
+		if m.state == open && m.role.is(uncounted) && !m.role.is(stalled) && m.position.next < end {
+			return true
+		}
+	}
+	return false
+}
+
+// lack counts what a client hasn't had of the messages below end.
+func (s *swarm) lack(m *member, end uint64, r *Report) {
+	here := m.state == open
+	switch {
+	case m.role.is(stalled) && !here:
+	case m.role.is(stalled) && m.position.next >= end:
+		r.Stalled.CaughtUp++
+	case m.role.is(stalled):
+		r.Stalled.Behind++
+		r.Stalled.Lost += end - m.position.next
+	case m.role.is(unplaced):
+		if here && end > 0 {
+			r.Churn.Silent++
+		}
+	case (here || m.state == ended) && m.position.next < end:
+		r.Lost += end - m.position.next
+	}
+}

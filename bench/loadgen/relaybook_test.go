@@ -1,0 +1,73 @@
+package loadgen
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/gobwas/ws"
+)
+
+func TestRelaysAreJSONOfTheirSize(t *testing.T) {
+	for _, size := range []int{MinRelay, 125, 126, 128, 1000} {
+		b := appendRelay(nil, 7, 0xABCD, 1<<40, size)
+		header := 6
+		if size > 125 {
+			header = 8
+		}
+		if len(b) != header+size || !json.Valid(b[header:]) {
+			t.Errorf("%d bytes of %q, want %d", len(b)-header, b[header:], size)
+		}
+		sender, number, at, ok := readRelay(b[header:min(len(b), header+headSize)])
+		if !ok || sender != 7 || number != 0xABCD || at != 1<<40 {
+			t.Errorf("read: sender %d, number %d, time %d, %v", sender, number, at, ok)
+		}
+	}
+}
+
+func TestChosenAreSpreadEvenly(t *testing.T) {
+	for _, some := range []int{0, 1, 7, 50, 100} {
+		n := 0
+		for client := range 100 {
+			which, ok := chosen(client, some, 100)
+			if ok && which != n {
+				t.Errorf("%d of 100: client %d is number %d, want %d", some, client, which, n)
+			}
+			if ok {
+				n++
+			}
+		}
+		if n != some {
+			t.Errorf("%d are chosen, want %d", n, some)
+		}
+	}
+}
+
+func TestFaultsInRelays(t *testing.T) {
+	s, err := newSwarm()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	m := &member{state: open, position: newPosition(0), fd: -1}
+	s.relays = newRelayBook(RelayOrder{Clients: 4, Senders: 2, Size: 128}, 0, 1)
+	send := func(text []byte) {
+		t.Helper()
+		if err := s.take(m, ws.MustCompileFrame(ws.NewTextFrame(text)), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	relay := func(sender, number uint32) []byte { return appendRelay(nil, sender, number, 0, 128)[8:] }
+	for _, number := range []uint32{0, 1, 5, 5, 3, 6} { // 2 and 4 may be lost
+		send(relay(1, number))
+	}
+	send(relay(0, 0))
+	send(relay(2, 0)) // there is no such sender
+	send([]byte(`{"type":"presence","event":"else"}`))
+	send([]byte(leaveStart + `,"clientId":1}`))
+	if want := (Faults{Repeated: 1, Disordered: 1, Foreign: 2}); s.report.Faults != want || s.report.Deliveries != 5 {
+		t.Errorf("%v, %d deliveries; want %v, 5", s.report.Faults, s.report.Deliveries, want)
+	}
+	if s.relays.leaves[0] != 1 || s.report.Texts != 10 {
+		t.Errorf("%d leaves, %d texts", s.relays.leaves[0], s.report.Texts)
+	}
+}

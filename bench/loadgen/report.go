@@ -1,0 +1,65 @@
+package loadgen
+
+// Report is what the clients saw, of one worker or of all together.
+type Report struct {
+	Faults
+	Deliveries uint64 `json:"deliveries"` // binary messages that came, each once
+	Texts      uint64 `json:"texts"`      // text messages, which are none of ours
+	Pings      uint64 `json:"pings"`      // of the server, all answered
+	// Measured is deliveries of the measured phase, to all but those that had stopped
+	// reading.
+	Measured uint64         `json:"measured,omitempty"`
+	Closes   map[int]uint64 `json:"closes,omitempty"` // Close frames by code
+	Error    string         `json:"error,omitempty"`  // what ended the first connection that ended
+
+	Stalled Stalled  `json:"stalled,omitzero"` // who stopped reading
+	Churn   Turnover `json:"churn,omitzero"`   // who came and left
+
+	Latency  []byte `json:"latency,omitempty"`  // encoded histogram of the recorded deliveries, in ns
+	Upgrades []byte `json:"upgrades,omitempty"` // the same of connecting, upgrade included
+
+	Relays *RelayReport `json:"relays,omitempty"` // of the scenario presence
+}
+
+func (r *Report) add(o Report) {
+	r.Faults.Add(o.Faults)
+	r.Deliveries += o.Deliveries
+	r.Measured += o.Measured
+	r.Stalled.add(o.Stalled)
+	r.Churn.add(o.Churn)
+	r.Texts += o.Texts
+	r.Pings += o.Pings
+	for code, n := range o.Closes {
+		if r.Closes == nil {
+			r.Closes = map[int]uint64{}
+		}
+		r.Closes[code] += n
+	}
+	r.Relays = r.Relays.add(o.Relays)
+	if r.Error == "" {
+		r.Error = o.Error
+	}
+}
+
+// RelayReport is what the clients of one worker, or all together, sent to each other.
+type RelayReport struct {
+	Sent         uint64 `json:"sent"`          // messages of clients to all
+	Stayed       uint64 `json:"stayed"`        // clients that are connected
+	Leaves       uint64 `json:"leaves"`        // messages about others that had left, of all clients that stayed
+	LeaveBytes   uint64 `json:"leave_bytes"`   // their payloads, of all clients
+	FewestLeaves uint64 `json:"fewest_leaves"` // of one client
+	MostLeaves   uint64 `json:"most_leaves"`   // of one client
+}
+
+func (r *RelayReport) add(o *RelayReport) *RelayReport {
+	if r == nil || o == nil {
+		if r == nil {
+			r = o
+		}
+		return r
+	}
+	return &RelayReport{
+		Sent: r.Sent + o.Sent, Stayed: r.Stayed + o.Stayed, Leaves: r.Leaves + o.Leaves, LeaveBytes: r.LeaveBytes + o.LeaveBytes,
+		FewestLeaves: min(r.FewestLeaves, o.FewestLeaves), MostLeaves: max(r.MostLeaves, o.MostLeaves),
+	}
+}

@@ -1,0 +1,206 @@
+package loadgen
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
+)
+
+// member states.
+const (
+	idle       = iota // no connection yet
+	connecting        // the kernel is at it
+	upgrading         // waits for the answer to the upgrade
+	open              // takes frames
+	deaf              // doesn't read what comes
+	leaving           // has said so, and waits for the server's end
+	ended             // there is no connection any more
+)
+
+// member is one client. Owned by its swarm; 40 bytes, because there may be a million.
+type member struct {
+	fd       int32
+	state    uint8
+	role     role
+	position position
+	began    int64    // connecting, in ns of now
+	kept     *partial // nil when nothing of a frame is
+}
+
+// swarm is many clients on one epoll loop. Owned by the goroutine that runs it.
+type swarm struct {
+	epoll, wake int
+	members     []member
+	events      []unix.EpollEvent
+	buffer      []byte // every read goes here
+	pieces      partials
+	answers     map[int32][]byte // answers to upgrades that came in pieces, by member
+
+	plan      connectPlan
+	started   int
+	pending   int // between idle and open
+	connected int
+	failed    int
+	moved     bool // pending or connected changed since it was last looked at
+
+	sizes      Mixture // of payloads
+	recordFrom uint64  // the first message whose latency counts
+	turnover   turnover
+	tally      tally
+	latency    *hdrhistogram.Histogram
+	upgrades   *hdrhistogram.Histogram
+	report     Report
+
+	reading int32      // the member that is being read
+	counted uint64     // deliveries, of the two below
+	rows    *rowBook   // nil but in the scenario rows
+	relays  *relayBook // nil but in the scenario presence
+}
+
+// readBuffer is how much a client may take in one read, in bytes.
+const readBuffer = 256 << 10
+
+func newSwarm() (*swarm, error) {
+	s := &swarm{
+		events: make([]unix.EpollEvent, 512), buffer: make([]byte, readBuffer), answers: map[int32][]byte{},
+		tally: newTally(), latency: NewHistogram(), upgrades: NewHistogram(), recordFrom: ^uint64(0),
+	}
+	s.report.Closes = map[int]uint64{}
+	var err error
+	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("making an epoll set: %w", err)
+	}
+	if s.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		_ = unix.Close(s.epoll)
+		return nil, fmt.Errorf("making an eventfd: %w", err)
+	}
+	if err := s.watch(unix.EPOLL_CTL_ADD, s.wake, wakeIndex, unix.EPOLLIN); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// wakeIndex stands for the eventfd among the members' indexes.
+const wakeIndex = -1
+
+func (s *swarm) watch(op, fd int, index int32, events uint32) error {
+	err := unix.EpollCtl(s.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: index})
+	if err != nil {
+		return fmt.Errorf("watching a descriptor: %w", err)
+	}
+	return nil
+}
+
+func (s *swarm) close() {
+	for i := range s.members {
+		if st := s.members[i].state; st != idle && st != ended {
+			_ = unix.Close(int(s.members[i].fd))
+			s.members[i].state = ended
+		}
+	}
+	_ = unix.Close(s.wake)
+	_ = unix.Close(s.epoll)
+}
+
+// interrupt makes poll return; the one method for other goroutines.
+func (s *swarm) interrupt() { _, _ = unix.Write(s.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+
+// poll waits for at most so many milliseconds, -1 for ever, and deals with what has come.
+func (s *swarm) poll(milliseconds int) error {
+	n, err := unix.EpollWait(s.epoll, s.events, milliseconds)
+	if err != nil && !errors.Is(err, unix.EINTR) {
+		return fmt.Errorf("waiting for events: %w", err)
+	}
+	for _, e := range s.events[:max(n, 0)] {
+		if e.Fd == wakeIndex {
+			_, _ = read(s.wake, s.buffer)
+			continue
+		}
+		m := &s.members[e.Fd]
+		switch m.state {
+		case connecting:
+			s.established(e.Fd, m)
+		case upgrading, open:
+			s.readable(e.Fd, m)
+		case leaving:
+			s.linger(e.Fd, m)
+		case deaf: // only an error or the connection's end is told of
+			s.end(e.Fd, m, errPeer)
+		}
+	}
+	return nil
+}
+
+// read doesn't tell the scheduler: a read that can't block needn't.
+func read(fd int, b []byte) (int, error) {
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
+// errPeer: the server ended the connection.
+var errPeer = errors.New("the server ended the connection")
+
+// readable reads once: what is left makes the next poll return at once, and other
+// members get their turn in between.
+func (s *swarm) readable(index int32, m *member) {
+	n, err := read(int(m.fd), s.buffer)
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR: //nolint:errorlint // errnos as they are
+		return
+	case err != nil:
+		s.end(index, m, fmt.Errorf("reading: %w", err))
+		return
+	case n == 0:
+		s.end(index, m, errPeer)
+		return
+	}
+	b := s.buffer[:n]
+	if m.state == upgrading {
+		if b = s.upgraded(index, m, b); m.state != open {
+			return
+		}
+	}
+	s.reading = index
+	if err := s.take(m, b, Now()); err != nil {
+		s.end(index, m, err)
+	}
+}
+
+// end closes a member's connection and notes why.
+func (s *swarm) end(index int32, m *member, cause error) {
+	_ = unix.Close(int(m.fd))
+	delete(s.answers, index)
+	if m.kept != nil {
+		s.pieces.put(m.kept)
+		m.kept = nil
+	}
+	s.moved = true
+	switch {
+	case m.role.is(stalled): // its connection may end
+		s.report.Stalled.Disconnected++
+		s.connected--
+		m.state = ended
+		return
+	case m.state == open:
+		s.report.Faults.Ended++
+		s.connected--
+		s.untally(m)
+	case s.turnover.started:
+		s.report.Churn.Refused++
+		s.pending--
+	default:
+		s.failed++
+		s.pending--
+	}
+	if s.report.Error == "" {
+		s.report.Error = cause.Error()
+	}
+	m.state = ended
+}

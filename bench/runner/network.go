@@ -1,0 +1,195 @@
+package runner
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Namespace is a network namespace with a veth pair into this one, so that packets between
+// server and clients go through a device, its queue and both ends' whole stack. It has no
+// name: it lives as long as somebody has it open, so that a bench that is killed leaves
+// nothing behind. Its methods are for one goroutine.
+type Namespace struct {
+	file *os.File
+	link link
+}
+
+// OpenNamespace makes a namespace that has so many addresses. It needs the right to
+// (CAP_SYS_ADMIN and CAP_NET_ADMIN).
+func OpenNamespace(addresses int) (*Namespace, error) {
+	file, err := NewNetwork()
+	if err != nil {
+		return nil, err
+	}
+	n := &Namespace{file: file}
+	if n.link, err = newLink(n, addresses); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return n, nil
+}
+
+// networkOfThread is the calling thread's namespace, as a file.
+const networkOfThread = "/proc/thread-self/ns/net"
+
+// NewNetwork makes a network namespace, which lives as long as somebody has it open. It needs root.
+func NewNetwork() (file *os.File, err error) {
+	err = elsewhere(func() error { return unix.Unshare(unix.CLONE_NEWNET) }, func() error {
+		file, err = os.Open(networkOfThread)
+		return err
+	})
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return nil, fmt.Errorf("making a network namespace: %w; that needs root", err)
+	case err != nil:
+		return nil, fmt.Errorf("making a network namespace: %w", err)
+	}
+	return file, nil
+}
+
+// elsewhere calls f on a thread that leave has moved to another network namespace, and moves
+// it back. A thread that can't be moved back stays locked: it ends with its goroutine.
+func elsewhere(leave, f func() error) error {
+	runtime.LockOSThread()
+	home, err := os.Open(networkOfThread)
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer home.Close()
+	if err := leave(); err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	err = f()
+	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+		return errors.Join(err, fmt.Errorf("returning from a network namespace: %w", back))
+	}
+	runtime.UnlockOSThread()
+	return err
+}
+
+// InNetwork calls f on a thread that is in a network namespace: a process that f starts is as well.
+func InNetwork(network *os.File, f func() error) error {
+	return elsewhere(func() error {
+		if err := unix.Setns(int(network.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("entering a network namespace: %w", err)
+		}
+		return nil
+	}, f)
+}
+
+func (n *Namespace) do(f func() error) error { return InNetwork(n.file, f) }
+
+// Start starts a process in the namespace, or in this one when n is nil.
+func (n *Namespace) Start(cores []int, cmd *exec.Cmd) error {
+	if n == nil {
+		return startOn(cores, cmd)
+	}
+	return n.do(func() error { return startOn(cores, cmd) })
+}
+
+// Host is the address on this side of the pair that a server is to listen on, one of
+// 127.0.0.0/8 when n is nil.
+func (n *Namespace) Host() string {
+	if n == nil {
+		return OwnLoopback()
+	}
+	return n.link.server.String()
+}
+
+// Close takes the pair down. The namespace goes when the last process in it has ended.
+func (n *Namespace) Close() error {
+	if n == nil {
+		return nil
+	}
+	return errors.Join(n.link.remove(), n.file.Close())
+}
+
+// link is a veth pair. Both ends have the same name: one is on the side of the server, the
+// other in a namespace.
+type link struct {
+	name   string
+	server netip.Addr // first of a /24, of which the addresses behind it are the clients'
+}
+
+const (
+	maxLinks = 256 // benches that may run side by side: each has 10.254.N.0/24
+	maxApart = 253 // addresses of clients in a /24, behind that of the server
+)
+
+var errNoLink = errors.New("making a veth pair")
+
+// newLink joins this namespace and n. The pair's name is what keeps benches apart that run
+// at the same time: only one of them can have it.
+func newLink(n *Namespace, addresses int) (link, error) {
+	if addresses < 1 || addresses > maxApart {
+		return link{}, fmt.Errorf("%w: %d addresses, and it has 1 to %d", errNoLink, addresses, maxApart)
+	}
+	for i := range maxLinks {
+		l := link{name: fmt.Sprintf("busbar-bench%d", i), server: netip.AddrFrom4([4]byte{10, 254, byte(i), 1})}
+		if _, err := net.InterfaceByName(l.name); err == nil {
+			continue
+		}
+		cmd := ip("link", "add", l.name, "type", "veth", "peer", "name", l.name, "netns", "/proc/self/fd/3")
+		cmd.ExtraFiles = []*os.File{n.file}
+		if err := runIP(cmd); err != nil {
+			if _, taken := net.InterfaceByName(l.name); taken == nil {
+				continue // by another bench, just now
+			}
+			return link{}, err
+		}
+		if err := l.configure(n, addresses); err != nil {
+			return link{}, errors.Join(err, l.remove())
+		}
+		return l, nil
+	}
+	return link{}, fmt.Errorf("%w: busbar-bench0 to busbar-bench%d exist; ip link delete NAME removes one", errNoLink, maxLinks-1)
+}
+
+// configure gives both ends their addresses.
+func (l link) configure(n *Namespace, addresses int) error {
+	up := fmt.Sprintf("link set %s up\n", l.name)
+	if err := BatchIP(fmt.Sprintf("address add %s/24 dev %s\n", l.server, l.name) + up); err != nil {
+		return err
+	}
+	var there strings.Builder
+	address := l.server
+	for range addresses {
+		address = address.Next()
+		fmt.Fprintf(&there, "address add %s/24 dev %s\n", address, l.name)
+	}
+	there.WriteString(up)
+	return n.do(func() error { return BatchIP(there.String()) })
+}
+
+// remove takes both ends away.
+func (l link) remove() error { return runIP(ip("link", "delete", l.name)) }
+
+func ip(args ...string) *exec.Cmd { return exec.Command("ip", args...) } //nolint:gosec // our own arguments
+
+// BatchIP has the program ip run several commands, one a line.
+func BatchIP(commands string) error {
+	cmd := ip("-batch", "-")
+	cmd.Stdin = strings.NewReader(commands)
+	return runIP(cmd)
+}
+
+func runIP(cmd *exec.Cmd) error {
+	out, err := cmd.CombinedOutput()
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		return fmt.Errorf("%w: the program ip, of iproute2, isn't installed", errNoLink)
+	case err != nil:
+		return fmt.Errorf("%w: %s: %w: %s", errNoLink, strings.Join(cmd.Args, " "), err, bytes.TrimSpace(out))
+	}
+	return nil
+}

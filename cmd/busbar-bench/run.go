@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/busbar-ws/busbar/bench"
+)
+
+// measure is the command run: a profile, alone or beside itself undisturbed.
+func measure(ctx context.Context, args []string, s streams) error {
+	presets := bench.Presets()
+	preset, name := presets[0], "run"
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		i := slices.IndexFunc(presets, func(p bench.Preset) bool { return p.Name == args[0] })
+		if i < 0 {
+			return usagef("%q isn't a preset; busbar-bench help lists them", args[0])
+		}
+		preset, name, args = presets[i], "run "+args[0], args[1:]
+	}
+	f := newFlags(name, preset, s)
+	f.crowd()
+	target := f.set.String("target", "busbar", "busbar, a `name` that the program of -peers knows, or NAME=COMMAND")
+	rounds := f.set.Int("rounds", preset.Rounds, "how often it is measured")
+	baseline := f.set.Bool("baseline", preset.Baseline, "each round also measures without -stalled, -churn and -storm, and figures are divided by that")
+	if err := f.parse(args, s); err != nil {
+		return err
+	}
+	targets, remove, err := f.targets(ctx, *target)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	p := f.profile
+	p.Target = targets[0]
+	b := newBar(s.err)
+	p.Progress = b.show
+	if *rounds == 1 && !*baseline {
+		return f.once(ctx, s, b, p, preset.Name)
+	}
+	with := bench.Contestant{Name: "with", Profile: p}
+	all, base := []bench.Contestant{with}, ""
+	if *baseline {
+		base = "without"
+		all = []bench.Contestant{{Name: base, Profile: p.Undisturbed()}, with}
+	}
+	section, err := bench.Compare(ctx, preset.Name, base, *rounds, all...)
+	b.clear()
+	if err != nil {
+		return err
+	}
+	return f.publish(s, bench.NewDocument(f.line, section))
+}
+
+// once makes one run, whose result is there before its connections are ended.
+func (f *flags) once(ctx context.Context, s streams, b *bar, p bench.Profile, title string) error {
+	var published error
+	known := 0
+	p.Measured = func(r *bench.Result) {
+		b.clear()
+		known = len(r.Failures)
+		published = f.publish(s, bench.NewDocument(f.line, &bench.Section{Title: title, Rounds: 1, Results: []*bench.Result{r}}))
+	}
+	r, err := bench.Run(ctx, p)
+	b.clear()
+	if err == nil && len(r.Failures) > known { // while the connections ended
+		return errors.New(r.Failures[known])
+	}
+	return errors.Join(err, published)
+}
+
+func compare(ctx context.Context, args []string, s streams) error {
+	f := newFlags("compare", bench.Presets()[0], s)
+	f.crowd()
+	names := f.set.String("targets", "busbar,raw,raw-batch", "`names` of the servers, as for -target of run")
+	rounds := f.set.Int("rounds", 5, "how often each server is measured")
+	base := f.set.String("base", "", "the `name` that the others are divided by; default raw, or raw-batch with -window above 1")
+	if err := f.parse(args, s); err != nil {
+		return err
+	}
+	targets, remove, err := f.targets(ctx, *names)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	b := newBar(s.err)
+	f.profile.Progress = b.show
+	if *base == "" {
+		*base = f.profile.Base(targets)
+	}
+	section, err := bench.Compare(ctx, "compare", *base, *rounds, f.profile.Against(targets)...)
+	b.clear()
+	if err != nil {
+		return err
+	}
+	section.Title = f.profile.String()
+	return f.publish(s, bench.NewDocument(f.line, section))
+}
+
+// publish prints what was found and writes it to the files of -json and -html. Its error is that a
+// round failed.
+func (f *flags) publish(s streams, d *bench.Document) error {
+	if err := d.Write(s.out); err != nil {
+		return fmt.Errorf("printing the result: %w", err)
+	}
+	if f.json != "" {
+		if err := save(f.json, d); err != nil {
+			return fmt.Errorf("-json: %w", err)
+		}
+	}
+	if f.html != "" {
+		if err := savePage(f.html, d); err != nil {
+			return fmt.Errorf("-html: %w", err)
+		}
+	}
+	for _, section := range d.Sections {
+		for _, r := range section.Results {
+			if len(r.Failures) > 0 {
+				return fmt.Errorf("%s: %s", r.Name, r.Failures[0])
+			}
+		}
+	}
+	return nil
+}
+
+func savePage(path string, d *bench.Document) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.WriteHTML(file), file.Close())
+}
+
+func save(path string, document any) error {
+	text, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
