@@ -49,20 +49,27 @@ func mountSmall(t *testing.T, dir string, bytes int) (inside []string, pid int) 
 func TestFullDisk(t *testing.T) {
 	dir, token := t.TempDir(), "environment-token-0123456789"
 	inside, holder := mountSmall(t, dir, 4<<20)
-	l := launch{inside: inside, env: []string{"BUSBAR_ADMIN_TOKEN=" + token}, args: []string{"-auth", "none", "-data", dir}}
+	l := launch{inside: inside, env: []string{"BUSBAR_ADMIN_TOKEN=" + token}, args: []string{"-data", dir}}
 	start := func() *daemon {
 		d := l.start(t)
 		d.admin = token
 		return d
 	}
 	d := start()
-	c := d.connect("")
+	c := d.connect(token)
 	first := d.publish("t_1")
 	filler := fmt.Sprintf("/proc/%d/root%s/filler", holder, dir)
 	if err := os.WriteFile(filler, make([]byte, 8<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("filling the disk: %v", err)
 	}
 	acknowledged := append([]uint64{first}, d.publishUntilFull()...)
+	sessions, last := 0, reply{status: 201}
+	for ; last.status == 201 || last.status == 200; sessions++ {
+		last = d.call("POST", "/v1/sessions", d.admin, `{"user_id":"alice","ttl_seconds":60,"device":"`+strings.Repeat("x", 1000)+`"}`)
+	}
+	if last.status != 507 || !strings.Contains(last.body, `"SESSIONS_FULL"`) {
+		t.Errorf("session %d: %d %s", sessions, last.status, last.body)
+	}
 	if body := d.pull(0); len(body) != len(acknowledged) {
 		t.Errorf("%d events can be read, %d were acknowledged", len(body), len(acknowledged))
 	}

@@ -82,7 +82,7 @@ func (srv *server) openSessions() (s *auth.Sessions, err error) {
 	case srv.nats != nil:
 		ctx, cancel := context.WithTimeout(context.Background(), bucketPatience)
 		defer cancel()
-		s, err = auth.OpenBucket(ctx, auth.BucketOptions{Conn: srv.nats, Name: nodes.Stream, Replicas: nodes.Replicas}, o)
+		s, err = auth.OpenBucket(ctx, auth.BucketOptions{Conn: srv.nats, Name: nodes.Stream, Replicas: nodes.Replicas, PublishTimeout: nodes.Timeout}, o)
 	default:
 		s, err = auth.OpenSessions(srv.dir.database(), o)
 	}

@@ -26,6 +26,9 @@ type BucketOptions struct {
 	Name     string     // of the nodes, which the bucket's and its subjects begin with
 	Replicas int        // 1 or 3
 	MaxBytes int64      // of all sessions, about (default 1 GiB, some three million); then no more are made
+
+	// PublishTimeout is how long Create waits while the bucket has no leader (default 10 s), as a change log's Append.
+	PublishTimeout time.Duration
 }
 
 // ErrFull is wrapped by Create's errors where there is no room for another session.
@@ -36,6 +39,7 @@ var ErrFull = errors.New("there is no room for another session")
 // others when they are again. It tries for as long as NATS can't make the bucket, until ctx ends.
 func OpenBucket(ctx context.Context, b BucketOptions, opts SessionOptions) (*Sessions, error) {
 	setDefault(&b.MaxBytes, 1<<30)
+	setDefault(&b.PublishTimeout, 10*time.Second)
 	return openSessions(opts, func(base context.Context, o *SessionOptions) (store, error) {
 		s := &bucket{options: b, opts: o, base: base}
 		return s, s.open(ctx)
@@ -240,8 +244,18 @@ func (b *bucket) add(ctx context.Context, key string, s *Session) error {
 	if left := time.Until(s.Expires); !s.Expires.IsZero() && left < farFuture {
 		options = append(options, jetstream.KeyTTL(max(left, 0)+endedTTL))
 	}
-	_, err = b.kv.Create(ctx, key, value, options...)
-	if natsconn.Full(err) {
+	ctx, cancel := context.WithTimeout(ctx, b.options.PublishTimeout)
+	defer cancel()
+	defer context.AfterFunc(b.base, cancel)()
+	failed := natsconn.Store(ctx, func() error {
+		attempt, cancel := context.WithTimeout(ctx, natsconn.AttemptTimeout)
+		defer cancel()
+		if _, err = b.kv.Create(attempt, key, value, options...); errors.Is(err, jetstream.ErrKeyExists) {
+			err = nil // an attempt has stored it that had no answer: nobody else has this token
+		}
+		return err
+	})
+	if errors.Is(failed, hub.ErrLogFull) {
 		err = fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	if err != nil {

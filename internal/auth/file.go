@@ -103,6 +103,9 @@ func (f *file) add(ctx context.Context, token string, s *Session) error {
 		`INSERT INTO _pylon_sessions (token, user_id, expires_at, created_at, device, tenant_id) VALUES (?, ?, ?, ?, ?, ?)`,
 		token, s.UserID, unixOrZero(s.Expires), s.Created.Unix(), orNull(s.Device), orNull(s.Tenant))
 	if err != nil {
+		if sqlitefile.NoRoom(err, f.path) {
+			err = fmt.Errorf("%w: %w", ErrFull, err)
+		}
 		return explain("add session to", f.path, err)
 	}
 	return nil

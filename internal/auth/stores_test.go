@@ -416,7 +416,9 @@ func TestRevokedWhileNATSWasAway(t *testing.T) {
 	if again := authenticate(t, s, tokens[1]); again != ids[0] {
 		t.Error("who is known isn't any more")
 	}
-	if _, _, err := s.Create(t.Context(), "u", "", 0, ""); err == nil {
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, _, err := s.Create(soon, "u", "", 0, ""); err == nil {
 		t.Error("a session was made without NATS")
 	}
 	if err := s.Revoke(t.Context(), tokens[1]); err == nil || errors.Is(err, auth.ErrNoSession) {
@@ -442,6 +444,27 @@ func TestRevokedWhileNATSWasAway(t *testing.T) {
 	}
 	authenticate(t, s, tokens[0])
 	authenticate(t, s, tokens[19])
+}
+
+// -nats-timeout: whoever asks for a session while NATS has to begin again waits, and gets one.
+func TestCreatedWhileNATSComesBack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	server, stop := startNATS(t, dir, wstest.FreePort(t))
+	s := openBucketOf(t, server, auth.BucketOptions{Name: "test", PublishTimeout: wstest.Patience}, auth.SessionOptions{})
+	port := server.Addr().(*net.TCPAddr).Port
+	stop()
+	eventually(t, "NATS is away", func() bool { return unansweredYet(s, "other") })
+	created := make(chan error)
+	go func() {
+		token, _, err := s.Create(t.Context(), "u", "", time.Hour, "")
+		if err == nil {
+			_, err = s.Authenticate(t.Context(), token)
+		}
+		created <- err
+	}()
+	startNATS(t, dir, port)
+	must(t, <-created)
 }
 
 func unansweredYet(s *auth.Sessions, token string) bool {
