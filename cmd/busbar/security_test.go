@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -67,11 +68,12 @@ func (p *securityPage) has(dir, test string) bool {
 // have these defaults.
 func TestSecurityPageIsTrue(t *testing.T) {
 	p := openSecurityPage(t)
-	tests := 0
+	tests, dir := 0, "" // dir is that of the test before, which one without a directory shares
 	for _, q := range quoted.FindAllStringSubmatch(p.text, -1) {
 		switch name := testName.FindStringSubmatch(q[1]); {
 		case name != nil:
-			if tests++; !p.has(name[1], name[2]) {
+			dir = cmp.Or(name[1], dir)
+			if tests++; !p.has(dir, name[2]) {
 				t.Errorf("%s: there is no such test", q[1])
 			}
 		case strings.HasPrefix(q[1], "-") && !flagName.MatchString(q[0]):
@@ -94,28 +96,31 @@ func TestSecurityPageIsTrue(t *testing.T) {
 	}
 }
 
-// listItem is an item of a numbered list, with the lines that continue it.
-var listItem = regexp.MustCompile(`(?m)^(\d+)\. (.*\n(?:   .*\n)*)`)
+// shownBy is a section's list of tests: for each row of its table the row's number and tests.
+var shownBy = regexp.MustCompile(`(?s)\nTests: (.*?)\.\n`)
 
-// Its tables' rows are numbered, and have a cause or metric in the column "counted as". Below the table there is an
-// item for each, which ends with tests.
+// Its tables' rows are numbered, and have a cause or metric in the column "counted as". Below the table are the tests
+// of each.
 func TestSecurityPageShowsEverything(t *testing.T) {
 	p := openSecurityPage(t)
 	for _, section := range strings.Split(p.text, "\n## ")[1:] {
 		title, _, _ := strings.Cut(section, "\n")
 		rows := p.checkRows(section)
-		items := listItem.FindAllStringSubmatch(section, -1)
-		if len(items) != rows {
-			t.Errorf("%s: the table has %d rows, and %d items are below it", title, rows, len(items))
+		var lists []string
+		if found := shownBy.FindStringSubmatch(section); found != nil {
+			lists = strings.Split(found[1], ";")
 		}
-		for i, item := range items {
-			_, tests, _ := strings.Cut(item[2], "Tests:")
+		if len(lists) != rows {
+			t.Errorf("%s: the table has %d rows, and tests for %d are below it", title, rows, len(lists))
+		}
+		for i, list := range lists {
+			number, tests, _ := strings.Cut(list, ":")
 			shown := quoted.FindAllStringSubmatch(tests, -1)
-			if item[1] != strconv.Itoa(i+1) {
-				t.Errorf("%s: item %d has number %s", title, i+1, item[1])
+			if strings.TrimSpace(number) != strconv.Itoa(i+1) {
+				t.Errorf("%s: the tests of row %d have another number: %s", title, i+1, list)
 			}
 			if len(shown) == 0 || slices.ContainsFunc(shown, func(q []string) bool { return testName.FindString(q[1]) == "" }) {
-				t.Errorf("%s: no test, or something else, shows item %d", title, i+1)
+				t.Errorf("%s: no test, or something else, shows row %d", title, i+1)
 			}
 		}
 	}
