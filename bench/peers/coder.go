@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -17,29 +16,22 @@ const coderWriteTimeout = 5 * time.Second
 // a channel per subscriber, the handler's goroutine writes, CloseRead's reads. The library
 // has no prepared messages, and each write has a context with a timeout of its own.
 type coder struct {
-	counters
+	roster[*coderClient]
 	queue int
-
-	mu          sync.Mutex
-	subscribers map[*coderSubscriber]struct{}
 }
 
-// coderSubscriber is one connection. broadcast alone sends to messages.
-type coderSubscriber struct {
+// coderClient is one connection. broadcast alone sends to messages.
+type coderClient struct {
 	messages chan []byte
 	conn     *websocket.Conn
 }
 
-func newCoder(queue int) *coder {
-	return &coder{queue: queue, subscribers: make(map[*coderSubscriber]struct{})}
-}
+func newCoder(queue int) *coder { return &coder{queue: queue} }
 
-func (h *coder) serve(ln net.Listener) error {
-	return http.Serve(countingListener{ln, &h.sends}, h)
-}
+func (h *coder) serve(ln net.Listener) error { return h.serveHTTP(ln, h.attend) }
 
-// ServeHTTP upgrades a request and writes to its client until one of them gives up.
-func (h *coder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// attend upgrades a request and writes to its client until one of them gives up.
+func (h *coder) attend(w http.ResponseWriter, r *http.Request) {
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		InsecureSkipVerify: true, // any origin, as the bench's contract says
 		CompressionMode:    websocket.CompressionDisabled,
@@ -48,14 +40,14 @@ func (h *coder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the library has answered
 	}
 	defer conn.CloseNow()
-	s := &coderSubscriber{messages: make(chan []byte, h.queue), conn: conn}
-	h.add(s)
-	defer h.remove(s)
+	c := &coderClient{messages: make(chan []byte, h.queue), conn: conn}
+	h.add(c)
+	defer h.remove(c)
 	// Not the request's context, which net/http may end once the connection is hijacked.
 	ctx := conn.CloseRead(context.Background())
 	for {
 		select {
-		case m := <-s.messages:
+		case m := <-c.messages:
 			if writeTo(ctx, conn, m) != nil {
 				return
 			}
@@ -72,28 +64,12 @@ func writeTo(ctx context.Context, conn *websocket.Conn, m []byte) error {
 	return conn.Write(ctx, websocket.MessageBinary, m)
 }
 
-func (h *coder) add(s *coderSubscriber) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.subscribers[s] = struct{}{}
-	h.clients.Add(1)
-}
-
-func (h *coder) remove(s *coderSubscriber) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.subscribers, s)
-	h.clients.Add(-1)
-}
-
 func (h *coder) broadcast(payload []byte) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for s := range h.subscribers {
+	for _, c := range h.all() {
 		select {
-		case s.messages <- payload:
+		case c.messages <- payload:
 		default:
-			go s.conn.Close(websocket.StatusPolicyViolation, "too slow")
+			go c.conn.Close(websocket.StatusPolicyViolation, "too slow")
 		}
 	}
 }

@@ -4,29 +4,18 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 )
 
-// What stands on the control connection in place of a payload's length.
-const (
-	lengthStats    = 0xFFFFFFFE
-	lengthReserved = 0xFFFFFFFD
-)
+// lengthStats stands on the control connection in place of a payload's length.
+const lengthStats = 0xFFFFFFFE
 
 // maxRecord is the longest payload in bytes that a record may have; more is a bench that
 // lost its place in the stream.
 const maxRecord = 16 << 20
-
-var (
-	errTooLong  = errors.New("the record is too long")
-	errReserved = errors.New("the record is of a reserved kind")
-	// errShort says that a record isn't there as a whole yet.
-	errShort = errors.New("the record is incomplete")
-)
 
 // stats is what a target answers when the bench asks for statistics.
 type stats struct {
@@ -41,46 +30,6 @@ type stats struct {
 	Again int64 `json:"again,omitempty"`
 }
 
-// line is s as the one line of JSON that goes to the bench.
-func (s stats) line() []byte {
-	b, err := json.Marshal(s)
-	if err != nil { // integers only: there is nothing that could fail
-		return []byte("{}\n")
-	}
-	return append(b, '\n')
-}
-
-// checkLength says whether n announces a request for statistics rather than a payload of n
-// bytes, and what is wrong with it.
-func checkLength(n uint32) (isStats bool, err error) {
-	switch {
-	case n == lengthStats:
-		return true, nil
-	case n == lengthReserved:
-		return false, errReserved
-	case n > maxRecord:
-		return false, fmt.Errorf("%w: %d bytes, at most %d", errTooLong, n, maxRecord)
-	}
-	return false, nil
-}
-
-// cut takes the first record off b: its payload, or isStats, and what follows it, both
-// within b. The error is errShort while the record isn't complete.
-func cut(b []byte) (payload []byte, isStats bool, rest []byte, err error) {
-	if len(b) < 4 {
-		return nil, false, b, errShort
-	}
-	n := binary.BigEndian.Uint32(b)
-	isStats, err = checkLength(n)
-	if err != nil || isStats {
-		return nil, isStats, b[4:], err
-	}
-	if uint64(len(b)-4) < uint64(n) {
-		return nil, false, b, errShort
-	}
-	return b[4 : 4+n], false, b[4+n:], nil
-}
-
 // serveControl takes one control connection after the other from ln and does what each
 // asks of h. It returns when ln fails.
 func serveControl(ln net.Listener, h hub) error {
@@ -89,33 +38,30 @@ func serveControl(ln net.Listener, h hub) error {
 		if err != nil {
 			return fmt.Errorf("accepting the control connection: %w", err)
 		}
-		if err := obey(conn, h); err != nil {
+		if err := obey(conn, h); err != io.EOF {
 			fmt.Fprintln(os.Stderr, "peers: control connection:", err)
 		}
 		conn.Close()
 	}
 }
 
-// obey does what comes over conn until its end.
+// obey does what comes over conn until its end, which is io.EOF.
 func obey(conn net.Conn, h hub) error {
-	in := bufio.NewReaderSize(conn, 256<<10)
+	in, out := bufio.NewReaderSize(conn, 256<<10), json.NewEncoder(conn)
 	var length [4]byte
 	for {
-		if _, err := io.ReadFull(in, length[:]); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("reading a record's length: %w", err)
-		}
-		n := binary.BigEndian.Uint32(length[:])
-		isStats, err := checkLength(n)
-		if err != nil {
+		if _, err := io.ReadFull(in, length[:]); err != nil {
 			return err
 		}
-		if isStats {
-			if _, err := conn.Write(h.stats().line()); err != nil {
+		n := binary.BigEndian.Uint32(length[:])
+		if n == lengthStats {
+			if err := out.Encode(h.stats()); err != nil {
 				return fmt.Errorf("answering with statistics: %w", err)
 			}
 			continue
+		}
+		if n > maxRecord {
+			return fmt.Errorf("a record of %d bytes, at most %d", n, maxRecord)
 		}
 		payload := make([]byte, n)
 		if _, err := io.ReadFull(in, payload); err != nil {

@@ -12,16 +12,17 @@ import (
 // library's chat example.
 const gorillaWriteWait = 10 * time.Second
 
+var gorillaUpgrader = websocket.Upgrader{ReadBufferSize: 1024, WriteBufferSize: 1024, CheckOrigin: anyOrigin}
+
 // gorilla is the hub of gorilla/websocket's chat example: one goroutine that owns the set of
 // clients, two goroutines and a channel per client. Three things differ: messages are
 // prepared once (PreparedMessage), one record stays one message where the example joins
 // queued ones with newlines, and there are no pings, which the bench's clients needn't answer.
 type gorilla struct {
-	counters
-	upgrader         websocket.Upgrader
-	queue            int
-	joining, leaving chan *gorillaClient
-	messages         chan *websocket.PreparedMessage
+	roster[*gorillaClient] // run alone changes it
+	queue                  int
+	joining, leaving       chan *gorillaClient
+	messages               chan *websocket.PreparedMessage
 }
 
 // gorillaClient is one connection. The hub's goroutine alone sends to and closes send.
@@ -32,11 +33,6 @@ type gorillaClient struct {
 
 func newGorilla(queue int) *gorilla {
 	g := &gorilla{
-		upgrader: websocket.Upgrader{
-			ReadBufferSize:  1024,
-			WriteBufferSize: 1024,
-			CheckOrigin:     func(*http.Request) bool { return true },
-		},
 		queue:    queue,
 		joining:  make(chan *gorillaClient),
 		leaving:  make(chan *gorillaClient),
@@ -46,13 +42,11 @@ func newGorilla(queue int) *gorilla {
 	return g
 }
 
-func (g *gorilla) serve(ln net.Listener) error {
-	return http.Serve(countingListener{ln, &g.sends}, g)
-}
+func (g *gorilla) serve(ln net.Listener) error { return g.serveHTTP(ln, g.upgrade) }
 
-// ServeHTTP upgrades a request to a client of the hub.
-func (g *gorilla) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	conn, err := g.upgrader.Upgrade(w, r, nil)
+// upgrade makes a request a client of the hub.
+func (g *gorilla) upgrade(w http.ResponseWriter, r *http.Request) {
+	conn, err := gorillaUpgrader.Upgrade(w, r, nil)
 	if err != nil {
 		return // the library has answered
 	}
@@ -62,25 +56,20 @@ func (g *gorilla) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	go g.read(c)
 }
 
-// run owns the set of clients.
 func (g *gorilla) run() {
-	clients := make(map[*gorillaClient]struct{})
 	drop := func(c *gorillaClient) {
-		if _, ok := clients[c]; ok {
-			delete(clients, c)
+		if g.remove(c) {
 			close(c.send)
-			g.clients.Add(-1)
 		}
 	}
 	for {
 		select {
 		case c := <-g.joining:
-			clients[c] = struct{}{}
-			g.clients.Add(1)
+			g.add(c)
 		case c := <-g.leaving:
 			drop(c)
 		case m := <-g.messages:
-			for c := range clients {
+			for _, c := range g.all() {
 				select {
 				case c.send <- m:
 				default:

@@ -12,11 +12,8 @@ import (
 type gwsHub struct {
 	// OnPing, OnPong and OnMessage do what gws's own handler does.
 	gws.BuiltinEventHandler
-	counters
-	conns *roster[*gws.Conn]
+	roster[*gws.Conn]
 }
-
-func newGWS() *gwsHub { return &gwsHub{conns: newRoster[*gws.Conn]()} }
 
 func (h *gwsHub) serve(ln net.Listener) error {
 	// Compression is off unless PermessageDeflate is set.
@@ -24,28 +21,22 @@ func (h *gwsHub) serve(ln net.Listener) error {
 }
 
 // OnOpen is gws.Event's.
-func (h *gwsHub) OnOpen(c *gws.Conn) { h.conns.add(c) }
+func (h *gwsHub) OnOpen(c *gws.Conn) { h.add(c) }
 
 // OnClose is gws.Event's.
-func (h *gwsHub) OnClose(c *gws.Conn, _ error) { h.conns.remove(c) }
+func (h *gwsHub) OnClose(c *gws.Conn, _ error) { h.remove(c) }
 
 // OnMessage is gws.Event's. The bench's clients say nothing that matters.
 func (h *gwsHub) OnMessage(_ *gws.Conn, m *gws.Message) { m.Close() }
 
+// broadcast counts as delivered what the library has accepted: it doesn't tell when a queued
+// message was written.
 func (h *gwsHub) broadcast(payload []byte) {
 	b := gws.NewBroadcaster(gws.OpcodeBinary, payload)
 	defer b.Close()
-	for _, c := range h.conns.all() {
+	for _, c := range h.all() {
 		if b.Broadcast(c) == nil {
 			h.deliveries.Add(1)
 		}
 	}
-}
-
-// stats counts as delivered what the library has accepted: it doesn't tell when a queued
-// message was written.
-func (h *gwsHub) stats() stats {
-	s := h.counters.stats()
-	s.Clients = h.conns.len()
-	return s
 }

@@ -14,7 +14,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"os"
 	"os/signal"
@@ -26,36 +25,22 @@ import (
 // errUsage is what a command line that names no target, or an unknown one, gives.
 var errUsage = errors.New("usage: peers NAME -listen ADDRESS -control ADDRESS [-queue N]")
 
-// options is what the command line says.
-type options struct {
-	listen, control string
-	// queue is how many messages wait for one client in the hubs that have a channel per
-	// client (gorilla, coder); a client whose channel is full is disconnected.
-	queue int
-}
+// names are those of all targets: raw and raw-batch are a program of their own.
+var names = []string{"centrifuge", "coder", "gorilla", "gws", "nbio", "raw", "raw-batch"}
 
-// targets are the servers by name. Each runs until one of its listeners fails.
-var targets = map[string]func(clients, control net.Listener, o options) error{
-	"raw":       func(clients, control net.Listener, _ options) error { return runRaw(clients, control, false) },
-	"raw-batch": func(clients, control net.Listener, _ options) error { return runRaw(clients, control, true) },
-	"gorilla": func(clients, control net.Listener, o options) error {
-		return runHub(clients, control, newGorilla(o.queue))
-	},
-	"gws":  func(clients, control net.Listener, _ options) error { return runHub(clients, control, newGWS()) },
-	"nbio": func(clients, control net.Listener, _ options) error { return runHub(clients, control, newNBIO()) },
-	"coder": func(clients, control net.Listener, o options) error {
-		return runHub(clients, control, newCoder(o.queue))
-	},
-	"centrifuge": func(clients, control net.Listener, _ options) error {
-		h, err := newCentrifuge()
-		if err != nil {
-			return err
-		}
-		return runHub(clients, control, h)
-	},
-	"seedlike": func(clients, control net.Listener, _ options) error {
-		return runHub(clients, control, newSeedlike())
-	},
+// newHub makes the target of a name, with room for so many messages for one client.
+func newHub(name string, queue int) (hub, error) {
+	switch name {
+	case "centrifuge":
+		return newCentrifuge()
+	case "coder":
+		return newCoder(queue), nil
+	case "gorilla":
+		return newGorilla(queue), nil
+	case "gws":
+		return &gwsHub{}, nil
+	}
+	return newNBIO(), nil
 }
 
 func main() {
@@ -67,62 +52,52 @@ func main() {
 
 // run serves as args say until SIGTERM or an interrupt, which is a nil error.
 func run(args []string, out io.Writer) error {
-	sorted := slices.Sorted(maps.Keys(targets))
-	names := strings.Join(sorted, ", ")
 	if len(args) == 1 && args[0] == "list" {
-		_, err := fmt.Fprintln(out, strings.Join(sorted, "\n"))
+		_, err := fmt.Fprintln(out, strings.Join(names, "\n"))
 		return err
 	}
-	if len(args) == 0 {
-		return fmt.Errorf("%w; NAME is one of %s", errUsage, names)
+	if len(args) == 0 || !slices.Contains(names, args[0]) {
+		return fmt.Errorf("%w; NAME is one of %s", errUsage, strings.Join(names, ", "))
 	}
-	start, ok := targets[args[0]]
-	if !ok {
-		return fmt.Errorf("no target %q: %w; NAME is one of %s", args[0], errUsage, names)
+	name := args[0]
+	set := flag.NewFlagSet("peers "+name, flag.ContinueOnError)
+	listen := set.String("listen", "127.0.0.1:8090", "`address` for WebSocket clients")
+	controlAt := set.String("control", "127.0.0.1:8091", "`address` for the bench's control connection")
+	queue := set.Int("queue", 256, "`messages` that may wait for one client (gorilla, coder)")
+	if err := set.Parse(args[1:]); err != nil {
+		return fmt.Errorf("reading the command line: %w", err)
 	}
-	o, err := parseFlags(args)
-	if err != nil {
-		return err
+	if set.NArg() > 0 || *queue < 1 {
+		return fmt.Errorf("%q left over, -queue %d: nothing may be, and at least one message must be able to wait: %w", set.Args(), *queue, errUsage)
 	}
-	clients, err := net.Listen("tcp", o.listen)
+	clients, err := net.Listen("tcp", *listen)
 	if err != nil {
 		return fmt.Errorf("listening for clients: %w", err)
 	}
 	// Nobody asks whether the bench is still there: a busy machine may take minutes to answer.
 	quiet := net.ListenConfig{KeepAlive: -1}
-	control, err := quiet.Listen(context.Background(), "tcp", o.control)
+	control, err := quiet.Listen(context.Background(), "tcp", *controlAt)
 	if err != nil {
 		return fmt.Errorf("listening for the control connection: %w", err)
 	}
-
+	if strings.HasPrefix(name, "raw") {
+		return becomeRaw(name, clients, control)
+	}
+	h, err := newHub(name, *queue)
+	if err != nil {
+		return err
+	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, os.Interrupt)
-	failed := make(chan error, 1)
-	go func() { failed <- start(clients, control, o) }()
-	// The kernel queues connections from here on, so nobody has to wait for the goroutine.
+	failed := make(chan error, 2)
+	go func() { failed <- serveControl(control, h) }()
+	go func() { failed <- h.serve(clients) }()
+	// The kernel queues connections from here on, so nobody has to wait for the goroutines.
 	fmt.Fprintln(out, "ready")
 	select {
 	case err := <-failed:
-		return fmt.Errorf("target %s: %w", args[0], err)
+		return fmt.Errorf("target %s: %w", name, err)
 	case <-stop:
 		return nil
 	}
-}
-
-func parseFlags(args []string) (options, error) {
-	var o options
-	set := flag.NewFlagSet("peers "+args[0], flag.ContinueOnError)
-	set.StringVar(&o.listen, "listen", "127.0.0.1:8090", "`address` for WebSocket clients")
-	set.StringVar(&o.control, "control", "127.0.0.1:8091", "`address` for the bench's control connection")
-	set.IntVar(&o.queue, "queue", 256, "`messages` that may wait for one client (gorilla, coder)")
-	if err := set.Parse(args[1:]); err != nil {
-		return o, fmt.Errorf("reading the command line: %w", err)
-	}
-	if set.NArg() > 0 {
-		return o, fmt.Errorf("argument %q is left over: %w", set.Arg(0), errUsage)
-	}
-	if o.queue < 1 {
-		return o, fmt.Errorf("-queue %d: at least one message must be able to wait", o.queue)
-	}
-	return o, nil
 }

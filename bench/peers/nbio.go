@@ -19,18 +19,17 @@ const nbioMaxUnsent = 6 << 20
 // WriteMessage to each connection per message: it writes to the socket at once and copies
 // what doesn't fit. nbio has no prepared messages.
 type nbioHub struct {
-	counters
-	conns    *roster[*websocket.Conn]
+	roster[*websocket.Conn]
 	upgrader *websocket.Upgrader
 }
 
 func newNBIO() *nbioHub {
-	h := &nbioHub{conns: newRoster[*websocket.Conn](), upgrader: websocket.NewUpgrader()}
-	h.upgrader.CheckOrigin = func(*http.Request) bool { return true }
+	h := &nbioHub{upgrader: websocket.NewUpgrader()}
+	h.upgrader.CheckOrigin = anyOrigin
 	// By default a connection that says nothing for 120 s is closed; idle ones are measured.
 	h.upgrader.KeepaliveTime = 0
-	h.upgrader.OnOpen(h.conns.add)
-	h.upgrader.OnClose(func(c *websocket.Conn, _ error) { h.conns.remove(c) })
+	h.upgrader.OnOpen(h.add)
+	h.upgrader.OnClose(func(c *websocket.Conn, _ error) { h.remove(c) })
 	h.upgrader.OnMessage(func(*websocket.Conn, websocket.MessageType, []byte) {})
 	return h
 }
@@ -53,7 +52,9 @@ func (h *nbioHub) serve(ln net.Listener) error {
 		MaxWriteBufferSize:      nbioMaxUnsent,
 		// By default a message of more than 32 KiB is split into frames.
 		MaxWebsocketFramePayloadSize: maxRecord,
-		Handler:                      h,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = h.upgrader.Upgrade(w, r, nil) // the library has answered when this fails
+		}),
 		OnAcceptError: func(err error) {
 			select {
 			case failed <- fmt.Errorf("accepting: %w", err):
@@ -68,14 +69,8 @@ func (h *nbioHub) serve(ln net.Listener) error {
 	return <-failed
 }
 
-// ServeHTTP upgrades a request to a client of the hub.
-func (h *nbioHub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// The library has answered when this fails.
-	_, _ = h.upgrader.Upgrade(w, r, nil)
-}
-
 func (h *nbioHub) broadcast(payload []byte) {
-	for _, c := range h.conns.all() {
+	for _, c := range h.all() {
 		if c.WriteMessage(websocket.BinaryMessage, payload) == nil {
 			h.deliveries.Add(1)
 		}
@@ -85,7 +80,7 @@ func (h *nbioHub) broadcast(payload []byte) {
 // stats can't count sends: nbio makes its system calls itself. What its write buffer
 // accepted counts as delivered.
 func (h *nbioHub) stats() stats {
-	s := h.counters.stats()
-	s.Clients, s.Sends = h.conns.len(), -1
+	s := h.roster.stats()
+	s.Sends = -1
 	return s
 }

@@ -16,11 +16,12 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // target is a child process that serves as one target, and the control connection to it.
 type target struct {
 	t       *testing.T
+	pid     int
 	listen  string
 	control net.Conn
 	answers *bufio.Reader
@@ -65,7 +66,7 @@ func startTarget(t *testing.T, name string) *target {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return &target{t: t, listen: listen, control: conn, answers: bufio.NewReader(conn)}
+	return &target{t: t, pid: cmd.Process.Pid, listen: listen, control: conn, answers: bufio.NewReader(conn)}
 }
 
 // freeAddress is one on which nobody listens. Hardly anybody else uses its host, so that its port

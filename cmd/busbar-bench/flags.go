@@ -201,8 +201,7 @@ func (f *flags) peerOf(name string) (program string, err error) {
 		}
 	}
 	if _, err := exec.LookPath(program); err != nil {
-		return "", usagef("%s: -peers %s: there is no such program; (cd bench/peers && go build -o ../../bin/peers .) "+
-			"makes bin/peers", name, program)
+		return "", usagef("%s: -peers %s: there is no such program; bench/peers/build makes bin/peers", name, program)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), listPatience)
 	defer cancel()

@@ -17,7 +17,7 @@ func suite(ctx context.Context, args []string, s streams) error {
 	f := newFlags("suite", preset, s)
 	var o bench.SuiteOptions
 	names := f.set.String("targets", "busbar,raw,raw-batch,nbio,gws,gorilla,centrifuge,coder", "`names` of the servers, Busbar first")
-	slow := f.set.String("slow-targets", "seedlike", "`names` of servers that get a small load of their own")
+	slow := f.set.String("slow-targets", "", "`names` of servers that get a small load of their own")
 	f.set.IntVar(&o.Rounds, "rounds", 5, "how often each server is measured; memory and handshakes at most 3 times")
 	f.set.IntVar(&o.Connections, "connections", 10000, "clients for memory and handshakes")
 	within := f.set.Duration("within", 15*time.Minute, "stop after this time with what there is; 0: never")
