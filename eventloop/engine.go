@@ -52,7 +52,7 @@ type Engine struct {
 // limit is an error.
 func New(h Handler, o Options) (*Engine, error) {
 	buffersSet := o.Memory.BufferBytes != 0
-	o.SetDefaults()
+	o.setDefaults()
 	orDefault(&o.Log, slog.Default())
 	if o.Accept.MaxPerAddress < 0 {
 		o.Rates.Address = 0

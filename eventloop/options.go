@@ -151,8 +151,14 @@ func orDefault[T comparable](v *T, d T) {
 	}
 }
 
-// SetDefaults gives the fields that are zero the values that New would, but for Log.
-func (o *Options) SetDefaults() {
+// DefaultOptions are what New goes by where fields are zero, but for Log.
+func DefaultOptions() Options {
+	var o Options
+	o.setDefaults()
+	return o
+}
+
+func (o *Options) setDefaults() {
 	orDefault(&o.Listen, ":4322")
 	orDefault(&o.Loops, min(runtime.GOMAXPROCS(0), subs.MaxLoops))
 	orDefault(&o.Accept.Reserve, 64)

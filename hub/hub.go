@@ -57,7 +57,7 @@ type Hub struct {
 
 // New starts a hub: when it returns, clients can connect.
 func New(o Options) (*Hub, error) {
-	o.SetDefaults()
+	o.setDefaults()
 	setDefault(&o.Logger, slog.Default())
 	setDefault(&o.Loops.Log, o.Logger)
 	o.Loops.Rates, o.Loops.RateKey = o.limits(), rateKey

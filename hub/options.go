@@ -137,9 +137,15 @@ func setDefault[T comparable](v *T, d T) {
 	}
 }
 
-// SetDefaults gives the fields that are zero the values that New would, but for Logger. Of Loops it
-// sets Memory.QueueBytes alone.
-func (o *Options) SetDefaults() {
+// DefaultOptions are what New goes by where fields are zero, but for Auth, Log and the loggers.
+func DefaultOptions() Options {
+	o := Options{Loops: eventloop.DefaultOptions()}
+	o.setDefaults()
+	return o
+}
+
+// setDefaults gives fields that are zero their defaults. Of Loops it sets Memory.QueueBytes alone.
+func (o *Options) setDefaults() {
 	setDefault(&o.AuthTimeout, 5*time.Second)
 	setDefault(&o.Rows.Timeout, 5*time.Second)
 	setDefault(&o.Views.Timeout, 10*time.Second)

@@ -9,7 +9,7 @@ import (
 // Who embeds the hub has the bounds of the daemon: by what this process may come to use.
 func TestSizesOfAnEmbedderFitTheMemory(t *testing.T) {
 	var o Options
-	o.SetDefaults()
+	o.setDefaults()
 	s := memory.Defaults()
 	if o.Rows.MaxBytes != s.Rows || o.MaxMessageOut != s.Message ||
 		o.Loops.Memory.QueueBytes != s.Queue || o.Loops.Memory.BufferBytes != 0 {

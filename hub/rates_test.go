@@ -112,7 +112,7 @@ func TestRatesThatLetNothingThrough(t *testing.T) {
 	} {
 		o := Options{Auth: namesAre}
 		change(&o)
-		o.SetDefaults()
+		o.setDefaults()
 		if o.validate() == nil {
 			t.Errorf("%s: taken", name)
 		}

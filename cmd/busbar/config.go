@@ -1,108 +1,116 @@
 package main
 
 import (
-	"time"
+	"errors"
+	"flag"
+	"fmt"
+	"math"
 
-	"github.com/busbar-ws/busbar/eventloop"
-	"github.com/busbar-ws/busbar/hub"
-	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/cli"
+	"github.com/busbar-ws/busbar/internal/doctor"
+	"github.com/busbar-ws/busbar/internal/memory"
 )
 
-// Config is what the daemon was told to do. It is written by parseConfig, and
-// read-only, so safe from any goroutine, after that. The unit, range and meaning of a flag
-// stand in its declaration (flags_serve_*.go), which is also what -help prints. Sizes are in bytes.
-type Config struct {
-	// Hub is what flags say of the hub and its event loops. Where zero means a default there and off in
-	// the flag, it is negative.
-	Hub hub.Options
+const configUsage = `Prints what a server with these flags, variables and file would go by, and where each value is from.
 
-	API          string
-	APIKeepAlive time.Duration
-	Log          LogConfig
-	RowsURL      string
-	SnapshotURL  string
+Usage: busbar config [the server's flags]
 
-	Auth       string
-	SessionsDB string
-	Guests     bool
-	GuestTTL   time.Duration
-	JWT        auth.JWTOptions
-	AuthHTTP   auth.HTTPOptions // a CacheTTL of zero is none
+Each line is as -config takes it, but that passwords in URLs are left out. Whether BUSBAR_ADMIN_TOKEN is
+set is said, what it holds isn't.
+`
 
-	Data           string
-	AdminTokenFile string
-	// AdminToken comes from BUSBAR_ADMIN_TOKEN alone: anyone on the host can read a
-	// process's arguments. Never log it.
-	AdminToken string
+const helpUsage = `Prints the server's flags.
 
-	Drain   time.Duration
-	Echo    bool // conformance test mode: no hub, no API
-	Logging struct{ Level, Format string }
-	Version bool // print the version and do nothing else
+Usage: busbar help [-markdown]
+`
 
-	// sources holds the flags that were given, by flag name, as "-loops" or "BUSBAR_LOOPS".
-	sources map[string]string
-}
-
-// LogConfig is what flags say of the change log.
-type LogConfig struct {
-	Kind   string // logDisk, logMemory or logNATS
-	Events int
-	Bytes  int
-	Age    time.Duration
-	Tail   int // of logDisk and logNATS: bytes in memory
-
-	NATS    NATSConfig
-	Cluster ClusterConfig
-}
-
-// NATSConfig is where the change log of several nodes is.
-type NATSConfig struct {
-	Servers       string // may hold a password: never log it
-	Creds, NKey   string // files
-	CA, Cert, Key string
-	Stream        string
-	Replicas      int
-	Timeout       time.Duration
-	Publish       bool // take what is published by requests to the stream's name and .publish
-}
-
-// ClusterConfig is for the NATS inside of this process.
-type ClusterConfig struct {
-	Name, Listen, Routes  string
-	Secret, CA, Cert, Key string // files
-}
-
-// Values of -log.
-const (
-	logDisk   = "disk"
-	logMemory = "memory"
-	logNATS   = "nats"
-)
-
-// inMemory is how many bytes of events may be in memory, and the flag that says so.
-func (c *LogConfig) inMemory() (bytes int, flag string) {
-	if c.Kind == logMemory {
-		return c.Bytes, "-log-bytes"
+// printConfig is the command config.
+func printConfig(args []string, s streams) error {
+	o, err := parseOptions(args, s.getenv)
+	if errors.Is(err, flag.ErrHelp) {
+		return errors.Join(err, cli.New("busbar config", configUsage).WriteHelp(s.out))
 	}
-	return c.Tail, "-log-tail"
+	if err != nil {
+		return err
+	}
+	if o.AdminToken != "" {
+		fmt.Fprintln(s.out, "# the admin token is from BUSBAR_ADMIN_TOKEN")
+	}
+	return o.flags.WriteValues(s.out)
 }
 
-// Values of -auth.
-const (
-	authSessions = "sessions"
-	authJWT      = "jwt"
-	authHTTP     = "http"
-	authNone     = "none"
-)
+const doctorUsage = `Looks at this host and says what limits a busbar on it, and what would change that.
 
-// Words of flags whose values are numbered: the place of a word is its number.
-var (
-	rejections   = []string{hub.RejectClose: "close", hub.RejectHTTP: "http"}
-	routings     = []string{hub.RouteAll: "all", hub.RouteSubscribed: "subscribed"}
-	seqs         = []string{hub.SeqAssigned: "assigned", hub.SeqGiven: "given"}
-	relays       = []string{hub.RelayTenant: "tenant", hub.RelayAll: "all", hub.RelayOff: "off"}
-	slowPolicies = []string{eventloop.Disconnect: "disconnect", eventloop.DropOldest: "drop-oldest", eventloop.CatchUp: "catch-up"}
-	compressions = []string{eventloop.CompressOff: "off", eventloop.CompressOut: "out", eventloop.CompressOn: "on"}
-	proxyUses    = []string{eventloop.ProxyOff: "off", eventloop.ProxyOptional: "optional", eventloop.ProxyRequired: "required"}
-)
+Usage: busbar doctor [-connections N] [the server's flags]
+
+Give it what the server is given: it takes all flags of "busbar serve", and their variables. It
+changes nothing. It exits with 1 if there is something that keeps a server from starting here
+(FAIL), and with 0 otherwise: what is marked WARN costs connections, speed, or safety.
+`
+
+// examineHost is the command doctor.
+func examineHost(args []string, s streams) error {
+	connections := 0
+	add := func(t *cli.Set) {
+		t.Group("Flags")
+		t.Env = false
+		t.Add("connections", cli.Int(&connections, 0, maxConnections),
+			"connections that this host is meant to hold; 0 = as many as it can, and no warnings for their number")
+	}
+	shares := memory.Defaults()
+	o := defaultOptions(shares)
+	o.flags.Command = "busbar doctor"
+	add(o.flags)
+	err := o.parse(args, s.getenv, shares)
+	if errors.Is(err, flag.ErrHelp) {
+		help := cli.New("busbar doctor", doctorUsage)
+		add(help)
+		return errors.Join(err, help.WriteHelp(s.out))
+	}
+	if err != nil {
+		return err
+	}
+	return doctor.Examine(s.out, o.doctorServer(), connections)
+}
+
+func (o *options) doctorServer() *doctor.Server {
+	log, flag := o.Log.inMemory()
+	return &doctor.Server{
+		Hub: o.Hub, API: o.API, Data: o.Data, RowsFetched: o.RowsURL != "", LogBytes: log, LogFlag: flag, Reserve: o.reserve,
+	}
+}
+
+// help is the command of that name.
+func help(args []string, s streams) error {
+	var markdown bool
+	t := cli.New("busbar help", helpUsage)
+	t.Group("Flags")
+	t.Add("markdown", cli.Bool(&markdown), "as docs/flags.md has them")
+	if _, err := parseOrHelp(t, args, s); err != nil {
+		return err
+	}
+	if markdown {
+		fmt.Fprint(s.out, flagsPage)
+		return helpFlags().WriteMarkdown(s.out)
+	}
+	return helpFlags().WriteHelp(s.out)
+}
+
+// helpFlags are the server's flags with the defaults of a host that has memory enough.
+func helpFlags() *cli.Set { return defaultOptions(memory.Share(math.MaxInt64)).flags }
+
+// flagsPage opens docs/flags.md.
+const flagsPage = "# The server's flags\n" + `
+This page is what ` + "`busbar help -markdown`" + ` prints. A flag on the command line beats its variable, which beats
+the file that ` + "`-config`" + ` names, which beats the default. ` + "`busbar config`" + `, with the same flags, shows what is in
+force and where it is from. Sizes are in bytes or have a unit (64KiB is 65536, 64KB is 64000), durations have one
+(500ms, 1m30s). Defaults in bytes are less where there is little memory.
+
+A file has a flag a line, without the dash, and its value behind = or a space; # begins a comment. A name that no flag
+has is an error. The admin token is no flag: it is in the data directory, in the file that ` + "`-admin-token-file`" + `
+names, or in BUSBAR_ADMIN_TOKEN.
+
+    listen = :4322
+    origins = https://app.example.com
+    max-per-ip 200      # an office behind one address
+`

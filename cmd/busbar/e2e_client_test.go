@@ -11,8 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/coder/websocket"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // peer is a WebSocket client of somebody else's making, in this process or in a child.

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
@@ -53,7 +54,7 @@ func limitedGroup(t *testing.T, limit int) (inside []string) {
 // messages for clients that take none have bounds whose sum is below that.
 func TestDefaultsFitAContainer(t *testing.T) {
 	t.Parallel()
-	const limit = 256 * mib
+	const limit = 256 * cli.MiB
 	d := launch{inside: limitedGroup(t, limit), args: []string{"-max-per-ip", "0"}}.start(t)
 	if n := d.metric("busbar_buffered_max_bytes"); n != limit/4 {
 		t.Errorf("-buffer-memory is %v, want a quarter of the memory", n)
@@ -86,7 +87,7 @@ func TestDefaultsFitAContainer(t *testing.T) {
 		t.Fatalf("it was ended: %v", d.cmd.ProcessState)
 	default:
 	}
-	t.Logf("at most %d MiB resident", d.peakResident()/mib)
+	t.Logf("at most %d MiB resident", d.peakResident()/cli.MiB)
 }
 
 // In such a container a server lives whatever names its publishers' objects have, and however many
@@ -94,13 +95,13 @@ func TestDefaultsFitAContainer(t *testing.T) {
 func TestNamesFitAContainer(t *testing.T) {
 	t.Parallel()
 	const perBody = 1_200_000
-	names := make([]byte, 0, 16*mib)
+	names := make([]byte, 0, 16*cli.MiB)
 	for i := range perBody {
 		names = fmt.Appendf(names, `,"%x":[]`, i)
 	}
 	object := append([]byte(`{"type":"presence"`), append(names, '}')...)
 	change := append([]byte(`{"entity":"Doc","row_id":"d","kind":"update","data":`), append(object, '}')...)
-	d := launch{inside: limitedGroup(t, 256*mib)}.start(t)
+	d := launch{inside: limitedGroup(t, 256*cli.MiB)}.start(t)
 	x := &crowd{d: d, http: &http.Client{Transport: new(http.Transport)}}
 	defer x.http.CloseIdleConnections()
 	for path, body := range map[string][]byte{"/v1/presence": object, "/v1/changes": change} {
@@ -115,14 +116,14 @@ func TestNamesFitAContainer(t *testing.T) {
 			t.Errorf("%s: one alone: %v, and the server %v", path, err, d.cmd.ProcessState)
 		}
 	}
-	t.Logf("bodies of %d bytes, at most %d MiB resident", len(object), d.peakResident()/mib)
+	t.Logf("bodies of %d bytes, at most %d MiB resident", len(object), d.peakResident()/cli.MiB)
 }
 
 // In such a container a server lives whatever it is asked to fetch from the row service at once,
 // by clients that take it and by those that don't.
 func TestFetchedRowsFitAContainer(t *testing.T) {
 	const rows = 40 // more than twice the container
-	snapshot := bytes.Repeat([]byte("x"), 15*mib)
+	snapshot := bytes.Repeat([]byte("x"), 15*cli.MiB)
 	var served atomic.Int64
 	answer := func(w http.ResponseWriter, chunked bool) {
 		defer served.Add(1)
@@ -139,7 +140,7 @@ func TestFetchedRowsFitAContainer(t *testing.T) {
 	for _, path := range []string{"/length", "/chunks"} {
 		t.Run(path, func(t *testing.T) {
 			served.Store(0)
-			d := launch{inside: limitedGroup(t, 256*mib), args: []string{"-rows-url", service.URL + path, "-rows-timeout", "1m"}}.start(t)
+			d := launch{inside: limitedGroup(t, 256*cli.MiB), args: []string{"-rows-url", service.URL + path, "-rows-timeout", "1m"}}.start(t)
 			subscribe := func(rows int) *wstest.Raw {
 				client, err := wstest.DialRaw(t, "", d.ws)
 				if err != nil {
@@ -174,7 +175,7 @@ func TestFetchedRowsFitAContainer(t *testing.T) {
 			if _, err := io.CopyN(io.Discard, one.Conn, int64(len(snapshot))); err != nil {
 				t.Errorf("a client that asks for one row: %v, and it %v", err, d.cmd.ProcessState)
 			}
-			t.Logf("at most %d MiB resident, %v errors", d.peakResident()/mib, d.metric("busbar_snapshot_errors_total"))
+			t.Logf("at most %d MiB resident, %v errors", d.peakResident()/cli.MiB, d.metric("busbar_snapshot_errors_total"))
 		})
 	}
 }

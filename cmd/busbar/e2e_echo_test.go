@@ -10,8 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/coder/websocket"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 var echoAnnounced = regexp.MustCompile(`(?s)ECHO MODE \(-echo\).*WebSocket +ws://(\S+)\n.*Point the suite at ws://(\S+),`)

@@ -11,8 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/gobwas/ws/wsutil"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // flood connects from several goroutines until the test ends it, and hands each connection

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/busbar-ws/busbar/internal/cli"
 )
 
 // reply is the API's answer to one call.
@@ -116,7 +118,7 @@ func (d *daemon) peakResident() int {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	return n * kib
+	return n * cli.KiB
 }
 
 // docs/protocol.md section 5: a mistake in a body is a 400 that names the field.

@@ -13,12 +13,13 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // keptConstant is what resident memory may grow by besides what is counted: sockets' buffers of the
 // runtime, stacks, what is being worked on.
-const keptConstant = 32 * mib
+const keptConstant = 32 * cli.MiB
 
 // kept is one kind of thing that is kept for clients or from them. Whoever makes a new one adds a row.
 type kept struct {
@@ -56,14 +57,14 @@ func TestEverythingKeptIsCounted(t *testing.T) {
 	})
 	stopsShort := service(t, func(w http.ResponseWriter, r *http.Request, over <-chan struct{}) {
 		if r.URL.RawQuery == "sized" {
-			w.Header().Set("Content-Length", strconv.Itoa(256*kib))
+			w.Header().Set("Content-Length", strconv.Itoa(256*cli.KiB))
 		}
-		_, _ = w.Write(make([]byte, 256*kib-1))
+		_, _ = w.Write(make([]byte, 256*cli.KiB-1))
 		_ = http.NewResponseController(w).Flush()
 		hang(r, over)
 	})
 	halfALine := service(t, func(w http.ResponseWriter, r *http.Request, over <-chan struct{}) {
-		_, _ = fmt.Fprintf(w, `{"begin":1}`+"\n"+`{"seq":1,"data":"%s`, strings.Repeat("x", 256*kib))
+		_, _ = fmt.Fprintf(w, `{"begin":1}`+"\n"+`{"seq":1,"data":"%s`, strings.Repeat("x", 256*cli.KiB))
 		_ = http.NewResponseController(w).Flush()
 		hang(r, over)
 	})
@@ -88,7 +89,9 @@ func TestEverythingKeptIsCounted(t *testing.T) {
 			})
 		}
 	}
-	large := service(t, func(w http.ResponseWriter, _ *http.Request, _ <-chan struct{}) { _, _ = w.Write(make([]byte, 4*mib)) })
+	large := service(t, func(w http.ResponseWriter, _ *http.Request, _ <-chan struct{}) {
+		_, _ = w.Write(make([]byte, 4*cli.MiB))
+	})
 	request := wstest.Request("/?filler="+strings.Repeat("x", 7000), "Authorization: Bearer token%d")
 	for name, k := range map[string]kept{
 		"names of subscriptions": {fill: func(x *crowd) {
@@ -112,23 +115,23 @@ func TestEverythingKeptIsCounted(t *testing.T) {
 			})
 			eventually(x.d.t, "all are gone", func() bool { return x.d.metric("busbar_connections") <= 1 })
 		}},
-		"the API's requests that wait": {args: []string{"-auth", "http", "-auth-url", hangs, "-auth-timeout", "1m"}, fill: outside(mib, func(x *crowd) {
+		"the API's requests that wait": {args: []string{"-auth", "http", "-auth-url", hangs, "-auth-timeout", "1m"}, fill: outside(cli.MiB, func(x *crowd) {
 			eachOf(400, func(i int) {
 				if c, err := wstest.DialRaw(x.d.t, fmt.Sprint("127.0.1.", 1+i%200), x.d.api); err == nil {
 					_, _ = fmt.Fprintf(c.Conn, "GET /api/sync/pull HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %d%s\r\n\r\n", i, strings.Repeat("x", 7000))
 				}
 			})
 		})},
-		"fetches that wait":     {args: []string{"-rows-url", hangs, "-rows-timeout", "1m"}, fill: outside(4*mib, rows(1000, 4))},
-		"rechecks that wait":    {args: []string{"-rows-url", answersOnce, "-rows-timeout", "1m", "-rows-recheck", "1s"}, fill: outside(4*mib, rows(1500, 1))},
-		"payloads being read":   {args: []string{"-rows-url", stopsShort + "?sized", "-rows-timeout", "1m"}, fill: outside(4*mib, rows(64, 1))},
-		"payloads of no length": {args: []string{"-rows-url", stopsShort, "-rows-timeout", "1m"}, fill: outside(6*mib, rows(64, 1))},
-		"views being read": {args: []string{"-snapshot-url", halfALine, "-snapshot-timeout", "1m"}, fill: outside(6*mib, func(x *crowd) {
+		"fetches that wait":     {args: []string{"-rows-url", hangs, "-rows-timeout", "1m"}, fill: outside(4*cli.MiB, rows(1000, 4))},
+		"rechecks that wait":    {args: []string{"-rows-url", answersOnce, "-rows-timeout", "1m", "-rows-recheck", "1s"}, fill: outside(4*cli.MiB, rows(1500, 1))},
+		"payloads being read":   {args: []string{"-rows-url", stopsShort + "?sized", "-rows-timeout", "1m"}, fill: outside(4*cli.MiB, rows(64, 1))},
+		"payloads of no length": {args: []string{"-rows-url", stopsShort, "-rows-timeout", "1m"}, fill: outside(6*cli.MiB, rows(64, 1))},
+		"views being read": {args: []string{"-snapshot-url", halfALine, "-snapshot-timeout", "1m"}, fill: outside(6*cli.MiB, func(x *crowd) {
 			eachOf(1000, func(i int) { x.dial(i, wstest.Request("/?since=0")) })
 		})},
-		"clients that catch up": {args: []string{"-log-tail", "4MiB"}, bounds: 4 * mib, fill: func(x *crowd) {
+		"clients that catch up": {args: []string{"-log-tail", "4MiB"}, bounds: 4 * cli.MiB, fill: func(x *crowd) {
 			eachOf(20, func(i int) {
-				x.must("POST", "/v1/changes", fmt.Appendf(nil, `{"entity":"E","row_id":"%d","kind":"update","data":"%s"}`, i, strings.Repeat("x", 128*kib)))
+				x.must("POST", "/v1/changes", fmt.Appendf(nil, `{"entity":"E","row_id":"%d","kind":"update","data":"%s"}`, i, strings.Repeat("x", 128*cli.KiB)))
 			})
 			eachOf(1000, func(i int) { x.dial(i, wstest.Request("/?since=0")) })
 			eventually(x.d.t, "all are let in or refused", func() bool {
@@ -140,19 +143,19 @@ func TestEverythingKeptIsCounted(t *testing.T) {
 			x.comes(64, func(i int) []byte {
 				return clientText(fmt.Sprintf(`{"type":"crdt-subscribe","entity":"E","rowId":"%d"}`, i))
 			})
-			eventually(x.d.t, "all are fetched", func() bool { return x.d.metric("busbar_clients") == 0 || x.d.buffered() > 8*mib })
+			eventually(x.d.t, "all are fetched", func() bool { return x.d.metric("busbar_clients") == 0 || x.d.buffered() > 8*cli.MiB })
 		}},
 		"stored rows": {args: []string{"-rows-bytes", strconv.Itoa(testRows)}, bounds: testRows, fill: func(x *crowd) {
-			eachOf(100, func(i int) { x.must("PUT", fmt.Sprintf("/v1/rows/E/%d", i), make([]byte, 256*kib)) })
+			eachOf(100, func(i int) { x.must("PUT", fmt.Sprintf("/v1/rows/E/%d", i), make([]byte, 256*cli.KiB)) })
 		}},
-		"the change log": {args: []string{"-log-tail", "8MiB"}, bounds: 8 * mib, fill: func(x *crowd) {
+		"the change log": {args: []string{"-log-tail", "8MiB"}, bounds: 8 * cli.MiB, fill: func(x *crowd) {
 			eachOf(60, func(i int) {
-				x.must("POST", "/v1/changes", fmt.Appendf(nil, `{"entity":"E","row_id":"%d","kind":"update","data":"%s"}`, i, strings.Repeat("x", 256*kib)))
+				x.must("POST", "/v1/changes", fmt.Appendf(nil, `{"entity":"E","row_id":"%d","kind":"update","data":"%s"}`, i, strings.Repeat("x", 256*cli.KiB)))
 			})
 		}},
-		"pages of pulls": {args: []string{"-log-tail", "4MiB"}, bounds: 4 * mib, fill: func(x *crowd) {
+		"pages of pulls": {args: []string{"-log-tail", "4MiB"}, bounds: 4 * cli.MiB, fill: func(x *crowd) {
 			eachOf(20, func(i int) {
-				x.must("POST", "/v1/changes", fmt.Appendf(nil, `{"entity":"E","row_id":"%d","kind":"update","data":"%s"}`, i, strings.Repeat("x", 256*kib)))
+				x.must("POST", "/v1/changes", fmt.Appendf(nil, `{"entity":"E","row_id":"%d","kind":"update","data":"%s"}`, i, strings.Repeat("x", 256*cli.KiB)))
 			})
 			eachOf(100, func(i int) {
 				c, err := wstest.DialRaw(x.d.t, fmt.Sprint("127.0.1.", 1+i), x.d.api, wstest.SmallWindow)
@@ -189,7 +192,7 @@ func (x *crowd) must(method, path string, body []byte) {
 }
 
 func (k *kept) check(t *testing.T) {
-	const ceiling = 32 * mib
+	const ceiling = 32 * cli.MiB
 	args := []string{"-auth", "none", "-max-per-ip", "0", "-buffer-memory", strconv.Itoa(ceiling), "-queue-bytes", "8MiB",
 		"-max-message-out", "4MiB", "-lag-bytes", "8MiB", "-lag-time", "1h", "-handshake-timeout", "1m"}
 	d := startDaemon(t, append(args, k.args...)...)
@@ -202,8 +205,8 @@ func (k *kept) check(t *testing.T) {
 		counted = max(counted, ceiling)
 	}
 	grown, most := d.peakResident()-before, counted+counted/garbageShare+keptConstant
-	t.Logf("resident memory grew by %d KiB, %d are counted", grown/kib, counted/kib)
+	t.Logf("resident memory grew by %d KiB, %d are counted", grown/cli.KiB, counted/cli.KiB)
 	if grown > most {
-		t.Errorf("resident memory grew by %d KiB, of which %d are counted: at most %d", grown/kib, counted/kib, most/kib)
+		t.Errorf("resident memory grew by %d KiB, of which %d are counted: at most %d", grown/cli.KiB, counted/cli.KiB, most/cli.KiB)
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
@@ -25,10 +26,10 @@ import (
 // garbage, a fixed part, a part for each connection, and what the rows and the change log may take.
 const (
 	garbageShare   = 2
-	fixedPart      = 40 * mib
-	connectionPart = kib
-	testRows       = 8 * mib
-	testLog        = mib
+	fixedPart      = 40 * cli.MiB
+	connectionPart = cli.KiB
+	testRows       = 8 * cli.MiB
+	testLog        = cli.MiB
 	smallPulse     = 8 // bytes: a number
 )
 
@@ -213,7 +214,7 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 func testMemory(t *testing.T, policy string) {
-	const size, ceiling = 10_000, 64 * mib
+	const size, ceiling = 10_000, 64 * cli.MiB
 	d := startDaemon(t, "-auth", "none", "-max-per-ip", "0", "-slow", policy, "-lag-time", "1h", "-lag-bytes", strconv.Itoa(ceiling/4),
 		"-buffer-memory", strconv.Itoa(ceiling), "-queue-bytes", "8MiB", "-max-message-out", "7MiB", "-send-buffer", "64KiB",
 		"-handshake-timeout", "1m", "-ping-interval", "1h", "-log-tail", strconv.Itoa(testLog), "-rows-bytes", strconv.Itoa(testRows))
@@ -227,14 +228,14 @@ func testMemory(t *testing.T, policy string) {
 		used := d.buffered()
 		highest = max(highest, used)
 		t.Logf("%s: %v, %d MiB buffered, peak resident %d MiB, ended %v, refused %v", name, time.Since(began).Round(time.Millisecond),
-			used/mib, d.peakResident()/mib, d.metric(`busbar_connections_closed_total{cause="memory"}`),
+			used/cli.MiB, d.peakResident()/cli.MiB, d.metric(`busbar_connections_closed_total{cause="memory"}`),
 			d.metric(`busbar_connections_closed_total{cause="overloaded"}`))
 		x.leaves()
 	}
 	p := x.startPulse()
 	stage("large messages for all", func() {
 		x.comes(size, func(int) []byte { return nil })
-		p.size.Store(mib)
+		p.size.Store(cli.MiB)
 		p.more(t, 40)
 		p.size.Store(smallPulse)
 	})
@@ -243,7 +244,7 @@ func testMemory(t *testing.T, policy string) {
 		x.comes(each, func(i int) []byte {
 			return clientText(fmt.Sprintf(`{"type":"subscribe","topic":"t%d"}`, i))
 		})
-		body := []byte(`{"audience":{"topic":"t%d"},"entity":"E","row_id":"r","kind":"update","data":"` + strings.Repeat("x", 256*kib) + `"}`)
+		body := []byte(`{"audience":{"topic":"t%d"},"entity":"E","row_id":"r","kind":"update","data":"` + strings.Repeat("x", 256*cli.KiB) + `"}`)
 		eachOf(each, func(i int) { // more than twice the ceiling
 			if err := x.publish("POST", "/v1/changes", bytes.Replace(body, []byte("%d"), []byte(strconv.Itoa(i)), 1)); err != nil {
 				t.Error(err)
@@ -252,23 +253,23 @@ func testMemory(t *testing.T, policy string) {
 	})
 	stage("snapshots of rows that change", func() {
 		for n := range 40 {
-			if err := x.publish("PUT", "/v1/rows/E/big", bytes.Repeat([]byte{byte(n)}, 4*mib)); err != nil {
+			if err := x.publish("PUT", "/v1/rows/E/big", bytes.Repeat([]byte{byte(n)}, 4*cli.MiB)); err != nil {
 				t.Error(err)
 			}
 			x.comes(25, func(int) []byte { return clientText(`{"type":"crdt-subscribe","entity":"E","rowId":"big"}`) })
 		}
 	})
 	stage("messages that never end", func() {
-		half := ws.Header{OpCode: ws.OpText, Masked: true, Length: 60 * kib}
-		begun := append(bytes.Repeat([]byte{'x'}, 59*kib), 0)
+		half := ws.Header{OpCode: ws.OpText, Masked: true, Length: 60 * cli.KiB}
+		begun := append(bytes.Repeat([]byte{'x'}, 59*cli.KiB), 0)
 		x.comes(size/4, func(int) []byte { // more than twice the ceiling, too
 			var frame bytes.Buffer
 			_ = ws.WriteHeader(&frame, half)
-			return append(frame.Bytes(), begun[:59*kib]...)
+			return append(frame.Bytes(), begun[:59*cli.KiB]...)
 		})
 	})
 	stage("requests that never end", func() {
-		start := strings.TrimSuffix(wstest.Request("/"), "\r\n") + "X-Filler: " + strings.Repeat("x", 15*kib)
+		start := strings.TrimSuffix(wstest.Request("/"), "\r\n") + "X-Filler: " + strings.Repeat("x", 15*cli.KiB)
 		eachOf(size, func(i int) { x.dial(i, start) })
 	})
 	p.more(t, 3)
@@ -280,16 +281,16 @@ func testMemory(t *testing.T, policy string) {
 		t.Error("the ceiling was never reached: nothing is shown")
 	}
 	eventually(t, "what is left is freed", func() bool { // the collector runs when there is something new
-		if err := x.publish("POST", "/v1/presence", []byte(`{"x":"`+strings.Repeat("x", mib)+`"}`)); err != nil {
+		if err := x.publish("POST", "/v1/presence", []byte(`{"x":"`+strings.Repeat("x", cli.MiB)+`"}`)); err != nil {
 			t.Fatal(err)
 		}
 		return d.buffered() < ceiling/8
 	})
 	bound := ceiling + ceiling/garbageShare + fixedPart + connectionPart*size + testRows + testLog
 	peak := d.peakResident()
-	t.Logf("peak resident %d MiB, at most %d MiB are promised", peak/mib, bound/mib)
+	t.Logf("peak resident %d MiB, at most %d MiB are promised", peak/cli.MiB, bound/cli.MiB)
 	if peak > bound {
-		t.Errorf("resident memory was up to %d MiB, at most %d MiB are promised", peak/mib, bound/mib)
+		t.Errorf("resident memory was up to %d MiB, at most %d MiB are promised", peak/cli.MiB, bound/cli.MiB)
 	}
 	if highest > ceiling {
 		t.Errorf("%d bytes were buffered, the ceiling is %d", highest, ceiling)

@@ -212,7 +212,7 @@ func TestNodesFlags(t *testing.T) {
 		{inside(":6222", "10.0.0.1:6222,10.0.0.2:6222,10.0.0.3:6222"), `and -cluster-listen ":6222" one of them`},
 		{append(inside("10.0.0.1:6222", "10.0.0.1:6222, 10.0.0.2:6222, 10.0.0.3:6222"), "-cluster-ca", "c"), "go together"},
 	} {
-		_, err := parseConfig(append([]string{"-log", "nats"}, test.args...), noEnvironment)
+		_, err := parseOptions(append([]string{"-log", "nats"}, test.args...), noEnvironment)
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), natsPassword) {
 			t.Errorf("%q: %v", test.args, err)
 		}

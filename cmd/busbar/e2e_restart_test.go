@@ -10,8 +10,9 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/coder/websocket"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // event is what a pull has of a change.

@@ -14,8 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // marker is in every secret of these tests that isn't made by the server.

@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/busbar-ws/busbar/internal/wstest"
 	"github.com/gobwas/ws"
+
+	"github.com/busbar-ws/busbar/internal/cli"
+	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
 // Every signal that ends a process, and that somebody outside sends, has the server drain: clients are told by
@@ -73,14 +75,14 @@ func TestStoppedServerKeepsItsLaggards(t *testing.T) {
 		behind[i] = c
 	}
 	eventually(t, "all are in", func() bool { return d.metric("busbar_clients") == clients })
-	change := fmt.Sprintf(`{"entity":"E","row_id":"r","kind":"update","data":"%s"}`+"\n", strings.Repeat("x", 64*kib))
+	change := fmt.Sprintf(`{"entity":"E","row_id":"r","kind":"update","data":"%s"}`+"\n", strings.Repeat("x", 64*cli.KiB))
 	if got := d.call("POST", "/v1/changes", d.admin, strings.Repeat(change, changes), "Content-Type", "application/x-ndjson"); got.status != 200 {
 		t.Fatal(got)
 	}
 	var taken [clients]bytes.Buffer // before the server is stopped
 	eventually(t, "all are behind", func() bool {
 		for i, c := range behind {
-			if _, err := io.CopyN(&taken[i], c.R, 4*kib); err != nil {
+			if _, err := io.CopyN(&taken[i], c.R, 4*cli.KiB); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
@@ -126,4 +127,4 @@ func ended(s hub.Stats) (n uint64) {
 	return n
 }
 
-func inMiB(bytes int) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/mib) }
+func inMiB(bytes int) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/cli.MiB) }

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
@@ -61,8 +62,8 @@ func TestLargeSnapshotForASlowReader(t *testing.T) {
 		rows, size = 100_000, 300
 		retained   = 1000
 		between    = 2000 // rows that are read between two changes
-		ceiling    = 8 * mib
-		sockets    = 16 * mib // what two loopback connections may hold at both ends, with what is on its way
+		ceiling    = 8 * cli.MiB
+		sockets    = 16 * cli.MiB // what two loopback connections may hold at both ends, with what is on its way
 	)
 	s := &largeSnapshot{rows: rows, bytes: size}
 	service := httptest.NewServer(s)
@@ -110,10 +111,10 @@ func TestLargeSnapshotForASlowReader(t *testing.T) {
 	if ahead*size > sockets {
 		t.Errorf("the service was up to %d rows ahead of the reader", ahead)
 	}
-	grown, most := d.peakResident()-before, ceiling+ceiling/garbageShare+8*mib
-	t.Logf("resident memory grew by %d KiB; the service was up to %d rows ahead", grown/kib, ahead)
+	grown, most := d.peakResident()-before, ceiling+ceiling/garbageShare+8*cli.MiB
+	t.Logf("resident memory grew by %d KiB; the service was up to %d rows ahead", grown/cli.KiB, ahead)
 	if grown > most {
-		t.Errorf("resident memory grew by %d KiB, at most %d", grown/kib, most/kib)
+		t.Errorf("resident memory grew by %d KiB, at most %d", grown/cli.KiB, most/cli.KiB)
 	}
 	if n := d.buffered(); n > ceiling {
 		t.Errorf("%d bytes are buffered", n)

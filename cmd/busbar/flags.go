@@ -1,159 +1,301 @@
 package main
 
 import (
-	"errors"
-	"flag"
 	"fmt"
-	"io"
+	"math"
+	"net/url"
+	"slices"
 	"strings"
+	"time"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/cli"
+	"github.com/busbar-ws/busbar/internal/disklog"
 )
 
-// flagTable declares the flags of one command and reads them. It belongs to the
-// goroutine that starts the command. A flag's name, unit, default, range and
-// meaning stand in its declaration and nowhere else.
-type flagTable struct {
-	// command is what a person types to get here, such as "busbar session create".
-	command string
-	// usage is the text that opens the help.
-	usage string
-	// maxOperands bounds the arguments that aren't flags.
-	maxOperands int
-	// environment says whether flags declared from here on have an environment name.
-	environment bool
+const serveUsage = `Busbar hands one stream of events to every WebSocket.
 
-	group    string
-	settings []*setting
-	flags    *flag.FlagSet
-	rejected error // what the setting said that refused its text
+Usage: busbar [serve] [flags]
+       busbar session create|list|revoke, publish, tail, log, version, doctor (-help after any)
+       busbar config [flags]    prints what is in force, and from where
+       busbar help -markdown    prints the flags as docs/flags.md has them
+
+A flag on the command line beats its environment variable, which beats the file of -config, which
+beats the default. A variable is named BUSBAR_ and the flag's name in capitals, with _ for -; an
+empty one counts as not set. A file has a flag's name a line, without -, and its value behind = or
+a space; # begins a comment.
+Sizes are in bytes or take a unit: 64KiB is 65536, 64KB is 64000. Durations: 500ms, 25s, 1m30s, 24h.
+BUSBAR_ADMIN_TOKEN may hold the admin token. No flag does: a process's arguments can be read by all.
+`
+
+const (
+	// minMessage is the longest payload of a control frame (RFC 6455 section 5.5), which every endpoint has to take.
+	minMessage = 125
+	// maxCount bounds whatever is counted in memory: 2^24.
+	maxCount = 1 << 24
+	// maxConnections is more than one Linux host has been seen to hold, and keeps sums of connections far from an
+	// int32's end.
+	maxConnections = 100_000_000
+	maxRate        = 1_000_000
+	noLimit        = math.MaxInt
+)
+
+// Words of flags whose values are numbered: the place of a word is its number.
+var (
+	rejections   = []string{hub.RejectClose: "close", hub.RejectHTTP: "http"}
+	routings     = []string{hub.RouteAll: "all", hub.RouteSubscribed: "subscribed"}
+	seqs         = []string{hub.SeqAssigned: "assigned", hub.SeqGiven: "given"}
+	relays       = []string{hub.RelayTenant: "tenant", hub.RelayAll: "all", hub.RelayOff: "off"}
+	slowPolicies = []string{eventloop.Disconnect: "disconnect", eventloop.DropOldest: "drop-oldest", eventloop.CatchUp: "catch-up"}
+	compressions = []string{eventloop.CompressOff: "off", eventloop.CompressOut: "out", eventloop.CompressOn: "on"}
+	proxyUses    = []string{eventloop.ProxyOff: "off", eventloop.ProxyOptional: "optional", eventloop.ProxyRequired: "required"}
+)
+
+// Flags that several commands take.
+
+func addAPI(t *cli.Set, p *string) {
+	t.AddShared("api", cli.Address(p), "address of the HTTP API and pages")
 }
 
-// usageError is a mistake on the command line or in the environment: one line that
-// names the flag or variable, the value, and what would do. The process exits with 2.
-type usageError string
-
-func (e usageError) Error() string { return string(e) }
-
-func usagef(format string, args ...any) error {
-	return usageError(strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " "))
+func addAdminTokenFile(t *cli.Set, p *string) {
+	t.AddShared("admin-token-file", cli.Text(p, "file"), "file whose one line is the admin token; empty = admin-token in the data directory")
 }
 
-// newFlagTable is a table without flags for one command. usage may take several lines.
-func newFlagTable(command, usage string) *flagTable {
-	t := &flagTable{command: command, usage: usage}
-	t.flags = flag.NewFlagSet(command, flag.ContinueOnError)
-	t.flags.SetOutput(io.Discard)
-	t.flags.Usage = func() {}
+// addServerData is for commands beside the server, which make nothing.
+func addServerData(t *cli.Set, p *string) {
+	*p = defaultData
+	t.AddShared("data", cli.Text(p, "directory"), "the server's data directory, with busbar.db and admin-token")
+}
+
+// serverFlags is the table of the daemon's flags, each bound to its field of o.
+func serverFlags(o *options) *cli.Set {
+	t := cli.New("busbar", serveUsage)
+	t.Env = true
+	o.addNetwork(t)
+	o.addMessages(t)
+	o.addRates(t)
+	o.addLog(t)
+	o.addNodes(t)
+	o.addAuth(t)
+	o.addProcess(t)
 	return t
 }
 
-// Group starts a group of flags in the help.
-func (t *flagTable) Group(name string) { t.group = name }
-
-// add makes s a flag of this table and gives it its default.
-func (t *flagTable) add(s *setting) *setting {
-	s.table, s.group = t, t.group
-	if t.environment {
-		s.env = environmentName(s.name)
-	}
-	t.settings = append(t.settings, s)
-	t.flags.Var(s, s.name, s.meaning)
-	return s
+func (o *options) addNetwork(t *cli.Set) {
+	l := &o.Hub.Loops
+	t.Group("Network")
+	t.Add("listen", cli.Address(&l.Listen), "address of the WebSocket listener")
+	addAPI(t, &o.API)
+	t.Add("api-keep-alive", cli.Duration(&o.APIKeepAlive, time.Second, 0), "how long a connection to the API stays open "+
+		"between two requests; longer than a proxy in front keeps it, or a request may meet its end")
+	t.Add("loops", cli.Int(&l.Loops, 0, 128), "event loops, one per shard; 0 = one per core")
+	t.Add("max-connections", cli.Int(&l.Accept.MaxConnections, 0, maxConnections), "connections above this are refused; 0 = what descriptors allow")
+	t.Add("max-per-ip", cli.Int(&l.Accept.MaxPerAddress, 0, maxConnections).ZeroIsOff(),
+		"concurrent connections per client address, of IPv6 per /64 network; 0 = no limit")
+	t.Add("proxy-protocol", cli.Choice(&l.Accept.ProxyProtocol, proxyUses), "take clients' addresses from PROXY protocol headers, "+
+		"version 1 or 2, of the -trusted-proxies; with required nobody else may connect, and a header must come first")
+	t.Add("trusted-proxies", cli.Prefixes(&l.Accept.TrustedProxies), "addresses and networks that proxies connect from, separated by commas: "+
+		"127.0.0.1, 10.0.0.0/8; what they say of a client's address is believed, so let nobody else connect from there")
+	t.Add("accept-rate", cli.Int(&l.Accept.Rate, 0, maxConnections).ZeroIsOff(), "connections a second that each loop accepts while it is "+
+		"behind with what it has to send (for 5ms); further ones wait in the kernel's queue; a loop that isn't behind accepts all; 0 = no limit")
+	t.Add("accept-burst", cli.Int(&l.Accept.Burst, 1, maxConnections),
+		"connections that a loop that is behind accepts at once before -accept-rate slows it down")
+	t.Add("max-handshakes", cli.Int(&l.Accept.MaxHandshakes, 1, maxConnections), "connections of each loop that haven't been upgraded yet; at the "+
+		"limit further ones wait in the kernel's queue, and those that have sent no request for an eighth of -handshake-timeout are closed")
+	t.Add("handshake-timeout", cli.Duration(&l.Timeouts.Handshake, time.Second, 0),
+		"how long a connection may take to be upgraded, authentication included")
+	t.Add("ping-interval", cli.Duration(&l.Timeouts.PingInterval, time.Second, 0), "ping a connection that was quiet for so long")
+	t.Add("pong-timeout", cli.Duration(&l.Timeouts.Pong, time.Second, 0), "close a connection that doesn't answer a ping for so long")
+	t.Add("flush-delay", cli.Duration(&l.FlushDelay, 0, time.Second), "least time between two flushes: messages that come sooner go out "+
+		"together, which saves CPU at high rates; 0 = none")
+	t.Add("send-buffer", cli.Size(&l.SendBuffer, 0, cli.GiB), "kernel's send buffer per connection (SO_SNDBUF); 0 = the kernel's default")
+	t.Add("notsent-lowat", cli.Size(&l.NotSentLowat, 0, cli.GiB).ZeroIsOff(), "unsent bytes that the kernel takes for a connection "+
+		"(TCP_NOTSENT_LOWAT); what is more waits in the server, once for all who are owed it, and counts to -lag-bytes; 0 = off")
+	t.Add("reject", cli.Choice(&o.Hub.Reject, rejections),
+		"answer a bad token with an upgrade and close code 1008, which a page can read, or with status 401")
+	t.Add("origins", origins(&o.Hub.Origins), "origins that browsers may connect from, separated by commas: https://app.example.com, "+
+		"https://*.example.com for every host below it, * for any; empty = the same host, or no Origin header")
 }
 
-// environmentName is the variable that stands in for a flag.
-func environmentName(flagName string) string {
-	return "BUSBAR_" + strings.ToUpper(strings.ReplaceAll(flagName, "-", "_"))
+func (o *options) addMessages(t *cli.Set) {
+	l := &o.Hub.Loops
+	t.Group("Messages")
+	t.Add("max-message-in", cli.Size(&l.MaxMessageIn, minMessage, cli.GiB), "a larger message from a client closes its connection with 1009")
+	t.Add("max-message-out", cli.Size(&o.Hub.MaxMessageOut, minMessage, cli.GiB),
+		"a larger message is an error to its publisher; by default at most a 16th of the memory, or PYLON_WS_MAX_FRAME (bytes)")
+	t.Add("compression", cli.Choice(&l.Compression, compressions), "permessage-deflate for clients that offer it: none; of what is sent "+
+		"(out), where a client's compressed message may have 4KiB inflated; or both ways, up to -max-message-in (on)")
+	t.Add("compression-threshold", cli.Size(&l.CompressionThreshold, 1, cli.GiB), "messages shorter than that are sent uncompressed")
+	t.Add("queue-messages", cli.Int(&l.Memory.QueueMessages, 1, maxCount),
+		"messages that may wait for one event loop; the oldest lossy one is dropped beyond it")
+	t.Add("queue-bytes", cli.Size(&l.Memory.QueueBytes, minMessage, noLimit),
+		"bytes that may wait for one event loop; at least -max-message-out; by default at most an eighth of the memory")
+	t.Add("slow", cli.Choice(&l.Slow.Policy, slowPolicies), "what happens to a client that falls behind by -lag-time or -lag-bytes; drop-oldest "+
+		"is for those that connect with since and know resync: who doesn't is closed with 1013 before it misses anything; "+
+		"catch-up lets go of change events too, and gives them from the change log once the client reads")
+	t.Add("lag-time", cli.Duration(&l.Slow.LagTime, 100*time.Millisecond, 0),
+		"how long a client that is behind may acknowledge nothing of what it was sent, before -slow acts")
+	t.Add("lag-bytes", cli.Size(&l.Slow.LagBytes, 4*cli.KiB, noLimit),
+		"how many bytes may wait for a client beside the largest message among them, before -slow acts")
+	t.Add("buffer-memory", cli.Size(&l.Memory.BufferBytes, 0, noLimit), "memory for all that is buffered for clients and from them: near it "+
+		"those that are furthest behind go, then newcomers are refused; 0 = a quarter of the memory, which is the host's, or the control "+
+		"group's limit where that is less")
+	t.Add("seq", cli.Choice(&o.Hub.Seqs, seqs), "who numbers change events: this server, or their publishers (given), each above all before it")
+	t.Add("routing", cli.Choice(&o.Hub.Routing, routings), "who gets topic messages and change events: every client, or only those that subscribed")
+	t.Add("relays", cli.Choice(&o.Hub.Relays, relays), "whom presence and topic messages of clients reach, and the news that one has left: its "+
+		"tenant's clients (those without a tenant are a group too), every client, or nobody; an admin's reach every client unless off")
+	t.Add("max-subscriptions", cli.Int(&o.Hub.MaxSubscriptions, 1, maxCount), "subscriptions that one connection may hold")
 }
 
-// parse reads the arguments after the command's name, then the environment for the
-// flags that weren't given. Flags may follow operands, unless "--" stands between.
-// The error is flag.ErrHelp when help was asked for, and a usageError otherwise.
-func (t *flagTable) parse(args []string, getenv func(string) string) (operands []string, err error) {
-	for {
-		if err := t.flags.Parse(args); err != nil {
-			return nil, t.explain(err)
+func (o *options) addRates(t *cli.Set) {
+	r := &o.Hub.Rates
+	t.Group("Rate limits: what is over one is dropped; who goes on at over twice the rate gets 1008")
+	t.Add("message-rate", cli.Int(&r.Messages.PerSecond, 0, maxRate).ZeroIsOff(),
+		"messages per second that one connection may send, of all kinds and pings too; 0 = no limit")
+	t.Add("message-burst", cli.Int(&r.Messages.Burst, 1, maxCount),
+		"messages that a connection may send at once, as it does to subscribe again after a reconnect")
+	t.Add("byte-rate", cli.Size(&r.Bytes.PerSecond, 0, cli.GiB).ZeroIsOff(), "bytes per second that one connection may send; 0 = no limit")
+	t.Add("byte-burst", cli.Size(&r.Bytes.Burst, 1, cli.GiB), "bytes that a connection may send at once, above -byte-rate")
+	t.Add("relay-rate", cli.Int(&r.Relays.PerSecond, 0, maxRate).ZeroIsOff(),
+		"presence and topic messages per second that one connection may have relayed; 0 = no limit")
+	t.Add("relay-burst", cli.Int(&r.Relays.Burst, 1, maxRate), "messages that a connection may have relayed at once, above -relay-rate")
+	t.Add("subscribe-rate", cli.Int(&r.Subscribes.PerSecond, 0, maxRate).ZeroIsOff(),
+		"subscriptions per second that one connection may begin or end; 0 = no limit")
+	t.Add("subscribe-burst", cli.Int(&r.Subscribes.Burst, 0, maxCount),
+		"subscriptions that a connection may begin or end at once; 0 = as many as it may hold, at least 1000")
+	t.Add("user-allowance", cli.Int(&r.PerUser, 0, maxCount).ZeroIsOff(),
+		"how many connections' limits all connections of one user have together; 0 = as much as they have each")
+	t.Add("address-allowance", cli.Int(&r.PerAddress, 0, maxCount).ZeroIsOff(),
+		"the same for one client address (of IPv6, for a /64); counts only with -max-per-ip")
+}
+
+func (o *options) addLog(t *cli.Set) {
+	t.Group("Change log and rows")
+	t.Add("log", cli.Word(&o.Log.Kind, logDisk, logMemory, logNATS), "where change events are kept for clients that reconnect: on disk, in the "+
+		"data directory, where a publisher's answer means that the event is stored; in memory, until the server ends; or on NATS, for several nodes")
+	t.Add("log-events", cli.Int(&o.Log.Events, 0, 1<<30), fmt.Sprintf(
+		"change events kept for clients that reconnect; 0 = %d on disk and NATS, %d in memory", disklog.DefaultEvents, hub.DefaultLogEvents))
+	t.Add("log-bytes", cli.Size(&o.Log.Bytes, cli.KiB, noLimit).OrZero(), fmt.Sprintf("bytes of change events kept for clients that reconnect, "+
+		"and as many of published rows on NATS; 0 = %s on disk and NATS, in memory %s or at most a 16th of it",
+		cli.FormatSize(disklog.DefaultBytes), cli.FormatSize(o.Log.Tail)))
+	t.Add("log-age", cli.Duration(&o.Log.Age, 100*time.Millisecond, 10*365*24*time.Hour).OrZero(), // the least that NATS takes
+		"how long change events are kept on disk or NATS at most; 0 = until there are more than -log-events or -log-bytes")
+	t.Add("log-tail", cli.Size(&o.Log.Tail, cli.KiB, noLimit), "bytes of the newest change events that are in memory too, with -log disk or "+
+		"nats, to be read from there; by default at most a 16th of the memory")
+	t.Add("snapshot-url", cli.URL(&o.SnapshotURL), "HTTP callback that supplies all that a client may see which begins with since=0; "+
+		"empty = it gets what the log retains, and is told when that isn't all")
+	t.Add("snapshot-timeout", cli.Duration(&o.Hub.Views.Timeout, 100*time.Millisecond, 0),
+		"how long -snapshot-url may take for the next of its answer, up to 64 KiB or 512 events, and for its end")
+	t.Add("rows-url", cli.URL(&o.RowsURL), "HTTP callback that supplies rows' snapshots and says who may read them; "+
+		"empty = the snapshots that were published to this server")
+	t.Add("rows-timeout", cli.Duration(&o.Hub.Rows.Timeout, 100*time.Millisecond, 0), "how long a call of -rows-url may take")
+	t.Add("rows-recheck", cli.Duration(&o.Hub.Rows.Recheck, 0, 24*time.Hour), "how often -rows-url is asked again about each row that a client "+
+		"is subscribed to, so that a right that was taken away ends the subscription; 0 = never")
+	t.Add("rows-max", cli.Int(&o.Hub.Rows.Max, 1, maxCount), "published snapshots that are stored; with -log nats, that are in memory too")
+	t.Add("rows-bytes", cli.Size(&o.Hub.Rows.MaxBytes, cli.KiB, noLimit),
+		"bytes of published snapshots that are stored, or with -log nats in memory too; by default at most an eighth of the memory")
+}
+
+func (o *options) addNodes(t *cli.Set) {
+	const file = "file"
+	n, c := &o.Log.NATS, &o.Log.Cluster
+	servers := cli.Checked(&n.Servers, "URLs", "a list of URLs such as nats://10.0.0.1:4222,tls://nats.example.com:4222", isNATSURLs)
+	servers.Mask = cli.WithoutSecrets
+	t.Group("Several nodes (-log nats)")
+	t.Add("nats", servers, "servers of the NATS that has the change log, with commas between them; with a password only in BUSBAR_NATS or a file")
+	t.Add("nats-creds", cli.Text(&n.Creds, file), "credentials file (JWT and NKEY) to show to -nats")
+	t.Add("nats-nkey", cli.Text(&n.NKey, file), "file with the seed of an NKEY to show to -nats")
+	t.Add("nats-ca", cli.Text(&n.CA, file), "certificates (PEM) that -nats' own is checked with; empty = the system's")
+	t.Add("nats-cert", cli.Text(&n.Cert, file), "certificate (PEM) to show to -nats")
+	t.Add("nats-key", cli.Text(&n.Key, file), "key (PEM) of -nats-cert")
+	t.Add("nats-stream", cli.Text(&n.Stream, "name"), "of the stream, which its subjects begin with; made when absent")
+	t.Add("nats-replicas", cli.Int(&n.Replicas, 1, 5), "servers that each event is stored on; 1 where NATS is a single server")
+	t.Add("nats-timeout", cli.Duration(&n.Timeout, time.Second, 0),
+		"how long a publisher waits while the stream has no leader, which is up to 9s after a server was killed; then 503")
+	t.Add("nats-publish", cli.Bool(&n.Publish),
+		"take what is published by requests to the subject that is -nats-stream and .publish, from whoever -nats lets send there")
+	t.Add("node", cli.Int(&o.Hub.Loops.Node, 0, 255), "number of this node, which no other of the same stream has: its clients' ids begin with it")
+	t.Add("cluster-name", cli.Text(&c.Name, "name"), "of the nodes that are a NATS cluster themselves")
+	t.Add("cluster-listen", cli.Text(&c.Listen, "address"), "where the other nodes reach this one; given, NATS runs inside of this process")
+	t.Add("cluster-routes", cli.Checked(&c.Routes, "addresses", "a list of addresses such as 10.0.0.1:6222,10.0.0.2:6222,10.0.0.3:6222", areAddresses),
+		"-cluster-listen of all nodes, three or more, with commas between them")
+	t.Add("cluster-secret-file", cli.Text(&c.Secret, file), "file whose one line is what the nodes show each other")
+	t.Add("cluster-ca", cli.Text(&c.CA, file), "certificates (PEM) that other nodes' are checked with; empty = no TLS between nodes")
+	t.Add("cluster-cert", cli.Text(&c.Cert, file), "certificate (PEM) of this node, for its clients and servers alike")
+	t.Add("cluster-key", cli.Text(&c.Key, file), "key (PEM) of -cluster-cert")
+}
+
+func (o *options) addAuth(t *cli.Set) {
+	j := &o.JWT
+	t.Group("Authentication")
+	t.Add("auth", cli.Word(&o.Auth, authSessions, authJWT, authHTTP, authNone), "who says what a token is worth: the session store, a signature, "+
+		"an HTTP service, or nobody (none: every client is let in)")
+	t.AddShared("data", cli.Text(&o.Data, "directory"), "data directory with changes.db, busbar.db and admin-token; made when absent")
+	t.Add("sessions-db", cli.Text(&o.SessionsDB, "file"), "Pylon's SQLite file, read only; one in WAL mode is copied to the data directory, "+
+		"whenever it has changed; empty = busbar.db there")
+	addAdminTokenFile(t, &o.AdminTokenFile)
+	t.Add("guests", cli.Bool(&o.Guests), "let POST /api/auth/guest make sessions for new guests")
+	t.Add("guest-ttl", cli.Duration(&o.GuestTTL, time.Minute, 0), "how long a guest's session lives")
+	t.Add("jwt-key", cli.Text(&j.KeyFile, "file"), "file with the key that tokens are signed with: an HMAC secret, or a public key in PEM")
+	t.Add("jwt-jwks", cli.Text(&j.JWKSURL, "URL"), "URL of the JSON Web Key Set with the keys that tokens are signed with").Mask = cli.WithoutSecrets
+	t.Add("jwt-issuer", cli.Text(&j.Issuer, "name"), "what a token's iss has to be; empty = anything")
+	t.Add("jwt-audience", cli.Text(&j.Audience, "name"), "what a token's aud has to hold; empty = anything")
+	t.Add("jwt-user-claim", cli.Text(&j.UserClaim, "claim"), "claim that holds the user's id")
+	t.Add("jwt-tenant-claim", cli.Text(&j.TenantClaim, "claim"), "claim that holds the tenant")
+	t.Add("jwt-admin-claim", cli.Text(&j.AdminClaim, "claim"), "claim that makes an admin when it is true; empty = no token does")
+	t.Add("jwt-leeway", cli.Duration(&j.Leeway, 0, 0), "how far the clocks of who signs tokens and of this host may differ, for exp, nbf and iat")
+	t.Add("jwt-allow-no-exp", cli.Bool(&j.AllowNoExp), "take tokens without exp, which are good for as long as their key is")
+	t.Add("jwt-refresh", cli.Duration(&j.RefreshInterval, time.Second, 0),
+		"how often the key set of -jwt-jwks is fetched, and how long a key that it no longer has is still believed")
+	t.Add("auth-url", cli.URL(&o.AuthHTTP.URL), "HTTP service that -auth http asks about tokens")
+	t.Add("auth-timeout", cli.Duration(&o.Hub.AuthTimeout, 100*time.Millisecond, 0),
+		"how long finding out what a token is worth may take, a call of -auth-url included")
+	t.Add("auth-cache", cli.Duration(&o.AuthHTTP.CacheTTL, 0, 0), "how long an answer about a token is believed; 0 = ask for every connection")
+}
+
+func (o *options) addProcess(t *cli.Set) {
+	t.Group("Process")
+	t.Add("drain", cli.Duration(&o.Drain, 0, 0), "how long clients have to leave after SIGTERM; 0 = close every connection at once")
+	t.Add("echo", cli.Bool(&o.Echo), "for conformance suites only: send every message back to whoever sent it, and let everybody in; "+
+		"there is no hub, API or data, and flags about those are refused")
+	t.Add("log-level", cli.Word(&o.LogLevel, "debug", "info", "warn", "error"), "the least important lines that are logged")
+	t.Add("log-format", cli.Word(&o.LogFormat, "text", "json"), "form of a log line")
+	t.Add("config", cli.Text(&o.File, "file"), "file with values of flags; those on the command line and in the environment beat it")
+
+	t.Env = false // images often set BUSBAR_VERSION to say what they hold
+	t.Add("version", cli.Bool(&o.Version), "print the version and exit")
+}
+
+// origins is a list of origins that are allowed, separated by commas. Blank entries are left out.
+func origins(p *hub.Origins) cli.Value {
+	return cli.Parsed("list", "a list of origins such as https://app.example.com,https://*.example.com, or *", func(text string) bool {
+		o, err := hub.ParseOrigins(cli.Entries(text))
+		if err == nil {
+			*p = o
 		}
-		rest := t.flags.Args()
-		if len(rest) == 0 {
-			break
-		}
-		parsed := len(args) - len(rest)
-		if parsed > 0 && args[parsed-1] == "--" {
-			operands = append(operands, rest...)
-			break
-		}
-		operands, args = append(operands, rest[0]), rest[1:]
-	}
-	if len(operands) > t.maxOperands {
-		return nil, t.unexpected(operands[t.maxOperands])
-	}
-	return operands, t.parseEnvironment(getenv)
+		return err == nil
+	})
 }
 
-func (t *flagTable) parseEnvironment(getenv func(string) string) error {
-	for _, s := range t.settings {
-		if s.env == "" || s.given != "" {
-			continue
-		}
-		if text := getenv(s.env); text != "" {
-			if err := s.take(text, s.env); err != nil {
-				return err
-			}
-		}
+// splitAddresses are those of a list.
+func splitAddresses(text string) (addresses []string) {
+	for part := range strings.SplitSeq(text, ",") {
+		addresses = append(addresses, strings.TrimSpace(part))
 	}
-	return nil
+	return addresses
 }
 
-// setting finds a flag by name; nil when there is none.
-func (t *flagTable) setting(name string) *setting {
-	for _, s := range t.settings {
-		if s.name == name {
-			return s
+func areAddresses(text string) bool {
+	return text == "" || !slices.ContainsFunc(splitAddresses(text), func(part string) bool { return !cli.IsAddress(part) })
+}
+
+func isNATSURLs(text string) bool {
+	for part := range strings.SplitSeq(text, ",") {
+		u, err := url.Parse(strings.TrimSpace(part))
+		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+			return text == ""
 		}
 	}
-	return nil
-}
-
-// given holds the flags that were set, by name, and how each was: "-loops" or "BUSBAR_LOOPS".
-func (t *flagTable) given() map[string]string {
-	sources := make(map[string]string)
-	for _, s := range t.settings {
-		if s.given != "" {
-			sources[s.name] = s.given
-		}
-	}
-	return sources
-}
-
-// explain says in our words what the flag package found wrong. It has no error
-// values for that, only texts that begin alike.
-func (t *flagTable) explain(err error) error {
-	if errors.Is(err, flag.ErrHelp) {
-		return err
-	}
-	if t.rejected != nil {
-		return t.rejected
-	}
-	if name, found := strings.CutPrefix(err.Error(), "flag provided but not defined: -"); found {
-		return t.unknown(name)
-	}
-	if name, found := strings.CutPrefix(err.Error(), "flag needs an argument: -"); found {
-		return usagef("-%s: needs a value: %s", name, t.setting(name).accepts)
-	}
-	return usagef("%v; %s -help shows how flags are written", err, t.command)
-}
-
-func (t *flagTable) unknown(name string) error {
-	if near := t.nearest(name); near != "" {
-		return usagef("-%s: no such flag; did you mean -%s?", name, near)
-	}
-	return usagef("-%s: no such flag; %s -help lists them", name, t.command)
-}
-
-func (t *flagTable) unexpected(operand string) error {
-	if _, ok := parseBool(operand); ok {
-		return usagef("%q: unexpected argument; a true/false flag takes its value after =, as in -name=%s",
-			operand, operand)
-	}
-	return usagef("%q: unexpected argument; %s -help shows what %s takes", operand, t.command, t.command)
+	return true
 }

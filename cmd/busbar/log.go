@@ -10,13 +10,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/cli"
+	"github.com/busbar-ws/busbar/internal/datadir"
 	"github.com/busbar-ws/busbar/internal/disklog"
 	"github.com/busbar-ws/busbar/internal/natsconn"
 	"github.com/busbar-ws/busbar/internal/natslog"
 	"github.com/busbar-ws/busbar/internal/natsrows"
-	"github.com/nats-io/nats.go"
 )
 
 const logUsage = `Looks after the change log.
@@ -66,17 +69,17 @@ func logBump(args []string, s streams) error {
 		return logBumpNATS(args[1:], s)
 	}
 	var data string
-	t := newFlagTable("busbar log bump", logBumpUsage)
+	t := cli.New("busbar log bump", logBumpUsage)
 	t.Group("Flags")
-	t.ServerDataDir(&data)
-	if _, err := t.parseOrHelp(args, s); err != nil {
+	addServerData(t, &data)
+	if _, err := parseOrHelp(t, args, s); err != nil {
 		return err
 	}
-	path := dataDir{data}.changeLog()
+	path := datadir.Dir(data).ChangeLog()
 	if err := isThere(path); err != nil {
 		return err
 	}
-	lock, err := dataDir{data}.lockForServing()
+	lock, err := datadir.Dir(data).Lock()
 	if err != nil {
 		return err
 	}
@@ -94,14 +97,14 @@ func printBumped(s streams, events, last uint64) error {
 }
 
 func logBumpNATS(args []string, s streams) error {
-	cfg, err := parseConfig(append(args, "-log", logNATS), s.getenv)
+	cfg, err := parseOptions(append(args, "-log", logNATS), s.getenv)
 	if errors.Is(err, flag.ErrHelp) {
-		return errors.Join(err, newFlagTable("busbar log bump", logBumpUsage).WriteHelp(s.out))
+		return errors.Join(err, cli.New("busbar log bump", logBumpUsage).WriteHelp(s.out))
 	}
 	if err != nil {
 		return err
 	}
-	c := logCopier{server: &server{cfg: cfg, log: commandLog(s), dir: dataDir{cfg.Data}}}
+	c := logCopier{server: &server{cfg: cfg, log: commandLog(s), dir: datadir.Dir(cfg.Data)}}
 	if cfg.Log.Cluster.Listen != "" { // it is the node that has this data directory
 		err = c.lock()
 	}
@@ -142,21 +145,21 @@ func isThere(changeLog string) error {
 }
 
 func logCopy(args []string, s streams) error {
-	help := newFlagTable("busbar log copy", logCopyUsage)
-	if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+	help := cli.New("busbar log copy", logCopyUsage)
+	if len(args) > 0 && asksForHelp(args[:1]) {
 		return errors.Join(flag.ErrHelp, help.WriteHelp(s.out))
 	}
 	if len(args) < 2 || !slices.Contains([]string{logDisk + logNATS, logNATS + logDisk}, args[0]+args[1]) {
-		return usagef("log copy: say from where and to where: busbar log copy disk nats, or nats disk; busbar log copy -help shows more")
+		return cli.Usagef("log copy: say from where and to where: busbar log copy disk nats, or nats disk; busbar log copy -help shows more")
 	}
-	cfg, err := parseConfig(append(args[2:], "-log", logNATS), s.getenv)
+	cfg, err := parseOptions(append(args[2:], "-log", logNATS), s.getenv)
 	if errors.Is(err, flag.ErrHelp) {
 		return errors.Join(err, help.WriteHelp(s.out))
 	}
 	if err != nil {
 		return err
 	}
-	c := logCopier{server: &server{cfg: cfg, log: commandLog(s), dir: dataDir{cfg.Data}}}
+	c := logCopier{server: &server{cfg: cfg, log: commandLog(s), dir: datadir.Dir(cfg.Data)}}
 	copied := c.toDisk
 	if args[0] == logDisk {
 		copied = c.toNATS
@@ -165,7 +168,7 @@ func logCopy(args []string, s streams) error {
 		return err
 	}
 	_, err = fmt.Fprintf(s.out, "%s copied, with seqs from %d to %d, and %s\n",
-		plural(c.events, "event was", "events were"), c.bounds.Oldest, c.bounds.Last, plural(c.rows, "row", "rows"))
+		cli.Plural(c.events, "event was", "events were"), c.bounds.Oldest, c.bounds.Last, cli.Plural(c.rows, "row", "rows"))
 	return err
 }
 
@@ -177,7 +180,7 @@ type logCopier struct {
 }
 
 func (c *logCopier) lock() error {
-	lock, err := c.dir.lockForServing()
+	lock, err := c.dir.Lock()
 	if err == nil {
 		c.closers = append(c.closers, lock.Close)
 	}
@@ -201,7 +204,7 @@ func (c *logCopier) countedRows(f func(*hub.StoredRow) error) func(*hub.StoredRo
 }
 
 func (c *logCopier) toNATS(ctx context.Context) error {
-	path := c.dir.changeLog()
+	path := c.dir.ChangeLog()
 	if err := isThere(path); err != nil {
 		return err
 	}
@@ -231,10 +234,10 @@ func (c *logCopier) toNATS(ctx context.Context) error {
 }
 
 func (c *logCopier) toDisk(ctx context.Context) (err error) {
-	if c.dir, err = openDataDir(c.cfg.Data); err != nil {
+	if c.dir, err = datadir.Open(c.cfg.Data); err != nil {
 		return err
 	}
-	path := c.dir.changeLog()
+	path := c.dir.ChangeLog()
 	if isThere(path) == nil {
 		return fmt.Errorf("there is a change log: %s; move it away, or name another directory with -data", path)
 	}

@@ -6,6 +6,7 @@
 //	busbar tail               connect and print what arrives
 //	busbar log bump           make clients' cursors from before a restored backup too old
 //	busbar log copy           move the change log and rows from disk to NATS, or back
+//	busbar config             print what is in force, and from where
 //	busbar doctor             look at what limits this host
 //	busbar version            print the version
 package main
@@ -15,10 +16,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 
+	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/logqueue"
 )
 
@@ -50,7 +55,9 @@ var commands = map[string]command{
 	"publish": publish,
 	"tail":    tail,
 	"log":     changeLog,
-	"doctor":  doctor,
+	"config":  printConfig,
+	"help":    help,
+	"doctor":  examineHost,
 	"version": printVersion,
 }
 
@@ -65,19 +72,16 @@ func run(args []string, s streams) int {
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		name, args = args[0], args[1:]
 	}
-	if name == "help" {
-		name, args = "serve", []string{"-help"}
-	}
 	c := commands[name]
 	if c == nil {
-		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, log, doctor and version; -help says more\n", name)
+		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, log, config, doctor and version; -help says more\n", name)
 		return exitUsage
 	}
 	if name != "serve" { // which logs it as its flags say
 		warnOfMisspelt(commandLog(s), s.environ())
 	}
 	err := c(args, s)
-	var usage usageError
+	var usage cli.UsageError
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return exitOK
@@ -97,13 +101,46 @@ func report(w io.Writer, err error) {
 	q.Close(flushTime)
 }
 
+// runVerb runs the one of verbs that the first argument names.
+func runVerb(name, usage string, verbs map[string]command, args []string, s streams) error {
+	known := strings.Join(slices.Sorted(maps.Keys(verbs)), ", ")
+	if len(args) == 0 {
+		return cli.Usagef("%s: say what to do: %s; busbar %s -help shows more", name, known, name)
+	}
+	if verb := verbs[args[0]]; verb != nil {
+		return verb(args[1:], s)
+	}
+	if asksForHelp(args[:1]) {
+		fmt.Fprint(s.out, usage)
+		return flag.ErrHelp
+	}
+	return cli.Usagef("%s: %q isn't one of %s; busbar %s -help shows more", name, args[0], known, name)
+}
+
+// parseOrHelp reads the arguments, and writes the help when that is what they ask for.
+func parseOrHelp(t *cli.Set, args []string, s streams) (operands []string, err error) {
+	operands, err = t.Parse(args, s.getenv)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil, errors.Join(err, t.WriteHelp(s.out))
+	}
+	return operands, err
+}
+
+// asksForHelp is whether that is all that the arguments do.
+func asksForHelp(args []string) bool {
+	return len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[0])
+}
+
+// commandLog takes what the packages below a command have to say.
+func commandLog(s streams) *slog.Logger { return slog.New(slog.NewTextHandler(s.err, nil)) }
+
 func printVersion(args []string, s streams) error {
-	if len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+	if asksForHelp(args) {
 		fmt.Fprint(s.out, "Prints the version, and what it was built with.\n\nUsage: busbar version\n")
 		return flag.ErrHelp
 	}
 	if len(args) > 0 {
-		return usagef("version takes no arguments")
+		return cli.Usagef("version takes no arguments")
 	}
 	fmt.Fprintf(s.out, "busbar %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return nil

@@ -106,31 +106,31 @@ func TestNATSCredentials(t *testing.T) {
 	nothing, missing := write("nothing", []byte("nothing\n")), filepath.Join(dir, "missing")
 
 	for name, test := range map[string]struct {
-		with NATSConfig
+		with natsOptions
 		want string // empty: it connects
 	}{
-		"password":       {NATSConfig{Servers: "nats://busbar:" + natsPassword + "@" + byPassword}, ""},
-		"wrong password": {NATSConfig{Servers: "nats://busbar:other@" + byPassword}, "Authorization Violation"},
-		"no password":    {NATSConfig{Servers: "nats://" + byPassword}, "Authorization Violation"},
+		"password":       {natsOptions{Servers: "nats://busbar:" + natsPassword + "@" + byPassword}, ""},
+		"wrong password": {natsOptions{Servers: "nats://busbar:other@" + byPassword}, "Authorization Violation"},
+		"no password":    {natsOptions{Servers: "nats://" + byPassword}, "Authorization Violation"},
 
-		"NKEY":              {NATSConfig{Servers: "nats://" + byNKey, NKey: nkey}, ""},
-		"unknown NKEY":      {NATSConfig{Servers: "nats://" + byNKey, NKey: otherNKey}, "Authorization Violation"},
-		"no NKEY":           {NATSConfig{Servers: "nats://" + byNKey, NKey: nothing}, "-nats-nkey: "},
-		"no file of a NKEY": {NATSConfig{Servers: "nats://" + byNKey, NKey: missing}, "-nats-nkey: "},
+		"NKEY":              {natsOptions{Servers: "nats://" + byNKey, NKey: nkey}, ""},
+		"unknown NKEY":      {natsOptions{Servers: "nats://" + byNKey, NKey: otherNKey}, "Authorization Violation"},
+		"no NKEY":           {natsOptions{Servers: "nats://" + byNKey, NKey: nothing}, "-nats-nkey: "},
+		"no file of a NKEY": {natsOptions{Servers: "nats://" + byNKey, NKey: missing}, "-nats-nkey: "},
 
-		"credentials":         {NATSConfig{Servers: "nats://" + byCreds, Creds: creds}, ""},
-		"expired credentials": {NATSConfig{Servers: "nats://" + byCreds, Creds: expired}, "uthorization"},
-		"without credentials": {NATSConfig{Servers: "nats://" + byCreds}, "uthorization"},
-		"no credentials":      {NATSConfig{Servers: "nats://" + byCreds, Creds: nothing}, "-nats-creds: "},
-		"no file":             {NATSConfig{Servers: "nats://" + byCreds, Creds: missing}, "-nats-creds: "},
+		"credentials":         {natsOptions{Servers: "nats://" + byCreds, Creds: creds}, ""},
+		"expired credentials": {natsOptions{Servers: "nats://" + byCreds, Creds: expired}, "uthorization"},
+		"without credentials": {natsOptions{Servers: "nats://" + byCreds}, "uthorization"},
+		"no credentials":      {natsOptions{Servers: "nats://" + byCreds, Creds: nothing}, "-nats-creds: "},
+		"no file":             {natsOptions{Servers: "nats://" + byCreds, Creds: missing}, "-nats-creds: "},
 
-		"TLS":                    {NATSConfig{Servers: "tls://" + byTLS, CA: ca, Cert: ca, Key: ca}, ""},
-		"another CA":             {NATSConfig{Servers: "tls://" + byTLS, CA: otherCA, Cert: ca, Key: ca}, "certificate"},
-		"the system's CAs":       {NATSConfig{Servers: "tls://" + byTLS, Cert: ca, Key: ca}, "certificate"},
-		"no certificate":         {NATSConfig{Servers: "tls://" + byTLS, CA: ca}, "certificate"},
-		"another certificate":    {NATSConfig{Servers: "tls://" + byTLS, CA: ca, Cert: otherCA, Key: otherCA}, "certificate"},
-		"a CA that is none":      {NATSConfig{Servers: "tls://" + byTLS, CA: nothing}, "-nats-ca: "},
-		"a certificate's no key": {NATSConfig{Servers: "tls://" + byTLS, CA: ca, Cert: ca, Key: nothing}, "-nats-cert and -nats-key: "},
+		"TLS":                    {natsOptions{Servers: "tls://" + byTLS, CA: ca, Cert: ca, Key: ca}, ""},
+		"another CA":             {natsOptions{Servers: "tls://" + byTLS, CA: otherCA, Cert: ca, Key: ca}, "certificate"},
+		"the system's CAs":       {natsOptions{Servers: "tls://" + byTLS, Cert: ca, Key: ca}, "certificate"},
+		"no certificate":         {natsOptions{Servers: "tls://" + byTLS, CA: ca}, "certificate"},
+		"another certificate":    {natsOptions{Servers: "tls://" + byTLS, CA: ca, Cert: otherCA, Key: otherCA}, "certificate"},
+		"a CA that is none":      {natsOptions{Servers: "tls://" + byTLS, CA: nothing}, "-nats-ca: "},
+		"a certificate's no key": {natsOptions{Servers: "tls://" + byTLS, CA: ca, Cert: ca, Key: nothing}, "-nats-cert and -nats-key: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), soon)

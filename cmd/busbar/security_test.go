@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/busbar-ws/busbar/internal/cli"
 )
 
 var (
@@ -85,13 +87,13 @@ func TestSecurityPageIsTrue(t *testing.T) {
 	if tests < 50 {
 		t.Errorf("%d tests are named; the page can't have been understood", tests)
 	}
-	settings := newServeFlags(new(Config)).settings
+	settings := helpFlags().Flags
 	for _, f := range flagName.FindAllStringSubmatch(p.text, -1) {
-		i := slices.IndexFunc(settings, func(s *setting) bool { return s.name == f[1] })
+		i := slices.IndexFunc(settings, func(s *cli.Flag) bool { return s.Name == f[1] })
 		if i < 0 {
 			t.Errorf("-%s: there is no such flag", f[1])
-		} else if f[2] != "" && f[2] != settings[i].initial {
-			t.Errorf("-%s: the default is %s, not %s", f[1], settings[i].initial, f[2])
+		} else if f[2] != "" && f[2] != settings[i].Default {
+			t.Errorf("-%s: the default is %s, not %s", f[1], settings[i].Default, f[2])
 		}
 	}
 }

@@ -15,9 +15,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/cli"
+	"github.com/busbar-ws/busbar/internal/datadir"
 	"github.com/busbar-ws/busbar/internal/demo"
 	"github.com/busbar-ws/busbar/internal/disklog"
 	"github.com/busbar-ws/busbar/internal/httpapi"
@@ -26,16 +30,15 @@ import (
 	"github.com/busbar-ws/busbar/internal/natspublish"
 	"github.com/busbar-ws/busbar/internal/rows"
 	"github.com/busbar-ws/busbar/subs"
-	"github.com/nats-io/nats.go"
 )
 
 // server is the daemon: the hub, the HTTP API in front of it and what they stand on.
 // Everything is opened before anything is announced, and closed in the opposite order.
 type server struct {
-	cfg      Config
+	cfg      *options
 	log      *slog.Logger
 	logs     *logqueue.Queue // what log is written to
-	dir      dataDir
+	dir      datadir.Dir
 	hub      *hub.Hub
 	sessions *auth.Sessions // nil unless -auth sessions
 	ends     sessionEnds
@@ -55,9 +58,9 @@ const flushTime = time.Second
 
 // serve is the default command.
 func serve(args []string, s streams) error {
-	cfg, err := parseConfig(args, s.getenv)
+	cfg, err := parseOptions(args, s.getenv)
 	if errors.Is(err, flag.ErrHelp) {
-		return errors.Join(err, writeServeHelp(s.out))
+		return errors.Join(err, helpFlags().WriteHelp(s.out))
 	}
 	if err != nil {
 		return err
@@ -78,8 +81,7 @@ func serve(args []string, s streams) error {
 	slog.SetDefault(log) // for packages that know no other
 	signals := catchSignals(log)
 	warnOfMisspelt(log, s.environ())
-	cfg.warnOfNoEffect(log)
-	cfg.warnOfTrust(log)
+	cfg.warn(log)
 	if cfg.Echo {
 		return serveEcho(cfg, log, out, signals)
 	}
@@ -115,11 +117,11 @@ func serve(args []string, s streams) error {
 	return errors.Join(err, srv.shutdown(signalled, signals))
 }
 
-func newLogger(cfg Config, w io.Writer) *slog.Logger {
+func newLogger(cfg *options, w io.Writer) *slog.Logger {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(cfg.Logging.Level)) // one of the four that parseConfig lets through
+	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // one of the four that parseConfig lets through
 	o := &slog.HandlerOptions{Level: level}
-	if cfg.Logging.Format == "json" {
+	if cfg.LogFormat == "json" {
 		o.ReplaceAttr = durationsInSeconds
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
@@ -135,7 +137,7 @@ func durationsInSeconds(_ []string, a slog.Attr) slog.Attr {
 }
 
 // open starts everything. After an error nothing of it is left.
-func open(cfg Config, log *slog.Logger, logs *logqueue.Queue) (*server, error) {
+func open(cfg *options, log *slog.Logger, logs *logqueue.Queue) (*server, error) {
 	eventloop.SaveMemory()
 	cfg.Hub.Loops.Loops = min(eventloop.RaiseProcs(cfg.Hub.Loops.Loops), subs.MaxLoops)
 	srv := &server{cfg: cfg, log: log, logs: logs}
@@ -165,18 +167,18 @@ func (srv *server) open() error {
 func (srv *server) listenAPI() (net.Listener, error) {
 	l, err := net.Listen("tcp", srv.cfg.API)
 	if err != nil {
-		return nil, fmt.Errorf("-api %s: %w", srv.cfg.API, listenCause(err))
+		return nil, fmt.Errorf("-api %s: %w", srv.cfg.API, cli.Errno(err))
 	}
 	return l, nil
 }
 
 func (srv *server) openData() error {
-	dir, err := openDataDir(srv.cfg.Data)
+	dir, err := datadir.Open(srv.cfg.Data)
 	if err != nil {
 		return err
 	}
 	srv.dir = dir
-	lock, err := dir.lockForServing()
+	lock, err := dir.Lock()
 	if err != nil {
 		return err
 	}
@@ -188,15 +190,6 @@ func (srv *server) openData() error {
 	return err
 }
 
-// listenCause takes off what net says around the error number.
-func listenCause(err error) error {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno
-	}
-	return err
-}
-
 // apiConnections is how many descriptors the API may use: few enough to leave a server
 // with a low limit most of them for clients.
 func apiConnections(descriptors int) int { return min(max(descriptors/16, 8), 512) }
@@ -204,7 +197,7 @@ func apiConnections(descriptors int) int { return min(max(descriptors/16, 8), 51
 // reserve is how many descriptors everything but the clients may take, when so many are open at
 // the start: these and some for files that are open for a moment, the API, and the workers'
 // connections to callbacks.
-func (cfg *Config) reserve(open, descriptors int) int {
+func (cfg *options) reserve(open, descriptors int) int {
 	const passing = 16
 	n := max(open, openAtStart) + passing + apiConnections(descriptors)
 	if cfg.RowsURL != "" || cfg.SnapshotURL != "" || cfg.AuthHTTP.URL != "" || cfg.JWT.JWKSURL != "" {
@@ -301,7 +294,7 @@ func (srv *server) openLog() (hub.ChangeLog, error) {
 		}
 		return log, nil
 	}
-	log, err := disklog.Open(srv.dir.changeLog(), disklog.Options{
+	log, err := disklog.Open(srv.dir.ChangeLog(), disklog.Options{
 		MaxEvents: c.Events, MaxBytes: c.Bytes, MaxAge: c.Age, TailBytes: c.Tail, Given: given, Logger: srv.log,
 	})
 	if err != nil {
@@ -327,7 +320,7 @@ func (srv *server) openAPI() {
 }
 
 // sharedAddresses are those that many callers of the API come from.
-func (cfg *Config) sharedAddresses() []netip.Prefix {
+func (cfg *options) sharedAddresses() []netip.Prefix {
 	if cfg.Hub.Loops.Accept.MaxPerAddress < 0 { // many share one
 		return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}
 	}

@@ -10,8 +10,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/busbar-ws/busbar/eventloop"
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/cli"
+	"github.com/busbar-ws/busbar/internal/doctor"
 )
 
 // demoTTL is how long the session lasts that the link to the demo page signs in with.
@@ -21,7 +24,7 @@ const demoTTL = time.Hour
 // standard output that tells whoever started it how to use it. terminal is whether that is one.
 func (srv *server) announce(w io.Writer, terminal bool) {
 	capacity := srv.hub.Capacity()
-	if srv.cfg.Logging.Format == "json" {
+	if srv.cfg.LogFormat == "json" {
 		srv.log.Info("serving", "version", version, "websocket", srv.hub.Addr().String(), "api", srv.api.Addr().String(),
 			"loops", srv.hub.Loops(), "capacity", capacity.Connections, "limited_by", capacity.LimitedBy)
 		return
@@ -33,7 +36,7 @@ func (srv *server) announce(w io.Writer, terminal bool) {
 	fmt.Fprintf(w, "  HTTP API     http://%s%s\n", api, everywhere(srv.api.Addr(), srv.cfg.API))
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.hub.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", capacity.Connections, capacity.LimitedBy)
-	fmt.Fprintf(w, "  Data         %s\n", srv.dir.path)
+	fmt.Fprintf(w, "  Data         %s\n", string(srv.dir))
 	if srv.cfg.Hub.Loops.Accept.ProxyProtocol != eventloop.ProxyOff {
 		fmt.Fprintf(w, "  Proxies      %s\n", srv.proxies())
 	}
@@ -56,8 +59,8 @@ func (srv *server) announce(w io.Writer, terminal bool) {
 
 // proxies says whose PROXY protocol headers count.
 func (srv *server) proxies() string {
-	trusted := joinPrefixes(srv.cfg.Hub.Loops.Accept.TrustedProxies)
-	if everybody, ok := trustsEverybody(srv.cfg.Hub.Loops.Accept.TrustedProxies); ok {
+	trusted := cli.FormatPrefixes(srv.cfg.Hub.Loops.Accept.TrustedProxies)
+	if everybody, ok := doctor.TrustsEverybody(srv.cfg.Hub.Loops.Accept.TrustedProxies); ok {
 		return "EVERYBODY IS TRUSTED (" + everybody.String() + "): whoever reaches the WebSocket can claim any address"
 	}
 	if srv.cfg.Hub.Loops.Accept.ProxyProtocol == eventloop.ProxyRequired {
@@ -107,7 +110,7 @@ func (srv *server) demoLink(api, ws string, terminal bool) string {
 		if err != nil {
 			srv.log.Warn("no session for the demo page", "error", err)
 		} else {
-			note, token = " (signed in for "+formatDuration(demoTTL)+")", "#token="+made
+			note, token = " (signed in for "+cli.FormatDuration(demoTTL)+")", "#token="+made
 		}
 	}
 	if !srv.cfg.Hub.Origins.Allow("http://"+api, ws) {

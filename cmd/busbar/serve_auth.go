@@ -9,6 +9,7 @@ import (
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/datadir"
 )
 
 // adminToken is the admin token and where it came from. Never log the token.
@@ -18,14 +19,14 @@ type adminToken struct {
 	warning string
 }
 
-func loadAdminToken(cfg Config, dir dataDir) (adminToken, error) {
-	token, warning, err := auth.AdminToken(dir.path, cfg.AdminTokenFile, cfg.AdminToken)
+func loadAdminToken(cfg *options, dir datadir.Dir) (adminToken, error) {
+	token, warning, err := auth.AdminToken(string(dir), cfg.AdminTokenFile, cfg.AdminToken)
 	a := adminToken{token: token, warning: warning}
 	switch {
 	case cfg.AdminTokenFile != "":
 		a.file = cfg.AdminTokenFile
 	case cfg.AdminToken == "":
-		a.file = dir.adminToken()
+		a.file = dir.AdminToken()
 	}
 	return a, err
 }
@@ -74,7 +75,7 @@ func (srv *server) openTokens() (hub.Authenticator, error) {
 const bucketPatience = time.Minute
 
 func (srv *server) openSessions() (s *auth.Sessions, err error) {
-	o := auth.SessionOptions{CopyDir: srv.dir.path, GuestTTL: srv.cfg.GuestTTL, Log: srv.log, OnRevoked: srv.ends.revoked}
+	o := auth.SessionOptions{CopyDir: string(srv.dir), GuestTTL: srv.cfg.GuestTTL, Log: srv.log, OnRevoked: srv.ends.revoked}
 	switch nodes := &srv.cfg.Log.NATS; {
 	case srv.cfg.SessionsDB != "":
 		o.ReadOnly = true
@@ -84,7 +85,7 @@ func (srv *server) openSessions() (s *auth.Sessions, err error) {
 		defer cancel()
 		s, err = auth.OpenBucket(ctx, auth.BucketOptions{Conn: srv.nats, Name: nodes.Stream, Replicas: nodes.Replicas, PublishTimeout: nodes.Timeout}, o)
 	default:
-		s, err = auth.OpenSessions(srv.dir.database(), o)
+		s, err = auth.OpenSessions(srv.dir.Database(), o)
 	}
 	if err != nil {
 		return nil, err

@@ -10,12 +10,13 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/echoserver"
 	"github.com/busbar-ws/busbar/subs"
 )
 
 // serveEcho is serve with -echo: the event loops without a hub.
-func serveEcho(cfg Config, log *slog.Logger, out io.Writer, signals <-chan os.Signal) error {
+func serveEcho(cfg *options, log *slog.Logger, out io.Writer, signals <-chan os.Signal) error {
 	eventloop.SaveMemory()
 	cfg.Hub.Loops.Loops = min(eventloop.RaiseProcs(cfg.Hub.Loops.Loops), subs.MaxLoops)
 	o := cfg.Hub.Loops
@@ -46,8 +47,8 @@ func serveEcho(cfg Config, log *slog.Logger, out io.Writer, signals <-chan os.Si
 }
 
 // announceEcho tells whoever started it how to use it.
-func announceEcho(w io.Writer, log *slog.Logger, cfg Config, srv *echoserver.Server) {
-	if cfg.Logging.Format == "json" {
+func announceEcho(w io.Writer, log *slog.Logger, cfg *options, srv *echoserver.Server) {
+	if cfg.LogFormat == "json" {
 		log.Info("serving", "version", version, "websocket", srv.Addr().String(), "loops", srv.Loops(),
 			"capacity", srv.Capacity().Connections, "limited_by", srv.Capacity().LimitedBy)
 		return
@@ -58,6 +59,6 @@ func announceEcho(w io.Writer, log *slog.Logger, cfg Config, srv *echoserver.Ser
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", srv.Capacity().Connections, srv.Capacity().LimitedBy)
 	fmt.Fprintf(w, "  Messages     up to %s (-max-message-in); who doesn't read may have %s waiting (-lag-bytes)\n\n",
-		formatSize(cfg.Hub.Loops.MaxMessageIn), formatSize(cfg.Hub.Loops.Slow.LagBytes))
+		cli.FormatSize(cfg.Hub.Loops.MaxMessageIn), cli.FormatSize(cfg.Hub.Loops.Slow.LagBytes))
 	fmt.Fprintf(w, "Point the suite at ws://%s, any path; it needs no token.\n\n", reachable(srv.Addr()))
 }

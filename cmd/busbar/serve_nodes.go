@@ -121,7 +121,7 @@ func (srv *server) openNode() ([]nats.Option, error) {
 	}
 	o := natsnode.Options{
 		Cluster: c.Name, Listen: c.Listen, Routes: splitAddresses(c.Routes), Secret: strings.TrimSpace(string(secret)),
-		Dir: srv.dir.nats(), MaxStore: 4*int64(srv.cfg.Log.Bytes) + natsStoreSlack, MaxMessage: srv.cfg.Hub.MaxMessageOut, Logger: srv.log,
+		Dir: srv.dir.NATS(), MaxStore: 4*int64(srv.cfg.Log.Bytes) + natsStoreSlack, MaxMessage: srv.cfg.Hub.MaxMessageOut, Logger: srv.log,
 	}
 	if o.Secret == "" {
 		return nil, fmt.Errorf("-cluster-secret-file: %s is empty", c.Secret)
@@ -154,7 +154,7 @@ const natsDescriptors = 128
 const natsStoreSlack = 1 << 30
 
 // options are read here once, so that what is wrong with a file is said at the start, and anew for each connection.
-func (c *NATSConfig) options() (options []nats.Option, err error) {
+func (c *natsOptions) options() (options []nats.Option, err error) {
 	for _, from := range []struct {
 		flag, file string
 		option     nats.Option
@@ -189,7 +189,7 @@ func (c *NATSConfig) options() (options []nats.Option, err error) {
 }
 
 // tls is for both ends of a route: each node shows the other its certificate.
-func (c *ClusterConfig) tls() (*tls.Config, error) {
+func (c *clusterOptions) tls() (*tls.Config, error) {
 	pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
 	if err != nil {
 		return nil, fmt.Errorf("-cluster-cert and -cluster-key: %w", err)

@@ -1,16 +1,23 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
+	"io"
 	"io/fs"
-	"log/slog"
+	"net/http"
 	"os"
-	"slices"
+	"strconv"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/cli"
+	"github.com/busbar-ws/busbar/internal/datadir"
 )
 
 const sessionUsage = `Creates, lists and revokes the sessions that clients sign in with.
@@ -34,47 +41,17 @@ func session(args []string, s streams) error {
 	}, args, s)
 }
 
-// runVerb runs the one of verbs that the first argument names.
-func runVerb(name, usage string, verbs map[string]command, args []string, s streams) error {
-	names := make([]string, 0, len(verbs))
-	for verb := range verbs {
-		names = append(names, verb)
-	}
-	slices.Sort(names)
-	known := strings.Join(names, ", ")
-	if len(args) == 0 {
-		return usagef("%s: say what to do: %s; busbar %s -help shows more", name, known, name)
-	}
-	if verb := verbs[args[0]]; verb != nil {
-		return verb(args[1:], s)
-	}
-	if slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
-		fmt.Fprint(s.out, usage)
-		return flag.ErrHelp
-	}
-	return usagef("%s: %q isn't one of %s; busbar %s -help shows more", name, args[0], known, name)
-}
-
-// parseOrHelp reads the arguments, and writes the help when that is what they ask for.
-func (t *flagTable) parseOrHelp(args []string, s streams) (operands []string, err error) {
-	operands, err = t.parse(args, s.getenv)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil, errors.Join(err, t.WriteHelp(s.out))
-	}
-	return operands, err
-}
-
 // sessionSource say where sessions are.
 type sessionSource struct{ apiFlags }
 
-func (f *sessionSource) declare(t *flagTable) {
-	f.apiFlags.declare(t)
-	t.setting("api").meaning = "call the API of a running server here, and take nothing but the admin token from -data; without -api so only with BUSBAR_LOG=nats"
+func (f *sessionSource) add(t *cli.Set) {
+	f.apiFlags.add(t)
+	t.Flag("api").Meaning = "call the API of a running server here, and take nothing but the admin token from -data; without -api so only with BUSBAR_LOG=nats"
 }
 
 // client is nil where the sessions are in the data directory.
-func (f *sessionSource) client(t *flagTable, s streams) (*apiClient, error) {
-	if t.given()["api"] != "-api" && s.getenv(environmentName("log")) != logNATS {
+func (f *sessionSource) client(t *cli.Set, s streams) (*apiClient, error) {
+	if t.Flag("api").Given != "-api" && s.getenv(cli.EnvName("log")) != logNATS {
 		return nil, nil
 	}
 	return f.apiFlags.client(s)
@@ -83,12 +60,308 @@ func (f *sessionSource) client(t *flagTable, s streams) (*apiClient, error) {
 // openExistingSessions opens the store of a data directory and makes nothing that isn't
 // there: a mistyped -data must not pass for an empty store. The caller closes it.
 func openExistingSessions(data string, readOnly bool, s streams) (*auth.Sessions, error) {
-	path := dataDir{data}.database()
+	path := datadir.Dir(data).Database()
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there are no sessions: %s doesn't exist; name the server's data directory with -data, or if it is one of several nodes (-log nats) its API with -api", path)
 	}
 	return auth.OpenSessions(path, auth.SessionOptions{ReadOnly: readOnly, Log: commandLog(s)})
 }
 
-// commandLog takes what the packages below a command have to say.
-func commandLog(s streams) *slog.Logger { return slog.New(slog.NewTextHandler(s.err, nil)) }
+const sessionCreateUsage = `Creates a session and prints its token, alone, on standard output.
+
+Usage: busbar session create -user U [flags]
+
+Without -api the data directory and the database in it are made when absent. The token is shown
+nowhere else. Only a server with -auth sessions (the default) and without -sessions-db knows it, and
+with -log nats only one that was made with the -api of a node: then all of them do.
+`
+
+func sessionCreate(args []string, s streams) error {
+	var f sessionSource
+	var user, tenant, device string
+	ttl := 720 * time.Hour
+	t := cli.New("busbar session create", sessionCreateUsage)
+	t.Group("Session")
+	t.Add("user", cli.Text(&user, "id"), "user that the session is for; required")
+	t.Add("tenant", cli.Name(&tenant), "tenant that the session belongs to")
+	t.Add("device", cli.Text(&device, "name"), "what to call the session in the list")
+	t.Add("ttl", cli.Duration(&ttl, 0, 0), "how long the session lives; 0 = for ever")
+	f.add(t)
+	if _, err := parseOrHelp(t, args, s); err != nil {
+		return err
+	}
+	if user == "" {
+		return cli.Usagef("-user: say whose session it is to be, such as -user alice")
+	}
+	api, err := f.client(t, s)
+	if err != nil {
+		return err
+	}
+	var token string
+	if api != nil {
+		token, err = api.createSession(user, tenant, ttl, device)
+	} else {
+		token, err = createSession(f.data, user, tenant, ttl, device, s)
+	}
+	if errors.Is(err, auth.ErrBadSession) {
+		return cli.Usagef("session create: %v", err)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(s.out, token)
+	return err
+}
+
+func (c *apiClient) createSession(user, tenant string, ttl time.Duration, device string) (token string, err error) {
+	ask := map[string]any{"user_id": user, "device": device, "ttl_seconds": int64((ttl + time.Second - 1) / time.Second)}
+	if tenant != "" {
+		ask["tenant_id"] = tenant
+	}
+	body, err := json.Marshal(ask)
+	if err != nil {
+		return "", fmt.Errorf("encode session: %w", err)
+	}
+	var made struct {
+		Token string `json:"token"`
+	}
+	err = c.do(apiCall{
+		method: http.MethodPost, path: []string{"v1", "sessions"}, contentType: "application/json",
+		body: bytes.NewReader(body), size: int64(len(body)),
+	}, func(r io.Reader) error { return json.NewDecoder(io.LimitReader(r, maxAnswer)).Decode(&made) })
+	return made.Token, err
+}
+
+func createSession(data, user, tenant string, ttl time.Duration, device string, s streams) (token string, err error) {
+	dir, err := datadir.Open(data)
+	if err != nil {
+		return "", err
+	}
+	_, missing := os.Stat(dir.Database())
+	store, err := auth.OpenSessions(dir.Database(), auth.SessionOptions{Log: commandLog(s)})
+	if err != nil {
+		return "", err
+	}
+	token, _, err = store.Create(context.Background(), user, tenant, ttl, device)
+	if err == nil && errors.Is(missing, fs.ErrNotExist) {
+		fmt.Fprintf(s.err, "busbar: made a new session store, %s; a server knows this session only if its -data is %s, and it isn't one of several nodes (-log nats), for which there is -api\n", dir.Database(), string(dir))
+	}
+	if err == nil {
+		warnOfOtherTokens(s)
+	}
+	return token, errors.Join(err, store.Close())
+}
+
+// warnOfOtherTokens says that the server may not know the session, as far as the environment
+// configures the server too.
+func warnOfOtherTokens(s streams) {
+	mode, database := cli.EnvName("auth"), cli.EnvName("sessions-db")
+	if set := s.getenv(mode); set != "" && set != authSessions {
+		fmt.Fprintf(s.err, "busbar: a server with %s=%s doesn't look up sessions: this one is of no use to it\n", mode, set)
+	} else if set := s.getenv(database); set != "" {
+		fmt.Fprintf(s.err, "busbar: a server with %s=%s looks sessions up there alone: this one is of no use to it\n", database, set)
+	}
+}
+
+const sessionListUsage = `Lists the sessions in no particular order: expired ones too, revoked ones not.
+
+Usage: busbar session list [flags]
+
+A session's id is made from its token and can't be turned back into it: it may be shown, logged, and
+given to "busbar session revoke". Times are in UTC.
+`
+
+func sessionList(args []string, s streams) error {
+	var f sessionSource
+	var asJSON bool
+	t := cli.New("busbar session list", sessionListUsage)
+	t.Group("List")
+	t.Add("json", cli.Bool(&asJSON), "print one JSON object per line; times are Unix seconds, expires_at 0 = never")
+	f.add(t)
+	if _, err := parseOrHelp(t, args, s); err != nil {
+		return err
+	}
+	api, err := f.client(t, s)
+	if err != nil {
+		return err
+	}
+	print := sessionTable(s.out, time.Now())
+	if asJSON {
+		print = sessionLines(s.out)
+	}
+	any := false
+	each := func(x auth.Session) error {
+		any = true
+		return print(x)
+	}
+	place := datadir.Dir(f.data).Database()
+	if api != nil {
+		place, err = api.address, api.eachSession(each)
+	} else {
+		err = eachSession(f.data, s, each)
+	}
+	if err == nil && !any {
+		fmt.Fprintf(s.err, "busbar: no sessions in %s\n", place)
+	}
+	return err
+}
+
+func eachSession(data string, s streams, print func(auth.Session) error) error {
+	store, err := openExistingSessions(data, true, s)
+	if err != nil {
+		return err
+	}
+	for found, err := range store.List(context.Background()) {
+		if err == nil {
+			err = print(found)
+		}
+		if err != nil {
+			return errors.Join(err, store.Close())
+		}
+	}
+	return store.Close()
+}
+
+func (c *apiClient) eachSession(print func(auth.Session) error) error {
+	return c.do(apiCall{method: http.MethodGet, path: []string{"v1", "sessions"}}, func(r io.Reader) error {
+		for lines := json.NewDecoder(r); ; {
+			var one auth.Session
+			err := lines.Decode(&one)
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			if err == nil {
+				err = print(one)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// sessionTable prints rows as they come: columns have fixed widths, so that a million
+// sessions needn't be held to find the widest.
+func sessionTable(w io.Writer, now time.Time) func(auth.Session) error {
+	row := func(cells ...any) error {
+		line := fmt.Sprintf("%-16s  %-20s  %-12s  %-20s  %-26s  %s", cells...)
+		_, err := fmt.Fprintln(w, strings.TrimRight(line, " "))
+		return err
+	}
+	headed := false
+	return func(x auth.Session) error {
+		if !headed {
+			headed = true
+			if err := row("ID", "USER", "TENANT", "CREATED", "EXPIRES", "DEVICE"); err != nil {
+				return err
+			}
+		}
+		return row(x.ID, tableCell(x.UserID), tableCell(x.Tenant), timeCell(x.Created), expiryCell(x.Expires, now), tableCell(x.Device))
+	}
+}
+
+// tableCell is text that can't change the screen: names come from whoever made the session.
+func tableCell(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+func timeCell(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func expiryCell(expires, now time.Time) string {
+	switch {
+	case expires.IsZero():
+		return "never"
+	case expires.After(now):
+		return timeCell(expires)
+	}
+	return timeCell(expires) + " ended"
+}
+
+func sessionLines(w io.Writer) func(auth.Session) error {
+	encoder := json.NewEncoder(w)
+	return func(x auth.Session) error { return encoder.Encode(x) }
+}
+
+const sessionRevokeUsage = `Ends a session. A server that runs on the data directory closes its connections with 1008 within
+about a second; with -api at once, and so do all nodes.
+
+Usage: busbar session revoke ID [flags]     the id in "busbar session list", or 8 digits of it
+       busbar session revoke - [flags]      reads the token, or the id, from standard input
+       busbar session revoke TOKEN [flags]  after -- when it begins with a -
+
+A token on the command line can be read by everyone on this host while the command runs.
+`
+
+// maxTokenText bounds what is read as a token, in bytes.
+const maxTokenText = 4096
+
+func sessionRevoke(args []string, s streams) error {
+	var f sessionSource
+	t := cli.New("busbar session revoke", sessionRevokeUsage)
+	t.Operands = 1
+	f.add(t)
+	operands, err := parseOrHelp(t, args, s)
+	if err != nil {
+		return err
+	}
+	if len(operands) == 0 {
+		return cli.Usagef("session revoke: say which: an id from busbar session list, or - to read a token from standard input")
+	}
+	name := operands[0]
+	if name == "-" {
+		if name, err = readLine(s.in); err != nil {
+			return fmt.Errorf("reading the token to revoke from standard input: %w", err)
+		}
+	}
+	api, err := f.client(t, s)
+	switch {
+	case err != nil:
+		return err
+	case api != nil:
+		err = api.do(apiCall{method: http.MethodDelete, path: []string{"v1", "sessions", name}}, copyTo(io.Discard))
+	default:
+		err = revokeSession(f.data, name, s)
+	}
+	if err == nil {
+		_, err = fmt.Fprintln(s.out, "revoked")
+	}
+	return err
+}
+
+func revokeSession(data, name string, s streams) error {
+	store, err := openExistingSessions(data, false, s)
+	if err != nil {
+		return err
+	}
+	err = store.Revoke(context.Background(), name)
+	if errors.Is(err, auth.ErrNoSession) {
+		err = fmt.Errorf("session revoke: %w in %s; busbar session list shows their ids", err, datadir.Dir(data).Database())
+	}
+	return errors.Join(err, store.Close())
+}
+
+// readLine reads one bounded line, which has to be all there is, without space around it.
+func readLine(r io.Reader) (string, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxTokenText+1))
+	if err != nil {
+		return "", err
+	}
+	line := strings.TrimSpace(string(b))
+	switch {
+	case line == "":
+		return "", errors.New("it is empty")
+	case len(b) > maxTokenText:
+		return "", fmt.Errorf("it is over %d bytes", maxTokenText)
+	case !isToken(line):
+		return "", errors.New("it has to be one line of visible ASCII")
+	}
+	return line, nil
+}
+
+// isToken is false for what no HTTP header could carry as a token (RFC 9110 section 5.5).
+func isToken(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+}

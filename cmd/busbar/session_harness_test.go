@@ -62,7 +62,7 @@ type runningServer struct {
 func startInProcess(t *testing.T, data string, flags ...string) *runningServer {
 	t.Helper()
 	flags = append([]string{"-listen", "127.0.0.1:0", "-api", "127.0.0.1:0", "-data", data, "-loops", "1", "-drain", "1s"}, flags...)
-	cfg, err := parseConfig(flags, getenvOf(nil))
+	cfg, err := parseOptions(flags, getenvOf(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

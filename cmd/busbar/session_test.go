@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/internal/cli"
+	"github.com/busbar-ws/busbar/internal/datadir"
 )
 
 // Who is in the wrong folder sees it: the token would be refused by the server, without a reason.
@@ -64,7 +66,7 @@ func TestSessionListOfAnEmptyStore(t *testing.T) {
 func TestSessionCreateWithoutAServer(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "new", "data")
 	token := newSessionIn(t, data, "-user", "alice", "-tenant", "acme", "-ttl", "1h", "-device", "phone")
-	store, err := auth.OpenSessions(dataDir{data}.database(), auth.SessionOptions{ReadOnly: true})
+	store, err := auth.OpenSessions(datadir.Dir(data).Database(), auth.SessionOptions{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +217,7 @@ func TestCommandHelpIsGolden(t *testing.T) {
 				t.Errorf("help differs from %s; if it should, run go test ./cmd/busbar -update. It is now:\n%s", golden, o.out)
 			}
 			for line := range strings.Lines(o.out) {
-				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > helpWidth {
+				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > cli.HelpWidth {
 					t.Errorf("%d columns: %s", n, line)
 				}
 			}

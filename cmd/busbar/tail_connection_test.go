@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
-	"github.com/gobwas/ws"
 )
 
 // script is what a server does on one connection of a tail; n counts them from 0.
@@ -193,34 +192,34 @@ func TestTailRefusesAHugeMessage(t *testing.T) {
 func TestCursorSees(t *testing.T) {
 	c := cursor{}
 	for _, step := range []struct {
-		op      ws.OpCode
+		kind    websocket.MessageType
 		message string
 		want    cursor
 	}{
-		{ws.OpText, "not JSON", cursor{}},
-		{ws.OpText, `{"type":"presence","seq":5,"entity":"T","row_id":"1","kind":"delete"}`, cursor{}},
-		{ws.OpBinary, `{"seq":5,"entity":"T","row_id":"1","kind":"delete"}`, cursor{}},
-		{ws.OpText, `{"seq":5,"entity":"T","row_id":"1","kind":"insert","data":{"type":"resync","from":"u","seq":9,"t":"\ud83d"},"timestamp":"1Z"}`, cursor{5, true}},
-		{ws.OpText, `{"seq":4,"entity":"T","row_id":"1","kind":"update"}`, cursor{5, true}},
-		{ws.OpText, `{"Type":"resync","oldest_seq":1,"seq":6}`, cursor{5, true}},
-		{ws.OpText, `{"type":"topic","Type":"resync","oldest_seq":1,"seq":6,"from":"u"}`, cursor{5, true}},
-		{ws.OpText, `{"type":"presence","Type":null,"seq":6,"entity":"T","row_id":"1","kind":"delete","from":"u"}`, cursor{5, true}},
-		{ws.OpText, `{"type":"presence","type":"resync","oldest_seq":1,"seq":6}`, cursor{5, true}},
-		{ws.OpText, `{"type":"resync","oldest_seq":1,"seq":6,"from":"u"}`, cursor{5, true}},
-		{ws.OpText, `{"type":null,"seq":6,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{ws.OpText, `{"seq":6,"entity":"T","row_id":"1","kind":"delete","from":null}`, cursor{5, true}},
-		{ws.OpText, `{"seq":5,"seq":6,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{ws.OpText, `{"SEQ":6,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{ws.OpText, `{"seq":6,"Entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{ws.OpText, `{"seq":6,"entity":"T","row_id":"1","kind":"connect"}`, cursor{5, true}},
-		{ws.OpText, `{"seq":null,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{ws.OpText, `{"seq":6.0,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{ws.OpText, `{"seq":18446744073709551616,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{ws.OpText, `{"seq":6,"entity":"T","row_id":"1","kind":"delete"}{}`, cursor{5, true}},
-		{ws.OpText, `{"type":"resync","seq":0}`, cursor{5, true}},
-		{ws.OpText, `{"type":"resync","oldest_seq":1,"seq":0}`, cursor{0, true}},
+		{websocket.MessageText, "not JSON", cursor{}},
+		{websocket.MessageText, `{"type":"presence","seq":5,"entity":"T","row_id":"1","kind":"delete"}`, cursor{}},
+		{websocket.MessageBinary, `{"seq":5,"entity":"T","row_id":"1","kind":"delete"}`, cursor{}},
+		{websocket.MessageText, `{"seq":5,"entity":"T","row_id":"1","kind":"insert","data":{"type":"resync","from":"u","seq":9,"t":"\ud83d"},"timestamp":"1Z"}`, cursor{5, true}},
+		{websocket.MessageText, `{"seq":4,"entity":"T","row_id":"1","kind":"update"}`, cursor{5, true}},
+		{websocket.MessageText, `{"Type":"resync","oldest_seq":1,"seq":6}`, cursor{5, true}},
+		{websocket.MessageText, `{"type":"topic","Type":"resync","oldest_seq":1,"seq":6,"from":"u"}`, cursor{5, true}},
+		{websocket.MessageText, `{"type":"presence","Type":null,"seq":6,"entity":"T","row_id":"1","kind":"delete","from":"u"}`, cursor{5, true}},
+		{websocket.MessageText, `{"type":"presence","type":"resync","oldest_seq":1,"seq":6}`, cursor{5, true}},
+		{websocket.MessageText, `{"type":"resync","oldest_seq":1,"seq":6,"from":"u"}`, cursor{5, true}},
+		{websocket.MessageText, `{"type":null,"seq":6,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{websocket.MessageText, `{"seq":6,"entity":"T","row_id":"1","kind":"delete","from":null}`, cursor{5, true}},
+		{websocket.MessageText, `{"seq":5,"seq":6,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{websocket.MessageText, `{"SEQ":6,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{websocket.MessageText, `{"seq":6,"Entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{websocket.MessageText, `{"seq":6,"entity":"T","row_id":"1","kind":"connect"}`, cursor{5, true}},
+		{websocket.MessageText, `{"seq":null,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{websocket.MessageText, `{"seq":6.0,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{websocket.MessageText, `{"seq":18446744073709551616,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
+		{websocket.MessageText, `{"seq":6,"entity":"T","row_id":"1","kind":"delete"}{}`, cursor{5, true}},
+		{websocket.MessageText, `{"type":"resync","seq":0}`, cursor{5, true}},
+		{websocket.MessageText, `{"type":"resync","oldest_seq":1,"seq":0}`, cursor{0, true}},
 	} {
-		if c.see(step.op, []byte(step.message)); c != step.want {
+		if c.see(step.kind, []byte(step.message)); c != step.want {
 			t.Fatalf("after %s: %+v, want %+v", step.message, c, step.want)
 		}
 	}

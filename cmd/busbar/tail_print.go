@@ -8,18 +8,18 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/gobwas/ws"
+	"github.com/coder/websocket"
 
 	"github.com/busbar-ws/busbar/hub"
 )
 
 // print writes one message as one line.
-func (t *tailer) print(op ws.OpCode, message []byte) error {
+func (t *tailer) print(kind websocket.MessageType, message []byte) error {
 	line := ""
 	switch {
-	case op == ws.OpText:
+	case kind == websocket.MessageText:
 		line = textLine(message)
-	case t.cfg.json:
+	case t.json:
 		line = binaryJSON(message)
 	default:
 		line = binaryLine(message)

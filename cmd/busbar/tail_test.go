@@ -233,7 +233,7 @@ func TestTailInterrupted(t *testing.T) {
 // A flag beats a variable, as for the daemon.
 func TestTailAdminTokenFileBeatsTheVariable(t *testing.T) {
 	srv := startInProcess(t, t.TempDir())
-	tail := startTail(t, []string{"BUSBAR_TOKEN=nobody's"}, "-url", srv.url, "-admin-token-file", srv.dir.adminToken())
+	tail := startTail(t, []string{"BUSBAR_TOKEN=nobody's"}, "-url", srv.url, "-admin-token-file", srv.dir.AdminToken())
 	tail.err.waitFor(t, "connected")
 	srv.publish("", "presence", `{"type":"presence"}`).want(t, exitOK)
 	tail.out.waitFor(t, "presence")

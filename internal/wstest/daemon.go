@@ -5,6 +5,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
 )
 
 // daemonVariable names a busbar that scripts/race has built for all packages.
@@ -28,4 +31,21 @@ func BuildDaemon(folder string) (program string, err error) {
 		return "", fmt.Errorf("building busbar: %w\n%s", err, out)
 	}
 	return program, nil
+}
+
+// Unprivileged calls f on a thread that owns nothing and may override no permission
+// bits, also when the tests are run by root (setfsuid(2)).
+func Unprivileged(t *testing.T, f func() error) error {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return f()
+	}
+	const nobody = 65534
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		syscall.RawSyscall(syscall.SYS_SETFSUID, nobody, 0, 0)
+		result <- f()
+	}()
+	return <-result
 }

@@ -1,0 +1,373 @@
+package doctor
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/cli"
+	"github.com/busbar-ws/busbar/internal/memory"
+	"github.com/busbar-ws/busbar/subs"
+)
+
+// examine judges a host by n connections to a server with these flags.
+func examine(h host, s *Server, n int64) []finding {
+	need := h.neededFiles(s, n)
+	findings := []finding{
+		h.examineKernel(), h.examineCores(s), h.examineFiles(n, need), h.examineNrOpen(need), h.examineFileMax(n),
+		h.examineMemory(s, n), h.examineCgroup(),
+		h.examineTCPMem(n), h.examineRmem(), h.examineWmem(s, n),
+		h.examineBacklog("net.core.somaxconn", h.somaxconn, n), h.examineBacklog("net.ipv4.tcp_max_syn_backlog", h.synBacklog, n),
+		h.examinePorts(n),
+	}
+	if h.conntrack >= 0 {
+		findings = append(findings, h.examineConntrack(n))
+	}
+	return findings
+}
+
+// unknown is a figure that couldn't be read.
+func unknown(what, where string) finding {
+	return finding{verdict: warn, what: what + " unknown", meaning: "It could not be read from " + where + "."}
+}
+
+func sysctlFix(name, value string) []string {
+	if strings.Contains(value, " ") {
+		value = `"` + value + `"`
+	}
+	return []string{"sysctl -w " + name + "=" + value}
+}
+
+func isSysctl(command string) bool { return strings.HasPrefix(command, "sysctl ") }
+
+func (h host) examineKernel() finding {
+	major, minor, ok := parseKernel(h.kernel)
+	if !ok {
+		return unknown("kernel version", "/proc/sys/kernel/osrelease")
+	}
+	f := finding{verdict: fine, what: "kernel " + h.kernel}
+	switch {
+	case major < 3 || major == 3 && minor < 12:
+		f.verdict = fail
+		f.meaning = "A listener per event loop needs SO_REUSEPORT (3.9), and -notsent-lowat needs 3.12."
+	case major < 5:
+		f.verdict = warn
+		f.meaning = "Kernels before 5 get no fixes any more, and their sockets cost more than is assumed here."
+	default:
+		f.meaning = "It has all that Busbar uses."
+	}
+	return f
+}
+
+func (h host) examineCores(s *Server) finding {
+	return finding{
+		verdict: fine, what: cli.Plural(int(h.cores), "core", "cores"),
+		meaning: fmt.Sprintf("There is an event loop per core (-loops), and each may have %s of messages waiting (-queue-bytes).",
+			cli.FormatSize(s.Hub.Loops.Memory.QueueBytes)),
+	}
+}
+
+func (h host) examineFiles(n, need int64) finding {
+	if h.hardFiles < 0 {
+		return unknown("RLIMIT_NOFILE", "/proc/self/limits")
+	}
+	f := finding{
+		verdict: fine, what: fmt.Sprintf("RLIMIT_NOFILE soft %s, hard %s", unlimited(h.softFiles), unlimited(h.hardFiles)),
+		meaning: "A connection takes one descriptor, and a server keeps some for itself. It raises the soft limit to the hard one.",
+	}
+	if h.hardFiles < need {
+		f.verdict, f.byNumber = warn, true
+		if h.hardFiles < fewestFiles {
+			f.verdict = fail
+		}
+		f.meaning += fmt.Sprintf(" %d connections need %d. Under systemd the unit says so; in a shell, root does:", n, need)
+		f.fix = []string{
+			fmt.Sprintf("systemctl edit busbar   # [Service] LimitNOFILE=%d", need),
+			fmt.Sprintf("ulimit -n %d", need),
+		}
+	}
+	return f
+}
+
+// fewestFiles is what a server needs to start at all, about.
+const fewestFiles = 64
+
+func unlimited(n int64) string {
+	if n == 1<<63-1 {
+		return "unlimited"
+	}
+	return fmt.Sprint(n)
+}
+
+func (h host) examineNrOpen(need int64) finding {
+	return h.atLeast("fs.nr_open", h.nrOpen, need, "The most that RLIMIT_NOFILE can be raised to.")
+}
+
+func (h host) examineFileMax(n int64) finding {
+	need := n + 10_000 // other processes have files open too
+	return h.atLeast("fs.file-max", h.fileMax, need, "Files and sockets that the whole host may have open.")
+}
+
+// atLeast judges a setting that has to reach need.
+func (h host) atLeast(name string, value, need int64, meaning string) finding {
+	if value < 0 {
+		return unknown(name, "/proc/sys/"+strings.ReplaceAll(name, ".", "/"))
+	}
+	f := finding{verdict: fine, what: fmt.Sprintf("%s = %d", name, value), meaning: meaning}
+	if value < need {
+		f.verdict, f.byNumber = warn, true
+		f.meaning += fmt.Sprintf(" %d or more would do.", need)
+		f.fix = sysctlFix(name, fmt.Sprint(need))
+	}
+	return f
+}
+
+// examineBacklog judges a queue of connections that aren't accepted yet. Each loop has
+// a listener, and so queues, of its own. After a restart every client comes back
+// within seconds; a tenth at once is what is judged by.
+func (h host) examineBacklog(name string, value, n int64) finding {
+	need := min(max(n/10/max(h.cores, 1), 1024), 65_535)
+	meaning := "Handshakes that may be unfinished, per listener, when there are no SYN cookies."
+	if name == "net.core.somaxconn" {
+		meaning = "Connections that may wait to be accepted, per listener; beyond it a client tries again after a second."
+	}
+	return h.atLeast(name, value, need, meaning+fmt.Sprintf(" There is one listener per event loop, and %d "+
+		"clients may come at once after a restart.", max(n/10, 1)))
+}
+
+// examinePorts matters beside the server, not to it: a proxy or load generator on
+// this host needs a local port per connection to one address.
+func (h host) examinePorts(n int64) finding {
+	const name = "net.ipv4.ip_local_port_range"
+	if h.ports[0] < 0 || h.ports[1] < h.ports[0] {
+		return unknown(name, "/proc/sys/net/ipv4/ip_local_port_range")
+	}
+	count := h.ports[1] - h.ports[0] + 1
+	const most = 65_535 - 1024 + 1
+	f := finding{
+		verdict: fine, what: fmt.Sprintf("%s = %d %d", name, h.ports[0], h.ports[1]),
+		meaning: fmt.Sprintf("No limit to a server. A proxy or load generator on this host can have %d connections from one "+
+			"address to one other address and port.", count),
+	}
+	if n > count && count < most-1024 {
+		f.verdict, f.byNumber, f.fix = warn, true, sysctlFix(name, "1024 65535")
+	}
+	if n > most {
+		f.meaning += fmt.Sprintf(" %d take %d local addresses there, or as many listening ports.", n, (n+most-1)/most)
+	}
+	return f
+}
+
+func (h host) examineConntrack(n int64) finding {
+	return h.atLeast("net.netfilter.nf_conntrack_max", h.conntrack, n+n/4,
+		"Connections that the firewall's table holds. When it is full, packets of new ones are dropped.")
+}
+
+func mebibytes(bytes int64) string { return fmt.Sprintf("%d MiB", bytes/cli.MiB) }
+
+// examineMemory explains how the estimate of connections comes about.
+func (h host) examineMemory(s *Server, n int64) finding {
+	e, each, kept := estimate(h, s), h.connectionBytes(), s.Kept()
+	rows := "-rows-bytes " + cli.FormatSize(s.Hub.Rows.MaxBytes)
+	logBytes, logFlag := s.LogBytes, s.LogFlag
+	fix := "busbar -buffer-memory 128MiB -rows-bytes 32MiB " + logFlag + " 16MiB"
+	if s.RowsFetched {
+		rows = "rows being fetched " + cli.FormatSize(memory.Defaults().Rows)
+		fix = "busbar -buffer-memory 128MiB " + logFlag + " 16MiB"
+	}
+	if e.memory < 0 {
+		return unknown("memory", "/proc/meminfo")
+	}
+	what := fmt.Sprintf("memory: %s, %s of it available", mebibytes(h.memory.Total), mebibytes(h.memory.Available))
+	f := finding{verdict: fine, what: what, meaning: fmt.Sprintf(
+		"Room for %d connections, cautiously: of three quarters of the %s that can be used now, a busbar may take %s when "+
+			"all is full (-buffer-memory %s, %s, %s %s, what is stored twice with -compression); a connection "+
+			"takes %d bytes: %d of Busbar's, %d of the kernel's, and %d for data under way.",
+		e.memory, mebibytes(h.usable()), mebibytes(kept), mebibytes(int64(s.Hub.Loops.Memory.BufferBytes)), rows,
+		logFlag, cli.FormatSize(logBytes), each, busbarBytes, socketBytes, each-busbarBytes-socketBytes)}
+	if e.memory < n {
+		f.verdict, f.byNumber = warn, true
+		f.meaning += fmt.Sprintf(" %d would need %s. Take a larger host, or smaller buffers:", n, mebibytes((n*each+kept)/3*4))
+		f.fix = []string{fix}
+	}
+	return f
+}
+
+func (h host) examineCgroup() finding {
+	if h.memory.Group < 0 {
+		return finding{verdict: fine, what: "cgroup memory limit: none", meaning: "The host's memory alone is the limit."}
+	}
+	return finding{
+		verdict: fine, what: "cgroup memory limit: " + mebibytes(h.memory.Group),
+		meaning: "The kernel ends the server when it and its sockets' buffers need more. What a server keeps by default is a part of it.",
+	}
+}
+
+// examineTCPMem judges by one page each way for every connection, which is the least
+// that data under way is charged with.
+func (h host) examineTCPMem(n int64) finding {
+	const name = "net.ipv4.tcp_mem"
+	pressure := h.tcpMem[1]
+	if h.tcpMem[2] < 0 {
+		return unknown(name, "/proc/sys/net/ipv4/tcp_mem")
+	}
+	f := finding{
+		verdict: fine, what: fmt.Sprintf("%s = %d %d %d", name, h.tcpMem[0], pressure, h.tcpMem[2]),
+		meaning: fmt.Sprintf("Pages of %d bytes that all TCP buffers may take. An idle connection takes none, one with data under "+
+			"way at least one each way: from %d such connections on the kernel keeps buffers small.", h.page, pressure/2),
+	}
+	if need := 2 * n; pressure < need {
+		f.verdict, f.byNumber = warn, true
+		f.meaning += fmt.Sprintf(" %d would pass that.", n)
+		f.fix = sysctlFix(name, fmt.Sprintf("%d %d %d", need*3/4, need, need*3/2))
+	}
+	return f
+}
+
+func (h host) examineRmem() finding {
+	const name = "net.ipv4.tcp_rmem"
+	if h.tcpRmem[2] < 0 {
+		return unknown(name, "/proc/sys/net/ipv4/tcp_rmem")
+	}
+	return finding{
+		verdict: fine, what: fmt.Sprintf("%s = %d %d %d", name, h.tcpRmem[0], h.tcpRmem[1], h.tcpRmem[2]),
+		meaning: fmt.Sprintf("Receive buffer of a connection: least, at first, most. It takes memory only while data is in it, and "+
+			"event loops empty it at once; the least, %d bytes, is granted even when memory is short.", h.tcpRmem[0]),
+	}
+}
+
+// examineWmem judges by one client in a hundred that doesn't read and whose send buffer
+// has grown to its most, or is full at -notsent-lowat before.
+func (h host) examineWmem(s *Server, n int64) finding {
+	const name = "net.ipv4.tcp_wmem"
+	most := h.tcpWmem[2]
+	if most < 0 {
+		return unknown(name, "/proc/sys/net/ipv4/tcp_wmem")
+	}
+	held, up := min(most, 1<<40), "its most"
+	if lowat := int64(s.Hub.Loops.NotSentLowat); lowat > 0 && lowat < held {
+		held, up = lowat, cli.FormatSize(int(lowat))+" (-notsent-lowat)"
+	}
+	held *= max(n/100, 1)
+	f := finding{
+		verdict: fine, what: fmt.Sprintf("%s = %d %d %d", name, h.tcpWmem[0], h.tcpWmem[1], most),
+		meaning: fmt.Sprintf("Send buffer of a connection: least, at first, most. It fills up to %s when a client doesn't read: "+
+			"one in a hundred of %d could hold %s.", up, n, mebibytes(held)),
+	}
+	if usable := h.usable(); usable >= 0 && held > usable/4 {
+		f.verdict, f.byNumber = warn, true
+		f.meaning += " That is over a quarter of the memory; the server bounds it with less:"
+		f.fix = []string{"busbar -notsent-lowat 16KiB"}
+	}
+	return f
+}
+
+// What a connection costs, in bytes. Busbar's share is its budget for an idle one, rounded
+// up. The kernel's is the tcp_sock, inode, dentry, file and epoll item of an idle socket:
+// 4.0 KiB each on Linux 6.18, measured over 8,000 loopback connections by the growth of Slab.
+const (
+	busbarBytes = 1 * cli.KiB
+	socketBytes = 4 * cli.KiB
+)
+
+// capacity is what a server with these flags says at its start when it may have so many
+// descriptors on so many cores.
+func (s *Server) capacity(cores, descriptors int64) (eventloop.Capacity, error) {
+	const most = 1 << 30
+	limit := int(min(descriptors, most))
+	o := s.Hub.Loops
+	o.Accept.Reserve = s.Reserve(0, limit)
+	if o.Loops == 0 {
+		o.Loops = int(max(cores, 1))
+	}
+	o.Loops = min(o.Loops, subs.MaxLoops)
+	return o.Capacity(limit)
+}
+
+// neededFiles is how many descriptors a server needs for so many connections.
+func (h host) neededFiles(s *Server, connections int64) int64 {
+	unlimited := *s
+	unlimited.Hub.Loops.Accept.MaxConnections = 0
+	room := func(more int) bool {
+		c, err := unlimited.capacity(h.cores, connections+int64(more))
+		return err == nil && int64(c.Connections) >= connections
+	}
+	// What is reserved is a part of all, and never more than some thousands.
+	return connections + int64(sort.Search(int(connections)+10_000, room))
+}
+
+// connectionBytes is what a connection costs with data under way in both directions:
+// the kernel grants each socket the first figure of tcp_rmem and tcp_wmem even when
+// memory is short.
+func (h host) connectionBytes() int64 {
+	return busbarBytes + socketBytes + bufferBytes(h.tcpRmem) + bufferBytes(h.tcpWmem)
+}
+
+func bufferBytes(setting [3]int64) int64 {
+	if setting[0] < 0 {
+		return 4 * cli.KiB // the kernel's default, tcp(7)
+	}
+	return setting[0]
+}
+
+// Kept is what buffers, rows and change log may take, in bytes, with the compressed forms of the
+// latter two. With -rows-url no row is stored; those that are being fetched take their share.
+func (s *Server) Kept() int64 {
+	log := s.LogBytes
+	stored, fetched := int64(s.Hub.Rows.MaxBytes)+int64(log), int64(0)
+	if s.RowsFetched {
+		stored, fetched = int64(log), int64(memory.Defaults().Rows)
+	}
+	if s.Hub.Loops.Compression != eventloop.CompressOff {
+		stored *= 2
+	}
+	return int64(s.Hub.Loops.Memory.BufferBytes) + stored + fetched
+}
+
+// estimated is how many connections a server can have on a host, and why not more.
+type estimated struct {
+	capacity eventloop.Capacity // as far as descriptors and flags go; none when those are unknown
+	memory   int64              // connections that there is memory for; -1 when unknown
+}
+
+func estimate(h host, s *Server) estimated {
+	e := estimated{memory: -1}
+	if h.hardFiles >= 0 {
+		e.capacity, _ = s.capacity(h.cores, h.hardFiles) // that there are too few is said of RLIMIT_NOFILE
+	}
+	if usable := h.usable(); usable >= 0 {
+		// A quarter is left to the rest of the host.
+		e.memory = max(usable/4*3-s.Kept(), 0) / h.connectionBytes()
+	}
+	return e
+}
+
+// connections is how many there can be; 0 when that is unknown.
+func (e estimated) connections() int64 {
+	n := int64(e.capacity.Connections)
+	if e.memory >= 0 && (n == 0 || e.memory < n) {
+		n = e.memory
+	}
+	return n
+}
+
+// sentence is what it comes to. asked is 0 when no number was named.
+func (e estimated) sentence(asked int64) string {
+	text := ""
+	if e.capacity.Connections > 0 {
+		text = fmt.Sprintf("A server here takes up to %d connections: limited by %s. ", e.capacity.Connections, e.capacity.LimitedBy)
+	}
+	if e.memory >= 0 {
+		text += fmt.Sprintf("There is memory for about %d. ", e.memory)
+	}
+	switch n := e.connections(); {
+	case text == "":
+		return "How many connections fit can't be told: /proc shows neither memory nor limits."
+	case asked > n:
+		text += fmt.Sprintf("That is less than %d (-connections).", asked)
+	case asked > 0:
+		text += fmt.Sprintf("That is enough for %d (-connections).", asked)
+	}
+	return text
+}
