@@ -53,7 +53,8 @@ type Peers struct {
 	bytes   int
 	more    chan struct{} // has the sender look
 
-	lost    atomic.Uint64 // messages that there was no room for, or no connection
+	number  uint64        // of the last message that was sent: send's
+	lost    atomic.Uint64 // messages that there was no room for, or no connection, or that came late
 	feed    atomic.Pointer[nats.Subscription]
 	carry   atomic.Pointer[func(context.Context, *hub.PeerCall) bool]
 	losses  rate.Sometimes
@@ -95,11 +96,17 @@ func Open(ctx context.Context, o Options) (*Peers, error) {
 // Follow has deliver called with what other nodes send, and carryOut with what they ask.
 func (p *Peers) Follow(deliver func(*hub.PeerMessage), carryOut func(context.Context, *hub.PeerCall) bool) {
 	p.carry.Store(&carryOut)
+	latest := make(map[string]place) // by subject
 	s, err := p.conn.Subscribe(p.opts.Name+".peers.*", func(m *nats.Msg) {
-		if message, err := decode(m.Data); err == nil {
-			deliver(message)
-		} else {
+		message, at, err := decode(m.Data)
+		switch last := latest[m.Subject]; {
+		case err != nil:
 			p.opts.Logger.Warn("a message of another node can't be read", "subject", m.Subject, "error", err)
+		case at.Since == last.Since && at.Number <= last.Number:
+			p.lose(errLate)
+		default:
+			latest[m.Subject] = at
+			deliver(message)
 		}
 	})
 	if err == nil {
@@ -133,7 +140,10 @@ func (p *Peers) Send(m *hub.PeerMessage) {
 	}
 }
 
-var errFull = errors.New("NATS takes them more slowly than they come")
+var (
+	errFull = errors.New("NATS takes them more slowly than they come")
+	errLate = errors.New("they came behind later ones")
+)
 
 func (p *Peers) lose(err error) {
 	p.lost.Add(1)
@@ -172,7 +182,8 @@ func (p *Peers) send(ctx context.Context) {
 		p.waiting, p.bytes = nil, 0
 		p.mu.Unlock()
 		for _, m := range waiting {
-			if err := p.conn.Publish(p.subject, encode(m)); err != nil {
+			p.number++
+			if err := p.conn.Publish(p.subject, encode(m, place{p.claim.Since, p.number})); err != nil {
 				p.lose(err)
 			}
 		}
@@ -193,8 +204,16 @@ func (p *Peers) Close() error {
 	return nil
 }
 
+// place is a message's in what a node sends. A node whose NATS server stands still goes to another one, and what the
+// first still had comes behind what it sends there.
+type place struct {
+	Since  int64  `json:"since"` // when the node began, in Unix nanoseconds
+	Number uint64 `json:"number"`
+}
+
 // header is what stands before a message's frame, behind its length in four bytes.
 type header struct {
+	place
 	Lossy   bool            `json:"lossy,omitempty"`
 	Key     []byte          `json:"key,omitempty"`
 	Label   eventloop.Label `json:"label,omitempty"`
@@ -202,8 +221,8 @@ type header struct {
 	Clients []uint64        `json:"clients,omitempty"`
 }
 
-func encode(m *hub.PeerMessage) []byte {
-	h := header{Lossy: m.Lossy, Key: []byte(m.Key), Label: m.Label, Clients: m.Clients}
+func encode(m *hub.PeerMessage, at place) []byte {
+	h := header{place: at, Lossy: m.Lossy, Key: []byte(m.Key), Label: m.Label, Clients: m.Clients}
 	for _, name := range m.Names {
 		h.Names = append(h.Names, []byte(name))
 	}
@@ -215,21 +234,21 @@ func encode(m *hub.PeerMessage) []byte {
 
 var errShort = errors.New("it ends early")
 
-func decode(b []byte) (*hub.PeerMessage, error) {
+func decode(b []byte) (*hub.PeerMessage, place, error) {
 	if len(b) < 4 {
-		return nil, errShort
+		return nil, place{}, errShort
 	}
 	size := binary.BigEndian.Uint32(b)
 	if b = b[4:]; uint64(size)+2 > uint64(len(b)) { // a frame has two bytes at least
-		return nil, errShort
+		return nil, place{}, errShort
 	}
 	var h header
 	if err := json.Unmarshal(b[:size], &h); err != nil {
-		return nil, err
+		return nil, place{}, err
 	}
 	m := &hub.PeerMessage{Wire: b[size:], Lossy: h.Lossy, Key: string(h.Key), Label: h.Label, Clients: h.Clients}
 	for _, name := range h.Names {
 		m.Names = append(m.Names, string(name))
 	}
-	return m, nil
+	return m, h.place, nil
 }

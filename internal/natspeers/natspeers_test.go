@@ -133,6 +133,54 @@ func TestMessagesStayInOrder(t *testing.T) {
 	}
 }
 
+// What a NATS server still had when it stood still, and was left for another, comes when it goes on. A node that was
+// started again begins anew.
+func TestLateMessagesAreLost(t *testing.T) {
+	s := serve(t, 0)
+	a, _ := join(t, s.ClientURL(), 1)
+	b, toB := join(t, s.ClientURL(), 2)
+	late, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(late.Close)
+	heard, err := late.SubscribeSync("test.peers.1")
+	if err == nil {
+		err = late.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var first *nats.Msg
+	for _, text := range []string{"first", "second"} {
+		a.Send(message(text))
+		m, err := heard.NextMsg(wstest.Patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first == nil {
+			first = m
+		}
+	}
+	if err := errors.Join(late.PublishMsg(first), late.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	a.Send(message("third"))
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := join(t, s.ClientURL(), 1)
+	again.Send(message("fourth"))
+	for _, want := range []string{"first", "second", "third", "fourth"} {
+		if got := string(eventloop.FrameOf(toB.next(t).Wire).Payload()); got != want {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+	if n := b.Lost(); n != 1 {
+		t.Errorf("%d counted as lost, want the one that was late", n)
+	}
+}
+
 // Two nodes with one number would give their clients the same ids.
 // A server that stands still, with its connections open, is found out and left for another.
 func TestServerStandsStill(t *testing.T) {
@@ -332,7 +380,7 @@ func TestWithoutNATS(t *testing.T) {
 // What another program puts on the subject is left out.
 func TestMessagesThatAreNone(t *testing.T) {
 	for _, b := range [][]byte{nil, {0}, {0, 0, 0, 9, '{'}, {0, 0, 0, 2, '{', '}'}, {0, 0, 0, 2, '{', '}', 1}, {0, 0, 0, 1, 'x', 1, 2, 3}, {255, 255, 255, 255, '{', '}', 1, 2}} {
-		if m, err := decode(b); err == nil {
+		if m, _, err := decode(b); err == nil {
 			t.Errorf("%v: got %+v", b, m)
 		}
 	}
