@@ -218,6 +218,15 @@ func AskLeader(ctx context.Context, conn *nats.Conn, stream, subject string, seq
 	return m, err
 }
 
+// ByLeader is an error for what a server says of a stream that it hasn't found the other servers of yet, and answers for
+// with what it had.
+func ByLeader(info *jetstream.StreamInfo) error {
+	if info.Config.Replicas > 1 && info.Cluster == nil {
+		return errors.New("a server answers for the stream that isn't in touch with its others")
+	}
+	return nil
+}
+
 // Agree returns when the stream's leader has had most servers agree to something, which a former leader can't: the
 // deletion of message 0, which there never is. It is answered behind all that was stored before.
 func Agree(ctx context.Context, conn *nats.Conn, stream string) error {

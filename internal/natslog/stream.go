@@ -98,6 +98,9 @@ func (l *Log) info(ctx context.Context, options ...jetstream.StreamInfoOpt) (*je
 	ctx, cancel := context.WithTimeout(ctx, natsconn.RequestTimeout)
 	defer cancel()
 	info, err := l.stream.Info(ctx, options...)
+	if err == nil {
+		err = natsconn.ByLeader(info)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -42,8 +43,8 @@ type Options struct {
 
 // Node is a running server. It is safe from any goroutine.
 type Node struct {
-	server  *server.Server
-	options *server.Options // nobody changes them
+	server  atomic.Pointer[server.Server] // a new one after its disk was full
+	options Options
 	logger  *slog.Logger
 
 	addresses   []string // all nodes'
@@ -64,31 +65,46 @@ const startTimeout = 10 * time.Second
 
 // Start returns when the server takes clients. The cluster may not be there yet.
 func Start(o Options) (*Node, error) {
-	options, err := o.server()
-	if err != nil {
+	n := &Node{
+		options: o, logger: o.Logger, addresses: o.Routes, password: rand.Text(), removeAfter: cmp.Or(o.removeAfter, removeAfter),
+		watched: make(chan struct{}),
+	}
+	if err := n.start(); err != nil {
 		return nil, err
 	}
-	s, err := server.NewServer(options.Clone())
-	if err != nil {
-		return nil, fmt.Errorf("the NATS server of this node: %w", err)
-	}
-	s.SetLoggerV2(&logger{Logger: o.Logger}, false, false, false)
-	s.Start()
-	watching, stop := context.WithCancel(context.Background())
-	n := &Node{
-		server: s, options: options, logger: o.Logger,
-		addresses: o.Routes, password: options.Users[0].Password, removeAfter: cmp.Or(o.removeAfter, removeAfter),
-		stop: stop, watched: make(chan struct{}),
-	}
+	var watching context.Context
+	watching, n.stop = context.WithCancel(context.Background())
 	go n.watch(watching)
-	if !s.ReadyForConnections(startTimeout) {
-		n.Close()
-		return nil, fmt.Errorf("the NATS server of this node can't listen on %s or store in %s; the log says why", o.Listen, o.Dir)
-	}
 	return n, nil
 }
 
-func (o *Options) server() (*server.Options, error) {
+// start starts a server, in the place of one that was shut down.
+func (n *Node) start() error {
+	o := &n.options
+	options, err := o.server(n.password)
+	if err != nil {
+		return err
+	}
+	s, err := server.NewServer(options)
+	if err != nil {
+		return fmt.Errorf("the NATS server of this node: %w", err)
+	}
+	s.SetLoggerV2(&logger{Logger: o.Logger}, false, false, false)
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) {
+		shutDown(s)
+		return fmt.Errorf("the NATS server of this node can't listen on %s or store in %s; the log says why", o.Listen, o.Dir)
+	}
+	n.server.Store(s)
+	return nil
+}
+
+func shutDown(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+func (o *Options) server(password string) (*server.Options, error) {
 	host, port, err := net.SplitHostPort(o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
@@ -114,7 +130,7 @@ func (o *Options) server() (*server.Options, error) {
 	if host == "" {
 		host = "0.0.0.0"
 	}
-	password, system := rand.Text(), server.NewAccount(server.DEFAULT_SYSTEM_ACCOUNT)
+	system := server.NewAccount(server.DEFAULT_SYSTEM_ACCOUNT)
 	const headers = 64 << 10 // of a message: its op id, and what NATS adds
 	return &server.Options{
 		// Without a port for clients there are no routes either. Nobody else knows the password.
@@ -185,17 +201,21 @@ func keep(file, text string) error {
 // Client is how this process gets at the server.
 func (n *Node) Client() nats.Option {
 	return func(o *nats.Options) error {
-		o.InProcessServer, o.User, o.Password = n.server, user, n.password
+		o.InProcessServer, o.User, o.Password = n, user, n.password
 		return nil
 	}
 }
+
+// InProcessConn is a connection to the server that runs now.
+func (n *Node) InProcessConn() (net.Conn, error) { return n.server.Load().InProcessConn() }
 
 // StepDown has another node lead the stream, so that nobody waits for an election when this one ends. It returns
 // when that is so, or ctx has ended.
 func (n *Node) StepDown(ctx context.Context, stream string) {
 	const look = 20 * time.Millisecond
-	for n.server.JetStreamIsStreamLeader(server.DEFAULT_GLOBAL_ACCOUNT, stream) && ctx.Err() == nil {
-		_ = n.server.JetStreamStepdownStream(server.DEFAULT_GLOBAL_ACCOUNT, stream)
+	s := n.server.Load()
+	for s.JetStreamIsStreamLeader(server.DEFAULT_GLOBAL_ACCOUNT, stream) && ctx.Err() == nil {
+		_ = s.JetStreamStepdownStream(server.DEFAULT_GLOBAL_ACCOUNT, stream)
 		select {
 		case <-time.After(look):
 		case <-ctx.Done():
@@ -224,45 +244,35 @@ func (n *Node) watch(ctx context.Context) {
 		}
 		n.removeReplaced(ctx, away)
 		had := stopped
-		stopped = n.server.JetStreamConfig() == nil // not before it has stopped altogether
+		stopped = n.server.Load().JetStreamConfig() == nil // not before it has stopped altogether
 		if stopped && !had {
-			n.logger.Error("NATS stores nothing any more, for want of room: the other nodes go on without this one", "folder", n.options.StoreDir)
+			n.logger.Error("NATS stores nothing any more, for want of room: the other nodes go on without this one", "folder", n.options.Dir)
 			continue
 		}
 		if !stopped || !n.hasRoom() {
 			continue
 		}
-		if err := n.storeAgain(); err != nil {
+		// Turned on again in a server that runs, JetStream answers for a moment as if it were alone, for what it had.
+		shutDown(n.server.Load())
+		if err := n.start(); err != nil {
 			n.logger.Error("NATS can't store again", "error", err)
-		} else if stopped = !n.server.JetStreamEnabled(); !stopped {
+		} else {
 			n.logger.Info("NATS stores again")
+			stopped = false
 		}
 	}
 }
 
 func (n *Node) hasRoom() bool {
 	var fs unix.Statfs_t
-	err := unix.Statfs(n.options.StoreDir, &fs)
+	err := unix.Statfs(n.options.Dir, &fs)
 	return err == nil && fs.Bavail*uint64(fs.Bsize) >= roomToStore //nolint:gosec // a size
-}
-
-// storeAgain turns JetStream on. For the server that is a change of its options only if it was off there too.
-func (n *Node) storeAgain() error {
-	for _, on := range []bool{false, true} {
-		o := n.options.Clone()
-		o.JetStream = on
-		if err := n.server.ReloadOptions(o); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Close ends the server.
 func (n *Node) Close() error {
 	n.stop()
 	<-n.watched
-	n.server.Shutdown()
-	n.server.WaitForShutdown()
+	shutDown(n.server.Load())
 	return nil
 }

@@ -115,13 +115,13 @@ func newNodes(t *testing.T) *nodes {
 func TestStoresAgainAfterFullDisk(t *testing.T) {
 	n := newNodes(t)
 	n.publish(0)
-	if err := n.running[0].server.ShutdownJetStream(); err != nil {
+	if err := n.running[0].server.Load().ShutdownJetStream(); err != nil {
 		t.Fatal(err)
 	}
 	n.publish(1)
-	wstest.Eventually(t, "it stores again", n.running[0].server.JetStreamEnabled)
+	wstest.Eventually(t, "it stores again", func() bool { return n.running[0].server.Load().JetStreamEnabled() })
 	wstest.Eventually(t, "it has all", func() bool {
-		return n.running[0].server.JetStreamIsStreamCurrent(server.DEFAULT_GLOBAL_ACCOUNT, "busbar")
+		return n.running[0].server.Load().JetStreamIsStreamCurrent(server.DEFAULT_GLOBAL_ACCOUNT, "busbar")
 	})
 	n.stop(1)
 	n.publish(2)
@@ -192,7 +192,7 @@ func TestNodeThatLostItsData(t *testing.T) {
 // peers are what the node that leads the cluster says of the others.
 func (n *nodes) peers() []*server.PeerInfo {
 	for _, node := range n.running {
-		if info, err := node.server.Jsz(nil); err == nil && info.Meta != nil && info.Meta.Leader == node.server.Name() {
+		if info, err := node.server.Load().Jsz(nil); err == nil && info.Meta != nil && info.Meta.Leader == node.server.Load().Name() {
 			return info.Meta.Replicas
 		}
 	}

@@ -23,12 +23,13 @@ const addressKey = "busbar-address"
 
 // removeReplaced is called again and again, with since when each of the others is away, by its id.
 func (n *Node) removeReplaced(ctx context.Context, away map[string]time.Time) {
-	info, err := n.server.Jsz(nil)
-	if err != nil || info.Meta == nil || info.Meta.Leader != n.server.Name() {
+	running := n.server.Load()
+	info, err := running.Jsz(nil)
+	if err != nil || info.Meta == nil || info.Meta.Leader != running.Name() {
 		clear(away)
 		return
 	}
-	current := map[string]bool{n.server.Name(): true}
+	current := map[string]bool{running.Name(): true}
 	var gone *server.PeerInfo // one at a time: NATS removes no more
 	for _, p := range info.Meta.Replicas {
 		// NATS takes minutes to call a node that was killed offline. It isn't current after 10 s of silence.
@@ -52,7 +53,7 @@ func (n *Node) removeReplaced(ctx context.Context, away map[string]time.Time) {
 
 // remove does so if it was replaced.
 func (n *Node) remove(ctx context.Context, gone *server.PeerInfo, current map[string]bool) error {
-	conn, err := nats.Connect("", nats.InProcessServer(n.server), nats.UserInfo(systemUser, n.password), nats.NoReconnect())
+	conn, err := nats.Connect("", nats.InProcessServer(n), nats.UserInfo(systemUser, n.password), nats.NoReconnect())
 	if err != nil {
 		return err
 	}

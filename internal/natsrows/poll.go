@@ -64,7 +64,11 @@ func (s *Rows) check(leader *string) error {
 func (s *Rows) info() (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, natsconn.RequestTimeout)
 	defer cancel()
-	return s.stream.Info(ctx)
+	info, err := s.stream.Info(ctx)
+	if err == nil {
+		err = natsconn.ByLeader(info)
+	}
+	return info, err
 }
 
 // doubtful are the rows that the leader is to be asked about.

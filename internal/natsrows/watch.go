@@ -139,14 +139,12 @@ func (s *Rows) takeRepublished(m *nats.Msg) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r, seq := s.rows[m.Header.Get(jetstream.SubjectHeader)], natsconn.Number(m.Header, jetstream.SequenceHeader)
+	before := natsconn.Number(m.Header, natsconn.LastSequence)
 	switch {
 	case r == nil || seq <= r.last:
-	case natsconn.Number(m.Header, natsconn.LastSequence) > r.last:
-		if r.read { // else it is being read
-			r.doubts = max(r.doubts, 1)
-			s.wake()
-		}
-	case r.last == 0 && !r.read: // a leader that doesn't find what is in front of it says that there is nothing, too
+	case before > r.last && !r.read: // it is being read
+	case before > r.last || before == 0 && (r.snapshot != 0 || !r.read):
+		// A leader that doesn't find what is in front of it says that there is nothing, too.
 		r.doubts = max(r.doubts, 1)
 		s.wake()
 	default:
@@ -268,14 +266,14 @@ func (s *Rows) readSnapshot(ctx context.Context, r *row) (*hub.StoredRow, error)
 			return nil, fmt.Errorf("reading a row's snapshot: %w", err)
 		}
 		s.mu.Lock()
-		last := r.last
+		last, known := r.last, r.snapshot != 0
 		if found != nil && found.Seq <= last {
 			found.Seq += s.shift
 			s.mu.Unlock()
 			return found, nil
 		}
 		s.mu.Unlock()
-		if found == nil && whole { // it had to make room
+		if found == nil && whole && !known { // it had to make room, of which poll hears
 			return nil, nil
 		}
 		if _, err := s.fill(ctx, r); err != nil {
