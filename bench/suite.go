@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/busbar-ws/busbar/bench/runner"
 )
@@ -16,25 +15,18 @@ import (
 type SuiteOptions struct {
 	Profile     Profile         // of the fan-outs: clients, sizes, duration, warm-up; its window is that of the second
 	Targets     []runner.Target // the first is the one that it is all about
-	Slow        []runner.Target // would need hours for the others' load
 	Rounds      int             // of the fan-outs; of the rest no more than 3
 	Connections int             // clients for memory and handshakes
 }
 
-// Slow targets, and the first of the others, get a smaller load: one message at a time.
-const (
-	slowClients = 64
-	slowStall   = 2 * time.Minute
-	fewRounds   = 3 // is enough for what hardly differs from round to round
-)
+// fewRounds is enough for what hardly differs from round to round.
+const fewRounds = 3
 
 // Titles of the sections of a suite.
 const (
-	oneAtATime      = "one message at a time"
-	inFlight        = "messages in flight"
-	connections     = "connections"
-	slowFanout      = "slow servers: fan-out"
-	slowConnections = "slow servers: connections"
+	oneAtATime  = "one message at a time"
+	inFlight    = "messages in flight"
+	connections = "connections"
 )
 
 // Base is what targets are divided by unless something else is asked for: a loop that sends each
@@ -62,34 +54,28 @@ func (p *Profile) Against(targets []runner.Target) (all []Contestant) {
 
 // RunSuite measures everything. When ctx ends the document is of what there was.
 func RunSuite(ctx context.Context, o SuiteOptions) (*Document, error) {
-	single, windowed, idle, slow, slowIdle := o.Profile, o.Profile, o.Profile, o.Profile, o.Profile
+	single, windowed, idle := o.Profile, o.Profile, o.Profile
 	if windowed.Window < 2 || len(o.Targets) == 0 || o.Connections < 1 {
 		return nil, fmt.Errorf("%w: window %d, %d targets, %d connections: a window of 2 or more, and at least 1", ErrOptions, windowed.Window, len(o.Targets), o.Connections)
 	}
 	single.Window = 1
-	single.Settle, windowed.Settle, slow.Settle = 0, 0, 0
+	single.Settle, windowed.Settle = 0, 0
 	idle.Clients, idle.Window, idle.Messages, idle.WarmUp = o.Connections, 1, 1, 0
-	slow.Clients, slow.Window, slow.WarmUp, slow.Stall = slowClients, 1, 0, slowStall
-	slowIdle.Clients, slowIdle.Window, slowIdle.Messages, slowIdle.WarmUp, slowIdle.Stall = slowClients, 1, 1, 0, slowStall
-	few := min(o.Rounds, fewRounds)
 	d := NewDocument("")
 	for _, part := range []struct {
 		title   string
 		profile Profile
 		base    string
 		rounds  int
-		targets []runner.Target
 	}{
-		{oneAtATime, single, single.Base(o.Targets), o.Rounds, o.Targets},
-		{fmt.Sprint(windowed.Window, " ", inFlight), windowed, windowed.Base(o.Targets), o.Rounds, o.Targets},
-		{connections, idle, "", few, o.Targets},
-		{slowFanout, slow, o.Targets[0].Name, few, append(slices.Clone(o.Targets[:1]), o.Slow...)},
-		{slowConnections, slowIdle, "", 1, o.Slow},
+		{oneAtATime, single, single.Base(o.Targets), o.Rounds},
+		{fmt.Sprint(windowed.Window, " ", inFlight), windowed, windowed.Base(o.Targets), o.Rounds},
+		{connections, idle, "", min(o.Rounds, fewRounds)},
 	} {
-		if len(o.Slow) == 0 && strings.HasPrefix(part.title, "slow") || ctx.Err() != nil && len(d.Sections) > 0 {
+		if ctx.Err() != nil && len(d.Sections) > 0 {
 			continue
 		}
-		s, err := Compare(ctx, part.title, part.base, part.rounds, part.profile.Against(part.targets)...)
+		s, err := Compare(ctx, part.title, part.base, part.rounds, part.profile.Against(o.Targets)...)
 		if err != nil {
 			return nil, err
 		}
@@ -152,11 +138,6 @@ func (d *Document) Markdown() string {
 			windowed.cell(windowed.Result(one.Name)), windowed.Result(one.Name).Figure("sends_per_delivery").value(),
 			connected.Figure("user_memory_per_connection").value(), connected.Figure("cpu_per_handshake").value())
 	}
-	if slow := d.section(slowFanout); len(slow.Results) > 0 {
-		for _, r := range slow.Results[1:] {
-			fmt.Fprintf(&b, "\n%s\n", d.slowSentence(slow.Results[0], r))
-		}
-	}
 	return b.String()
 }
 
@@ -196,16 +177,4 @@ func (s *Section) cell(r *Result) string {
 		cell += fmt.Sprintf("; %d of %d rounds failed", len(r.Failures), s.Rounds)
 	}
 	return cell
-}
-
-func (d *Document) slowSentence(own, slow *Result) string {
-	if slow.Rounds == 0 || own.Rounds == 0 {
-		return fmt.Sprintf("*%s* is too slow for these loads, and no round counts with a smaller one.", slow.Name)
-	}
-	idle := d.section(slowConnections).Result(slow.Name)
-	return fmt.Sprintf("*%s* is too slow for these loads. With %s it made %s deliveries a second, p50 %s, where %s made %s, p50 %s. "+
-		"It holds %s per idle connection; a handshake takes %s of CPU.",
-		slow.Name, slow.Profile.String(), slow.Figure("deliveries_per_second").value(), slow.Figure("delivery_p50").value(), own.Name,
-		own.Figure("deliveries_per_second").value(), own.Figure("delivery_p50").value(),
-		idle.Figure("user_memory_per_connection").value(), idle.Figure("cpu_per_handshake").value())
 }

@@ -228,7 +228,7 @@ func suiteFiles(t *testing.T) (folder, readme string, args []string) {
 	}
 	return folder, readme, []string{
 		"suite", "-clients", "10", "-connections", "20", "-rounds", "1", "-duration", "20ms", "-warm-up", "0", "-settle", "1ms",
-		"-targets", "busbar,other=" + self + " target", "-slow-targets", "",
+		"-targets", "busbar,other=" + self + " target",
 		"-out", filepath.Join(folder, "out"), "-docs", filepath.Join(folder, "docs"), "-readme", readme,
 	}
 }

@@ -17,7 +17,6 @@ func suite(ctx context.Context, args []string, s streams) error {
 	f := newFlags("suite", preset, s)
 	var o bench.SuiteOptions
 	names := f.set.String("targets", "busbar,raw,raw-batch,nbio,gws,gorilla,centrifuge,coder", "`names` of the servers, Busbar first")
-	slow := f.set.String("slow-targets", "", "`names` of servers that get a small load of their own")
 	f.set.IntVar(&o.Rounds, "rounds", 5, "how often each server is measured; memory and handshakes at most 3 times")
 	f.set.IntVar(&o.Connections, "connections", 10000, "clients for memory and handshakes")
 	within := f.set.Duration("within", 15*time.Minute, "stop after this time with what there is; 0: never")
@@ -35,12 +34,6 @@ func suite(ctx context.Context, args []string, s streams) error {
 	var err error
 	if o.Targets, _, err = f.targets(ctx, *names); err != nil {
 		return err
-	}
-	if *slow != "" {
-		f.args = ""
-		if o.Slow, _, err = f.targets(ctx, *slow); err != nil {
-			return err
-		}
 	}
 	b := newBar(s.err)
 	o.Profile = f.profile
