@@ -188,6 +188,26 @@ func TestNodesWithNATSInside(t *testing.T) {
 			return slices.Equal(got, want)
 		})
 	}
+	session := nodes[1].session("alice")
+	nodes[0].stop() // log bump takes its place
+	bumped := runCommand("", nil, append([]string{"log", "bump", "nats"}, flags(0)...)...)
+	bumped.want(t, exitOK)
+	var events int
+	var last uint64
+	if _, err := fmt.Sscanf(bumped.out, "%d events were let go of; sequence numbers go on above %d", &events, &last); err != nil || events != len(want) {
+		t.Errorf("printed %s, and there were %d", bumped.out, len(want))
+	}
+	if r := nodes[2].call("GET", "/api/sync/pull?since=0", session, ""); r.status != 401 {
+		t.Errorf("the session isn't ended: %d %s", r.status, r.body)
+	}
+	nodes[0] = start(0)
+	if seq := nodes[0].publish("above"); seq != last+1 {
+		t.Errorf("the next is %d, want %d", seq, last+1)
+	}
+	for i, d := range nodes {
+		eventually(t, fmt.Sprintf("node %d has it", i), func() bool { return len(d.pull(last)) == 1 })
+		d.wantResync(d.session("alice"), want[0], last+1, last+1)
+	}
 }
 
 // Secrets aren't given where everybody can read them, and what doesn't go together is said before anything is done.
