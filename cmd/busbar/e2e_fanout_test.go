@@ -102,3 +102,36 @@ func TestFanOutWhileClientsComeAndGo(t *testing.T) {
 		t.Errorf("%d clients took part", len(all))
 	}
 }
+
+// docs/protocol.md, -slow catch-up: clients that stop reading, with a cursor or without one, get every event once and in
+// order when they read on, however much more than may wait for them.
+func TestSlowClientsCatchUp(t *testing.T) {
+	d := startDaemon(t, "-slow", "catch-up", "-lag-bytes", "64KiB", "-send-buffer", "64KiB", "-lag-time", "1h", "-ping-interval", "1h")
+	token := d.session("alice")
+	begin := d.publish("t_1")
+	var all []*follower
+	for _, query := range []string{"", fmt.Sprintf("?since=%d", begin)} {
+		all = append(all, &follower{Raw: d.rawClient("", token, query), first: begin + 1})
+	}
+	last := begin
+	more := func(n int) { last = d.publishMany(n) + uint64(n) - 1 }
+	eventually(t, "both are behind what may wait for them", func() bool {
+		more(1000)
+		return d.metric("busbar_slow_clients_replayed_total") >= 2
+	})
+	more(1000)
+	var done sync.WaitGroup
+	for _, f := range all {
+		f.last = last + 1000
+		done.Go(f.follow)
+	}
+	for range 10 { // while they catch up
+		more(100)
+	}
+	done.Wait()
+	for i, f := range all {
+		if f.err != nil {
+			t.Errorf("client %d, %d events from %d on: %v", i, f.last-begin, f.first, f.err)
+		}
+	}
+}
