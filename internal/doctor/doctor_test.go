@@ -45,15 +45,15 @@ func TestReadHost(t *testing.T) {
 	h := readHost(aHost())
 	for what, values := range map[string][2]any{
 		"limits":    {[2]int64{h.softFiles, h.hardFiles}, [2]int64{1024, 524288}},
-		"nr_open":   {h.nrOpen, int64(1048576)},
-		"file-max":  {h.fileMax, int64(1<<63 - 1)},
-		"somaxconn": {h.somaxconn, int64(4096)},
-		"backlog":   {h.synBacklog, int64(512)},
-		"ports":     {h.ports, [2]int64{32768, 60999}},
-		"tcp_mem":   {h.tcpMem, [3]int64{45000, 60000, 90000}},
-		"tcp_rmem":  {h.tcpRmem, [3]int64{4096, 131072, 6291456}},
-		"tcp_wmem":  {h.tcpWmem, [3]int64{4096, 16384, 4194304}},
-		"conntrack": {h.conntrack, int64(-1)},
+		"nr_open":   {h.sysctl("fs.nr_open", 0), int64(1048576)},
+		"file-max":  {h.sysctl("fs.file-max", 0), int64(1<<63 - 1)},
+		"somaxconn": {h.sysctl("net.core.somaxconn", 0), int64(4096)},
+		"backlog":   {h.sysctl("net.ipv4.tcp_max_syn_backlog", 0), int64(512)},
+		"ports":     {fmt.Sprint(h.sysctls["net.ipv4.ip_local_port_range"]), fmt.Sprint([]int64{32768, 60999})},
+		"tcp_mem":   {fmt.Sprint(h.sysctls["net.ipv4.tcp_mem"]), fmt.Sprint([]int64{45000, 60000, 90000})},
+		"tcp_rmem":  {fmt.Sprint(h.sysctls[tcpRmem]), fmt.Sprint([]int64{4096, 131072, 6291456})},
+		"tcp_wmem":  {fmt.Sprint(h.sysctls[tcpWmem]), fmt.Sprint([]int64{4096, 16384, 4194304})},
+		"conntrack": {h.sysctl("net.netfilter.nf_conntrack_max", 0), int64(-1)},
 		"memory":    {h.memory, memory.Host{Total: 4028440 << 10, Available: 3 << 30, Group: 2 << 30}},
 		"usable":    {h.usable(), int64(2 << 30)},
 		"kernel":    {h.kernel, "6.12.9-amd64"},
@@ -159,7 +159,7 @@ func TestExamineKernel(t *testing.T) {
 }
 
 func TestEstimate(t *testing.T) {
-	h := host{cores: 2, hardFiles: 524_288, tcpRmem: [3]int64{4096, 0, 0}, tcpWmem: [3]int64{4096, 0, 0},
+	h := host{cores: 2, hardFiles: 524_288, sysctls: map[string][]int64{tcpRmem: {4096}, tcpWmem: {4096}},
 		memory: memory.Host{Total: 4 * cli.GiB, Available: 4 * cli.GiB, Group: -1}}
 	s := serverOn(h)
 	e := estimate(h, s)

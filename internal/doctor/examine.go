@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 
@@ -11,18 +12,30 @@ import (
 	"github.com/busbar-ws/busbar/subs"
 )
 
-// examine judges a host by n connections to a server with these flags.
+// examine judges a host by n connections to a server.
 func examine(h host, s *Server, n int64) []finding {
 	need := h.neededFiles(s, n)
+	// After a restart every client comes back within seconds; a tenth at once is what queues are judged by. Each loop has a
+	// listener, and so queues, of its own.
+	backlog := min(max(n/10/max(h.cores, 1), 1024), 65_535)
+	atOnce := fmt.Sprintf(" There is one listener per event loop, and %d clients may come at once after a restart.", max(n/10, 1))
 	findings := []finding{
-		h.examineKernel(), h.examineCores(s), h.examineFiles(n, need), h.examineNrOpen(need), h.examineFileMax(n),
-		h.examineMemory(s, n), h.examineCgroup(),
-		h.examineTCPMem(n), h.examineRmem(), h.examineWmem(s, n),
-		h.examineBacklog("net.core.somaxconn", h.somaxconn, n), h.examineBacklog("net.ipv4.tcp_max_syn_backlog", h.synBacklog, n),
+		h.examineKernel(),
+		{verdict: fine, what: cli.Plural(int(h.cores), "core", "cores"), meaning: fmt.Sprintf("There is an event loop per core (-loops), "+
+			"and each may have %s of messages waiting (-queue-bytes).", cli.FormatSize(s.Hub.Loops.Memory.QueueBytes))},
+		h.examineFiles(n, need),
+		h.atLeast("fs.nr_open", need, "The most that RLIMIT_NOFILE can be raised to."),
+		h.atLeast("fs.file-max", n+10_000, "Files and sockets that the whole host may have open."), // other processes have some too
+		h.examineMemory(s, n), h.examineCgroup(), h.examineTCPMem(n), h.examineRmem(), h.examineWmem(s, n),
+		h.atLeast("net.core.somaxconn", backlog,
+			"Connections that may wait to be accepted, per listener; beyond it a client tries again after a second."+atOnce),
+		h.atLeast("net.ipv4.tcp_max_syn_backlog", backlog,
+			"Handshakes that may be unfinished, per listener, when there are no SYN cookies."+atOnce),
 		h.examinePorts(n),
 	}
-	if h.conntrack >= 0 {
-		findings = append(findings, h.examineConntrack(n))
+	if conntrack := "net.netfilter.nf_conntrack_max"; h.sysctl(conntrack, 0) >= 0 {
+		findings = append(findings, h.atLeast(conntrack, n+n/4,
+			"Connections that the firewall's table holds. When it is full, packets of new ones are dropped."))
 	}
 	return findings
 }
@@ -32,41 +45,63 @@ func unknown(what, where string) finding {
 	return finding{verdict: warn, what: what + " unknown", meaning: "It could not be read from " + where + "."}
 }
 
-func sysctlFix(name, value string) []string {
-	if strings.Contains(value, " ") {
+// setting is a fine one of so many numbers, or an unknown one, which is false.
+func (h host) setting(name string, numbers int) (finding, bool) {
+	what := name + " ="
+	for i := range numbers {
+		if h.sysctl(name, i) < 0 {
+			return unknown(name, "/"+sysctlFile(name)), false
+		}
+		what += fmt.Sprint(" ", h.sysctl(name, i))
+	}
+	return finding{verdict: fine, what: what}, true
+}
+
+// tooFew makes f a warning that is for the number of connections.
+func (f *finding) tooFew(meaning string, fix ...string) {
+	f.verdict, f.byNumber, f.fix = warn, true, fix
+	f.meaning += meaning
+}
+
+func sysctlFix(name string, values ...int64) string {
+	value := strings.Trim(fmt.Sprint(values), "[]")
+	if len(values) > 1 {
 		value = `"` + value + `"`
 	}
-	return []string{"sysctl -w " + name + "=" + value}
+	return "sysctl -w " + name + "=" + value
 }
 
 func isSysctl(command string) bool { return strings.HasPrefix(command, "sysctl ") }
+
+// atLeast judges a setting that has to reach need.
+func (h host) atLeast(name string, need int64, meaning string) finding {
+	f, ok := h.setting(name, 1)
+	if !ok {
+		return f
+	}
+	if f.meaning = meaning; h.sysctl(name, 0) < need {
+		f.tooFew(fmt.Sprintf(" %d or more would do.", need), sysctlFix(name, need))
+	}
+	return f
+}
 
 func (h host) examineKernel() finding {
 	major, minor, ok := parseKernel(h.kernel)
 	if !ok {
 		return unknown("kernel version", "/proc/sys/kernel/osrelease")
 	}
-	f := finding{verdict: fine, what: "kernel " + h.kernel}
+	f := finding{verdict: fine, what: "kernel " + h.kernel, meaning: "It has all that Busbar uses."}
 	switch {
 	case major < 3 || major == 3 && minor < 12:
-		f.verdict = fail
-		f.meaning = "A listener per event loop needs SO_REUSEPORT (3.9), and -notsent-lowat needs 3.12."
+		f.verdict, f.meaning = fail, "A listener per event loop needs SO_REUSEPORT (3.9), and -notsent-lowat needs 3.12."
 	case major < 5:
-		f.verdict = warn
-		f.meaning = "Kernels before 5 get no fixes any more, and their sockets cost more than is assumed here."
-	default:
-		f.meaning = "It has all that Busbar uses."
+		f.verdict, f.meaning = warn, "Kernels before 5 get no fixes any more, and their sockets cost more than is assumed here."
 	}
 	return f
 }
 
-func (h host) examineCores(s *Server) finding {
-	return finding{
-		verdict: fine, what: cli.Plural(int(h.cores), "core", "cores"),
-		meaning: fmt.Sprintf("There is an event loop per core (-loops), and each may have %s of messages waiting (-queue-bytes).",
-			cli.FormatSize(s.Hub.Loops.Memory.QueueBytes)),
-	}
-}
+// fewestFiles is what a server needs to start at all, about.
+const fewestFiles = 64
 
 func (h host) examineFiles(n, need int64) finding {
 	if h.hardFiles < 0 {
@@ -77,91 +112,43 @@ func (h host) examineFiles(n, need int64) finding {
 		meaning: "A connection takes one descriptor, and a server keeps some for itself. It raises the soft limit to the hard one.",
 	}
 	if h.hardFiles < need {
-		f.verdict, f.byNumber = warn, true
+		f.tooFew(fmt.Sprintf(" %d connections need %d. Under systemd the unit says so; in a shell, root does:", n, need),
+			fmt.Sprintf("systemctl edit busbar   # [Service] LimitNOFILE=%d", need), fmt.Sprintf("ulimit -n %d", need))
 		if h.hardFiles < fewestFiles {
 			f.verdict = fail
-		}
-		f.meaning += fmt.Sprintf(" %d connections need %d. Under systemd the unit says so; in a shell, root does:", n, need)
-		f.fix = []string{
-			fmt.Sprintf("systemctl edit busbar   # [Service] LimitNOFILE=%d", need),
-			fmt.Sprintf("ulimit -n %d", need),
 		}
 	}
 	return f
 }
 
-// fewestFiles is what a server needs to start at all, about.
-const fewestFiles = 64
-
 func unlimited(n int64) string {
-	if n == 1<<63-1 {
+	if n == math.MaxInt64 {
 		return "unlimited"
 	}
 	return fmt.Sprint(n)
 }
 
-func (h host) examineNrOpen(need int64) finding {
-	return h.atLeast("fs.nr_open", h.nrOpen, need, "The most that RLIMIT_NOFILE can be raised to.")
-}
+// portsOfAnAddress is how many ports TCP tells connections from one address to another apart by.
+const portsOfAnAddress = 65_535 - 1024 + 1
 
-func (h host) examineFileMax(n int64) finding {
-	need := n + 10_000 // other processes have files open too
-	return h.atLeast("fs.file-max", h.fileMax, need, "Files and sockets that the whole host may have open.")
-}
-
-// atLeast judges a setting that has to reach need.
-func (h host) atLeast(name string, value, need int64, meaning string) finding {
-	if value < 0 {
-		return unknown(name, "/proc/sys/"+strings.ReplaceAll(name, ".", "/"))
-	}
-	f := finding{verdict: fine, what: fmt.Sprintf("%s = %d", name, value), meaning: meaning}
-	if value < need {
-		f.verdict, f.byNumber = warn, true
-		f.meaning += fmt.Sprintf(" %d or more would do.", need)
-		f.fix = sysctlFix(name, fmt.Sprint(need))
-	}
-	return f
-}
-
-// examineBacklog judges a queue of connections that aren't accepted yet. Each loop has
-// a listener, and so queues, of its own. After a restart every client comes back
-// within seconds; a tenth at once is what is judged by.
-func (h host) examineBacklog(name string, value, n int64) finding {
-	need := min(max(n/10/max(h.cores, 1), 1024), 65_535)
-	meaning := "Handshakes that may be unfinished, per listener, when there are no SYN cookies."
-	if name == "net.core.somaxconn" {
-		meaning = "Connections that may wait to be accepted, per listener; beyond it a client tries again after a second."
-	}
-	return h.atLeast(name, value, need, meaning+fmt.Sprintf(" There is one listener per event loop, and %d "+
-		"clients may come at once after a restart.", max(n/10, 1)))
-}
-
-// examinePorts matters beside the server, not to it: a proxy or load generator on
-// this host needs a local port per connection to one address.
+// examinePorts matters beside the server, not to it: a proxy or load generator on this host needs a local port per
+// connection to one address.
 func (h host) examinePorts(n int64) finding {
 	const name = "net.ipv4.ip_local_port_range"
-	if h.ports[0] < 0 || h.ports[1] < h.ports[0] {
-		return unknown(name, "/proc/sys/net/ipv4/ip_local_port_range")
+	f, ok := h.setting(name, 2)
+	count := h.sysctl(name, 1) - h.sysctl(name, 0) + 1
+	if !ok || count < 1 {
+		return unknown(name, "/"+sysctlFile(name))
 	}
-	count := h.ports[1] - h.ports[0] + 1
-	const most = 65_535 - 1024 + 1
-	f := finding{
-		verdict: fine, what: fmt.Sprintf("%s = %d %d", name, h.ports[0], h.ports[1]),
-		meaning: fmt.Sprintf("No limit to a server. A proxy or load generator on this host can have %d connections from one "+
-			"address to one other address and port.", count),
+	f.meaning = fmt.Sprintf("No limit to a server. A proxy or load generator on this host can have %d connections from one "+
+		"address to one other address and port.", count)
+	if n > count && count < portsOfAnAddress-1024 {
+		f.tooFew("", sysctlFix(name, 1024, 65535))
 	}
-	if n > count && count < most-1024 {
-		f.verdict, f.byNumber, f.fix = warn, true, sysctlFix(name, "1024 65535")
-	}
-	if n > most {
-		f.meaning += fmt.Sprintf(" %d take %d local addresses there, or as many listening ports.", n, (n+most-1)/most)
+	if n > portsOfAnAddress {
+		f.meaning += fmt.Sprintf(" %d take %d local addresses there, or as many listening ports.", n, (n+portsOfAnAddress-1)/portsOfAnAddress)
 	}
 	return f
-}
-
-func (h host) examineConntrack(n int64) finding {
-	return h.atLeast("net.netfilter.nf_conntrack_max", h.conntrack, n+n/4,
-		"Connections that the firewall's table holds. When it is full, packets of new ones are dropped.")
 }
 
 func mebibytes(bytes int64) string { return fmt.Sprintf("%d MiB", bytes/cli.MiB) }
@@ -169,27 +156,23 @@ func mebibytes(bytes int64) string { return fmt.Sprintf("%d MiB", bytes/cli.MiB)
 // examineMemory explains how the estimate of connections comes about.
 func (h host) examineMemory(s *Server, n int64) finding {
 	e, each, kept := estimate(h, s), h.connectionBytes(), s.Kept()
-	rows := "-rows-bytes " + cli.FormatSize(s.Hub.Rows.MaxBytes)
-	logBytes, logFlag := s.LogBytes, s.LogFlag
-	fix := "busbar -buffer-memory 128MiB -rows-bytes 32MiB " + logFlag + " 16MiB"
-	if s.RowsFetched {
-		rows = "rows being fetched " + cli.FormatSize(memory.Defaults().Rows)
-		fix = "busbar -buffer-memory 128MiB " + logFlag + " 16MiB"
-	}
 	if e.memory < 0 {
 		return unknown("memory", "/proc/meminfo")
 	}
-	what := fmt.Sprintf("memory: %s, %s of it available", mebibytes(h.memory.Total), mebibytes(h.memory.Available))
-	f := finding{verdict: fine, what: what, meaning: fmt.Sprintf(
-		"Room for %d connections, cautiously: of three quarters of the %s that can be used now, a busbar may take %s when "+
-			"all is full (-buffer-memory %s, %s, %s %s, what is stored twice with -compression); a connection "+
+	rows, fix := "-rows-bytes "+cli.FormatSize(s.Hub.Rows.MaxBytes), "busbar -buffer-memory 128MiB -rows-bytes 32MiB "
+	if s.RowsFetched {
+		rows, fix = "rows being fetched "+cli.FormatSize(memory.Defaults().Rows), "busbar -buffer-memory 128MiB "
+	}
+	f := finding{
+		verdict: fine, what: fmt.Sprintf("memory: %s, %s of it available", mebibytes(h.memory.Total), mebibytes(h.memory.Available)),
+		meaning: fmt.Sprintf("Room for %d connections, cautiously: of three quarters of the %s that can be used now, a busbar may take %s "+
+			"when all is full (-buffer-memory %s, %s, %s %s, what is stored twice with -compression); a connection "+
 			"takes %d bytes: %d of Busbar's, %d of the kernel's, and %d for data under way.",
-		e.memory, mebibytes(h.usable()), mebibytes(kept), mebibytes(int64(s.Hub.Loops.Memory.BufferBytes)), rows,
-		logFlag, cli.FormatSize(logBytes), each, busbarBytes, socketBytes, each-busbarBytes-socketBytes)}
+			e.memory, mebibytes(h.usable()), mebibytes(kept), mebibytes(int64(s.Hub.Loops.Memory.BufferBytes)), rows,
+			s.LogFlag, cli.FormatSize(s.LogBytes), each, busbarBytes, socketBytes, each-busbarBytes-socketBytes),
+	}
 	if e.memory < n {
-		f.verdict, f.byNumber = warn, true
-		f.meaning += fmt.Sprintf(" %d would need %s. Take a larger host, or smaller buffers:", n, mebibytes((n*each+kept)/3*4))
-		f.fix = []string{fix}
+		f.tooFew(fmt.Sprintf(" %d would need %s. Take a larger host, or smaller buffers:", n, mebibytes((n*each+kept)/3*4)), fix+s.LogFlag+" 16MiB")
 	}
 	return f
 }
@@ -204,78 +187,67 @@ func (h host) examineCgroup() finding {
 	}
 }
 
-// examineTCPMem judges by one page each way for every connection, which is the least
-// that data under way is charged with.
+// examineTCPMem judges by one page each way for every connection, which is the least that data under way is charged with.
 func (h host) examineTCPMem(n int64) finding {
 	const name = "net.ipv4.tcp_mem"
-	pressure := h.tcpMem[1]
-	if h.tcpMem[2] < 0 {
-		return unknown(name, "/proc/sys/net/ipv4/tcp_mem")
+	f, ok := h.setting(name, 3)
+	if !ok {
+		return f
 	}
-	f := finding{
-		verdict: fine, what: fmt.Sprintf("%s = %d %d %d", name, h.tcpMem[0], pressure, h.tcpMem[2]),
-		meaning: fmt.Sprintf("Pages of %d bytes that all TCP buffers may take. An idle connection takes none, one with data under "+
-			"way at least one each way: from %d such connections on the kernel keeps buffers small.", h.page, pressure/2),
-	}
-	if need := 2 * n; pressure < need {
-		f.verdict, f.byNumber = warn, true
-		f.meaning += fmt.Sprintf(" %d would pass that.", n)
-		f.fix = sysctlFix(name, fmt.Sprintf("%d %d %d", need*3/4, need, need*3/2))
+	pressure, need := h.sysctl(name, 1), 2*n
+	f.meaning = fmt.Sprintf("Pages of %d bytes that all TCP buffers may take. An idle connection takes none, one with data under "+
+		"way at least one each way: from %d such connections on the kernel keeps buffers small.", h.page, pressure/2)
+	if pressure < need {
+		f.tooFew(fmt.Sprintf(" %d would pass that.", n), sysctlFix(name, need*3/4, need, need*3/2))
 	}
 	return f
 }
 
+const (
+	tcpRmem = "net.ipv4.tcp_rmem"
+	tcpWmem = "net.ipv4.tcp_wmem"
+)
+
 func (h host) examineRmem() finding {
-	const name = "net.ipv4.tcp_rmem"
-	if h.tcpRmem[2] < 0 {
-		return unknown(name, "/proc/sys/net/ipv4/tcp_rmem")
+	f, ok := h.setting(tcpRmem, 3)
+	if ok {
+		f.meaning = fmt.Sprintf("Receive buffer of a connection: least, at first, most. It takes memory only while data is in it, and "+
+			"event loops empty it at once; the least, %d bytes, is granted even when memory is short.", h.sysctl(tcpRmem, 0))
 	}
-	return finding{
-		verdict: fine, what: fmt.Sprintf("%s = %d %d %d", name, h.tcpRmem[0], h.tcpRmem[1], h.tcpRmem[2]),
-		meaning: fmt.Sprintf("Receive buffer of a connection: least, at first, most. It takes memory only while data is in it, and "+
-			"event loops empty it at once; the least, %d bytes, is granted even when memory is short.", h.tcpRmem[0]),
-	}
+	return f
 }
 
-// examineWmem judges by one client in a hundred that doesn't read and whose send buffer
-// has grown to its most, or is full at -notsent-lowat before.
+// examineWmem judges by one client in a hundred that doesn't read and whose send buffer has grown to its most, or is full
+// at -notsent-lowat before.
 func (h host) examineWmem(s *Server, n int64) finding {
-	const name = "net.ipv4.tcp_wmem"
-	most := h.tcpWmem[2]
-	if most < 0 {
-		return unknown(name, "/proc/sys/net/ipv4/tcp_wmem")
+	f, ok := h.setting(tcpWmem, 3)
+	if !ok {
+		return f
 	}
-	held, up := min(most, 1<<40), "its most"
+	held, up := min(h.sysctl(tcpWmem, 2), 1<<40), "its most"
 	if lowat := int64(s.Hub.Loops.NotSentLowat); lowat > 0 && lowat < held {
 		held, up = lowat, cli.FormatSize(int(lowat))+" (-notsent-lowat)"
 	}
 	held *= max(n/100, 1)
-	f := finding{
-		verdict: fine, what: fmt.Sprintf("%s = %d %d %d", name, h.tcpWmem[0], h.tcpWmem[1], most),
-		meaning: fmt.Sprintf("Send buffer of a connection: least, at first, most. It fills up to %s when a client doesn't read: "+
-			"one in a hundred of %d could hold %s.", up, n, mebibytes(held)),
-	}
+	f.meaning = fmt.Sprintf("Send buffer of a connection: least, at first, most. It fills up to %s when a client doesn't read: "+
+		"one in a hundred of %d could hold %s.", up, n, mebibytes(held))
 	if usable := h.usable(); usable >= 0 && held > usable/4 {
-		f.verdict, f.byNumber = warn, true
-		f.meaning += " That is over a quarter of the memory; the server bounds it with less:"
-		f.fix = []string{"busbar -notsent-lowat 16KiB"}
+		f.tooFew(" That is over a quarter of the memory; the server bounds it with less:", "busbar -notsent-lowat 16KiB")
 	}
 	return f
 }
 
-// What a connection costs, in bytes. Busbar's share is its budget for an idle one, rounded
-// up. The kernel's is the tcp_sock, inode, dentry, file and epoll item of an idle socket:
-// 4.0 KiB each on Linux 6.18, measured over 8,000 loopback connections by the growth of Slab.
+// What a connection costs, in bytes. Busbar's share is its budget for an idle one, rounded up. The kernel's is the
+// tcp_sock, inode, dentry, file and epoll item of an idle socket: 4.0 KiB each on Linux 6.18, measured over 8,000 loopback
+// connections by the growth of Slab.
 const (
 	busbarBytes = 1 * cli.KiB
 	socketBytes = 4 * cli.KiB
 )
 
-// capacity is what a server with these flags says at its start when it may have so many
-// descriptors on so many cores.
+// capacity is what the server says at its start when it may have so many descriptors on so many cores.
 func (s *Server) capacity(cores, descriptors int64) (eventloop.Capacity, error) {
-	const most = 1 << 30
-	limit := int(min(descriptors, most))
+	limit := int(min(descriptors, 1<<30))
 	o := s.Hub.Loops
 	o.Accept.Reserve = s.Reserve(0, limit)
 	if o.Loops == 0 {
@@ -297,27 +269,26 @@ func (h host) neededFiles(s *Server, connections int64) int64 {
 	return connections + int64(sort.Search(int(connections)+10_000, room))
 }
 
-// connectionBytes is what a connection costs with data under way in both directions:
-// the kernel grants each socket the first figure of tcp_rmem and tcp_wmem even when
-// memory is short.
+// connectionBytes is what a connection costs with data under way in both directions: the kernel grants each socket the
+// first figure of tcp_rmem and tcp_wmem even when memory is short. By default that is 4 KiB (tcp(7)).
 func (h host) connectionBytes() int64 {
-	return busbarBytes + socketBytes + bufferBytes(h.tcpRmem) + bufferBytes(h.tcpWmem)
-}
-
-func bufferBytes(setting [3]int64) int64 {
-	if setting[0] < 0 {
-		return 4 * cli.KiB // the kernel's default, tcp(7)
+	bytes := int64(busbarBytes + socketBytes)
+	for _, name := range []string{tcpRmem, tcpWmem} {
+		if least := h.sysctl(name, 0); least >= 0 {
+			bytes += least
+		} else {
+			bytes += 4 * cli.KiB
+		}
 	}
-	return setting[0]
+	return bytes
 }
 
-// Kept is what buffers, rows and change log may take, in bytes, with the compressed forms of the
-// latter two. With -rows-url no row is stored; those that are being fetched take their share.
+// Kept is what buffers, rows and change log may take, in bytes, with the compressed forms of the latter two. Rows that are
+// fetched aren't stored; those that are being fetched take their share.
 func (s *Server) Kept() int64 {
-	log := s.LogBytes
-	stored, fetched := int64(s.Hub.Rows.MaxBytes)+int64(log), int64(0)
+	stored, fetched := int64(s.Hub.Rows.MaxBytes)+int64(s.LogBytes), int64(0)
 	if s.RowsFetched {
-		stored, fetched = int64(log), int64(memory.Defaults().Rows)
+		stored, fetched = int64(s.LogBytes), int64(memory.Defaults().Rows)
 	}
 	if s.Hub.Loops.Compression != eventloop.CompressOff {
 		stored *= 2
@@ -336,8 +307,7 @@ func estimate(h host, s *Server) estimated {
 	if h.hardFiles >= 0 {
 		e.capacity, _ = s.capacity(h.cores, h.hardFiles) // that there are too few is said of RLIMIT_NOFILE
 	}
-	if usable := h.usable(); usable >= 0 {
-		// A quarter is left to the rest of the host.
+	if usable := h.usable(); usable >= 0 { // of which a quarter is left to the rest of the host
 		e.memory = max(usable/4*3-s.Kept(), 0) / h.connectionBytes()
 	}
 	return e

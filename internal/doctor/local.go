@@ -91,7 +91,7 @@ func examinePort(flagName, address, data string, locks []byte) finding {
 	case inUse:
 		f.fix = []string{fmt.Sprintf("ss -ltnp 'sport = :%s'   # shows who does", portIn(address))}
 	case errors.Is(cause, syscall.EACCES):
-		f.fix = sysctlFix("net.ipv4.ip_unprivileged_port_start", portIn(address))
+		f.fix = []string{"sysctl -w net.ipv4.ip_unprivileged_port_start=" + portIn(address)}
 	}
 	return f
 }
@@ -116,14 +116,10 @@ func examineProxies(trusted []netip.Prefix, listen string, connections int64) fi
 	if !counted || everyAddress(listen) {
 		return f
 	}
-	// TCP tells connections apart by both ends' addresses and ports.
-	const ports = 65_535 - 1024 + 1
-	if most := int64(addresses) * ports; connections > most {
-		f.verdict, f.byNumber = warn, true
-		f.meaning += fmt.Sprintf(" %s can have at most %d connections to %s. %d take %d addresses there, or -listen on every address "+
+	if most := int64(addresses) * portsOfAnAddress; connections > most {
+		f.tooFew(fmt.Sprintf(" %s can have at most %d connections to %s. %d take %d addresses there, or -listen on every address "+
 			"of this host, and proxies that use several of them.",
-			cli.Plural(addresses, "address", "addresses"), most, listen, connections, (connections+ports-1)/ports)
-		f.fix = []string{"busbar -trusted-proxies ADDRESS,ADDRESS -listen :" + portIn(listen)}
+			cli.Plural(addresses, "address", "addresses"), most, listen, connections, (connections+portsOfAnAddress-1)/portsOfAnAddress), "busbar -trusted-proxies ADDRESS,ADDRESS -listen :"+portIn(listen))
 	}
 	return f
 }
