@@ -17,7 +17,7 @@ func TestDoctorWithoutANumber(t *testing.T) {
 }
 
 func TestDoctorOfAServingHost(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	listen := strings.TrimPrefix(srv.url, "ws://")
 	args := []string{"doctor", "-connections", "10", "-listen", listen, "-api", srv.api}
 	o := runCommand("", nil, append(args, "-data", srv.data)...)

@@ -57,6 +57,9 @@ func runTests(m *testing.M) int {
 	_ = flag.Set("test.parallel", "4") // most tests wait; -parallel overrides it
 	code := m.Run()
 	stopBrowser()
+	if err := stopShared(); err != nil {
+		return failed("closing the shared server", err)
+	}
 	if err := waitChildless(30 * time.Second); err != nil {
 		return failed("looking for processes left behind", err)
 	}

@@ -57,7 +57,7 @@ func TestPublishReachesClients(t *testing.T) {
 		{"binary file", "", []string{"binary", blob}, "", `binary 4 bytes "raw\x00"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			srv := startInProcess(t, t.TempDir())
+			srv := sharedServer(t)
 			tail := startTail(t, nil, "-url", srv.url, "-data", srv.data, "-count", "1")
 			tail.err.waitFor(t, "connected")
 			o := srv.publish(c.in, c.args...)
@@ -75,7 +75,7 @@ func TestPublishReachesClients(t *testing.T) {
 
 // docs/protocol.md section 5: a row's bytes become its snapshot, or with -update leave that as it was.
 func TestPublishRow(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	follow := func() *runningTail {
 		tail := startTail(t, nil, "-url", srv.url, "-data", srv.data, "-row", "Todo/t_1")
 		tail.out.waitFor(t, `row Todo/t_1 snapshot 5 bytes "whole"`)
@@ -94,14 +94,14 @@ func TestPublishRow(t *testing.T) {
 }
 
 func TestPublishRowNamedByDots(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	srv.publish("dots", "row", "..", ".", "-").want(t, exitOK)
 	startTail(t, nil, "-url", srv.url, "-data", srv.data, "-row", "../.", "-count", "1").want(t, exitOK)
 }
 
 // docs/protocol.md section 4, 5: a tenant's row isn't another's; nothing tells that it exists.
 func TestPublishRowOfATenant(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	srv.publish("secret", "row", "Todo", "1", "-", "-tenant", "acme").want(t, exitOK)
 	srv.publish("open", "row", "Todo", "2", "-").want(t, exitOK)
 	follow := func(tenant string) *runningTail {
@@ -124,7 +124,7 @@ func TestPublishRowOfATenant(t *testing.T) {
 
 // docs/protocol.md section 5: presence and topics of a tenant reach nobody else's clients.
 func TestPublishMessagesToATenant(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	srv.publish("open", "row", "Todo", "2", "-").want(t, exitOK)
 	follow := func(tenant string) *runningTail {
 		token := newSessionIn(t, srv.data, "-user", "u", "-tenant", tenant)
@@ -148,7 +148,7 @@ func TestPublishMessagesToATenant(t *testing.T) {
 
 // docs/protocol.md section 5: an audience; the others get nothing, as the next message to all shows.
 func TestPublishToOneUser(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	bob := newSessionIn(t, srv.data, "-user", "bob")
 	tail := startTail(t, []string{"BUSBAR_TOKEN=" + bob}, "-url", srv.url, "-count", "2")
 	tail.err.waitFor(t, "connected")
@@ -170,7 +170,7 @@ func TestPublishToOneUser(t *testing.T) {
 }
 
 func TestPublishErrors(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	nobody, wrong := wstest.FreeAddress(t), temporaryFile(t, "not-the-admin-token-of-any-server")
 	for _, c := range []struct {
 		name  string
@@ -224,7 +224,7 @@ func TestPublishMakesNoAdminToken(t *testing.T) {
 }
 
 func TestAdminTokenFromTheEnvironment(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	env := []string{"BUSBAR_ADMIN_TOKEN=" + srv.admin.token}
 	runCommand("", env, "publish", "presence", "{}", "-api", srv.api, "-data", t.TempDir()).want(t, exitOK)
 }

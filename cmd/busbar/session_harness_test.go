@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -61,30 +62,66 @@ type runningServer struct {
 // startInProcess runs a real server on free ports until the test ends.
 func startInProcess(t *testing.T, data string, flags ...string) *runningServer {
 	t.Helper()
+	r, stop, err := openInProcess(data, flags...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Errorf("closing the server: %v", err)
+		}
+	})
+	return r
+}
+
+func openInProcess(data string, flags ...string) (r *runningServer, stop func() error, err error) {
 	flags = append([]string{"-listen", "127.0.0.1:0", "-api", "127.0.0.1:0", "-data", data, "-loops", "1", "-drain", "1s"}, flags...)
 	cfg, err := parseOptions(flags, getenvOf(nil))
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
 	logs := logqueue.New(io.Discard)
-	t.Cleanup(func() { logs.Close(time.Minute) })
 	srv, err := open(cfg, newLogger(cfg, logs), logs)
 	if err != nil {
-		t.Fatal(err)
+		return nil, nil, err
 	}
-	r := &runningServer{server: srv, data: data, api: srv.api.Addr().String(), url: "ws://" + srv.hub.Addr().String()}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
 		_ = srv.http.Serve(srv.api)
 	}()
-	t.Cleanup(func() {
-		if err := srv.close(); err != nil {
-			t.Errorf("closing the server: %v", err)
-		}
+	stop = func() error {
+		err := srv.close()
 		<-served
-	})
-	return r
+		logs.Close(time.Minute)
+		return err
+	}
+	return &runningServer{server: srv, data: data, api: srv.api.Addr().String(), url: "ws://" + srv.hub.Addr().String()}, stop, nil
+}
+
+// shared is a server without flags for tests that don't run in parallel and leave it as they found it, but for sessions
+// and stored rows. It is started by the first of them.
+var shared struct {
+	*runningServer
+	stop func() error
+}
+
+func sharedServer(t *testing.T) *runningServer {
+	t.Helper()
+	if shared.runningServer == nil {
+		var err error
+		if shared.runningServer, shared.stop, err = openInProcess(filepath.Join(built, "shared-data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return shared.runningServer
+}
+
+func stopShared() error {
+	if shared.stop == nil {
+		return nil
+	}
+	return shared.stop()
 }
 
 func newSessionIn(t *testing.T, data string, flags ...string) string {

@@ -181,7 +181,7 @@ func TestSessionMistakes(t *testing.T) {
 
 // docs/protocol.md section 7: while a server runs on the data directory these commands still work.
 func TestSessionBesideAServer(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	token := newSessionIn(t, srv.data, "-user", "alice")
 	if id, err := srv.hub.Authenticate(context.Background(), token, netip.Addr{}); err != nil || id.UserID != "alice" {
 		t.Fatalf("the server says about a new session: %+v, %v", id, err)

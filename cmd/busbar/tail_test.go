@@ -109,7 +109,7 @@ func interruptTails(t *testing.T, tails ...*runningTail) {
 
 // docs/protocol.md section 1: ?since= sends every retained change event with a higher seq.
 func TestTailSince(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	var seqs []string
 	for _, row := range []string{"1", "2", "3"} {
 		o := srv.publish("", "change", "-entity", "T", "-row", row, "-kind", "delete")
@@ -160,7 +160,7 @@ func TestTailUnauthorised(t *testing.T) {
 // docs/protocol.md section 5: revoking a session closes its connections with 1008, here by another
 // process's doing; tail doesn't come back.
 func TestTailOfARevokedSession(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	token := newSessionIn(t, srv.data, "-user", "alice")
 	tail := startTail(t, nil, "-url", srv.url, "-token-file", temporaryFile(t, token+"\n"))
 	tail.err.waitFor(t, "connected")
@@ -173,7 +173,7 @@ func TestTailOfARevokedSession(t *testing.T) {
 
 // docs/protocol.md section 3: 1001 while the server drains. The next server at that address has tail back.
 func TestSessionsRevokedBeforeTheHubIsKnown(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	token := newSessionIn(t, srv.data, "-user", "alice")
 	tail := startTail(t, []string{"BUSBAR_TOKEN=" + token}, "-url", srv.url)
 	tail.err.waitFor(t, "connected")
@@ -224,7 +224,7 @@ func TestTailOnceEndsWithTheServer(t *testing.T) {
 }
 
 func TestTailInterrupted(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	tail := startTail(t, nil, "-url", srv.url, "-data", srv.data)
 	tail.err.waitFor(t, "connected")
 	interruptTails(t, tail)
@@ -232,7 +232,7 @@ func TestTailInterrupted(t *testing.T) {
 
 // A flag beats a variable, as for the daemon.
 func TestTailAdminTokenFileBeatsTheVariable(t *testing.T) {
-	srv := startInProcess(t, t.TempDir())
+	srv := sharedServer(t)
 	tail := startTail(t, []string{"BUSBAR_TOKEN=nobody's"}, "-url", srv.url, "-admin-token-file", srv.dir.AdminToken())
 	tail.err.waitFor(t, "connected")
 	srv.publish("", "presence", `{"type":"presence"}`).want(t, exitOK)
