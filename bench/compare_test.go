@@ -104,7 +104,7 @@ func TestComparisonsThatCantBe(t *testing.T) {
 
 // smallSuite compares Busbar, another server, and one that never starts.
 func smallSuite(t *testing.T) bench.SuiteOptions {
-	o := bench.SuiteOptions{Profile: load(t, 4), Rounds: 2, Connections: 8}
+	o := bench.SuiteOptions{Profile: load(t, 4), Rounds: 1, Connections: 8}
 	o.Profile.Window, o.Profile.Duration, o.Profile.Settle = 4, 100*time.Millisecond, time.Millisecond
 	all := four(t)
 	o.Targets = []runner.Target{all[0], all[1], all[3]}
@@ -123,7 +123,7 @@ func TestSuiteMeasuresEverything(t *testing.T) {
 	checkDocument(t, d, []string{"one message at a time", "4 messages in flight", "user memory per connection"})
 	text := d.Markdown()
 	for _, want := range []string{
-		"| **busbar** | ", "\n| other | ", d.Machine.Kernel, "4 clients, messages of 128 bytes, 2 rounds", "2 of 2 rounds failed",
+		"| **busbar** | ", "\n| other | ", d.Machine.Kernel, "4 clients, messages of 128 bytes, 1 rounds", "1 of 1 rounds failed",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q isn't in\n%s", want, text)
@@ -147,7 +147,7 @@ func TestIncompleteSuites(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o.Profile.Progress = func(phase string, _, _ int64) {
-		if strings.HasPrefix(phase, "4 messages in flight, round 1/2, other") {
+		if strings.HasPrefix(phase, "4 messages in flight, round 1/1, other") {
 			cancel()
 		}
 	}
@@ -163,7 +163,7 @@ func TestIncompleteSuites(t *testing.T) {
 		t.Errorf("the summary of half a suite:\n%s", text)
 	}
 	o = smallSuite(t)
-	o.Targets, o.Rounds = []runner.Target{{Name: "busbar", Command: []string{"false"}}}, 1
+	o.Targets = []runner.Target{{Name: "busbar", Command: []string{"false"}}}
 	if d, err = bench.RunSuite(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}

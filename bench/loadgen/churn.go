@@ -100,10 +100,7 @@ func (s *swarm) leave(index int32) {
 	m := &s.members[index]
 	s.untally(m)
 	s.connected--
-	if m.kept != nil {
-		s.pieces.put(m.kept)
-		m.kept = nil
-	}
+	delete(s.pieces, index)
 	s.report.Churn.Left++
 	if s.report.Churn.Left%2 == 1 && sayClose(int(m.fd)) == nil {
 		m.state = leaving

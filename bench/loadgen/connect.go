@@ -160,21 +160,16 @@ func (s *swarm) established(index int32, m *member) {
 	}
 }
 
-// upgraded reads the answer to the upgrade and returns what came behind it.
+// upgraded reads the answer to the upgrade and returns what came behind it, or what there is of it.
 func (s *swarm) upgraded(index int32, m *member, b []byte) []byte {
-	if before := s.answers[index]; before != nil {
-		b = append(before, b...)
-	}
 	size, err := checkUpgrade(b)
 	switch {
 	case err != nil:
 		s.end(index, m, err)
 		return nil
 	case size == 0:
-		s.answers[index] = append([]byte(nil), b...)
-		return nil
+		return b
 	}
-	delete(s.answers, index)
 	m.state, m.position = open, newPosition(0)
 	record(s.upgrades, Now()-m.began)
 	s.pending--

@@ -26,7 +26,7 @@ func TestLatencyOfKnownDelays(t *testing.T) {
 		}
 		payload := make([]byte, 64)
 		putStamp(payload, seq, published)
-		if err := s.take(m, ws.MustCompileFrame(ws.NewBinaryFrame(payload)), published+int64(delay)); err != nil {
+		if _, err := s.take(m, ws.MustCompileFrame(ws.NewBinaryFrame(payload)), published+int64(delay)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -74,14 +74,14 @@ func TestPingsAndOthersAreNoDeliveries(t *testing.T) {
 	s.sizes, s.tally.clients = Mixture{{64, 1}}, 1
 	m := &member{state: open, position: newPosition(0), fd: -1}
 	for _, f := range []ws.Frame{ws.NewPingFrame(nil), ws.NewPongFrame(nil), ws.NewTextFrame([]byte("{}"))} {
-		if err := s.take(m, ws.MustCompileFrame(f), 0); err != nil {
+		if _, err := s.take(m, ws.MustCompileFrame(f), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if s.report.Deliveries != 0 || s.report.Pings != 1 || s.report.Texts != 1 || s.report.Faults.Any() {
 		t.Errorf("%+v", s.report)
 	}
-	err = s.take(m, ws.MustCompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(1013, ""))), 0)
+	_, err = s.take(m, ws.MustCompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(1013, ""))), 0)
 	if err == nil || s.report.Closes[1013] != 1 {
 		t.Errorf("a Close frame: %v, %v", err, s.report.Closes)
 	}

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,48 +16,16 @@ const (
 	opPong   = 0xA
 )
 
-// headSize is how much of a payload is kept while a frame arrives in pieces: all of a
-// control frame (RFC 6455 5.5), and more of a message than is looked at.
-const headSize = 125
-
-// maxHeader is the longest header of a frame from a server, which has no mask.
-const maxHeader = 10
-
 // maxFrame bounds a payload that a client takes, in bytes.
-const maxFrame = 1 << 30
+const maxFrame = 2 * MaxSize
 
 var errFrame = errors.New("not a frame that a server may send")
 
 // frame is a frame that has arrived to its last byte.
 type frame struct {
-	op   byte
-	size int    // of the payload
-	head []byte // its first headSize bytes, valid until the next frame is read
+	op      byte
+	payload []byte // valid until the next read
 }
-
-// partial is the start of a frame whose rest hasn't arrived.
-type partial struct {
-	bytes   [maxHeader + headSize]byte // header and head
-	held    int                        // bytes there are of it
-	skipped int                        // bytes of the payload that came behind the head
-	free    *partial
-}
-
-// partials hands out memory for frames in pieces; few clients have one at a time. Owned
-// by one swarm.
-type partials struct{ free *partial }
-
-func (ps *partials) get() *partial {
-	p := ps.free
-	if p == nil {
-		return new(partial)
-	}
-	ps.free = p.free
-	*p = partial{}
-	return p
-}
-
-func (ps *partials) put(p *partial) { p.free, ps.free = ps.free, p }
 
 // headerSize is the size of a header from its second byte.
 func headerSize(second byte) int {
@@ -99,84 +68,27 @@ func checkHeader(b []byte) error {
 	return nil
 }
 
-// nextFrame takes a frame from the front of b, which continues where the bytes of the
-// call before ended; *kept is what it remembers in between. ok is false when b ended
-// before the frame did: then all of b is used up.
-func (ps *partials) nextFrame(kept **partial, b []byte) (f frame, rest []byte, ok bool, err error) {
-	if *kept != nil || len(b) < 2 || len(b) < headerSize(b[1]&0x7F) {
-		return ps.resume(kept, b)
+// nextFrame takes a frame from the front of b. ok is false when b ends before the frame does.
+func nextFrame(b []byte) (f frame, rest []byte, ok bool, err error) {
+	if len(b) < 2 {
+		return frame{}, b, false, nil
 	}
 	if err := checkHeader(b); err != nil {
 		return frame{}, nil, false, err
 	}
-	start, size := headerSize(b[1]), payloadSize(b)
+	start := headerSize(b[1])
+	if len(b) < start {
+		return frame{}, b, false, nil
+	}
+	size := payloadSize(b)
 	if size > maxFrame {
 		return frame{}, nil, false, fmt.Errorf("%w: %d bytes", errFrame, size)
 	}
 	end := start + int(size)
 	if len(b) < end {
-		return ps.resume(kept, b)
+		return frame{}, b, false, nil
 	}
-	return frame{op: b[0] & 0x0F, size: int(size), head: b[start:min(end, start+headSize)]}, b[end:], true, nil
-}
-
-func (ps *partials) resume(kept **partial, b []byte) (f frame, rest []byte, ok bool, err error) {
-	if *kept == nil {
-		*kept = ps.get()
-	}
-	p := *kept
-	if b, err = p.fill(b); err != nil || b == nil {
-		return frame{}, nil, false, err
-	}
-	start, size := headerSize(p.bytes[1]), int(payloadSize(p.bytes[:]))
-	head := min(size, headSize)
-	take := min(len(b), size-head-p.skipped)
-	p.skipped += take
-	if head+p.skipped < size {
-		return frame{}, nil, false, nil
-	}
-	*kept = nil
-	ps.put(p)
-	return frame{op: p.bytes[0] & 0x0F, size: size, head: p.bytes[start : start+head]}, b[take:], true, nil
-}
-
-// fill completes header and head and returns what of b lies behind them; nil when they
-// aren't complete.
-func (p *partial) fill(b []byte) ([]byte, error) {
-	for {
-		wanted, err := p.wanted()
-		if err != nil {
-			return nil, err
-		}
-		if p.held == wanted {
-			return b, nil
-		}
-		n := copy(p.bytes[p.held:wanted], b)
-		p.held += n
-		b = b[n:]
-		if p.held < wanted {
-			return nil, nil
-		}
-	}
-}
-
-// wanted is how many bytes of header and head there must be, as far as is known.
-func (p *partial) wanted() (int, error) {
-	if p.held < 2 {
-		return 2, nil
-	}
-	if err := checkHeader(p.bytes[:]); err != nil {
-		return 0, err
-	}
-	start := headerSize(p.bytes[1])
-	if p.held < start {
-		return start, nil
-	}
-	size := payloadSize(p.bytes[:])
-	if size > maxFrame {
-		return 0, fmt.Errorf("%w: %d bytes", errFrame, size)
-	}
-	return start + min(int(size), headSize), nil
+	return frame{op: b[0] & 0x0F, payload: b[start:end]}, b[end:], true, nil
 }
 
 // appendPong appends the answer to a ping. Clients must mask (RFC 6455 5.3); a key of
@@ -184,4 +96,53 @@ func (p *partial) wanted() (int, error) {
 func appendPong(b, payload []byte) []byte {
 	b = append(b, 0x80|opPong, 0x80|byte(len(payload)), 0, 0, 0, 0)
 	return append(b, payload...)
+}
+
+// One key for all clients: the answer to it is known, and a server can't tell.
+const (
+	upgradeKey    = "dGhlIHNhbXBsZSBub25jZQ=="     // the example of RFC 6455 1.3
+	upgradeAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" // and its answer
+)
+
+// maxResponse bounds a server's answer to the upgrade, in bytes.
+const maxResponse = 4096
+
+var errUpgrade = errors.New("the upgrade was refused")
+
+// withCursor is the target of a client that wants to be told of what it loses (Busbar's since); other servers
+// don't look at the query.
+const withCursor = "/?since=0"
+
+func upgradeRequest(host, target, token string) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n", target, host, upgradeKey)
+	if token != "" {
+		fmt.Fprintf(&b, "Authorization: Bearer %s\r\n", token)
+	}
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
+// checkUpgrade reads the answer. size is 0 while it isn't complete; what lies behind it
+// are frames.
+func checkUpgrade(b []byte) (size int, err error) {
+	end := bytes.Index(b, []byte("\r\n\r\n"))
+	if end < 0 {
+		if len(b) > maxResponse {
+			return 0, fmt.Errorf("%w: no end of the header in %d bytes", errUpgrade, len(b))
+		}
+		return 0, nil
+	}
+	status, fields, _ := bytes.Cut(b[:end], []byte("\r\n"))
+	if !bytes.HasPrefix(status, []byte("HTTP/1.1 101")) {
+		return 0, fmt.Errorf("%w: %.80s", errUpgrade, status)
+	}
+	for line := range bytes.SplitSeq(fields, []byte("\r\n")) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if bytes.EqualFold(name, []byte("Sec-WebSocket-Accept")) && string(bytes.TrimSpace(value)) == upgradeAccept {
+			return end + 4, nil
+		}
+	}
+	return 0, fmt.Errorf("%w: the key wasn't answered (RFC 6455 4.1)", errUpgrade)
 }

@@ -7,15 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// take goes through what a member has read. An error ends the connection.
-func (s *swarm) take(m *member, b []byte, at int64) error {
+// take goes through what a member has read, and returns what isn't a whole frame yet. An error ends
+// the connection.
+func (s *swarm) take(m *member, b []byte, at int64) ([]byte, error) {
 	for len(b) > 0 {
-		f, rest, ok, err := s.pieces.nextFrame(&m.kept, b)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return nil
+		f, rest, ok, err := nextFrame(b)
+		if err != nil || !ok {
+			return b, err
 		}
 		switch {
 		case f.op == opBinary && s.rows.wants():
@@ -28,22 +26,22 @@ func (s *swarm) take(m *member, b []byte, at int64) error {
 			err = s.control(m, f)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		b = rest
 	}
-	return nil
+	return nil, nil
 }
 
 // deliver checks a message that has arrived to its last byte, and records how long that
 // took.
 func (s *swarm) deliver(m *member, f frame, at int64) {
-	if f.size < MinSize {
+	if len(f.payload) < MinSize {
 		s.report.Faults.Foreign++
 		return
 	}
-	seq, published := readStamp(f.head)
-	if !s.tally.room(seq) || f.size != s.sizes.Of(seq) {
+	seq, published := readStamp(f.payload)
+	if !s.tally.room(seq) || len(f.payload) != s.sizes.Of(seq) {
 		s.report.Faults.Foreign++
 		return
 	}
@@ -73,12 +71,12 @@ func (s *swarm) control(m *member, f frame) error {
 		s.report.Pings++
 		// A socket that hasn't room for a pong hasn't been read by the server for a
 		// while: it will miss the pong, and say so by closing.
-		pong := appendPong(make([]byte, 0, 6+headSize), f.head)
+		pong := appendPong(make([]byte, 0, 6+125), f.payload)
 		_ = unix.Send(int(m.fd), pong, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
 	case opClose:
 		code, reason := 1005, "" // RFC 6455 7.1.5: no code was given
-		if len(f.head) >= 2 {
-			code, reason = int(binary.BigEndian.Uint16(f.head)), string(f.head[2:])
+		if len(f.payload) >= 2 {
+			code, reason = int(binary.BigEndian.Uint16(f.payload)), string(f.payload[2:])
 		}
 		s.report.Closes[code]++
 		if m.role.is(stalled) {
@@ -88,7 +86,7 @@ func (s *swarm) control(m *member, f frame) error {
 	case opText:
 		s.report.Texts++
 		if m.role.is(stalled) {
-			s.report.Stalled.text(m, f.head)
+			s.report.Stalled.text(m, f.payload)
 		}
 	}
 	return nil

@@ -110,14 +110,14 @@ func readRelay(head []byte) (sender, number uint32, at int64, ok bool) {
 // have come is counted in the end.
 func (b *relayBook) deliver(s *swarm, f frame, at int64) {
 	s.report.Texts++
-	if bytes.HasPrefix(f.head, []byte(leaveStart)) {
+	if bytes.HasPrefix(f.payload, []byte(leaveStart)) {
 		b.leaves[s.reading]++
-		b.leaveBytes += uint64(f.size)
+		b.leaveBytes += uint64(len(f.payload))
 		s.counted++
 		return
 	}
-	sender, number, published, ok := readRelay(f.head)
-	if !ok || int(sender) >= b.order.Senders || f.size < b.order.Size {
+	sender, number, published, ok := readRelay(f.payload)
+	if !ok || int(sender) >= b.order.Senders || len(f.payload) < b.order.Size {
 		s.report.Faults.Foreign++
 		return
 	}
@@ -220,10 +220,7 @@ func (s *swarm) leaveAtOnce(o *RelayOrder) error {
 		if err := unix.Close(int(m.fd)); err != nil {
 			return fmt.Errorf("leaving: %w", err)
 		}
-		if m.kept != nil {
-			s.pieces.put(m.kept)
-			m.kept = nil
-		}
+		delete(s.pieces, int32(i))
 		m.state = ended
 		s.connected--
 		s.untally(m)

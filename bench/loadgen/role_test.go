@@ -43,8 +43,8 @@ func TestEveryWorkerHasAClientThatStays(t *testing.T) {
 	}
 }
 
-func TestAClientTakes40Bytes(t *testing.T) {
-	if size := unsafe.Sizeof(member{}); size != 40 {
+func TestAClientTakes32Bytes(t *testing.T) {
+	if size := unsafe.Sizeof(member{}); size != 32 {
 		t.Errorf("%d bytes", size)
 	}
 }

@@ -32,7 +32,7 @@ func newBookTest(t *testing.T) *bookTest {
 
 func (b *bookTest) send(payload []byte) {
 	b.Helper()
-	if err := b.s.take(&b.s.members[0], ws.MustCompileFrame(ws.NewBinaryFrame(payload)), 0); err != nil {
+	if _, err := b.s.take(&b.s.members[0], ws.MustCompileFrame(ws.NewBinaryFrame(payload)), 0); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -39,14 +39,14 @@ func (b *rowBook) deliver(s *swarm, f frame, at int64) {
 		b.deliverDirect(s, f, at)
 		return
 	}
-	kind, row, ok := readRowHead(f.head)
+	kind, row, ok := readRowHead(f.payload)
 	block, mine := b.plan.block(b.first+int(s.reading), row)
 	switch {
 	case !ok || !mine:
 		s.report.Faults.Foreign++
-	case b.phase == TellSubscribe && kind == rowSnapshot && f.size == RowHead:
+	case b.phase == TellSubscribe && kind == rowSnapshot && len(f.payload) == RowHead:
 		b.answer(s, block)
-	case b.phase == TellRows && kind == rowUpdate && f.size == s.sizes.Of(0) && f.size >= RowHead+MinSize:
+	case b.phase == TellRows && kind == rowUpdate && len(f.payload) == s.sizes.Of(0) && len(f.payload) >= RowHead+MinSize:
 		b.update(s, row, f, at)
 	default:
 		s.report.Faults.Foreign++
@@ -68,7 +68,7 @@ func (b *rowBook) answer(s *swarm, block int) {
 // update notes a message to a row. All that go to one client's rows have consecutive
 // numbers for it: which one this should be the plan knows.
 func (b *rowBook) update(s *swarm, row uint64, f frame, at int64) {
-	seq, published := readStamp(f.head[RowHead:])
+	seq, published := readStamp(f.payload[RowHead:])
 	if b.plan.Target(seq) != row {
 		s.report.Faults.Foreign++
 		return
@@ -82,11 +82,11 @@ func (b *rowBook) update(s *swarm, row uint64, f frame, at int64) {
 // deliverDirect takes a message to some clients. Which ones is the server's choice, so that
 // what a client is sent has to be in order, and how many get it is counted in the end.
 func (b *rowBook) deliverDirect(s *swarm, f frame, at int64) {
-	if f.size != s.sizes.Of(0) || f.size < MinSize {
+	if len(f.payload) != s.sizes.Of(0) || len(f.payload) < MinSize {
 		s.report.Faults.Foreign++
 		return
 	}
-	seq, published := readStamp(f.head)
+	seq, published := readStamp(f.payload)
 	switch latest := &b.direct[s.reading]; {
 	case seq+1 > *latest:
 		*latest = seq + 1

@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"unsafe"
@@ -20,14 +21,13 @@ const (
 	ended             // there is no connection any more
 )
 
-// member is one client. Owned by its swarm; 40 bytes, because there may be a million.
+// member is one client. Owned by its swarm; 32 bytes, because there may be a million.
 type member struct {
 	fd       int32
 	state    uint8
 	role     role
 	position position
-	began    int64    // connecting, in ns of now
-	kept     *partial // nil when nothing of a frame is
+	began    int64 // connecting, in ns of now
 }
 
 // swarm is many clients on one epoll loop. Owned by the goroutine that runs it.
@@ -35,9 +35,8 @@ type swarm struct {
 	epoll, wake int
 	members     []member
 	events      []unix.EpollEvent
-	buffer      []byte // every read goes here
-	pieces      partials
-	answers     map[int32][]byte // answers to upgrades that came in pieces, by member
+	buffer      []byte           // every read goes here
+	pieces      map[int32][]byte // the start of a frame, or of an answer, whose rest hasn't come, by member
 
 	plan      connectPlan
 	started   int
@@ -65,7 +64,7 @@ const readBuffer = 256 << 10
 
 func newSwarm() (*swarm, error) {
 	s := &swarm{
-		events: make([]unix.EpollEvent, 512), buffer: make([]byte, readBuffer), answers: map[int32][]byte{},
+		events: make([]unix.EpollEvent, 512), buffer: make([]byte, readBuffer), pieces: map[int32][]byte{},
 		tally: newTally(), latency: NewHistogram(), upgrades: NewHistogram(), recordFrom: ^uint64(0),
 	}
 	s.report.Closes = map[int]uint64{}
@@ -162,25 +161,33 @@ func (s *swarm) readable(index int32, m *member) {
 		return
 	}
 	b := s.buffer[:n]
+	kept, ok := s.pieces[index]
+	if ok {
+		b = append(kept, b...)
+		delete(s.pieces, index)
+	}
 	if m.state == upgrading {
-		if b = s.upgraded(index, m, b); m.state != open {
+		b = s.upgraded(index, m, b)
+	}
+	if m.state == open {
+		s.reading = index
+		if b, err = s.take(m, b, Now()); err != nil {
+			s.end(index, m, err)
 			return
 		}
 	}
-	s.reading = index
-	if err := s.take(m, b, Now()); err != nil {
-		s.end(index, m, err)
+	if len(b) > 0 && (m.state == open || m.state == upgrading) {
+		if !ok { // else it is a copy already
+			b = bytes.Clone(b)
+		}
+		s.pieces[index] = b
 	}
 }
 
 // end closes a member's connection and notes why.
 func (s *swarm) end(index int32, m *member, cause error) {
 	_ = unix.Close(int(m.fd))
-	delete(s.answers, index)
-	if m.kept != nil {
-		s.pieces.put(m.kept)
-		m.kept = nil
-	}
+	delete(s.pieces, index)
 	s.moved = true
 	switch {
 	case m.role.is(stalled): // its connection may end

@@ -29,7 +29,7 @@ func give(t *testing.T, s *swarm, m *member, seqs ...uint64) {
 	for _, seq := range seqs {
 		payload := make([]byte, 64)
 		putStamp(payload, seq, 0)
-		if err := s.take(m, ws.MustCompileFrame(ws.NewBinaryFrame(payload)), 1); err != nil {
+		if _, err := s.take(m, ws.MustCompileFrame(ws.NewBinaryFrame(payload)), 1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,7 +98,7 @@ func TestStalledClientMayLoseMessagesAndMustNotHaveThemTwice(t *testing.T) {
 	give(t, s, m, 2, 7, 8, 8)
 	notice := ws.MustCompileFrame(ws.NewTextFrame([]byte(`{"type":"resync","oldest_seq":1,"seq":9}`)))
 	for range 2 {
-		if err := s.take(m, notice, 0); err != nil {
+		if _, err := s.take(m, notice, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
