@@ -93,9 +93,7 @@ func TestJWTKeysFromAURL(t *testing.T) {
 	}))
 	t.Cleanup(keys.Close)
 	d := startDaemon(t, "-auth", "jwt", "-jwt-jwks", keys.URL, "-jwt-refresh", "1s")
-	if log := d.log.String(); !strings.Contains(log, "kid=k0") {
-		t.Errorf("the odd key that is left out isn't in the log:\n%s", log)
-	}
+	eventually(t, "the odd key that is left out in the log", func() bool { return strings.Contains(d.log.String(), "kid=k0") })
 	token := func(kid string) string {
 		j := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"sub": "alice", "exp": time.Now().Add(time.Hour).Unix()})
 		j.Header["kid"] = kid
