@@ -2,12 +2,12 @@ package runner
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,18 +56,15 @@ func ThisMachine() Machine {
 	if unix.Uname(&name) == nil {
 		m.Kernel = unix.ByteSliceToString(name.Release[:])
 	}
-	if info, err := readKilobytes("/proc/meminfo"); err == nil {
-		m.Memory = info["MemTotal"]
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return m
 	}
-	cpuinfo, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(cpuinfo)) {
-		name, value, _ := strings.Cut(line, ":")
-		switch strings.TrimSpace(name) {
-		case "processor":
-			m.Cores++
-		case "model name":
-			m.CPU = strings.TrimSpace(value)
-		}
+	if info, err := fs.Meminfo(); err == nil && info.MemTotalBytes != nil {
+		m.Memory = int64(*info.MemTotalBytes)
+	}
+	if cores, err := fs.CPUInfo(); err == nil && len(cores) > 0 {
+		m.Cores, m.CPU = len(cores), cores[0].ModelName
 	}
 	return m
 }
