@@ -16,7 +16,7 @@ import (
 // payload (without a row frame's header) in one call. ok is false when it may not, or
 // when there is no such row: clients can't tell which. It may take its time, never runs
 // on an event loop, and is called from several goroutines at once. payload becomes the
-// hub's. What it takes to read it can be counted by HoldFetched.
+// hub's. HoldFetched counts the memory that reading it takes.
 type SnapshotFetcher func(ctx context.Context, id *Identity, entity, rowID string) (payload []byte, ok bool, err error)
 
 // Rejection is how a client without a valid token is told.
@@ -74,8 +74,8 @@ type Options struct {
 
 	// Auth turns tokens into identities. Required.
 	Auth Authenticator
-	// AuthTimeout bounds one lookup, and how long a client stays whose session has ended while nobody
-	// says whether it was prolonged; default 5 s.
+	// AuthTimeout bounds one lookup. It also bounds how long a client stays after its session has ended,
+	// while the authenticator hasn't answered whether it was prolonged; default 5 s.
 	AuthTimeout time.Duration
 	Reject      Rejection
 	// Origins that a browser may connect from; the zero value is the same host only.
@@ -89,8 +89,8 @@ type Options struct {
 	Log  ChangeLog
 	Seqs Seqs
 
-	// Peers carry presence, topics, binary messages and the news of who has left between nodes; nil: there
-	// is this one. Each has a Loops.Node of its own, and all have one change log.
+	// Peers carry presence, topics, binary messages and the news of who has left between nodes; nil: this
+	// node is alone. Each node has its own Loops.Node, and all share one change log.
 	Peers Peers
 
 	MaxMessageOut    int // bytes of a publisher's message; default 16 MiB, or a 16th of the memory
@@ -101,7 +101,7 @@ type Options struct {
 
 	// Workers is how many lookups, fetches, views and reads of the log may run at once, each
 	// kind apart; default 64. A quarter of the lookups, and at least one, is for sessions that have
-	// ended, the rest for newcomers; with Rows.Recheck a quarter of the fetches is for that.
+	// ended, the rest for newcomers. With Rows.Recheck a quarter of the fetches is for rechecks.
 	// WorkerQueue is how many may wait; default 100,000, or what fits
 	// into a quarter of Loops.Memory.BufferBytes. They take turns by address, and of an address by user.
 	Workers     int
