@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"sync/atomic"
 	"time"
 )
 
@@ -51,41 +50,6 @@ func (d *daemon) callAs(ctx context.Context, token, method, path, mime string, b
 }
 
 const mimeJSON, mimeBytes = "application/json", "application/octet-stream"
-
-// publish sends the stream's next messages, each of about so many bytes.
-func (d *daemon) publish(ctx context.Context, s *stream, size int) error {
-	n := s.begin(s.body)
-	err := d.send(ctx, s, n, size)
-	s.finish(n, s.body, err)
-	return err
-}
-
-// insist does it again and again, until there is an answer: with the same op ids, or to store a row.
-func (d *daemon) insist(ctx context.Context, s *stream, size int, failures *atomic.Int64) error {
-	return s.insist(ctx, failures, func(n uint64) error { return d.send(ctx, s, n, size) })
-}
-
-func (s *stream) insist(ctx context.Context, failures *atomic.Int64, send func(n uint64) error) (err error) {
-	n := s.begin(s.body)
-	for late := time.Now().Add(4 * patience); ; {
-		if err = send(n); err == nil || errors.Is(err, errWronged) {
-			break
-		}
-		failures.Add(1)
-		if s.kind == rows && s.late {
-			s.repeats(n)
-		}
-		if time.Now().After(late) {
-			err = wronged("%s %d wasn't taken: %w", s.name, n, err)
-			break
-		}
-		if !pause(ctx, 20*time.Millisecond) {
-			break
-		}
-	}
-	s.finish(n, s.body, err)
-	return err
-}
 
 func (d *daemon) send(ctx context.Context, s *stream, n uint64, size int) (err error) {
 	switch s.kind {

@@ -16,7 +16,7 @@ func BenchmarkCatchUpStorm(b *testing.B) {
 	const missed = 1000
 	for tail, clients := range map[string]int{"64MiB": 2000, "64KiB": 300} { // all in memory, or read from the file
 		b.Run(fmt.Sprintf("tail=%s/clients=%d", tail, clients), func(b *testing.B) {
-			d, err := newDaemon([]string{program}, filepath.Join(b.TempDir(), "data"), "-log-tail", tail, "-max-per-ip", "0")
+			d, err := newDaemon(program, filepath.Join(b.TempDir(), "data"), "-log-tail", tail, "-max-per-ip", "0")
 			if err == nil {
 				err = d.start(b.Context())
 			}
@@ -50,15 +50,15 @@ func BenchmarkCatchUpStorm(b *testing.B) {
 				for range clients {
 					wg.Go(func() {
 						gate <- struct{}{}
-						conn, in, err := dialClient(b.Context(), caller{address: d.ws, token: token, since: first})
+						conn, _, err := d.upgrade(b.Context(), caller{token: token, since: first})
 						<-gate
 						if err != nil {
 							b.Error(err)
 							return
 						}
-						defer conn.Close()
-						c := &costReader{in: in}
-						if c.read(missed, began, published); c.err != nil {
+						defer conn.CloseNow() //nolint:errcheck // it may have ended
+						c := &costReader{conn: conn}
+						if c.read(b.Context(), missed, began, published); c.err != nil {
 							b.Error(c.err)
 						}
 					})

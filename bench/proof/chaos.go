@@ -1,58 +1,564 @@
 package proof
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
+	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// scenario is one way in which the world fails. What it has seen goes into the record.
+// scenario is one way in which the world fails, under load and with clients; the outcome is compared afterwards.
 type scenario struct {
 	name, what string
-	play       func(*ChaosOptions, context.Context, *Record) error
+	layout     layout
+	args       func(*Options) []string // for the daemons; may be nil
+	play       func(*stage, context.Context) error
 }
 
-var scenarios = append([]scenario{
-	{"kill", "kill -9 under load, and a new start", (*ChaosOptions).kill},
-	{"power", "the power of the disk cut under load, and a new start", (*ChaosOptions).power},
-	{"pause", "SIGSTOP, and SIGCONT much later", (*ChaosOptions).pause},
-	{"port", "the API's port taken by another process at the start, and flooded", (*ChaosOptions).port},
-	{"full", "no room in the data directory", (*ChaosOptions).full},
-	{"read-only", "the data directory is read-only", (*ChaosOptions).readOnly},
-	{"lock", "another process holds the database's lock", (*ChaosOptions).lock},
-}, clusterScenarios()...)
+// oneNode's data directory has room for the change log's WAL, which grows to 4 MiB, and for bodies of many changes.
+var scenarios = slices.Concat([]scenario{
+	{"kill", "kill -9 under load, and a new start", layout{nodes: 1}, nil, (*stage).killInTurn},
+	{"power", "the power of the disk cut under load, and a new start", layout{nodes: 1, powered: true}, nil, (*stage).cutPowerInTurn},
+	{"pause", "SIGSTOP, and SIGCONT much later", layout{nodes: 1}, (*Options).quiet, (*stage).pauseOnly},
+	{"port", "the API's port taken by another process at the start, and flooded", layout{nodes: 1}, nil, (*stage).takePort},
+	{"full", "no room in the data directory", layout{nodes: 1, size: "32m"}, nil, (*stage).fillDirectory},
+	{"read-only", "the data directory is read-only", layout{nodes: 1, size: "32m"}, nil, (*stage).readOnly},
+	{"lock", "another process holds the database's lock", layout{nodes: 1}, nil, (*stage).lock},
+}, clusterScenarios("cluster-", "with NATS inside", false), clusterScenarios("nats-", "on a NATS cluster", true))
+
+func clusterScenarios(prefix, where string, external bool) []scenario {
+	all := []scenario{
+		{"kill", "kill -9 of one node after the other", layout{}, nil, (*stage).killInTurn},
+		{"cut", "one node after the other cut off from the others", layout{cabled: true}, nil, (*stage).cutInTurn},
+		{"pause", "SIGSTOP of one node after the other", layout{}, nil, (*stage).pauseInTurn},
+		{"full", "no room on one node's disk", layout{size: "512m"}, nil, (*stage).fillNode},
+		{"restart", "a rolling restart, twice", layout{}, nil, (*stage).restartInTurn},
+	}
+	for i := range all {
+		s := &all[i]
+		s.name, s.what = prefix+s.name, "three nodes "+where+": "+s.what
+		s.layout.nodes, s.layout.external = clusterNodes, external
+	}
+	return all
+}
 
 // errAbsent is wrapped by errors of scenarios that this machine doesn't let happen.
 var errAbsent = errors.New("it can't be played here")
 
 // Chaos plays the scenarios one after another.
-func Chaos(ctx context.Context, o ChaosOptions) (*ChaosResult, error) {
-	o.defaults()
+func Chaos(ctx context.Context, o Options) (*Result, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	r := &ChaosResult{}
+	r := &Result{}
 	for i, s := range scenarios {
 		if len(o.Only) > 0 && !slices.Contains(o.Only, s.name) {
 			continue
 		}
 		o.Progress(s.name, int64(i), int64(len(scenarios)))
-		record := &Record{Name: s.name, What: s.what}
+		run := &Run{Name: s.name, What: s.what}
 		start := time.Now()
-		err := s.play(&o, ctx, record)
-		record.Seconds = time.Since(start).Seconds()
+		err := o.play(ctx, s, run)
+		run.Seconds = time.Since(start).Seconds()
 		switch {
 		case ctx.Err() != nil:
 			return r, fmt.Errorf("interrupted in %s: %w", s.name, ctx.Err())
 		case errors.Is(err, errAbsent):
-			record.Absent, record.optional = err.Error(), errors.Is(err, errNoDisk) && len(o.Only) == 0
-		case err != nil:
-			record.Failed = err.Error()
+			run.Absent, run.optional = err.Error(), errors.Is(err, errNoDisk) && len(o.Only) == 0
+		default:
+			run.wrong(err)
 		}
-		r.Records = append(r.Records, record)
+		r.Runs = append(r.Runs, run)
 	}
-	r.Failed = r.verdict()
-	return r, nil
+	return r.verdict(), nil
+}
+
+func (o *Options) play(ctx context.Context, sc scenario, r *Run) error {
+	args := []string{"-max-per-ip", "0"}
+	if sc.args != nil {
+		args = append(args, sc.args(o)...)
+	}
+	s, err := o.newStage(ctx, r, sc.layout, chaosBook(sc.layout), args...)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	usual := 100
+	if sc.layout.nodes > 1 {
+		usual = 12
+	}
+	if err := s.startClients(ctx, cmp.Or(o.Clients, usual)); err != nil {
+		return err
+	}
+	s.size = chaosSize
+	loading, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := s.load(loading, s.rate(), nil)
+	// Without a cursor, who comes again has nothing to ask for.
+	if err = s.await(ctx, "for a change", func(_ *client, a *account) bool { return a.seq > 0 }); err == nil {
+		err = sc.play(s, ctx)
+	}
+	if err == nil {
+		err = s.outcome(ctx, stop)
+	}
+	if err == nil {
+		err = s.each((*node).stop)
+	} else {
+		cancel()
+		err = errors.Join(err, stop())
+	}
+	if err != nil && !errors.Is(err, errAbsent) {
+		return fmt.Errorf("%w%s", err, s.logs())
+	}
+	return err
+}
+
+// everything is what a healthy server delivers.
+var everything = []kind{changes, rows, presence, topics, broadcasts}
+
+// inTurn has each node fail under load, as often as there are rounds, and each of several once at most. A single one has
+// to have its clients back after each round, and everything compared.
+func (s *stage) inTurn(ctx context.Context, rounds int, lasts time.Duration, strike, mend func(*node) error) error {
+	alone := len(s.nodes) == 1
+	if !alone {
+		rounds = min(rounds, len(s.nodes))
+	}
+	var ready, back time.Duration
+	for round := range rounds {
+		n := s.nodes[round%len(s.nodes)]
+		s.o.Progress(s.run.Name, int64(round), int64(rounds))
+		pause(ctx, s.o.Load/2+rand.N(s.o.Load+1)) //nolint:gosec // any moment will do
+		n.away.Store(true)
+		struck := time.Now()
+		err := strike(n)
+		if err == nil {
+			pause(ctx, lasts)
+			mended := time.Now()
+			err = mend(n)
+			if err == nil {
+				err = n.awaitReady(ctx)
+			}
+			ready = max(ready, time.Since(mended))
+		}
+		n.away.Store(false)
+		if err == nil && alone {
+			err = s.alive(ctx, everything...)
+			back = max(back, time.Since(struck))
+			err = errors.Join(err, s.audit(ctx))
+		}
+		if err != nil {
+			return fmt.Errorf("round %d: %w", round+1, err)
+		}
+	}
+	pause(ctx, s.o.Load)
+	s.run.fact("%d times, for %v each; ready again after %v at most", rounds, lasts, ready.Round(time.Millisecond))
+	if alone {
+		s.run.fact("all clients were back and had what is published within %v", back.Round(time.Millisecond))
+	}
+	return nil
+}
+
+// crash has a node end, which its clients have to see.
+func (s *stage) crash(n *node, how func() error) error {
+	var there []*peer
+	for _, c := range s.clients {
+		c.look(func(a *account) {
+			if a != nil && s.nodes[c.at] == n {
+				there = append(there, c.peer)
+			}
+		})
+	}
+	began := time.Now()
+	if err := how(); err != nil {
+		return err
+	}
+	crashed := time.Now()
+	for _, p := range there {
+		if err := p.awaitEnd(max(time.Second, s.o.Bound-time.Since(crashed))); err != nil {
+			return err
+		}
+	}
+	s.slowest = max(s.slowest, time.Since(began))
+	return nil
+}
+
+func (s *stage) killInTurn(ctx context.Context) error {
+	lasts := s.o.Pause / 3
+	if len(s.nodes) == 1 {
+		lasts = 0
+	}
+	return s.inTurn(ctx, s.o.Rounds, lasts, func(n *node) error { return s.crash(n, n.kill) }, func(n *node) error { return n.start(ctx) })
+}
+
+func (s *stage) cutPowerInTurn(ctx context.Context) error {
+	return s.inTurn(ctx, max(1, s.o.Rounds/5), 0, func(n *node) error {
+		return s.crash(n, func() error { return n.cutPower(ctx, s.disk.Name()) })
+	}, func(n *node) error { return n.start(ctx) })
+}
+
+// cutInTurn leaves the cut node's clients where they are: they get what they missed when it can be reached again.
+func (s *stage) cutInTurn(ctx context.Context) error {
+	set := func(state string) func(n *node) error {
+		return func(n *node) error { return s.cables.set(ctx, slices.Index(s.nodes, n), state) }
+	}
+	return s.inTurn(ctx, s.o.Rounds, s.o.Pause*2/3, set("down"), set("up"))
+}
+
+func (s *stage) pauseInTurn(ctx context.Context) error {
+	return s.inTurn(ctx, s.o.Rounds, s.o.Pause, func(n *node) error { return n.signal(syscall.SIGSTOP) }, func(n *node) error { return n.signal(syscall.SIGCONT) })
+}
+
+func (s *stage) restartInTurn(ctx context.Context) error {
+	for range 2 {
+		if err := s.inTurn(ctx, len(s.nodes), 0, (*node).stop, func(n *node) error { return n.start(ctx) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// quiet has a daemon patient with clients, but for less time than it is stopped.
+func (o *Options) quiet() []string {
+	quiet := max(time.Second, o.Pause/3).String()
+	return []string{"-ping-interval", quiet, "-pong-timeout", quiet}
+}
+
+// pauseOnly stops the process for longer than pings, slow clients and handshakes are given. None of
+// the clients has done anything wrong, so none may be ended for it.
+func (s *stage) pauseOnly(ctx context.Context) error {
+	token, err := s.token(ctx, "visitor")
+	if err != nil {
+		return err
+	}
+	pause(ctx, s.o.Load)
+	if err := s.nodes[0].signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	const late = 10 // that come meanwhile
+	arrived := make(chan error, late)
+	for range late {
+		go func() { arrived <- s.visit(ctx, token) }()
+	}
+	pause(ctx, s.o.Pause)
+	resumed := time.Now()
+	err = s.nodes[0].signal(syscall.SIGCONT)
+	for range late {
+		err = errors.Join(err, <-arrived)
+	}
+	if err != nil {
+		return fmt.Errorf("clients that came meanwhile: %w", err)
+	}
+	if err := errors.Join(s.alive(ctx, everything...), s.undisturbed()); err != nil {
+		return err
+	}
+	s.run.fact("stopped for %v: nobody lost the connection or a message; %d that came meanwhile were let in; all was there %v after SIGCONT", s.o.Pause, late, time.Since(resumed).Round(time.Millisecond))
+	return nil
+}
+
+// floods is more connections than the API takes at a time.
+const floods = 700
+
+// takePort takes the API's port away: at the start of another daemon, and by more connections than it takes.
+func (s *stage) takePort(ctx context.Context) error {
+	if err := s.secondOnPort(ctx); err != nil {
+		return err
+	}
+	if err := s.alive(ctx, everything...); err != nil {
+		return err
+	}
+	if err := s.flood(ctx); err != nil {
+		return err
+	}
+	return errors.Join(within(patience, "what is published after the flood", func() error { return s.alive(ctx, everything...) }), s.undisturbed())
+}
+
+// secondOnPort starts another daemon with the same API port.
+func (s *stage) secondOnPort(ctx context.Context) error {
+	other, err := newDaemon(s.o.Program, filepath.Join(s.folder, "other"))
+	if err != nil {
+		return err
+	}
+	api := s.nodes[0].api
+	free := other.api
+	other.api = api
+	if err := other.launch(); err != nil {
+		return err
+	}
+	defer other.kill()
+	select {
+	case <-other.ended:
+	case <-time.After(patience):
+		return wronged("it serves without its API port%s", other.log)
+	}
+	log := other.log.String()
+	if code := other.ProcessState.ExitCode(); code != 1 || !strings.Contains(log, "-api "+api) || !strings.Contains(log, "address already in use") {
+		return wronged("a taken API port: exit code %d%s", code, log)
+	}
+	s.run.fact("port taken: exit code 1, and a line that names -api, the address and why")
+	other.api = free
+	if err := other.start(ctx); err != nil { // its WebSocket port is free again
+		return fmt.Errorf("on the port that failed before: %w", err)
+	}
+	return other.stop()
+}
+
+// flood holds all connections that the API takes, and more. Messages of clients to clients don't need it.
+func (s *stage) flood(ctx context.Context) error {
+	token, err := s.token(ctx, "visitor")
+	if err != nil {
+		return err
+	}
+	var held []net.Conn
+	defer func() {
+		for _, c := range held {
+			c.Close()
+		}
+	}()
+	for range floods {
+		c, err := net.DialTimeout("tcp", s.nodes[0].api, patience)
+		if err != nil {
+			break // its backlog is full
+		}
+		held = append(held, c)
+	}
+	if len(held) < floods/2 {
+		return fmt.Errorf("flooding the API: %d connections only", len(held))
+	}
+	start := time.Now()
+	now := map[*stream]uint64{}
+	for i := range 20 {
+		c := s.clients[i%min(3, len(s.clients))]
+		if err := c.current().relay(c.relay, 100); err != nil {
+			return fmt.Errorf("relaying while the API is flooded: %w", err)
+		}
+		now[c.relay] = c.relay.taken()
+	}
+	if err := errors.Join(s.arrive(ctx, now), s.visit(ctx, token)); err != nil {
+		return fmt.Errorf("while the API is flooded: %w", err)
+	}
+	s.run.fact("%d connections to the API: 20 relays reached all within %v", len(held), time.Since(start).Round(time.Millisecond))
+	return nil
+}
+
+const (
+	// many is a body of changes that no rest of a disk has room for.
+	many = 10_000
+	few  = 500
+	// answered bounds what the API may take to say that it can't: the session store waits 5 s
+	// for others' locks.
+	answered = 15 * time.Second
+	// tries is how many sessions are asked for, of which so many may be refused: the log of the database has some room
+	// of its own.
+	tries, refusals = 200, 10
+)
+
+// fillDirectory leaves the data directory without a free byte under load, has the server killed there, and makes
+// room again.
+func (s *stage) fillDirectory(ctx context.Context) error {
+	n := s.nodes[0]
+	unused, err := s.token(ctx, "unused")
+	if err != nil {
+		return err
+	}
+	pause(ctx, s.o.Load/2)
+	filled, err := fill(n.path("filler"))
+	if err != nil {
+		return err
+	}
+	refused, err := s.sessionsWhile(ctx, tries)
+	if err != nil {
+		return err
+	}
+	if refused == 0 {
+		return wronged("%d bytes filled the disk, and sessions went on being made", filled)
+	}
+	if err := errors.Join(s.refusesChanges(ctx), s.visit(ctx, unused), s.undisturbed()); err != nil {
+		return err
+	}
+	s.run.fact("%d bytes left no room: %d new sessions refused with 5xx, changes with 507; a new client, presence, broadcasts, all clients: as ever", filled, refused)
+	if err := s.crash(n, n.kill); err != nil {
+		return err
+	}
+	if err := errors.Join(n.start(ctx), s.refusesChanges(ctx)); err != nil {
+		return fmt.Errorf("killed while the disk is full: %w", err)
+	}
+	if err := os.Remove(n.path("filler")); err != nil {
+		return err
+	}
+	return s.recovers(ctx)
+}
+
+// readOnly puts the data directory itself over it, read-only: what is open can be written to, nothing can be opened for
+// that or made.
+func (s *stage) readOnly(ctx context.Context) error {
+	n := s.nodes[0]
+	unused, err := s.token(ctx, "unused")
+	if err != nil {
+		return err
+	}
+	err = errors.Join(n.room.do(ctx, fmt.Sprintf("mount --bind %s %s", n.dir, n.dir)), n.room.do(ctx, "mount -o remount,bind,ro "+n.dir))
+	if err != nil {
+		return err
+	}
+	if _, err := os.Create(n.path("any")); !errors.Is(err, unix.EROFS) {
+		return fmt.Errorf("the data directory isn't read-only: %w", err)
+	}
+	refused, err := s.sessionsWhile(ctx, refusals)
+	if err != nil {
+		return err
+	}
+	if err := s.goesOn(ctx, unused); err != nil {
+		return err
+	}
+	s.run.fact("read-only: %d of %d new sessions refused with 5xx; changes, a new client, all clients: as ever", refused, refusals)
+	if err := n.room.do(ctx, "umount --lazy "+n.dir); err != nil {
+		return err
+	}
+	return errors.Join(s.recovers(ctx), s.undisturbed())
+}
+
+// lock has another process, this one, lock the database for writing while the daemon serves.
+func (s *stage) lock(ctx context.Context) (err error) {
+	unused, err := s.token(ctx, "unused")
+	if err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", "file:"+s.nodes[0].path("busbar.db")+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	if _, err := db.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
+		return fmt.Errorf("locking the database: %w", err)
+	}
+	start := time.Now()
+	err = within(answered, "a new session", func() error {
+		_, err := s.token(ctx, "locked")
+		return err
+	})
+	took := time.Since(start)
+	var no *refusal
+	if !errors.As(err, &no) || no.status/100 != 5 || errors.Is(err, errWronged) {
+		return wronged("a new session with the database locked: %w", err)
+	}
+	if err := s.goesOn(ctx, unused); err != nil {
+		return err
+	}
+	if _, err := db.ExecContext(ctx, "ROLLBACK"); err != nil {
+		return err
+	}
+	s.run.fact("locked: a new session was refused with %d after %v; changes, a new client, all clients: as ever", no.status, took.Round(time.Millisecond))
+	return errors.Join(s.recovers(ctx), s.undisturbed())
+}
+
+// sessionsWhile asks for sessions where there's no room for them: made or refused, each in time.
+func (s *stage) sessionsWhile(ctx context.Context, tries int) (refused int, err error) {
+	for i := 0; i < tries && refused < refusals; i++ {
+		var no *refusal
+		err := within(answered, "a new session", func() error {
+			_, err := s.token(ctx, fmt.Sprintf("more%d", i))
+			return err
+		})
+		switch {
+		case errors.As(err, &no) && no.status/100 == 5 && bytes.HasPrefix([]byte(no.body), []byte(`{"error":{"code":`)) && !errors.Is(err, errWronged):
+			refused++
+		case err != nil:
+			return refused, err
+		}
+	}
+	return refused, nil
+}
+
+// goesOn checks what needs nothing that has to be opened: changes, and a client whose session nobody has looked up before.
+func (s *stage) goesOn(ctx context.Context, unused string) error {
+	if err := s.bulk(ctx, few); err != nil {
+		return err
+	}
+	return errors.Join(s.visit(ctx, unused), s.alive(ctx, everything...))
+}
+
+// refusesChanges checks that what can't be stored is told so, and that what isn't stored goes on.
+func (s *stage) refusesChanges(ctx context.Context) error {
+	var no *refusal
+	if err := s.bulk(ctx, many); !errors.As(err, &no) || no.status != 507 || errors.Is(err, errWronged) {
+		return wronged("changes that there is no room for: %v", err)
+	}
+	return s.alive(ctx, presence, topics, broadcasts)
+}
+
+// recovers checks that all is as before, without a new start.
+func (s *stage) recovers(ctx context.Context) error {
+	start := time.Now()
+	for { // what the database has to say about the disk may be a moment old
+		_, err := s.token(ctx, "again")
+		if err == nil {
+			break
+		}
+		if time.Since(start) > answered || !pause(ctx, 50*time.Millisecond) {
+			return wronged("no new session %v after there was room again: %w", time.Since(start), err)
+		}
+	}
+	if err := s.bulk(ctx, few); err != nil {
+		return err
+	}
+	s.run.fact("with room again, and the same process: sessions and changes after %v", time.Since(start).Round(time.Millisecond))
+	return s.alive(ctx, everything...)
+}
+
+// fillNode leaves one node without a free byte. With room again it has to take part: then another is killed, and
+// the two that are left can only agree if it does.
+func (s *stage) fillNode(ctx context.Context) error {
+	small, other := s.nodes[0], s.nodes[1]
+	pause(ctx, s.o.Load)
+	filler := small.room.path(filepath.Join(small.logFolder(), "filler"))
+	filled, err := fill(filler)
+	if err != nil {
+		return err
+	}
+	pause(ctx, s.o.Pause/3)
+	if err := os.Remove(filler); err != nil {
+		return err
+	}
+	room := time.Now()
+	if small.nats != nil { // a node looks after its own; once there was no room, this one stores nothing any more
+		small.nats.end(syscall.SIGTERM)
+		if err := small.nats.start(); err != nil {
+			return err
+		}
+	}
+	if err := small.awaitReady(ctx); err != nil {
+		return err
+	}
+	ready := time.Since(room)
+	pause(ctx, s.o.Load)
+	other.away.Store(true)
+	if err := other.kill(); err != nil {
+		return err
+	}
+	probe := &publisher{stream: s.book.of(bulks)[0]}
+	if err := s.publish(ctx, probe); err != nil {
+		return fmt.Errorf("with room again, and another node gone: %w", err)
+	}
+	pause(ctx, s.o.Load)
+	if err := other.start(ctx); err != nil {
+		return err
+	}
+	other.away.Store(false)
+	pause(ctx, s.o.Load)
+	s.run.fact("%d bytes left no room on node 1 for %v; ready %v after there was room, and one of the two that publishing needed while node 2 was gone", filled, s.o.Pause/3, ready.Round(time.Millisecond))
+	return nil
 }

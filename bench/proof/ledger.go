@@ -3,7 +3,12 @@ package proof
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
+	"time"
+
+	"github.com/busbar-ws/busbar/eventloop"
 )
 
 // ledger is the server's change log, as an admin pulls it bit by bit. The account in it finds what is
@@ -12,29 +17,39 @@ type ledger struct{ *account }
 
 func newLedger(b *Book) *ledger { return &ledger{newAccount(b, everyone)} }
 
-// life is what a connection was given that has ended.
+// life is what a connection was given, or a part of that.
 type life struct {
 	user   string
 	since  uint64
 	events []event
 }
 
-// audit has the ledger go on to the log's end, and compares with it what publishers were answered and what
-// clients were given.
-func (s *stage) audit(ctx context.Context, l *ledger, lives []life) error {
-	if err := s.pull(ctx, s.admin, l.seq, l.text); err != nil {
-		return err
-	}
+// audit has the ledger go on to the log's end, and compares with it what publishers were answered and what clients were
+// given until now, under load too.
+func (s *stage) audit(ctx context.Context) error {
 	all := s.book.of(changes, bulks)
-	owed := map[*stream]uint64{}
+	owed, acks := map[*stream]uint64{}, map[*stream][]ack{}
 	for _, st := range all {
-		owed[st] = st.taken()
+		owed[st], acks[st] = st.taken(), st.takeAcks()
+	}
+	var lives []life
+	for _, c := range s.clients {
+		c.look(func(a *account) {
+			if a != nil {
+				c.endLife(a)
+			}
+			lives, c.lives = append(lives, c.lives...), nil
+		})
+	}
+	l, first := s.ledger, s.nodes[0]
+	if err := first.pull(ctx, first.admin, l.seq, l.text); err != nil {
+		return err
 	}
 	if what, behind := l.behind(owed); behind {
 		return wronged("what was acknowledged isn't in the log: %s", what)
 	}
 	for _, st := range all {
-		for _, a := range st.takeAcks() {
+		for _, a := range acks[st] {
 			for i := range a.count {
 				at, found := l.find(a.seq + i)
 				if !found || l.events[at].stream != st || l.events[at].n != a.n+i {
@@ -46,6 +61,120 @@ func (s *stage) audit(ctx context.Context, l *ledger, lives []life) error {
 	for _, one := range lives {
 		if err := l.compare(one); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// outcome ends the load once enough was published, and compares what publishers were answered and clients were given
+// with the log, which all nodes have to give alike.
+func (s *stage) outcome(ctx context.Context, stop func() error) error {
+	if err := s.published(ctx); err != nil {
+		return err
+	}
+	if err := s.alive(ctx, presence, topics, broadcasts); err != nil {
+		return err
+	}
+	if err := stop(); err != nil {
+		return err
+	}
+	l, first := s.ledger, s.nodes[0]
+	if err := first.pull(ctx, first.admin, l.seq, l.text); err != nil {
+		return err
+	}
+	newest := make(map[string]uint64)
+	for _, e := range l.events {
+		newest[e.stream.toUser] = e.seq
+	}
+	stored := map[*stream]uint64{}
+	for _, row := range s.book.of(rows) {
+		stored[row] = row.taken()
+	}
+	err := s.await(ctx, "for the newest event and the newest of each row", func(c *client, a *account) bool {
+		_, lacks := a.behind(stored)
+		return a.seq >= max(newest[""], newest[c.name]) && !lacks
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.compareLeft(ctx); err != nil {
+		return err
+	}
+	s.leave()
+	s.living.Wait()
+	for _, c := range s.clients {
+		if c.fault != nil {
+			return c.fault
+		}
+	}
+	if err := s.audit(ctx); err != nil {
+		return err
+	}
+	one := s.clients[0]
+	if err := s.comparePull(ctx, first, one.name, one.token); err != nil {
+		return err
+	}
+	for i, n := range s.nodes {
+		if err := s.comparePull(ctx, n, everyone, n.admin); err != nil {
+			return fmt.Errorf("node %d: %w", i+1, err)
+		}
+	}
+	s.cost()
+	s.run.fact("%d changes: each that was acknowledged is there once, was sent once and in order, and all nodes and clients have the same bytes", len(l.events))
+	return l.once()
+}
+
+// published waits until so many changes were acknowledged that three nodes are worth comparing.
+func (s *stage) published(ctx context.Context) error {
+	if s.layout.nodes == 1 {
+		return nil
+	}
+	for late := time.Now().Add(8 * patience); ; {
+		n := 0
+		for _, st := range s.book.of(changes) {
+			n += st.acknowledgedSoFar()
+		}
+		if n >= s.o.Events {
+			s.enough.Store(true)
+			return nil
+		}
+		if time.Now().After(late) {
+			return fmt.Errorf("%d changes were acknowledged, of %d that are to be compared", n, s.o.Events)
+		}
+		if !pause(ctx, 100*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+}
+
+// compareLeft wants nobody connected who was said to have left.
+func (s *stage) compareLeft(ctx context.Context) error {
+	left := map[uint64]string{}
+	for _, c := range s.clients {
+		c.look(func(a *account) {
+			if a == nil {
+				return
+			}
+			for id, start := range a.left {
+				if start == s.book.starts[eventloop.NodeOf(id)].Load() {
+					left[id] = c.name
+				}
+			}
+		})
+	}
+	for i, n := range s.nodes {
+		text, err := n.call(ctx, "GET", "/v1/clients?limit=1000", "", nil)
+		if err != nil {
+			return err
+		}
+		var page struct{ Clients []struct{ ID uint64 } }
+		if err := json.Unmarshal(text, &page); err != nil || len(page.Clients) == 0 {
+			return wronged("the clients of node %d are %s", i+1, text)
+		}
+		for _, one := range page.Clients {
+			if who, wrong := left[one.ID]; wrong {
+				return wronged("%s was told that client %d had left, which is at node %d", who, one.ID, i+1)
+			}
 		}
 	}
 	return nil
@@ -88,33 +217,17 @@ func (l *ledger) compare(got life) error {
 	return nil
 }
 
-// compareAll compares with the ledger what clients have on their connections, and what a pull from the
-// start gives.
-func (s *stage) compareAll(ctx context.Context, l *ledger) error {
-	for i, p := range s.peers {
-		var err error
-		p.with(func(a *account) { err = l.compare(life{s.slots[i].name, s.slots[i].cursor, a.events}) })
-		if err != nil {
-			return err
-		}
-	}
-	if err := s.comparePull(ctx, l, everyone, s.admin); err != nil {
-		return err
-	}
-	return s.comparePull(ctx, l, s.slots[0].name, s.slots[0].token)
-}
-
 // comparePull compares what a pull from the start gives a user.
-func (s *stage) comparePull(ctx context.Context, l *ledger, user, token string) error {
+func (s *stage) comparePull(ctx context.Context, n *node, user, token string) error {
 	a := newAccount(s.book, user)
-	if err := s.pull(ctx, token, 0, a.text); err != nil {
+	if err := n.pull(ctx, token, 0, a.text); err != nil {
 		return err
 	}
-	if err := l.compare(life{user, 0, a.events}); err != nil {
+	if err := s.ledger.compare(life{user, 0, a.events}); err != nil {
 		return err
 	}
 	visible := 0
-	for _, e := range l.events {
+	for _, e := range s.ledger.events {
 		if e.stream.isFor(user) {
 			visible++
 		}

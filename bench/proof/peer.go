@@ -1,25 +1,23 @@
 package proof
 
 import (
-	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
-	"github.com/gobwas/ws"
+	"github.com/coder/websocket"
 )
 
-// peer is a client made of a socket. One goroutine of its own reads; the other methods are
-// for the one that lives its life.
+// peer is a client's connection. One goroutine of its own reads; the other methods are for the one that lives its life.
 type peer struct {
-	conn *net.TCPConn
+	conn *websocket.Conn
+	tcp  *net.TCPConn
 	stop func() bool // keeps the context from closing the connection
 
 	gate    sync.Mutex // held while it is stalled
@@ -28,166 +26,233 @@ type peer struct {
 
 	mu      sync.Mutex
 	account *account
-	pongs   uint64
 	moved   chan struct{} // closed when something has come
-	code    ws.StatusCode // of the server's Close, 0 without
-	reason  string
-	err     error // why reading ended
-	fault   error // the first wrong
-	writing sync.Mutex
+	err     error         // why reading ended
 }
 
-// caller is who connects, and from where.
+// caller is who connects, and how.
 type caller struct {
-	address string // of the server
-	local   net.IP // nil: any
-	user    string
-	token   string
-	since   uint64        // 0: without
-	buffer  int           // SO_RCVBUF; 0: the kernel's
-	network *os.File      // nil: this process's
-	within  time.Duration // 0: for longer than a server is stopped
+	user, token string
+	since       uint64        // 0: without
+	buffer      int           // SO_RCVBUF; 0: the kernel's
+	within      time.Duration // 0: for longer than a server is stopped
 }
 
 const (
 	// patience bounds what has to happen soon, on a machine that is full of load as well.
-	patience = 30 * time.Second
-	maxFrame = 16 << 20
+	patience   = 30 * time.Second
+	maxMessage = 16 << 20
 )
 
-var errRefused = errors.New("connecting")
+var (
+	errRefused = errors.New("connecting")
+	errEnded   = errors.New("the connection has ended")
+	errLate    = errors.New("it didn't come in time")
+)
 
 // connect is over when the server has answered the upgrade.
-func connect(ctx context.Context, c caller, b *Book) (*peer, error) {
-	conn, r, err := dialClient(ctx, c)
+func (d *daemon) connect(ctx context.Context, c caller, b *Book) (*peer, error) {
+	conn, tcp, err := d.upgrade(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{conn: conn, account: newAccount(b, c.user), ended: make(chan struct{}), moved: make(chan struct{})}
+	p := &peer{conn: conn, tcp: tcp, account: newAccount(b, c.user), ended: make(chan struct{}), moved: make(chan struct{})}
 	p.account.seq, p.account.since = c.since, c.since > 0
-	p.stop = context.AfterFunc(ctx, func() { conn.Close() })
-	go p.read(r)
+	p.stop = context.AfterFunc(ctx, func() { tcp.Close() })
+	go p.read()
 	return p, nil
 }
 
-func dialClient(ctx context.Context, c caller) (*net.TCPConn, *bufio.Reader, error) {
-	d := ws.Dialer{
-		Timeout: cmp.Or(c.within, 3*patience), // the server may be stopped for one
-		Header:  ws.HandshakeHeaderHTTP(http.Header{"Authorization": {"Bearer " + c.token}}),
-		NetDial: func(ctx context.Context, _, address string) (net.Conn, error) {
-			var n net.Dialer
-			if c.local != nil {
-				n.LocalAddr = &net.TCPAddr{IP: c.local}
-			}
-			conn, err := dialIn(ctx, c.network, &n, address)
-			if err == nil && c.buffer > 0 {
-				err = conn.(*net.TCPConn).SetReadBuffer(c.buffer)
-			}
-			return conn, err
-		},
+func (d *daemon) upgrade(ctx context.Context, c caller) (conn *websocket.Conn, tcp *net.TCPConn, err error) {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.within, 3*patience)) // the server may be stopped for one
+	defer cancel()
+	dial := func(ctx context.Context, _, address string) (net.Conn, error) {
+		conn, err := d.room.dial(ctx, &net.Dialer{}, address)
+		if err != nil {
+			return nil, err
+		}
+		if tcp = conn.(*net.TCPConn); c.buffer > 0 {
+			err = tcp.SetReadBuffer(c.buffer)
+		}
+		return tcp, err
 	}
-	url := "ws://" + c.address + "/"
+	url := "ws://" + d.ws + "/"
 	if c.since > 0 {
 		url += fmt.Sprintf("?since=%d", c.since)
 	}
-	conn, r, _, err := d.Dial(ctx, url)
+	conn, _, err = websocket.Dial(ctx, url, &websocket.DialOptions{ //nolint:bodyclose // it has none that stays open
+		HTTPClient: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}},
+		HTTPHeader: http.Header{"Authorization": {"Bearer " + c.token}},
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", errRefused, err)
 	}
-	if r == nil {
-		r = bufio.NewReaderSize(conn, 4<<10)
-	}
-	return conn.(*net.TCPConn), r, nil
+	conn.SetReadLimit(maxMessage)
+	return conn, tcp, nil
 }
 
 // buffers are shared: a thousand clients that keep one of 1 MiB each would be a lot.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
+// They have room for the largest message from the start: growing one copies it five times.
+var buffers = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, 1100<<10)) }}
 
-func (p *peer) read(r *bufio.Reader) {
+func (p *peer) read() {
 	defer close(p.ended)
 	for {
 		p.gate.Lock()
 		//lint:ignore SA2001 it waits as long as the client is stalled
 		p.gate.Unlock()
-		h, err := ws.ReadHeader(r)
-		if err == nil && h.Length > maxFrame {
-			err = fmt.Errorf("a frame of %d bytes", h.Length)
-		}
+		kind, message, err := p.conn.Reader(context.Background())
 		if err == nil {
-			b := buffers.Get().(*[]byte)
-			if int64(cap(*b)) < h.Length {
-				*b = make([]byte, h.Length)
-			}
-			payload := (*b)[:h.Length]
-			if _, err = io.ReadFull(r, payload); err == nil {
-				err = p.got(h, payload)
+			b := buffers.Get().(*bytes.Buffer)
+			b.Reset()
+			if _, err = b.ReadFrom(message); err == nil {
+				err = p.got(kind, b.Bytes())
 			}
 			buffers.Put(b)
 		}
 		if err != nil {
-			p.over(err)
+			p.mu.Lock()
+			p.err = err
+			p.mu.Unlock()
+			_ = p.conn.CloseNow()
 			return
 		}
 	}
 }
 
-func (p *peer) over(err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.err = err
-	if errors.Is(err, errWronged) {
-		p.fault = err
-		p.conn.Close()
-	}
-}
-
-func (p *peer) got(h ws.Header, payload []byte) error {
+func (p *peer) got(kind websocket.MessageType, message []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	close(p.moved)
 	p.moved = make(chan struct{})
-	switch h.OpCode {
-	case ws.OpText:
-		return p.account.text(payload)
-	case ws.OpBinary:
-		return p.account.binary(payload)
-	case ws.OpPing:
-		go func(b []byte) { _ = p.write(ws.OpPong, b) }(append([]byte(nil), payload...))
-		return nil
-	case ws.OpPong:
-		p.pongs++
-		return nil
-	case ws.OpClose:
-		if len(payload) >= 2 {
-			p.code, p.reason = ws.ParseCloseFrameData(payload)
-		}
-		return nil
+	if kind == websocket.MessageText {
+		return p.account.text(message)
 	}
-	return wronged("a frame with opcode %d", h.OpCode)
+	return p.account.binary(message)
 }
 
-func (p *peer) write(op ws.OpCode, payload []byte) error {
-	p.writing.Lock()
-	defer p.writing.Unlock()
-	_ = p.conn.SetWriteDeadline(time.Now().Add(patience))
-	return p.failed(ws.WriteFrame(p.conn, ws.MaskFrame(ws.NewFrame(op, true, append([]byte(nil), payload...)))))
+func (p *peer) say(format string, args ...any) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return p.failed(p.conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, format, args...)))
 }
 
-// failed says why a write did: what was read last tells more.
+// failed says why sending did: what was read last tells more.
 func (p *peer) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	select {
-	case <-p.ended:
-		return p.whyEnded()
-	case <-time.After(patience):
+	if late := p.awaitEnd(patience); late != nil {
 		return fmt.Errorf("%w: %w", errEnded, err)
+	}
+	return p.whyEnded()
+}
+
+// settle waits until the server has acted on all that was sent.
+func (p *peer) settle() error { return p.settleWithin(patience) }
+
+func (p *peer) settleWithin(most time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), most)
+	defer cancel()
+	if err := p.conn.Ping(ctx); ctx.Err() != nil {
+		return fmt.Errorf("waiting for a pong: %w", errLate)
+	} else if err != nil {
+		return p.failed(err)
+	}
+	p.with((*account).settled)
+	return nil
+}
+
+func (p *peer) with(f func(*account)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(p.account)
+}
+
+// until waits for a condition, which is looked at under the lock whenever something has come.
+func (p *peer) until(within time.Duration, ok func(*account) bool) error {
+	late := time.NewTimer(within)
+	defer late.Stop()
+	for {
+		p.mu.Lock()
+		good, moved := ok(p.account), p.moved
+		p.mu.Unlock()
+		if good {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-p.ended:
+			return p.whyEnded()
+		case <-late.C:
+			return errLate
+		}
 	}
 }
 
-func (p *peer) say(format string, args ...any) error {
-	return p.write(ws.OpText, fmt.Appendf(nil, format, args...))
+// catchUp waits until it has all that the server has taken so far.
+func (p *peer) catchUp() error {
+	var owed map[*stream]uint64
+	p.with(func(a *account) { owed = a.owed() })
+	lacks := ""
+	err := p.until(patience, func(a *account) bool {
+		name, behind := a.behind(owed)
+		lacks = name
+		return !behind
+	})
+	if errors.Is(err, errLate) {
+		return wronged("it has waited %v for what it lacks: %s", patience, lacks)
+	}
+	return err
+}
+
+// subscribe asks for a stream; the server has acted on it after settle. It asks once: a row's
+// snapshot would come again, somewhere among the row's updates.
+func (p *peer) subscribe(s *stream) error {
+	fresh := false
+	p.with(func(a *account) { fresh = a.subscribe(s) })
+	if !fresh {
+		return nil
+	}
+	return p.say("%s", subscription(s, ""))
+}
+
+func (p *peer) unsubscribe(s *stream) error {
+	err := p.say("%s", subscription(s, "un"))
+	if err == nil {
+		err = p.settle()
+	}
+	if err == nil {
+		p.with(func(a *account) { a.unsubscribed(s) })
+	}
+	return err
+}
+
+// relay has a client send a message to all, and waits for it to come back.
+func (p *peer) relay(r *stream, size int) error {
+	n := r.begin(1)
+	err := p.say(`{"type":"presence",%s}`, jsonNote(r.name, n, size))
+	if err == nil {
+		err = p.until(patience, func(a *account) bool { return a.places[r].next > n })
+	}
+	r.finish(n, 1, err)
+	if errors.Is(err, errLate) {
+		err = wronged("its own relay %d didn't come back within %v", n, patience)
+	}
+	return err
+}
+
+// rowEntity is the entity of all rows.
+const rowEntity = "Row"
+
+func subscription(s *stream, un string) string {
+	switch s.kind {
+	case rows:
+		return fmt.Sprintf(`{"type":"crdt-%ssubscribe","entity":%q,"rowId":%q}`, un, rowEntity, s.key)
+	case changes:
+		return fmt.Sprintf(`{"type":"%ssubscribe","entity":%q}`, un, s.key)
+	}
+	return fmt.Sprintf(`{"type":"%ssubscribe","topic":%q}`, un, s.key)
 }
 
 // stall stops reading; resume goes on.
@@ -213,11 +278,49 @@ func (p *peer) awaitEnd(within time.Duration) error {
 	}
 }
 
+func (p *peer) whyEnded() error {
+	if err := p.fault(); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errEnded, p.err)
+}
+
+// fault is how the client was wronged, once the connection has ended.
+func (p *peer) fault() error {
+	<-p.ended
+	if errors.Is(p.err, errWronged) {
+		return p.err
+	}
+	return nil
+}
+
+// closedWith wants the server's Close with a code.
+func (p *peer) closedWith(code websocket.StatusCode) error {
+	if err := p.awaitEnd(patience); err != nil {
+		return err
+	}
+	if got := websocket.CloseStatus(p.err); got != code {
+		return wronged("a Close %d was due: %w", code, p.whyEnded())
+	}
+	return nil
+}
+
+func (p *peer) leaveClean() error {
+	_, _ = p.tcp.Write([]byte{0x88, 0x82, 0, 0, 0, 0, 1000 >> 8, 1000 & 255}) // Conn.Close would read the answer itself
+	return p.closedWith(websocket.StatusNormalClosure)
+}
+
+// leaveHalf sends FIN, perhaps in the middle of a frame. The server has to end its side too.
+func (p *peer) leaveHalf(last []byte) error {
+	_, _ = p.tcp.Write(last)
+	return errors.Join(p.tcp.CloseWrite(), p.awaitEnd(patience))
+}
+
 // gone lets go of the socket, with RST when it is still open, and waits for the reader.
 func (p *peer) gone() {
 	p.resume()
-	_ = p.conn.SetLinger(0)
-	_ = p.conn.Close()
+	_ = p.tcp.SetLinger(0)
+	_ = p.tcp.Close()
 	p.stop()
 	<-p.ended
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"slices"
 	"testing"
 	"time"
 
@@ -15,18 +14,7 @@ import (
 // program is the daemon, built for these tests.
 var program string
 
-// helperWord stands in front of what RunHelper is to do.
-const helperWord = "helper-of-chaos"
-
-// TestMain is two programs: the tests, and the helpers that chaos starts.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == helperWord {
-		if err := RunHelper(os.Args[2:], os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
 	folder, err := os.MkdirTemp("", "busbar-proof-test")
 	if err == nil {
 		program, err = wstest.BuildDaemon(folder)
@@ -41,15 +29,15 @@ func TestMain(m *testing.M) {
 // make chaos, in small: of nodes only one is killed, once.
 func TestChaos(t *testing.T) {
 	for _, s := range scenarios {
-		o := ChaosOptions{
-			Program: []string{program}, Self: []string{os.Args[0], helperWord}, Only: []string{s.name},
-			Clients: 10, Rounds: 2, Load: 500 * time.Millisecond, Pause: 12 * time.Second,
+		o := Options{
+			Program: program, Only: []string{s.name}, Clients: 6, Rounds: 2, Rate: 200,
+			Load: 300 * time.Millisecond, Pause: 6 * time.Second, Bound: 5 * time.Second,
 		}
-		if slices.ContainsFunc(clusterScenarios(), func(c scenario) bool { return c.name == s.name }) {
+		if s.layout.nodes > 1 {
 			if s.name != "cluster-kill" {
 				continue
 			}
-			o.Clients, o.Rounds, o.Rate, o.Events, o.Pause = 6, 1, 100, 500, 3*time.Second
+			o.Rounds, o.Rate, o.Events, o.Pause = 1, 100, 500, 3*time.Second
 		}
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -62,7 +50,7 @@ func TestChaos(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Log(table.String())
-			if noDisk := s.name == "power" && r.Records[0].Absent != ""; r.Failed != "" && !noDisk {
+			if noDisk := s.name == "power" && r.Runs[0].Absent != ""; r.Failed != "" && !noDisk {
 				t.Error(r.Failed)
 			}
 		})

@@ -1,73 +1,117 @@
 package proof
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"os"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 )
 
-// Sample is the server at one moment, from outside: figures of /metrics and /proc.
-type Sample struct {
-	Seconds    float64 `json:"seconds"`  // since the start
-	Resident   float64 `json:"resident"` // bytes
-	Heap       float64 `json:"heap"`     // bytes, dead ones included that weren't collected yet
-	Goroutines float64 `json:"goroutines"`
-	Threads    float64 `json:"threads"`
-	// Descriptors by what they are: a socket is a client or a caller of the API, the rest
-	// is files (the database's) and the loops' own.
-	Sockets       float64 `json:"sockets"`
-	Files         float64 `json:"files"`
-	Connections   float64 `json:"connections"`
-	Clients       float64 `json:"clients"`
-	Lagging       float64 `json:"lagging"`
-	Subscriptions float64 `json:"subscriptions"`
-	QueueFrames   float64 `json:"queue_frames"`
-	QueueBytes    float64 `json:"queue_bytes"`
-	Delivered     float64 `json:"delivered"` // messages, in all
-	Accepted      float64 `json:"accepted"`  // connections, in all
-	Panics        float64 `json:"panics"`
-	Dropped       float64 `json:"dropped"` // by mailboxes that were full
+// Sample is the server at one moment, from outside: figures by their names, and seconds since the start.
+type Sample map[string]float64
+
+// What may be more at the end than at the start, and why.
+const (
+	// The pools of the session store and of the change log's readers open a connection when all are in use, and
+	// keep it: a file, its -wal and its -shm each.
+	moreFiles = 36
+	// A connection of the pool has no goroutine, one of the API has. Workers for lookups and
+	// snapshots end when there's nothing to do; gnet's wait ten seconds.
+	moreGoroutines = 4
+	moreThreads    = 16 // the runtime keeps those that once were in a system call
+	// Memory that the runtime has and doesn't need is given back slowly, and in spans that
+	// are in use for one object perhaps. The log and the rows may be full, which they aren't
+	// at the start; each is bounded by its flag.
+	slackMiB = 48
+	moreMiB  = (soakLogBytes+soakRowBytes)>>20 + slackMiB
+)
+
+// judged is what is asked of a figure at the end.
+type judged uint8
+
+const (
+	never judged = iota
+	zero         // nothing may be there when nobody is
+	start        // no more than at the start, but for what may be more
+)
+
+type figure struct {
+	name, unit string
+	metrics    string // names of /metrics, whose sum it is
+	judged     judged
+	more       float64
+	even       float64 // from so much on it may not grow under a load that doesn't; 0: it may
+}
+
+var figures = []figure{
+	{"resident", "MiB", "process_resident_memory_bytes", start, moreMiB, 16},
+	{"heap", "MiB", "go_memstats_heap_alloc_bytes", never, 0, 0}, // dead ones included that weren't collected yet
+	{"goroutines", "", "go_goroutines", start, moreGoroutines, 24},
+	{"threads", "", "go_threads", start, moreThreads, 0},
+	// Descriptors: a socket is a client or a caller of the API, the rest is files (the database's) and the loops' own.
+	{"sockets", "", "", start, 0, 24},
+	{"files", "", "", start, moreFiles, 24},
+	{"connections", "", "busbar_connections", zero, 0, 24},
+	{"clients", "", "busbar_clients", zero, 0, 24},
+	{"lagging", "", "busbar_clients_lagging", zero, 0, 0},
+	{"subscriptions", "", "busbar_subscriptions", zero, 0, 24},
+	{"queued messages", "", "busbar_loop_queue_frames", zero, 0, 0},
+	{"queued", "MiB", "busbar_loop_queue_bytes", zero, 0, 0},
+	{"panics", "", "busbar_handler_panics_total", zero, 0, 0},
+	{"dropped by mailboxes", "", "queue_lossy queue_other", zero, 0, 0},
+	{"delivered", "", "busbar_frames_delivered_total", never, 0, 0},
+	{"accepted", "", "busbar_loop_accepted_total", never, 0, 0},
 }
 
 // sample reads them all. The connection of the scrape itself isn't among the sockets.
 func (d *daemon) sample(ctx context.Context, since time.Time) (Sample, error) {
 	text, err := d.call(ctx, "GET", "/metrics", "", nil)
 	if err != nil {
-		return Sample{}, err
+		return nil, err
 	}
-	m := parseMetrics(text)
-	s := Sample{
-		Seconds: time.Since(since).Seconds(), Resident: m["process_resident_memory_bytes"], Heap: m["go_memstats_heap_alloc_bytes"],
-		Goroutines: m["go_goroutines"], Threads: m["go_threads"],
-		Connections: m["busbar_connections"], Clients: m["busbar_clients"], Lagging: m["busbar_clients_lagging"],
-		Subscriptions: m["busbar_subscriptions"], QueueFrames: m["busbar_loop_queue_frames"], QueueBytes: m["busbar_loop_queue_bytes"],
-		Delivered: m["busbar_frames_delivered_total"], Accepted: m["busbar_loop_accepted_total"], Panics: m["busbar_handler_panics_total"],
-		Dropped: m[`busbar_messages_dropped_total{cause="queue_lossy"}`] + m[`busbar_messages_dropped_total{cause="queue_other"}`],
+	m, err := parseMetrics(text)
+	if err != nil {
+		return nil, err
 	}
-	s.Sockets, s.Files, err = descriptors(d.pid())
+	s := Sample{"seconds": time.Since(since).Seconds()}
+	for _, f := range figures {
+		for name := range strings.FieldsSeq(f.metrics) {
+			s[f.name] += m[name]
+		}
+		if f.unit == "MiB" {
+			s[f.name] /= 1 << 20
+		}
+	}
+	s["sockets"], s["files"], err = descriptors(d.pid())
 	return s, err
 }
 
-// parseMetrics sums the samples of each name, and has each with its labels as well.
-func parseMetrics(text []byte) map[string]float64 {
-	m := map[string]float64{}
-	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
-		name, value, ok := strings.Cut(lines.Text(), " ")
-		v, err := strconv.ParseFloat(value, 64)
-		if !ok || err != nil || strings.HasPrefix(name, "#") {
-			continue
-		}
-		if family, _, labelled := strings.Cut(name, "{"); labelled {
-			m[family] += v
-		}
-		m[name] += v
+// parseMetrics sums the samples of each name, and of each cause.
+func parseMetrics(text []byte) (map[string]float64, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("reading metrics: %w", err)
 	}
-	return m
+	sums := map[string]float64{}
+	for name, family := range families {
+		for _, m := range family.GetMetric() {
+			v := m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetUntyped().GetValue()
+			sums[name] += v
+			for _, label := range m.GetLabel() {
+				if label.GetName() == "cause" && name == "busbar_messages_dropped_total" {
+					sums[label.GetValue()] += v
+				}
+			}
+		}
+	}
+	return sums, nil
 }
 
 // descriptors counts what a process has open.
@@ -88,4 +132,75 @@ func descriptors(pid int) (sockets, files float64, err error) {
 		}
 	}
 	return sockets, files, nil
+}
+
+// leftBehind says what isn't back at the start; with none it says who is still there.
+func leftBehind(now, first Sample) (left []string) {
+	for _, f := range figures {
+		if f.judged == never || f.judged == start && first == nil {
+			continue
+		}
+		most := 0.0
+		if f.judged == start {
+			most = first[f.name] + f.more
+		}
+		if now[f.name] > most {
+			left = append(left, fmt.Sprintf("%s: %.4g %s are left, and %.4g at most may be", f.name, now[f.name], f.unit, most))
+		}
+	}
+	return left
+}
+
+// figuresOf leaves out the first fifth, when tables and buffers grow to the size that the load asks for.
+func figuresOf(first, last Sample, all []Sample) (made []Figure) {
+	all = all[len(all)/5:]
+	for _, f := range figures {
+		made = append(made, figureOf(f, first, last, all))
+	}
+	return made
+}
+
+func figureOf(f figure, first, last Sample, all []Sample) Figure {
+	one := Figure{Name: f.name, Unit: f.unit, Start: first[f.name], End: last[f.name]}
+	if len(all) == 0 {
+		return one
+	}
+	values := make([]float64, len(all))
+	var x, y, xx, xy float64
+	for i, s := range all {
+		values[i] = s[f.name]
+		hours := s["seconds"] / 3600
+		x, y, xx, xy = x+hours, y+values[i], xx+hours*hours, xy+hours*values[i]
+	}
+	n := float64(len(all))
+	if spread := n*xx - x*x; spread > 0 {
+		one.PerHour = (n*xy - x*y) / spread
+	}
+	third := max(1, len(values)/3)
+	one.grown = median(values[len(values)-third:]) - median(values[:third])
+	one.Least, one.Median, one.Most = slices.Min(values), median(values), slices.Max(values)
+	return one
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// growSeconds is how long a soak has to be for a trend to say anything: in less, one storm or
+// one collection of garbage is the trend.
+const growSeconds = 600
+
+// growing names what has grown by a quarter from the first third to the last, under a load that
+// was the same all along.
+func growing(r *Run) (names []string) {
+	if len(r.Samples) == 0 || r.Samples[len(r.Samples)-1]["seconds"] < growSeconds {
+		return nil
+	}
+	for i, f := range r.Figures {
+		if even := figures[i].even; even > 0 && f.grown > max(even, f.Median/4) {
+			names = append(names, fmt.Sprintf("%s grows: by %.4g %s from the first third to the last, %.4g an hour", f.Name, f.grown, f.Unit, f.PerHour))
+		}
+	}
+	return names
 }

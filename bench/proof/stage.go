@@ -4,134 +4,286 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
-// connectAll connects who isn't connected, with the cursors that they have.
-func (s *stage) connectAll(ctx context.Context) error {
-	errs := make([]error, len(s.slots))
+// stage is a server or three on one change log, with clients and publishers at all of them. Its methods are for one
+// goroutine, but for those of soak's clients.
+type stage struct {
+	o      *Options
+	run    *Run
+	folder string
+	book   *Book
+	layout
+	nodes  []*node
+	cables *cables  // nil: all are on this process's network
+	room   *room    // of the first node's mounts
+	disk   *os.File // it is on
+
+	clients    []*client
+	publishers []*publisher
+	size       func(s *stream, n uint64) int // of a message
+	attempt    time.Duration                 // of a publisher
+	bound      time.Duration                 // within which a client that gets no answer leaves
+	enough     atomic.Bool                   // changes were published: clients that are behind may get what there is
+	living     sync.WaitGroup
+	leave      context.CancelFunc // has the clients end
+	ledger     *ledger
+	slowest    time.Duration // of clients to see that a server was gone
+}
+
+// attempt bounds one call of a publisher who has other nodes: below what an election takes, so that it tries again
+// while the first attempt is on its way.
+const attempt = 5 * time.Second
+
+// tokenSecret signs tokens that all nodes take.
+var tokenSecret = []byte("the nodes of chaos share this secret")
+
+func (o *Options) newStage(ctx context.Context, r *Run, l layout, b *Book, args ...string) (*stage, error) {
+	folder, err := os.MkdirTemp("", "busbar-proof")
+	if err != nil {
+		return nil, fmt.Errorf("making a data directory: %w", err)
+	}
+	s := &stage{o: o, run: r, folder: folder, book: b, layout: l, attempt: 4 * patience, bound: 3 * patience, leave: func() {}, ledger: newLedger(b)}
+	if l.nodes > 1 {
+		s.attempt, s.bound = attempt, o.Bound
+	}
+	if err = s.addNodes(ctx, args); err == nil {
+		err = s.each(func(n *node) error { return n.start(ctx) }) // at once: each waits for another
+	}
+	if err != nil {
+		s.close()
+	}
+	return s, err
+}
+
+// each has something done at all nodes at once.
+func (s *stage) each(do func(*node) error) error {
+	errs := make([]error, len(s.nodes))
 	var wg sync.WaitGroup
-	for i, one := range s.slots {
-		wg.Go(func() {
-			p, err := s.connectSoon(ctx, one)
-			if err != nil {
-				errs[i] = fmt.Errorf("%s: %w", one.name, err)
-				return
-			}
-			s.peers[i] = p
-		})
+	for i, n := range s.nodes {
+		wg.Go(func() { errs[i] = do(n) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
 }
 
-// connectSoon tries again and again, as clients do.
-func (s *stage) connectSoon(ctx context.Context, one *slot) (*peer, error) {
-	for late := time.Now().Add(patience); ; {
-		p, err := s.connect(ctx, one, one.cursor, 0)
-		if err == nil || time.Now().After(late) {
-			return p, err
-		}
-		if !pause(ctx, 20*time.Millisecond) {
-			return nil, ctx.Err()
-		}
+// close ends what runs.
+func (s *stage) close() {
+	s.leave()
+	for _, n := range s.nodes {
+		n.close()
 	}
+	s.living.Wait()
+	s.room.close()
+	if s.cables != nil {
+		s.cables.close()
+	}
+	if s.disk != nil {
+		s.disk.Close()
+	}
+	os.RemoveAll(s.folder)
 }
 
-// together has all clients do something at once, and says what kept the first from it.
-func (s *stage) together(do func(*peer) error) error {
-	errs := make([]error, len(s.peers))
-	var wg sync.WaitGroup
-	for i, p := range s.peers {
-		wg.Go(func() {
-			if err := do(p); err != nil {
-				errs[i] = fmt.Errorf("%s: %w", s.slots[i].name, err)
-			}
-		})
+func (s *stage) logs() (text string) {
+	for i, n := range s.nodes {
+		text += fmt.Sprintf("\nnode %d%s", i+1, n.log)
 	}
-	wg.Wait()
-	for _, err := range errs {
+	return text
+}
+
+func (s *stage) token(ctx context.Context, user string) (string, error) {
+	if s.layout.nodes == 1 {
+		return s.nodes[0].session(ctx, user)
+	}
+	claims := jwt.MapClaims{"sub": user, "exp": time.Now().Add(24 * time.Hour).Unix()}
+	return jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(tokenSecret)
+}
+
+// client comes back with its cursor, to another node when the one that it is at is gone.
+type client struct {
+	name, token string
+	home        int
+	random      *rand.Rand // owned by the goroutine that lives its life
+	relay       *stream    // its own
+
+	mu          sync.Mutex
+	peer        *peer  // nil between two connections
+	at          int    // the peer's node
+	cursor      uint64 // seq of the newest change that was compared, or that a connection ended with
+	lives       []life // that haven't been compared
+	connections int
+	had         [kinds]int
+	fault       error
+}
+
+func (s *stage) newClient(ctx context.Context, name string, i int) (*client, error) {
+	c := &client{name: name, home: i % len(s.nodes), random: rand.New(rand.NewPCG(rand.Uint64(), uint64(i)))} //nolint:gosec // any will do
+	c.relay = s.book.streams[fmt.Sprintf("r%d", i)]
+	var err error
+	c.token, err = s.token(ctx, name)
+	return c, err
+}
+
+// startClients is over when all are connected.
+func (s *stage) startClients(ctx context.Context, count int) error {
+	ctx, s.leave = context.WithCancel(ctx)
+	for i := range count {
+		c, err := s.newClient(ctx, fmt.Sprint("client", i), i)
 		if err != nil {
 			return err
+		}
+		s.clients = append(s.clients, c)
+		s.living.Go(func() { s.roam(ctx, c) })
+	}
+	return s.await(ctx, "to be connected", func(*client, *account) bool { return true })
+}
+
+// await waits until all are connected and as they should be, which is looked at under their locks.
+func (s *stage) await(ctx context.Context, what string, ok func(*client, *account) bool) error {
+	late := time.Now().Add(2 * patience)
+	for _, c := range s.clients {
+		for {
+			good, fault := false, error(nil)
+			c.look(func(a *account) {
+				good, fault = a != nil && ok(c, a), c.fault
+			})
+			switch {
+			case fault != nil:
+				return fault
+			case good:
+			case time.Now().After(late):
+				return wronged("%s had %v %s", c.name, 2*patience, what)
+			case !pause(ctx, 10*time.Millisecond):
+				return ctx.Err()
+			}
+			if good {
+				break
+			}
 		}
 	}
 	return nil
 }
 
-// ready has a client subscribe to what there is to subscribe to.
-func (s *stage) ready(p *peer) error {
-	for _, st := range s.book.of(rows) {
-		if err := p.subscribe(st); err != nil {
-			return err
-		}
+// look has a look under the client's lock, and that of its connection if there is one.
+func (c *client) look(f func(*account)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.peer == nil {
+		f(nil)
+		return
 	}
-	return p.settle()
+	c.peer.with(f)
 }
 
-// load publishes until it is told to stop, whether or not anybody takes it. What can be published again is,
-// until it is taken. failures counts the calls that weren't answered as they should.
-func (s *stage) load(ctx context.Context, rate float64, failures *atomic.Int64, kinds ...kind) (stop func() error) {
-	soft, cancel := context.WithCancel(ctx)
-	all := s.book.of(kinds...)
-	errs := make([]error, len(all))
-	var wg sync.WaitGroup
-	for i, st := range all {
-		wg.Go(func() {
-			tick := time.NewTicker(time.Duration(float64(len(all)) / rate * float64(time.Second)))
-			defer tick.Stop()
-			for n := i; soft.Err() == nil && errs[i] == nil; n++ {
-				size := 40 + n%7*300
-				if st.opIDs || st.kind == rows {
-					errs[i] = s.insist(ctx, st, size, failures)
-				} else if err := s.publish(ctx, st, size); err != nil {
-					failures.Add(1)
-				}
-				select {
-				case <-tick.C:
-				case <-soft.Done():
-				}
+func (c *client) current() *peer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.peer
+}
+
+// roam goes on until ctx ends or the client is wronged.
+func (s *stage) roam(ctx context.Context, c *client) {
+	for at := c.home; ctx.Err() == nil && c.fault == nil; {
+		p, err := s.nodes[at].connect(context.WithoutCancel(ctx), caller{user: c.name, token: c.token, since: c.cursor, within: s.bound}, s.book)
+		if err == nil {
+			s.stay(ctx, c, p, at)
+		}
+		if at != c.home && !s.nodes[c.home].away.Load() {
+			at = c.home
+			continue
+		}
+		at = (at + 1) % len(s.nodes)
+		pause(ctx, 20*time.Millisecond)
+	}
+}
+
+// homeAgain is how long who has left a node stays elsewhere at least.
+const homeAgain = 3 * time.Second
+
+// stay is over when the connection has ended, the server doesn't answer pings in time, or the client can go home.
+func (s *stage) stay(ctx context.Context, c *client, p *peer, at int) {
+	var err error
+	for _, row := range s.book.of(rows) {
+		err = errors.Join(err, p.subscribe(row))
+	}
+	if err = errors.Join(err, p.settleWithin(s.bound)); err == nil {
+		c.mu.Lock()
+		c.peer, c.at, c.connections = p, at, c.connections+1
+		c.mu.Unlock()
+	}
+	for came := time.Now(); err == nil; err = p.settleWithin(s.bound) {
+		select {
+		case <-p.ended:
+			err = errEnded
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-time.After(time.Second):
+			if at != c.home && !s.nodes[c.home].away.Load() && time.Since(came) > homeAgain {
+				err = errEnded
 			}
-		})
-	}
-	return func() error { cancel(); wg.Wait(); return errors.Join(errs...) }
-}
-
-// alive publishes once on each stream, and checks that everybody gets it.
-func (s *stage) alive(ctx context.Context) error {
-	for _, st := range s.book.of(changes, rows, presence, broadcasts) {
-		if err := s.publish(ctx, st, 200); err != nil {
-			return err
+		}
+		if err != nil {
+			break
 		}
 	}
-	return s.together((*peer).catchUp)
+	p.gone()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.peer, c.fault = nil, p.fault()
+	c.endLife(p.account)
+	for kind, n := range p.account.counts {
+		c.had[kind] += n
+	}
 }
 
-// bulk publishes so many changes in one body.
-func (s *stage) bulk(ctx context.Context, count int) error {
-	st := s.book.of(bulks)[0]
-	n := st.begin(count)
-	err := s.sendChanges(ctx, st, n, count, 61)
-	st.finish(n, count, err)
+// endLife has what came so far compared by the next audit.
+func (c *client) endLife(a *account) {
+	c.lives = append(c.lives, life{c.name, c.cursor, a.events})
+	c.cursor, a.events = a.seq, nil
+}
+
+// visit has another client come, whose session nobody has looked up before.
+func (s *stage) visit(ctx context.Context, token string) error {
+	p, err := s.nodes[0].connect(ctx, caller{user: "visitor", token: token}, s.book)
+	if err == nil {
+		defer p.gone()
+		err = p.settleWithin(s.bound)
+	}
 	if err != nil {
-		return fmt.Errorf("publishing %d changes: %w", count, err)
+		return fmt.Errorf("a client with a session that nobody has used: %w", err)
 	}
-	return s.together((*peer).catchUp)
+	return nil
 }
 
-// endLives notes what clients have had on connections that have ended, and the cursors that they come back with.
-func (s *stage) endLives() {
-	for i, p := range s.peers {
-		one := s.slots[i]
-		s.lives = append(s.lives, life{one.name, one.cursor, p.account.events})
-		one.cursor = p.account.seq
+// undisturbed wants all clients on their first connection.
+func (s *stage) undisturbed() error {
+	for _, c := range s.clients {
+		connections, fault := 0, error(nil)
+		c.look(func(*account) { connections, fault = c.connections, c.fault })
+		if fault != nil || connections != 1 {
+			return errors.Join(fault, wronged("%s came %d times", c.name, connections))
+		}
 	}
+	return nil
 }
 
-func (s *stage) takeLives() (lives []life) {
-	lives, s.lives = s.lives, nil
-	return lives
+// pause waits, and says whether the time is up and not the context.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // within runs f and fails when it takes longer.

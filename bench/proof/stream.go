@@ -81,13 +81,21 @@ func (s *stream) acknowledged(a ack) {
 	s.acks = append(s.acks, a)
 }
 
-func (s *stream) acknowledgedSoFar() (n uint64) {
+func (s *stream) acknowledgedSoFar() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, a := range s.acks {
-		n += a.count
+		n += int(a.count) //nolint:gosec // of a body
 	}
 	return n
+}
+
+// lastAck is the newest seq that was acknowledged, and nobody has taken.
+func (s *stream) lastAck() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.acks[len(s.acks)-1]
+	return last.seq + last.count - 1
 }
 
 func (s *stream) takeAcks() (acks []ack) {

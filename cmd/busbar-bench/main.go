@@ -23,7 +23,6 @@ import (
 
 	"github.com/busbar-ws/busbar/bench"
 	"github.com/busbar-ws/busbar/bench/loadgen"
-	"github.com/busbar-ws/busbar/bench/proof"
 	"github.com/busbar-ws/busbar/bench/target"
 )
 
@@ -49,7 +48,6 @@ var commands = map[string]command{
 	"suite":   suite,
 	"soak":    soak,
 	"chaos":   chaos,
-	"helper":  func(_ context.Context, args []string, s streams) error { return proof.RunHelper(args, s.in, s.out) },
 	"logs":    logs,
 	"target":  func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
 	"worker":  func(_ context.Context, _ []string, s streams) error { return loadgen.RunWorker(s.in, s.out) },

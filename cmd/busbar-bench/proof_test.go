@@ -25,21 +25,20 @@ func TestProofsPrintATableAndWriteJSON(t *testing.T) {
 	program := builtDaemon(t)
 	path := filepath.Join(t.TempDir(), "result.json")
 	// make soak, in small
-	code, out, errs := try(t, "soak", "-busbar", program, "-duration", "5s", "-steady", "4", "-churners", "12",
-		"-limpers", "3", "-storm", "20", "-storms", "2s", "-rate", "10", "-every", "500ms", "-json", path)
+	code, out, errs := try(t, "soak", "-busbar", program, "-duration", "5s", "-clients", "12", "-storm", "20", "-rate", "10", "-json", path)
 	if code != exitOK || errs != "" || !strings.Contains(out, "all is back at the start") || !strings.Contains(out, "subscriptions") {
 		t.Errorf("exit %d, %s\n%s", code, errs, out)
 	}
-	var soaked struct{ Result proof.SoakResult }
+	var soaked struct{ Result proof.Result }
 	if err := json.Unmarshal([]byte(read(t, path)), &soaked); err != nil || len(soaked.Result.Runs) != 2 || len(soaked.Result.Runs[0].Samples) < 2 { // at the start and the end, others as time allows
 		t.Errorf("the JSON: %+v, %v", soaked, err)
 	}
 	code, out, errs = try(t, "chaos", "-busbar", program, "-only", "port", "-clients", "3", "-load", "100ms", "-json", path)
-	if code != exitOK || errs != "" || !strings.Contains(out, "port  held") {
+	if code != exitOK || errs != "" || !strings.Contains(out, "port: held") {
 		t.Errorf("exit %d, %s\n%s", code, errs, out)
 	}
-	var record struct{ Result proof.ChaosResult }
-	if err := json.Unmarshal([]byte(read(t, path)), &record); err != nil || len(record.Result.Records) != 1 {
+	var record struct{ Result proof.Result }
+	if err := json.Unmarshal([]byte(read(t, path)), &record); err != nil || len(record.Result.Runs) != 1 {
 		t.Errorf("the JSON: %+v, %v", record, err)
 	}
 }
@@ -65,8 +64,8 @@ func TestMistakesOfProofs(t *testing.T) {
 	}{
 		{[]string{"soak", "-busbar", "/nowhere/busbar"}, "-busbar /nowhere/busbar"},
 		{[]string{"soak", "-busbar", self, "-slow", "never"}, `policy "never"`},
-		{[]string{"soak", "-busbar", self, "-rate", "-1"}, "a rate of -1"},
-		{[]string{"soak", "-busbar", self, "-steady", "-1"}, "-1 steady clients"},
+		{[]string{"soak", "-busbar", self, "-rate", "-1"}, "-1 messages a second"},
+		{[]string{"soak", "-busbar", self, "-clients", "-1"}, "-1 clients"},
 		{[]string{"soak", "-busbar", self, "more"}, "unexpected argument"},
 		{[]string{"chaos", "-busbar", self, "-only", "flood"}, `"flood" is no scenario`},
 		{[]string{"chaos", "-busbar", self, "-rounds", "-1"}, "-1 rounds"},
