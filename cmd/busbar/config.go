@@ -24,12 +24,18 @@ const helpUsage = `Prints the server's flags.
 Usage: busbar help [-markdown]
 `
 
-// printConfig is the command config.
-func printConfig(args []string, s streams) error {
+// parseServer is parseOptions for a command that has a help of its own, which it writes when that is asked for.
+func parseServer(help *cli.Set, args []string, s streams) (*options, error) {
 	o, err := parseOptions(args, s.getenv)
 	if errors.Is(err, flag.ErrHelp) {
-		return errors.Join(err, cli.New("busbar config", configUsage).WriteHelp(s.out))
+		err = errors.Join(err, help.WriteHelp(s.out))
 	}
+	return o, err
+}
+
+// printConfig is the command config.
+func printConfig(args []string, s streams) error {
+	o, err := parseServer(cli.New("busbar config", configUsage), args, s)
 	if err != nil {
 		return err
 	}

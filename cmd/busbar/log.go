@@ -97,10 +97,7 @@ func printBumped(s streams, events, last uint64) error {
 }
 
 func logBumpNATS(args []string, s streams) error {
-	cfg, err := parseOptions(append(args, "-log", logNATS), s.getenv)
-	if errors.Is(err, flag.ErrHelp) {
-		return errors.Join(err, cli.New("busbar log bump", logBumpUsage).WriteHelp(s.out))
-	}
+	cfg, err := parseServer(cli.New("busbar log bump", logBumpUsage), append(args, "-log", logNATS), s)
 	if err != nil {
 		return err
 	}
@@ -152,10 +149,7 @@ func logCopy(args []string, s streams) error {
 	if len(args) < 2 || !slices.Contains([]string{logDisk + logNATS, logNATS + logDisk}, args[0]+args[1]) {
 		return cli.Usagef("log copy: say from where and to where: busbar log copy disk nats, or nats disk; busbar log copy -help shows more")
 	}
-	cfg, err := parseOptions(append(args[2:], "-log", logNATS), s.getenv)
-	if errors.Is(err, flag.ErrHelp) {
-		return errors.Join(err, help.WriteHelp(s.out))
-	}
+	cfg, err := parseServer(help, append(args[2:], "-log", logNATS), s)
 	if err != nil {
 		return err
 	}

@@ -353,39 +353,30 @@ func (o *options) given() (names []string) {
 	return names
 }
 
-// companion is the flags whose names begin with prefix: they have no effect unless met.
+// companion is flags that have no effect unless met: those whose names begin with one of the prefixes.
 type companion struct {
-	prefix  string
-	met     bool
-	lacking string
+	prefixes string
+	met      bool
+	lacking  string
 }
 
 func (o *options) companions() []companion {
 	jwt, http, nats := o.Auth == authJWT, o.Auth == authHTTP, o.Log.Kind == logNATS
-	servers, rates := o.Log.NATS.Servers != "" || !nats, &o.Hub.Rates
+	rates := &o.Hub.Rates
 	return []companion{
 		{"jwt-", jwt, "without -auth jwt"},
 		{"jwt-refresh", !jwt || o.JWT.JWKSURL != "", "without -jwt-jwks"},
-		{"auth-url", http, "without -auth http"},
-		{"auth-cache", http, "without -auth http"},
+		{"auth-url auth-cache", http, "without -auth http"},
 		{"sessions-db", o.Auth == authSessions, "without -auth sessions"},
 		{"guests", !o.Guests || o.Auth == authSessions, "without -auth sessions"},
 		{"guest-ttl", o.Guests, "without -guests"},
 		{"compression-threshold", o.Hub.Loops.Compression != eventloop.CompressOff, "without -compression out or on"},
-		{"rows-timeout", o.RowsURL != "", "without -rows-url"},
-		{"rows-recheck", o.RowsURL != "", "without -rows-url"},
+		{"rows-timeout rows-recheck", o.RowsURL != "", "without -rows-url"},
 		{"snapshot-timeout", o.SnapshotURL != "", "without -snapshot-url"},
-		{"rows-max", o.RowsURL == "", "with -rows-url"},
-		{"rows-bytes", o.RowsURL == "", "with -rows-url"},
-		{"log-age", o.Log.Kind != logMemory, "with -log memory"},
-		{"log-tail", o.Log.Kind != logMemory, "with -log memory"},
-		{"nats", nats, "without -log nats"},
-		{"nats-c", servers, "without -nats"},
-		{"nats-nkey", servers, "without -nats"},
-		{"nats-key", servers, "without -nats"},
-		{"nats-publish", servers, "without -nats"},
-		{"node", nats, "without -log nats"},
-		{"cluster-", nats, "without -log nats"},
+		{"rows-max rows-bytes", o.RowsURL == "", "with -rows-url"},
+		{"log-age log-tail", o.Log.Kind != logMemory, "with -log memory"},
+		{"nats node cluster-", nats, "without -log nats"},
+		{"nats-c nats-nkey nats-key nats-publish", o.Log.NATS.Servers != "" || !nats, "without -nats"},
 		{"cluster-", !nats || o.Log.Cluster.Listen != "", "without -cluster-listen"},
 		{"accept-burst", o.Hub.Loops.Accept.Rate > 0, "with -accept-rate 0"},
 		{"message-burst", rates.Messages.PerSecond > 0, "with -message-rate 0"},
@@ -401,7 +392,8 @@ func (o *options) companions() []companion {
 func (o *options) warn(log *slog.Logger) {
 	for _, name := range o.given() {
 		for _, rule := range o.companions() {
-			if strings.HasPrefix(name, rule.prefix) && !rule.met {
+			begins := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+			if !rule.met && slices.ContainsFunc(strings.Fields(rule.prefixes), begins) {
 				log.Warn(o.source(name) + " has no effect " + rule.lacking)
 			}
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -58,10 +57,7 @@ const flushTime = time.Second
 
 // serve is the default command.
 func serve(args []string, s streams) error {
-	cfg, err := parseOptions(args, s.getenv)
-	if errors.Is(err, flag.ErrHelp) {
-		return errors.Join(err, helpFlags().WriteHelp(s.out))
-	}
+	cfg, err := parseServer(helpFlags(), args, s)
 	if err != nil {
 		return err
 	}
