@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,11 +79,11 @@ func TestPingsAndOthersAreNoDeliveries(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s.report.Deliveries != 0 || s.report.Pings != 1 || s.report.Texts != 1 || s.report.Faults.Any() {
+	if s.report.Deliveries != 0 || s.report.Texts != 1 || s.report.Faults.Any() {
 		t.Errorf("%+v", s.report)
 	}
 	_, err = s.take(m, ws.MustCompileFrame(ws.NewCloseFrame(ws.NewCloseFrameBody(1013, ""))), 0)
-	if err == nil || s.report.Closes[1013] != 1 {
-		t.Errorf("a Close frame: %v, %v", err, s.report.Closes)
+	if err == nil || !strings.Contains(err.Error(), "close code 1013") {
+		t.Errorf("a Close frame: %v", err)
 	}
 }

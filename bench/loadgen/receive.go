@@ -68,7 +68,6 @@ func (s *swarm) deliver(m *member, f frame, at int64) {
 func (s *swarm) control(m *member, f frame) error {
 	switch f.op {
 	case opPing:
-		s.report.Pings++
 		// A socket that hasn't room for a pong hasn't been read by the server for a
 		// while: it will miss the pong, and say so by closing.
 		pong := appendPong(make([]byte, 0, 6+125), f.payload)
@@ -78,7 +77,6 @@ func (s *swarm) control(m *member, f frame) error {
 		if len(f.payload) >= 2 {
 			code, reason = int(binary.BigEndian.Uint16(f.payload)), string(f.payload[2:])
 		}
-		s.report.Closes[code]++
 		if m.role.is(stalled) {
 			s.report.Stalled.Closed++
 		}

@@ -17,7 +17,7 @@ func TestRelaysAreJSONOfTheirSize(t *testing.T) {
 		if len(b) != header+size || !json.Valid(b[header:]) {
 			t.Errorf("%d bytes of %q, want %d", len(b)-header, b[header:], size)
 		}
-		sender, number, at, ok := readRelay(b[header:len(b)])
+		sender, number, at, ok := readRelay(b[header:])
 		if !ok || sender != 7 || number != 0xABCD || at != 1<<40 {
 			t.Errorf("read: sender %d, number %d, time %d, %v", sender, number, at, ok)
 		}

@@ -38,13 +38,8 @@ type swarm struct {
 	buffer      []byte           // every read goes here
 	pieces      map[int32][]byte // the start of a frame, or of an answer, whose rest hasn't come, by member
 
-	plan      connectPlan
-	started   int
-	pending   int // between idle and open
-	connected int
-	failed    int
-	moved     bool // pending or connected changed since it was last looked at
-
+	plan connectPlan
+	connections
 	sizes      Mixture // of payloads
 	recordFrom uint64  // the first message whose latency counts
 	turnover   turnover
@@ -59,6 +54,13 @@ type swarm struct {
 	relays  *relayBook // nil but in the scenario presence
 }
 
+// connections are how far connecting is. Owned by its swarm.
+type connections struct {
+	started, connected, failed int
+	pending                    int  // between idle and open
+	moved                      bool // pending or connected changed since it was last looked at
+}
+
 // readBuffer is how much a client may take in one read, in bytes.
 const readBuffer = 256 << 10
 
@@ -67,7 +69,6 @@ func newSwarm() (*swarm, error) {
 		events: make([]unix.EpollEvent, 512), buffer: make([]byte, readBuffer), pieces: map[int32][]byte{},
 		tally: newTally(), latency: NewHistogram(), upgrades: NewHistogram(), recordFrom: ^uint64(0),
 	}
-	s.report.Closes = map[int]uint64{}
 	var err error
 	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("making an epoll set: %w", err)

@@ -77,7 +77,7 @@ func (f *flags) crowd() {
 }
 
 // parse reads the command line and pins this process to the cores of the load.
-func (f *flags) parse(args []string, s streams) error {
+func (f *flags) parse(args []string) error {
 	if len(args) > 0 && (args[0] == "-help" || args[0] == "--help" || args[0] == "-h") {
 		f.set.Usage()
 		return flag.ErrHelp

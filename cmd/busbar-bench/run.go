@@ -28,7 +28,7 @@ func measure(ctx context.Context, args []string, s streams) error {
 	target := f.set.String("target", "busbar", "busbar, a `name` that the program of -peers knows, or NAME=COMMAND")
 	rounds := f.set.Int("rounds", preset.Rounds, "how often it is measured")
 	baseline := f.set.Bool("baseline", preset.Baseline, "each round also measures without -stalled, -churn and -storm, and figures are divided by that")
-	if err := f.parse(args, s); err != nil {
+	if err := f.parse(args); err != nil {
 		return err
 	}
 	targets, remove, err := f.targets(ctx, *target)
@@ -80,7 +80,7 @@ func compare(ctx context.Context, args []string, s streams) error {
 	names := f.set.String("targets", "busbar,raw,raw-batch", "`names` of the servers, as for -target of run")
 	rounds := f.set.Int("rounds", 5, "how often each server is measured")
 	base := f.set.String("base", "", "the `name` that the others are divided by; default raw, or raw-batch with -window above 1")
-	if err := f.parse(args, s); err != nil {
+	if err := f.parse(args); err != nil {
 		return err
 	}
 	targets, remove, err := f.targets(ctx, *names)

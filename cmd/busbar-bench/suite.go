@@ -23,7 +23,7 @@ func suite(ctx context.Context, args []string, s streams) error {
 	out := f.set.String("out", "bench/results", "`folder` for everything: suite.json, report.html, summary.md")
 	docs := f.set.String("docs", "", "`folder` that gets suite.json and report.html as well, when nothing is missing")
 	readme := f.set.String("readme", "", "Markdown `file` that gets the summary between its markers, when nothing is missing")
-	if err := f.parse(args, s); err != nil {
+	if err := f.parse(args); err != nil {
 		return err
 	}
 	if *readme != "" { // what would come to light after the measuring
