@@ -23,6 +23,7 @@ type account struct {
 	since    bool // nothing came yet on a connection that asked for what it had missed
 	slow     bool // it has stopped reading at times: it may be told that it has lost something
 	resynced int
+	heard    func(n uint64)   // is told of changes that have come; may be nil
 	events   []event          // the changes that have come, of an audited book
 	counts   [kinds]int       // what has come
 	left     map[uint64]int64 // clients of an audited book that have, and of which of their node's starts
@@ -153,6 +154,9 @@ func (a *account) text(b []byte) error {
 	}
 	if err := a.take(m, false); err != nil || !a.book.audited || !change {
 		return err
+	}
+	if a.heard != nil {
+		a.heard(m.n)
 	}
 	a.events = append(a.events, event{a.seq, m.n, crc64.Checksum(b, crcTable), a.book.streams[m.stream]})
 	return nil

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +27,8 @@ func BenchmarkCatchUpStorm(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			s := newBook(false).add(changes, "e", 1)[0]
+			book := newBook(false)
+			s := book.add(changes, "e", 1)[0]
 			if err := d.sendChanges(b.Context(), s, 0, 1, 200); err != nil {
 				b.Fatal(err)
 			}
@@ -36,7 +36,6 @@ func BenchmarkCatchUpStorm(b *testing.B) {
 			if err := d.sendChanges(b.Context(), s, 1, missed, 200); err != nil {
 				b.Fatal(err)
 			}
-			published := make([]atomic.Int64, missed+1)
 			var took time.Duration
 			var cpu int64
 			for b.Loop() {
@@ -50,16 +49,15 @@ func BenchmarkCatchUpStorm(b *testing.B) {
 				for range clients {
 					wg.Go(func() {
 						gate <- struct{}{}
-						conn, _, err := d.upgrade(b.Context(), caller{token: token, since: first})
+						p, err := d.connect(b.Context(), caller{token: token, since: first}, book)
 						<-gate
 						if err != nil {
 							b.Error(err)
 							return
 						}
-						defer conn.CloseNow() //nolint:errcheck // it may have ended
-						c := &costReader{conn: conn}
-						if c.read(b.Context(), missed, began, published); c.err != nil {
-							b.Error(c.err)
+						defer p.gone()
+						if err := p.until(patience, func(a *account) bool { return a.seq >= first+missed }); err != nil {
+							b.Error(err)
 						}
 					})
 				}

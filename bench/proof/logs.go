@@ -1,16 +1,12 @@
 package proof
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/coder/websocket"
 
 	"github.com/busbar-ws/busbar/bench/runner"
 )
@@ -102,6 +98,7 @@ func (o *Options) logCost(ctx context.Context, which int) (*logCost, error) {
 		return nil, err
 	}
 	defer s.close()
+	s.size = func(*stream, uint64) int { return 200 }
 	var others []int
 	for i, n := range s.nodes {
 		if i > 0 {
@@ -111,15 +108,11 @@ func (o *Options) logCost(ctx context.Context, which int) (*logCost, error) {
 			others = append(others, n.nats.pid())
 		}
 	}
-	token, err := s.token(ctx, "client")
+	alone, err := s.deliver(ctx, others, 1)
 	if err != nil {
 		return nil, err
 	}
-	alone, err := o.deliver(ctx, s.nodes[0].daemon, token, others, 1)
-	if err != nil {
-		return nil, err
-	}
-	cost, err := o.deliver(ctx, s.nodes[0].daemon, token, others, o.Clients)
+	cost, err := s.deliver(ctx, others, o.Clients)
 	if err == nil {
 		cost.alone = alone.server
 	}
@@ -129,58 +122,57 @@ func (o *Options) logCost(ctx context.Context, which int) (*logCost, error) {
 // warmUp is how many changes come before the first that counts.
 const warmUp = 20
 
-func (o *Options) deliver(ctx context.Context, d *daemon, token string, others []int, clients int) (*logCost, error) {
-	events := o.Events + warmUp
-	published := make([]atomic.Int64, events+1)
-	readers := make([]*costReader, clients)
-	began := time.Now()
-	reading, leave := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer leave()
-	for i := range readers {
-		conn, _, err := d.upgrade(ctx, caller{token: token})
-		if err != nil {
+// deliver publishes to so many clients of the first node, each of which gets every change once and in order.
+func (s *stage) deliver(ctx context.Context, others []int, clients int) (*logCost, error) {
+	first := s.nodes[0]
+	token, err := s.token(ctx, "client")
+	if err != nil {
+		return nil, err
+	}
+	p := &publisher{stream: s.book.streams["single0"]}
+	base, began := p.stream.next(), time.Now()
+	published, took := make([]atomic.Int64, s.o.Events+warmUp), make([][]time.Duration, clients)
+	peers := make([]*peer, clients)
+	for i := range peers {
+		if peers[i], err = first.connect(ctx, caller{user: "client", token: token}, s.book); err != nil {
 			return nil, err
 		}
-		defer conn.CloseNow() //nolint:errcheck // it may have ended
-		readers[i] = &costReader{conn: conn, took: make([]time.Duration, 0, o.Events)}
-		wg.Go(func() { readers[i].read(reading, events, began, published) })
+		defer peers[i].gone()
+		peers[i].with(func(a *account) {
+			a.heard = func(n uint64) {
+				if at := n - base; at >= warmUp {
+					took[i] = append(took[i], time.Since(began)-time.Duration(published[at].Load()))
+				}
+			}
+		})
 	}
-	s := newBook(false).add(changes, fmt.Sprintf("to%d-", clients), 1)[0]
-	tick := time.NewTicker(time.Duration(float64(time.Second) / o.Rate))
+	tick := time.NewTicker(time.Duration(float64(time.Second) / s.o.Rate))
 	defer tick.Stop()
 	var server, rest int64
-	for n := 1; n <= events; n++ {
+	for n := range published {
 		<-tick.C
-		if n == warmUp+1 {
-			var err error
-			if server, rest, err = cpuOf(d.pid(), others); err != nil {
+		if n == warmUp {
+			if server, rest, err = cpuOf(first.pid(), others); err != nil {
 				return nil, err
 			}
 		}
 		published[n].Store(int64(time.Since(began)))
-		if err := d.sendChanges(ctx, s, uint64(n), 1, 200); err != nil {
+		if err := s.publish(ctx, p); err != nil {
 			return nil, err
 		}
 	}
-	late := time.AfterFunc(patience, leave)
-	wg.Wait()
-	late.Stop()
-	serverAfter, restAfter, err := cpuOf(d.pid(), others)
-	var all []time.Duration
-	for _, r := range readers {
-		err = errors.Join(err, r.err)
-		all = append(all, r.took...)
+	for _, one := range peers {
+		if err := one.catchUp(); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
+	serverAfter, restAfter, err := cpuOf(first.pid(), others)
+	all := slices.Concat(took...)
 	slices.Sort(all)
 	return &logCost{
 		p50: all[len(all)/2], p99: all[len(all)*99/100],
-		server: float64(serverAfter-server) / float64(len(all)), others: float64(restAfter-rest) / float64(o.Events),
-	}, nil
+		server: float64(serverAfter-server) / float64(len(all)), others: float64(restAfter-rest) / float64(s.o.Events),
+	}, err
 }
 
 // cpuOf is what a process has had, and others together, in nanoseconds.
@@ -191,38 +183,4 @@ func cpuOf(pid int, others []int) (own, sum int64, err error) {
 		sum, err = sum+n, errors.Join(err, e)
 	}
 	return own, sum, err
-}
-
-// costReader is a client that does as little as it can.
-type costReader struct {
-	conn *websocket.Conn
-	took []time.Duration
-	err  error
-}
-
-// read wants each of so many changes once and in order.
-func (c *costReader) read(ctx context.Context, events int, began time.Time, published []atomic.Int64) {
-	var message bytes.Buffer
-	for want := uint64(1); want <= uint64(events); {
-		kind, r, err := c.conn.Reader(ctx)
-		message.Reset()
-		if err == nil {
-			_, err = message.ReadFrom(r)
-		}
-		if err != nil {
-			c.err = fmt.Errorf("a client, at change %d: %w", want, err)
-			return
-		}
-		if kind != websocket.MessageText || bytes.HasPrefix(message.Bytes(), []byte(`{"type":"presence"`)) { // of the one client's end
-			continue
-		}
-		n, err := number(message.Bytes(), `"n":`)
-		if err != nil || n != want {
-			c.err = wronged("change %d came, and %d was due: %.100q", n, want, message.Bytes())
-			return
-		}
-		if want++; n > warmUp {
-			c.took = append(c.took, time.Since(began)-time.Duration(published[n].Load()))
-		}
-	}
 }

@@ -52,20 +52,7 @@ var (
 
 // connect is over when the server has answered the upgrade.
 func (d *daemon) connect(ctx context.Context, c caller, b *Book) (*peer, error) {
-	conn, tcp, err := d.upgrade(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	p := &peer{conn: conn, tcp: tcp, account: newAccount(b, c.user), ended: make(chan struct{}), moved: make(chan struct{})}
-	p.account.seq, p.account.since = c.since, c.since > 0
-	p.stop = context.AfterFunc(ctx, func() { tcp.Close() })
-	go p.read()
-	return p, nil
-}
-
-func (d *daemon) upgrade(ctx context.Context, c caller) (conn *websocket.Conn, tcp *net.TCPConn, err error) {
-	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.within, 3*patience)) // the server may be stopped for one
-	defer cancel()
+	var tcp *net.TCPConn
 	dial := func(ctx context.Context, _, address string) (net.Conn, error) {
 		conn, err := d.room.dial(ctx, &net.Dialer{}, address)
 		if err != nil {
@@ -80,15 +67,21 @@ func (d *daemon) upgrade(ctx context.Context, c caller) (conn *websocket.Conn, t
 	if c.since > 0 {
 		url += fmt.Sprintf("?since=%d", c.since)
 	}
-	conn, _, err = websocket.Dial(ctx, url, &websocket.DialOptions{ //nolint:bodyclose // it has none that stays open
+	dialing, cancel := context.WithTimeout(ctx, cmp.Or(c.within, 3*patience)) // the server may be stopped for one
+	defer cancel()
+	conn, _, err := websocket.Dial(dialing, url, &websocket.DialOptions{ //nolint:bodyclose // it has none that stays open
 		HTTPClient: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}},
 		HTTPHeader: http.Header{"Authorization": {"Bearer " + c.token}},
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", errRefused, err)
+		return nil, fmt.Errorf("%w: %w", errRefused, err)
 	}
 	conn.SetReadLimit(maxMessage)
-	return conn, tcp, nil
+	p := &peer{conn: conn, tcp: tcp, account: newAccount(b, c.user), ended: make(chan struct{}), moved: make(chan struct{})}
+	p.account.seq, p.account.since = c.since, c.since > 0
+	p.stop = context.AfterFunc(ctx, func() { tcp.Close() })
+	go p.read()
+	return p, nil
 }
 
 // buffers are shared: a thousand clients that keep one of 1 MiB each would be a lot.

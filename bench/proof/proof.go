@@ -147,14 +147,7 @@ func (r *Result) WriteTable(w io.Writer) error {
 		for _, f := range run.Facts {
 			fmt.Fprintln(w, "  "+f)
 		}
-		t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-		for i, f := range run.Figures {
-			if i == 0 {
-				fmt.Fprintln(t, "  figure\tunit\tstart\tleast\tmedian\tmost\tan hour\tend\t")
-			}
-			fmt.Fprintf(t, "  %s\t%s\t%.4g\t%.4g\t%.4g\t%.4g\t%+.4g\t%.4g\t\n", f.Name, f.Unit, f.Start, f.Least, f.Median, f.Most, f.PerHour, f.End)
-		}
-		if err := t.Flush(); err != nil {
+		if err := writeFigures(w, run.Figures, len(run.Samples) > 0); err != nil {
 			return err
 		}
 		var did []string
@@ -169,4 +162,24 @@ func (r *Result) WriteTable(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// writeFigures has those of a start and an end where there are.
+func writeFigures(w io.Writer, figures []Figure, ends bool) error {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
+	for i, f := range figures {
+		if i == 0 {
+			fmt.Fprint(t, "  figure\tunit\tleast\tmedian\tmost\t")
+			if ends {
+				fmt.Fprint(t, "an hour\tstart\tend\t")
+			}
+			fmt.Fprintln(t)
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%.4g\t%.4g\t%.4g\t", f.Name, f.Unit, f.Least, f.Median, f.Most)
+		if ends {
+			fmt.Fprintf(t, "%+.4g\t%.4g\t%.4g\t", f.PerHour, f.Start, f.End)
+		}
+		fmt.Fprintln(t)
+	}
+	return t.Flush()
 }
