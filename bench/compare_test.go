@@ -123,7 +123,7 @@ func TestSuiteMeasuresEverything(t *testing.T) {
 	checkDocument(t, d, []string{"one message at a time", "4 messages in flight", "user memory per connection"})
 	text := d.Markdown()
 	for _, want := range []string{
-		"| **busbar** | ", "\n| other | ", d.Machine.Kernel, "4 clients, messages of 128 bytes, 1 rounds", "1 of 1 rounds failed",
+		"| **busbar** | ", "\n| other | ", d.Machine.Kernel, "4 clients, messages of 128 bytes, rounds: 1", "1 of 1 rounds failed",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q isn't in\n%s", want, text)

@@ -36,19 +36,9 @@ type picture struct {
 func (d *Document) WriteHTML(w io.Writer) error {
 	var shown []page
 	for _, s := range d.Sections {
-		p := page{Section: s, Tables: s.Tables()}
+		p := page{Section: s, Tables: s.Tables(), Notes: s.notes()}
 		for i, c := range s.charts() {
 			p.Charts = append(p.Charts, picture{c.title, c.draw(fmt.Sprintf("chart%d_%d", len(shown), i))})
-		}
-		if s.versus() {
-			for _, r := range s.Results {
-				for _, why := range r.Failures {
-					p.Notes = append(p.Notes, r.Name+": FAILED: "+why)
-				}
-			}
-		}
-		if s.Interrupted {
-			p.Notes = append(p.Notes, "interrupted: not everything is there")
 		}
 		shown = append(shown, p)
 	}
@@ -67,31 +57,37 @@ type chart struct {
 
 // charts are what a section's figures look like.
 func (s *Section) charts() (all []chart) {
-	if s.versus() {
-		if s.Base != "" {
-			all = append(all, s.bars("CPU per delivery, divided by that of "+s.Base, 1, true, "cpu_per_delivery"))
-		}
-		all = append(all, s.bars("Latency of delivery, ms", 1e6, false, "delivery_p50", "delivery_p99", "delivery_max"),
-			s.bars("Resident memory of the server per connection, KiB", 1024, false, "user_memory_per_connection"),
-			s.bars("CPU per handshake, µs", 1e3, false, "cpu_per_handshake"))
-	}
 	split := s.bars("CPU per delivery, µs", 1e3, false, "user_cpu_per_delivery", "kernel_cpu_per_delivery", "ksoftirqd_cpu_per_delivery")
 	split.stacked = true
-	all = append(all, split)
-	if !s.versus() {
-		curves := chart{title: "Latency, ms: so many percent took this long or less"}
-		for _, r := range s.Results {
-			for _, c := range r.Curves {
-				c.Name = title(c.Name)
-				if len(s.Results) > 1 {
-					c.Name += ", " + r.Name
-				}
-				curves.curves = append(curves.curves, c)
-			}
+	switch {
+	case s.versus() && s.columns()[0] == connectionColumns[0]:
+		all = []chart{
+			s.bars("Resident memory of the server per connection, KiB", 1024, false, "user_memory_per_connection"),
+			s.bars("CPU per handshake, µs", 1e3, false, "cpu_per_handshake"),
 		}
-		all = append(all, curves)
+	case s.versus():
+		all = []chart{
+			s.bars("CPU per delivery, divided by that of "+s.Base, 1, true, "cpu_per_delivery"),
+			s.bars("Latency of delivery, ms", 1e6, false, "delivery_p50", "delivery_p99", "delivery_max"), split,
+		}
+	default:
+		all = []chart{split, s.curves()}
 	}
 	return slices.DeleteFunc(all, func(c chart) bool { return len(c.names)+len(c.curves) == 0 })
+}
+
+func (s *Section) curves() chart {
+	c := chart{title: "Latency, ms: so many percent took this long or less"}
+	for _, r := range s.Results {
+		for _, curve := range r.Curves {
+			curve.Name = title(curve.Name)
+			if len(s.Results) > 1 {
+				curve.Name += ", " + r.Name
+			}
+			c.curves = append(c.curves, curve)
+		}
+	}
+	return c
 }
 
 // bars has a bar for each result that has the first of some figures, and a series for each figure.

@@ -172,8 +172,8 @@ func (s *session) settle(ctx context.Context) error {
 	}
 	grown, n := m.Minus(s.alone), float64(s.Clients)
 	s.r.add("user_memory_per_connection", Bytes, float64(grown.Resident)/n)
-	if grown.Slab > 0 { // else other work of the machine hides it
-		s.r.add("kernel_memory_per_connection", Bytes, float64(grown.Slab+grown.SocketBuffers)/n)
+	if kernel := grown.Slab + grown.SocketBuffers; kernel > 0 { // else other work of the machine hides it
+		s.r.add("kernel_memory_per_connection", Bytes, float64(kernel)/n)
 	}
 	return waiting
 }

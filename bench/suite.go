@@ -122,7 +122,7 @@ func (d *Document) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s, %d cores, %.0f GiB, Linux %s, %s, Busbar %s. The server has one core, the load the others. "+
 		"CPU is that of the server's process and of its core's ksoftirqd, divided by the base's in the same round; in parentheses the lowest and highest round. "+
-		"%s clients, messages of %v bytes, %d rounds; memory and handshakes: %s clients, %d rounds.\n\n",
+		"%s clients, messages of %v bytes, rounds: %d; memory and handshakes: %s clients, rounds: %d.\n\n",
 		m.Date.Format("2006-01-02"), m.CPU, m.Cores, float64(m.Memory)/(1<<30), m.Kernel, m.Go, m.Busbar,
 		thousands(float64(p.Clients)), p.Sizes, single.Rounds, thousands(float64(idle.Result(own.Name).Profile.Clients)), idle.Rounds)
 	fmt.Fprintf(&b, "| server | CPU per delivery, one at a time%s | p99 | CPU per delivery, %d in flight%s | sends per delivery | memory per idle connection | CPU per handshake |\n",

@@ -59,7 +59,7 @@ func span(ns float64) string {
 // digits has three digits, or all that stand before the point.
 func digits(v float64) string {
 	switch {
-	case v >= 99.95:
+	case v >= 99.95 || v == 0:
 		return thousands(v)
 	case v >= 9.995:
 		return strconv.FormatFloat(v, 'f', 1, 64)
@@ -127,10 +127,23 @@ func title(name string) string {
 	return strings.ReplaceAll(" "+name, " cpu", " CPU")[1:]
 }
 
-// columns are the figures of a comparison of several targets, where they were measured.
-var columns = []string{
-	"cpu_per_delivery", "machine_cpu_per_delivery", "sends_per_delivery", "deliveries_per_second", "delivery_p50", "delivery_p99",
-	"user_memory_per_connection", "kernel_memory_per_connection", "cpu_per_handshake", "connects_per_second",
+// Columns of a comparison of several targets: of a fan-out, and of connections.
+var (
+	fanoutColumns = []string{
+		"cpu_per_delivery", "machine_cpu_per_delivery", "sends_per_delivery", "deliveries_per_second", "delivery_p50", "delivery_p99",
+	}
+	connectionColumns = []string{
+		"user_memory_per_connection", "kernel_memory_per_connection", "cpu_per_handshake", "connects_per_second",
+	}
+)
+
+// columns are those of what the section is about.
+func (s *Section) columns() []string {
+	p := s.Results[0].Profile
+	if p.Settle > 0 || p.Messages == 0 && p.Duration == 0 {
+		return connectionColumns
+	}
+	return fanoutColumns
 }
 
 // Tables are what the section has found.
@@ -167,15 +180,7 @@ func (r *Result) outcome() string {
 
 // targets is a table with a line for each target.
 func (s *Section) targets() Table {
-	var shown []string
-	for _, name := range columns {
-		if slices.ContainsFunc(s.Results, func(r *Result) bool { return len(r.Figure(name).Values) > 0 }) {
-			shown = append(shown, name)
-		}
-	}
-	if slices.Contains(shown, "cpu_per_delivery") { // a fan-out: connecting is beside the point
-		shown = slices.DeleteFunc(shown, func(name string) bool { return strings.HasSuffix(name, "handshake") || name == "connects_per_second" })
-	}
+	shown := s.columns()
 	t := Table{Head: []string{"target"}}
 	for i, name := range shown {
 		t.Head = append(t.Head, title(name))
@@ -245,6 +250,21 @@ func (s *Section) figures() Table {
 	return t
 }
 
+// notes are what tables have no room for.
+func (s *Section) notes() (notes []string) {
+	for _, r := range s.Results {
+		for _, why := range r.Failures {
+			if s.versus() { // else the table says it
+				notes = append(notes, r.Name+": FAILED: "+why)
+			}
+		}
+	}
+	if s.Interrupted {
+		notes = append(notes, "interrupted: not everything is there")
+	}
+	return notes
+}
+
 // Write writes everything for people.
 func (d *Document) Write(w io.Writer) error {
 	fmt.Fprintln(w, d.Machine)
@@ -255,15 +275,8 @@ func (d *Document) Write(w io.Writer) error {
 				return err
 			}
 		}
-		if s.versus() {
-			for _, r := range s.Results {
-				for _, why := range r.Failures {
-					fmt.Fprintf(w, "%s: FAILED: %s\n", r.Name, why)
-				}
-			}
-		}
-		if s.Interrupted {
-			fmt.Fprintln(w, "interrupted: not everything is there")
+		for _, note := range s.notes() {
+			fmt.Fprintln(w, note)
 		}
 	}
 	return nil
