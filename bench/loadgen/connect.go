@@ -29,6 +29,7 @@ type connectPlan struct {
 	Roles   Roles         `json:"roles,omitzero"`
 	Stall   time.Duration `json:"stall"`           // without any progress; ends connecting
 	Brief   bool          `json:"brief,omitempty"` // who is connected leaves at once
+	Changes bool          `json:"changes,omitempty"`
 	Apart   bool          `json:"apart,omitempty"` // this process has a namespace: the addresses behind the server's
 
 	address              netip.AddrPort
@@ -146,6 +147,9 @@ func (s *swarm) established(index int32, m *member) {
 	if err == nil {
 		// The send buffer is empty, so that it takes all or the connection is gone.
 		request := s.plan.request
+		if s.plan.Changes {
+			request = upgradeRequest(s.plan.Server, fmt.Sprintf("/?since=%d", s.cursor(m)), s.plan.Token)
+		}
 		if m.role.is(limp) {
 			request = s.plan.limpRequest
 		}
@@ -170,12 +174,16 @@ func (s *swarm) upgraded(index int32, m *member, b []byte) []byte {
 	case size == 0:
 		return b
 	}
-	m.state, m.position = open, newPosition(0)
+	m.state = open
 	record(s.upgrades, Now()-m.began)
 	s.pending--
 	s.connected++
+	s.moved = true
+	if s.returning {
+		return b[size:]
+	}
+	m.position = newPosition(0)
 	if s.plan.Brief {
-		s.moved = true
 		s.reset(index, m)
 		return nil
 	}
@@ -184,7 +192,6 @@ func (s *swarm) upgraded(index int32, m *member, b []byte) []byte {
 	} else {
 		s.tally.clients++
 	}
-	s.moved = true
 	return b[size:]
 }
 

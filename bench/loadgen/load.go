@@ -22,6 +22,7 @@ type Options struct {
 	Cores   []int         // that workers run on; empty: any
 	Roles   Roles         // what clients do beside reading
 	Brief   bool          // they leave as soon as they are connected
+	Changes bool          // they are given change events, and may lose their server and come back (TellReturn)
 }
 
 // Load is the worker processes and their clients. Owned by one goroutine, but for Done,
@@ -125,7 +126,7 @@ func (l *Load) Connect(ctx context.Context, server string, progress func(int)) (
 		}
 		plan := connectPlan{
 			Server: server, Clients: share, First: first, Pace: l.opts.Pace, Token: l.opts.Token, Stall: l.opts.Stall,
-			Apart: l.apart, Brief: l.opts.Brief, Roles: l.opts.Roles,
+			Apart: l.apart, Brief: l.opts.Brief, Changes: l.opts.Changes, Roles: l.opts.Roles,
 		}
 		if err := w.tell(Instruction{ID: l.asked, Tell: tellConnect, Connect: plan}); err != nil {
 			return 0, err
@@ -195,7 +196,7 @@ func (l *Load) Tell(ctx context.Context, i Instruction, progress func(connected 
 func (l *Load) ask(ctx context.Context, i Instruction, progress func(connected int)) ([]reply, error) {
 	l.asked++
 	i.ID = l.asked
-	if i.Tell == TellChurn {
+	if i.Tell == TellChurn || i.Tell == TellReturn {
 		i.Rate /= float64(len(l.workers))
 	}
 	i.Pending /= len(l.workers)

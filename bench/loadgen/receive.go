@@ -20,6 +20,8 @@ func (s *swarm) take(m *member, b []byte, at int64) ([]byte, error) {
 			s.rows.deliver(s, f, at)
 		case f.op == opBinary:
 			s.deliver(m, f, at)
+		case f.op == opText && s.plan.Changes:
+			s.deliverChange(m, f, at)
 		case f.op == opText && s.relays != nil:
 			s.relays.deliver(s, f, at)
 		default:

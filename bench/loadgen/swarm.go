@@ -43,6 +43,8 @@ type swarm struct {
 	sizes      Mixture // of payloads
 	recordFrom uint64  // the first message whose latency counts
 	turnover   turnover
+	returning  bool   // clients come back after they have lost their server
+	firstSeq   uint64 // of the first change event; 0 until one has come
 	tally      tally
 	latency    *hdrhistogram.Histogram
 	upgrades   *hdrhistogram.Histogram
@@ -196,6 +198,10 @@ func (s *swarm) end(index int32, m *member, cause error) {
 		s.connected--
 		m.state = ended
 		return
+	case m.state == open && s.plan.Changes && !s.returning: // it will come back to where it was
+		s.connected--
+		m.state = ended
+		return
 	case m.state == open:
 		s.report.Faults.Ended++
 		s.connected--
@@ -207,8 +213,6 @@ func (s *swarm) end(index int32, m *member, cause error) {
 		s.failed++
 		s.pending--
 	}
-	if s.report.Error == "" {
-		s.report.Error = cause.Error()
-	}
+	s.note(cause)
 	m.state = ended
 }

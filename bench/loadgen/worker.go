@@ -20,6 +20,7 @@ const (
 	TellStall   = "stall"   // those clients stop reading that are meant to
 	TellChurn   = "churn"   // Rate clients a second come and leave, of all workers
 	TellCalm    = "calm"    // nobody comes or leaves any more
+	TellReturn  = "return"  // the server has ended: Rate clients a second, of all workers, come to the next one
 	TellResume  = "resume"  // clients that stopped read what there is, up to the message End
 
 	TellSubscribe = "subscribe" // every client subscribes to its rows of the plan Rows
@@ -159,6 +160,8 @@ func (w *worker) do(i Instruction) (r reply) {
 		s.churn(i.Rate)
 	case TellCalm:
 		err = s.calm()
+	case TellReturn:
+		err = s.comeBack(i.Rate, func() { _ = w.tellDone() })
 	case TellResume:
 		err = s.resume(i.End)
 	case TellSubscribe:

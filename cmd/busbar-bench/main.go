@@ -5,6 +5,7 @@
 //	busbar-bench suite …         the comparison that README shows
 //	busbar-bench soak …          the daemon under clients that come and go: what is left of them
 //	busbar-bench chaos …         the daemon without what it stands on
+//	busbar-bench recovery …      clients that lose the daemon (kill -9) and come back with their cursors
 //	busbar-bench logs …          change logs in turn: what a delivery costs with each
 //	busbar-bench target …        Busbar as it is measured; the other commands start it
 package main
@@ -43,14 +44,15 @@ type streams struct {
 type command func(ctx context.Context, args []string, s streams) error
 
 var commands = map[string]command{
-	"run":     measure,
-	"compare": compare,
-	"suite":   suite,
-	"soak":    soak,
-	"chaos":   chaos,
-	"logs":    logs,
-	"target":  func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
-	"worker":  func(_ context.Context, _ []string, s streams) error { return loadgen.RunWorker(s.in, s.out) },
+	"run":      measure,
+	"compare":  compare,
+	"suite":    suite,
+	"soak":     soak,
+	"chaos":    chaos,
+	"logs":     logs,
+	"recovery": recovery,
+	"target":   func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
+	"worker":   func(_ context.Context, _ []string, s streams) error { return loadgen.RunWorker(s.in, s.out) },
 }
 
 const usageText = `usage: busbar-bench COMMAND [flags]
@@ -60,6 +62,7 @@ const usageText = `usage: busbar-bench COMMAND [flags]
   suite         the comparison that README shows: fan-out, memory and handshakes of all
   soak          the daemon under clients of every manner for an hour: what is left of them
   chaos         the daemon killed, stopped, without power, disk, database or API port
+  recovery      clients that lose the daemon (kill -9) and come back: until all have everything
   logs          change logs in turn: what a delivery costs with each
   target        Busbar as it is measured; the other commands start it
 

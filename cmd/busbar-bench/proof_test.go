@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/busbar-ws/busbar/bench"
 	"github.com/busbar-ws/busbar/bench/proof"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
@@ -43,9 +44,31 @@ func TestProofsPrintATableAndWriteJSON(t *testing.T) {
 	}
 }
 
+// Every client that loses the daemon comes back, and has each change once and in order.
+func TestRecovery(t *testing.T) {
+	t.Parallel()
+	program := builtDaemon(t)
+	path := filepath.Join(t.TempDir(), "result.json")
+	code, out, errs := try(t, "recovery", "-busbar", program, "-clients", "5, 40", "-rate", "100", "-steady", "200ms", "-return", "1000", "-json", path)
+	if code != exitOK || errs != "" {
+		t.Fatalf("exit %d, %s\n%s", code, errs, out)
+	}
+	var d bench.Document
+	if err := json.Unmarshal([]byte(read(t, path)), &d); err != nil || len(d.Sections) != 1 || len(d.Sections[0].Results) != 2 {
+		t.Fatalf("the JSON: %+v, %v", d, err)
+	}
+	for i, clients := range []int{5, 40} {
+		r := d.Sections[0].Results[i]
+		ready, back, exact := r.Figure("until_ready").Median, r.Figure("until_all_are_back").Median, r.Figure("until_all_are_exact").Median
+		if r.Profile.Clients != clients || !(0 < ready && ready < back && back <= exact) {
+			t.Errorf("%d clients: %+v", clients, r)
+		}
+	}
+}
+
 // A daemon that doesn't hold is a failure: here it is one that doesn't exist.
 func TestProofOfADaemonThatEnds(t *testing.T) {
-	for _, command := range []string{"soak", "chaos"} {
+	for _, command := range []string{"soak", "chaos", "recovery"} {
 		code, _, errs := try(t, command, "-busbar", "false")
 		if code != exitFailure || !strings.Contains(errs, "starting busbar") {
 			t.Errorf("%s: exit %d, %q", command, code, errs)
@@ -62,6 +85,8 @@ func TestMistakesOfProofs(t *testing.T) {
 		args []string
 		want string
 	}{
+		{[]string{"recovery", "-busbar", self, "-clients", "5,x"}, `"x" is no number`},
+		{[]string{"recovery", "-busbar", self, "-rate", "0"}, "0 changes"},
 		{[]string{"soak", "-busbar", "/nowhere/busbar"}, "-busbar /nowhere/busbar"},
 		{[]string{"soak", "-busbar", self, "-slow", "never"}, `policy "never"`},
 		{[]string{"soak", "-busbar", self, "-rate", "-1"}, "-1 messages a second"},
