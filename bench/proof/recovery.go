@@ -17,7 +17,7 @@ import (
 // RecoveryOptions say what a server's death is like: how many clients lose it, and how they come
 // back. All are needed but Args.
 type RecoveryOptions struct {
-	Program []string      // of the daemon
+	Program string        // of the daemon
 	Args    []string      // more of its arguments
 	Worker  []string      // the command that calls loadgen.RunWorker
 	Clients []int         // one run for each
@@ -32,7 +32,7 @@ type RecoveryOptions struct {
 // Recover kills a server with its log on disk (kill -9), starts it again, and has clients come back
 // with their cursors while changes go on, until every client has had each change once and in order.
 func Recover(ctx context.Context, o RecoveryOptions) (*bench.Section, error) {
-	if len(o.Program) == 0 || len(o.Clients) == 0 || o.Rate <= 0 || o.Return <= 0 || o.Size < 1 || o.Steady <= 0 {
+	if o.Program == "" || len(o.Clients) == 0 || o.Rate <= 0 || o.Return <= 0 || o.Size < 1 || o.Steady <= 0 {
 		return nil, fmt.Errorf("%w: %d clients, %g changes of %d bytes a second for %v, %g clients a second: above 0",
 			ErrOptions, o.Clients, o.Rate, o.Size, o.Steady, o.Return)
 	}

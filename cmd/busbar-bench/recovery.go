@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"strconv"
 	"strings"
 	"time"
@@ -12,18 +14,25 @@ import (
 
 // recovery measures how clients come back that have lost their server.
 func recovery(ctx context.Context, args []string, s streams) error {
-	p := newProofFlags("recovery", s)
+	var daemon proof.Options
 	var o proof.RecoveryOptions
-	clients := p.set.String("clients", "1000,5000,10000", "`numbers` of connections, a run for each")
-	p.set.Float64Var(&o.Rate, "rate", 5, "changes a second")
-	p.set.Float64Var(&o.Return, "return", 2000, "clients a second that come back")
-	p.set.IntVar(&o.Size, "size", 128, "bytes of a change's data")
-	p.set.DurationVar(&o.Steady, "steady", 3*time.Second, "from the first change to the kill")
-	html := p.set.String("html", "", "write a report with charts to a `file`")
-	if err := p.parse(args); err != nil {
-		return err
+	var out flags
+	f := flag.NewFlagSet("busbar-bench recovery", flag.ContinueOnError)
+	f.SetOutput(s.out)
+	f.StringVar(&daemon.Program, "busbar", "bin/busbar", "`program` of the daemon; make build makes bin/busbar")
+	f.Func("args", "more `arguments` for the daemon, separated by spaces", func(v string) error { o.Args = strings.Fields(v); return nil })
+	clients := f.String("clients", "1000,5000,10000", "`numbers` of connections, a run for each")
+	f.Float64Var(&o.Rate, "rate", 5, "changes a second")
+	f.Float64Var(&o.Return, "return", 2000, "clients a second that come back")
+	f.IntVar(&o.Size, "size", 128, "bytes of a change's data")
+	f.DurationVar(&o.Steady, "steady", 3*time.Second, "from the first change to the kill")
+	f.StringVar(&out.json, "json", "", "write the result to a `file`")
+	f.StringVar(&out.html, "html", "", "write a report with charts to a `file`")
+	err := parseProof(f, args, &daemon)
+	if err == nil {
+		err = errors.Join(writable("json", out.json), writable("html", out.html))
 	}
-	if err := writable("html", *html); err != nil {
+	if err != nil {
 		return err
 	}
 	for number := range strings.SplitSeq(*clients, ",") {
@@ -33,18 +42,19 @@ func recovery(ctx context.Context, args []string, s streams) error {
 		}
 		o.Clients = append(o.Clients, n)
 	}
-	var err error
 	if o.Worker, err = self("worker"); err != nil {
 		return err
 	}
-	o.Program, o.Args = []string{p.program}, strings.Fields(p.args)
+	o.Program = daemon.Program
 	b := newBar(s.err)
 	o.Progress = b.show
 	section, err := proof.Recover(ctx, o)
 	b.clear()
-	if err != nil {
-		return proofErr(err)
+	switch {
+	case errors.Is(err, proof.ErrOptions):
+		return usagef("%v", err)
+	case err != nil:
+		return err
 	}
-	f := flags{json: p.json, html: *html}
-	return f.publish(s, bench.NewDocument(strings.Join(append([]string{p.set.Name()}, args...), " "), section))
+	return out.publish(s, bench.NewDocument(strings.Join(append([]string{f.Name()}, args...), " "), section))
 }
