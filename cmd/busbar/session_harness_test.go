@@ -99,8 +99,8 @@ func openInProcess(data string, flags ...string) (r *runningServer, stop func() 
 	return &runningServer{server: srv, data: data, api: srv.api.Addr().String(), url: "ws://" + srv.hub.Addr().String()}, stop, nil
 }
 
-// shared is a server without flags for tests that don't run in parallel and leave it as they found it, but for sessions
-// and stored rows. It is started by the first of them.
+// shared is a server for tests that don't run in parallel and leave it as they found it, but for sessions and stored
+// rows. Nobody is told of clients that have left: they would be another test's. It is started by the first of them.
 var shared struct {
 	*runningServer
 	stop func() error
@@ -110,7 +110,7 @@ func sharedServer(t *testing.T) *runningServer {
 	t.Helper()
 	if shared.runningServer == nil {
 		var err error
-		if shared.runningServer, shared.stop, err = openInProcess(filepath.Join(built, "shared-data")); err != nil {
+		if shared.runningServer, shared.stop, err = openInProcess(filepath.Join(built, "shared-data"), "-relays", "off"); err != nil {
 			t.Fatal(err)
 		}
 	}
