@@ -137,7 +137,7 @@ func (x *recovery) run(ctx context.Context, clients int) error {
 	x.time("until_all_are_back", back.Sub(killed))
 	x.time("until_all_are_exact", exact.Sub(killed))
 	x.time("server_cpu", time.Duration(cpu))
-	x.figure("server_cpu_share_of_a_core", bench.PerOne, float64(cpu)/float64(exact.Sub(ready)))
+	x.figure("server_cpu_share_of_a_core", bench.PerOne, float64(cpu)/float64(exact.Sub(killed)))
 	after, err := x.finish("live_delivery", 0)
 	if err != nil {
 		return err
