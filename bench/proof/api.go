@@ -53,7 +53,7 @@ const mimeJSON, mimeBytes = "application/json", "application/octet-stream"
 
 func (d *daemon) send(ctx context.Context, s *stream, n uint64, size int) (err error) {
 	switch s.kind {
-	case changes:
+	case changes, bulks:
 		return d.sendChanges(ctx, s, n, s.body, size)
 	case topics:
 		_, err = d.call(ctx, "POST", "/v1/topics/"+s.key, mimeJSON, []byte("{"+jsonNote(s.name, n, size)+"}"))
