@@ -22,6 +22,7 @@ set is said, what it holds isn't.
 const helpUsage = `Prints the server's flags.
 
 Usage: busbar help [-markdown]
+       busbar help COMMAND    prints what that command's -help does
 `
 
 // parseServer is parseOptions for a command that has a help of its own, which it writes when that is asked for.
@@ -42,7 +43,7 @@ func printConfig(args []string, s streams) error {
 	if o.AdminToken != "" {
 		fmt.Fprintln(s.out, "# the admin token is from BUSBAR_ADMIN_TOKEN")
 	}
-	return o.flags.WriteValues(s.out)
+	return o.flags.WriteValues(s.out, o.flags.Flag("config"))
 }
 
 const doctorUsage = `Looks at this host and says what limits a busbar on it, and what would change that.

@@ -72,9 +72,12 @@ func run(args []string, s streams) int {
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		name, args = args[0], args[1:]
 	}
+	if name == "help" && len(args) > 0 && commands[args[0]] != nil {
+		name, args = args[0], append(args[1:], "-help")
+	}
 	c := commands[name]
 	if c == nil {
-		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, log, config, doctor and version; -help says more\n", name)
+		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, log, config, doctor, help and version; -help says more\n", name)
 		return exitUsage
 	}
 	if name != "serve" { // which logs it as its flags say

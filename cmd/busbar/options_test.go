@@ -455,6 +455,7 @@ func TestConfigPrintsAFile(t *testing.T) {
 	first.want(t, exitOK)
 	second := runCommand("", nil, "config", "-config", temporaryFile(t, first.out))
 	second.want(t, exitOK)
+	runCommand("", nil, "config", "-config", temporaryFile(t, second.out)).want(t, exitOK)
 	values := func(text string) string {
 		return regexp.MustCompile("(?m) +#.*$|^(# )?config .*\n").ReplaceAllString(text, "")
 	}

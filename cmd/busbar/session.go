@@ -18,6 +18,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/auth"
 	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/datadir"
+	"github.com/busbar-ws/busbar/internal/disklog"
 )
 
 const sessionUsage = `Creates, lists and revokes the sessions that clients sign in with.
@@ -143,7 +144,13 @@ func createSession(data, user, tenant string, ttl time.Duration, device string, 
 		return "", err
 	}
 	token, _, err = store.Create(context.Background(), user, tenant, ttl, device)
-	if err == nil && errors.Is(missing, fs.ErrNotExist) {
+	_, moved := os.Stat(disklog.MovedTo(dir.ChangeLog()))
+	_, inside := os.Stat(dir.NATS())
+	switch {
+	case err != nil:
+	case moved == nil || inside == nil:
+		fmt.Fprintf(s.err, "busbar: %s has been the data of one of several nodes (-log nats): they don't know this session; make one with -api\n", string(dir))
+	case errors.Is(missing, fs.ErrNotExist):
 		fmt.Fprintf(s.err, "busbar: made a new session store, %s; a server knows this session only if its -data is %s, and it isn't one of several nodes (-log nats), for which there is -api\n", dir.Database(), string(dir))
 	}
 	if err == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/auth"
 	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/datadir"
+	"github.com/busbar-ws/busbar/internal/disklog"
 )
 
 // Who is in the wrong folder sees it: the token would be refused by the server, without a reason.
@@ -25,6 +26,15 @@ func TestSessionCreateSaysThatItMadeAStore(t *testing.T) {
 	}
 	if again := runCommand("", nil, "session", "create", "-user", "alice", "-data", data); again.err != "" {
 		t.Errorf("the store was there: %q", again.err)
+	}
+	for _, left := range []string{datadir.Dir(data).NATS(), disklog.MovedTo(datadir.Dir(data).ChangeLog())} {
+		if err := os.Mkdir(left, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		runCommand("", nil, "session", "create", "-user", "alice", "-data", data).want(t, exitOK, "several nodes", data)
+		if err := os.Remove(left); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -203,6 +213,9 @@ func TestCommandHelpIsGolden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			o := runCommand("", nil, append(strings.Fields(name), "-help")...)
 			o.want(t, exitOK)
+			if as := runCommand("", nil, append([]string{"help"}, strings.Fields(name)...)...); as != o {
+				t.Errorf("busbar help %s: %+v", name, as)
+			}
 			golden := filepath.Join("testdata", "help_"+strings.ReplaceAll(name, " ", "_")+".golden")
 			if *update {
 				if err := os.WriteFile(golden, []byte(o.out), 0o644); err != nil {

@@ -62,7 +62,8 @@ func (s *Set) WriteMarkdown(w io.Writer) error {
 }
 
 // WriteValues writes what is in force, as a file that ParseFile takes but for secrets, with where each value is from.
-func (s *Set) WriteValues(w io.Writer) error {
+// What named holds, the flag that names the file, is a comment.
+func (s *Set) WriteValues(w io.Writer, named *Flag) error {
 	var b bytes.Buffer
 	for _, f := range s.Flags {
 		if f.Env == "" {
@@ -77,7 +78,11 @@ func (s *Set) WriteValues(w io.Writer) error {
 			fmt.Fprintf(&b, "# %s is empty\n", f.Name)
 			continue
 		}
-		fmt.Fprintf(&b, "%-44s # %s\n", f.Name+" = "+value, from)
+		line := f.Name + " = " + value
+		if f == named {
+			line = "# " + line
+		}
+		fmt.Fprintf(&b, "%-44s # %s\n", line, from)
 	}
 	_, err := w.Write(b.Bytes())
 	return err

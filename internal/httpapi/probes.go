@@ -14,7 +14,7 @@ func (a *api) readyz(w http.ResponseWriter, _ *http.Request) error {
 	}
 	if a.Ready != nil {
 		if err := a.Ready(); err != nil {
-			return newFailure(http.StatusServiceUnavailable, "DEGRADED", "clients are served, but not all of it: "+err.Error())
+			return newFailure(http.StatusServiceUnavailable, "DEGRADED", "clients stay connected, but the change log or rows can't be used: "+err.Error())
 		}
 	}
 	return writeJSON(w, map[string]string{"status": "ready"})

@@ -17,7 +17,7 @@ import (
 
 var (
 	errBeingFilled = errors.New("busbar log copy is filling it, or was broken off, and then has to be run again")
-	errMoved       = errors.New("its events were moved elsewhere by busbar log copy, or were about to be, and then it has to be run again")
+	errMoved       = errors.New("busbar log copy has moved the events, or was broken off and must be run again")
 	errThere       = natsconn.Permanent(errors.New("there is a stream of this name already; choose another name"))
 	errMixed       = errors.New("something else was published to the stream meanwhile")
 )

@@ -20,7 +20,7 @@ const (
 	moved  = "rows-moved" // by an Export, or about to be
 )
 
-var errMoved = natsconn.Permanent(errors.New("its rows were moved elsewhere by busbar log copy, or were about to be, and then it has to be run again"))
+var errMoved = natsconn.Permanent(errors.New("busbar log copy has moved the rows, or was broken off and must be run again"))
 
 // Import makes the stream with the rows that each calls its argument with, in their order.
 func Import(ctx context.Context, o Options, each rowcopy.Each) error {
