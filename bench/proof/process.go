@@ -44,16 +44,6 @@ func run(program []string, cmd *exec.Cmd) (*process, error) {
 
 func (p *process) pid() int { return p.Process.Pid }
 
-// runs is false when the process has ended.
-func (p *process) runs() bool {
-	select {
-	case <-p.ended:
-		return false
-	default:
-		return true
-	}
-}
-
 // end waits until it has ended, and says whether it had to be killed for that.
 func (p *process) end(how syscall.Signal) (forced bool) {
 	_ = p.Process.Signal(how)
