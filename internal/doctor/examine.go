@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"fmt"
-	"math"
 	"sort"
 	"strings"
 
@@ -20,18 +19,14 @@ func examine(h host, s *Server, n int64) []finding {
 	backlog := min(max(n/10/max(h.cores, 1), 1024), 65_535)
 	atOnce := fmt.Sprintf(" There is one listener per event loop, and %d clients may come at once after a restart.", max(n/10, 1))
 	findings := []finding{
-		h.examineKernel(),
-		{verdict: fine, what: cli.Plural(int(h.cores), "core", "cores"), meaning: fmt.Sprintf("There is an event loop per core (-loops), "+
-			"and each may have %s of messages waiting (-queue-bytes).", cli.FormatSize(s.Hub.Loops.Memory.QueueBytes))},
 		h.examineFiles(n, need),
 		h.atLeast("fs.nr_open", need, "The most that RLIMIT_NOFILE can be raised to."),
 		h.atLeast("fs.file-max", n+10_000, "Files and sockets that the whole host may have open."), // other processes have some too
-		h.examineMemory(s, n), h.examineCgroup(), h.examineTCPMem(n), h.examineRmem(), h.examineWmem(s, n),
+		h.examineMemory(s, n), h.examineTCPMem(n), h.examineWmem(s, n),
 		h.atLeast("net.core.somaxconn", backlog,
 			"Connections that may wait to be accepted, per listener; beyond it a client tries again after a second."+atOnce),
 		h.atLeast("net.ipv4.tcp_max_syn_backlog", backlog,
 			"Handshakes that may be unfinished, per listener, when there are no SYN cookies."+atOnce),
-		h.examinePorts(n),
 	}
 	if conntrack := "net.netfilter.nf_conntrack_max"; h.sysctl(conntrack, 0) >= 0 {
 		findings = append(findings, h.atLeast(conntrack, n+n/4,
@@ -85,71 +80,26 @@ func (h host) atLeast(name string, need int64, meaning string) finding {
 	return f
 }
 
-func (h host) examineKernel() finding {
-	major, minor, ok := parseKernel(h.kernel)
-	if !ok {
-		return unknown("kernel version", "/proc/sys/kernel/osrelease")
-	}
-	f := finding{verdict: fine, what: "kernel " + h.kernel, meaning: "It has all that Busbar uses."}
-	switch {
-	case major < 3 || major == 3 && minor < 12:
-		f.verdict, f.meaning = fail, "A listener per event loop needs SO_REUSEPORT (3.9), and -notsent-lowat needs 3.12."
-	case major < 5:
-		f.verdict, f.meaning = warn, "Kernels before 5 get no fixes any more, and their sockets cost more than is assumed here."
-	}
-	return f
-}
-
 // fewestFiles is what a server needs to start at all, about.
 const fewestFiles = 64
 
 func (h host) examineFiles(n, need int64) finding {
-	if h.hardFiles < 0 {
-		return unknown("RLIMIT_NOFILE", "/proc/self/limits")
-	}
 	f := finding{
-		verdict: fine, what: fmt.Sprintf("RLIMIT_NOFILE soft %s, hard %s", unlimited(h.softFiles), unlimited(h.hardFiles)),
+		verdict: fine, what: fmt.Sprintf("RLIMIT_NOFILE hard %d", h.files),
 		meaning: "A connection takes one descriptor, and a server keeps some for itself. It raises the soft limit to the hard one.",
 	}
-	if h.hardFiles < need {
+	if h.files < need {
 		f.tooFew(fmt.Sprintf(" %d connections need %d. Under systemd the unit says so; in a shell, root does:", n, need),
 			fmt.Sprintf("systemctl edit busbar   # [Service] LimitNOFILE=%d", need), fmt.Sprintf("ulimit -n %d", need))
-		if h.hardFiles < fewestFiles {
+		if h.files < fewestFiles {
 			f.verdict = fail
 		}
 	}
 	return f
 }
 
-func unlimited(n int64) string {
-	if n == math.MaxInt64 {
-		return "unlimited"
-	}
-	return fmt.Sprint(n)
-}
-
 // portsOfAnAddress is how many ports TCP tells connections from one address to another apart by.
 const portsOfAnAddress = 65_535 - 1024 + 1
-
-// examinePorts matters beside the server, not to it: a proxy or load generator on this host needs a local port per
-// connection to one address.
-func (h host) examinePorts(n int64) finding {
-	const name = "net.ipv4.ip_local_port_range"
-	f, ok := h.setting(name, 2)
-	count := h.sysctl(name, 1) - h.sysctl(name, 0) + 1
-	if !ok || count < 1 {
-		return unknown(name, "/"+sysctlFile(name))
-	}
-	f.meaning = fmt.Sprintf("No limit to a server. A proxy or load generator on this host can have %d connections from one "+
-		"address to one other address and port.", count)
-	if n > count && count < portsOfAnAddress-1024 {
-		f.tooFew("", sysctlFix(name, 1024, 65535))
-	}
-	if n > portsOfAnAddress {
-		f.meaning += fmt.Sprintf(" %d take %d local addresses there, or as many listening ports.", n, (n+portsOfAnAddress-1)/portsOfAnAddress)
-	}
-	return f
-}
 
 func mebibytes(bytes int64) string { return fmt.Sprintf("%d MiB", bytes/cli.MiB) }
 
@@ -163,8 +113,12 @@ func (h host) examineMemory(s *Server, n int64) finding {
 	if s.RowsFetched {
 		rows, fix = "rows being fetched "+cli.FormatSize(memory.Defaults().Rows), "busbar -buffer-memory 128MiB "
 	}
+	limit := ""
+	if h.memory.Group >= 0 {
+		limit = ", cgroup limit " + mebibytes(h.memory.Group)
+	}
 	f := finding{
-		verdict: fine, what: fmt.Sprintf("memory: %s, %s of it available", mebibytes(h.memory.Total), mebibytes(h.memory.Available)),
+		verdict: fine, what: fmt.Sprintf("memory: %s, %s of it available%s", mebibytes(h.memory.Total), mebibytes(h.memory.Available), limit),
 		meaning: fmt.Sprintf("Room for %d connections, cautiously: of three quarters of the %s that can be used now, a busbar may take %s "+
 			"when all is full (-buffer-memory %s, %s, %s %s, what is stored twice with -compression); a connection "+
 			"takes %d bytes: %d of Busbar's, %d of the kernel's, and %d for data under way.",
@@ -175,16 +129,6 @@ func (h host) examineMemory(s *Server, n int64) finding {
 		f.tooFew(fmt.Sprintf(" %d would need %s. Take a larger host, or smaller buffers:", n, mebibytes((n*each+kept)/3*4)), fix+s.LogFlag+" 16MiB")
 	}
 	return f
-}
-
-func (h host) examineCgroup() finding {
-	if h.memory.Group < 0 {
-		return finding{verdict: fine, what: "cgroup memory limit: none", meaning: "The host's memory alone is the limit."}
-	}
-	return finding{
-		verdict: fine, what: "cgroup memory limit: " + mebibytes(h.memory.Group),
-		meaning: "The kernel ends the server when it and its sockets' buffers need more. What a server keeps by default is a part of it.",
-	}
 }
 
 // examineTCPMem judges by one page each way for every connection, which is the least that data under way is charged with.
@@ -207,15 +151,6 @@ const (
 	tcpRmem = "net.ipv4.tcp_rmem"
 	tcpWmem = "net.ipv4.tcp_wmem"
 )
-
-func (h host) examineRmem() finding {
-	f, ok := h.setting(tcpRmem, 3)
-	if ok {
-		f.meaning = fmt.Sprintf("Receive buffer of a connection: least, at first, most. It takes memory only while data is in it, and "+
-			"event loops empty it at once; the least, %d bytes, is granted even when memory is short.", h.sysctl(tcpRmem, 0))
-	}
-	return f
-}
 
 // examineWmem judges by one client in a hundred that doesn't read and whose send buffer has grown to its most, or is full
 // at -notsent-lowat before.
@@ -298,16 +233,14 @@ func (s *Server) Kept() int64 {
 
 // estimated is how many connections a server can have on a host, and why not more.
 type estimated struct {
-	capacity eventloop.Capacity // as far as descriptors and flags go; none when those are unknown
+	capacity eventloop.Capacity // as far as descriptors and flags go; none when there are too few
 	memory   int64              // connections that there is memory for; -1 when unknown
 }
 
 func estimate(h host, s *Server) estimated {
 	e := estimated{memory: -1}
-	if h.hardFiles >= 0 {
-		e.capacity, _ = s.capacity(h.cores, h.hardFiles) // that there are too few is said of RLIMIT_NOFILE
-	}
-	if usable := h.usable(); usable >= 0 { // of which a quarter is left to the rest of the host
+	e.capacity, _ = s.capacity(h.cores, h.files) // that there are too few is said of RLIMIT_NOFILE
+	if usable := h.usable(); usable >= 0 {       // of which a quarter is left to the rest of the host
 		e.memory = max(usable/4*3-s.Kept(), 0) / h.connectionBytes()
 	}
 	return e
@@ -332,8 +265,6 @@ func (e estimated) sentence(asked int64) string {
 		text += fmt.Sprintf("There is memory for about %d. ", e.memory)
 	}
 	switch n := e.connections(); {
-	case text == "":
-		return "How many connections fit can't be told: /proc shows neither memory nor limits."
 	case asked > n:
 		text += fmt.Sprintf("That is less than %d (-connections).", asked)
 	case asked > 0:
