@@ -70,7 +70,7 @@ func openDatabase(ctx context.Context, path string, opts *SessionOptions) (*data
 
 // moved reports whether the file has to be opened anew: it, or its -wal, is gone or another.
 func (db *database) moved() bool {
-	return db.opened.MovedFrom(db.path)
+	return db.opened.MovedFrom(sqlitefile.FilesAt(db.path))
 }
 
 func (db *database) prepare(ctx context.Context, opts *SessionOptions) (err error) {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -476,5 +477,25 @@ func TestEntriesLostInTheFile(t *testing.T) {
 				t.Errorf("%d resyncs, logged\n%s", resyncs, text)
 			}
 		})
+	}
+}
+
+// Another process that opens a database takes a -shm without a lock for a dead process's, and truncates it, with what
+// this one has mapped of it.
+func TestSharedMemoryStaysLocked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "changes.db")
+	l := open(t, path, Options{})
+	info, err := os.Stat(path + "-shm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// UNIX_SHM_DMS of https://www.sqlite.org/src/file/src/os_unix.c
+	lock := fmt.Sprintf(":%d 128 128\n", info.Sys().(*syscall.Stat_t).Ino)
+	logtest.Append(t, l, someChange)
+	execute(t, beside(t, path), "PRAGMA wal_checkpoint")
+	logtest.Append(t, l, someChange)
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil || !strings.Contains(string(locks), lock) {
+		t.Errorf("no%sin %v\n%s", lock, err, locks)
 	}
 }

@@ -40,6 +40,7 @@ type writer struct {
 		main  sqlitefile.File
 		index [100]byte
 	}
+	index *sqlitefile.Index // nil before the first opening
 
 	state   state
 	opIDs   *dedup.Seqs
@@ -143,14 +144,22 @@ func (w *writer) open(ctx context.Context) (err error) {
 	if w.state, w.opIDs, err = load(ctx, w.conn, time.Now()); err != nil {
 		return err
 	}
-	w.files, err = sqlitefile.Opened(w.path, before)
+	if w.files, err = sqlitefile.Opened(w.path, before); err != nil {
+		return err
+	}
+	if w.index == nil {
+		if w.index, err = sqlitefile.OpenIndex(w.path); err != nil {
+			return err
+		}
+	}
 	w.leave()
-	return err
+	return nil
 }
 
 // leave remembers how a commit has left the files.
 func (w *writer) leave() {
-	w.left.main, w.left.index = sqlitefile.FileAt(w.path), sqlitefile.Index(w.path)
+	w.left.main = sqlitefile.FileAt(w.path)
+	w.left.index, _ = w.index.Read()
 }
 
 // moved is an error when the file that is open isn't the one at its path any more, or was written to: by others than
@@ -161,10 +170,14 @@ func (w *writer) moved() error {
 		files.WAL = now.WAL
 	}
 	switch {
-	case files.MovedFrom(w.path):
+	case files.MovedFrom(now):
 		return sqlitefile.ErrMoved
-	case w.conn != nil && !now.Main.Unwritten(w.left.main) && sqlitefile.Index(w.path) == w.left.index:
-		return errOthers
+	case w.conn != nil && !now.Main.Unwritten(w.left.main):
+		index, err := w.index.Read()
+		if err == nil && index == w.left.index {
+			err = errOthers
+		}
+		return err
 	}
 	return nil
 }
@@ -180,7 +193,16 @@ func (w *writer) save(ctx context.Context) {
 	}
 }
 
-func (w *writer) close() (err error) {
+// close is called when nobody else has the database open any more.
+func (w *writer) close() error {
+	err := w.disconnect()
+	if w.index != nil {
+		err = errors.Join(err, w.index.Close())
+	}
+	return err
+}
+
+func (w *writer) disconnect() (err error) {
 	w.statements.close()
 	if w.conn != nil {
 		w.conn.Close()
@@ -307,7 +329,7 @@ func (w *writer) settle() error {
 	}
 	if !w.unchanged(ctx) {
 		known := w.state
-		_ = w.close()
+		_ = w.disconnect()
 		if err := w.open(ctx); err != nil {
 			w.state = known
 			return err

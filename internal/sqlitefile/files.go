@@ -66,28 +66,40 @@ func FilesAt(path string) Files {
 // Settled is that of both.
 func (f Files) Settled(now time.Time) bool { return f.Main.Settled(now) && f.WAL.Settled(now) }
 
-// MovedFrom reports whether the files that a database was opened with aren't what is at its path any more: it, or
-// its -wal, is gone or another. Whoever has it open reads and writes what nobody else can find then.
-func (f Files) MovedFrom(path string) bool {
-	now := FilesAt(path)
+// MovedFrom reports whether the files that a database was opened with aren't what is at its path now: it, or its -wal,
+// is gone or another. Whoever has it open reads and writes what nobody else can find then.
+func (f Files) MovedFrom(now Files) bool {
 	return !f.Main.Same(now.Main) || f.WAL != now.WAL && !f.WAL.Same(now.WAL)
 }
 
-// Index is what the -shm of a database says about its -wal: it changes with each commit and each checkpoint, whoever
-// makes it, and not with what others read (https://www.sqlite.org/walformat.html#the_wal_index_file_format). It is all
-// zero without one.
-func Index(path string) (index [100]byte) {
-	if f, err := os.Open(path + "-shm"); err == nil {
-		_, _ = f.ReadAt(index[:], 0)
-		f.Close()
+// Index is the -shm of a database that SQLite has open in this process. It must be closed after SQLite's last
+// connection: closing any descriptor of a file drops all POSIX locks that the process holds on it (fcntl(2)), and
+// who opens the database next takes its -shm for nobody's, and truncates it.
+type Index struct{ file *os.File }
+
+// OpenIndex opens that of the database at path.
+func OpenIndex(path string) (*Index, error) {
+	f, err := os.Open(path + "-shm")
+	if err != nil {
+		return nil, err
 	}
-	return index
+	return &Index{f}, nil
 }
+
+// Read is what it says about the -wal: it changes with each commit and each checkpoint, whoever makes it, and not with
+// what others read (https://www.sqlite.org/walformat.html#the_wal_index_file_format).
+func (i *Index) Read() (index [100]byte, err error) {
+	_, err = i.file.ReadAt(index[:], 0)
+	return index, err
+}
+
+// Close is called once.
+func (i *Index) Close() error { return i.file.Close() }
 
 // Opened are the files of a database that has just been opened, which before were those at its path.
 func Opened(path string, before Files) (Files, error) {
 	f := Files{before.Main, FileAt(path + "-wal")} // which the opening may have made
-	if f.MovedFrom(path) {
+	if f.MovedFrom(FilesAt(path)) {
 		return Files{}, ErrMoved
 	}
 	return f, nil
