@@ -23,7 +23,7 @@ func (s *session) fanout(ctx context.Context) error {
 	// grows to a megabyte, which a low rate doesn't fill in the time of a run.
 	if s.Stalled > 0 {
 		s.counts = false // nobody knows how many deliveries are due
-		if _, err := s.load.Tell(ctx, loadgen.Instruction{Tell: loadgen.TellStall}, nil); err != nil {
+		if err := s.load.Stall(ctx); err != nil {
 			return err
 		}
 	}
@@ -131,31 +131,30 @@ func (s *session) disturb(ctx context.Context, p *loadgen.Publisher) error {
 		return s.rush(ctx, p)
 	}
 	if s.Churn > 0 {
-		if _, err := s.load.Tell(ctx, loadgen.Instruction{Tell: loadgen.TellChurn, Rate: s.Churn}, nil); err != nil {
+		if err := s.load.Churn(ctx, s.Churn); err != nil {
 			return err
 		}
 	}
 	trouble := s.phase(ctx, p, s.limit(), "measuring")
 	if s.Churn > 0 {
-		trouble = errors.Join(trouble, s.tell(loadgen.Instruction{Tell: loadgen.TellCalm}))
+		trouble = errors.Join(trouble, patiently(s.load.Calm))
 	}
 	s.unblock(trouble)
 	return trouble
 }
 
-// tell has workers do what they also do after Ctrl-C.
-func (s *session) tell(i loadgen.Instruction) error {
+// patiently has clients do what they also do after Ctrl-C.
+func patiently(f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), runner.ControlPatience)
 	defer cancel()
-	_, err := s.load.Tell(ctx, i, nil)
-	return err
+	return f(ctx)
 }
 
 // unblock has stalled clients read on when there is trouble: a server that waits for one that
 // doesn't read answers nobody, the bench included.
 func (s *session) unblock(trouble error) {
 	if trouble != nil && s.Stalled > 0 {
-		_ = s.tell(loadgen.Instruction{Tell: loadgen.TellResume, End: s.load.Done()}) // a worker that is gone is found when it is asked for its books
+		_ = patiently(func(ctx context.Context) error { return s.load.Resume(ctx, s.load.Done()) }) // a worker that has ended is found when it is asked for its books
 	}
 }
 
@@ -166,11 +165,10 @@ func (s *session) rejoin(ctx context.Context, p *loadgen.Publisher, trouble erro
 		return trouble
 	}
 	s.Progress("settling", 0, 0)
-	connected, err := s.load.Tell(ctx, loadgen.Instruction{Tell: loadgen.TellResume, End: p.Next}, nil)
-	if err != nil {
+	if err := s.load.Resume(ctx, p.Next); err != nil {
 		return err
 	}
-	if err := s.server.AwaitClients(ctx, connected); err != nil {
+	if err := s.server.AwaitClients(ctx, s.load.Connected()); err != nil {
 		return err
 	}
 	if err := s.record(ctx, p, ^uint64(0)); err != nil {
@@ -179,12 +177,12 @@ func (s *session) rejoin(ctx context.Context, p *loadgen.Publisher, trouble erro
 	return errors.Join(p.Window(ctx, 1, loadgen.Limit{Messages: 1}), p.Drain(ctx))
 }
 
-// rush publishes while very many clients come, from processes of their own: those that record
+// rush publishes while very many clients come, from threads of their own: those that record
 // when messages arrive have nothing else to do. A client that comes leaves as soon as it is
 // connected, so that each message has the same clients to go to all the time.
 func (s *session) rush(ctx context.Context, p *loadgen.Publisher) error {
 	many := s.clients()
-	many.Clients, many.Workers, many.Brief, many.Roles = s.Storm, 0, true, loadgen.Roles{}
+	many.Clients, many.Brief, many.Roles = s.Storm, true, loadgen.Roles{}
 	storm, err := loadgen.Start(many, s.apart)
 	if err != nil {
 		return err

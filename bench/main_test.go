@@ -8,13 +8,12 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/bench"
-	"github.com/busbar-ws/busbar/bench/loadgen"
 	"github.com/busbar-ws/busbar/bench/runner"
 	"github.com/busbar-ws/busbar/bench/target"
 	"github.com/busbar-ws/busbar/internal/leaks"
 )
 
-// TestMain is also the processes that the bench starts: workers, Busbar as a target, and
+// TestMain is also the processes that the bench starts: Busbar as a target, and
 // a server with faults. It fails when goroutines or descriptors are left.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
@@ -31,7 +30,6 @@ func TestMain(m *testing.M) {
 }
 
 var processes = map[string]func([]string) error{
-	"worker": func([]string) error { return loadgen.RunWorker(os.Stdin, os.Stdout) },
 	"target": func(args []string) error { return target.Main(args, os.Stdout, os.Stderr) },
 	"faulty": faulty,
 }
@@ -52,7 +50,6 @@ func load(t testing.TB, clients int) bench.Profile {
 	p.Clients, p.Stall, p.Workers = clients, time.Minute, 1
 	p.ServerCores, p.LoadCores = nil, nil
 	p.Target = runner.Target{Name: "busbar", Command: process(t, "target")}
-	p.Worker = process(t, "worker")
 	return p
 }
 

@@ -1,5 +1,5 @@
 // Package bench measures WebSocket fan-out servers. Run starts a server as a process of its own,
-// connects clients to it from worker processes, publishes through the server's control
+// connects clients to it from threads of its own, publishes through the server's control
 // connection, checks that every client got every message once and in order, and says what that
 // cost. What is measured is a Profile; what is found, a Result of named figures.
 //
@@ -26,11 +26,10 @@ type Setup struct {
 	Target      runner.Target   `json:"target"`
 	ServerCores runner.CoreList `json:"server_cores"`
 	LoadCores   runner.CoreList `json:"load_cores"`
-	Workers     int             `json:"workers"` // processes that hold the clients; 0: as many as descriptors and cores ask for
+	Workers     int             `json:"workers"` // threads that hold the clients; 0: as many as cores of the load
 	Pace        int             `json:"pace"`    // connections of each worker that may be under way at once
 	Netns       bool            `json:"netns,omitempty"`
 	Stall       time.Duration   `json:"stall_ns"` // without any progress; ends connecting and waiting
-	Worker      []string        `json:"-"`        // the command that calls loadgen.RunWorker
 	Token       string          `json:"-"`        // bearer token of every client, or empty
 
 	// Progress is called with what is being done, how far that is and how far it goes; 0 when
@@ -148,7 +147,7 @@ func (p *Profile) validate() error {
 	case p.disturbed():
 		return p.validateDisturbance()
 	}
-	return runner.ServerHolds(p.Clients)
+	return runner.HoldsClients(p.Clients)
 }
 
 func (p *Profile) validateRows() error {

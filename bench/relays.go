@@ -17,7 +17,7 @@ func (s *session) relays(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := s.tell(s.order(loadgen.TellReady, 0)); err != nil {
+	if err := patiently(s.with(s.load.Ready, 0)); err != nil {
 		return err
 	}
 	already, _, _, err := s.load.Finish(0)
@@ -65,10 +65,13 @@ func (s *session) relays(ctx context.Context) error {
 	return nil
 }
 
-func (s *session) order(tell string, d time.Duration) loadgen.Instruction {
-	return loadgen.Instruction{Tell: tell, Relay: &loadgen.RelayOrder{
-		Clients: s.Clients, Senders: s.senders(), Size: s.Sizes.Of(0), Rate: s.Rate, For: int64(d), Leave: s.Leave,
-	}}
+// with has clients do something as this run's order says.
+func (s *session) with(f func(context.Context, loadgen.RelayOrder) error, d time.Duration) func(context.Context) error {
+	return func(ctx context.Context) error {
+		return f(ctx, loadgen.RelayOrder{
+			Clients: s.Clients, Senders: s.senders(), Size: s.Sizes.Of(0), Rate: s.Rate, For: d, Leave: s.Leave,
+		})
+	}
 }
 
 // at looks at the server as it is: what it has counted isn't known before.
@@ -80,9 +83,9 @@ func (s *session) at() (moment, error) {
 // send has the senders send for a while and waits until everything has arrived, or nothing comes
 // any more.
 func (s *session) send(ctx context.Context, d time.Duration, name string) error {
-	err := s.tell(s.order(loadgen.TellReady, 0))
+	err := patiently(s.with(s.load.Ready, 0))
 	if err == nil {
-		err = s.tell(s.order(loadgen.TellSend, d))
+		err = patiently(s.with(s.load.Send, d))
 	}
 	if err != nil {
 		return err
@@ -96,7 +99,7 @@ func (s *session) send(ctx context.Context, d time.Duration, name string) error 
 		}
 	}
 	_ = loadgen.Pause(ctx, loadgen.Now()+int64(loadgen.Settle)) // for a last one that was due just now
-	if err := s.tell(s.order(loadgen.TellQuiet, 0)); err != nil {
+	if err := patiently(s.load.Quiet); err != nil {
 		return err
 	}
 	return errors.Join(ctx.Err(), s.arrive())
@@ -146,7 +149,7 @@ func (s *session) leave(ctx context.Context) error {
 		return err
 	}
 	none := s.load.Counted()
-	if err := s.tell(s.order(loadgen.TellLeave, 0)); err != nil {
+	if err := patiently(s.with(s.load.Leave, 0)); err != nil {
 		return err
 	}
 	if err := s.server.AwaitClients(ctx, s.Clients-s.Leave); err != nil {

@@ -33,9 +33,9 @@ func (s *session) rows(ctx context.Context) error {
 		fewer.Messages = max(until.Messages*each/uint64(s.Clients), 1)
 	}
 	for _, p := range []rowsPhase{
-		{"rows", loadgen.TellRows, each, until, run.toRows},
-		{"clients", loadgen.TellDirect, each, until, run.toSome},
-		{"all", loadgen.TellBroadcast, uint64(s.Clients), fewer, run.publisher},
+		{"rows", loadgen.ToRows, each, until, run.toRows},
+		{"clients", loadgen.ToClients, each, until, run.toSome},
+		{"all", loadgen.ToAll, uint64(s.Clients), fewer, run.publisher},
 	} {
 		if err := run.measurePhase(ctx, p); err != nil {
 			return fmt.Errorf("to %s: %w", p.name, err)
@@ -49,10 +49,11 @@ func (s *session) rows(ctx context.Context) error {
 
 // rowsPhase is one way of publishing.
 type rowsPhase struct {
-	name, tell string
-	each       uint64 // deliveries of a message
-	until      loadgen.Limit
-	publisher  func() *loadgen.Publisher
+	name      string
+	is        loadgen.Phase
+	each      uint64 // deliveries of a message
+	until     loadgen.Limit
+	publisher func() *loadgen.Publisher
 }
 
 // maxPending bounds the subscriptions that all workers together may have unanswered: a
@@ -69,8 +70,8 @@ func (run *rowsRun) subscribe(ctx context.Context) error {
 		return err
 	}
 	of, began := uint64(run.plan.Subscriptions()), loadgen.Now()
-	order := loadgen.Instruction{Tell: loadgen.TellSubscribe, Rows: run.plan, Pending: maxPending}
-	if _, err := run.load.Tell(ctx, order, func(int) { run.Progress("subscribing", int64(run.load.Counted()), int64(of)) }); err != nil {
+	progress := func() { run.Progress("subscribing", int64(run.load.Counted()), int64(of)) }
+	if err := run.load.Subscribe(ctx, run.plan, maxPending, progress); err != nil {
 		return err
 	}
 	run.r.add("subscriptions", Count, float64(of))
@@ -135,7 +136,7 @@ func (run *rowsRun) toSome() *loadgen.Publisher {
 }
 
 func (run *rowsRun) measurePhase(ctx context.Context, ph rowsPhase) error {
-	if _, err := run.load.Tell(ctx, loadgen.Instruction{Tell: ph.tell}, nil); err != nil {
+	if err := run.load.Expect(ctx, ph.is); err != nil {
 		return err
 	}
 	p := ph.publisher()
@@ -158,7 +159,7 @@ func (run *rowsRun) measurePhase(ctx context.Context, ph rowsPhase) error {
 	if err != nil {
 		return errors.Join(trouble, err)
 	}
-	if ph.tell != loadgen.TellBroadcast {
+	if ph.is != loadgen.ToAll {
 		run.have += p.Next * ph.each
 	}
 	run.seen(&report)

@@ -46,7 +46,7 @@ func Run(ctx context.Context, p Profile) (*Result, error) {
 	return s.r, nil
 }
 
-// start starts the server and the workers, and connects nobody. What it returns must be closed.
+// start starts the server and threads for clients, and connects nobody. What it returns must be closed.
 func start(ctx context.Context, p *Profile) (s *session, err error) {
 	s = &session{Profile: p, r: &Result{Name: p.Target.Name, Profile: *p, Rounds: 1}, counts: true}
 	if p.Netns {
@@ -61,16 +61,17 @@ func start(ctx context.Context, p *Profile) (s *session, err error) {
 		_ = s.server.Stop(0)
 		return nil, errors.Join(err, s.apart.Close())
 	}
-	s.meter = runner.NewMeter(s.server.PID(), p.ServerCores, s.load.PIDs())
-	s.r.Profile.Workers = len(s.load.PIDs())
+	s.meter = runner.NewMeter(s.server.PID(), p.ServerCores)
+	s.r.Profile.Workers = s.load.Workers()
 	return s, nil
 }
 
 func (p *Profile) clients() loadgen.Options {
-	return loadgen.Options{
-		Worker: p.Worker, Workers: p.Workers, Clients: p.Clients, Pace: p.Pace, Token: p.Token, Stall: p.Stall,
-		Cores: p.LoadCores, Roles: p.roles(),
+	workers := p.Workers
+	if workers == 0 {
+		workers = len(p.LoadCores)
 	}
+	return loadgen.Options{Workers: workers, Clients: p.Clients, Pace: p.Pace, Token: p.Token, Stall: p.Stall, Roles: p.roles()}
 }
 
 // close ends the connections, the server, and the network between them.
@@ -119,7 +120,6 @@ func (s *session) judge(trouble error) {
 
 // seen notes what the clients have had until now.
 func (s *session) seen(report *loadgen.Report) {
-	report.Latency, report.Upgrades = nil, nil
 	s.r.Faults = report.Faults
 	if report.Faults.Any() && report.Error != "" && len(s.r.Failures) == 0 {
 		s.r.fail(fmt.Sprintf("of %d clients: %v; %s", s.Clients, report.Faults, report.Error))
@@ -145,7 +145,7 @@ func (s *session) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	took, err := s.load.Connect(ctx, s.server.Address, func(n int) { s.Progress("connecting", int64(n), int64(s.Clients)) })
+	took, err := s.load.Connect(ctx, s.server.Address, func() { s.Progress("connecting", int64(s.load.Connected()), int64(s.Clients)) })
 	if err != nil {
 		return err
 	}
@@ -246,8 +246,7 @@ func (s *session) warmUp(ctx context.Context, p *loadgen.Publisher) error {
 
 // record has the clients expect messages of a publisher, and note latencies from one on.
 func (s *session) record(ctx context.Context, p *loadgen.Publisher, from uint64) error {
-	_, err := s.load.Tell(context.WithoutCancel(ctx), loadgen.Instruction{Tell: loadgen.TellRun, Sizes: p.Sizes, From: from}, nil)
-	return err
+	return s.load.Record(context.WithoutCancel(ctx), p.Sizes, from)
 }
 
 // interruptedPatience bounds the wait for messages that are on their way after Ctrl-C.

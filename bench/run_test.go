@@ -201,7 +201,6 @@ func TestRunsThatCantBe(t *testing.T) {
 	for want, change := range map[string]func(*bench.Profile){
 		"starting busbar": func(p *bench.Profile) { p.Target.Command = []string{"false"} },
 		"it wrote: ":      func(p *bench.Profile) { p.Target.Command = process(t, "target", "-loops=-1") },
-		"a worker ended":  func(p *bench.Profile) { p.Worker = []string{"false"} },
 		"subscriptions without a snapshot": func(p *bench.Profile) { // one more than a client may have
 			p.Clients, p.Subscribers, p.Rows, p.Stall = 2, 1, 10_001, 3*time.Second
 		},

@@ -77,7 +77,7 @@ func (s *swarm) note(cause error) {
 
 // comeBack waits until the server has ended all connections, and then connects so many clients a
 // second, each with the cursor that it has. Latencies are recorded anew.
-func (s *swarm) comeBack(rate float64, told func()) error {
+func (s *swarm) comeBack(rate float64) error {
 	last, had := Now(), s.connected
 	for began, next := int64(0), 0; ; {
 		switch {
@@ -96,7 +96,6 @@ func (s *swarm) comeBack(rate float64, told func()) error {
 		if err := s.poll(1); err != nil {
 			return err
 		}
-		told()
 		if s.connected != had {
 			last, had = Now(), s.connected
 		}

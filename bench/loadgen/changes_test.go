@@ -27,7 +27,7 @@ func TestChangesAreChecked(t *testing.T) {
 		"late":      {[]string{event(71, 1, 5), event(70, 0, 5)}, Faults{Disordered: 1}},
 		"of a loss": {[]string{event(70, 0, 5), `{"type":"resync","oldest_seq":1,"seq":70}`}, Faults{Foreign: 1}},
 	} {
-		s, err := newSwarm()
+		s, err := newSwarm(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,15 +8,15 @@ import (
 
 // Turnover is who came and left during a run.
 type Turnover struct {
-	Left   uint64 `json:"left"`   // half of them with Close, the others with RST
-	Came   uint64 `json:"came"`   // whose upgrade was answered
-	Placed uint64 `json:"placed"` // of these, who were sent a message
+	Left   uint64 // half of them with Close, the others with RST
+	Came   uint64 // whose upgrade was answered
+	Placed uint64 // of these, who were sent a message
 	// What must not happen: who couldn't connect, who was connected at the end and missed a
 	// message that was published when the server counted everyone, and who was still there
 	// calmPatience after having said Close.
-	Refused   uint64 `json:"refused"`
-	Silent    uint64 `json:"silent"`
-	Lingering uint64 `json:"lingering"`
+	Refused   uint64
+	Silent    uint64
+	Lingering uint64
 }
 
 func (t *Turnover) add(o Turnover) {
@@ -45,7 +45,7 @@ func (t *turnover) due(i int) int64 { return t.began + int64(float64(i)/t.rate*1
 // recorded are those of clients that come.
 func (s *swarm) churn(rate float64) {
 	s.upgrades.Reset()
-	s.turnover = turnover{started: true, rate: rate, began: Now(), random: uint64(s.plan.First)}
+	s.turnover = turnover{started: true, rate: rate, began: Now(), random: uint64(s.plan.first)}
 }
 
 // turnOver has those come and leave whose time it is, and returns for how many milliseconds

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,18 +18,12 @@ const maxSources = 254
 // SourcesFor is how many addresses so many clients connect from.
 func SourcesFor(clients int) int { return (clients + clientsPerSource - 1) / clientsPerSource }
 
-// connectPlan is what a swarm is to connect.
+// connectPlan is what a swarm is to connect: its own share of Options.Clients.
 type connectPlan struct {
-	Server  string        `json:"server"`          // address and port
-	Clients int           `json:"clients"`         // of this swarm
-	First   int           `json:"first"`           // clients of the swarms before: says whose source addresses are taken
-	Pace    int           `json:"pace"`            // connections that may be under way at once
-	Token   string        `json:"token,omitempty"` // bearer token of every client
-	Roles   Roles         `json:"roles,omitzero"`
-	Stall   time.Duration `json:"stall"`           // without any progress; ends connecting
-	Brief   bool          `json:"brief,omitempty"` // who is connected leaves at once
-	Changes bool          `json:"changes,omitempty"`
-	Apart   bool          `json:"apart,omitempty"` // this process has a namespace: the addresses behind the server's
+	Options
+	server string // address and port
+	first  int    // clients of the swarms before: says whose source addresses are taken
+	apart  bool   // this thread is in a namespace: the addresses behind the server's
 
 	address              netip.AddrPort
 	request, limpRequest []byte
@@ -38,28 +31,28 @@ type connectPlan struct {
 
 func (p *connectPlan) prepare() error {
 	var err error
-	if p.address, err = netip.ParseAddrPort(p.Server); err != nil {
-		return fmt.Errorf("server address %q: %w", p.Server, err)
+	if p.address, err = netip.ParseAddrPort(p.server); err != nil {
+		return fmt.Errorf("server address %q: %w", p.server, err)
 	}
 	if !p.address.Addr().Is4() {
-		return fmt.Errorf("server address %s: only IPv4 is supported", p.Server)
+		return fmt.Errorf("server address %s: only IPv4 is supported", p.server)
 	}
 	if p.Clients < 1 || p.Pace < 1 {
 		return fmt.Errorf("clients %d, pace %d: at least 1", p.Clients, p.Pace)
 	}
-	if most := maxSources * clientsPerSource; p.address.Addr().IsLoopback() && p.First+p.Clients > most {
-		return fmt.Errorf("%d clients: 127.0.1.x is good for %d", p.First+p.Clients, most)
+	if most := maxSources * clientsPerSource; p.address.Addr().IsLoopback() && p.first+p.Clients > most {
+		return fmt.Errorf("%d clients: 127.0.1.x is good for %d", p.first+p.Clients, most)
 	}
-	p.request = upgradeRequest(p.Server, "/", p.Token)
-	p.limpRequest = upgradeRequest(p.Server, withCursor, p.Token)
+	p.request = upgradeRequest(p.server, "/", p.Token)
+	p.limpRequest = upgradeRequest(p.server, withCursor, p.Token)
 	return nil
 }
 
 // source is the address that a client of this plan connects from; ok is false when it
 // is the kernel's choice, because the server isn't on this machine.
 func (p *connectPlan) source(index int) (addr [4]byte, ok bool) {
-	n := byte(1 + (p.First+index)/clientsPerSource)
-	if p.Apart {
+	n := byte(1 + (p.first+index)/clientsPerSource)
+	if p.apart {
 		addr = p.address.Addr().As4()
 		addr[3] += n
 		return addr, true
@@ -69,16 +62,15 @@ func (p *connectPlan) source(index int) (addr [4]byte, ok bool) {
 
 var errStall = errors.New("nothing happened any more")
 
-// connect carries out a plan; told is called with the number of members that are open.
-// Members that couldn't connect are counted in failed.
-func (s *swarm) connect(plan connectPlan, told func(int)) error {
+// connect carries out the plan. Members that couldn't connect are counted in failed.
+func (s *swarm) connect() error {
+	plan := &s.plan
 	if err := plan.prepare(); err != nil {
 		return err
 	}
-	s.plan = plan
 	s.members = make([]member, plan.Clients)
 	for i := range s.members {
-		s.members[i].role = plan.Roles.of(plan.First + i)
+		s.members[i].role = plan.Roles.of(plan.first + i)
 	}
 	last := Now()
 	for s.started < plan.Clients || s.pending > 0 {
@@ -92,7 +84,6 @@ func (s *swarm) connect(plan connectPlan, told func(int)) error {
 		if s.moved {
 			s.moved = false
 			last = Now()
-			told(s.connected)
 		}
 		if Now()-last > int64(plan.Stall) {
 			return fmt.Errorf("connecting %d clients: %w after %d for %v", plan.Clients, errStall, s.connected, plan.Stall)
@@ -148,7 +139,7 @@ func (s *swarm) established(index int32, m *member) {
 		// The send buffer is empty, so that it takes all or the connection is gone.
 		request := s.plan.request
 		if s.plan.Changes {
-			request = upgradeRequest(s.plan.Server, fmt.Sprintf("/?since=%d", s.cursor(m)), s.plan.Token)
+			request = upgradeRequest(s.plan.server, fmt.Sprintf("/?since=%d", s.cursor(m)), s.plan.Token)
 		}
 		if m.role.is(limp) {
 			request = s.plan.limpRequest
@@ -213,8 +204,8 @@ func (r role) is(what role) bool { return r&what != 0 }
 
 // Roles says which clients of a run are which.
 type Roles struct {
-	Stalled float64 `json:"stalled,omitempty"` // share of clients that stop reading; at most MaxStalled
-	Churn   bool    `json:"churn,omitempty"`   // every other client is transient
+	Stalled float64 // share of clients that stop reading; at most MaxStalled
+	Churn   bool    // every other client is transient
 }
 
 // MaxStalled leaves each worker one client at least that stays and reads: of any

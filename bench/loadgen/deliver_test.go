@@ -12,7 +12,7 @@ import (
 // Deliveries with known delays give a histogram of them, to its three digits; those before
 // the first that counts don't.
 func TestLatencyOfKnownDelays(t *testing.T) {
-	s, err := newSwarm()
+	s, err := newSwarm(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,31 +43,8 @@ func TestLatencyOfKnownDelays(t *testing.T) {
 	}
 }
 
-func TestHistogramsOfWorkersAreMerged(t *testing.T) {
-	total := NewHistogram()
-	for worker := range int64(3) {
-		h := NewHistogram()
-		for i := range int64(1000) {
-			record(h, (worker*1000+i+1)*1000)
-		}
-		encoded, err := h.EncodeV2()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := merge(total, encoded); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if l := LatencyOf(total); l.Count != 3000 || math.Abs(float64(l.P50)/1.5e6-1) > 0.001 {
-		t.Errorf("%d values, median %d ns", l.Count, l.P50)
-	}
-	if merge(total, []byte("nonsense")) == nil {
-		t.Error("nonsense was merged")
-	}
-}
-
 func TestPingsAndOthersAreNoDeliveries(t *testing.T) {
-	s, err := newSwarm()
+	s, err := newSwarm(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

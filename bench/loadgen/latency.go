@@ -2,47 +2,23 @@ package loadgen
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
 )
 
-// reference ties Go's monotonic clock, which is read without a system call, to
-// CLOCK_MONOTONIC, which all processes of a machine share.
-type reference struct {
-	at time.Time
-	ns int64 // CLOCK_MONOTONIC at that time
-}
+var started = time.Now()
 
-var started = calibrate()
+// Now is a monotonic clock in nanoseconds, which is read without a system call.
+func Now() int64 { return int64(time.Since(started)) }
 
-// calibrate reads both clocks a few times and keeps the pair that was read fastest: the
-// error is at most half of the time that took, a fraction of a microsecond.
-func calibrate() reference {
-	best, fastest := reference{}, time.Duration(1<<62)
-	for range 32 {
-		var ts unix.Timespec
-		before := time.Now()
-		err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-		took := time.Since(before)
-		if err == nil && took < fastest {
-			fastest = took
-			best = reference{at: before, ns: ts.Nano() - int64(took/2)}
-		}
-	}
-	return best
-}
-
-// Now is CLOCK_MONOTONIC in nanoseconds.
-func Now() int64 { return started.ns + int64(time.Since(started.at)) }
-
-// SleepUntil waits for a time of now. It blocks its thread, which wakes when it should only
+// SleepUntil waits for a time of Now. It blocks its thread, which wakes when it should only
 // after exactTimers.
 func SleepUntil(ns int64) {
-	ts := unix.NsecToTimespec(ns)
-	for unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &ts, nil) == unix.EINTR {
+	for left := ns - Now(); left > 0; left = ns - Now() {
+		ts := unix.NsecToTimespec(left)
+		_ = unix.Nanosleep(&ts, nil)
 	}
 }
 
@@ -69,21 +45,6 @@ func NewHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(100, longe
 
 func record(h *hdrhistogram.Histogram, ns int64) {
 	_ = h.RecordValue(min(max(ns, 0), longest)) // an error is a value out of the range
-}
-
-// merge adds a histogram that another process encoded.
-func merge(into *hdrhistogram.Histogram, encoded []byte) error {
-	if len(encoded) == 0 {
-		return nil
-	}
-	h, err := hdrhistogram.Decode(encoded)
-	if err != nil {
-		return fmt.Errorf("decoding a worker's histogram: %w", err)
-	}
-	if dropped := into.Merge(h); dropped > 0 {
-		return fmt.Errorf("merging a worker's histogram: %d values out of range", dropped)
-	}
-	return nil
 }
 
 // Latency sums up a histogram; all in nanoseconds.

@@ -1,9 +1,13 @@
+// Package loadgen is the bench's clients and its publisher. Clients are held by a few threads of this process, each
+// with an epoll loop of its own; they check everything that they are sent.
 package loadgen
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -13,237 +17,242 @@ import (
 
 // Options say who connects to a server, and from where.
 type Options struct {
-	Worker  []string      // the command that calls RunWorker
-	Workers int           // processes that hold the clients; 0: as many as descriptors and Cores ask for
+	Workers int           // threads that hold the clients; 0: one
 	Clients int           // connections; at least 1
 	Pace    int           // connections that may be under way at once, of each worker
 	Token   string        // bearer token of every client, or empty
 	Stall   time.Duration // without any progress; ends connecting
-	Cores   []int         // that workers run on; empty: any
 	Roles   Roles         // what clients do beside reading
 	Brief   bool          // they leave as soon as they are connected
-	Changes bool          // they are given change events, and may lose their server and come back (TellReturn)
+	Changes bool          // they are given change events, and may lose their server and come back (Return)
 }
 
-// Load is the worker processes and their clients. Owned by one goroutine, but for Done,
-// Counted and Connected.
+// Load is many clients of one server. Owned by one goroutine, but for Done, Counted and Connected.
 type Load struct {
 	opts    Options
-	workers []*workerProcess
-	apart   bool          // workers are in a namespace
+	apart   *runner.Namespace
+	swarms  []*swarm
 	changed chan struct{} // has a value when there is progress
-	asked   uint64        // id of the last instruction
+	running sync.WaitGroup
 }
 
-// Start starts worker processes in a namespace, or in this one when it is nil; it connects
-// nobody yet.
+// Start starts threads in a namespace, or in this one when it is nil; it connects nobody yet.
 func Start(o Options, apart *runner.Namespace) (*Load, error) {
-	limit, err := runner.RaiseDescriptors()
-	if err != nil {
-		return nil, err
-	}
-	if o.Roles.Churn {
-		limit -= 2 * o.Pace // those that come before others have left
-	}
-	needed, err := workersFor(o.Clients, limit)
-	if err != nil {
-		return nil, err
-	}
-	if o.Workers == 0 {
-		o.Workers = max(needed, len(o.Cores), 1)
-	}
-	if o.Workers < needed {
-		return nil, fmt.Errorf("%d workers: %d clients need %d, with %d descriptors each", o.Workers, o.Clients, needed, limit)
-	}
-	o.Workers = min(o.Workers, o.Clients)
+	o.Workers = min(max(o.Workers, 1), o.Clients)
 	if o.Roles != (Roles{}) {
 		o.Workers = max(min(o.Workers, o.Clients/clientsPerWorker), 1)
 	}
-	l := &Load{opts: o, apart: apart != nil, changed: make(chan struct{}, 1)}
+	atOnce := o.Clients
+	if o.Brief {
+		atOnce = min(atOnce, o.Pace*o.Workers)
+	} else if o.Roles.Churn {
+		atOnce += 2 * o.Pace * o.Workers // those that come before others have left
+	}
+	if err := runner.HoldsClients(atOnce); err != nil {
+		return nil, err
+	}
+	// A worker's thread keeps its place in the scheduler while it reads; the publisher must never wait for one.
+	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), runtime.NumCPU()+2*o.Workers+2))
+	l := &Load{opts: o, apart: apart, changed: make(chan struct{}, 1)}
 	for range o.Workers {
-		w, err := startWorker(o.Worker, o.Cores, apart, l.changed)
+		s, err := newSwarm(l.changed)
 		if err != nil {
 			l.Close()
 			return nil, err
 		}
-		l.workers = append(l.workers, w)
+		l.swarms = append(l.swarms, s)
+		l.running.Go(func() { s.fail(apart.Do(s.run)) })
 	}
 	return l, nil
 }
 
-// workersFor is how many worker processes hold so many clients with a descriptor limit.
-func workersFor(clients, limit int) (int, error) {
-	room := limit - runner.ReservedDescriptors
-	if room < 1 {
-		return 0, fmt.Errorf("a limit of %d descriptors is too low for clients; raise it (ulimit -n)", limit)
-	}
-	return (clients + room - 1) / room, nil
-}
-
-// PIDs are the worker processes.
-func (l *Load) PIDs() (pids []int) {
-	for _, w := range l.workers {
-		pids = append(pids, w.cmd.Process.Pid)
-	}
-	return pids
-}
+// Workers is how many threads there are.
+func (l *Load) Workers() int { return len(l.swarms) }
 
 // Done is how many messages every client has come past, from the first one on.
 func (l *Load) Done() uint64 {
 	done := ^uint64(0)
-	for _, w := range l.workers {
-		done = min(done, w.done.Load())
+	for _, s := range l.swarms {
+		done = min(done, s.told.done.Load())
 	}
 	return done
 }
 
 // Counted is how many deliveries all clients together have had, in runs that count them.
 func (l *Load) Counted() (n uint64) {
-	for _, w := range l.workers {
-		n += w.counted.Load()
+	for _, s := range l.swarms {
+		n += s.told.counted.Load()
 	}
 	return n
 }
 
-// Connected is how many clients were connected when last heard of.
+// Connected is how many clients are connected.
 func (l *Load) Connected() (n int) {
-	for _, w := range l.workers {
-		n += int(w.connected.Load())
+	for _, s := range l.swarms {
+		n += int(s.told.connected.Load())
 	}
 	return n
 }
 
 // Connect connects all clients and returns how long that took. progress is called with the
 // number of clients that are.
-func (l *Load) Connect(ctx context.Context, server string, progress func(int)) (time.Duration, error) {
-	began := Now()
-	l.asked++
-	first := 0
-	for i, w := range l.workers {
-		share := l.opts.Clients / len(l.workers)
-		if i < l.opts.Clients%len(l.workers) {
-			share++
-		}
-		plan := connectPlan{
-			Server: server, Clients: share, First: first, Pace: l.opts.Pace, Token: l.opts.Token, Stall: l.opts.Stall,
-			Apart: l.apart, Brief: l.opts.Brief, Changes: l.opts.Changes, Roles: l.opts.Roles,
-		}
-		if err := w.tell(Instruction{ID: l.asked, Tell: tellConnect, Connect: plan}); err != nil {
-			return 0, err
-		}
-		first += share
+func (l *Load) Connect(ctx context.Context, server string, progress func()) (time.Duration, error) {
+	began, n := Now(), len(l.swarms)
+	for i, s := range l.swarms {
+		first := i*(l.opts.Clients/n) + min(i, l.opts.Clients%n)
+		next := (i+1)*(l.opts.Clients/n) + min(i+1, l.opts.Clients%n)
+		s.plan = connectPlan{Options: l.opts, server: server, apart: l.apart != nil, first: first}
+		s.plan.Clients = next - first
 	}
-	replies, err := l.answers(ctx, progress)
-	if err != nil {
+	if err := l.each(ctx, progress, (*swarm).connect); err != nil {
 		return 0, fmt.Errorf("connecting %d clients (%d are): %w", l.opts.Clients, l.Connected(), err)
-	}
-	if n := connected(replies); n != l.opts.Clients {
-		return 0, fmt.Errorf("connecting %d clients: only %d are", l.opts.Clients, n)
 	}
 	return time.Duration(Now() - began), nil
 }
 
-func connected(replies []reply) (n int) {
-	for _, r := range replies {
-		n += r.Connected
-	}
-	return n
-}
-
-// answers waits for the replies of all workers.
-func (l *Load) answers(ctx context.Context, progress func(int)) (replies []reply, err error) {
-	for _, w := range l.workers {
-		r, err := l.answer(ctx, w, progress)
-		if err != nil {
-			return nil, err
-		}
-		replies = append(replies, r)
-	}
-	return replies, nil
-}
-
-func (l *Load) answer(ctx context.Context, w *workerProcess, progress func(int)) (reply, error) {
-	for {
+// each has every worker call f, and waits for all. progress is called when there is some; it may be nil. When
+// ctx ends first, what f began goes on.
+func (l *Load) each(ctx context.Context, progress func(), f func(*swarm) error) error {
+	answers := make(chan error, len(l.swarms))
+	for _, s := range l.swarms {
 		select {
-		case r, ok := <-w.replies:
-			if !ok {
-				return reply{}, w.failure(errors.New("no answer"))
+		case s.tasks <- func() { answers <- s.do(f) }:
+			s.interrupt()
+		case <-s.ended:
+			return s.failure
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	for waiting := len(l.swarms); waiting > 0; {
+		select {
+		case err := <-answers:
+			if err != nil {
+				return err
 			}
-			if r.ID != l.asked {
-				continue // to a question that was given up
-			}
-			if r.Error != "" {
-				return r, errors.New(r.Error)
-			}
-			return r, nil
+			waiting--
 		case <-l.changed:
 			if progress != nil {
-				progress(l.Connected())
+				progress()
+			}
+			if err := l.Alive(); err != nil {
+				return err
 			}
 		case <-ctx.Done():
-			return reply{}, ctx.Err()
+			return ctx.Err()
 		}
 	}
+	return nil
 }
 
-// Tell has all workers do something, and returns how many clients are connected then.
-// progress is called when there is some; it may be nil.
-func (l *Load) Tell(ctx context.Context, i Instruction, progress func(connected int)) (int, error) {
-	replies, err := l.ask(ctx, i, progress)
-	return connected(replies), err
+// Record has clients expect messages of these sizes, and note latencies from a message on.
+func (l *Load) Record(ctx context.Context, sizes Mixture, from uint64) error {
+	return l.each(ctx, nil, func(s *swarm) error { s.sizes, s.recordFrom = sizes, from; return nil })
 }
 
-func (l *Load) ask(ctx context.Context, i Instruction, progress func(connected int)) ([]reply, error) {
-	l.asked++
-	i.ID = l.asked
-	if i.Tell == TellChurn || i.Tell == TellReturn {
-		i.Rate /= float64(len(l.workers))
-	}
-	i.Pending /= len(l.workers)
-	for _, w := range l.workers {
-		if err := w.tell(i); err != nil {
-			return nil, err
-		}
-	}
-	return l.answers(ctx, progress)
+// Stall has those clients stop reading that are meant to.
+func (l *Load) Stall(ctx context.Context) error { return l.each(ctx, nil, (*swarm).stall) }
+
+// Resume has clients that stopped read what there is, up to a message.
+func (l *Load) Resume(ctx context.Context, end uint64) error {
+	return l.each(ctx, nil, func(s *swarm) error { return s.resume(end) })
+}
+
+// Churn has so many clients a second come and leave from here on.
+func (l *Load) Churn(ctx context.Context, rate float64) error {
+	return l.each(ctx, nil, func(s *swarm) error { s.churn(rate / float64(len(l.swarms))); return nil })
+}
+
+// Calm ends coming and leaving.
+func (l *Load) Calm(ctx context.Context) error { return l.each(ctx, nil, (*swarm).calm) }
+
+// Return waits until the server has ended all connections, and then has so many clients a second come to the next one,
+// each with the cursor that it has. Latencies are recorded anew.
+func (l *Load) Return(ctx context.Context, rate float64) error {
+	return l.each(ctx, nil, func(s *swarm) error { return s.comeBack(rate / float64(len(l.swarms))) })
+}
+
+// Subscribe subscribes every client to its rows of a plan that is prepared. pending bounds the subscriptions that may be
+// unanswered.
+func (l *Load) Subscribe(ctx context.Context, plan *RowPlan, pending int, progress func()) error {
+	return l.each(ctx, progress, func(s *swarm) error { return s.subscribe(plan, pending/len(l.swarms)) })
+}
+
+// Expect says what is published from here on. Latencies are recorded anew.
+func (l *Load) Expect(ctx context.Context, phase Phase) error {
+	return l.each(ctx, nil, func(s *swarm) error {
+		s.rows.phase = phase
+		s.latency.Reset()
+		return nil
+	})
+}
+
+// Ready has everybody expect what senders of an order send, and record that anew.
+func (l *Load) Ready(ctx context.Context, o RelayOrder) error {
+	return l.each(ctx, nil, func(s *swarm) error { return s.readyToSend(o) })
+}
+
+// Send has senders send for a while.
+func (l *Load) Send(ctx context.Context, o RelayOrder) error {
+	return l.each(ctx, nil, func(s *swarm) error { return s.startSending(o) })
+}
+
+// Quiet ends sending.
+func (l *Load) Quiet(ctx context.Context) error {
+	return l.each(ctx, nil, func(s *swarm) error { s.relays.planned = s.relays.sent; return nil })
+}
+
+// Leave ends some connections, as an order says.
+func (l *Load) Leave(ctx context.Context, o RelayOrder) error {
+	return l.each(ctx, nil, func(s *swarm) error { return s.leaveAtOnce(o) })
 }
 
 // Finish ends a phase in which the messages below end were published, and returns what the
 // clients have seen, with the histograms of deliveries and of upgrades, or with relays of
 // how late they were sent.
-func (l *Load) Finish(end uint64) (total Report, deliveries, second *hdrhistogram.Histogram, err error) {
+func (l *Load) Finish(end uint64) (Report, *hdrhistogram.Histogram, *hdrhistogram.Histogram, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), runner.ControlPatience)
 	defer cancel()
-	replies, err := l.ask(ctx, Instruction{Tell: tellFinish, End: end}, nil)
+	var mu sync.Mutex
+	var total Report
+	deliveries, second := NewHistogram(), NewHistogram()
+	err := l.each(ctx, nil, func(s *swarm) error {
+		r, late, err := s.finish(end)
+		mu.Lock()
+		defer mu.Unlock()
+		total.add(r)
+		deliveries.Merge(s.latency)
+		second.Merge(late)
+		return err
+	})
 	if err != nil {
 		return Report{}, nil, nil, err
-	}
-	deliveries, second = NewHistogram(), NewHistogram()
-	for _, r := range replies {
-		total.add(r.Report)
-		if err = merge(deliveries, r.Report.Latency); err == nil {
-			err = merge(second, r.Report.Upgrades)
-		}
-		if err != nil {
-			return Report{}, nil, nil, fmt.Errorf("adding up reports: %w", err)
-		}
 	}
 	return total, deliveries, second, nil
 }
 
-// Close ends the workers, and so their connections.
+// Close ends all connections, whatever is being done.
 func (l *Load) Close() {
-	for _, w := range l.workers {
-		w.close()
+	for _, s := range l.swarms {
+		s.closing.Store(true)
+		s.interrupt()
+	}
+	l.running.Wait()
+	for _, s := range l.swarms {
+		s.close()
 	}
 }
 
 // Alive is an error when a worker has ended.
 func (l *Load) Alive() error {
-	for _, w := range l.workers {
-		if w.ended.Load() {
-			return w.failure(errors.New("its progress has ended"))
+	for _, s := range l.swarms {
+		select {
+		case <-s.ended:
+			return s.failure
+		default:
 		}
 	}
 	return nil
 }
+
+var errClosing = errors.New("the load is closed")

@@ -3,7 +3,9 @@ package loadgen
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -152,4 +154,35 @@ func (s *swarm) lack(m *member, end uint64, r *Report) {
 	case (here || m.state == ended) && m.position.next < end:
 		r.Lost += end - m.position.next
 	}
+}
+
+// catchUp bounds the wait for clients that others needn't wait for.
+const catchUp = 2 * time.Second
+
+// Settle is how long clients are listened to after the last message, for one that comes
+// twice.
+const Settle = 50 * time.Millisecond
+
+// finish counts what hasn't come of the messages below end as lost, and closes the books. second is the histogram
+// beside that of deliveries.
+func (s *swarm) finish(end uint64) (r Report, second *hdrhistogram.Histogram, err error) {
+	began := Now()
+	for Now()-began < int64(Settle) || s.behind(end) && Now()-began < int64(catchUp) {
+		if err := s.poll(int(Settle / time.Millisecond)); err != nil {
+			return Report{}, nil, err
+		}
+	}
+	r, second = s.report, s.upgrades
+	switch {
+	case s.rows.wants():
+		s.rows.lack(end, &r)
+	case s.relays != nil:
+		second = s.relays.late
+		s.relays.report(s.members, &r)
+	default:
+		for i := range s.members {
+			s.lack(&s.members[i], end, &r)
+		}
+	}
+	return r, second, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
@@ -13,12 +14,12 @@ import (
 
 // RelayOrder is the same for all workers; each takes its share.
 type RelayOrder struct {
-	Clients int     `json:"clients"`           // of all workers
-	Senders int     `json:"senders,omitempty"` // of all workers
-	Size    int     `json:"size,omitempty"`    // of messages, in bytes
-	Rate    float64 `json:"rate,omitempty"`    // of all senders together, a second
-	For     int64   `json:"for,omitempty"`     // ns
-	Leave   int     `json:"leave,omitempty"`   // clients that are to go, of all workers
+	Clients int           // of all workers
+	Senders int           // of all workers
+	Size    int           // of messages, in bytes
+	Rate    float64       // of all senders together, a second
+	For     time.Duration // how long they send
+	Leave   int           // clients that are to go, of all workers
 }
 
 // chosen is whether a client is one of some of all, evenly spread, and which of them.
@@ -135,13 +136,13 @@ func (b *relayBook) deliver(s *swarm, f frame, at int64) {
 }
 
 // readyToSend makes the book, the first time, and empties what is measured.
-func (s *swarm) readyToSend(o *RelayOrder) error {
+func (s *swarm) readyToSend(o RelayOrder) error {
 	s.latency.Reset()
 	if s.relays != nil {
 		s.relays.late.Reset()
 		return nil
 	}
-	b := newRelayBook(*o, s.plan.First, len(s.members))
+	b := newRelayBook(o, s.plan.first, len(s.members))
 	var err error
 	if b.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
 		return fmt.Errorf("making a timer: %w", err)
@@ -155,9 +156,9 @@ func (s *swarm) readyToSend(o *RelayOrder) error {
 }
 
 // startSending has the swarm's senders take turns from now on.
-func (s *swarm) startSending(o *RelayOrder) error {
+func (s *swarm) startSending(o RelayOrder) error {
 	b := s.relays
-	b.order, b.began, b.sending, b.sent = *o, Now(), o.For, 0
+	b.order, b.began, b.sending, b.sent = o, Now(), int64(o.For), 0
 	share := float64(len(b.senders)) / float64(o.Senders)
 	b.planned = int(math.Round(o.Rate * share * float64(o.For) / 1e9))
 	return b.send(s) // which sets the timer
@@ -189,9 +190,9 @@ func (b *relayBook) send(s *swarm) error {
 	}
 	next := unix.ItimerSpec{} // off
 	if b.sent < b.planned {
-		next.Value = unix.NsecToTimespec(max(b.due(), 1))
+		next.Value = unix.NsecToTimespec(max(b.due()-Now(), 1))
 	}
-	if err := unix.TimerfdSettime(b.timer, unix.TFD_TIMER_ABSTIME, &next, nil); err != nil {
+	if err := unix.TimerfdSettime(b.timer, 0, &next, nil); err != nil {
 		return fmt.Errorf("setting a timer: %w", err)
 	}
 	return nil
@@ -211,10 +212,10 @@ func (b *relayBook) sendOne(s *swarm, due int64) {
 }
 
 // leaveAtOnce ends the swarm's share of connections, one right after the other.
-func (s *swarm) leaveAtOnce(o *RelayOrder) error {
+func (s *swarm) leaveAtOnce(o RelayOrder) error {
 	for i := range s.members {
 		m := &s.members[i]
-		if _, ok := chosen(s.plan.First+i, o.Leave, o.Clients); !ok || m.state != open {
+		if _, ok := chosen(s.plan.first+i, o.Leave, o.Clients); !ok || m.state != open {
 			continue
 		}
 		if err := unix.Close(int(m.fd)); err != nil {

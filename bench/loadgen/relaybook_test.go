@@ -43,7 +43,7 @@ func TestChosenAreSpreadEvenly(t *testing.T) {
 }
 
 func TestFaultsInRelays(t *testing.T) {
-	s, err := newSwarm()
+	s, err := newSwarm(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,22 +1,19 @@
 package loadgen
 
-// Report is what the clients saw, of one worker or of all together.
+// Report is what the clients saw, of one worker or of all.
 type Report struct {
 	Faults
-	Deliveries uint64 `json:"deliveries"` // binary messages that came, each once
-	Texts      uint64 `json:"texts"`      // text messages, which are none of ours
+	Deliveries uint64 // binary messages that came, each once
+	Texts      uint64 // text messages, which are none of ours
 	// Measured is deliveries of the measured phase, to all but those that had stopped
 	// reading.
-	Measured uint64 `json:"measured,omitempty"`
-	Error    string `json:"error,omitempty"` // what ended the first connection that ended
+	Measured uint64
+	Error    string // what ended the first connection that ended
 
-	Stalled Stalled  `json:"stalled,omitzero"` // who stopped reading
-	Churn   Turnover `json:"churn,omitzero"`   // who came and left
+	Stalled Stalled  // who stopped reading
+	Churn   Turnover // who came and left
 
-	Latency  []byte `json:"latency,omitempty"`  // encoded histogram of the recorded deliveries, in ns
-	Upgrades []byte `json:"upgrades,omitempty"` // the same of connecting, upgrade included
-
-	Relays *RelayReport `json:"relays,omitempty"` // of the scenario presence
+	Relays *RelayReport // of the scenario presence
 }
 
 func (r *Report) add(o Report) {
@@ -34,12 +31,12 @@ func (r *Report) add(o Report) {
 
 // RelayReport is what the clients of one worker, or all together, sent to each other.
 type RelayReport struct {
-	Sent         uint64 `json:"sent"`          // messages of clients to all
-	Stayed       uint64 `json:"stayed"`        // clients that are connected
-	Leaves       uint64 `json:"leaves"`        // messages about others that had left, of all clients that stayed
-	LeaveBytes   uint64 `json:"leave_bytes"`   // their payloads, of all clients
-	FewestLeaves uint64 `json:"fewest_leaves"` // of one client
-	MostLeaves   uint64 `json:"most_leaves"`   // of one client
+	Sent         uint64 // messages of clients to all
+	Stayed       uint64 // clients that are connected
+	Leaves       uint64 // messages about others that had left, of all clients that stayed
+	LeaveBytes   uint64 // their payloads, of all clients
+	FewestLeaves uint64 // of one client
+	MostLeaves   uint64 // of one client
 }
 
 func (r *RelayReport) add(o *RelayReport) *RelayReport {

@@ -14,7 +14,7 @@ type bookTest struct {
 }
 
 func newBookTest(t *testing.T) *bookTest {
-	s, err := newSwarm()
+	s, err := newSwarm(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func newBookTest(t *testing.T) *bookTest {
 	const client = 17
 	s.members = []member{{state: open, position: newPosition(0), fd: -1}}
 	s.tally.clients, s.sizes = 1, Mixture{{Size: RowHead + 64, Weight: 1}}
-	s.rows = newRowBook(plan, client, 1)
+	s.rows = newRowBook(&plan, client, 1)
 	return &bookTest{t, s, client}
 }
 
@@ -77,12 +77,12 @@ func TestFaultsInUpdatesOfRows(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBookTest(t)
-			b.s.rows.phase = TellRows
+			b.s.rows.phase = ToRows
 			mine := b.mine(6)
 			for _, i := range test.order {
 				b.send(b.update(mine[i]))
 			}
-			r, err := b.s.finish(mine[5] + 1)
+			r, _, err := b.s.finish(mine[5] + 1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +94,7 @@ func TestFaultsInUpdatesOfRows(t *testing.T) {
 
 func TestUpdatesThatAreNobodysBusinessAreForeign(t *testing.T) {
 	b := newBookTest(t)
-	b.s.rows.phase = TellRows
+	b.s.rows.phase = ToRows
 	mine := b.mine(2)
 	other := uint64(0)
 	for other == mine[0] || other == mine[1] {
@@ -113,7 +113,7 @@ func TestUpdatesThatAreNobodysBusinessAreForeign(t *testing.T) {
 
 func TestSnapshotsAnswerEachSubscriptionOnce(t *testing.T) {
 	b := newBookTest(t)
-	b.s.rows.phase, b.s.rows.pending = TellSubscribe, 4
+	b.s.rows.phase, b.s.rows.pending = Subscribing, 4
 	for block := range 4 {
 		row, _ := b.s.rows.plan.row(b.client, block)
 		b.send(appendRowHead(nil, rowSnapshot, row))
@@ -132,7 +132,7 @@ func TestSnapshotsAnswerEachSubscriptionOnce(t *testing.T) {
 
 func TestFaultsInMessagesToSomeClients(t *testing.T) {
 	b := newBookTest(t)
-	b.s.rows.phase = TellDirect
+	b.s.rows.phase = ToClients
 	for _, seq := range []uint64{3, 9, 9, 4, 12} {
 		payload := make([]byte, b.s.sizes.Of(0))
 		putStamp(payload, seq, 0)

@@ -7,22 +7,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Phase is what is published in the scenario rows.
+type Phase int
+
+// Phases, in their order.
+const (
+	Subscribing Phase = iota // nothing: every row's snapshot comes
+	ToRows                   // messages to rows
+	ToClients                // messages to some clients
+	ToAll                    // messages to everyone, as without rows
+)
+
 // rowBook is what a worker's clients should have and have had of rows. Owned by its swarm.
 type rowBook struct {
-	plan  RowPlan
-	first int    // number of the swarm's first client
-	phase string // one of the above
+	plan  *RowPlan
+	first int // number of the swarm's first client
+	phase Phase
 
 	answered  []uint64   // a bit for each client and block: the subscription's snapshot came
 	pending   int        // subscriptions without a snapshot
 	positions []position // of each client among the messages to its rows
-	direct    []uint64   // of each client: 1 + the number of its latest message of TellDirect
+	direct    []uint64   // of each client: 1 + the number of its latest message of ToClients
 }
 
 // wants is whether binary messages are the book's business.
-func (b *rowBook) wants() bool { return b != nil && b.phase != TellBroadcast }
+func (b *rowBook) wants() bool { return b != nil && b.phase != ToAll }
 
-func newRowBook(plan RowPlan, first, clients int) *rowBook {
+func newRowBook(plan *RowPlan, first, clients int) *rowBook {
 	b := &rowBook{
 		plan: plan, first: first, answered: make([]uint64, (clients*plan.Rows+63)/64),
 		positions: make([]position, clients), direct: make([]uint64, clients),
@@ -35,7 +46,7 @@ func newRowBook(plan RowPlan, first, clients int) *rowBook {
 
 // deliver checks a message of the phase that has arrived to its last byte.
 func (b *rowBook) deliver(s *swarm, f frame, at int64) {
-	if b.phase == TellDirect {
+	if b.phase == ToClients {
 		b.deliverDirect(s, f, at)
 		return
 	}
@@ -44,9 +55,9 @@ func (b *rowBook) deliver(s *swarm, f frame, at int64) {
 	switch {
 	case !ok || !mine:
 		s.report.Faults.Foreign++
-	case b.phase == TellSubscribe && kind == rowSnapshot && len(f.payload) == RowHead:
+	case b.phase == Subscribing && kind == rowSnapshot && len(f.payload) == RowHead:
 		b.answer(s, block)
-	case b.phase == TellRows && kind == rowUpdate && len(f.payload) == s.sizes.Of(0) && len(f.payload) >= RowHead+MinSize:
+	case b.phase == ToRows && kind == rowUpdate && len(f.payload) == s.sizes.Of(0) && len(f.payload) >= RowHead+MinSize:
 		b.update(s, row, f, at)
 	default:
 		s.report.Faults.Foreign++
@@ -111,7 +122,7 @@ func (s *swarm) count(seq uint64, published, at int64) {
 func (b *rowBook) lack(end uint64, r *Report) {
 	for i := range b.positions {
 		due, have := b.plan.before(b.first+i, end), b.positions[i].next
-		if b.phase == TellRows && have < due {
+		if b.phase == ToRows && have < due {
 			r.Lost += due - have
 		}
 	}
@@ -122,12 +133,8 @@ const subscribeAtOnce = 50
 
 // subscribe subscribes every client to its rows and waits for all snapshots; at most so many
 // as most are unanswered at a time, because servers bound the questions that may wait.
-func (s *swarm) subscribe(plan *RowPlan, most int, told func()) error {
-	if err := plan.Prepare(); err != nil {
-		return err
-	}
-	s.rows = newRowBook(*plan, s.plan.First, len(s.members))
-	s.rows.phase = TellSubscribe
+func (s *swarm) subscribe(plan *RowPlan, most int) error {
+	s.rows = newRowBook(plan, s.plan.first, len(s.members))
 	b, most := s.rows, max(most, subscribeAtOnce)
 	last, left := Now(), -1
 	await := func(room int) error {
@@ -135,7 +142,6 @@ func (s *swarm) subscribe(plan *RowPlan, most int, told func()) error {
 			if err := s.awaitSnapshots(&last, &left); err != nil {
 				return err
 			}
-			told()
 		}
 		return nil
 	}

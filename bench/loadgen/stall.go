@@ -11,15 +11,15 @@ import (
 // Stalled is what became of the clients that stopped reading, as they found it when they
 // read on at the end of the run. None of it is a fault: a server may give them up.
 type Stalled struct {
-	Clients      uint64 `json:"clients"`          // that stopped reading
-	Disconnected uint64 `json:"disconnected"`     // whose connection the server ended
-	Closed       uint64 `json:"closed"`           // of these, with a Close frame that arrived
-	Told         uint64 `json:"told"`             // that were sent a notice of the loss (Busbar's resync)
-	Gapped       uint64 `json:"gapped"`           // that stayed connected for a message behind one they lost
-	Lost         uint64 `json:"messages_lost"`    // that never came, to those that are connected
-	Deliveries   uint64 `json:"deliveries"`       // that came after they read on
-	CaughtUp     uint64 `json:"caught_up"`        // that have had the run's last message
-	Behind       uint64 `json:"behind,omitempty"` // that are connected and haven't
+	Clients      uint64 // that stopped reading
+	Disconnected uint64 // whose connection the server ended
+	Closed       uint64 // of these, with a Close frame that arrived
+	Told         uint64 // that were sent a notice of the loss (Busbar's resync)
+	Gapped       uint64 // that stayed connected for a message behind one they lost
+	Lost         uint64 // that never came, to those that are connected
+	Deliveries   uint64 // that came after they read on
+	CaughtUp     uint64 // that have had the run's last message
+	Behind       uint64 // that are connected and haven't
 }
 
 func (s *Stalled) add(o Stalled) {

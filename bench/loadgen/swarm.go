@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -30,9 +31,15 @@ type member struct {
 	began    int64 // connecting, in ns of now
 }
 
-// swarm is many clients on one epoll loop. Owned by the goroutine that runs it.
+// swarm is many clients on one epoll loop. Owned by the goroutine that runs it, but for what
+// is said to be for others.
 type swarm struct {
 	epoll, wake int
+	tasks       chan func()   // from others: what is to be done on the loop; interrupt has it looked for
+	ended       chan struct{} // for others: closed when the loop has, and failure says why
+	failure     error
+	closing     atomic.Bool // set by others: the loop is to end
+	told        progress    // for others
 	members     []member
 	events      []unix.EpollEvent
 	buffer      []byte           // every read goes here
@@ -56,6 +63,31 @@ type swarm struct {
 	relays  *relayBook // nil but in the scenario presence
 }
 
+// progress is what a swarm tells others. Safe from any goroutine.
+type progress struct {
+	done, counted, connected atomic.Uint64
+	changed                  chan<- struct{}
+}
+
+// tell says how far all clients are.
+func (s *swarm) tell() {
+	p, done, counted, connected := &s.told, s.tally.low, s.counted, uint64(s.connected)
+	if p.done.Load() == done && p.counted.Load() == counted && p.connected.Load() == connected {
+		return
+	}
+	p.done.Store(done)
+	p.counted.Store(counted)
+	p.connected.Store(connected)
+	p.wake()
+}
+
+func (p *progress) wake() {
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
 // connections are how far connecting is. Owned by its swarm.
 type connections struct {
 	started, connected, failed int
@@ -66,8 +98,9 @@ type connections struct {
 // readBuffer is how much a client may take in one read, in bytes.
 const readBuffer = 256 << 10
 
-func newSwarm() (*swarm, error) {
+func newSwarm(changed chan<- struct{}) (*swarm, error) {
 	s := &swarm{
+		tasks: make(chan func(), 1), ended: make(chan struct{}), told: progress{changed: changed},
 		events: make([]unix.EpollEvent, 512), buffer: make([]byte, readBuffer), pieces: map[int32][]byte{},
 		tally: newTally(), latency: NewHistogram(), upgrades: NewHistogram(), recordFrom: ^uint64(0),
 	}
@@ -104,6 +137,9 @@ func (s *swarm) close() {
 			s.members[i].state = ended
 		}
 	}
+	if s.relays != nil {
+		_ = unix.Close(s.relays.timer)
+	}
 	_ = unix.Close(s.wake)
 	_ = unix.Close(s.epoll)
 }
@@ -111,8 +147,46 @@ func (s *swarm) close() {
 // interrupt makes poll return; the one method for other goroutines.
 func (s *swarm) interrupt() { _, _ = unix.Write(s.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
 
-// poll waits for at most so many milliseconds, -1 for ever, and deals with what has come.
+// run does what others ask for until closing is set. It has its thread for itself.
+func (s *swarm) run() error {
+	for {
+		if err := s.poll(s.turnOver()); err != nil {
+			return err
+		}
+		if err := s.relays.send(s); err != nil {
+			return err
+		}
+		select {
+		case do := <-s.tasks:
+			do()
+		default:
+		}
+	}
+}
+
+// do calls f on the loop. Its error may also be that clients couldn't connect.
+func (s *swarm) do(f func(*swarm) error) error {
+	err := f(s)
+	s.tell()
+	if err == nil && s.failed > 0 {
+		err = errors.New(s.report.Error)
+	}
+	return err
+}
+
+// fail notes for others why the loop has ended.
+func (s *swarm) fail(why error) {
+	s.failure = fmt.Errorf("a worker ended: %w", why)
+	close(s.ended)
+	s.told.wake()
+}
+
+// poll waits for at most so many milliseconds, -1 for ever, deals with what has come, and tells.
 func (s *swarm) poll(milliseconds int) error {
+	if s.closing.Load() {
+		return errClosing
+	}
+	defer s.tell()
 	n, err := unix.EpollWait(s.epoll, s.events, milliseconds)
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("waiting for events: %w", err)

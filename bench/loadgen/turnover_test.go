@@ -10,7 +10,7 @@ import (
 // one that has come.
 func crowd(t *testing.T, had uint64) (s *swarm, stays, came *member) {
 	t.Helper()
-	s, err := newSwarm()
+	s, err := newSwarm(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,6 @@ import (
 type RecoveryOptions struct {
 	Program string        // of the daemon
 	Args    []string      // more of its arguments
-	Worker  []string      // the command that calls loadgen.RunWorker
 	Clients []int         // one run for each
 	Rate    float64       // changes a second, before, while there is no server as far as that goes, and after
 	Return  float64       // clients a second that come back
@@ -85,13 +84,13 @@ func (o *RecoveryOptions) one(ctx context.Context, clients int) (r *bench.Result
 	p.Clients, p.Rate, p.Duration, p.Sizes = clients, o.Rate, o.Steady, loadgen.Size(o.Size)
 	p.Target.Name, p.ServerCores, p.LoadCores = "busbar", nil, nil
 	load, err := loadgen.Start(loadgen.Options{
-		Worker: o.Worker, Clients: clients, Pace: p.Pace, Token: token, Stall: p.Stall, Changes: true,
+		Clients: clients, Pace: p.Pace, Token: token, Stall: p.Stall, Changes: true,
 	}, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer load.Close()
-	p.Workers = len(load.PIDs())
+	p.Workers = load.Workers()
 	x := &recovery{RecoveryOptions: o, d: d, load: load, r: &bench.Result{Name: fmt.Sprint(clients, " clients"), Profile: p, Rounds: 1}}
 	return x.r, x.run(ctx, clients)
 }
@@ -121,7 +120,7 @@ func (x *recovery) run(ctx context.Context, clients int) error {
 	}
 	ready := time.Now()
 	x.Progress(x.r.Name+": coming back", 0, 0)
-	if _, err := x.load.Tell(ctx, loadgen.Instruction{Tell: loadgen.TellReturn, Rate: x.Return}, nil); err != nil {
+	if err := x.load.Return(ctx, x.Return); err != nil {
 		return err
 	}
 	back := time.Now()

@@ -55,7 +55,7 @@ func TestNamespaceHasItsOwnNetworkAndLeavesNothing(t *testing.T) {
 	var out strings.Builder
 	cmd := exec.Command("ip", "-brief", "-4", "address")
 	cmd.Stdout = &out
-	if err := errors.Join(n.Start(nil, cmd), cmd.Wait()); err != nil {
+	if err := errors.Join(n.Do(cmd.Start), cmd.Wait()); err != nil {
 		t.Fatal(err)
 	}
 	address := n.link.server

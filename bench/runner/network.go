@@ -87,14 +87,14 @@ func InNetwork(network *os.File, f func() error) error {
 	}, f)
 }
 
-func (n *Namespace) do(f func() error) error { return InNetwork(n.file, f) }
-
-// Start starts a process in the namespace, or in this one when n is nil.
-func (n *Namespace) Start(cores []int, cmd *exec.Cmd) error {
+// Do calls f on a thread that is in the namespace, or on one of its own when n is nil.
+func (n *Namespace) Do(f func() error) error {
 	if n == nil {
-		return startOn(cores, cmd)
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		return f()
 	}
-	return n.do(func() error { return startOn(cores, cmd) })
+	return InNetwork(n.file, f)
 }
 
 // Host is the address on this side of the pair that a server is to listen on, one of
@@ -168,7 +168,7 @@ func (l link) configure(n *Namespace, addresses int) error {
 		fmt.Fprintf(&there, "address add %s/24 dev %s\n", address, l.name)
 	}
 	there.WriteString(up)
-	return n.do(func() error { return BatchIP(there.String()) })
+	return n.Do(func() error { return BatchIP(there.String()) })
 }
 
 // remove takes both ends away.

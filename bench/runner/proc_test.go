@@ -9,7 +9,7 @@ import (
 
 // This process' own clock goes on while it works, and at least as fast as its user time.
 func TestProcessTimeOfThisProcess(t *testing.T) {
-	m := NewMeter(os.Getpid(), nil, nil)
+	m := NewMeter(os.Getpid(), nil)
 	before, err := m.Read()
 	if err != nil {
 		t.Fatal(err)

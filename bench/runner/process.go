@@ -38,7 +38,7 @@ func (t *Tail) Suffix() string {
 	return ""
 }
 
-// ReservedDescriptors are kept of a worker's limit for everything but clients.
+// ReservedDescriptors are kept of a process' limit for everything but clients.
 const ReservedDescriptors = 64
 
 // RaiseDescriptors lifts the soft limit of descriptors to the hard one and returns it.
@@ -56,11 +56,11 @@ func RaiseDescriptors() (int, error) {
 	return int(min(r.Cur, most)), nil
 }
 
-// ServerHolds is an error when one process, the server, can't have that many clients.
-func ServerHolds(clients int) error {
+// HoldsClients is an error when one process, such as the server's, can't have that many clients.
+func HoldsClients(clients int) error {
 	limit, err := RaiseDescriptors()
 	if err == nil && clients+ReservedDescriptors > limit {
-		err = fmt.Errorf("%w: clients: %d need as many descriptors in the server's process, whose limit is %d (ulimit -Hn)",
+		err = fmt.Errorf("%w: clients: %d need as many descriptors in one process, whose limit is %d (ulimit -Hn)",
 			ErrOptions, clients, limit)
 	}
 	return err

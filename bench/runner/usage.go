@@ -18,7 +18,7 @@ type CPU struct {
 	User, System int64 // of that in user space and in the kernel, to a hundredth of a second
 	Ksoftirqd    int64 // ksoftirqd of the server's cores; 0 when it can't be seen
 	Machine      int64 // everything that wasn't idle, load included, to a hundredth of a second
-	Load         int64 // workers and bench, exact, and ksoftirqd of the cores that aren't the server's
+	Load         int64 // this process, exact, and ksoftirqd of the cores that aren't the server's
 }
 
 // Minus is the time since another.
@@ -36,11 +36,11 @@ type Meter struct {
 	load      []int // process ids of all that isn't the server and works for the run
 }
 
-// NewMeter looks for what works on the cores of a server, and for the workers of its clients.
-func NewMeter(pid int, cores, workers []int) *Meter {
+// NewMeter looks for what works on the cores of a server; this process is its load.
+func NewMeter(pid int, cores []int) *Meter {
 	m := &Meter{pid: pid, ksoftirqd: findKsoftirqd(cores)}
 	others := slices.DeleteFunc(findKsoftirqd(nil), func(pid int) bool { return slices.Contains(m.ksoftirqd, pid) })
-	m.load = slices.Concat([]int{os.Getpid()}, workers, others)
+	m.load = append(others, os.Getpid())
 	return m
 }
 

@@ -45,7 +45,7 @@ func newFlags(name string, preset bench.Preset, s streams) *flags {
 	f.set.StringVar(&f.args, "args", preset.Args, "`arguments` of Busbar as a target, separated by spaces: busbar-bench target -help lists them")
 	f.set.BoolVar(&f.sessions, "sessions", false, "clients bring the token of a session in a SQLite file, which Busbar looks up there the first time")
 	f.set.IntVar(&p.Clients, "clients", p.Clients, "connections")
-	f.set.IntVar(&p.Workers, "workers", p.Workers, "processes that hold them; 0: as many as descriptors and cores ask for")
+	f.set.IntVar(&p.Workers, "workers", p.Workers, "threads that hold them; 0: as many as cores of the load")
 	f.set.IntVar(&p.Pace, "pace", p.Pace, "connections that a worker may have under way at once")
 	f.set.DurationVar(&p.Stall, "stall", p.Stall, "give up when nothing was connected, or no message came to its last client, for so long, or when one goes out so much later than -rate has it due")
 	f.set.BoolVar(&p.Netns, "netns", false, "connect from a network namespace of their own, through a veth pair that the bench makes and removes; needs root and iproute2")
@@ -107,11 +107,6 @@ func (f *flags) parse(args []string) error {
 	case f.sessions && p.Token != "":
 		return usagef("-sessions and -token: clients bring one of the two")
 	}
-	worker, err := self("worker")
-	if err != nil {
-		return err
-	}
-	p.Worker = worker
 	return runner.Pin(p.LoadCores)
 }
 
@@ -132,7 +127,7 @@ func writable(flag, path string) error {
 	return nil
 }
 
-// self is this program, which is also Busbar's target and the workers.
+// self is this program, which is also Busbar's target.
 func self(args ...string) ([]string, error) {
 	path, err := os.Executable()
 	if err != nil {

@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/bench"
-	"github.com/busbar-ws/busbar/bench/loadgen"
 	"github.com/busbar-ws/busbar/bench/target"
 )
 
@@ -36,7 +35,6 @@ const (
 
 // streams are a command's surroundings, so that tests can run one in this process.
 type streams struct {
-	in       io.Reader
 	out, err io.Writer
 }
 
@@ -52,7 +50,6 @@ var commands = map[string]command{
 	"logs":     logs,
 	"recovery": recovery,
 	"target":   func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
-	"worker":   func(_ context.Context, _ []string, s streams) error { return loadgen.RunWorker(s.in, s.out) },
 }
 
 const usageText = `usage: busbar-bench COMMAND [flags]
@@ -81,7 +78,7 @@ func usage() string {
 }
 
 func main() {
-	os.Exit(run(untilInterrupted(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	os.Exit(run(untilInterrupted(), os.Args[1:], streams{os.Stdout, os.Stderr}))
 }
 
 // oneSignal is how close together signals are one: timeout(1) signals a process and its group.

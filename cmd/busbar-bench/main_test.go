@@ -19,11 +19,10 @@ import (
 	"github.com/busbar-ws/busbar/internal/leaks"
 )
 
-// TestMain is also the processes that the commands start: this program is its own target
-// and worker.
+// TestMain is also the processes that the commands start: this program is its own target.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") { // else the tests would run once more in there
-		os.Exit(run(context.Background(), os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+		os.Exit(run(context.Background(), os.Args[1:], streams{os.Stdout, os.Stderr}))
 	}
 	_ = flag.Set("test.parallel", "4") // a scenario waits more than it works; -parallel overrides it
 	leaks.Main(m)
@@ -33,7 +32,7 @@ func TestMain(m *testing.M) {
 func try(t *testing.T, args ...string) (code int, out, errs string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = run(t.Context(), args, streams{strings.NewReader(""), &o, &e})
+	code = run(t.Context(), args, streams{&o, &e})
 	return code, o.String(), e.String()
 }
 
@@ -137,7 +136,7 @@ func TestInterruptedBeforeAnythingWasMeasured(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errs strings.Builder
-	code := run(ctx, []string{"run", "-clients", "20"}, streams{strings.NewReader(""), &out, &errs})
+	code := run(ctx, []string{"run", "-clients", "20"}, streams{&out, &errs})
 	if code != exitOK || !strings.Contains(errs.String(), "interrupted before anything was measured") || out.String() != "" {
 		t.Errorf("exit %d, %q, printed %q", code, errs.String(), out.String())
 	}
@@ -266,7 +265,7 @@ func TestInterruptedSuiteLeavesREADMEAlone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errs bytes.Buffer
-	code := run(ctx, args, streams{strings.NewReader(""), &out, &errs})
+	code := run(ctx, args, streams{&out, &errs})
 	if code != exitFailure || !strings.Contains(errs.String(), "it was interrupted") || !strings.Contains(out.String(), "not everything is there") {
 		t.Errorf("exit %d, %s\n%s", code, errs.String(), out.String())
 	}

@@ -42,9 +42,6 @@ func recovery(ctx context.Context, args []string, s streams) error {
 		}
 		o.Clients = append(o.Clients, n)
 	}
-	if o.Worker, err = self("worker"); err != nil {
-		return err
-	}
 	o.Program = daemon.Program
 	b := newBar(s.err)
 	o.Progress = b.show
