@@ -4,11 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/loadgen"
 	"github.com/busbar-ws/busbar/bench/runner"
 )
 
@@ -169,5 +173,56 @@ func TestIncompleteSuites(t *testing.T) {
 	}
 	if err := d.Complete(); !errors.Is(err, bench.ErrIncomplete) || !strings.Contains(err.Error(), "1 rounds of busbar failed") {
 		t.Errorf("complete: %v", err)
+	}
+}
+
+// stock is a server that knows nothing of the bench, and listens where it wants to.
+func stock(t *testing.T) func(protocol, path string) runner.Target {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "stock")
+	build := exec.Command("go", "build", "-o", program, "./testdata/stock")
+	build.Dir = "peers"
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building it: %v\n%s", err, out)
+	}
+	return func(protocol, path string) runner.Target {
+		l, err := net.Listen("tcp", net.JoinHostPort(runner.OwnLoopback(), "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		at := l.Addr().String()
+		return runner.Target{Name: protocol, Command: []string{program, protocol, at}, Address: at + path, Protocol: protocol}
+	}
+}
+
+// Servers of others are measured as they are: all that is checked of Busbar is checked of them.
+func TestServersThatKnowNothingOfTheBench(t *testing.T) {
+	t.Parallel()
+	of := stock(t)
+	for _, target := range []runner.Target{of("echo", "/any"), of("centrifugo", "/connection/websocket")} {
+		p := load(t, 40)
+		p.Window, p.Messages, p.Workers, p.Target = 8, 200, 2, target
+		p.Sizes = loadgen.Mixture{{Size: loadgen.MinSize, Weight: 2}, {Size: 5000, Weight: 1}}
+		expect(t, mustRun(t, p), map[string]float64{
+			"deliveries": 8000, "messages": 200, "cpu_per_handshake": 0, "cpu_per_delivery": 0, "sends_per_delivery": -1, "text_messages": -1,
+		})
+		p.Rate, p.Churn, p.Stalled = 200, 50, 0.1
+		expect(t, mustRun(t, p), map[string]float64{"messages": 200, "stalled": 4, "came": 0, "text_messages": -1})
+	}
+	wrong := of("echo", "")
+	wrong.Protocol = "centrifugo"
+	denied := of("deny", "/connection/websocket")
+	denied.Protocol = "centrifugo"
+	lost := of("centrifugo", "/elsewhere")
+	for want, target := range map[string]runner.Target{"came to 0 of 2": wrong, "permission denied": denied, "404": lost} {
+		p := load(t, 2)
+		p.Messages, p.Target = 1, target
+		if target.Address == wrong.Address {
+			p.Stall = 3 * time.Second // which is waited for
+		}
+		if _, err := bench.Run(t.Context(), p); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v; want one with %q", err, want)
+		}
 	}
 }

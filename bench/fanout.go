@@ -120,8 +120,8 @@ func (s *session) crowd(report *loadgen.Report) {
 		count("came", report.Churn.Came)
 		count("left", report.Churn.Left)
 	}
-	if report.Texts > 0 {
-		count("text_messages", report.Texts)
+	if texts := report.Texts - s.probes; texts > 0 {
+		count("text_messages", texts)
 	}
 }
 
@@ -168,7 +168,7 @@ func (s *session) rejoin(ctx context.Context, p *loadgen.Publisher, trouble erro
 	if err := s.load.Resume(ctx, p.Next); err != nil {
 		return err
 	}
-	if err := s.server.AwaitClients(ctx, s.load.Connected()); err != nil {
+	if err := s.awaitClients(ctx, s.load.Connected()); err != nil {
 		return err
 	}
 	if err := s.record(ctx, p, ^uint64(0)); err != nil {

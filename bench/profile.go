@@ -129,6 +129,8 @@ func (p *Profile) validate() error {
 		return wrong("rate: %v messages a second; 0 to a billion", p.Rate)
 	case p.Messages < 0 || p.Duration < 0 || p.WarmUp < 0 || p.Settle < 0:
 		return wrong("messages, duration, warm-up and settle can't be negative")
+	case p.Target.Address != "" && (p.Netns || p.Target.Protocol != runner.Echo && p.Target.Protocol != runner.Centrifugo):
+		return wrong("address %s: its protocol is %q, not echo or centrifugo, or clients would be in a namespace", p.Target.Address, p.Target.Protocol)
 	case p.Stall <= 0:
 		return wrong("stall: %v; above 0", p.Stall)
 	case (p.disturbed() || p.Rows > 0 || p.Senders > 0) && p.Messages == 0 && p.Duration == 0:

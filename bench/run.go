@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/busbar-ws/busbar/bench/loadgen"
@@ -20,6 +21,7 @@ type session struct {
 	meter  *runner.Meter
 	alone  runner.Memory // the server without clients
 	counts bool          // the server has counted every delivery so far
+	probes uint64        // deliveries of what only asked whether a client is there
 }
 
 // Run measures a profile once. A result with Failures is of a run in which something was lost,
@@ -48,7 +50,7 @@ func Run(ctx context.Context, p Profile) (*Result, error) {
 
 // start starts the server and threads for clients, and connects nobody. What it returns must be closed.
 func start(ctx context.Context, p *Profile) (s *session, err error) {
-	s = &session{Profile: p, r: &Result{Name: p.Target.Name, Profile: *p, Rounds: 1}, counts: true}
+	s = &session{Profile: p, r: &Result{Name: p.Target.Name, Profile: *p, Rounds: 1}, counts: p.Target.Address == ""}
 	if p.Netns {
 		if s.apart, err = runner.OpenNamespace(loadgen.SourcesFor(p.Clients)); err != nil {
 			return nil, err
@@ -71,7 +73,9 @@ func (p *Profile) clients() loadgen.Options {
 	if workers == 0 {
 		workers = len(p.LoadCores)
 	}
-	return loadgen.Options{Workers: workers, Clients: p.Clients, Pace: p.Pace, Token: p.Token, Stall: p.Stall, Roles: p.roles()}
+	_, path, _ := strings.Cut(p.Target.Address, "/")
+	return loadgen.Options{Workers: workers, Clients: p.Clients, Pace: p.Pace, Token: p.Token, Stall: p.Stall, Roles: p.roles(),
+		Path: path, Protocol: p.Target.Protocol}
 }
 
 // close ends the connections, the server, and the network between them.
@@ -149,13 +153,39 @@ func (s *session) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err = s.server.AwaitClients(ctx, s.Clients); err != nil {
+	if err = s.awaitClients(ctx, s.Clients); err != nil {
 		return err
 	}
 	after, err := s.measure(0)
 	s.r.add("connects_per_second", PerSecond, float64(s.Clients)/took.Seconds())
 	s.r.add("cpu_per_handshake", Nanoseconds, float64(after.cpu.Minus(before.cpu).Server())/float64(s.Clients))
 	return err
+}
+
+// awaitClients waits until the server counts so many clients. One that doesn't count them is sent a
+// probe, and another one when no more clients get it, until all have.
+func (s *session) awaitClients(ctx context.Context, clients int) error {
+	if s.Target.Address == "" {
+		return s.server.AwaitClients(ctx, clients)
+	}
+	for began, got, quiet := loadgen.Now(), uint64(0), true; got < uint64(clients); {
+		if quiet {
+			got = 0
+			if err := s.server.Control.Probe(); err != nil {
+				return err
+			}
+		}
+		report, _, _, err := s.load.Finish(0)
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		more := report.Texts - s.probes
+		got, quiet, s.probes = got+more, more == 0, report.Texts
+		if loadgen.Now()-began > int64(s.Stall) {
+			return fmt.Errorf("%w: what a client sends came to %d of %d clients", loadgen.ErrStalled, got, clients)
+		}
+	}
+	return nil
 }
 
 // settle looks at the memory of connections that have been left alone for a while. Ctrl-C ends the

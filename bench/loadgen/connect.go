@@ -6,6 +6,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/bench/runner"
 )
 
 // clientsPerSource is how many connections to one server an address is good for: each
@@ -43,8 +45,8 @@ func (p *connectPlan) prepare() error {
 	if most := maxSources * clientsPerSource; p.address.Addr().IsLoopback() && p.first+p.Clients > most {
 		return fmt.Errorf("%d clients: 127.0.1.x is good for %d", p.first+p.Clients, most)
 	}
-	p.request = upgradeRequest(p.server, "/", p.Token)
-	p.limpRequest = upgradeRequest(p.server, withCursor, p.Token)
+	p.request = upgradeRequest(p.server, "/"+p.Path, p.Token)
+	p.limpRequest = upgradeRequest(p.server, "/"+p.Path+withCursor, p.Token)
 	return nil
 }
 
@@ -165,25 +167,35 @@ func (s *swarm) upgraded(index int32, m *member, b []byte) []byte {
 	case size == 0:
 		return b
 	}
+	if s.plan.Protocol == runner.Centrifugo {
+		join := append(appendClientHeader(nil, opText, len(runner.CentrifugoJoin)), runner.CentrifugoJoin...)
+		_ = unix.Send(int(m.fd), join, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) // an empty socket has room
+		m.state = joining
+		return b[size:]
+	}
+	s.opened(index, m)
+	return b[size:]
+}
+
+// opened takes in a member to which messages may come from now on.
+func (s *swarm) opened(index int32, m *member) {
 	m.state = open
 	record(s.upgrades, Now()-m.began)
 	s.pending--
 	s.connected++
 	s.moved = true
 	if s.returning {
-		return b[size:]
+		return
 	}
 	m.position = newPosition(0)
-	if s.plan.Brief {
+	switch {
+	case s.plan.Brief:
 		s.reset(index, m)
-		return nil
-	}
-	if m.role.is(uncounted) {
+	case m.role.is(uncounted):
 		s.report.Churn.Came++
-	} else {
+	default:
 		s.tally.clients++
 	}
-	return b[size:]
 }
 
 // role is what a client does in a run beside taking messages: a set of the bits below.

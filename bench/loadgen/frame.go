@@ -109,9 +109,9 @@ const maxResponse = 4096
 
 var errUpgrade = errors.New("the upgrade was refused")
 
-// withCursor is the target of a client that wants to be told of what it loses (Busbar's since); other servers
+// withCursor ends the target of a client that wants to be told of what it loses (Busbar's since); other servers
 // don't look at the query.
-const withCursor = "/?since=0"
+const withCursor = "?since=0"
 
 func upgradeRequest(host, target, token string) []byte {
 	var b bytes.Buffer

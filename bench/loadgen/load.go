@@ -17,14 +17,16 @@ import (
 
 // Options say who connects to a server, and from where.
 type Options struct {
-	Workers int           // threads that hold the clients; 0: one
-	Clients int           // connections; at least 1
-	Pace    int           // connections that may be under way at once, of each worker
-	Token   string        // bearer token of every client, or empty
-	Stall   time.Duration // without any progress; ends connecting
-	Roles   Roles         // what clients do beside reading
-	Brief   bool          // they leave as soon as they are connected
-	Changes bool          // they are given change events, and may lose their server and come back (Return)
+	Workers  int           // threads that hold the clients; 0: one
+	Clients  int           // connections; at least 1
+	Pace     int           // connections that may be under way at once, of each worker
+	Token    string        // bearer token of every client, or empty
+	Stall    time.Duration // without any progress; ends connecting
+	Roles    Roles         // what clients do beside reading
+	Brief    bool          // they leave as soon as they are connected
+	Path     string        // of the server's address, after the first slash
+	Protocol string        // of a server that isn't a target: with runner.Centrifugo an upgrade isn't all
+	Changes  bool          // they are given change events, and may lose their server and come back (Return)
 }
 
 // Load is many clients of one server. Owned by one goroutine, but for Done, Counted and Connected.

@@ -117,8 +117,12 @@ func (t *tally) advance() {
 	}
 }
 
-// MinSize is the smallest payload in bytes: number, time, and some filling.
-const MinSize = 32
+// stampSize is that of a number and a time in bytes, and MinSize that of the smallest payload: a
+// stamp and some filling, or a stamp in hexadecimal digits.
+const (
+	stampSize = 16
+	MinSize   = 2 * stampSize
+)
 
 // MaxSize is the largest payload in bytes that targets take.
 const MaxSize = 16 << 20

@@ -2,9 +2,11 @@ package loadgen
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -67,7 +69,11 @@ func (l Limit) reached(published uint64, at int64) bool {
 }
 
 func (p *Publisher) stamp(published int64) {
-	putStamp(p.Add(p.Next), p.Next, published)
+	payload := p.Add(p.Next)
+	putStamp(payload, p.Next, published)
+	if p.control.Text() {
+		hex.Encode(payload, slices.Clone(payload[:stampSize]))
+	}
 	p.Next++
 }
 

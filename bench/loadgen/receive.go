@@ -1,18 +1,22 @@
 package loadgen
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/bench/runner"
 )
 
 // take goes through what a member has read, and returns what isn't a whole frame yet. An error ends
 // the connection.
 func (s *swarm) take(m *member, b []byte, at int64) ([]byte, error) {
-	for len(b) > 0 {
+	for len(b) > 0 && (m.state == open || m.state == joining) {
 		f, rest, ok, err := nextFrame(b)
 		if err != nil || !ok {
 			return b, err
@@ -21,7 +25,9 @@ func (s *swarm) take(m *member, b []byte, at int64) ([]byte, error) {
 		case f.op == opBinary && s.rows.wants():
 			s.rows.deliver(s, f, at)
 		case f.op == opBinary:
-			s.deliver(m, f, at)
+			s.deliver(m, f.payload, len(f.payload), at)
+		case f.op == opText && s.plan.Protocol == runner.Centrifugo:
+			err = s.deliverLines(m, f.payload, at)
 		case f.op == opText && s.plan.Changes:
 			s.deliverChange(m, f, at)
 		case f.op == opText && s.relays != nil:
@@ -37,15 +43,40 @@ func (s *swarm) take(m *member, b []byte, at int64) ([]byte, error) {
 	return nil, nil
 }
 
-// deliver checks a message that has arrived to its last byte, and records how long that
-// took.
-func (s *swarm) deliver(m *member, f frame, at int64) {
-	if len(f.payload) < MinSize {
+// deliverLines takes what Centrifugo sends: answers, pings, and messages whose data begins with a
+// stamp in hexadecimal digits.
+func (s *swarm) deliverLines(m *member, text []byte, at int64) error {
+	for line := range bytes.Lines(text) {
+		_, data, found := bytes.Cut(line, []byte(`"data":"`))
+		data, _, _ = bytes.Cut(data, []byte(`"`))
+		var stamp [stampSize]byte
+		switch {
+		case bytes.HasPrefix(line, []byte(`{"push":`)) && found:
+			if len(data) < MinSize {
+				s.report.Texts++
+			} else if _, err := hex.Decode(stamp[:], data[:MinSize]); err == nil {
+				s.deliver(m, stamp[:], len(data), at)
+			}
+		case bytes.Contains(line, []byte(`"error":`)):
+			return fmt.Errorf("%w: %.200s", errUpgrade, line)
+		case m.state == joining && bytes.Contains(line, []byte(runner.CentrifugoJoined)):
+			s.opened(s.reading, m)
+		case string(bytes.TrimSpace(line)) == "{}":
+			_ = unix.Send(int(m.fd), append(appendClientHeader(nil, opText, 2), "{}"...), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) // as with control's pong
+		}
+	}
+	return nil
+}
+
+// deliver checks a message of so many bytes that has arrived to its last one, and records how long
+// that took.
+func (s *swarm) deliver(m *member, stamp []byte, size int, at int64) {
+	if size < MinSize {
 		s.report.Faults.Foreign++
 		return
 	}
-	seq, published := readStamp(f.payload)
-	if !s.tally.room(seq) || len(f.payload) != s.sizes.Of(seq) {
+	seq, published := readStamp(stamp)
+	if !s.tally.room(seq) || size != s.sizes.Of(seq) {
 		s.report.Faults.Foreign++
 		return
 	}

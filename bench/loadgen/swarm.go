@@ -16,6 +16,7 @@ const (
 	idle       = iota // no connection yet
 	connecting        // the kernel is at it
 	upgrading         // waits for the answer to the upgrade
+	joining           // waits for the answer to its subscription (runner.Centrifugo)
 	open              // takes frames
 	deaf              // doesn't read what comes
 	leaving           // has said so, and waits for the server's end
@@ -200,7 +201,7 @@ func (s *swarm) poll(milliseconds int) error {
 		switch m.state {
 		case connecting:
 			s.established(e.Fd, m)
-		case upgrading, open:
+		case upgrading, joining, open:
 			s.readable(e.Fd, m)
 		case leaving:
 			s.linger(e.Fd, m)
@@ -246,14 +247,14 @@ func (s *swarm) readable(index int32, m *member) {
 	if m.state == upgrading {
 		b = s.upgraded(index, m, b)
 	}
-	if m.state == open {
+	if m.state == open || m.state == joining {
 		s.reading = index
 		if b, err = s.take(m, b, Now()); err != nil {
 			s.end(index, m, err)
 			return
 		}
 	}
-	if len(b) > 0 && (m.state == open || m.state == upgrading) {
+	if len(b) > 0 && (m.state == open || m.state == upgrading || m.state == joining) {
 		if !ok { // else it is a copy already
 			b = bytes.Clone(b)
 		}

@@ -10,6 +10,8 @@ import (
 	"net"
 	"slices"
 	"time"
+
+	"github.com/gobwas/ws"
 )
 
 // ControlStats, in place of a record's length, asks a target for its statistics.
@@ -25,6 +27,9 @@ type Control struct {
 	conn   net.Conn
 	reader *bufio.Reader
 	buffer []byte // records that weren't sent yet
+
+	protocol string        // of a server to which this is a client that publishes; empty: of a target
+	drained  chan struct{} // closed when nobody reads from that server any more
 }
 
 // ServerStats are what a target says about itself: totals since it started.
@@ -70,12 +75,23 @@ func DialControl(address string) (*Control, error) {
 // Add puts a message behind those that the next Flush sends, and returns the payload to
 // be filled in, which is valid until then.
 func (c *Control) Add(size int) []byte {
-	c.buffer = binary.BigEndian.AppendUint32(c.buffer, uint32(size))
+	end := ""
+	switch c.protocol {
+	case Echo:
+		c.addHeader(ws.OpBinary, size)
+	case Centrifugo:
+		end = centrifugoEnd
+		c.addHeader(ws.OpText, len(centrifugoPublish)+size+len(end))
+		c.buffer = append(c.buffer, centrifugoPublish...)
+	default:
+		c.buffer = binary.BigEndian.AppendUint32(c.buffer, uint32(size))
+	}
 	start := len(c.buffer)
 	for len(c.buffer) < start+size {
 		c.buffer = append(c.buffer, filling[:min(len(filling), start+size-len(c.buffer))]...)
 	}
-	return c.buffer[start:]
+	c.buffer = append(c.buffer, end...)
+	return c.buffer[start : start+size]
 }
 
 // filling is what payloads consist of behind the stamp.
@@ -89,7 +105,7 @@ func (c *Control) Flush() error {
 	if len(c.buffer) == 0 {
 		return nil
 	}
-	_ = c.conn.SetDeadline(time.Now().Add(ControlPatience))
+	_ = c.conn.SetWriteDeadline(time.Now().Add(ControlPatience))
 	_, err := c.conn.Write(c.buffer)
 	c.buffer = c.buffer[:0]
 	if err != nil {
@@ -98,12 +114,16 @@ func (c *Control) Flush() error {
 	return nil
 }
 
-// Stats asks for the target's statistics.
+// Stats asks for the target's statistics. A server that has none counts -1 of everything.
 func (c *Control) Stats() (ServerStats, error) {
+	if c.protocol != "" {
+		return ServerStats{Clients: -1, Sends: -1, Deliveries: -1}, c.Flush()
+	}
 	c.buffer = binary.BigEndian.AppendUint32(c.buffer, ControlStats)
 	if err := c.Flush(); err != nil {
 		return ServerStats{}, err
 	}
+	_ = c.conn.SetReadDeadline(time.Now().Add(ControlPatience))
 	line, err := c.reader.ReadBytes('\n')
 	if err != nil {
 		return ServerStats{}, fmt.Errorf("reading a target's statistics: %w", err)
@@ -116,7 +136,13 @@ func (c *Control) Stats() (ServerStats, error) {
 }
 
 // Close ends the connection.
-func (c *Control) Close() error { return c.conn.Close() }
+func (c *Control) Close() error {
+	err := c.conn.Close()
+	if c.drained != nil {
+		<-c.drained
+	}
+	return err
+}
 
 // In place of a record's length these announce another kind of record, for targets that
 // name it in ServerStats.Takes. Others are never sent one.

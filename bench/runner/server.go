@@ -11,6 +11,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"os/exec"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -21,7 +23,10 @@ var ErrOptions = errors.New("options")
 // Target is a program that can be measured.
 type Target struct {
 	Name    string   `json:"name"`
-	Command []string `json:"command"` // to which -listen and -control are added
+	Command []string `json:"command"` // to which -listen and -control are added, unless it has an address
+	// Of a server that knows nothing of the bench:
+	Address  string `json:"address,omitempty"`  // HOST:PORT, or with /PATH
+	Protocol string `json:"protocol,omitempty"` // Echo or Centrifugo
 }
 
 // Server is a target's process. Owned by one goroutine.
@@ -54,8 +59,16 @@ func Start(ctx context.Context, t Target, cores []int, host string) (*Server, er
 	if err != nil {
 		return nil, err
 	}
+	args := append(slices.Clone(t.Command[1:]), "-listen", ports[0], "-control", ports[1])
+	if t.Address != "" {
+		args = t.Command[1:]
+		ports[0], _, _ = strings.Cut(t.Address, "/")
+		if taken, err := net.Dial("tcp", ports[0]); err == nil {
+			_ = taken.Close()
+			return nil, fmt.Errorf("starting %s: somebody listens at %s already", t.Name, ports[0])
+		}
+	}
 	s := &Server{target: t, Address: ports[0], read: make(chan struct{}), errors: &Tail{}}
-	args := append(append([]string(nil), t.Command[1:]...), "-listen", ports[0], "-control", ports[1])
 	s.cmd = exec.Command(t.Command[0], args...) //nolint:gosec // what the user asked for
 	s.cmd.Stderr = s.errors
 	s.cmd.SysProcAttr = OwnGroup()
@@ -68,7 +81,10 @@ func Start(ctx context.Context, t Target, cores []int, host string) (*Server, er
 		return nil, fmt.Errorf("starting %s: %w", t.Name, err)
 	}
 	s.output = bufio.NewReader(stdout)
-	if err = s.awaitReady(ctx); err == nil {
+	if t.Address != "" {
+		go func() { defer close(s.read); _, _ = io.Copy(s.errors, s.output) }()
+		err = s.awaitClient(ctx)
+	} else if err = s.awaitReady(ctx); err == nil {
 		s.Control, err = DialControl(ports[1])
 	}
 	if err != nil {
@@ -144,7 +160,7 @@ func (s *Server) Stop(clients int) error {
 		return fmt.Errorf("stopping %s: killed after %v", s.target.Name, patience)
 	}
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && !signaled(exit, syscall.SIGTERM) {
+	if errors.As(err, &exit) && !signaled(exit, syscall.SIGTERM) && s.target.Address == "" { // how others end is their business
 		return fmt.Errorf("stopping %s: %w%s", s.target.Name, err, s.Said())
 	}
 	return nil

@@ -34,7 +34,8 @@ type flags struct {
 	sessions bool
 	json     string
 	html     string
-	line     string // the command line, for reports
+	line     string        // the command line, for reports
+	server   runner.Target // beside those with names
 }
 
 func newFlags(name string, preset bench.Preset, s streams) *flags {
@@ -104,6 +105,8 @@ func (f *flags) parse(args []string) error {
 		return usagef("-window has no meaning at a rate, and -rate is %v here; -rate 0 would go with it", p.Rate)
 	case given["messages"] && given["duration"]:
 		return usagef("-messages and -duration: a run ends after one of the two")
+	case (f.server.Command == nil) != (f.server.Address == ""):
+		return usagef("-server and -address: the bench starts a server and connects to it; it needs both")
 	case f.sessions && p.Token != "":
 		return usagef("-sessions and -token: clients bring one of the two")
 	}
@@ -157,6 +160,10 @@ func (f *flags) targets(ctx context.Context, names string) (targets []runner.Tar
 			return nil, nil, err
 		}
 		targets = append(targets, t)
+	}
+	if f.server.Address != "" {
+		f.server.Name = filepath.Base(f.server.Command[0])
+		targets = append(targets, f.server)
 	}
 	if len(own) > 0 && !busbar {
 		remove()

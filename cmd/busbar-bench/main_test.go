@@ -111,6 +111,8 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"has no server \"nosuch\", only": {"run", "-target", "nosuch", "-peers", peersOf(t, "raw")},
 		"the base other":                 {"compare", "-targets", "busbar", "-base", "other"},
 		"called busbar":                  {"compare", "-targets", "busbar,busbar"},
+		"it needs both":                  {"compare", "-server", "true"},
+		`its protocol is "mqtt"`:         {"compare", "-targets", "busbar", "-server", "true", "-address", "127.0.0.1:1", "-protocol", "mqtt"},
 		"a target without a name":        {"compare", "-targets", "busbar,"},
 		"-readme: main.go":               {"suite", "-readme", "main.go"},
 		"without a name":                 {"suite", "-targets", ""},

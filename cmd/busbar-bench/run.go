@@ -79,6 +79,12 @@ func compare(ctx context.Context, args []string, s streams) error {
 	f.crowd()
 	names := f.set.String("targets", "busbar,raw,raw-batch", "`names` of the servers, as for -target of run")
 	rounds := f.set.Int("rounds", 5, "how often each server is measured")
+	f.set.Func("server", "`command` of a server that knows nothing of the bench, measured as well: bench/README.md has examples", func(v string) error {
+		f.server.Command = strings.Fields(v)
+		return nil
+	})
+	f.set.StringVar(&f.server.Address, "address", "", "`HOST:PORT` at which -server listens, or with /PATH")
+	f.set.StringVar(&f.server.Protocol, "protocol", "echo", "`protocol` of -server: echo, or centrifugo")
 	base := f.set.String("base", "", "the `name` that the others are divided by; default raw, or raw-batch with -window above 1")
 	if err := f.parse(args); err != nil {
 		return err
