@@ -6,14 +6,12 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"os"
 	"slices"
 	"strings"
@@ -81,17 +79,15 @@ func readKey(path string) (key, error) {
 // readSecret refuses public keys in other clothes: as an HMAC secret, a thing that
 // everyone may know would let everyone sign.
 func readSecret(b []byte) (key, error) {
-	der := startsWithDER(b) // before a key's last bytes pass for a line end
+	bytesOfText, _ := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.Join(strings.Fields(string(b)), ""), "="))
+	other := startsWithDER(b) || startsWithDER(bytesOfText) // before a key's last bytes pass for a line end
 	b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
+	for _, form := range []string{"{", "ssh-", "ecdsa-"} {
+		other = other || bytes.HasPrefix(bytes.TrimSpace(b), []byte(form))
+	}
 	switch {
-	case der:
-		return key{}, errors.New("it is a binary (DER) key or certificate; a PEM public key or a secret is needed")
-	case startsWithDER(unarmoured(b)):
-		return key{}, errors.New("it is the base64 of a DER key or certificate; put its PEM lines around it (-----BEGIN PUBLIC KEY-----), or use a secret")
-	case bytes.HasPrefix(b, []byte("ssh-")), bytes.HasPrefix(b, []byte("ecdsa-")):
-		return key{}, errors.New("it is an SSH key; a PEM public key or a secret is needed")
-	case bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")):
-		return key{}, errors.New("it is JSON; serve a key set at a URL, or use a PEM public key or a secret")
+	case other:
+		return key{}, errors.New("it is a key as DER, its base64, SSH or JSON; a public key in PEM (-----BEGIN PUBLIC KEY-----) or a secret is needed")
 	case len(b) < minSecret:
 		return key{}, fmt.Errorf("the secret has %d bytes; HS256 needs %d or more (RFC 7518 section 3.2)", len(b), minSecret)
 	}
@@ -109,38 +105,16 @@ func secretKey(b []byte) key {
 	return key{b, hmacAlgs, bare}
 }
 
-// unarmoured is what PEM would be around, where there is only its base64, as identity
-// providers show keys; nil for anything else.
-func unarmoured(b []byte) []byte {
-	text := strings.TrimRight(strings.Join(strings.Fields(string(b)), ""), "=")
-	der, err := base64.RawStdEncoding.DecodeString(text)
-	if err != nil {
-		return nil
-	}
-	return der
-}
-
-// startsWithDER finds a binary public key or certificate by its structure: also one of an
-// algorithm that Go or JWT doesn't have, and whatever an editor has put behind it.
+// startsWithDER finds a binary public key or certificate, of whatever algorithm, by how it begins: a SEQUENCE of which the
+// first part is a SEQUENCE, or in RFC 8017's RSAPublicKey an INTEGER. Of random secrets one in millions does.
 func startsWithDER(b []byte) bool {
-	var (
-		publicKey struct { // SubjectPublicKeyInfo, RFC 5280 section 4.1
-			Algorithm pkix.AlgorithmIdentifier
-			Key       asn1.BitString
-		}
-		rsaKey      struct{ Modulus, Exponent *big.Int } // RSAPublicKey, RFC 8017 appendix A.1.1
-		certificate struct {                             // RFC 5280 section 4.1
-			Signed    asn1.RawValue
-			Algorithm pkix.AlgorithmIdentifier
-			Signature asn1.BitString
-		}
-	)
-	for _, structure := range []any{&publicKey, &rsaKey, &certificate} {
-		if _, err := asn1.Unmarshal(b, structure); err == nil {
-			return true
-		}
+	const sequence, integer = 0x30, 0x02 // X.690, universal
+	var whole, first asn1.RawValue
+	if _, err := asn1.Unmarshal(b, &whole); err != nil || b[0] != sequence {
+		return false
 	}
-	return false
+	_, err := asn1.Unmarshal(whole.Bytes, &first)
+	return err == nil && (whole.Bytes[0] == sequence || whole.Bytes[0] == integer)
 }
 
 func readPEM(b []byte) (key, error) {
