@@ -29,10 +29,10 @@ var floods = map[string]string{
 // relayed, and publishers are served, unless others with the admin token have all of their places: then as soon
 // as these have gone.
 func TestProbesWhileTheAPIIsFlooded(t *testing.T) {
+	d := launch{descriptors: 400, args: []string{"-max-per-ip", "0"}}.start(t) // 25 connections to the API
+	token := d.session("alice")
 	for name, text := range floods {
 		t.Run(name, func(t *testing.T) {
-			d := launch{descriptors: 400, args: []string{"-max-per-ip", "0"}}.start(t) // 25 connections to the API
-			token := d.session("alice")
 			publishers := strings.Contains(text, "%s")
 			if publishers {
 				text = fmt.Sprintf(text, d.admin)
@@ -46,8 +46,8 @@ func TestProbesWhileTheAPIIsFlooded(t *testing.T) {
 			}
 			d.wantProbes()
 			c := d.connect(token)
-			c.send(`{"type":"presence","event":"held"}`)
-			c.wait(soon, "the relay", func(e clientEvent) bool { return strings.Contains(e.Data, "held") })
+			c.send(`{"type":"presence","event":"` + name + `"}`)
+			c.wait(soon, "the relay", func(e clientEvent) bool { return strings.Contains(e.Data, name) })
 			d.wantProbes()
 			for _, conn := range held {
 				conn.Close()
@@ -226,14 +226,4 @@ func (d *daemon) probe() bool {
 	_, _ = io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	answer, _ := io.ReadAll(conn)
 	return strings.HasPrefix(string(answer), "HTTP/1.1 200 ")
-}
-
-// A connection stays open between two requests for as long as -api-keep-alive says.
-func TestAPIKeepAlive(t *testing.T) {
-	d := startDaemon(t, "-api-keep-alive", "1s")
-	conn := d.hold("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-	_ = conn.SetReadDeadline(time.Now().Add(soon))
-	if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
-		t.Errorf("%q, %v", answer, err)
-	}
 }

@@ -10,19 +10,19 @@ import (
 	"testing"
 )
 
-// cli runs another busbar command on the server's data directory; it has to succeed.
+// cli runs a command on the server's data directory, in this process, which isn't the server's; it has to succeed.
 func (d *daemon) cli(stdin string, args ...string) (stdout string) {
 	d.t.Helper()
-	out, err, code := launch{stdin: stdin, args: append(args, "-data", d.dir)}.run(d.t)
-	if code != 0 || err != "" {
-		d.t.Fatalf("busbar %q: exit code %d, %s", args, code, err)
+	o := runCommand(stdin, nil, append(args, "-data", d.dir)...)
+	if o.code != exitOK || o.err != "" {
+		d.t.Fatalf("busbar %q: exit code %d, %s", args, o.code, o.err)
 	}
-	return out
+	return o.out
 }
 
 // docs/protocol.md section 7: sessions are made and revoked beside a running server, and docs/protocol.md section 4: it notices.
 func TestSessionCommandsBesideTheServer(t *testing.T) {
-	d := startDaemon(t)
+	d := commonDaemon(t)
 	token, isLine := strings.CutSuffix(d.cli("", "session", "create", "-user", "alice", "-tenant", "acme"), "\n")
 	if !isLine || strings.ContainsAny(token, " \n") {
 		t.Fatalf("session create printed %q, want the token alone", token)
@@ -46,7 +46,7 @@ func TestSessionCommandsBesideTheServer(t *testing.T) {
 
 // docs/protocol.md section 5: a session revoked over HTTP loses its connections, all of them and only them.
 func TestRevokingOverHTTP(t *testing.T) {
-	d := startDaemon(t)
+	d := commonDaemon(t)
 	token, kept := d.session("alice"), d.session("alice")
 	var clients []peer
 	for _, start := range peers {
@@ -68,8 +68,7 @@ func TestRevokingOverHTTP(t *testing.T) {
 
 // docs/protocol.md section 3 and 4: a session that ends takes its connection along.
 func TestSessionExpires(t *testing.T) {
-	t.Parallel()
-	d := startDaemon(t)
+	d := commonDaemon(t)
 	token := d.shortSession("alice", 2)
 	c := d.connect(token)
 	waitClose(t, c, 1008)

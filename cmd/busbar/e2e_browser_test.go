@@ -1,3 +1,5 @@
+//go:build !race && !racedaemon
+
 package main
 
 import (
@@ -22,7 +24,6 @@ var chromium struct {
 	start sync.Once
 	ctx   context.Context
 	err   error
-	stop  func()
 }
 
 func startBrowser(t *testing.T) *browser {
@@ -49,18 +50,12 @@ func startChromium() {
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(allocator)
 	chromium.ctx = ctx
-	chromium.stop = func() {
+	afterTests = append(afterTests, func() {
 		_ = chromedp.Cancel(ctx) // closes the browser and waits for it
 		cancel()
 		stop()
-	}
+	})
 	chromium.err = chromedp.Do(ctx)
-}
-
-func stopBrowser() {
-	if chromium.stop != nil {
-		chromium.stop()
-	}
 }
 
 // browser is Chromium, as a test sees it.

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
-	"strings"
 	"syscall"
-	"testing"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -45,43 +41,4 @@ func execWithoutIPv6(args []string) error {
 		return err
 	}
 	return syscall.Exec(path, args, os.Environ())
-}
-
-// Where the kernel has no IPv6, ":PORT" means every IPv4 address, and the server says so.
-func TestStartWithoutIPv6(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	elsewhere := launch{inside: []string{self}, env: []string{withoutIPv6 + "=1"}, args: []string{"-listen", ":0", "-api", ":0"}}
-	d := elsewhere.start(t)
-	d.connect(d.session("alice"))
-	if status := d.call("GET", "/readyz", "", "").status; status != 200 {
-		t.Errorf("/readyz: %d", status)
-	}
-	if n := strings.Count(d.out.String(), "(listening on every IPv4 address: there is no IPv6 here)"); n != 2 {
-		t.Errorf("%d of 2 addresses are said to be IPv4's alone:\n%s", n, d.out.String())
-	}
-	// An address that is IPv6's is an error, not another one.
-	elsewhere.args = []string{"-data", t.TempDir(), "-api", "127.0.0.1:0", "-listen", "[::1]:0"}
-	o, e, code := elsewhere.run(t)
-	if code != exitFailure || !strings.Contains(e, "-listen: listening on [::1]:0: ") {
-		t.Errorf("[::1]: code %d, %s%s", code, o, e)
-	}
-}
-
-// Where IPv6 is there but switched off (net.ipv6.conf.all.disable_ipv6), ":PORT" takes whoever comes by IPv4.
-func TestStartWithIPv6SwitchedOff(t *testing.T) {
-	const inside = "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 && ip link set lo up && exec \"$@\""
-	d := launch{
-		inside: []string{"unshare", "--user", "--map-root-user", "--net", "sh", "-c", inside, "sh"},
-		args:   []string{"-listen", ":0", "-api", ":0"},
-	}.start(t)
-	for _, address := range []string{d.ws, d.api} {
-		out, err := exec.Command("nsenter", "--user", "--preserve-credentials", "--net", "-t", strconv.Itoa(d.cmd.Process.Pid),
-			"curl", "-sf", fmt.Sprintf("http://%s/healthz", address)).CombinedOutput()
-		if err != nil {
-			t.Errorf("http://%s: %v %s", address, err, out)
-		}
-	}
 }

@@ -196,7 +196,7 @@ func TestFailureThatNobodyReads(t *testing.T) {
 
 // Commands that print are filters: they end when nobody takes what they print.
 func TestTailEndsWithItsReader(t *testing.T) {
-	d := startDaemon(t)
+	d := commonDaemon(t)
 	read, out, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

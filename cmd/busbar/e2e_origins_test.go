@@ -1,3 +1,5 @@
+//go:build !race && !racedaemon
+
 package main
 
 import (
@@ -155,4 +157,29 @@ func (d *daemon) upgradeFrom(token string, origins ...string) int {
 	}
 	c.Say(wstest.Request("/", lines...))
 	return c.Status()
+}
+
+// docs/protocol.md section 5: browsers on other origins are answered by the allowlist, and docs/protocol.md section 1: so is the WebSocket.
+func TestOriginsOverHTTPAndWebSocket(t *testing.T) {
+	d := startDaemon(t, "-origins", "https://app.example.com")
+	token := d.session("alice")
+	for origin, allowed := range map[string]bool{"https://app.example.com": true, "https://evil.example": false} {
+		preflight := d.call("OPTIONS", "/v1/changes", "", "", "Origin", origin,
+			"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "authorization")
+		granted := preflight.header.Get("Access-Control-Allow-Origin")
+		if allowed != (granted == origin) || allowed != (preflight.status == http.StatusNoContent) {
+			t.Errorf("preflight from %s: %d, allows %q", origin, preflight.status, granted)
+		}
+		me := d.call("GET", "/api/auth/me", token, "", "Origin", origin)
+		if granted := me.header.Get("Access-Control-Allow-Origin"); allowed != (granted == origin) {
+			t.Errorf("call from %s: allows %q", origin, granted)
+		}
+		upgrade := http.StatusSwitchingProtocols
+		if !allowed {
+			upgrade = http.StatusForbidden
+		}
+		if status := d.upgradeFrom(token, origin); status != upgrade {
+			t.Errorf("upgrade from %s: status %d, want %d", origin, status, upgrade)
+		}
+	}
 }

@@ -19,8 +19,7 @@ func forEachPeer(t *testing.T, d *daemon, test func(t *testing.T, start func(que
 // docs/protocol.md section 1: a token comes by header or by subprotocol, and that is echoed. docs/protocol.md section 3 and 5: what is
 // published over HTTP reaches every client.
 func TestPeersSignInBothWaysAndReceive(t *testing.T) {
-	t.Parallel()
-	d := startDaemon(t)
+	d := commonDaemon(t)
 	forEachPeer(t, d, func(t *testing.T, start func(query, token, way string) peer) {
 		token := d.session("alice")
 		byHeader, byProtocol := start("", token, "header"), start("", token, "subprotocol")
@@ -43,7 +42,7 @@ func TestPeersSignInBothWaysAndReceive(t *testing.T) {
 
 // docs/protocol.md section 2: presence reaches everyone, the sender too, and says who it is from whatever the sender wrote.
 func TestPeersCannotForgeTheSender(t *testing.T) {
-	d := startDaemon(t)
+	d := commonDaemon(t)
 	other := d.connect(d.session("observer"))
 	forEachPeer(t, d, func(t *testing.T, start func(query, token, way string) peer) {
 		c := start("", d.session("alice"), "subprotocol")
@@ -61,7 +60,7 @@ func TestPeersCannotForgeTheSender(t *testing.T) {
 
 // docs/protocol.md section 2: subscribing to a row gives its snapshot, then its updates; a row that isn't there gives nothing.
 func TestPeersFollowARow(t *testing.T) {
-	d := startDaemon(t)
+	d := commonDaemon(t)
 	d.adminCall("PUT", "/v1/rows/Doc/d_1", "\x00one", nil)
 	forEachPeer(t, d, func(t *testing.T, start func(query, token, way string) peer) {
 		c := start("", d.session("alice"), "header")
@@ -87,8 +86,7 @@ func TestPeersFollowARow(t *testing.T) {
 
 // docs/protocol.md section 1: the reason for a refusal can be read by the client, and nothing is sent to it before that.
 func TestPeersSeeWhyTheyAreRefused(t *testing.T) {
-	t.Parallel()
-	d := startDaemon(t)
+	d := commonDaemon(t)
 	forEachPeer(t, d, func(t *testing.T, start func(query, token, way string) peer) {
 		for _, test := range []struct{ token, way string }{
 			{"", "header"}, {"unknown", "header"}, {"unknown", "subprotocol"},
@@ -113,8 +111,7 @@ func TestPeersSeeWhyTheyAreRefused(t *testing.T) {
 
 // docs/protocol.md section 1, since: who comes back gets what it missed, and what follows, without gap or repeat.
 func TestPeersComeBackWithoutLoss(t *testing.T) {
-	t.Parallel()
-	d := startDaemon(t)
+	d := commonDaemon(t)
 	forEachPeer(t, d, func(t *testing.T, start func(query, token, way string) peer) {
 		token := d.session("alice")
 		c := start("", token, "subprotocol")

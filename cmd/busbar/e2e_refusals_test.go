@@ -1,3 +1,5 @@
+//go:build !race && !racedaemon
+
 package main
 
 import (
@@ -179,7 +181,7 @@ func wantRefusal(t *testing.T, l launch, code int, want string) {
 
 // One directory, one server: a second one would give out the same sequence numbers.
 func TestSecondServerOnTheSameData(t *testing.T) {
-	d := startDaemon(t)
+	d := commonDaemon(t)
 	c := d.connect(d.session("alice"))
 	wantRefusal(t, launch{args: []string{"-data", d.dir, "-listen", "127.0.0.1:0", "-api", "127.0.0.1:0"}}, 1,
 		`another busbar serves from ".*"; stop it, or name another directory with -data`)
@@ -242,7 +244,7 @@ func TestNothingIsTakenByAServerThatWaits(t *testing.T) {
 
 // The WebSocket's listeners share their port, which must not let another server's in.
 func TestPortOfAnotherServer(t *testing.T) {
-	d := startDaemon(t)
+	d := commonDaemon(t)
 	token := d.session("alice")
 	wantRefusal(t, launch{args: []string{"-data", t.TempDir(), "-listen", d.ws, "-api", "127.0.0.1:0"}}, 1,
 		`.*`+regexp.QuoteMeta(d.ws)+`.*address already in use.*`)

@@ -1,10 +1,14 @@
+//go:build !race && !racedaemon
+
 package main
 
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +20,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // docs/protocol.md section 7: who starts the server is told how to use it.
@@ -106,7 +111,7 @@ func (d *daemon) shell(line string) *exec.Cmd {
 
 // docs/protocol.md section 5: a publisher may be curl -d, whatever Content-Type that makes up.
 func TestPublishingByCurl(t *testing.T) {
-	d := startDaemon(t)
+	d := commonDaemon(t)
 	c := d.connect(d.session("alice"))
 	for i, command := range []string{
 		`curl -sf -d '{"entity":"Todo","row_id":"1","kind":"delete"}' $API/v1/changes`,
@@ -266,4 +271,128 @@ func (d *daemon) startTCPProxy() (address string) {
 		}
 	})
 	return ln.Addr().String()
+}
+
+// A live token is shown to whoever starts the server at a terminal, and gets into no file, pipe or journal.
+func TestTokensArePrintedToTerminalsAlone(t *testing.T) {
+	if d := (launch{terminal: true}).start(t); !strings.Contains(d.link, "/demo#token=") || !strings.Contains(d.out.String(), "(signed in for 1h)") {
+		t.Errorf("to a terminal it prints\n%s", d.out)
+	}
+	d := startDaemon(t) // a pipe
+	if !strings.HasSuffix(d.link, "/demo") || !strings.Contains(d.out.String(), "open this link (it asks for a token)\n") {
+		t.Errorf("to a pipe it prints\n%s", d.out)
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := launch{args: []string{"-data", t.TempDir(), "-listen", "127.0.0.1:0", "-api", "127.0.0.1:0"}}.command()
+	cmd.Stdout = file
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var text []byte
+	eventually(t, "the announcement", func() bool {
+		text, _ = os.ReadFile(file.Name())
+		return bytes.Contains(text, []byte("curl"))
+	})
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	_ = cmd.Wait()
+	if bytes.Contains(text, []byte("#token=")) || !bytes.Contains(text, []byte("/demo\n")) {
+		t.Errorf("to a file it prints\n%s", text)
+	}
+}
+
+// Where the kernel has no IPv6, ":PORT" means every IPv4 address, and the server says so.
+func TestStartWithoutIPv6(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := launch{inside: []string{self}, env: []string{withoutIPv6 + "=1"}, args: []string{"-listen", ":0", "-api", ":0"}}
+	d := elsewhere.start(t)
+	d.connect(d.session("alice"))
+	if status := d.call("GET", "/readyz", "", "").status; status != 200 {
+		t.Errorf("/readyz: %d", status)
+	}
+	if n := strings.Count(d.out.String(), "(listening on every IPv4 address: there is no IPv6 here)"); n != 2 {
+		t.Errorf("%d of 2 addresses are said to be IPv4's alone:\n%s", n, d.out.String())
+	}
+	// An address that is IPv6's is an error, not another one.
+	elsewhere.args = []string{"-data", t.TempDir(), "-api", "127.0.0.1:0", "-listen", "[::1]:0"}
+	o, e, code := elsewhere.run(t)
+	if code != exitFailure || !strings.Contains(e, "-listen: listening on [::1]:0: ") {
+		t.Errorf("[::1]: code %d, %s%s", code, o, e)
+	}
+}
+
+// Where IPv6 is there but switched off (net.ipv6.conf.all.disable_ipv6), ":PORT" takes whoever comes by IPv4.
+func TestStartWithIPv6SwitchedOff(t *testing.T) {
+	const inside = "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 && ip link set lo up && exec \"$@\""
+	d := launch{
+		inside: []string{"unshare", "--user", "--map-root-user", "--net", "sh", "-c", inside, "sh"},
+		args:   []string{"-listen", ":0", "-api", ":0"},
+	}.start(t)
+	for _, address := range []string{d.ws, d.api} {
+		out, err := exec.Command("nsenter", "--user", "--preserve-credentials", "--net", "-t", strconv.Itoa(d.cmd.Process.Pid),
+			"curl", "-sf", fmt.Sprintf("http://%s/healthz", address)).CombinedOutput()
+		if err != nil {
+			t.Errorf("http://%s: %v %s", address, err, out)
+		}
+	}
+}
+
+// The original's variable for the largest message is the default of -max-message-out.
+func TestPylonMaxFrameIsHonoured(t *testing.T) {
+	d := launch{env: []string{"PYLON_WS_MAX_FRAME=100000"}}.start(t)
+	c := d.connect(d.session("alice"))
+	for size, want := range map[int]int{90_000: http.StatusNoContent, 110_000: http.StatusRequestEntityTooLarge} {
+		if got := d.call("PUT", "/v1/rows/Doc/1", d.admin, strings.Repeat("x", size)).status; got/100 != want/100 {
+			t.Errorf("a row of %d bytes: status %d, want %d", size, got, want)
+		}
+	}
+	c.send(`{"type":"crdt-subscribe","entity":"Doc","rowId":"1"}`)
+	wantFrame(t, c, 0x10, "Doc", "1", strings.Repeat("x", 90_000))
+}
+
+// A connection stays open between two requests for as long as -api-keep-alive says.
+func TestAPIKeepAlive(t *testing.T) {
+	d := startDaemon(t, "-api-keep-alive", "1s")
+	conn := d.hold("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	_ = conn.SetReadDeadline(time.Now().Add(soon))
+	if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
+		t.Errorf("%q, %v", answer, err)
+	}
+}
+
+func TestFlagsWithoutEffectDontKeepItFromStarting(t *testing.T) {
+	d := startDaemon(t, "-max-per-ip", "0", "-address-allowance", "3")
+	if !strings.Contains(d.log.String(), "-address-allowance has no effect without -max-per-ip") {
+		t.Errorf("logged %s", d.log)
+	}
+}
+
+// Every signal that ends a process, and that somebody outside sends, has the server drain: clients are told by
+// 1001, and the exit code is 0.
+func TestSignalsDrain(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{
+		syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
+		syscall.SIGVTALRM, syscall.SIGIO, syscall.SIGPWR, syscall.SIGXCPU, syscall.SIGSTKFLT,
+		syscall.Signal(35), syscall.Signal(37), syscall.Signal(64), // of the real-time ones SIGRTMIN+3 and the outermost
+	} {
+		t.Run(sig.String(), func(t *testing.T) {
+			d := startDaemon(t)
+			c := d.connect(d.session("alice"))
+			if err := d.cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			waitClose(t, c, 1001)
+			d.waitExit()
+			if code := d.cmd.ProcessState.ExitCode(); code != 0 {
+				t.Errorf("ended with %v", d.cmd.ProcessState)
+			}
+		})
+	}
 }

@@ -1,3 +1,5 @@
+//go:build !race && !racedaemon
+
 package main
 
 import (

@@ -5,10 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
-	"syscall"
-	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,36 +42,5 @@ func copyLines(to io.Writer, from io.Reader) {
 		if err != nil { // EIO once nobody has the terminal open
 			return
 		}
-	}
-}
-
-// A live token is shown to whoever starts the server at a terminal, and gets into no file, pipe or journal.
-func TestTokensArePrintedToTerminalsAlone(t *testing.T) {
-	if d := (launch{terminal: true}).start(t); !strings.Contains(d.link, "/demo#token=") || !strings.Contains(d.out.String(), "(signed in for 1h)") {
-		t.Errorf("to a terminal it prints\n%s", d.out)
-	}
-	d := startDaemon(t) // a pipe
-	if !strings.HasSuffix(d.link, "/demo") || !strings.Contains(d.out.String(), "open this link (it asks for a token)\n") {
-		t.Errorf("to a pipe it prints\n%s", d.out)
-	}
-	file, err := os.Create(filepath.Join(t.TempDir(), "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	cmd := launch{args: []string{"-data", t.TempDir(), "-listen", "127.0.0.1:0", "-api", "127.0.0.1:0"}}.command()
-	cmd.Stdout = file
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var text []byte
-	eventually(t, "the announcement", func() bool {
-		text, _ = os.ReadFile(file.Name())
-		return bytes.Contains(text, []byte("curl"))
-	})
-	_ = cmd.Process.Signal(syscall.SIGTERM)
-	_ = cmd.Wait()
-	if bytes.Contains(text, []byte("#token=")) || !bytes.Contains(text, []byte("/demo\n")) {
-		t.Errorf("to a file it prints\n%s", text)
 	}
 }

@@ -97,6 +97,14 @@ func startDaemon(t *testing.T, args ...string) *daemon {
 
 func (l launch) start(t *testing.T) *daemon {
 	t.Helper()
+	d := l.prepare(t)
+	d.run()
+	return d
+}
+
+// prepare is start without starting it.
+func (l launch) prepare(t *testing.T) *daemon {
+	t.Helper()
 	d := &daemon{t: t, dir: filepath.Join(t.TempDir(), "data"), exited: make(chan struct{})}
 	d.out, d.log = newOutput(), newOutput()
 	for i, arg := range l.args {
@@ -109,24 +117,52 @@ func (l launch) start(t *testing.T) *daemon {
 	if l.terminal {
 		d.useTerminal()
 	}
-	d.run()
 	return d
 }
 
-// run starts d.cmd and waits until the server says where it listens.
+// common is a daemon without flags for tests that aren't parallel, and leave it as they found it but for sessions and
+// what is stored. The first of them starts it.
+var common *daemon
+
+func commonDaemon(t *testing.T) *daemon {
+	t.Helper()
+	if common == nil {
+		common = launch{args: []string{"-data", filepath.Join(built, "common-data")}}.prepare(t)
+		afterTests = append(afterTests, func() {
+			_ = common.cmd.Process.Signal(syscall.SIGTERM)
+			<-common.exited
+		})
+		common.begin()
+	}
+	common.t = t
+	t.Cleanup(func() {
+		eventually(t, "the test's clients have left", func() bool { return common.metric("busbar_connections") == 0 })
+		common.checkOutput()
+	})
+	return common
+}
+
+// run is begin for a server that ends with its test.
 func (d *daemon) run() {
+	d.t.Helper()
+	d.t.Cleanup(d.cleanUp)
+	d.begin()
+}
+
+// begin starts d.cmd and waits until the server says where it listens.
+func (d *daemon) begin() {
 	d.t.Helper()
 	if d.cmd.Stderr = d.log; d.cmd.Stdout == nil {
 		d.cmd.Stdout = d.out
 	}
 	if err := d.cmd.Start(); err != nil {
+		close(d.exited)
 		d.t.Fatalf("starting busbar: %v", err)
 	}
 	go func() {
 		_ = d.cmd.Wait() // cmd.ProcessState says the rest
 		close(d.exited)
 	}()
-	d.t.Cleanup(d.cleanUp)
 	d.readAnnouncement()
 }
 
@@ -219,6 +255,11 @@ func (d *daemon) cleanUp() {
 	default:
 		d.stop()
 	}
+	d.checkOutput()
+}
+
+func (d *daemon) checkOutput() {
+	d.t.Helper()
 	text := d.transcript()
 	for _, trouble := range []string{"DATA RACE", "panic", "\ngoroutine "} { // as a dump of stacks has it; NATS logs the word
 		if strings.Contains(text, trouble) {

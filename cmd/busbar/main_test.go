@@ -21,6 +21,9 @@ import (
 // built is the directory with the daemon as users run it. Any user may enter it.
 var built string
 
+// afterTests end what several tests share.
+var afterTests []func()
+
 // TestMain builds the daemon once, and fails when the tests leave a goroutine or a process behind.
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
@@ -56,7 +59,9 @@ func runTests(m *testing.M) int {
 	before, open := goleak.IgnoreCurrent(), leaks.Descriptors()
 	_ = flag.Set("test.parallel", "4") // most tests wait; -parallel overrides it
 	code := m.Run()
-	stopBrowser()
+	for _, end := range afterTests {
+		end()
+	}
 	if err := stopShared(); err != nil {
 		return failed("closing the shared server", err)
 	}

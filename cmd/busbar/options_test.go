@@ -269,13 +269,6 @@ func TestFlagsWithoutEffectAreWarnings(t *testing.T) {
 	}
 }
 
-func TestFlagsWithoutEffectDontKeepItFromStarting(t *testing.T) {
-	d := startDaemon(t, "-max-per-ip", "0", "-address-allowance", "3")
-	if !strings.Contains(d.log.String(), "-address-allowance has no effect without -max-per-ip") {
-		t.Errorf("logged %s", d.log)
-	}
-}
-
 // What nobody has given fits into the memory, however little there is; what was given stays.
 func TestSizesFitTheMemory(t *testing.T) {
 	of := func(limit int64, args ...string) (*options, error) {
@@ -480,4 +473,33 @@ func TestErrorsOfConfigFiles(t *testing.T) {
 	}
 	badConfig{args: "-config /no/such/file", want: "-config: open /no/such/file: no such file or directory"}.check(t)
 	badConfig{variables: map[string]string{"BUSBAR_CONFIG": "/no/such/file"}, want: "BUSBAR_CONFIG: open /no/such/file: no such file or directory"}.check(t)
+}
+
+// Secrets aren't given where everybody can read them, and what doesn't go together is said before anything is done.
+func TestNodesFlags(t *testing.T) {
+	t.Parallel()
+	inside := func(listen, routes string) []string {
+		return []string{"-cluster-listen", listen, "-cluster-routes", routes, "-cluster-secret-file", "s"}
+	}
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "needs -nats, or -cluster-listen"},
+		{[]string{"-nats", "nats://u:" + natsPassword + "@10.0.0.1"}, "give it as BUSBAR_NATS"},
+		{[]string{"-nats", "http://u:" + natsPassword + "@10.0.0.1"}, "isn't a list of URLs"},
+		{[]string{"-nats", "nats://10.0.0.1", "-cluster-listen", ":6222"}, "give one of them"},
+		{[]string{"-nats", "nats://10.0.0.1", "-nats-cert", "c"}, "go together"},
+		{[]string{"-nats", "nats://10.0.0.1", "-seq", "given"}, "numbers its messages itself"},
+		{[]string{"-cluster-listen", ":6222"}, "needs -cluster-routes and -cluster-secret-file"},
+		{inside("10.0.0.1:6222", "10.0.0.1:6222,10.0.0.2:6222"), "three addresses or more, each once"},
+		{inside("10.0.0.1:6222", "10.0.0.1:6222,10.0.0.2:6222,10.0.0.2:6222"), "three addresses or more, each once"},
+		{inside(":6222", "10.0.0.1:6222,10.0.0.2:6222,10.0.0.3:6222"), `and -cluster-listen ":6222" one of them`},
+		{append(inside("10.0.0.1:6222", "10.0.0.1:6222, 10.0.0.2:6222, 10.0.0.3:6222"), "-cluster-ca", "c"), "go together"},
+	} {
+		_, err := parseOptions(append([]string{"-log", "nats"}, test.args...), noEnvironment)
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), natsPassword) {
+			t.Errorf("%q: %v", test.args, err)
+		}
+	}
 }
