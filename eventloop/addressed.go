@@ -99,9 +99,8 @@ func (l *Loop) address(e *entry) {
 			case e.frame == nil:
 				e.visit(f.visited)
 			case a.excludes(f.visited):
-				// What is being fetched for it may be what it may not read any more.
 				if p := l.pending(f.visited, a.Key); p != nil {
-					l.losePending(f.visited, p)
+					excludePending(p, given)
 				}
 			default:
 				f.wanted = true

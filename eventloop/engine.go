@@ -268,7 +268,7 @@ func (e *Engine) noRoom(f *Frame) Dropped {
 // from here on.
 func (e *Engine) Lost(events Gap, a *Audience) {
 	e.split(a, func(l *Loop, part *Audience) {
-		l.mailbox.lost.add(events, part)
+		l.mailbox.lost.add(lostTo{part, events.Empty(), events.Empty(), events})
 		l.wake(l.mailbox.PutNothing())
 	})
 }

@@ -26,44 +26,43 @@ type losses struct {
 // lostTo is an audience that has missed something; nil is everyone.
 type lostTo struct {
 	*Audience
-	own    bool // not change events alone, which those who are catching up get from the log
-	events Gap  // the first and the last of those
+	own     bool // not change events alone, which those who are catching up get from the log
+	updates bool // those of a row that no snapshot has before the next that is published
+	events  Gap  // the first and the last of the change events
 }
 
-func (to *lostTo) add(own bool, events Gap) {
-	to.own = to.own || own
+func (to *lostTo) add(more lostTo) {
+	to.own, to.updates = to.own || more.own, to.updates || more.updates
 	switch {
 	case to.events.Empty():
-		to.events = events
-	case !events.Empty():
-		to.events = Gap{From: min(to.events.From, events.From), To: max(to.events.To, events.To)}
+		to.events = more.events
+	case !more.events.Empty():
+		to.events = Gap{From: min(to.events.From, more.events.From), To: max(to.events.To, more.events.To)}
 	}
 }
 
 // note adds those whom a lost frame was for. Who misses a lossy one isn't told.
 func (s *losses) note(f *Frame, a *Audience) {
 	if !f.Lossy {
-		s.add(Gap{From: f.Seq, To: f.Seq}, a)
+		s.add(lostTo{a, f.Seq == 0, f.Row != nil && !f.Row.Snapshot, Gap{From: f.Seq, To: f.Seq}})
 	}
 }
 
-// add adds those whom lost events were for, or, with none, other messages.
-func (s *losses) add(events Gap, a *Audience) {
+func (s *losses) add(lost lostTo) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	own := events.Empty()
-	if i := slices.IndexFunc(s.some, func(to lostTo) bool { return s.more || to.same(a) }); i >= 0 {
-		s.some[i].add(own, events)
+	if i := slices.IndexFunc(s.some, func(to lostTo) bool { return s.more || to.same(lost.Audience) }); i >= 0 {
+		s.some[i].add(lost)
 		return
 	}
-	s.some = append(s.some, lostTo{a, own, events})
-	s.bytes += a.bytes()
+	s.some = append(s.some, lost)
+	s.bytes += lost.bytes()
 	if len(s.some) <= lostAudiences && s.bytes <= lostBytes {
 		return
 	}
 	all := lostTo{own: true}
 	for _, to := range s.some {
-		all.add(true, to.events)
+		all.add(to)
 	}
 	s.some, s.more = []lostTo{all}, true
 }
@@ -126,7 +125,7 @@ func (s *losses) take(now uint32) (tasks []telling) {
 	var all lostTo
 	several := 0
 	for _, to := range s.some {
-		if all.add(to.own, to.events); !to.events.Empty() {
+		if all.add(to); !to.events.Empty() {
 			several++
 		}
 	}
@@ -173,21 +172,19 @@ func (l *Loop) tellOfLosses(c *Client, some []lostTo, any bool) {
 	missed := false
 	if any {
 		for _, p := range l.pendingOf(c) {
-			if l.losePending(c, p); c.state != open {
-				return // too slow
-			}
+			p.Renew()
 		}
 	}
 	for _, to := range some {
 		if !any && to.Audience != nil {
 			if p := l.pending(c, to.Key); p != nil {
-				if l.losePending(c, p); !p.Live {
+				if p.Renew(); !p.Live && !to.updates {
 					continue
 				}
 			}
 		}
 		missed = true
-		all.add(to.own, to.events)
+		all.add(to)
 	}
 	if missed {
 		l.missed(c, all.own, all.events)

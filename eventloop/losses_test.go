@@ -187,21 +187,37 @@ func TestLossWhileCatchingUp(t *testing.T) {
 	}
 }
 
-// A subscription that is being decided about has a newer snapshot fetched.
+// A subscription that is being decided about has a newer snapshot fetched, and nothing comes ahead of that. Its client is
+// told of an update that stands among stored snapshots, and is in none.
 func TestLossWhileASubscriptionIsPending(t *testing.T) {
 	t.Parallel()
-	x := newLossTest(t, "a", "b")
-	var ticket uint64
-	on(t, x.e, x.h.id("b"), func(c *Client) { ticket, _ = c.SubscribePending("row") })
-	x.lose(aFrame, &Audience{Key: "row"})
-	for _, want := range []Released{ReleasedAgain, ReleasedLive} {
-		on(t, x.e, x.h.id("b"), func(c *Client) {
-			if got := c.ReleaseSubscription("row", ticket, text("snapshot"), 0); got != want {
-				t.Errorf("released: %v, want %v", got, want)
+	for _, c := range []struct {
+		row  *RowPlace
+		told []string
+	}{{}, {row: &RowPlace{Row: "row", Version: 1, Snapshot: true}}, {&RowPlace{Row: "row", Version: 1}, []string{"b"}}} {
+		t.Run(fmt.Sprintf("%+v", c.row), func(t *testing.T) {
+			t.Parallel()
+			x := newLossTest(t, "a", "b")
+			var ticket uint64
+			on(t, x.e, x.h.id("b"), func(c *Client) { ticket, _ = c.SubscribePending("row") })
+			x.lose(func() *Frame {
+				f := aFrame()
+				f.Row = c.row
+				return f
+			}, &Audience{Key: "row"})
+			x.expectTold(c.told...)
+			x.e.Publish(text("update"), &Audience{Key: "row"})
+			for _, want := range []Released{ReleasedAgain, ReleasedLive} {
+				on(t, x.e, x.h.id("b"), func(c *Client) {
+					if got := c.ReleaseSubscription("row", ticket, text("snapshot"), 0); got != want {
+						t.Errorf("released: %v, want %v", got, want)
+					}
+				})
+				x.e.Publish(text("another"), &Audience{Key: "row"})
 			}
-			ticket, _ = c.SubscribePending("row")
+			x.peers["b"].Expect(ws.OpText, "snapshot")
+			x.peers["b"].Expect(ws.OpText, "another")
+			x.peers["b"].Expect(ws.OpText, "another")
 		})
 	}
-	x.peers["b"].Expect(ws.OpText, "snapshot")
-	x.expectTold()
 }

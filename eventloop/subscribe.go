@@ -5,6 +5,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
+	"github.com/busbar-ws/busbar/eventloop/internal/mailbox"
 	"github.com/busbar-ws/busbar/subs"
 	"github.com/busbar-ws/busbar/wsproto"
 )
@@ -81,7 +82,7 @@ type Released uint8
 const (
 	ReleasedNone  Released = iota // unsubscribed meanwhile, or gone
 	ReleasedLive                  // live from here on, behind the snapshot
-	ReleasedAgain                 // live, and the snapshot was of no use: ask for a newer one
+	ReleasedAgain                 // still pending, and the snapshot was of no use: ask for a newer one, or cancel
 )
 
 // ReleaseSubscription sends the snapshot, unless it is nil, and then what was held back. Frames
@@ -93,10 +94,11 @@ func (c *Client) ReleaseSubscription(name string, ticket uint64, snapshot *Frame
 	if c.state != open || p == nil || p.Ticket != ticket {
 		return ReleasedNone
 	}
-	l.forgetPending(c, name)
 	if p.Lost {
+		p.Lost = false
 		return ReleasedAgain
 	}
+	l.forgetPending(c, name)
 	if snapshot != nil {
 		snapshot.PlaceAmong(&l.engine.newest)
 		l.engine.Count(snapshot)
@@ -125,8 +127,12 @@ func (c *Client) CancelSubscription(name string, ticket uint64) {
 	switch p := l.pending(c, name); {
 	case p == nil || p.Ticket != ticket:
 	case p.Live:
-		l.sendPending(c, p)
 		l.forgetPending(c, name)
+		for _, f := range p.Frames {
+			if !p.Sent(f) {
+				l.enqueue(c, f, false)
+			}
+		}
 	default:
 		c.Unsubscribe(name)
 	}
@@ -148,8 +154,11 @@ func (l *Loop) buffer(c *Client, k *subs.Key, f *Frame) bool {
 	if p == nil {
 		return false
 	}
-	if p.Bytes+f.Size() > l.opts.Slow.LagBytes && len(p.Frames) > 0 || !l.engine.budget.Takes(0) {
-		l.overflowPending(c, p)
+	if !l.roomPending(p, f) {
+		l.counters.LagSuperseded.Add(uint64(p.Supersede(f)))
+		if len(p.Frames) > 0 && !l.roomPending(p, f) && p.Overflow() {
+			l.missed(c, true, Gap{})
+		}
 	}
 	p.Keep(f)
 	return !p.Sent(f)
@@ -177,33 +186,20 @@ func (l *Loop) pendingOf(c *Client) iter.Seq2[string, *delivery.Pending] {
 	}
 }
 
-// sendPending has a client that was subscribed go on with all that has come.
-func (l *Loop) sendPending(c *Client, p *delivery.Pending) {
-	for _, f := range p.Frames {
-		if !p.Sent(f) {
-			l.enqueue(c, f, false)
+// roomPending is whether f may be held back too.
+func (l *Loop) roomPending(p *delivery.Pending, f *Frame) bool {
+	return (len(p.Frames) == 0 || p.Bytes+f.Size() <= l.opts.Slow.LagBytes) && l.engine.budget.Takes(0)
+}
+
+// excludePending is for what others are given: what is being fetched may be what the client may not read any more.
+// Of a row that has stored snapshots only those take it away.
+func excludePending(p *delivery.Pending, given []mailbox.Item[entry]) {
+	for i := range given {
+		if f := given[i].Value.frame; f.Row == nil || f.Row.Snapshot {
+			p.Renew()
+			p.Supersede(f)
 		}
 	}
-	p.Ahead = true
-}
-
-// overflowPending lets go of what was held back, which is more than can be. A client that was
-// subscribed has it now. For any other the snapshot that is being fetched is of no use: there
-// would be a gap behind it.
-func (l *Loop) overflowPending(c *Client, p *delivery.Pending) {
-	if p.Live {
-		l.sendPending(c, p)
-	} else {
-		p.Lost = true
-	}
-	p.Frames, p.Bytes = nil, 0
-}
-
-// losePending has a newer snapshot asked for: something is missing, or the snapshot may be what the
-// client may not read any more.
-func (l *Loop) losePending(c *Client, p *delivery.Pending) {
-	l.overflowPending(c, p)
-	p.Lost = true
 }
 
 // forgetPending ends a pending subscription, if there is one.

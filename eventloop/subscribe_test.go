@@ -2,6 +2,7 @@ package eventloop
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,11 @@ func (s *subscriber) pending(name string) (ticket uint64, ok bool) {
 
 func (s *subscriber) release(name string, ticket uint64, snapshot string, version uint64) (r Released) {
 	s.T.Helper()
-	on(s.T, s.e, s.id, func(c *Client) { r = c.ReleaseSubscription(name, ticket, text("%s", snapshot), version) })
+	var f *Frame
+	if snapshot != "" {
+		f = text("%s", snapshot)
+	}
+	on(s.T, s.e, s.id, func(c *Client) { r = c.ReleaseSubscription(name, ticket, f, version) })
 	return r
 }
 
@@ -139,8 +144,8 @@ func TestResubscribeWhilePending(t *testing.T) {
 	s.Expect(ws.OpText, "row 7")
 }
 
-// More than LagBytes while the snapshot is fetched: there would be a gap behind it, so it isn't
-// sent. The client is subscribed, and a newer snapshot has no gap before it.
+// docs/protocol.md section 2: more than LagBytes while the snapshot is fetched: there would be a gap behind it, so it
+// isn't sent, and neither is what comes before a newer one.
 func TestPendingOverflow(t *testing.T) {
 	t.Parallel()
 	s := newSubscriber(t, func(o *Options) { o.Slow.LagBytes = 1000 })
@@ -148,18 +153,76 @@ func TestPendingOverflow(t *testing.T) {
 	for range 10 {
 		s.e.Publish(text("%s", strings.Repeat("x", 300)), &Audience{Key: "row"})
 	}
-	if got := s.release("row", ticket, "too old", 0); got != ReleasedAgain {
-		t.Fatalf("released: %v", got)
+	for range 2 {
+		if got := s.release("row", ticket, "too old", 0); got != ReleasedAgain {
+			t.Fatalf("released: %v", got)
+		}
+		s.update("row", 0)
+		on(t, s.e, s.id, func(c *Client) { c.CancelSubscription("row", ticket) })
+		s.empty()
+		ticket, _ = s.pending("row")
+		s.e.Publish(text("%s", strings.Repeat("x", 1000)), &Audience{Key: "row"})
+		s.update("row", 0)
 	}
-	s.update("row", 11)
-	s.Expect(ws.OpText, "row 11")
+	s.release("row", ticket, "too old", 0)
+	on(t, s.e, s.id, func(c *Client) { c.CancelSubscription("row", ticket) })
 	ticket, _ = s.pending("row")
-	if got := s.release("row", ticket, "newer", 12); got != ReleasedLive {
+	s.update("row", 0)
+	if got := s.release("row", ticket, "newer", 0); got != ReleasedLive {
 		t.Fatalf("released: %v", got)
 	}
-	s.update("row", 13)
-	s.Expect(ws.OpText, "newer")
-	s.Expect(ws.OpText, "row 13")
+	s.e.Publish(text("live"), &Audience{Key: "row"})
+	for _, want := range []string{"newer", "row 0", "live"} {
+		s.Expect(ws.OpText, want)
+	}
+}
+
+// The same of a row's updates that stand among stored snapshots, and are in none of them: the client is told that it has
+// lost some, whether it was subscribed or not, and gets none ahead of the snapshot. Where a snapshot has those that
+// can't be held back, nothing is lost.
+func TestPendingOverflowOfStoredRows(t *testing.T) {
+	t.Parallel()
+	for _, subscribed := range []bool{false, true} {
+		for _, superseded := range []bool{false, true} {
+			t.Run(fmt.Sprintf("subscribed %v, superseded %v", subscribed, superseded), func(t *testing.T) {
+				t.Parallel()
+				h := &host{onLoss: func(*Client) *Frame { return text("lost") }}
+				e := start(t, h, func(o *Options) { o.Slow.LagBytes = 1000 })
+				s := &subscriber{dial(t, e, "name=x"), e, h.id("x")}
+				if subscribed {
+					on(t, e, s.id, func(c *Client) { c.Subscribe("row") })
+				}
+				ticket, _ := s.pending("row")
+				publish := func(version uint64, size int, snapshot bool) {
+					f := text("%d%s", version, strings.Repeat("x", size))
+					f.Row = &RowPlace{Row: "row", Version: version, Snapshot: snapshot}
+					e.Publish(f, &Audience{Key: "row"})
+				}
+				publish(5, 600, false)
+				publish(6, 300, superseded)
+				publish(7, 500, false)
+				publish(8, 0, false)
+				want := []string{"snapshot 4", "6" + strings.Repeat("x", 300), "7" + strings.Repeat("x", 500), "8", "9"}
+				if !superseded {
+					s.Expect(ws.OpText, "lost")
+					if got := s.release("row", ticket, "snapshot 3", 3); got != ReleasedAgain {
+						t.Errorf("released: %v", got)
+					}
+					want = slices.Delete(want, 1, 2)
+				}
+				if got := s.release("row", ticket, "snapshot 4", 4); got != ReleasedLive {
+					t.Errorf("released: %v", got)
+				}
+				publish(9, 0, false)
+				for _, w := range want {
+					s.Expect(ws.OpText, w)
+				}
+				if n := e.Stats().LagSuperseded; superseded != (n == 1) {
+					t.Errorf("%d superseded", n)
+				}
+			})
+		}
+	}
 }
 
 // Whoever subscribes again goes on to get what has no place among snapshots, and gets it behind
@@ -179,14 +242,20 @@ func TestSubscribingAgain(t *testing.T) {
 	}
 
 	ticket, _ = s.pending("row")
-	for v := range uint64(300) { // of some 10 bytes: more than is held back
-		s.update("row", v+10)
+	for range 300 { // of some 5 bytes: more than is held back
+		s.update("row", 0)
 	}
-	s.release("row", ticket, "snapshot", 9)
-	for v := range uint64(300) {
-		s.Expect(ws.OpText, fmt.Sprint("row ", v+10))
+	if got := s.release("row", ticket, "too old", 0); got != ReleasedAgain {
+		t.Errorf("released: %v", got)
 	}
-	s.Expect(ws.OpText, "snapshot")
+	s.update("row", 0)
+	s.release("row", ticket, "snapshot", 0)
+	for range 301 {
+		s.Expect(ws.OpText, "row 0")
+	}
+	for _, want := range []string{"snapshot", "row 0"} {
+		s.Expect(ws.OpText, want)
+	}
 }
 
 // A snapshot that can't be fetched: who was subscribed stays so and misses nothing.
@@ -224,11 +293,42 @@ func TestSupersededSnapshot(t *testing.T) {
 	if got := s.release("row", ticket, "old", 1); got != ReleasedAgain {
 		t.Errorf("released: %v", got)
 	}
-	ticket, _ = s.pending("row")
-	on(t, e, s.id, func(c *Client) { c.ReleaseSubscription("row", ticket, nil, 0) }) // there is none for it
+	s.release("row", ticket, "", 0) // there is none for it
 	e.Publish(text("theirs again"), &Audience{Key: "row", Label: LabelTenant, Names: []string{"others"}})
 	e.Publish(text("mine again"), &Audience{Key: "row", Label: LabelTenant, Names: []string{"mine"}})
 	s.Expect(ws.OpText, "mine again")
+}
+
+// Of a row that has stored snapshots only those are that: what is held back of updates stays when another is for others.
+func TestUpdateForOthersWhilePending(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h)
+	s := &subscriber{dial(t, e, "name=x&tenant=mine"), e, h.id("x")}
+	ticket, _ := s.pending("row")
+	theirs := func(version uint64, snapshot bool) {
+		f := text("theirs %d", version)
+		f.Row = &RowPlace{Row: "row", Version: version, Snapshot: snapshot}
+		e.Publish(f, &Audience{Key: "row", Label: LabelTenant, Names: []string{"others"}})
+	}
+	s.update("row", 2)
+	theirs(3, false)
+	s.update("row", 4)
+	if got := s.release("row", ticket, "snapshot", 1); got != ReleasedLive {
+		t.Errorf("released: %v", got)
+	}
+	for _, want := range []string{"snapshot", "row 2", "row 4"} {
+		s.Expect(ws.OpText, want)
+	}
+	ticket, _ = s.pending("row")
+	s.update("row", 5)
+	theirs(6, true)
+	if got := s.release("row", ticket, "old", 4); got != ReleasedAgain {
+		t.Errorf("released: %v", got)
+	}
+	s.release("row", ticket, "", 6)
+	s.update("row", 7)
+	s.Expect(ws.OpText, "row 7")
 }
 
 // docs/protocol.md section 2: subscriptions end with the connection, pending ones too.

@@ -189,25 +189,25 @@ func (h *Hub) settle(c *eventloop.Client, q *rowQueue, r *rowRequest, a rowAnswe
 		h.fetchFailed(c, q, r)
 		return
 	}
-	switch q.failures = 0; {
+	if a.frame != nil {
+		q.answer = max(a.frame.Size(), eventloop.AskedBytes/64)
+	}
+	switch {
 	case a.denied:
 		c.Unsubscribe(r.key)
+	case c.ReleaseSubscription(r.key, r.ticket, a.frame, a.version) == eventloop.ReleasedAgain:
+		h.fetchFailed(c, q, r)
+		return
 	default:
-		if a.frame != nil {
-			q.answer = max(a.frame.Size(), eventloop.AskedBytes/64)
-		}
-		if c.ReleaseSubscription(r.key, r.ticket, a.frame, a.version) == eventloop.ReleasedAgain {
-			r.fresh, r.ticket = false, 0
-			h.tryLater(c, q, r)
-			return
-		}
 		h.keepRechecking(c)
 	}
+	q.failures = 0
 	q.forget(r)
 }
 
-// fetchFailed has a row fetched again. A client that was subscribed to it goes on to get its
-// updates; when it has been waiting for too long it is told to come back.
+// fetchFailed has a row fetched again. With a service, a client that was subscribed to it goes on to get its updates, and
+// any other is subscribed when the service is asked; those of the hub's own rows wait for the snapshot. A client that has
+// been waiting for too long is told to come back.
 func (h *Hub) fetchFailed(c *eventloop.Client, q *rowQueue, r *rowRequest) {
 	now := time.Now()
 	if r.failing.IsZero() {
@@ -217,7 +217,7 @@ func (h *Hub) fetchFailed(c *eventloop.Client, q *rowQueue, r *rowRequest) {
 		c.Close(wsproto.StatusTryAgainLater, "rows are unavailable, try again later", eventloop.CauseServerClosed)
 		return
 	}
-	if h.rows == nil || !r.fresh {
+	if h.rows == nil {
 		c.CancelSubscription(r.key, r.ticket)
 		r.ticket = 0
 	}

@@ -3,6 +3,8 @@ package hub
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"math/rand/v2"
 	"runtime"
 	"strconv"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/internal/fairqueue"
 )
 
@@ -151,6 +154,107 @@ func TestPendingUpdatesBeforeTheSnapshot(t *testing.T) {
 		t.Fatalf("behind the snapshot came %d of kind %x", n, kind)
 	}
 	nothingMore(t, h, c)
+}
+
+// docs/protocol.md section 2: whatever is published, lost and too much while a row is being fetched, a client gets a
+// snapshot first, and behind it updates without a gap. Of a stored row one may be missing where the client is told that
+// something is lost.
+func TestSnapshotComesFirst(t *testing.T) {
+	for name, fetched := range map[string]bool{"fetched": true, "stored": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var newest atomic.Int64
+			answers := make(chan struct{}, 8)
+			h := start(t, func(o *Options) {
+				o.Workers, o.Loops.Slow.Policy, o.Loops.Slow.LagBytes = 1, eventloop.DropOldest, 2000
+				o.Logger = slog.New(slog.DiscardHandler)
+				if fetched {
+					o.Rows.Fetch = func(ctx context.Context, _ *Identity, _, _ string) ([]byte, bool, error) {
+						answer := fmt.Appendf(nil, "%d ", newest.Load())
+						<-answers
+						return answer, true, ctx.Err()
+					}
+				}
+			})
+			random := rand.New(rand.NewPCG(1, 2))
+			publish := func(kind RowKind) {
+				payload := fmt.Appendf(nil, "%d %s", newest.Add(1), strings.Repeat("x", random.IntN(1000)))
+				if err := h.PublishRow(kind, "", "E", "r", payload); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 25 {
+				publish(Snapshot) // updates before it are in no other
+				if !fetched {     // it waits for its turn
+					if _, err := h.queues.fetches.Go(fairqueue.Owner{}, 1, func(context.Context) { <-answers }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				c := listen(t, h, "alice", "?since=0")
+				c.sendAndSettle(subscribeRow)
+				for range 1 + random.IntN(8) {
+					switch n := random.IntN(10); {
+					case n < 6:
+						publish(Incremental)
+					case n < 7 && !fetched:
+						publish(Snapshot)
+					case n < 8:
+						newest.Add(1)
+						h.engine.Lost(eventloop.Gap{}, &eventloop.Audience{Key: keyOfRow("E", "r")})
+					case n < 9 && fetched && len(answers) == 0:
+						answers <- struct{}{}
+					default:
+						handled(t, h)
+					}
+				}
+				stop := make(chan struct{})
+				var answering sync.WaitGroup
+				answering.Go(func() {
+					for {
+						select {
+						case answers <- struct{}{}:
+						case <-stop:
+							return
+						}
+					}
+				})
+				publish(Incremental)
+				followsSnapshot(t, c, int(newest.Load()), fetched)
+				_ = c.CloseNow()
+				eventually(t, "it has left", func() bool { return h.ClientCount() == 0 })
+				close(stop)
+				answering.Wait()
+				for len(answers) > 0 {
+					<-answers
+				}
+			}
+		})
+	}
+}
+
+// followsSnapshot reads a row up to its newest update.
+func followsSnapshot(t *testing.T, c *listener, last int, repeats bool) {
+	t.Helper()
+	told := false
+	for at := -1; at != last; {
+		m := c.next()
+		if m.kind == websocket.MessageText {
+			told = true
+			continue
+		}
+		f, err := ParseRowFrame(m.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		if _, err := fmt.Sscan(string(f.Payload), &n); err != nil {
+			t.Fatal(err)
+		}
+		if f.Kind == Incremental && (at < 0 || n > at+1 && !told) || n <= at && !repeats {
+			t.Fatalf("behind %d came %d of kind %x; told of a loss: %v", at, n, f.Kind, told)
+		}
+		at = max(at, n)
+	}
 }
 
 // nextBinary passes over what tells that others have left.
