@@ -147,9 +147,14 @@ func (l *Load) each(ctx context.Context, progress func(), f func(*swarm) error) 
 	return nil
 }
 
-// Record has clients expect messages of these sizes, and note latencies from a message on.
+// Record has clients expect messages of these sizes, and note latencies from a message on, of changes from now on.
 func (l *Load) Record(ctx context.Context, sizes Mixture, from uint64) error {
-	return l.each(ctx, nil, func(s *swarm) error { s.sizes, s.recordFrom = sizes, from; return nil })
+	return l.each(ctx, nil, func(s *swarm) error {
+		if s.sizes, s.recordFrom = sizes, from; s.plan.Changes {
+			s.latency.Reset()
+		}
+		return nil
+	})
 }
 
 // Stall has those clients stop reading that are meant to.

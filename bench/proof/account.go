@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc64"
-	"maps"
-	"slices"
 
 	"github.com/busbar-ws/busbar/eventloop"
 )
@@ -16,14 +14,12 @@ import (
 type account struct {
 	book   *Book
 	places map[*stream]*place
-	asked  map[*stream]bool
 	// seq is the newest change event's. With changes to all, each is one above the one before.
 	seq      uint64
 	gap      bool // it was told that it has lost some
 	since    bool // nothing came yet on a connection that asked for what it had missed
 	slow     bool // it has stopped reading at times: it may be told that it has lost something
 	resynced int
-	heard    func(n uint64)   // is told of changes that have come; may be nil
 	events   []event          // the changes that have come, of an audited book
 	counts   [kinds]int       // what has come
 	left     map[uint64]int64 // clients of an audited book that have, and of which of their node's starts
@@ -37,6 +33,7 @@ type event struct {
 
 // place is how far an account is in a stream.
 type place struct {
+	asked    bool   // for it, by a subscription
 	next     uint64 // 0: nothing came yet
 	must     uint64 // the first may not be above it; 0: anything goes until then
 	told     bool   // something may be missing before the next
@@ -54,7 +51,7 @@ func wronged(format string, args ...any) error {
 const everyone = "*"
 
 func newAccount(b *Book, user string) *account {
-	a := &account{book: b, places: map[*stream]*place{}, asked: map[*stream]bool{}, left: map[uint64]int64{}}
+	a := &account{book: b, places: map[*stream]*place{}, left: map[uint64]int64{}}
 	for _, s := range b.streams {
 		if b.toAll(s) || s.toUser != "" && s.isFor(user) {
 			a.places[s] = &place{}
@@ -68,7 +65,7 @@ func newAccount(b *Book, user string) *account {
 func (a *account) settled() {
 	for s, p := range a.places {
 		if p.next == 0 && p.must == 0 {
-			p.must = s.next()
+			p.must = s.begun.Load() + 1
 		}
 	}
 }
@@ -76,23 +73,18 @@ func (a *account) settled() {
 // subscribe is false for what the account has already. Where all is sent to all nothing changes
 // by asking, but it may be asked for.
 func (a *account) subscribe(s *stream) bool {
-	if a.asked[s] {
-		return false
-	}
-	a.asked[s] = true
-	if a.places[s] == nil {
-		p := &place{snapshot: s.kind == rows}
-		if p.snapshot {
-			p.stored = s.stored()
-		}
+	p := a.places[s]
+	if p == nil {
+		p = &place{snapshot: s.kind == rows, stored: s.stored()}
 		a.places[s] = p
 	}
-	return true
+	fresh := !p.asked
+	p.asked = true
+	return fresh
 }
 
 func (a *account) unsubscribed(s *stream) {
-	delete(a.asked, s)
-	if !a.book.toAll(s) {
+	if a.places[s].asked = false; !a.book.toAll(s) {
 		delete(a.places, s)
 	}
 }
@@ -120,13 +112,20 @@ func (a *account) behind(upTo map[*stream]uint64) (string, bool) {
 func (a *account) owed() map[*stream]uint64 {
 	upTo := make(map[*stream]uint64, len(a.places))
 	for s := range a.places {
-		upTo[s] = s.taken()
+		upTo[s] = s.taken.Load()
 	}
 	return upTo
 }
 
 // subscriptions are the streams that it has asked for.
-func (a *account) subscriptions() []*stream { return slices.Collect(maps.Keys(a.asked)) }
+func (a *account) subscriptions() (asked []*stream) {
+	for s, p := range a.places {
+		if p.asked {
+			asked = append(asked, s)
+		}
+	}
+	return asked
+}
 
 var crcTable = crc64.MakeTable(crc64.ECMA)
 
@@ -154,9 +153,6 @@ func (a *account) text(b []byte) error {
 	}
 	if err := a.take(m, false); err != nil || !a.book.audited || !change {
 		return err
-	}
-	if a.heard != nil {
-		a.heard(m.n)
 	}
 	a.events = append(a.events, event{a.seq, m.n, crc64.Checksum(b, crcTable), a.book.streams[m.stream]})
 	return nil
@@ -256,14 +252,14 @@ func (a *account) take(m note, snapshot bool) error {
 	p := a.places[s]
 	a.counts[s.kind]++
 	switch {
-	case s.wasRefused(m.n):
+	case s.is(m.n, refused):
 		return wronged("%s %d came, which was refused", m.stream, m.n)
 	case p != nil && p.snapshot:
 		p.snapshot = false
 		if !snapshot {
 			return wronged("%s %d came before the snapshot", m.stream, m.n)
 		}
-		if m.n < p.stored && !s.mayRepeat(m.n) {
+		if m.n < p.stored && !s.is(m.n, repeated) {
 			if !s.late {
 				return wronged("%s: the snapshot is %d, and %d was stored", m.stream, m.n, p.stored)
 			}
@@ -273,12 +269,12 @@ func (a *account) take(m note, snapshot bool) error {
 			p.must = max(p.must, m.n+1)
 		}
 		return nil
-	case (p == nil || s.late || s.kind != changes && s.kind != bulks) && s.isUnsure(m.n): // sent over a connection that is gone: it comes whenever it is found there
+	case (p == nil || s.late || s.kind != changes && s.kind != bulks) && s.is(m.n, unsure): // sent over a connection that is gone: it comes whenever it is found there
 		return nil
 	case p == nil:
 		return wronged("%s %d came, and nobody asked for it", m.stream, m.n)
 	}
-	if s.mayRepeat(m.n) && m.n < max(p.next, p.must) {
+	if s.is(m.n, repeated) && m.n < max(p.next, p.must) {
 		return nil
 	}
 	// A client that lags, if only for a moment, is sent a row's newest snapshot instead of others, and a node that was

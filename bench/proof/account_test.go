@@ -30,10 +30,10 @@ func testBook(routed bool, at uint64) *Book {
 	b.add(presence, "p", 1)
 	b.add(broadcasts, "b", 1)
 	for _, s := range b.streams {
-		s.begun = at
+		s.begun.Store(at)
 		s.finish(4, 1, errLate) // nobody knows about the fourth
 		s.finish(13, 1, &refusal{507, ""})
-		s.repeats(8)
+		s.mark(8, repeated)
 	}
 	return b
 }
@@ -135,7 +135,7 @@ func TestAccountFindsWrongs(t *testing.T) {
 			b.audited = c.audited
 			b.starts[0].Store(1)
 			for _, s := range b.streams {
-				s.done = c.taken
+				s.taken.Store(c.taken)
 				s.late = c.nodes && s.kind == rows
 				s.lossy = c.nodes && (s.kind == topics || s.kind == presence)
 			}

@@ -20,21 +20,27 @@ type refusal struct {
 
 func (r *refusal) Error() string { return fmt.Sprintf("status %d: %.300s", r.status, r.body) }
 
-// call is safe from any goroutine.
-func (d *daemon) call(ctx context.Context, method, path, mime string, body []byte) ([]byte, error) {
-	return d.callAs(ctx, d.admin, method, path, mime, body)
+// statusOf is what a call was refused with, 0 when it wasn't.
+func statusOf(err error) int {
+	if r := (*refusal)(nil); errors.As(err, &r) {
+		return r.status
+	}
+	return 0
 }
 
-func (d *daemon) callAs(ctx context.Context, token, method, path, mime string, body []byte) ([]byte, error) {
-	r, err := http.NewRequestWithContext(ctx, method, "http://"+d.api+path, bytes.NewReader(body))
+// call is safe from any goroutine.
+func (n *node) call(ctx context.Context, method, path, mime string, body []byte) ([]byte, error) {
+	return n.callAs(ctx, n.admin, method, path, mime, body)
+}
+
+func (n *node) callAs(ctx context.Context, token, method, path, mime string, body []byte) ([]byte, error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+n.api+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
-	if mime != "" {
-		r.Header.Set("Content-Type", mime)
-	}
-	resp, err := d.http.Do(r)
+	r.Header.Set("Content-Type", mime)
+	resp, err := n.http.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("calling the API: %w", err)
 	}
@@ -51,47 +57,44 @@ func (d *daemon) callAs(ctx context.Context, token, method, path, mime string, b
 
 const mimeJSON, mimeBytes = "application/json", "application/octet-stream"
 
-func (d *daemon) send(ctx context.Context, s *stream, n uint64, size int) (err error) {
+// send publishes what a stream has from number on, of so many bytes each. It is how publishers of one node do that.
+func (n *node) send(ctx context.Context, s *stream, number uint64, size int) (err error) {
 	switch s.kind {
 	case changes, bulks:
-		return d.sendChanges(ctx, s, n, s.body, size)
+		_, err = n.sendChanges(ctx, s, number, s.body, size)
 	case topics:
-		_, err = d.call(ctx, "POST", "/v1/topics/"+s.key, mimeJSON, []byte("{"+jsonNote(s.name, n, size)+"}"))
+		_, err = n.call(ctx, "POST", "/v1/topics/"+s.name, mimeJSON, []byte("{"+jsonNote(s.name, number, size)+"}"))
 	case presence:
-		_, err = d.call(ctx, "POST", "/v1/presence", mimeJSON, []byte(`{"type":"presence",`+jsonNote(s.name, n, size)+"}"))
+		_, err = n.call(ctx, "POST", "/v1/presence", mimeJSON, []byte(`{"type":"presence",`+jsonNote(s.name, number, size)+"}"))
 	case broadcasts:
-		_, err = d.call(ctx, "POST", "/v1/broadcast", mimeBytes, byteNote(n, size))
+		_, err = n.call(ctx, "POST", "/v1/broadcast", mimeBytes, byteNote(number, size))
 	case rows:
-		path := "/v1/rows/" + rowEntity + "/" + s.key
-		if isUpdate(n) {
+		path := "/v1/rows/" + rowEntity + "/" + s.name
+		if isUpdate(number) {
 			path += "?update=1"
 		}
-		_, err = d.call(ctx, "PUT", path, mimeBytes, byteNote(n, size))
-	default:
-		err = fmt.Errorf("%s isn't published by HTTP", s.name)
+		_, err = n.call(ctx, "PUT", path, mimeBytes, byteNote(number, size))
 	}
 	return err
 }
 
-func (d *daemon) sendChanges(ctx context.Context, s *stream, n uint64, count, size int) error {
-	return s.sendChanges(n, count, size, func(mime string, body []byte) ([]byte, error) {
-		return d.call(ctx, "POST", "/v1/changes", mime, body)
-	})
-}
-
-// sendChanges notes what the publisher is answered by whoever takes the body.
-func (s *stream) sendChanges(n uint64, count, size int, post func(mime string, body []byte) ([]byte, error)) error {
-	var body []byte
+// sendChanges notes what the publisher is answered, and gives the last of the seqs.
+func (n *node) sendChanges(ctx context.Context, s *stream, number uint64, count, size int) (seq uint64, err error) {
 	mime := mimeJSON
 	if count > 1 {
 		mime = "application/x-ndjson"
 	}
+	var body []byte
 	for i := range uint64(count) {
-		body = append(append(body, changeOf(s, n+i, size)...), '\n')
+		body = append(appendChange(body, s, number+i, size), '\n')
 	}
-	text, err := post(mime, body)
+	send := func() ([]byte, error) { return n.call(ctx, "POST", "/v1/changes", mime, body) }
+	if s.nats {
+		send = func() ([]byte, error) { return n.request(ctx, mime, body) }
+	}
+	text, err := send()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var answer struct {
 		Seq      uint64
@@ -99,38 +102,41 @@ func (s *stream) sendChanges(n uint64, count, size int, post func(mime string, b
 		LastSeq  uint64 `json:"last_seq"`
 	}
 	if err := json.Unmarshal(text, &answer); err != nil {
-		return wronged("the answer to changes: %w", err)
+		return 0, wronged("the answer to changes: %w", err)
 	}
 	first := answer.Seq
 	if count > 1 {
 		first = answer.FirstSeq
 		if answer.LastSeq-first+1 != uint64(count) {
-			return wronged("a body of %d changes of %s was answered %s", count, s.name, text)
+			return 0, wronged("a body of %d changes of %s was answered %s", count, s.name, text)
 		}
 	}
-	s.acknowledged(ack{n, uint64(count), first})
-	return nil
+	s.acknowledged(ack{number, uint64(count), first})
+	return first + uint64(count) - 1, nil
 }
 
-func changeOf(s *stream, n uint64, size int) []byte {
-	more := ""
+func appendChange(b []byte, s *stream, n uint64, size int) []byte {
+	b = fmt.Appendf(b, `{"entity":%q,"row_id":"x","kind":"update","data":{%s}`, s.name, jsonNote(s.name, n, size))
 	if s.opIDs {
-		more = fmt.Sprintf(`,"op_id":"%s/%d"`, s.name, n)
+		b = fmt.Appendf(b, `,"op_id":"%s/%d"`, s.name, n)
 	}
 	if s.toUser != "" {
-		more += fmt.Sprintf(`,"audience":{"users":[%q]}`, s.toUser)
+		b = fmt.Appendf(b, `,"audience":{"users":[%q]}`, s.toUser)
 	}
-	return fmt.Appendf(nil, `{"entity":%q,"row_id":"x","kind":"update","data":{%s}%s}`, s.key, jsonNote(s.name, n, size), more)
+	return append(b, '}')
 }
 
 // pull gives all that the log has behind a seq, as it was sent.
-func (d *daemon) pull(ctx context.Context, token string, since uint64, got func([]byte) error) error {
-	for late := time.Now().Add(4 * patience); ; {
-		text, err := d.callAs(ctx, token, "GET", fmt.Sprintf("/api/sync/pull?since=%d&limit=1000", since), "", nil)
-		var no *refusal
-		if d.shared && errors.As(err, &no) && no.status == http.StatusServiceUnavailable && time.Now().Before(late) && pause(ctx, 100*time.Millisecond) {
-			continue
-		}
+func (n *node) pull(ctx context.Context, token string, since uint64, got func([]byte) error) error {
+	for {
+		var text []byte
+		err := poll(ctx, 4*patience, 100*time.Millisecond, func() (_ bool, err error) {
+			text, err = n.callAs(ctx, token, "GET", fmt.Sprintf("/api/sync/pull?since=%d&limit=1000", since), "", nil)
+			if n.shared && statusOf(err) == http.StatusServiceUnavailable {
+				return false, nil
+			}
+			return true, err
+		})
 		if err != nil {
 			return err
 		}
@@ -160,8 +166,8 @@ func (d *daemon) pull(ctx context.Context, token string, since uint64, got func(
 }
 
 // session makes one for a user.
-func (d *daemon) session(ctx context.Context, user string) (token string, err error) {
-	answer, err := d.call(ctx, "POST", "/v1/sessions", mimeJSON, fmt.Appendf(nil, `{"user_id":%q,"ttl_seconds":86400}`, user))
+func (n *node) session(ctx context.Context, user string) (token string, err error) {
+	answer, err := n.call(ctx, "POST", "/v1/sessions", mimeJSON, fmt.Appendf(nil, `{"user_id":%q,"ttl_seconds":86400}`, user))
 	if err != nil {
 		return "", err
 	}
@@ -170,7 +176,7 @@ func (d *daemon) session(ctx context.Context, user string) (token string, err er
 	return made.Token, err
 }
 
-func (d *daemon) revoke(ctx context.Context, token string) error {
-	_, err := d.call(ctx, "DELETE", "/v1/sessions/"+url.PathEscape(token), "", nil)
+func (n *node) revoke(ctx context.Context, token string) error {
+	_, err := n.call(ctx, "DELETE", "/v1/sessions/"+url.PathEscape(token), "", nil)
 	return err
 }

@@ -15,25 +15,25 @@ func BenchmarkCatchUpStorm(b *testing.B) {
 	const missed = 1000
 	for tail, clients := range map[string]int{"64MiB": 2000, "64KiB": 300} { // all in memory, or read from the file
 		b.Run(fmt.Sprintf("tail=%s/clients=%d", tail, clients), func(b *testing.B) {
-			d, err := newDaemon(program, filepath.Join(b.TempDir(), "data"), "-log-tail", tail, "-max-per-ip", "0")
+			d, err := newNode(program, filepath.Join(b.TempDir(), "data"), "-log-tail", tail, "-max-per-ip", "0")
 			if err == nil {
 				err = d.start(b.Context())
 			}
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer d.kill()
+			defer d.close()
 			token, err := d.session(b.Context(), "client")
 			if err != nil {
 				b.Fatal(err)
 			}
 			book := newBook(false)
 			s := book.add(changes, "e", 1)[0]
-			if err := d.sendChanges(b.Context(), s, 0, 1, 200); err != nil {
+			if _, err := d.sendChanges(b.Context(), s, 0, 1, 200); err != nil {
 				b.Fatal(err)
 			}
 			first := s.takeAcks()[0].seq
-			if err := d.sendChanges(b.Context(), s, 1, missed, 200); err != nil {
+			if _, err := d.sendChanges(b.Context(), s, 1, missed, 200); err != nil {
 				b.Fatal(err)
 			}
 			var took time.Duration
@@ -56,7 +56,7 @@ func BenchmarkCatchUpStorm(b *testing.B) {
 							return
 						}
 						defer p.gone()
-						if err := p.until(patience, func(a *account) bool { return a.seq >= first+missed }); err != nil {
+						if err := p.until(func(a *account) bool { return a.seq >= first+missed }); err != nil {
 							b.Error(err)
 						}
 					})

@@ -7,41 +7,40 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
-
-	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
-// scenario is one way in which the world fails, under load and with clients; the outcome is compared afterwards.
+// scenario is one way in which the world fails, under load and with clients; the outcome is compared afterwards. Either
+// node after node is struck and mended, or it is played.
 type scenario struct {
 	name, what string
 	layout     layout
-	args       func(*Options) []string // for the daemons; may be nil
+	thirds     time.Duration // of Options.Pause that a node is away for
+	strike     func(*stage, context.Context, *node) error
+	mend       func(*stage, context.Context, *node) error
 	play       func(*stage, context.Context) error
 }
 
-// oneNode's data directory has room for the change log's WAL, which grows to 4 MiB, and for bodies of many changes.
+// The first node's data directory has room for the change log's WAL, which grows to 4 MiB, and for bodies of many changes.
 var scenarios = slices.Concat([]scenario{
-	{"kill", "kill -9 under load, and a new start", layout{nodes: 1}, nil, (*stage).killInTurn},
-	{"power", "the power of the disk cut under load, and a new start", layout{nodes: 1, powered: true}, nil, (*stage).cutPowerInTurn},
-	{"pause", "SIGSTOP, and SIGCONT much later", layout{nodes: 1}, (*Options).quiet, (*stage).pauseOnly},
-	{"port", "the API's port taken by another process at the start, and flooded", layout{nodes: 1}, nil, (*stage).takePort},
-	{"full", "no room in the data directory", layout{nodes: 1, size: "32m"}, nil, (*stage).fillDirectory},
-	{"read-only", "the data directory is read-only", layout{nodes: 1, size: "32m"}, nil, (*stage).readOnly},
-	{"lock", "another process holds the database's lock", layout{nodes: 1}, nil, (*stage).lock},
+	{name: "kill", what: "kill -9 under load, and a new start", layout: layout{nodes: 1}, strike: (*stage).kill, mend: (*stage).start},
+	{name: "power", what: "the power of the disk cut under load, and a new start", layout: layout{nodes: 1, powered: true}, strike: (*stage).cutPower, mend: (*stage).start},
+	{name: "pause", what: "SIGSTOP, and SIGCONT much later", layout: layout{nodes: 1, quiet: true}, play: (*stage).pauseOnly},
+	{name: "port", what: "the API flooded with connections", layout: layout{nodes: 1}, play: (*stage).flood},
+	{name: "full", what: "no room in the data directory", layout: layout{nodes: 1, size: "32m"}, play: (*stage).fillDirectory},
+	{name: "read-only", what: "the data directory is read-only", layout: layout{nodes: 1, size: "32m"}, play: (*stage).readOnly},
+	{name: "lock", what: "another process holds the database's lock", layout: layout{nodes: 1}, play: (*stage).lock},
 }, clusterScenarios("cluster-", "with NATS inside", false), clusterScenarios("nats-", "on a NATS cluster", true))
 
 func clusterScenarios(prefix, where string, external bool) []scenario {
 	all := []scenario{
-		{"kill", "kill -9 of one node after the other", layout{}, nil, (*stage).killInTurn},
-		{"cut", "one node after the other cut off from the others", layout{cabled: true}, nil, (*stage).cutInTurn},
-		{"pause", "SIGSTOP of one node after the other", layout{}, nil, (*stage).pauseInTurn},
-		{"full", "no room on one node's disk", layout{size: "512m"}, nil, (*stage).fillNode},
-		{"restart", "a rolling restart, twice", layout{}, nil, (*stage).restartInTurn},
+		{name: "kill", what: "kill -9 of one node after the other", thirds: 1, strike: (*stage).kill, mend: (*stage).start},
+		{name: "cut", what: "one node after the other cut off from the others", layout: layout{cabled: true}, thirds: 2, strike: link("down"), mend: link("up")},
+		{name: "pause", what: "SIGSTOP of one node after the other", thirds: 3, strike: signal(syscall.SIGSTOP), mend: signal(syscall.SIGCONT)},
+		{name: "full", what: "no room on one node's disk", layout: layout{size: "512m"}, play: (*stage).fillNode},
+		{name: "restart", what: "a rolling restart, twice", layout: layout{rolling: true}, strike: stop, mend: (*stage).start},
 	}
 	for i := range all {
 		s := &all[i]
@@ -83,29 +82,34 @@ func Chaos(ctx context.Context, o Options) (*Result, error) {
 }
 
 func (o *Options) play(ctx context.Context, sc scenario, r *Run) error {
-	args := []string{"-max-per-ip", "0"}
-	if sc.args != nil {
-		args = append(args, sc.args(o)...)
+	args, clients, rate := []string{"-max-per-ip", "0"}, 100, 1000.0
+	if sc.layout.nodes > 1 {
+		clients, rate = 12, 1500
+	}
+	if sc.layout.quiet { // patient with clients, but for less time than it is stopped
+		quiet := max(time.Second, o.Pause/3).String()
+		args = append(args, "-ping-interval", quiet, "-pong-timeout", quiet)
 	}
 	s, err := o.newStage(ctx, r, sc.layout, chaosBook(sc.layout), args...)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	usual := 100
-	if sc.layout.nodes > 1 {
-		usual = 12
-	}
-	if err := s.startClients(ctx, cmp.Or(o.Clients, usual)); err != nil {
+	if err := s.startClients(ctx, cmp.Or(o.Clients, clients)); err != nil {
 		return err
 	}
 	s.size = chaosSize
 	loading, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := s.load(loading, s.rate(), nil)
+	stop := s.load(loading, cmp.Or(o.Rate, rate), nil)
 	// Without a cursor, who comes again has nothing to ask for.
-	if err = s.await(ctx, "for a change", func(_ *client, a *account) bool { return a.seq > 0 }); err == nil {
+	err = s.await(ctx, "for a change", func(_ *client, a *account) bool { return a.seq > 0 })
+	switch {
+	case err != nil:
+	case sc.play != nil:
 		err = sc.play(s, ctx)
+	default:
+		err = s.inTurn(ctx, sc)
 	}
 	if err == nil {
 		err = s.outcome(ctx, stop)
@@ -125,11 +129,16 @@ func (o *Options) play(ctx context.Context, sc scenario, r *Run) error {
 // everything is what a healthy server delivers.
 var everything = []kind{changes, rows, presence, topics, broadcasts}
 
-// inTurn has each node fail under load, as often as there are rounds, and each of several once at most. A single one has
-// to have its clients back after each round, and everything compared.
-func (s *stage) inTurn(ctx context.Context, rounds int, lasts time.Duration, strike, mend func(*node) error) error {
-	alone := len(s.nodes) == 1
-	if !alone {
+// inTurn has each node fail under load, as often as there are rounds, and each of several once, or twice in a rolling
+// restart. A single one has to have its clients back after each round, and everything compared.
+func (s *stage) inTurn(ctx context.Context, sc scenario) error {
+	alone, rounds, lasts := len(s.nodes) == 1, s.o.Rounds, s.o.Pause*sc.thirds/3
+	switch {
+	case s.powered:
+		rounds = max(1, rounds/5)
+	case s.rolling:
+		rounds = 2 * len(s.nodes)
+	case !alone:
 		rounds = min(rounds, len(s.nodes))
 	}
 	var ready, back time.Duration
@@ -139,11 +148,11 @@ func (s *stage) inTurn(ctx context.Context, rounds int, lasts time.Duration, str
 		pause(ctx, s.o.Load/2+rand.N(s.o.Load+1)) //nolint:gosec // any moment will do
 		n.away.Store(true)
 		struck := time.Now()
-		err := strike(n)
+		err := sc.strike(s, ctx, n)
 		if err == nil {
 			pause(ctx, lasts)
 			mended := time.Now()
-			err = mend(n)
+			err = sc.mend(s, ctx, n)
 			if err == nil {
 				err = n.awaitReady(ctx)
 			}
@@ -165,6 +174,28 @@ func (s *stage) inTurn(ctx context.Context, rounds int, lasts time.Duration, str
 		s.run.fact("all clients were back and had what is published within %v", back.Round(time.Millisecond))
 	}
 	return nil
+}
+
+func (s *stage) start(ctx context.Context, n *node) error { return n.start(ctx) }
+
+func stop(_ *stage, _ context.Context, n *node) error { return n.stop() }
+
+func signal(sig syscall.Signal) func(*stage, context.Context, *node) error {
+	return func(_ *stage, _ context.Context, n *node) error { return n.signal(sig) }
+}
+
+// link cuts a node off, which nobody is told, or lets everything through again. Its clients stay where they are: they
+// get what they missed when it can be reached again.
+func link(state string) func(*stage, context.Context, *node) error {
+	return func(s *stage, _ context.Context, n *node) error {
+		return s.cables.join("link set node%d %s\n", slices.Index(s.nodes, n), state)
+	}
+}
+
+func (s *stage) kill(_ context.Context, n *node) error { return s.crash(n, n.kill) }
+
+func (s *stage) cutPower(ctx context.Context, n *node) error {
+	return s.crash(n, func() error { return n.cutPower(ctx, s.disk.Name()) })
 }
 
 // crash has a node end, which its clients have to see.
@@ -189,47 +220,6 @@ func (s *stage) crash(n *node, how func() error) error {
 	}
 	s.slowest = max(s.slowest, time.Since(began))
 	return nil
-}
-
-func (s *stage) killInTurn(ctx context.Context) error {
-	lasts := s.o.Pause / 3
-	if len(s.nodes) == 1 {
-		lasts = 0
-	}
-	return s.inTurn(ctx, s.o.Rounds, lasts, func(n *node) error { return s.crash(n, n.kill) }, func(n *node) error { return n.start(ctx) })
-}
-
-func (s *stage) cutPowerInTurn(ctx context.Context) error {
-	return s.inTurn(ctx, max(1, s.o.Rounds/5), 0, func(n *node) error {
-		return s.crash(n, func() error { return n.cutPower(ctx, s.disk.Name()) })
-	}, func(n *node) error { return n.start(ctx) })
-}
-
-// cutInTurn leaves the cut node's clients where they are: they get what they missed when it can be reached again.
-func (s *stage) cutInTurn(ctx context.Context) error {
-	set := func(state string) func(n *node) error {
-		return func(n *node) error { return s.cables.set(ctx, slices.Index(s.nodes, n), state) }
-	}
-	return s.inTurn(ctx, s.o.Rounds, s.o.Pause*2/3, set("down"), set("up"))
-}
-
-func (s *stage) pauseInTurn(ctx context.Context) error {
-	return s.inTurn(ctx, s.o.Rounds, s.o.Pause, func(n *node) error { return n.signal(syscall.SIGSTOP) }, func(n *node) error { return n.signal(syscall.SIGCONT) })
-}
-
-func (s *stage) restartInTurn(ctx context.Context) error {
-	for range 2 {
-		if err := s.inTurn(ctx, len(s.nodes), 0, (*node).stop, func(n *node) error { return n.start(ctx) }); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// quiet has a daemon patient with clients, but for less time than it is stopped.
-func (o *Options) quiet() []string {
-	quiet := max(time.Second, o.Pause/3).String()
-	return []string{"-ping-interval", quiet, "-pong-timeout", quiet}
 }
 
 // pauseOnly stops the process for longer than pings, slow clients and handshakes are given. None of
@@ -267,62 +257,20 @@ func (s *stage) pauseOnly(ctx context.Context) error {
 // floods is more connections than the API takes at a time.
 const floods = 700
 
-// takePort takes the API's port away: at the start of another daemon, and by more connections than it takes.
-func (s *stage) takePort(ctx context.Context) error {
-	if err := s.secondOnPort(ctx); err != nil {
-		return err
-	}
-	if err := s.alive(ctx, everything...); err != nil {
-		return err
-	}
-	if err := s.flood(ctx); err != nil {
-		return err
-	}
-	return errors.Join(within(patience, "what is published after the flood", func() error { return s.alive(ctx, everything...) }), s.undisturbed())
-}
-
-// secondOnPort starts another daemon with the same API port.
-func (s *stage) secondOnPort(ctx context.Context) error {
-	other, err := newDaemon(s.o.Program, filepath.Join(s.folder, "other"))
-	if err != nil {
-		return err
-	}
-	api := s.nodes[0].api
-	free := other.api
-	other.api = api
-	if err := other.launch(); err != nil {
-		return err
-	}
-	defer other.kill()
-	select {
-	case <-other.ended:
-	case <-time.After(patience):
-		return wronged("it serves without its API port%s", other.log)
-	}
-	log := other.log.String()
-	if code := other.ProcessState.ExitCode(); code != 1 || !strings.Contains(log, "-api "+api) || !strings.Contains(log, "address already in use") {
-		return wronged("a taken API port: exit code %d%s", code, log)
-	}
-	s.run.fact("port taken: exit code 1, and a line that names -api, the address and why")
-	other.api = free
-	if err := other.start(ctx); err != nil { // its WebSocket port is free again
-		return fmt.Errorf("on the port that failed before: %w", err)
-	}
-	return other.stop()
-}
-
-// flood holds all connections that the API takes, and more. Messages of clients to clients don't need it.
+// flood holds all connections that the API takes, and more. Messages of clients to clients don't need it, and
+// everything comes again when they are gone.
 func (s *stage) flood(ctx context.Context) error {
 	token, err := s.token(ctx, "visitor")
 	if err != nil {
 		return err
 	}
 	var held []net.Conn
-	defer func() {
+	free := func() {
 		for _, c := range held {
 			c.Close()
 		}
-	}()
+	}
+	defer free()
 	for range floods {
 		c, err := net.DialTimeout("tcp", s.nodes[0].api, patience)
 		if err != nil {
@@ -340,11 +288,22 @@ func (s *stage) flood(ctx context.Context) error {
 		if err := c.current().relay(c.relay, 100); err != nil {
 			return fmt.Errorf("relaying while the API is flooded: %w", err)
 		}
-		now[c.relay] = c.relay.taken()
+		now[c.relay] = c.relay.taken.Load()
 	}
 	if err := errors.Join(s.arrive(ctx, now), s.visit(ctx, token)); err != nil {
 		return fmt.Errorf("while the API is flooded: %w", err)
 	}
 	s.run.fact("%d connections to the API: 20 relays reached all within %v", len(held), time.Since(start).Round(time.Millisecond))
-	return nil
+	free()
+	return errors.Join(within(patience, "what is published after the flood", func() error { return s.alive(ctx, everything...) }), s.undisturbed())
+}
+
+// within runs f and fails when it takes longer.
+func within(most time.Duration, what string, f func() error) error {
+	start := time.Now()
+	err := f()
+	if took := time.Since(start); took > most {
+		return errors.Join(err, wronged("%s took %v, and %v at most was expected", what, took, most))
+	}
+	return err
 }

@@ -25,25 +25,20 @@ func makeDisk(ctx context.Context, image string) (device *os.File, err error) {
 			err = fmt.Errorf("%w: %w", errNoDisk, err)
 		}
 	}()
-	if err := os.WriteFile(image, nil, 0o600); err != nil {
+	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 1<<30)); err != nil {
 		return nil, err
 	}
-	if err := os.Truncate(image, 1<<30); err != nil {
+	var here *room
+	if err := here.do(ctx, "mke2fs -q -F -t ext4 %s", image); err != nil {
 		return nil, err
 	}
-	if out, err := exec.CommandContext(ctx, "mke2fs", "-q", "-F", "-t", "ext4", image).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("mke2fs: %w %s", err, out)
-	}
-	out, err := exec.CommandContext(ctx, "losetup", "--find", "--show", image).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "losetup", "--find", "--show", image).Output()
 	if err != nil {
-		return nil, fmt.Errorf("losetup: %w %s", err, out)
+		return nil, fmt.Errorf("losetup: %w", err)
 	}
 	name := strings.TrimSpace(string(out))
 	device, err = os.Open(name)
-	if err := exec.CommandContext(ctx, "losetup", "--detach", name).Run(); err != nil { // once nobody has it open
-		return device, fmt.Errorf("losetup --detach: %w", err)
-	}
-	return device, err
+	return device, errors.Join(err, here.do(ctx, "losetup --detach %s", name)) // once nobody has it open
 }
 
 // Not in x/sys/unix: fs/ext4/ext4.h, whose flag 2 has the journal not written out.
@@ -55,11 +50,11 @@ const (
 // cutPower takes from a daemon's data directory, which is a mount of the device, what nobody had synced, and has the
 // daemon killed. It is stopped first, as a power cut would stop it: an fsync that an ext4 is shut down in may return 0
 // with nothing synced (Linux 6.18, 2 times of 25 with one writer), which a process without power couldn't tell anybody.
-func (d *daemon) cutPower(ctx context.Context, device string) error {
-	if err := d.freeze(); err != nil {
+func (n *node) cutPower(ctx context.Context, device string) error {
+	if err := n.freeze(); err != nil {
 		return err
 	}
-	canary := d.path("canary") // that nobody syncs
+	canary := n.path("canary") // that nobody syncs
 	if err := os.WriteFile(canary, []byte("alive"), 0o600); err != nil {
 		return err
 	}
@@ -72,11 +67,11 @@ func (d *daemon) cutPower(ctx context.Context, device string) error {
 	if err != nil {
 		return fmt.Errorf("%w: shutting it down: %w", errNoDisk, err)
 	}
-	d.kill()
-	if err := d.room.do(ctx, "umount "+d.dir); err != nil {
+	_ = n.kill()
+	if err := n.room.do(ctx, "umount %s", n.dir); err != nil {
 		return err
 	}
-	if err := d.room.mount(ctx, "ext4", device, "rw", d.dir); err != nil {
+	if err := n.room.mount(ctx, "ext4", device, "rw", n.dir); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(canary)
@@ -90,44 +85,21 @@ func (d *daemon) cutPower(ctx context.Context, device string) error {
 }
 
 // freeze is over when no thread of the process will run any more, unless it is in a system call.
-func (d *daemon) freeze() error {
-	if err := d.Process.Signal(unix.SIGSTOP); err != nil {
+func (n *node) freeze() error {
+	if err := n.Process.Signal(unix.SIGSTOP); err != nil {
 		return fmt.Errorf("SIGSTOP: %w", err)
 	}
-	for late := time.Now().Add(patience); time.Now().Before(late); time.Sleep(time.Millisecond) {
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", d.pid()))
+	return poll(context.Background(), patience, time.Millisecond, func() (bool, error) {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.pid()))
 		if err != nil || len(threads) == 0 {
-			return fmt.Errorf("no threads of %d: %w", d.pid(), err)
+			return false, fmt.Errorf("no threads of %d: %w", n.pid(), err)
 		}
-		if !slices.ContainsFunc(threads, runs) {
-			return nil
-		}
-	}
-	return errors.New("it doesn't stop")
+		return !slices.ContainsFunc(threads, runs), nil
+	})
 }
 
 func runs(stat string) bool {
 	text, _ := os.ReadFile(stat)
 	_, state, ok := strings.Cut(string(text), ") ") // proc(5)
 	return ok && !strings.HasPrefix(state, "T") && !strings.HasPrefix(state, "D")
-}
-
-// fill takes all that is free.
-func fill(path string) (n int64, err error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	for size := 64 << 10; size > 0; {
-		wrote, err := f.Write(make([]byte, size))
-		n += int64(wrote)
-		switch {
-		case errors.Is(err, unix.ENOSPC):
-			size /= 2
-		case err != nil:
-			return n, err
-		}
-	}
-	return n, nil
 }

@@ -27,10 +27,9 @@ type life struct {
 // audit has the ledger go on to the log's end, and compares with it what publishers were answered and what clients were
 // given until now, under load too.
 func (s *stage) audit(ctx context.Context) error {
-	all := s.book.of(changes, bulks)
 	owed, acks := map[*stream]uint64{}, map[*stream][]ack{}
-	for _, st := range all {
-		owed[st], acks[st] = st.taken(), st.takeAcks()
+	for _, st := range s.book.of(changes, bulks) {
+		owed[st], acks[st] = st.taken.Load(), st.takeAcks()
 	}
 	var lives []life
 	for _, c := range s.clients {
@@ -41,15 +40,15 @@ func (s *stage) audit(ctx context.Context) error {
 			lives, c.lives = append(lives, c.lives...), nil
 		})
 	}
-	l, first := s.ledger, s.nodes[0]
-	if err := first.pull(ctx, first.admin, l.seq, l.text); err != nil {
+	l := s.ledger
+	if err := s.catchUp(ctx); err != nil {
 		return err
 	}
 	if what, behind := l.behind(owed); behind {
 		return wronged("what was acknowledged isn't in the log: %s", what)
 	}
-	for _, st := range all {
-		for _, a := range acks[st] {
+	for st, acks := range acks {
+		for _, a := range acks {
 			for i := range a.count {
 				at, found := l.find(a.seq + i)
 				if !found || l.events[at].stream != st || l.events[at].n != a.n+i {
@@ -66,6 +65,11 @@ func (s *stage) audit(ctx context.Context) error {
 	return nil
 }
 
+// catchUp has the ledger go on to the log's end.
+func (s *stage) catchUp(ctx context.Context) error {
+	return s.nodes[0].pull(ctx, s.nodes[0].admin, s.ledger.seq, s.ledger.text)
+}
+
 // outcome ends the load once enough was published, and compares what publishers were answered and clients were given
 // with the log, which all nodes have to give alike.
 func (s *stage) outcome(ctx context.Context, stop func() error) error {
@@ -78,17 +82,16 @@ func (s *stage) outcome(ctx context.Context, stop func() error) error {
 	if err := stop(); err != nil {
 		return err
 	}
-	l, first := s.ledger, s.nodes[0]
-	if err := first.pull(ctx, first.admin, l.seq, l.text); err != nil {
+	if err := s.catchUp(ctx); err != nil {
 		return err
 	}
 	newest := make(map[string]uint64)
-	for _, e := range l.events {
+	for _, e := range s.ledger.events {
 		newest[e.stream.toUser] = e.seq
 	}
 	stored := map[*stream]uint64{}
 	for _, row := range s.book.of(rows) {
-		stored[row] = row.taken()
+		stored[row] = row.taken.Load()
 	}
 	err := s.await(ctx, "for the newest event and the newest of each row", func(c *client, a *account) bool {
 		_, lacks := a.behind(stored)
@@ -111,7 +114,7 @@ func (s *stage) outcome(ctx context.Context, stop func() error) error {
 		return err
 	}
 	one := s.clients[0]
-	if err := s.comparePull(ctx, first, one.name, one.token); err != nil {
+	if err := s.comparePull(ctx, s.nodes[0], one.name, one.token); err != nil {
 		return err
 	}
 	for i, n := range s.nodes {
@@ -120,8 +123,8 @@ func (s *stage) outcome(ctx context.Context, stop func() error) error {
 		}
 	}
 	s.cost()
-	s.run.fact("%d changes: each that was acknowledged is there once, was sent once and in order, and all nodes and clients have the same bytes", len(l.events))
-	return l.once()
+	s.run.fact("%d changes: each that was acknowledged is there once, was sent once and in order, and all nodes and clients have the same bytes", len(s.ledger.events))
+	return s.ledger.once()
 }
 
 // published waits until so many changes were acknowledged that three nodes are worth comparing.
@@ -129,22 +132,19 @@ func (s *stage) published(ctx context.Context) error {
 	if s.layout.nodes == 1 {
 		return nil
 	}
-	for late := time.Now().Add(8 * patience); ; {
-		n := 0
+	n := int64(0)
+	err := poll(ctx, 8*patience, 100*time.Millisecond, func() (bool, error) {
+		n = 0
 		for _, st := range s.book.of(changes) {
-			n += st.acknowledgedSoFar()
+			n += st.count.Load()
 		}
-		if n >= s.o.Events {
-			s.enough.Store(true)
-			return nil
-		}
-		if time.Now().After(late) {
-			return fmt.Errorf("%d changes were acknowledged, of %d that are to be compared", n, s.o.Events)
-		}
-		if !pause(ctx, 100*time.Millisecond) {
-			return ctx.Err()
-		}
+		return n >= int64(s.o.Events), nil
+	})
+	if err != nil {
+		return fmt.Errorf("%d changes were acknowledged, of %d that are to be compared: %w", n, s.o.Events, err)
 	}
+	s.enough.Store(true)
+	return nil
 }
 
 // compareLeft wants nobody connected who was said to have left.
@@ -182,17 +182,13 @@ func (s *stage) compareLeft(ctx context.Context) error {
 
 // once wants no message twice in the log, also none whose fate its publisher doesn't know.
 func (l *ledger) once() error {
-	type message struct {
-		stream *stream
-		n      uint64
-	}
-	had := make(map[message]uint64, len(l.events))
+	had := make(map[event]uint64, len(l.events))
 	for _, e := range l.events {
-		m := message{e.stream, e.n}
-		if seq, twice := had[m]; twice {
+		message := event{stream: e.stream, n: e.n}
+		if seq, twice := had[message]; twice {
 			return wronged("%s %d is in the log twice, as seq %d and %d", e.stream.name, e.n, seq, e.seq)
 		}
-		had[m] = e.seq
+		had[message] = e.seq
 	}
 	return nil
 }

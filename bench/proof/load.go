@@ -1,7 +1,6 @@
 package proof
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -139,7 +138,7 @@ func (s *stage) publish(ctx context.Context, p *publisher) error {
 			return err
 		}
 		if st.kind == rows && st.late {
-			st.repeats(n)
+			st.mark(n, repeated)
 		}
 		if time.Now().After(late) {
 			err = wronged("%s %d wasn't taken: %w", st.name, n, err)
@@ -158,12 +157,8 @@ func (s *stage) send(ctx context.Context, p *publisher, number uint64) (err erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.attempt)
 	defer cancel()
-	n, st, size := s.nodes[p.at], p.stream, s.size(p.stream, number)
-	if st.nats {
-		err = st.sendChanges(number, st.body, size, func(mime string, body []byte) ([]byte, error) { return n.nats.request(ctx, mime, body) })
-	} else {
-		err = n.send(ctx, st, number, size)
-	}
+	st := p.stream
+	err = s.nodes[p.at].send(ctx, st, number, s.size(st, number))
 	if err != nil {
 		p.failures++
 		err = fmt.Errorf("at node %d: %w", p.at+1, err)
@@ -178,7 +173,7 @@ func (s *stage) send(ctx context.Context, p *publisher, number uint64) (err erro
 func (s *stage) alive(ctx context.Context, kinds ...kind) error {
 	now := map[*stream]uint64{}
 	for _, st := range s.book.of(kinds...) {
-		now[st] = st.next()
+		now[st] = st.begun.Load() + 1
 	}
 	return s.arrive(ctx, now)
 }
@@ -204,12 +199,11 @@ func (s *stage) arrive(ctx context.Context, now map[*stream]uint64) error {
 func (s *stage) bulk(ctx context.Context, count int) error {
 	st := s.book.of(bulks)[0]
 	n := st.begin(count)
-	err := s.nodes[0].sendChanges(ctx, st, n, count, 61)
+	seq, err := s.nodes[0].sendChanges(ctx, st, n, count, 61)
 	st.finish(n, count, err)
 	if err != nil {
 		return fmt.Errorf("publishing %d changes: %w", count, err)
 	}
-	seq := st.lastAck()
 	return s.await(ctx, "for a body of many changes", func(_ *client, a *account) bool { return a.seq >= seq })
 }
 
@@ -245,12 +239,4 @@ func (s *stage) cost() {
 	}
 	s.run.fact("%d clients had %d connections, and on them %d changes, %d frames of rows, %d other messages; nobody was told to resync",
 		len(s.clients), connections, had[changes]+had[bulks], had[rows], had[presence]+had[topics]+had[broadcasts]+had[relays])
-}
-
-// rate is messages a second, of which bodies are many.
-func (s *stage) rate() float64 {
-	if s.layout.nodes > 1 {
-		return cmp.Or(s.o.Rate, 1500)
-	}
-	return cmp.Or(s.o.Rate, 1000)
 }

@@ -2,23 +2,90 @@ package proof
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/busbar-ws/busbar/bench"
+	"github.com/busbar-ws/busbar/bench/loadgen"
 	"github.com/busbar-ws/busbar/bench/runner"
 )
+
+// audience is a server's clients that are given numbered changes, and the publisher of
+// these. Owned by one goroutine, but for publish, which may have its own.
+type audience struct {
+	node    *node
+	load    *loadgen.Load
+	profile bench.Profile
+	sent    atomic.Uint64 // changes that were acknowledged
+}
+
+func (o *Options) newAudience(ctx context.Context, n *node, token string, clients int) (*audience, error) {
+	p := bench.Default()
+	p.Clients, p.Rate, p.Duration, p.Sizes = clients, o.Rate, o.Load, loadgen.Size(o.Size)
+	p.Target.Name, p.ServerCores, p.LoadCores = "busbar", nil, nil
+	load, err := loadgen.Start(loadgen.Options{Clients: clients, Pace: p.Pace, Token: token, Stall: p.Stall, Changes: true}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := load.Connect(ctx, n.ws, nil); err != nil {
+		load.Close()
+		return nil, err
+	}
+	p.Workers = load.Workers()
+	return &audience{node: n, load: load, profile: p}, nil
+}
+
+// publish goes on until so many changes are acknowledged or ctx ends. Each is published until it is: its op id has it
+// applied once. What is late isn't made up for.
+func (a *audience) publish(ctx context.Context, until uint64) error {
+	tick := time.NewTicker(time.Duration(float64(time.Second) / a.profile.Rate))
+	defer tick.Stop()
+	for n := a.sent.Load(); n < until; n++ {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		body := loadgen.AppendChange(nil, n, loadgen.Now(), a.profile.Sizes.Of(n))
+		err := poll(ctx, 4*patience, 5*time.Millisecond, func() (bool, error) {
+			// What was begun is ended: it may be in the log already.
+			_, err := a.node.call(context.WithoutCancel(ctx), "POST", "/v1/changes", mimeJSON, body)
+			if statusOf(err) != 0 {
+				return false, err
+			}
+			return err == nil, nil
+		})
+		switch {
+		case ctx.Err() != nil && err != nil:
+			return nil
+		case err != nil:
+			return err
+		}
+		a.sent.Store(n + 1)
+	}
+	return nil
+}
+
+// exact waits until every client has all changes that are acknowledged by now.
+func (a *audience) exact(ctx context.Context) error {
+	changes := a.sent.Load()
+	err := poll(ctx, 4*patience, time.Millisecond, func() (bool, error) { return a.load.Done() >= changes, a.load.Alive() })
+	if err != nil {
+		return wronged("a client has %d of %d changes: %w", a.load.Done(), changes, err)
+	}
+	return nil
+}
 
 // logCost is what a publisher of single changes, and delivering them to clients of one server, cost with a log in one
 // round. What the log costs is the difference with one client: with many, the sooner a publisher is answered, the more
 // changes go out together, which costs less than the log does.
 type logCost struct {
-	p50, p99 time.Duration // from publishing to a client
-	server   float64       // ns of the server's CPU for each delivery
-	others   float64       // of the other nodes and NATS servers, for each change
-	alone    float64       // ns of the server's CPU for each change, to one client
+	loadgen.Latency         // from publishing to a client
+	server          float64 // ns of the server's CPU for each delivery
+	others          float64 // of the other nodes and NATS servers, for each change
+	alone           float64 // ns of the server's CPU for each change, to one client
 }
 
 var logLayouts = []struct {
@@ -32,155 +99,141 @@ var logLayouts = []struct {
 	{"nats, a cluster of three servers", nil, layout{nodes: clusterNodes, external: true}},
 }
 
+// logShare is of the server's CPU, above which a log is said to cost something.
+const logShare = 0.05
+
+// What is said of the log, whose cost of a change is given, is of each round's own.
+var logFigures = []struct {
+	name, unit string
+	of         func(c logCost, log, clients float64) float64
+}{
+	{"delivery_p50", bench.Nanoseconds, func(c logCost, _, _ float64) float64 { return float64(c.P50) }},
+	{"delivery_p99", bench.Nanoseconds, func(c logCost, _, _ float64) float64 { return float64(c.P99) }},
+	{"cpu_per_delivery", bench.Nanoseconds, func(c logCost, _, _ float64) float64 { return c.server }},
+	{"log_cpu_per_change", bench.Nanoseconds, func(_ logCost, log, _ float64) float64 { return log }},
+	{"log_share_of_cpu", bench.PerOne, func(c logCost, log, clients float64) float64 { return log / (c.server * clients) }},
+	{"clients_with_log_share_under_0.05", bench.Count, func(c logCost, log, clients float64) float64 {
+		another := (c.server*clients - c.alone) / (clients - 1) // what one client more costs with each change
+		return max(1, 1+(log/logShare-c.alone)/another)
+	}},
+	{"other_processes_cpu_per_change", bench.Nanoseconds, func(c logCost, _, _ float64) float64 { return c.others }},
+}
+
 // Logs compares the change logs, in turned order.
-func Logs(ctx context.Context, o Options) (*Result, error) {
-	if err := o.validate(); err != nil {
-		return nil, err
-	}
-	if o.Events < 1 || o.Clients < 2 || o.Rounds < 1 || o.Rate == 0 {
+func Logs(ctx context.Context, o Options) (sections []*bench.Section, err error) {
+	if o.Events < 1 || o.Clients < 2 || o.Rounds < 1 || o.Rate <= 0 {
 		return nil, fmt.Errorf("%w: %d changes, %d clients, %d rounds, %g changes a second", ErrOptions, o.Events, o.Clients, o.Rounds, o.Rate)
 	}
-	o.Args = append([]string{"-max-per-ip", "0", "-ping-interval", "1h"}, o.Args...)
-	rounds := make([][]*logCost, o.Rounds)
-	began := time.Now()
-	for round := range rounds {
-		rounds[round] = make([]*logCost, len(logLayouts))
+	o.Args, o.Size = append([]string{"-max-per-ip", "0", "-ping-interval", "1h"}, o.Args...), 200
+	costs := make([][]logCost, len(logLayouts)) // of each log in each round
+	results := make([]*bench.Result, len(logLayouts))
+	for round := range o.Rounds {
 		for i := range logLayouts {
 			at := (round + i) % len(logLayouts)
 			o.Progress(logLayouts[at].name, int64(round*len(logLayouts)+i), int64(o.Rounds*len(logLayouts)))
-			var err error
-			if rounds[round][at], err = o.logCost(ctx, at); err != nil {
+			results[at] = &bench.Result{Name: logLayouts[at].name, Rounds: o.Rounds}
+			c, err := o.logCost(ctx, at, results[at])
+			if err != nil {
 				return nil, fmt.Errorf("%s: %w", logLayouts[at].name, err)
 			}
+			costs[at] = append(costs[at], c)
 		}
 	}
-	r := &Result{}
-	for i, l := range logLayouts {
-		run := &Run{Name: l.name, What: fmt.Sprintf("%d clients, %g changes a second, %d rounds", o.Clients, o.Rate, o.Rounds), Seconds: time.Since(began).Seconds()}
-		run.Figures = logFigures(rounds, i, float64(o.Clients))
-		r.Runs = append(r.Runs, run)
+	for i, r := range results {
+		for _, f := range logFigures {
+			var values []float64
+			for round, c := range costs[i] {
+				values = append(values, f.of(c, c.alone-costs[0][round].alone, float64(o.Clients)))
+			}
+			r.Figures = append(r.Figures, bench.Figure{Name: f.name, Unit: f.unit, Spread: spreadOf(values)})
+		}
+		sections = append(sections, &bench.Section{Title: "log: " + r.Name, Rounds: o.Rounds, Results: []*bench.Result{r}})
 	}
-	return r, nil
+	return sections, nil
 }
 
-// logFigures are medians over rounds; what is said of the log is of each round's own.
-func logFigures(rounds [][]*logCost, log int, clients float64) (figures []Figure) {
-	const share = 0.05
-	for _, f := range []struct {
-		name, unit string
-		of         func(c *logCost, log float64) float64
-	}{
-		{"delivery p50", "ms", func(c *logCost, _ float64) float64 { return c.p50.Seconds() * 1e3 }},
-		{"delivery p99", "ms", func(c *logCost, _ float64) float64 { return c.p99.Seconds() * 1e3 }},
-		{"server's CPU per delivery", "µs", func(c *logCost, _ float64) float64 { return c.server / 1e3 }},
-		{"the log's per change", "ms", func(_ *logCost, log float64) float64 { return log / 1e6 }},
-		{"the log's share", "%", func(c *logCost, log float64) float64 { return 100 * log / (c.server * clients) }},
-		{"under 5 % from", "clients", func(c *logCost, log float64) float64 {
-			another := (c.server*clients - c.alone) / (clients - 1) // what one client more costs with each change
-			return max(1, 1+(log/share-c.alone)/another)
-		}},
-		{"other processes' CPU per change", "ms", func(c *logCost, _ float64) float64 { return c.others / 1e6 }},
-	} {
-		var all []float64
-		for _, costs := range rounds {
-			all = append(all, f.of(costs[log], costs[log].alone-costs[0].alone))
-		}
-		figures = append(figures, Figure{Name: f.name, Unit: f.unit, Least: slices.Min(all), Median: median(all), Most: slices.Max(all)})
-	}
-	return figures
+func spreadOf(values []float64) bench.Spread {
+	return bench.Spread{Median: median(values), Low: slices.Min(values), High: slices.Max(values), Values: values}
 }
 
 // logCost starts what a log needs, and measures with one client and with all.
-func (o *Options) logCost(ctx context.Context, which int) (*logCost, error) {
+func (o *Options) logCost(ctx context.Context, which int, r *bench.Result) (logCost, error) {
 	l := logLayouts[which]
-	s, err := o.newStage(ctx, &Run{}, l.layout, chaosBook(l.layout), l.args...)
+	s, err := o.newStage(ctx, &Run{}, l.layout, newBook(false), l.args...)
 	if err != nil {
-		return nil, err
+		return logCost{}, err
 	}
 	defer s.close()
-	s.size = func(*stream, uint64) int { return 200 }
-	var others []int
-	for i, n := range s.nodes {
-		if i > 0 {
-			others = append(others, n.pid())
-		}
-		if n.nats != nil {
-			others = append(others, n.nats.pid())
-		}
-	}
-	alone, err := s.deliver(ctx, others, 1)
+	alone, err := s.deliver(ctx, 1, 0, r)
 	if err != nil {
-		return nil, err
+		return logCost{}, err
 	}
-	cost, err := s.deliver(ctx, others, o.Clients)
-	if err == nil {
-		cost.alone = alone.server
-	}
+	cost, err := s.deliver(ctx, o.Clients, warmUp+uint64(o.Events), r)
+	cost.alone = alone.server
 	return cost, err
 }
 
 // warmUp is how many changes come before the first that counts.
 const warmUp = 20
 
-// deliver publishes to so many clients of the first node, each of which gets every change once and in order.
-func (s *stage) deliver(ctx context.Context, others []int, clients int) (*logCost, error) {
-	first := s.nodes[0]
+// deliver publishes to so many clients of the first node, each of which gets every change once and in order, those of
+// before as well.
+func (s *stage) deliver(ctx context.Context, clients int, before uint64, r *bench.Result) (c logCost, err error) {
 	token, err := s.token(ctx, "client")
 	if err != nil {
-		return nil, err
+		return c, err
 	}
-	p := &publisher{stream: s.book.streams["single0"]}
-	base, began := p.stream.next(), time.Now()
-	published, took := make([]atomic.Int64, s.o.Events+warmUp), make([][]time.Duration, clients)
-	peers := make([]*peer, clients)
-	for i := range peers {
-		if peers[i], err = first.connect(ctx, caller{user: "client", token: token}, s.book); err != nil {
-			return nil, err
+	a, err := s.o.newAudience(ctx, s.nodes[0], token, clients)
+	if err != nil {
+		return c, err
+	}
+	defer a.load.Close()
+	r.Profile = a.profile
+	a.sent.Store(before)
+	var server, others [2]int64
+	for i, until := range []uint64{before + warmUp, before + warmUp + uint64(s.o.Events)} {
+		if err := a.publish(ctx, until); err != nil {
+			return c, err
 		}
-		defer peers[i].gone()
-		peers[i].with(func(a *account) {
-			a.heard = func(n uint64) {
-				if at := n - base; at >= warmUp {
-					took[i] = append(took[i], time.Since(began)-time.Duration(published[at].Load()))
-				}
-			}
-		})
-	}
-	tick := time.NewTicker(time.Duration(float64(time.Second) / s.o.Rate))
-	defer tick.Stop()
-	var server, rest int64
-	for n := range published {
-		<-tick.C
-		if n == warmUp {
-			if server, rest, err = cpuOf(first.pid(), others); err != nil {
-				return nil, err
+		if err := a.exact(ctx); err != nil {
+			return c, err
+		}
+		if server[i], others[i], err = s.cpu(); err != nil {
+			return c, err
+		}
+		if i == 0 {
+			if err := a.load.Record(ctx, a.profile.Sizes, 0); err != nil {
+				return c, err
 			}
 		}
-		published[n].Store(int64(time.Since(began)))
-		if err := s.publish(ctx, p); err != nil {
-			return nil, err
-		}
 	}
-	for _, one := range peers {
-		if err := one.catchUp(); err != nil {
-			return nil, err
-		}
+	report, deliveries, _, err := a.load.Finish(a.sent.Load())
+	if report.Faults.Any() {
+		err = wronged("%v; %s", report.Faults, report.Error)
 	}
-	serverAfter, restAfter, err := cpuOf(first.pid(), others)
-	all := slices.Concat(took...)
-	slices.Sort(all)
-	return &logCost{
-		p50: all[len(all)/2], p99: all[len(all)*99/100],
-		server: float64(serverAfter-server) / float64(len(all)), others: float64(restAfter-rest) / float64(s.o.Events),
-	}, err
+	c.Latency = loadgen.LatencyOf(deliveries)
+	c.server = float64(server[1]-server[0]) / float64(s.o.Events*clients)
+	c.others = float64(others[1]-others[0]) / float64(s.o.Events)
+	return c, err
 }
 
-// cpuOf is what a process has had, and others together, in nanoseconds.
-func cpuOf(pid int, others []int) (own, sum int64, err error) {
-	own, err = runner.ProcessTime(pid)
-	for _, other := range others {
-		n, e := runner.ProcessTime(other)
-		sum, err = sum+n, errors.Join(err, e)
+// cpu is what the first node's server has had, and all other processes together, in nanoseconds.
+func (s *stage) cpu() (first, others int64, err error) {
+	for i, n := range s.nodes {
+		for _, p := range []*process{&n.process, n.nats} {
+			if p == nil {
+				continue
+			}
+			ns, err := runner.ProcessTime(p.pid())
+			if err != nil {
+				return 0, 0, err
+			}
+			if i == 0 && p != n.nats {
+				first = ns
+			} else {
+				others += ns
+			}
+		}
 	}
-	return own, sum, err
+	return first, others, nil
 }

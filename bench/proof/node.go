@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,22 +19,20 @@ import (
 
 const clusterNodes = 3
 
-// node is a host: what fails there fails together. Owned by one goroutine, but for calls and connections.
+// node is a host with a server's process, and perhaps a NATS server: what fails there fails together. Owned by one
+// goroutine, but for calls and connections.
 type node struct {
-	*daemon
-	nats   *natsServer   // nil: there is none beside the daemon
+	process
+	dir     string // the data directory, as the server sees it
+	ws, api string // host:port
+	shared  bool   // its log is on NATS, and may be busy, which pulls are told
+	http    *http.Client
+	admin   string
+
+	nats   *process      // nil: there is none beside the server
+	conn   *nats.Conn    // to that, of those who publish there; safe from any goroutine
 	away   atomic.Bool   // clients and publishers needn't go there
 	starts *atomic.Int64 // how many there were
-}
-
-// natsServer is a process. Owned by one goroutine, but for its connection.
-type natsServer struct {
-	*process
-	program []string // and its arguments
-	room    *room
-	store   string // the folder of what it stores
-	log     *tail
-	conn    *nats.Conn // of those who publish there; safe from any goroutine
 }
 
 // layout says what a stage is made of.
@@ -41,8 +40,24 @@ type layout struct {
 	nodes    int
 	external bool   // NATS runs beside the nodes
 	cabled   bool   // each node has a network of its own
+	rolling  bool   // one node after the other is started again, twice
+	quiet    bool   // pings are for clients that are gone for long
 	size     string // of the tmpfs that the first node's log is on; "": none
 	powered  bool   // it is on a disk whose power can be cut
+}
+
+// newNode finds ports and doesn't start anything.
+func newNode(program, dir string, args ...string) (*node, error) {
+	free, err := freeAddresses(2)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{dir: dir, ws: free[0], api: free[1], starts: new(atomic.Int64)}
+	n.program = append([]string{program, "serve", "-data", dir, "-listen", n.ws, "-api", n.api, "-drain", "5s"}, args...)
+	n.log = dir + ".log"
+	dial := func(ctx context.Context, _, address string) (net.Conn, error) { return dialIn(ctx, n.network, address) }
+	n.http = &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: 16}, Timeout: 2 * time.Minute}
+	return n, nil
 }
 
 func (s *stage) addNodes(ctx context.Context, args []string) (err error) {
@@ -55,7 +70,7 @@ func (s *stage) addNodes(ctx context.Context, args []string) (err error) {
 	}
 	routes, servers := addresses[:s.layout.nodes], addresses[s.layout.nodes:]
 	if s.cabled {
-		if s.cables, err = newCables(ctx, s.layout.nodes); err != nil {
+		if s.cables, err = newCables(s.layout.nodes); err != nil {
 			return err
 		}
 		for i := range s.layout.nodes {
@@ -71,59 +86,52 @@ func (s *stage) addNodes(ctx context.Context, args []string) (err error) {
 }
 
 func (s *stage) addNode(ctx context.Context, i int, routes, servers, args []string) (err error) {
-	n := &node{starts: &s.book.starts[0]}
 	if s.layout.nodes > 1 {
-		n.starts = &s.book.starts[i+1]
 		if args, err = s.clusterArgs(i, routes, servers); err != nil {
 			return err
 		}
 	}
-	if n.daemon, err = newDaemon(s.o.Program, filepath.Join(s.folder, fmt.Sprint("node", i)), append(args, s.o.Args...)...); err != nil {
+	n, err := newNode(s.o.Program, filepath.Join(s.folder, fmt.Sprint("node", i)), append(args, s.o.Args...)...)
+	if err != nil {
 		return err
 	}
 	s.nodes = append(s.nodes, n)
-	n.shared = s.layout.nodes > 1
-	if s.external {
-		n.nats = &natsServer{store: filepath.Join(s.folder, fmt.Sprint("nats", i)), log: &tail{}}
-		if err := n.nats.configure(s.o.NATSServer, servers[i], routes[i], routes); err != nil {
-			return err
-		}
+	n.starts, n.shared = &s.book.starts[0], s.layout.nodes > 1
+	if n.shared {
+		n.starts = &s.book.starts[i+1]
 	}
 	switch {
-	case s.cables != nil:
-		n.room = s.cables.rooms[i]
+	case s.cabled:
+		n.network = s.cables.networks[i]
 	case i == 0 && (s.layout.size != "" || s.powered):
 		if err := s.mountLog(ctx, n); err != nil {
 			return err
 		}
 	}
-	if n.nats != nil {
-		n.nats.room = n.room
-		return n.nats.connect(servers[i])
+	if s.external {
+		return n.addNATS(s.o.NATSServer, servers[i], routes[i], routes)
 	}
 	return nil
 }
 
 func (s *stage) mountLog(ctx context.Context, n *node) (err error) {
-	if s.powered {
-		if s.disk, err = makeDisk(ctx, filepath.Join(s.folder, "image")); err != nil {
-			return err
-		}
-	}
-	if n.room, err = newRoom(mounts); err != nil {
+	if s.room, err = newRoom(); err != nil {
 		return err
 	}
-	s.room = n.room
-	if s.powered {
-		return n.room.mount(ctx, "ext4", s.disk.Name(), "rw", n.dir)
+	n.room = s.room
+	if !s.powered {
+		return n.room.mount(ctx, "tmpfs", "tmpfs", "mode=0700,size="+s.layout.size, s.logFolder(n))
 	}
-	return n.room.mount(ctx, "tmpfs", "tmpfs", "mode=0700,size="+s.layout.size, n.logFolder())
+	if s.disk, err = makeDisk(ctx, filepath.Join(s.folder, "image")); err != nil {
+		return err
+	}
+	return n.room.mount(ctx, "ext4", s.disk.Name(), "rw", n.dir)
 }
 
 // logFolder is where the node's copy of the change log is.
-func (n *node) logFolder() string {
-	if n.nats != nil {
-		return n.nats.store
+func (s *stage) logFolder(n *node) string {
+	if s.external {
+		return n.dir + "-nats"
 	}
 	return n.dir
 }
@@ -147,26 +155,32 @@ jetstream { store_dir: %q, sync_interval: always, max_file: 10GB }
 cluster { name: chaos, listen: %q, routes: [%s], no_advertise: true, ping_interval: "2s", ping_max: 2 }
 `
 
-func (s *natsServer) configure(program, listen, route string, routes []string) error {
-	file := s.store + ".conf"
-	s.program = []string{program, "-c", file}
-	text := fmt.Sprintf(natsConfig, filepath.Base(s.store), listen, s.store, route, `"nats://`+strings.Join(routes, `", "nats://`)+`"`)
-	return os.WriteFile(file, []byte(text), 0o600)
-}
-
-// connect is over at once, and the connection is there whenever the server is.
-func (s *natsServer) connect(address string) (err error) {
-	s.conn, err = nats.Connect("nats://"+address, nats.SetCustomDialer(s.room), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+// addNATS puts a NATS server beside the node. The connection is there whenever that is.
+func (n *node) addNATS(program, listen, route string, routes []string) (err error) {
+	store := n.dir + "-nats"
+	text := fmt.Sprintf(natsConfig, filepath.Base(store), listen, store, route, `"nats://`+strings.Join(routes, `", "nats://`)+`"`)
+	if err := os.WriteFile(store+".conf", []byte(text), 0o600); err != nil {
+		return err
+	}
+	n.nats = &process{program: []string{program, "-c", store + ".conf"}, log: store + ".log", room: n.room, network: n.network}
+	n.conn, err = nats.Connect("nats://"+listen, nats.SetCustomDialer(n), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
 		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectBufSize(-1), nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(2))
 	return err
 }
 
-// request has a node publish changes, whichever takes it.
-func (s *natsServer) request(ctx context.Context, mime string, body []byte) ([]byte, error) {
+// Dial is for nats.go.
+func (n *node) Dial(_, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), attempt)
+	defer cancel()
+	return dialIn(ctx, n.network, address)
+}
+
+// request has a node publish changes by NATS, whichever takes it.
+func (n *node) request(ctx context.Context, mime string, body []byte) ([]byte, error) {
 	m := nats.NewMsg("busbar.publish")
 	m.Header.Set("Content-Type", mime)
 	m.Data = body
-	answer, err := s.conn.RequestMsgWithContext(ctx, m)
+	answer, err := n.conn.RequestMsgWithContext(ctx, m)
 	if err != nil {
 		return nil, fmt.Errorf("publishing over NATS: %w", err)
 	}
@@ -176,41 +190,79 @@ func (s *natsServer) request(ctx context.Context, mime string, body []byte) ([]b
 	return answer.Data, nil
 }
 
-func (s *natsServer) start() (err error) {
-	if s.process, err = run(s.room.inside(s.program...), &exec.Cmd{Stderr: s.log}); err != nil {
-		return fmt.Errorf("starting a NATS server: %w", err)
-	}
-	return nil
-}
+// path is a file in the data directory, from this process's point of view.
+func (n *node) path(name string) string { return n.room.path(filepath.Join(n.dir, name)) }
 
-// start is over when the node is ready.
+// start is over when the server is ready.
 func (n *node) start(ctx context.Context) error {
 	n.starts.Add(1)
 	if n.nats != nil {
-		if err := n.nats.start(); err != nil {
+		if err := n.nats.launch(); err != nil {
 			return err
 		}
 	}
-	return n.daemon.start(ctx)
-}
-
-func (n *node) kill() error {
-	if n.nats != nil {
-		_ = n.nats.Process.Kill()
+	err := n.launch()
+	if err == nil {
+		err = n.awaitReady(ctx)
 	}
-	n.daemon.kill()
-	if n.nats != nil {
-		n.nats.end(syscall.SIGKILL)
+	if err == nil && n.admin == "" { // a new start doesn't make another one, and callers read it
+		var token []byte
+		token, err = os.ReadFile(n.path("admin-token"))
+		n.admin = strings.TrimSpace(string(token))
+	}
+	if err != nil {
+		_ = n.kill()
+		return fmt.Errorf("starting busbar: %w%s", err, n.said())
 	}
 	return nil
 }
 
-func (n *node) stop() error {
-	err := n.daemon.stop()
-	if n.nats != nil {
-		n.nats.end(syscall.SIGTERM)
+func (n *node) awaitReady(ctx context.Context) error {
+	most := patience
+	if n.shared { // it reads what it missed first
+		most = 8 * patience
 	}
-	return err
+	err := poll(ctx, most, 5*time.Millisecond, func() (bool, error) {
+		select {
+		case <-n.ended:
+			return false, fmt.Errorf("it has ended, %v", n.ProcessState)
+		default:
+		}
+		r, err := n.http.Get("http://" + n.api + "/readyz")
+		if err != nil {
+			return false, nil
+		}
+		r.Body.Close()
+		return r.StatusCode == http.StatusOK, nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for it to be ready: %w", err)
+	}
+	return nil
+}
+
+// kill ends it as a power cut would.
+func (n *node) kill() error {
+	if n.nats != nil && n.nats.Cmd != nil {
+		_ = n.nats.Process.Kill()
+	}
+	n.end(syscall.SIGKILL)
+	n.http.CloseIdleConnections()
+	n.nats.end(syscall.SIGKILL)
+	return nil
+}
+
+// stop ends it as systemd does, and wants exit code 0 and nothing alarming in the log.
+func (n *node) stop() error {
+	n.http.CloseIdleConnections()
+	defer n.nats.end(syscall.SIGTERM)
+	if n.end(syscall.SIGTERM) {
+		return fmt.Errorf("%w: killed %v after SIGTERM%s", errUnorderly, patience, n.said())
+	}
+	if code := n.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("%w: %v%s", errUnorderly, n.ProcessState, n.said())
+	}
+	return n.alarming()
 }
 
 func (n *node) signal(s syscall.Signal) error {
@@ -223,16 +275,8 @@ func (n *node) signal(s syscall.Signal) error {
 
 // close ends what runs.
 func (n *node) close() {
-	if n.process != nil {
-		n.daemon.kill()
-	}
-	if n.nats == nil {
-		return
-	}
-	if n.nats.process != nil {
-		n.nats.end(syscall.SIGKILL)
-	}
-	if n.nats.conn != nil {
-		n.nats.conn.Close()
+	_ = n.kill()
+	if n.conn != nil {
+		n.conn.Close()
 	}
 }

@@ -24,10 +24,11 @@ type peer struct {
 	stalled bool
 	ended   chan struct{} // closed when nothing is read any more
 
+	within time.Duration // in which the server answers
+
 	mu      sync.Mutex
 	account *account
-	moved   chan struct{} // closed when something has come
-	err     error         // why reading ended
+	err     error // why reading ended
 }
 
 // caller is who connects, and how.
@@ -44,17 +45,13 @@ const (
 	maxMessage = 16 << 20
 )
 
-var (
-	errRefused = errors.New("connecting")
-	errEnded   = errors.New("the connection has ended")
-	errLate    = errors.New("it didn't come in time")
-)
+var errEnded = errors.New("the connection has ended")
 
 // connect is over when the server has answered the upgrade.
-func (d *daemon) connect(ctx context.Context, c caller, b *Book) (*peer, error) {
+func (n *node) connect(ctx context.Context, c caller, b *Book) (*peer, error) {
 	var tcp *net.TCPConn
 	dial := func(ctx context.Context, _, address string) (net.Conn, error) {
-		conn, err := d.room.dial(ctx, &net.Dialer{}, address)
+		conn, err := dialIn(ctx, n.network, address)
 		if err != nil {
 			return nil, err
 		}
@@ -63,7 +60,7 @@ func (d *daemon) connect(ctx context.Context, c caller, b *Book) (*peer, error) 
 		}
 		return tcp, err
 	}
-	url := "ws://" + d.ws + "/"
+	url := "ws://" + n.ws + "/"
 	if c.since > 0 {
 		url += fmt.Sprintf("?since=%d", c.since)
 	}
@@ -74,10 +71,10 @@ func (d *daemon) connect(ctx context.Context, c caller, b *Book) (*peer, error) 
 		HTTPHeader: http.Header{"Authorization": {"Bearer " + c.token}},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errRefused, err)
+		return nil, fmt.Errorf("connecting: %w", err)
 	}
 	conn.SetReadLimit(maxMessage)
-	p := &peer{conn: conn, tcp: tcp, account: newAccount(b, c.user), ended: make(chan struct{}), moved: make(chan struct{})}
+	p := &peer{conn: conn, tcp: tcp, account: newAccount(b, c.user), ended: make(chan struct{}), within: cmp.Or(c.within, patience)}
 	p.account.seq, p.account.since = c.since, c.since > 0
 	p.stop = context.AfterFunc(ctx, func() { tcp.Close() })
 	go p.read()
@@ -116,8 +113,6 @@ func (p *peer) read() {
 func (p *peer) got(kind websocket.MessageType, message []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	close(p.moved)
-	p.moved = make(chan struct{})
 	if kind == websocket.MessageText {
 		return p.account.text(message)
 	}
@@ -142,10 +137,8 @@ func (p *peer) failed(err error) error {
 }
 
 // settle waits until the server has acted on all that was sent.
-func (p *peer) settle() error { return p.settleWithin(patience) }
-
-func (p *peer) settleWithin(most time.Duration) error {
-	ctx, cancel := context.WithTimeout(context.Background(), most)
+func (p *peer) settle() error {
+	ctx, cancel := context.WithTimeout(context.Background(), p.within)
 	defer cancel()
 	if err := p.conn.Ping(ctx); ctx.Err() != nil {
 		return fmt.Errorf("waiting for a pong: %w", errLate)
@@ -162,24 +155,24 @@ func (p *peer) with(f func(*account)) {
 	f(p.account)
 }
 
-// until waits for a condition, which is looked at under the lock whenever something has come.
-func (p *peer) until(within time.Duration, ok func(*account) bool) error {
-	late := time.NewTimer(within)
-	defer late.Stop()
-	for {
-		p.mu.Lock()
-		good, moved := ok(p.account), p.moved
-		p.mu.Unlock()
-		if good {
-			return nil
+// until waits for a condition, which is looked at under the lock.
+func (p *peer) until(ok func(*account) bool) error {
+	return poll(context.Background(), patience, 10*time.Millisecond, func() (good bool, err error) {
+		ended := p.hasEnded()
+		p.with(func(a *account) { good = ok(a) })
+		if ended && !good {
+			err = p.whyEnded()
 		}
-		select {
-		case <-moved:
-		case <-p.ended:
-			return p.whyEnded()
-		case <-late.C:
-			return errLate
-		}
+		return good, err
+	})
+}
+
+func (p *peer) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -188,13 +181,13 @@ func (p *peer) catchUp() error {
 	var owed map[*stream]uint64
 	p.with(func(a *account) { owed = a.owed() })
 	lacks := ""
-	err := p.until(patience, func(a *account) bool {
+	err := p.until(func(a *account) bool {
 		name, behind := a.behind(owed)
 		lacks = name
 		return !behind
 	})
 	if errors.Is(err, errLate) {
-		return wronged("it has waited %v for what it lacks: %s", patience, lacks)
+		return wronged("waiting for what it lacks, %s: %w", lacks, err)
 	}
 	return err
 }
@@ -226,11 +219,11 @@ func (p *peer) relay(r *stream, size int) error {
 	n := r.begin(1)
 	err := p.say(`{"type":"presence",%s}`, jsonNote(r.name, n, size))
 	if err == nil {
-		err = p.until(patience, func(a *account) bool { return a.places[r].next > n })
+		err = p.until(func(a *account) bool { return a.places[r].next > n })
 	}
 	r.finish(n, 1, err)
 	if errors.Is(err, errLate) {
-		err = wronged("its own relay %d didn't come back within %v", n, patience)
+		err = wronged("its own relay %d didn't come back: %w", n, err)
 	}
 	return err
 }
@@ -241,11 +234,11 @@ const rowEntity = "Row"
 func subscription(s *stream, un string) string {
 	switch s.kind {
 	case rows:
-		return fmt.Sprintf(`{"type":"crdt-%ssubscribe","entity":%q,"rowId":%q}`, un, rowEntity, s.key)
+		return fmt.Sprintf(`{"type":"crdt-%ssubscribe","entity":%q,"rowId":%q}`, un, rowEntity, s.name)
 	case changes:
-		return fmt.Sprintf(`{"type":"%ssubscribe","entity":%q}`, un, s.key)
+		return fmt.Sprintf(`{"type":"%ssubscribe","entity":%q}`, un, s.name)
 	}
-	return fmt.Sprintf(`{"type":"%ssubscribe","topic":%q}`, un, s.key)
+	return fmt.Sprintf(`{"type":"%ssubscribe","topic":%q}`, un, s.name)
 }
 
 // stall stops reading; resume goes on.

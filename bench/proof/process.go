@@ -1,101 +1,102 @@
 package proof
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
-	"sync"
 	"syscall"
 	"time"
+
+	"github.com/busbar-ws/busbar/bench/runner"
 )
 
-// process is a program that runs. Safe from any goroutine.
+// process is a program that may be started again when it has ended. Owned by one goroutine, but for what it said.
 type process struct {
-	*exec.Cmd
-	ended chan struct{} // closed when it has; then ProcessState says how
+	program []string
+	log     string   // the file that it writes its standard error to
+	room    *room    // nil: this process's mounts
+	network *os.File // nil: this process's
+
+	*exec.Cmd               // of the latest start
+	ended     chan struct{} // closed when that has; then ProcessState says how
 }
 
-// run starts a program, and waits for it on the thread that has started it: Pdeathsig, which ends what a killed bench
-// leaves behind, goes off when that thread ends (prctl(2)).
-func run(program []string, cmd *exec.Cmd) (*process, error) {
-	cmd.Path, cmd.Args = program[0], program
-	if path, err := exec.LookPath(program[0]); err == nil {
-		cmd.Path = path
+// launch starts the program, and waits for it on the thread that has started it: Pdeathsig, which ends what a killed
+// bench leaves behind, goes off when that thread ends (prctl(2)).
+func (p *process) launch() error {
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
 	}
+	defer log.Close()
+	program := p.room.inside(p.program)
+	cmd := exec.Command(program[0], program[1:]...) //nolint:gosec // what the user asked for
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.TempDir()}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	p := &process{cmd, make(chan struct{})}
+	cmd.Stderr = log
+	p.Cmd, p.ended = cmd, make(chan struct{})
 	started := make(chan error)
-	go func() {
+	go func(network *os.File, ended chan struct{}) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := cmd.Start()
+		start := cmd.Start
+		if network != nil {
+			start = func() error { return runner.InNetwork(network, cmd.Start) }
+		}
+		err := start()
 		started <- err
 		if err == nil {
 			_ = cmd.Wait()
 		}
-		close(p.ended)
-	}()
-	return p, <-started
+		close(ended)
+	}(p.network, p.ended)
+	if err := <-started; err != nil {
+		return fmt.Errorf("starting %s: %w", program[0], err)
+	}
+	return nil
 }
 
 func (p *process) pid() int { return p.Process.Pid }
 
 // end waits until it has ended, and says whether it had to be killed for that.
 func (p *process) end(how syscall.Signal) (forced bool) {
+	if p == nil || p.Cmd == nil || p.Process == nil {
+		return false
+	}
 	_ = p.Process.Signal(how)
 	force := time.AfterFunc(patience, func() { _ = p.Process.Kill() })
 	<-p.ended
 	return !force.Stop()
 }
 
-// tail keeps the end of what a process says. Safe from any goroutine.
-type tail struct {
-	mu    sync.Mutex
-	text  []byte
-	alarm string
-}
-
-const tailBytes = 8 << 10
+const saidBytes = 8 << 10
 
 var (
-	alarms       = []string{"panic", "DATA RACE", "fatal error"}
+	alarms       = regexp.MustCompile("panic|DATA RACE|fatal error")
 	errUnorderly = errors.New("busbar ended otherwise than it should")
 )
 
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, a := range alarms {
-		if t.alarm == "" && bytes.Contains(p, []byte(a)) {
-			t.alarm = a
-		}
+// said is the end of what it has said, or all from the first alarm on.
+func (p *process) said() string {
+	text, _ := os.ReadFile(p.log)
+	from := max(0, len(text)-saidBytes)
+	if alarm := alarms.FindIndex(text); alarm != nil {
+		from = min(from, alarm[0])
 	}
-	t.text = append(t.text, p...)
-	if over := len(t.text) - tailBytes; over > 0 && t.alarm == "" {
-		t.text = append(t.text[:0], t.text[over:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.text) == 0 {
+	if len(text) == 0 {
 		return ""
 	}
-	return "; its log:\n" + string(t.text)
+	return "; its log:\n" + string(text[from:])
 }
 
-func (t *tail) alarming() error {
-	t.mu.Lock()
-	alarm := t.alarm
-	t.mu.Unlock()
-	if alarm == "" {
-		return nil
+// alarming is an error when it has said anything that no server should.
+func (p *process) alarming() error {
+	text, err := os.ReadFile(p.log)
+	if alarm := alarms.Find(text); alarm != nil {
+		return fmt.Errorf("%w: it said %q%s", errUnorderly, alarm, p.said())
 	}
-	return fmt.Errorf("%w: it said %q%s", errUnorderly, alarm, t)
+	return err
 }

@@ -9,15 +9,16 @@
 package proof
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
-	"text/tabwriter"
 	"time"
+
+	"github.com/busbar-ws/busbar/bench"
 )
 
 // Options say how long and how hard, and with what.
@@ -26,14 +27,14 @@ type Options struct {
 	Args       []string // for it, behind those of the proof
 	NATSServer string   // program of a NATS that the nodes don't run themselves; empty: there is none
 
-	Clients int     // chaos: 0 is 100, with three nodes 12
-	Rate    float64 // messages a second; chaos: 0 is 1000, with three nodes 1500
-	Rounds  int     // of kill -9, and of logs
-	Events  int     // that are compared with three nodes at least, and by logs in each round
+	Clients int           // chaos: 0 is 100, with three nodes 12
+	Rate    float64       // messages a second; chaos: 0 is 1000, with three nodes 1500
+	Rounds  int           // of kill -9, and of logs
+	Events  int           // that are compared with three nodes at least, and by logs in each round
+	Load    time.Duration // before a disaster
 
 	// Of chaos.
 	Only  []string      // names of scenarios; empty: all
-	Load  time.Duration // between two disasters
 	Pause time.Duration // between SIGSTOP and SIGCONT. Other faults of nodes last for a third of it
 	Bound time.Duration // within which a client has to see that the server is gone
 
@@ -42,21 +43,20 @@ type Options struct {
 	Policies []string // daemons side by side, one for each -slow
 	Storm    int      // clients that come all at once, and go all at once
 
-	Progress func(what string, done, of int64) // called by one goroutine at a time; may be nil
+	// Of recovery.
+	Crowds []int   // numbers of clients, one run for each
+	Return float64 // clients a second that come back
+	Size   int     // of a change's data, in bytes
+
+	Progress func(what string, done, of int64) // may be nil for soak and chaos
 }
 
 // ErrOptions is wrapped by errors about options.
 var ErrOptions = errors.New("options")
 
 func (o *Options) validate() error {
-	var mu sync.Mutex
-	show := o.Progress
-	o.Progress = func(what string, done, of int64) {
-		mu.Lock()
-		defer mu.Unlock()
-		if show != nil {
-			show(what, done, of)
-		}
+	if o.Progress == nil {
+		o.Progress = func(string, int64, int64) {}
 	}
 	for _, name := range o.Only {
 		if !slices.ContainsFunc(scenarios, func(s scenario) bool { return s.name == name }) {
@@ -68,7 +68,7 @@ func (o *Options) validate() error {
 			return fmt.Errorf("%w: policy %q: disconnect or drop-oldest", ErrOptions, p)
 		}
 	}
-	if o.Clients < 0 || o.Rounds < 0 || o.Events < 0 || o.Storm < 0 || o.Rate < 0 || o.Rate > 10_000 || min(o.Load, o.Pause, o.Bound, o.Duration) < 0 {
+	if min(o.Clients, o.Rounds, o.Events, o.Storm) < 0 || o.Rate < 0 || o.Rate > 10_000 || min(o.Load, o.Pause, o.Bound, o.Duration) < 0 {
 		return fmt.Errorf("%w: %d clients, %d in a storm, %d rounds, %d events, load %v, pause %v, bound %v, duration %v, %g messages a second: below 0, or above 10000 messages",
 			ErrOptions, o.Clients, o.Storm, o.Rounds, o.Events, o.Load, o.Pause, o.Bound, o.Duration, o.Rate)
 	}
@@ -81,7 +81,7 @@ type Result struct {
 	Failed string `json:"failed,omitempty"` // empty: all held
 }
 
-// Run is one scenario, one soaked daemon, or one change log.
+// Run is one scenario, or one soaked daemon.
 type Run struct {
 	Name    string         `json:"name"`
 	What    string         `json:"what"`
@@ -94,20 +94,6 @@ type Run struct {
 	Absent  string         `json:"absent,omitempty"`  // why it couldn't be played here
 
 	optional bool // Absent is no failure
-}
-
-// Figure is a number over a run. Start and End are of a run's own, where it has them.
-type Figure struct {
-	Name    string  `json:"name"`
-	Unit    string  `json:"unit,omitempty"`
-	Start   float64 `json:"start,omitempty"`
-	Least   float64 `json:"least"`
-	Median  float64 `json:"median"`
-	Most    float64 `json:"most"`
-	PerHour float64 `json:"per_hour,omitempty"` // slope of the line that fits best (least squares)
-	End     float64 `json:"end,omitempty"`
-
-	grown float64 // how far the median of the last third is above that of the first
 }
 
 func (r *Run) fact(format string, args ...any) {
@@ -147,15 +133,13 @@ func (r *Result) WriteTable(w io.Writer) error {
 		for _, f := range run.Facts {
 			fmt.Fprintln(w, "  "+f)
 		}
-		if err := writeFigures(w, run.Figures, len(run.Samples) > 0); err != nil {
-			return err
+		if len(run.Figures) > 0 {
+			if err := tableOf(run.Figures).Write(w); err != nil {
+				return err
+			}
 		}
-		var did []string
 		for _, what := range slices.Sorted(maps.Keys(run.Counts)) {
-			did = append(did, fmt.Sprintf("%s %d", what, run.Counts[what]))
-		}
-		if len(did) > 0 {
-			fmt.Fprintln(w, "  "+strings.Join(did, ", "))
+			fmt.Fprintf(w, "  %s: %d\n", what, run.Counts[what])
 		}
 		for _, wrong := range run.Wrongs {
 			fmt.Fprintln(w, "  WRONG:", wrong)
@@ -164,22 +148,43 @@ func (r *Result) WriteTable(w io.Writer) error {
 	return nil
 }
 
-// writeFigures has those of a start and an end where there are.
-func writeFigures(w io.Writer, figures []Figure, ends bool) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', tabwriter.AlignRight)
-	for i, f := range figures {
-		if i == 0 {
-			fmt.Fprint(t, "  figure\tunit\tleast\tmedian\tmost\t")
-			if ends {
-				fmt.Fprint(t, "an hour\tstart\tend\t")
-			}
-			fmt.Fprintln(t)
+func tableOf(figures []Figure) bench.Table {
+	t := bench.Table{Head: []string{"figure", "unit", "least", "median", "most", "an hour", "start", "end"}}
+	for _, f := range figures {
+		row := []string{f.Name, f.Unit}
+		for _, v := range []float64{f.Least, f.Median, f.Most, f.PerHour, f.Start, f.End} {
+			row = append(row, fmt.Sprintf("%.4g", v))
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%.4g\t%.4g\t%.4g\t", f.Name, f.Unit, f.Least, f.Median, f.Most)
-		if ends {
-			fmt.Fprintf(t, "%+.4g\t%.4g\t%.4g\t", f.PerHour, f.Start, f.End)
-		}
-		fmt.Fprintln(t)
+		t.Rows = append(t.Rows, row)
 	}
-	return t.Flush()
+	return t
 }
+
+// pause waits, and says whether the time is up and not the context.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// poll asks every so often until it is so, there is an error, ctx ends, or it has taken too long, which is errLate.
+func poll(ctx context.Context, most, every time.Duration, ok func() (bool, error)) error {
+	for late := time.Now().Add(most); ; {
+		yes, err := ok()
+		switch {
+		case yes || err != nil:
+			return err
+		case time.Now().After(late):
+			return fmt.Errorf("%w: %v", errLate, most)
+		case !pause(ctx, every):
+			return ctx.Err()
+		}
+	}
+}
+
+var errLate = errors.New("it didn't come in time")

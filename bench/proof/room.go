@@ -1,7 +1,6 @@
 package proof
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -14,54 +13,44 @@ import (
 	"github.com/busbar-ws/busbar/bench/runner"
 )
 
-// room is namespaces with mounts or a network of their own. A process holds them open, and they go when it and those
-// that run there have ended. Nil is where this process is. Safe from any goroutine.
+// room is a namespace with mounts of its own. A process holds it open as long as this one lives, and it goes when that
+// and those that run there have ended. Nil is where this process is. Safe from any goroutine.
 type room struct {
-	holder  *process
-	enter   []string // what stands before a program that is to run there
-	network *os.File // nil: this process's
+	holder *exec.Cmd
+	enter  []string // what stands before a program that is to run there
 }
 
-const mounts, network = "--mount", "--net"
-
-// newRoom needs root, or for mounts user namespaces.
-func newRoom(kind string) (*room, error) {
-	program := []string{"unshare", kind, "sh", "-c", "echo made; exec sleep infinity"}
-	enter := []string{"nsenter", kind}
-	if kind == mounts && os.Geteuid() != 0 {
-		program[1], enter[1] = "-rm", "-Um"
-		enter = append(enter, "--preserve-credentials")
+// newRoom needs root or user namespaces.
+func newRoom() (*room, error) {
+	r := &room{exec.Command("cat"), []string{"nsenter", "--mount"}}
+	attr := &syscall.SysProcAttr{Setpgid: true, Unshareflags: syscall.CLONE_NEWNS}
+	if os.Geteuid() != 0 {
+		attr.Cloneflags = syscall.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
+		r.enter = append(r.enter, "--user", "--preserve-credentials")
 	}
-	log, cmd := &tail{}, &exec.Cmd{}
-	out, err := cmd.StdoutPipe()
+	r.holder.SysProcAttr = attr
+	_, err := r.holder.StdinPipe() // which ends with this process
+	if err == nil {
+		err = r.holder.Start()
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: mounts of its own aren't permitted; it needs root: %w", errAbsent, err)
 	}
-	cmd.Stderr = log
-	r := &room{}
-	if r.holder, err = run(program, cmd); err != nil {
-		return nil, fmt.Errorf("%w: %w", errAbsent, err)
-	}
-	if line, _ := bufio.NewReader(out).ReadString('\n'); line != "made\n" {
-		r.close()
-		return nil, fmt.Errorf("%w: namespaces aren't permitted; it needs root%s", errAbsent, log)
-	}
-	if kind == network {
-		r.network, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", r.holder.pid()))
-	}
-	r.enter = append(enter, "--target", fmt.Sprint(r.holder.pid()))
-	return r, err
+	r.enter = append(r.enter, "--target", fmt.Sprint(r.holder.Process.Pid))
+	return r, nil
 }
 
 func (r *room) close() {
 	if r != nil {
-		r.holder.end(syscall.SIGKILL)
-		r.network.Close()
+		_ = r.holder.Process.Kill()
+		_ = r.holder.Wait()
 	}
 }
 
 // inside has a program run there.
-func (r *room) inside(program ...string) []string {
+func (r *room) inside(program []string) []string {
 	if r == nil {
 		return program
 	}
@@ -69,10 +58,10 @@ func (r *room) inside(program ...string) []string {
 }
 
 // do is over when a command has ended.
-func (r *room) do(ctx context.Context, command string) error {
-	program := r.inside(strings.Fields(command)...)
+func (r *room) do(ctx context.Context, format string, args ...any) error {
+	program := r.inside(strings.Fields(fmt.Sprintf(format, args...)))
 	if out, err := exec.CommandContext(ctx, program[0], program[1:]...).CombinedOutput(); err != nil { //nolint:gosec // ours
-		return fmt.Errorf("%s: %w %s", command, err, out)
+		return fmt.Errorf("%s: %w %s", strings.Join(program, " "), err, out)
 	}
 	return nil
 }
@@ -82,14 +71,14 @@ func (r *room) path(name string) string {
 	if r == nil {
 		return name
 	}
-	return fmt.Sprintf("/proc/%d/root%s", r.holder.pid(), name) // proc(5): root is seen as the process sees it
+	return fmt.Sprintf("/proc/%d/root%s", r.holder.Process.Pid, name) // proc(5): root is seen as the process sees it
 }
 
 // mount has a file system over a folder.
 func (r *room) mount(ctx context.Context, kind, source, options, folder string) error {
 	err := os.MkdirAll(folder, 0o700)
 	if err == nil {
-		err = r.do(ctx, fmt.Sprintf("mount -t %s -o %s %s %s", kind, options, source, folder))
+		err = r.do(ctx, "mount -t %s -o %s %s %s", kind, options, source, folder)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: mounting isn't permitted: %w", errAbsent, err)
@@ -97,45 +86,41 @@ func (r *room) mount(ctx context.Context, kind, source, options, folder string) 
 	return nil
 }
 
-// dial connects from there.
-func (r *room) dial(ctx context.Context, d *net.Dialer, address string) (conn net.Conn, err error) {
-	if r == nil || r.network == nil {
+// dialIn connects from a network, or from this process's when it is nil.
+func dialIn(ctx context.Context, network *os.File, address string) (conn net.Conn, err error) {
+	d := net.Dialer{}
+	if network == nil {
 		return d.DialContext(ctx, "tcp", address)
 	}
-	err = runner.InNetwork(r.network, func() error {
+	err = runner.InNetwork(network, func() error {
 		conn, err = d.DialContext(ctx, "tcp", address)
 		return err
 	})
 	return conn, err
 }
 
-// Dial is dial for nats.go.
-func (r *room) Dial(_, address string) (net.Conn, error) {
-	return r.dial(context.Background(), &net.Dialer{Timeout: attempt}, address)
-}
+// cables join networks, one for each node, by a bridge in one of its own. Nothing of it is in this process's network.
+type cables struct{ networks []*os.File } // that of the bridge is the last
 
-// cables join rooms by a bridge in one of its own. Nothing of it is in this process's network.
-type cables struct {
-	bridge *room
-	rooms  []*room
-}
-
-func newCables(ctx context.Context, count int) (c *cables, err error) {
+func newCables(nodes int) (c *cables, err error) {
 	c = &cables{}
-	if c.bridge, err = newRoom(network); err == nil {
-		err = errors.Join(c.bridge.do(ctx, "ip link add bridge type bridge"), c.bridge.do(ctx, "ip link set bridge up"))
-	}
-	for i := 0; i < count && err == nil; i++ {
-		r, e := newRoom(network)
-		if e != nil {
-			err = e
+	for range nodes + 1 {
+		network, e := runner.NewNetwork()
+		if err = e; err != nil {
 			break
 		}
-		c.rooms = append(c.rooms, r)
+		c.networks = append(c.networks, network)
+	}
+	if err == nil {
+		err = c.join("link add bridge type bridge\nlink set bridge up\n")
+	}
+	for i := 0; i < nodes && err == nil; i++ {
+		n := c.networks[i]
 		err = errors.Join(
-			c.bridge.do(ctx, fmt.Sprintf("ip link add node%d type veth peer name cable netns %d", i, r.holder.pid())),
-			c.bridge.do(ctx, fmt.Sprintf("ip link set node%d master bridge up", i)),
-			r.do(ctx, "ip link set lo up"), r.do(ctx, "ip address add "+cableAddress(i)+"/24 dev cable"), r.do(ctx, "ip link set cable up"))
+			c.join("link add node%d type veth peer name cable netns /proc/%d/fd/%d\nlink set node%d master bridge up\n", i, os.Getpid(), n.Fd(), i),
+			runner.InNetwork(n, func() error {
+				return runner.BatchIP(fmt.Sprintf("link set lo up\naddress add %s/24 dev cable\nlink set cable up\n", cableAddress(i)))
+			}))
 	}
 	if err != nil {
 		c.close()
@@ -144,17 +129,19 @@ func newCables(ctx context.Context, count int) (c *cables, err error) {
 	return c, nil
 }
 
+// join runs commands of ip on the bridge's side.
+func (c *cables) join(format string, args ...any) error {
+	return runner.InNetwork(c.networks[len(c.networks)-1], func() error { return runner.BatchIP(fmt.Sprintf(format, args...)) })
+}
+
 // cableAddress is a node's, for the others.
 func cableAddress(node int) string { return fmt.Sprintf("10.0.0.%d", node+1) }
 
-// set down has nothing come through any more, and nobody told.
-func (c *cables) set(ctx context.Context, node int, state string) error {
-	return c.bridge.do(ctx, fmt.Sprintf("ip link set node%d %s", node, state))
-}
-
 func (c *cables) close() {
-	for _, r := range append(c.rooms, c.bridge) {
-		r.close()
+	if c != nil {
+		for _, n := range c.networks {
+			n.Close()
+		}
 	}
 }
 

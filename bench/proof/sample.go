@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/prometheus/procfs"
 )
 
 // Sample is the server at one moment, from outside: figures by their names, and seconds since the start.
@@ -70,8 +70,8 @@ var figures = []figure{
 }
 
 // sample reads them all. The connection of the scrape itself isn't among the sockets.
-func (d *daemon) sample(ctx context.Context, since time.Time) (Sample, error) {
-	text, err := d.call(ctx, "GET", "/metrics", "", nil)
+func (n *node) sample(ctx context.Context, since time.Time) (Sample, error) {
+	text, err := n.call(ctx, "GET", "/metrics", "", nil)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (d *daemon) sample(ctx context.Context, since time.Time) (Sample, error) {
 			s[f.name] /= 1 << 20
 		}
 	}
-	s["sockets"], s["files"], err = descriptors(d.pid())
+	s["sockets"], s["files"], err = descriptors(n.pid())
 	return s, err
 }
 
@@ -116,22 +116,21 @@ func parseMetrics(text []byte) (map[string]float64, error) {
 
 // descriptors counts what a process has open.
 func descriptors(pid int) (sockets, files float64, err error) {
-	folder := fmt.Sprintf("/proc/%d/fd", pid)
-	entries, err := os.ReadDir(folder)
+	p, err := procfs.NewProc(pid)
 	if err != nil {
 		return 0, 0, fmt.Errorf("counting descriptors: %w", err)
 	}
-	for _, e := range entries {
-		to, err := os.Readlink(folder + "/" + e.Name())
+	targets, err := p.FileDescriptorTargets()
+	for _, to := range targets {
 		switch {
-		case err != nil: // closed meanwhile
+		case to == "": // closed meanwhile
 		case strings.HasPrefix(to, "socket:"):
 			sockets++
 		default:
 			files++
 		}
 	}
-	return sockets, files, nil
+	return sockets, files, err
 }
 
 // leftBehind says what isn't back at the start; with none it says who is still there.
@@ -151,35 +150,44 @@ func leftBehind(now, first Sample) (left []string) {
 	return left
 }
 
+// Figure is a number over a soak, and at its start and end.
+type Figure struct {
+	Name    string  `json:"name"`
+	Unit    string  `json:"unit,omitempty"`
+	Start   float64 `json:"start,omitempty"`
+	Least   float64 `json:"least"`
+	Median  float64 `json:"median"`
+	Most    float64 `json:"most"`
+	PerHour float64 `json:"per_hour,omitempty"` // slope of the line that fits best (least squares)
+	End     float64 `json:"end,omitempty"`
+
+	grown float64 // how far the median of the last third is above that of the first
+}
+
 // figuresOf leaves out the first fifth, when tables and buffers grow to the size that the load asks for.
 func figuresOf(first, last Sample, all []Sample) (made []Figure) {
 	all = all[len(all)/5:]
 	for _, f := range figures {
-		made = append(made, figureOf(f, first, last, all))
+		one := Figure{Name: f.name, Unit: f.unit, Start: first[f.name], End: last[f.name]}
+		var values []float64
+		var x, y, xx, xy float64
+		for _, s := range all {
+			hours, value := s["seconds"]/3600, s[f.name]
+			values = append(values, value)
+			x, y, xx, xy = x+hours, y+value, xx+hours*hours, xy+hours*value
+		}
+		n := float64(len(all))
+		if spread := n*xx - x*x; spread > 0 {
+			one.PerHour = (n*xy - x*y) / spread
+		}
+		if n > 0 {
+			third := max(1, len(values)/3)
+			one.grown = median(values[len(values)-third:]) - median(values[:third])
+			one.Least, one.Median, one.Most = slices.Min(values), median(values), slices.Max(values)
+		}
+		made = append(made, one)
 	}
 	return made
-}
-
-func figureOf(f figure, first, last Sample, all []Sample) Figure {
-	one := Figure{Name: f.name, Unit: f.unit, Start: first[f.name], End: last[f.name]}
-	if len(all) == 0 {
-		return one
-	}
-	values := make([]float64, len(all))
-	var x, y, xx, xy float64
-	for i, s := range all {
-		values[i] = s[f.name]
-		hours := s["seconds"] / 3600
-		x, y, xx, xy = x+hours, y+values[i], xx+hours*hours, xy+hours*values[i]
-	}
-	n := float64(len(all))
-	if spread := n*xx - x*x; spread > 0 {
-		one.PerHour = (n*xy - x*y) / spread
-	}
-	third := max(1, len(values)/3)
-	one.grown = median(values[len(values)-third:]) - median(values[:third])
-	one.Least, one.Median, one.Most = slices.Min(values), median(values), slices.Max(values)
-	return one
 }
 
 func median(values []float64) float64 {

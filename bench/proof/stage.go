@@ -82,18 +82,14 @@ func (s *stage) close() {
 	}
 	s.living.Wait()
 	s.room.close()
-	if s.cables != nil {
-		s.cables.close()
-	}
-	if s.disk != nil {
-		s.disk.Close()
-	}
+	s.cables.close()
+	s.disk.Close()
 	os.RemoveAll(s.folder)
 }
 
 func (s *stage) logs() (text string) {
 	for i, n := range s.nodes {
-		text += fmt.Sprintf("\nnode %d%s", i+1, n.log)
+		text += fmt.Sprintf("\nnode %d%s", i+1, n.said())
 	}
 	return text
 }
@@ -149,23 +145,15 @@ func (s *stage) startClients(ctx context.Context, count int) error {
 func (s *stage) await(ctx context.Context, what string, ok func(*client, *account) bool) error {
 	late := time.Now().Add(2 * patience)
 	for _, c := range s.clients {
-		for {
-			good, fault := false, error(nil)
-			c.look(func(a *account) {
-				good, fault = a != nil && ok(c, a), c.fault
-			})
-			switch {
-			case fault != nil:
-				return fault
-			case good:
-			case time.Now().After(late):
-				return wronged("%s had %v %s", c.name, 2*patience, what)
-			case !pause(ctx, 10*time.Millisecond):
-				return ctx.Err()
-			}
-			if good {
-				break
-			}
+		err := poll(ctx, time.Until(late), 10*time.Millisecond, func() (good bool, fault error) {
+			c.look(func(a *account) { good, fault = a != nil && ok(c, a), c.fault })
+			return good, fault
+		})
+		if errors.Is(err, errLate) {
+			return wronged("%s had %v %s", c.name, 2*patience, what)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -213,12 +201,12 @@ func (s *stage) stay(ctx context.Context, c *client, p *peer, at int) {
 	for _, row := range s.book.of(rows) {
 		err = errors.Join(err, p.subscribe(row))
 	}
-	if err = errors.Join(err, p.settleWithin(s.bound)); err == nil {
+	if err = errors.Join(err, p.settle()); err == nil {
 		c.mu.Lock()
 		c.peer, c.at, c.connections = p, at, c.connections+1
 		c.mu.Unlock()
 	}
-	for came := time.Now(); err == nil; err = p.settleWithin(s.bound) {
+	for came := time.Now(); err == nil; err = p.settle() {
 		select {
 		case <-p.ended:
 			err = errEnded
@@ -251,10 +239,10 @@ func (c *client) endLife(a *account) {
 
 // visit has another client come, whose session nobody has looked up before.
 func (s *stage) visit(ctx context.Context, token string) error {
-	p, err := s.nodes[0].connect(ctx, caller{user: "visitor", token: token}, s.book)
+	p, err := s.nodes[0].connect(ctx, caller{user: "visitor", token: token, within: s.bound}, s.book)
 	if err == nil {
 		defer p.gone()
-		err = p.settleWithin(s.bound)
+		err = p.settle()
 	}
 	if err != nil {
 		return fmt.Errorf("a client with a session that nobody has used: %w", err)
@@ -272,26 +260,4 @@ func (s *stage) undisturbed() error {
 		}
 	}
 	return nil
-}
-
-// pause waits, and says whether the time is up and not the context.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// within runs f and fails when it takes longer.
-func within(most time.Duration, what string, f func() error) error {
-	start := time.Now()
-	err := f()
-	if took := time.Since(start); took > most {
-		return errors.Join(err, wronged("%s took %v, and %v at most was expected", what, took, most))
-	}
-	return err
 }

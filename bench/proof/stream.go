@@ -1,7 +1,6 @@
 package proof
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -13,9 +12,8 @@ import (
 // stream is a sequence of messages that are numbered from 1. Safe from any goroutine; one at a
 // time publishes.
 type stream struct {
-	name string
+	name string // which is its topic, entity or row as well
 	kind kind
-	key  string // topic, entity or row
 	// How changes are published: so many in a body, with op ids or without, to one user or all.
 	body   int
 	opIDs  bool
@@ -24,12 +22,13 @@ type stream struct {
 	lossy  bool // what comes is in order, and some may not
 	nats   bool // published by NATS requests
 
-	mu     sync.Mutex
-	begun  uint64          // number of the newest that may have reached the server
-	done   uint64          // number of the newest that the server has taken for certain
-	unsure map[uint64]bool // numbers whose fate nobody knows, or, true, that were refused for want of room
-	again  map[uint64]bool // of a row, that were sent more than once, so that they may come again, and late
-	acks   []ack           // of changes, since somebody looked
+	begun atomic.Uint64 // number of the newest that may have reached the server
+	taken atomic.Uint64 // number of the newest that the server has taken for certain
+	count atomic.Int64  // changes that were acknowledged
+
+	mu    sync.Mutex
+	fates map[uint64]fate
+	acks  []ack // of changes, since somebody looked
 }
 
 // kind is how a stream reaches the server, and who gets it.
@@ -46,56 +45,66 @@ const (
 	kinds                  // how many there are
 )
 
+// fate is what is special about one message.
+type fate uint8
+
+const (
+	unsure   fate = 1 << iota // nobody knows whether the server has it
+	refused                   // for want of room
+	repeated                  // of a row, which has no op ids: it may come any number of times, and late
+)
+
 // ack is what a publisher of changes was answered: so many, from n on, have seqs from seq on.
 type ack struct{ n, count, seq uint64 }
 
 // begin is the first of so many numbers.
-func (s *stream) begin(count int) uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.begun += uint64(count)
-	return s.begun - uint64(count) + 1
-}
+func (s *stream) begin(count int) uint64 { return s.begun.Add(uint64(count)) - uint64(count) + 1 }
 
 func (s *stream) finish(first uint64, count int, err error) {
-	var no *refusal
-	refused := errors.As(err, &no) && no.status == http.StatusInsufficientStorage
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	last := first + uint64(count) - 1
 	if err == nil {
-		s.done = max(s.done, last)
+		s.taken.Store(max(s.taken.Load(), last))
 		return
 	}
-	if s.unsure == nil {
-		s.unsure = map[uint64]bool{}
+	what := unsure
+	if statusOf(err) == http.StatusInsufficientStorage {
+		what |= refused
 	}
 	for n := first; n <= last; n++ {
-		s.unsure[n] = refused
+		s.mark(n, what)
 	}
+}
+
+func (s *stream) mark(n uint64, what fate) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fates == nil {
+		s.fates = map[uint64]fate{}
+	}
+	s.fates[n] |= what
+}
+
+func (s *stream) is(n uint64, what fate) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fates[n]&what != 0
+}
+
+// missing is the first number from..to-1 that ought to have come, 0 when there is none.
+func (s *stream) missing(from, to uint64) uint64 {
+	for n := from; n < to; n++ {
+		if !s.is(n, unsure) {
+			return n
+		}
+	}
+	return 0
 }
 
 func (s *stream) acknowledged(a ack) {
+	s.count.Add(int64(a.count)) //nolint:gosec // of a body
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.acks = append(s.acks, a)
-}
-
-func (s *stream) acknowledgedSoFar() (n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, a := range s.acks {
-		n += int(a.count) //nolint:gosec // of a body
-	}
-	return n
-}
-
-// lastAck is the newest seq that was acknowledged, and nobody has taken.
-func (s *stream) lastAck() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	last := s.acks[len(s.acks)-1]
-	return last.seq + last.count - 1
 }
 
 func (s *stream) takeAcks() (acks []ack) {
@@ -105,9 +114,12 @@ func (s *stream) takeAcks() (acks []ack) {
 	return acks
 }
 
+// isUpdate is whether a row's message changes nothing of what is stored.
+func isUpdate(n uint64) bool { return n > 0 && n%3 == 0 }
+
 // stored is the number of a row's newest snapshot that the server has taken for certain.
 func (s *stream) stored() uint64 {
-	n := s.taken()
+	n := s.taken.Load()
 	if isUpdate(n) {
 		n--
 	}
@@ -117,63 +129,6 @@ func (s *stream) stored() uint64 {
 // isFor is whether a user may see what comes of it.
 func (s *stream) isFor(user string) bool {
 	return s.toUser == "" || s.toUser == user || user == everyone
-}
-
-// isUpdate is whether a row's message changes nothing of what is stored.
-func isUpdate(n uint64) bool { return n > 0 && n%3 == 0 }
-
-// next is the first number that hasn't been begun.
-func (s *stream) next() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.begun + 1
-}
-
-func (s *stream) taken() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.done
-}
-
-func (s *stream) isUnsure(n uint64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, yes := s.unsure[n]
-	return yes
-}
-
-// repeats has a number come any number of times from now on: a row has no op ids.
-func (s *stream) repeats(n uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.again == nil {
-		s.again = map[uint64]bool{}
-	}
-	s.again[n] = true
-}
-
-func (s *stream) mayRepeat(n uint64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.again[n]
-}
-
-func (s *stream) wasRefused(n uint64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.unsure[n]
-}
-
-// missing is the first number from..to-1 that ought to have come, 0 when there is none.
-func (s *stream) missing(from, to uint64) uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for n := from; n < to; n++ {
-		if _, unsure := s.unsure[n]; !unsure {
-			return n
-		}
-	}
-	return 0
 }
 
 // Book has all streams of a daemon. It doesn't change once clients connect.
@@ -189,8 +144,7 @@ func newBook(routed bool) *Book { return &Book{streams: map[string]*stream{}, ro
 
 func (b *Book) add(k kind, prefix string, count int) (made []*stream) {
 	for i := range count {
-		s := &stream{kind: k, key: fmt.Sprintf("%s%d", prefix, i), body: 1}
-		s.name = s.key
+		s := &stream{kind: k, name: fmt.Sprintf("%s%d", prefix, i), body: 1}
 		b.streams[s.name] = s
 		made = append(made, s)
 	}
@@ -199,13 +153,8 @@ func (b *Book) add(k kind, prefix string, count int) (made []*stream) {
 
 // toAll is whether every client gets the stream without asking for it.
 func (b *Book) toAll(s *stream) bool {
-	switch s.kind {
-	case changes, topics:
-		return !b.routed && s.toUser == ""
-	case rows:
-		return false
-	}
-	return true
+	asked := s.kind == rows || b.routed && (s.kind == changes || s.kind == topics)
+	return !asked && s.toUser == ""
 }
 
 func (b *Book) of(kinds ...kind) (found []*stream) {
