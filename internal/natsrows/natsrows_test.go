@@ -151,6 +151,7 @@ func TestRows(t *testing.T) {
 	t.Run("large", func(t *testing.T) { testLarge(t, c) })
 	t.Run("holes", func(t *testing.T) { testHoles(t, c) })
 	t.Run("first", func(t *testing.T) { testFirst(t, c) })
+	t.Run("former leader", func(t *testing.T) { testFormerLeader(t, c) })
 	t.Run("release", func(t *testing.T) { testRelease(t, c) })
 	t.Run("room", func(t *testing.T) { testRoom(t, c) })
 	t.Run("set up otherwise", func(t *testing.T) { testSetUpOtherwise(t, c) })
@@ -271,8 +272,7 @@ func testHoles(t *testing.T, c *natstest.Cluster) {
 	wstest.Eventually(t, "b has it", func() bool { return len(b.payloads("r")) == 5 })
 }
 
-// A bucket is held while somebody wants a row in it.
-// testFirst: what a leader says has nothing in front of it isn't taken for a row's beginning, before the row was read
+// What a leader says has nothing in front of it isn't taken for a row's beginning, before the row was read
 // or after.
 func testFirst(t *testing.T, c *natstest.Cluster) {
 	one, other := open(t, c, 0, "first"), open(t, c, 0, "first")
@@ -303,6 +303,32 @@ func testFirst(t *testing.T, c *natstest.Cluster) {
 	equal(t, "delivered", other.payloads("r"), "10 snapshot", "11 update", "11 next")
 }
 
+// A server that is the leader no more, and doesn't know it yet, has snapshots that are older than what was delivered.
+func testFormerLeader(t *testing.T, c *natstest.Cluster) {
+	one, other := open(t, c, 0, "former"), openQuietly(t, optionsOf(t, c, "former"))
+	one.put(t, hub.Snapshot, "r", "1")
+	first := other.watch(t, "r", 0)
+	m := nats.NewMsg("")
+	subject, _ := other.address("E", "r")
+	m.Header.Set(jetstream.SubjectHeader, subject)
+	m.Header.Set(jetstream.SequenceHeader, strconv.FormatUint(first.Seq+1, 10))
+	m.Header.Set(natsconn.LastSequence, strconv.FormatUint(first.Seq, 10))
+	m.Header.Set(partHeader, "16 1 1")
+	m.Data = encode(&hub.StoredRow{Entity: "E", RowID: "r", Payload: []byte("2")})
+	other.takeRepublished(m)
+	equal(t, "delivered", other.payloads("r"), "10 1", "10 2")
+	ctx, cancel := context.WithTimeout(t.Context(), 4*feedPatience)
+	defer cancel()
+	if got, err := other.Watch(ctx, "E", "r", 0); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	one.put(t, hub.Snapshot, "r", "2")
+	if got := other.watch(t, "r", 0); got == nil || string(got.Payload) != "2" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// A bucket is held while somebody wants a row in it.
 func testRelease(t *testing.T, c *natstest.Cluster) {
 	n := open(t, c, 0, "release")
 	n.watch(t, "1", 0)

@@ -261,13 +261,16 @@ func (s *Rows) batch(ctx context.Context, which ...jetstreamext.GetBatchOpt) (ba
 // readSnapshot reads a row's snapshot for somebody who doesn't have it from memory. What it is in front of is delivered.
 func (s *Rows) readSnapshot(ctx context.Context, r *row) (*hub.StoredRow, error) {
 	for {
+		s.mu.Lock()
+		least := r.snapshot
+		s.mu.Unlock()
 		found, whole, err := s.findSnapshot(ctx, r.subject)
 		if err != nil {
 			return nil, fmt.Errorf("reading a row's snapshot: %w", err)
 		}
 		s.mu.Lock()
 		last, known := r.last, r.snapshot != 0
-		if found != nil && found.Seq <= last {
+		if found != nil && found.Seq <= last && found.Seq >= least { // a former leader has older ones
 			found.Seq += s.shift
 			s.mu.Unlock()
 			return found, nil
