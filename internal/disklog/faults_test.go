@@ -199,7 +199,7 @@ func TestMovedAway(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "changes.db")
 	l := open(t, path, Options{})
 	last := logtest.Append(t, l, someChange)[0].Seq
-	if err := l.MoveAway(); err != nil {
+	if err := errors.Join(l.MoveAway(), l.Close()); err != nil { // as its owner closes it all the same
 		t.Fatal(err)
 	}
 	for range 2 {

@@ -198,6 +198,7 @@ func (w *writer) close() error {
 	err := w.disconnect()
 	if w.index != nil {
 		err = errors.Join(err, w.index.Close())
+		w.index = nil
 	}
 	return err
 }
