@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/signal"
@@ -25,23 +26,19 @@ import (
 // errUsage is what a command line that names no target, or an unknown one, gives.
 var errUsage = errors.New("usage: peers NAME -listen ADDRESS -control ADDRESS [-queue N]")
 
-// names are those of all targets: raw and raw-batch are a program of their own.
-var names = []string{"centrifuge", "coder", "gorilla", "gws", "nbio", "raw", "raw-batch"}
-
-// newHub makes the target of a name, with room for so many messages for one client.
-func newHub(name string, queue int) (hub, error) {
-	switch name {
-	case "centrifuge":
-		return newCentrifuge()
-	case "coder":
-		return newCoder(queue), nil
-	case "gorilla":
-		return newGorilla(queue), nil
-	case "gws":
-		return &gwsHub{}, nil
-	}
-	return newNBIO(), nil
+// hubs makes each target, with room for so many messages for one client; raw and raw-batch are a
+// program of their own.
+var hubs = map[string]func(queue int) (hub, error){
+	"centrifuge": newCentrifuge,
+	"coder":      newCoder,
+	"gorilla":    newGorilla,
+	"gws":        func(int) (hub, error) { return &gwsHub{}, nil },
+	"nbio":       newNBIO,
+	"raw":        nil,
+	"raw-batch":  nil,
 }
+
+var names = slices.Sorted(maps.Keys(hubs))
 
 func main() {
 	if err := run(os.Args[1:], os.Stdout); err != nil {
@@ -80,10 +77,10 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("listening for the control connection: %w", err)
 	}
-	if strings.HasPrefix(name, "raw") {
+	if hubs[name] == nil {
 		return becomeRaw(name, clients, control)
 	}
-	h, err := newHub(name, *queue)
+	h, err := hubs[name](*queue)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type nbioHub struct {
 	upgrader *websocket.Upgrader
 }
 
-func newNBIO() *nbioHub {
+func newNBIO(int) (hub, error) {
 	h := &nbioHub{upgrader: websocket.NewUpgrader()}
 	h.upgrader.CheckOrigin = anyOrigin
 	// By default a connection that says nothing for 120 s is closed; idle ones are measured.
@@ -31,7 +31,7 @@ func newNBIO() *nbioHub {
 	h.upgrader.OnOpen(h.add)
 	h.upgrader.OnClose(func(c *websocket.Conn, _ error) { h.remove(c) })
 	h.upgrader.OnMessage(func(*websocket.Conn, websocket.MessageType, []byte) {})
-	return h
+	return h, nil
 }
 
 func (h *nbioHub) serve(ln net.Listener) error {
