@@ -35,11 +35,10 @@ func Compare(ctx context.Context, title, base string, rounds int, all ...Contest
 	results := make([][]*Result, len(all))
 	for round := range rounds {
 		for i, c := range all {
-			s.Interrupted = s.Interrupted || ctx.Err() != nil
 			results[i] = append(results[i], c.measure(ctx, title, round, rounds))
 		}
 	}
-	s.Interrupted = s.Interrupted || ctx.Err() != nil
+	s.Interrupted = ctx.Err() != nil
 	of := slices.IndexFunc(all, func(c Contestant) bool { return c.Name == base })
 	for i, c := range all {
 		var to []*Result
@@ -74,7 +73,9 @@ func (c Contestant) measure(ctx context.Context, title string, round, rounds int
 		r.fail(err.Error())
 	}
 	for i, why := range r.Failures {
-		r.Failures[i] = fmt.Sprintf("round %d: %s", round+1, why)
+		if rounds > 1 {
+			r.Failures[i] = fmt.Sprintf("round %d: %s", round+1, why)
+		}
 	}
 	return r
 }

@@ -27,30 +27,17 @@ func (s *session) fanout(ctx context.Context) error {
 			return err
 		}
 	}
-	trouble := s.warmUp(ctx, p)
-	s.unblock(trouble)
-	first := p.Next
-	before, err := s.measure(first * uint64(s.Clients))
+	sp, trouble, err := s.measured(ctx, p, 0, uint64(s.Clients), func() error { return s.disturb(ctx, p) })
+	if err == nil {
+		err = s.memory(start, trouble)
+	}
 	if err != nil {
 		return errors.Join(trouble, err)
 	}
-	if trouble == nil {
-		p.Late.Reset()
-		trouble = s.disturb(ctx, p)
+	if s.disturbed() && trouble == nil {
+		trouble = s.rejoin(ctx, p)
 	}
-	s.counts = s.counts && s.Churn == 0
-	after, err := s.measure(p.Next * uint64(s.Clients))
-	if err != nil {
-		return errors.Join(trouble, err)
-	}
-	if err := s.memory(start, trouble); err != nil {
-		return errors.Join(trouble, err)
-	}
-	published := p.Next - first
-	if s.disturbed() {
-		trouble = s.rejoin(ctx, p, trouble)
-	}
-	return errors.Join(trouble, s.books(p, trouble, before, after, published))
+	return errors.Join(trouble, s.books(p, trouble, sp))
 }
 
 // memory notes what the server holds at the end of the measured phase.
@@ -70,13 +57,13 @@ func (s *session) memory(start runner.Memory, trouble error) error {
 }
 
 // books asks the clients what they have seen.
-func (s *session) books(p *loadgen.Publisher, trouble error, before, after moment, published uint64) error {
+func (s *session) books(p *loadgen.Publisher, trouble error, sp interval) error {
 	report, deliveries, upgrades, err := s.load.Finish(s.end(p, trouble))
 	if err != nil {
 		return err
 	}
 	s.seen(&report)
-	s.r.cost("", before, after, report.Measured)
+	s.r.cost("", sp, report.Measured)
 	s.r.addLatency("delivery", loadgen.LatencyOf(deliveries))
 	if s.Rate > 0 {
 		s.r.addLatency("publisher_late", loadgen.LatencyOf(p.Late))
@@ -87,12 +74,12 @@ func (s *session) books(p *loadgen.Publisher, trouble error, before, after momen
 	case s.Storm == 0:
 		s.r.addLatency("connect", loadgen.LatencyOf(upgrades))
 	}
-	if published > 0 {
-		s.r.add("messages", Count, float64(published))
+	if sp.messages > 0 {
+		s.r.count("messages", sp.messages)
 	}
 	s.crowd(&report)
 	_, stay := s.roles().Count(s.Clients)
-	switch due, have := published*uint64(stay), uint64(deliveries.TotalCount()); {
+	switch due, have := sp.messages*uint64(stay), uint64(deliveries.TotalCount()); {
 	case report.Churn.Refused+report.Churn.Lingering > 0 || report.Churn.Silent > 0 && trouble == nil:
 		c := report.Churn
 		s.r.fail(fmt.Sprintf("of %d clients that came and %d that left: %d couldn't connect, %d missed the last message, %d didn't get done; %s",
@@ -105,23 +92,22 @@ func (s *session) books(p *loadgen.Publisher, trouble error, before, after momen
 
 // crowd notes what became of clients that stopped reading, came, or left.
 func (s *session) crowd(report *loadgen.Report) {
-	count := func(name string, n uint64) { s.r.add(name, Count, float64(n)) }
 	if st := report.Stalled; s.Stalled > 0 {
-		count("stalled", st.Clients)
-		count("stalled_disconnected", st.Disconnected)
-		count("stalled_with_close_frame", st.Closed)
-		count("stalled_told_of_loss", st.Told)
-		count("stalled_with_gaps", st.Gapped)
-		count("stalled_messages_lost", st.Lost)
-		count("stalled_caught_up", st.CaughtUp)
-		count("stalled_behind", st.Behind)
+		s.r.count("stalled", st.Clients)
+		s.r.count("stalled_disconnected", st.Disconnected)
+		s.r.count("stalled_with_close_frame", st.Closed)
+		s.r.count("stalled_told_of_loss", st.Told)
+		s.r.count("stalled_with_gaps", st.Gapped)
+		s.r.count("stalled_messages_lost", st.Lost)
+		s.r.count("stalled_caught_up", st.CaughtUp)
+		s.r.count("stalled_behind", st.Behind)
 	}
 	if s.Churn > 0 {
-		count("came", report.Churn.Came)
-		count("left", report.Churn.Left)
+		s.r.count("came", report.Churn.Came)
+		s.r.count("left", report.Churn.Left)
 	}
 	if texts := report.Texts - s.probes; texts > 0 {
-		count("text_messages", texts)
+		s.r.count("text_messages", texts)
 	}
 }
 
@@ -139,7 +125,6 @@ func (s *session) disturb(ctx context.Context, p *loadgen.Publisher) error {
 	if s.Churn > 0 {
 		trouble = errors.Join(trouble, patiently(s.load.Calm))
 	}
-	s.unblock(trouble)
 	return trouble
 }
 
@@ -160,10 +145,7 @@ func (s *session) unblock(trouble error) {
 
 // rejoin has stalled clients read on. When the server then counts as many clients as are
 // connected, a last message, which isn't measured, goes to every single one of them.
-func (s *session) rejoin(ctx context.Context, p *loadgen.Publisher, trouble error) error {
-	if trouble != nil {
-		return trouble
-	}
+func (s *session) rejoin(ctx context.Context, p *loadgen.Publisher) error {
 	s.Progress("settling", 0, 0)
 	if err := s.load.Resume(ctx, p.Next); err != nil {
 		return err

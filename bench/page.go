@@ -6,11 +6,11 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-echarts/go-echarts/v2/charts"
 	"github.com/go-echarts/go-echarts/v2/opts"
-	"github.com/go-echarts/go-echarts/v2/render"
 )
 
 //go:embed page.html
@@ -26,6 +26,8 @@ type page struct {
 	Notes  []string
 }
 
+// picture is a chart: an element and the script that fills it. Its title says the unit, and the axes
+// have no names, which would need room of their own.
 type picture struct {
 	Title string
 	Chart template.HTML
@@ -35,159 +37,122 @@ type picture struct {
 // charts is loaded from the network.
 func (d *Document) WriteHTML(w io.Writer) error {
 	var shown []page
-	for _, s := range d.Sections {
-		p := page{Section: s, Tables: s.Tables(), Notes: s.notes()}
-		for i, c := range s.charts() {
-			p.Charts = append(p.Charts, picture{c.title, c.draw(fmt.Sprintf("chart%d_%d", len(shown), i))})
-		}
-		shown = append(shown, p)
+	for i, s := range d.Sections {
+		shown = append(shown, page{Section: s, Tables: s.Tables(), Charts: s.charts(i), Notes: s.notes()})
 	}
 	return pageTemplate.Execute(w, map[string]any{"Document": d, "Sections": shown})
 }
 
-// chart is bars for each of some names, or curves. Its title says the unit, so that labels are short.
-type chart struct {
-	title   string
-	names   []string // of the bars, the first at the top
-	series  []string
-	values  [][]float64 // by series and name
-	stacked bool
-	curves  []Curve
-}
-
-// charts are what a section's figures look like.
-func (s *Section) charts() (all []chart) {
-	split := s.bars("CPU per delivery, µs", 1e3, false, "user_cpu_per_delivery", "kernel_cpu_per_delivery", "ksoftirqd_cpu_per_delivery")
-	split.stacked = true
-	switch {
-	case s.versus() && s.columns()[0] == connectionColumns[0]:
-		all = []chart{
-			s.bars("Resident memory of the server per connection, KiB", 1024, false, "user_memory_per_connection"),
-			s.bars("CPU per handshake, µs", 1e3, false, "cpu_per_handshake"),
-		}
-	case s.versus():
-		all = []chart{
-			s.bars("CPU per delivery, divided by that of "+s.Base, 1, true, "cpu_per_delivery"),
-			s.bars("Latency of delivery, ms", 1e6, false, "delivery_p50", "delivery_p99", "delivery_max"), split,
-		}
-	default:
-		all = []chart{split, s.curves()}
-	}
-	return slices.DeleteFunc(all, func(c chart) bool { return len(c.names)+len(c.curves) == 0 })
-}
-
-func (s *Section) curves() chart {
-	c := chart{title: "Latency, ms: so many percent took this long or less"}
-	for _, r := range s.Results {
-		for _, curve := range r.Curves {
-			curve.Name = title(curve.Name)
-			if len(s.Results) > 1 {
-				curve.Name += ", " + r.Name
-			}
-			c.curves = append(c.curves, curve)
+// charts are what the figures of the document's section with a number look like.
+func (s *Section) charts(number int) (all []picture) {
+	add := func(title string, draw func(id string) template.HTML) {
+		if chart := draw(fmt.Sprintf("chart%d_%d", number, len(all))); chart != "" {
+			all = append(all, picture{title, chart})
 		}
 	}
-	return c
+	bars := func(title string, scale float64, stack string, figures ...string) {
+		add(title, func(id string) template.HTML { return s.bars(id, scale, stack, figures) })
+	}
+	if s.versus() && s.columns()[0] == connectionColumns[0] {
+		bars("Resident memory of the server per connection, KiB", 1024, "", "user_memory_per_connection")
+		bars("CPU per handshake, µs", 1e3, "", "cpu_per_handshake")
+		return all
+	}
+	if s.versus() {
+		bars("CPU per delivery, divided by that of "+s.Base, 0, "", "cpu_per_delivery")
+		bars("Latency of delivery, ms", 1e6, "", "delivery_p50", "delivery_p99", "delivery_max")
+	}
+	bars("CPU per delivery, µs", 1e3, "all", "user_cpu_per_delivery", "kernel_cpu_per_delivery", "ksoftirqd_cpu_per_delivery")
+	if !s.versus() {
+		add("Latency, ms: so many percent took this long or less", s.curves)
+	}
+	return all
 }
 
-// bars has a bar for each result that has the first of some figures, and a series for each figure.
-func (s *Section) bars(name string, scale float64, ratio bool, figures ...string) chart {
-	c := chart{title: name, values: make([][]float64, len(figures))}
-	for _, f := range figures {
-		c.series = append(c.series, strings.TrimPrefix(strings.TrimSuffix(title(f), " CPU per delivery"), "delivery "))
+// chartOptions are those of all charts.
+func chartOptions(id string, height, series int, x opts.XAxis, y opts.YAxis) []charts.GlobalOpts {
+	return []charts.GlobalOpts{
+		charts.WithInitializationOpts(opts.Initialization{ChartID: id, Width: "100%", Height: fmt.Sprint(height, "px")}),
+		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(series > 1), Bottom: "0", Type: "scroll"}),
+		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis"}),
+		charts.WithGridOpts(opts.Grid{Left: "8", Right: "56", Top: "12", Bottom: "40", ContainLabel: opts.Bool(true)}),
+		charts.WithXAxisOpts(x), charts.WithYAxisOpts(y),
 	}
+}
+
+// withThousands writes an axis' numbers with separators.
+var withThousands = &opts.AxisLabel{Show: opts.Bool(true), Formatter: opts.FuncOpts("function (v) { return v.toLocaleString('en') }")}
+
+// bars has a bar for each result that has the first of some figures, the cheapest at the top, and a
+// series for each figure. With a scale of 0 they are ratios to the base.
+func (s *Section) bars(id string, scale float64, stack string, figures []string) template.HTML {
 	by := figures[0]
 	if strings.HasSuffix(by, "cpu_per_delivery") {
 		by = "cpu_per_delivery"
 	}
-	for _, r := range s.ascending(by) {
-		if f := r.Figure(figures[0]); len(f.Values) == 0 || ratio && f.Ratio == nil {
+	var names []string
+	data := make([][]opts.BarData, len(figures))
+	for _, r := range slices.Backward(s.ascending(by)) { // the axis goes upwards
+		if f := r.Figure(figures[0]); len(f.Values) == 0 || scale == 0 && f.Ratio == nil {
 			continue
 		}
-		c.names = append(c.names, r.Name)
+		names = append(names, r.Name)
 		for i, name := range figures {
-			v := r.Figure(name).Median / scale
-			if ratio {
-				v = r.Figure(name).Ratio.Median
+			f := r.Figure(name)
+			v := f.Median / scale
+			if scale == 0 {
+				v = f.Ratio.Median
 			}
-			c.values[i] = append(c.values[i], rounded(v))
+			data[i] = append(data[i], opts.BarData{Value: rounded(v)})
 		}
 	}
-	return c
+	if len(names) == 0 {
+		return ""
+	}
+	height := max(30, 20*len(figures))
+	if stack != "" {
+		height = 30
+	}
+	bar := charts.NewBar()
+	bar.SetGlobalOptions(chartOptions(id, 90+len(names)*height, len(figures),
+		opts.XAxis{Type: "value", SplitNumber: 3, AxisLabel: withThousands}, opts.YAxis{Type: "category", Data: names})...)
+	for i, name := range figures {
+		label := strings.TrimPrefix(strings.TrimSuffix(title(name), " CPU per delivery"), "delivery ")
+		bar.AddSeries(label, data[i], charts.WithBarChartOpts(opts.BarChart{BarCategoryGap: "25%", Stack: stack}),
+			charts.WithLabelOpts(opts.Label{Show: opts.Bool(stack == ""), Position: "right"}))
+	}
+	snippet := bar.RenderSnippet()
+	return template.HTML(snippet.Element + snippet.Script) //nolint:gosec // our own, and names as JSON
+}
+
+// curves are how long so many percent of all took, or less.
+func (s *Section) curves(id string) template.HTML {
+	line, n := charts.NewLine(), 0
+	for _, r := range s.Results {
+		for _, curve := range r.Curves {
+			name := title(curve.Name)
+			if len(s.Results) > 1 {
+				name += ", " + r.Name
+			}
+			var data []opts.LineData
+			for _, q := range curve.Points {
+				data = append(data, opts.LineData{Value: [2]float64{q.Percent, rounded(max(float64(q.NS), 100) / 1e6)}})
+			}
+			line.AddSeries(name, data, charts.WithLineChartOpts(opts.LineChart{ShowSymbol: opts.Bool(false)}))
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	line.SetGlobalOptions(chartOptions(id, 340, n,
+		opts.XAxis{Type: "value", Max: 100, SplitNumber: 4}, opts.YAxis{Type: "log", AxisLabel: withThousands})...)
+	snippet := line.RenderSnippet()
+	return template.HTML(snippet.Element + snippet.Script) //nolint:gosec // our own, and names as JSON
 }
 
 // rounded has the digits that people read.
 func rounded(v float64) float64 {
-	var r float64
-	if _, err := fmt.Sscan(fmt.Sprintf("%.3g", v), &r); err != nil {
-		return v
-	}
+	r, _ := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 3, 64), 64)
 	return r
-}
-
-// draw gives the chart's element and the script that fills it. Its title stands in the page, and the
-// axes have no names, which would need room of their own.
-func (c *chart) draw(id string) template.HTML {
-	height := 90 + len(c.names)*max(30, 20*len(c.series))
-	switch {
-	case len(c.curves) > 0:
-		height = 340
-	case c.stacked:
-		height = 90 + len(c.names)*30
-	}
-	global := []charts.GlobalOpts{
-		charts.WithInitializationOpts(opts.Initialization{ChartID: id, Width: "100%", Height: fmt.Sprint(height, "px")}),
-		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(len(c.series)+len(c.curves) > 1), Bottom: "0", Type: "scroll"}),
-		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis"}),
-		charts.WithGridOpts(opts.Grid{Left: "8", Right: "56", Top: "12", Bottom: "40", ContainLabel: opts.Bool(true)}),
-	}
-	var snippet render.ChartSnippet
-	if len(c.curves) > 0 {
-		snippet = c.lines(global)
-	} else {
-		snippet = c.horizontal(global)
-	}
-	return template.HTML(snippet.Element + snippet.Script) //nolint:gosec // our own, and names as JSON
-}
-
-// thousandsScript writes an axis' numbers with separators.
-const thousandsScript = "function (v) { return v.toLocaleString('en') }"
-
-func (c *chart) horizontal(global []charts.GlobalOpts) render.ChartSnippet {
-	bar := charts.NewBar()
-	slices.Reverse(c.names) // the axis goes upwards
-	bar.SetGlobalOptions(append(global,
-		charts.WithXAxisOpts(opts.XAxis{Type: "value", SplitNumber: 3,
-			AxisLabel: &opts.AxisLabel{Show: opts.Bool(true), Formatter: opts.FuncOpts(thousandsScript)}}),
-		charts.WithYAxisOpts(opts.YAxis{Type: "category", Data: c.names}))...)
-	for i, name := range c.series {
-		slices.Reverse(c.values[i])
-		var data []opts.BarData
-		for _, v := range c.values[i] {
-			data = append(data, opts.BarData{Value: v})
-		}
-		o := opts.BarChart{BarCategoryGap: "25%"}
-		if c.stacked {
-			o.Stack = "all"
-		}
-		bar.AddSeries(name, data, charts.WithBarChartOpts(o), charts.WithLabelOpts(opts.Label{Show: opts.Bool(!c.stacked), Position: "right"}))
-	}
-	return bar.RenderSnippet()
-}
-
-// lines draws how long so many percent of all took, or less.
-func (c *chart) lines(global []charts.GlobalOpts) render.ChartSnippet {
-	line := charts.NewLine()
-	line.SetGlobalOptions(append(global,
-		charts.WithXAxisOpts(opts.XAxis{Type: "value", Max: 100, SplitNumber: 4}),
-		charts.WithYAxisOpts(opts.YAxis{Type: "log",
-			AxisLabel: &opts.AxisLabel{Show: opts.Bool(true), Formatter: opts.FuncOpts(thousandsScript)}}))...)
-	for _, curve := range c.curves {
-		var data []opts.LineData
-		for _, q := range curve.Points {
-			data = append(data, opts.LineData{Value: [2]float64{q.Percent, rounded(max(float64(q.NS), 100) / 1e6)}})
-		}
-		line.AddSeries(curve.Name, data, charts.WithLineChartOpts(opts.LineChart{ShowSymbol: opts.Bool(false)}))
-	}
-	return line.RenderSnippet()
 }

@@ -35,9 +35,6 @@ type Setup struct {
 	// Progress is called with what is being done, how far that is and how far it goes; 0 when
 	// nobody knows. It is called often and must return at once.
 	Progress func(phase string, done, of int64) `json:"-"`
-	// Measured is called with the result while the connections still stand, since ending a
-	// million of them takes minutes. It may be nil.
-	Measured func(*Result) `json:"-"`
 }
 
 // Profile is what clients and publishers do in a run. Parts that are zero are left out: without
@@ -112,6 +109,9 @@ func (p *Profile) limit() loadgen.Limit {
 	return loadgen.Limit{Duration: p.Duration}
 }
 
+// maxRelayCells bounds the pairs of a client and a sender: each takes a worker 4 bytes.
+const maxRelayCells = 1 << 30
+
 // validate also fills in what has a default in every run.
 func (p *Profile) validate() error {
 	if p.Progress == nil {
@@ -120,110 +120,69 @@ func (p *Profile) validate() error {
 	wrong := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrOptions, fmt.Sprintf(format, args...))
 	}
-	switch {
+	if err := p.Sizes.Validate(); err != nil {
+		return err
+	}
+	kinds, size := 0, p.Sizes.Of(0)
+	for _, is := range []bool{p.disturbed(), p.Rows != 0, p.Senders != 0} {
+		if is {
+			kinds++
+		}
+	}
+	switch { // the comparisons are such that NaN is wrong
 	case p.Clients < 1 || p.Pace < 1 || p.Workers < 0 || p.Workers > p.Clients:
 		return wrong("clients %d, pace %d, workers %d: at least 1 client at a time, and no more workers than clients", p.Clients, p.Pace, p.Workers)
 	case p.Window < 1 || p.Window > loadgen.MaxOutstanding/2:
 		return wrong("window: %d messages; 1 to %d", p.Window, loadgen.MaxOutstanding/2)
-	case !(p.Rate >= 0 && p.Rate <= 1e9): // nor is it NaN
-		return wrong("rate: %v messages a second; 0 to a billion", p.Rate)
-	case p.Messages < 0 || p.Duration < 0 || p.WarmUp < 0 || p.Settle < 0:
-		return wrong("messages, duration, warm-up and settle can't be negative")
+	case !(p.Rate >= 0 && p.Rate <= 1e9 && p.Churn >= 0 && p.Churn <= 1e6):
+		return wrong("rate: %v messages a second, churn: %v clients; 0 to a billion and a million", p.Rate, p.Churn)
+	case min(int64(p.Messages), int64(p.Duration), int64(p.WarmUp), int64(p.Settle), int64(p.Rows), int64(p.Storm), int64(p.Leave)) < 0 || p.Stall <= 0:
+		return wrong("messages, duration, warm-up, settle, rows, storm and leave can't be negative; stall: %v; above 0", p.Stall)
 	case p.Target.Address != "" && (p.Netns || p.Target.Protocol != runner.Echo && p.Target.Protocol != runner.Centrifugo):
 		return wrong("address %s: its protocol is %q, not echo or centrifugo, or clients would be in a namespace", p.Target.Address, p.Target.Protocol)
-	case p.Stall <= 0:
-		return wrong("stall: %v; above 0", p.Stall)
-	case (p.disturbed() || p.Rows > 0 || p.Senders > 0) && p.Messages == 0 && p.Duration == 0:
+	case !(p.Stalled >= 0 && p.Stalled <= loadgen.MaxStalled && p.Senders >= 0 && p.Senders <= 1):
+		return wrong("stalled: %s and senders: %s of the clients; at most %v and 1", p.Stalled.String(), p.Senders.String(), loadgen.MaxStalled)
+	case kinds > 0 && p.Messages == 0 && p.Duration == 0:
 		return wrong("messages or duration is required: how long the run is")
-	}
-	if err := p.Sizes.Validate(); err != nil {
-		return err
-	}
-	switch {
-	case p.Rows < 0 || p.Senders < 0 || p.Rows > 0 && p.Senders > 0 || p.disturbed() && (p.Rows > 0 || p.Senders > 0):
+	case kinds > 1:
 		return wrong("rows, senders, and what clients do during a fan-out are measured each by itself")
+	case (p.Rows > 0 || p.Senders > 0) && len(p.Sizes) > 1 || p.Senders > 0 && (size < loadgen.MinRelay || size > 32<<10) || p.Subscribers > math.MaxUint16:
+		return wrong("size: %v bytes, %d subscribers: rows and senders have one size, senders one of %d to 32 KiB, and a row %d subscribers at most",
+			p.Sizes, p.Subscribers, loadgen.MinRelay, math.MaxUint16)
+	case (p.Storm > 0 || p.Senders > 0) && p.Rate == 0 || p.Senders > 0 && p.Messages > 0:
+		return wrong("storm: %d clients, senders: %s of them, at a rate of %v: that has to be above 0, and senders send for a duration",
+			p.Storm, p.Senders.String(), p.Rate)
+	case p.Leave >= p.Clients || p.senders()*p.Clients > maxRelayCells && p.Senders > 0:
+		return wrong("leave: %d of %d clients, of which %d send: someone has to stay, and at most %d senders can be checked",
+			p.Leave, p.Clients, p.senders(), maxRelayCells/p.Clients)
 	case p.Rows > 0:
-		return p.validateRows()
-	case p.Senders > 0:
-		return p.validateSenders()
+		return p.plan().Prepare()
 	case p.disturbed():
-		return p.validateDisturbance()
-	}
-	return runner.HoldsClients(p.Clients)
-}
-
-func (p *Profile) validateRows() error {
-	if len(p.Sizes) > 1 || p.Subscribers > math.MaxUint16 {
-		return fmt.Errorf("%w: rows: one size, and at most %d subscribers", ErrOptions, math.MaxUint16)
-	}
-	return p.plan().Prepare()
-}
-
-// maxRelayCells bounds the pairs of a client and a sender: each takes a worker 4 bytes.
-const maxRelayCells = 1 << 30
-
-func (p *Profile) validateSenders() error {
-	switch {
-	case p.Senders > 1 || p.Rate == 0 || p.Messages > 0:
-		return fmt.Errorf("%w: senders: %s of the clients at a rate of %v; at most 100%%, a rate above 0, and a duration",
-			ErrOptions, p.Senders.String(), p.Rate)
-	case len(p.Sizes) > 1 || p.Sizes.Of(0) < loadgen.MinRelay || p.Sizes.Of(0) > 32<<10:
-		return fmt.Errorf("%w: size: %v bytes; one size of %d to 32 KiB", ErrOptions, p.Sizes, loadgen.MinRelay)
-	case p.Leave < 0 || p.Leave >= p.Clients:
-		return fmt.Errorf("%w: leave: %d of %d clients; someone has to stay", ErrOptions, p.Leave, p.Clients)
-	case p.senders()*p.Clients > maxRelayCells:
-		return fmt.Errorf("%w: senders: %d of %d clients are too many to check; %d would do",
-			ErrOptions, p.senders(), p.Clients, maxRelayCells/p.Clients)
-	}
-	return nil
-}
-
-func (p *Profile) validateDisturbance() error {
-	stop, stay := p.roles().Count(p.Clients)
-	switch {
-	case !(p.Stalled >= 0 && p.Stalled <= loadgen.MaxStalled):
-		return fmt.Errorf("%w: stalled: %s of the clients; at most %v", ErrOptions, p.Stalled.String(), loadgen.MaxStalled)
-	case !(p.Churn >= 0 && p.Churn <= 1e6):
-		return fmt.Errorf("%w: churn: %v clients a second; 0 to a million", ErrOptions, p.Churn)
-	case stay == 0 || p.Stalled > 0 && stop == 0:
-		return fmt.Errorf("%w: stalled: %s of %d clients are %d, and %d stay", ErrOptions, p.Stalled.String(), p.Clients, stop, stay)
-	case p.Storm < 0 || p.Storm > 0 && p.Rate == 0:
-		return fmt.Errorf("%w: storm: %d clients at a rate of %v; at least 0, and a rate above 0", ErrOptions, p.Storm, p.Rate)
+		if stop, stay := p.roles().Count(p.Clients); stay == 0 || p.Stalled > 0 && stop == 0 {
+			return wrong("stalled: %s of %d clients are %d, and %d stay", p.Stalled.String(), p.Clients, stop, stay)
+		}
 	}
 	return nil
 }
 
 // String is the load in words.
 func (p *Profile) String() string {
-	text := fmt.Sprintf("%s clients", thousands(float64(p.Clients)))
-	if p.Rows > 0 {
-		text += fmt.Sprintf(", %d rows each, %d to a row", p.Rows, p.Subscribers)
-	}
-	if p.Senders > 0 {
-		text += fmt.Sprintf(", %d of them send", p.senders())
-	}
-	switch {
-	case p.Messages == 1:
-		text += fmt.Sprintf(", one message of %v bytes", p.Sizes)
-	case p.Messages > 0 || p.Duration > 0:
-		text += fmt.Sprintf(", messages of %v bytes", p.Sizes)
-		if p.Rate > 0 {
-			text += fmt.Sprintf(", %g a second", p.Rate)
-		} else {
-			text += fmt.Sprintf(", %d in flight", p.Window)
+	text := thousands(float64(p.Clients)) + " clients"
+	add := func(is bool, format string, args ...any) {
+		if is {
+			text += fmt.Sprintf(", "+format, args...)
 		}
 	}
-	if p.Stalled > 0 {
-		text += fmt.Sprintf(", %s stop reading", p.Stalled.String())
-	}
-	if p.Churn > 0 {
-		text += fmt.Sprintf(", %g a second leave and come", p.Churn)
-	}
-	if p.Storm > 0 {
-		text += fmt.Sprintf(", %s come at once", thousands(float64(p.Storm)))
-	}
-	if p.Netns {
-		text += ", through a veth pair"
-	}
+	messages := p.Messages > 1 || p.Messages == 0 && p.Duration > 0
+	add(p.Rows > 0, "%d rows each, %d to a row", p.Rows, p.Subscribers)
+	add(p.Senders > 0, "%d of them send", p.senders())
+	add(p.Messages == 1, "one message of %v bytes", p.Sizes)
+	add(messages, "messages of %v bytes", p.Sizes)
+	add(messages && p.Rate > 0, "%g a second", p.Rate)
+	add(messages && p.Rate == 0, "%d in flight", p.Window)
+	add(p.Stalled > 0, "%s stop reading", p.Stalled.String())
+	add(p.Churn > 0, "%g a second leave and come", p.Churn)
+	add(p.Storm > 0, "%s come at once", thousands(float64(p.Storm)))
+	add(p.Netns, "through a veth pair")
 	return text
 }

@@ -39,7 +39,7 @@ func (s *session) relays(ctx context.Context) error {
 	}
 	s.seen(&report)
 	have := report.Deliveries - already.Deliveries
-	s.r.cost("", before, after, have)
+	s.r.cost("", interval{before: before, after: after}, have)
 	s.r.addLatency("delivery", loadgen.LatencyOf(deliveries))
 	s.r.addLatency("sender_late", loadgen.LatencyOf(late))
 	relayed := after.stats.Relayed - before.stats.Relayed
@@ -47,11 +47,10 @@ func (s *session) relays(ctx context.Context) error {
 	for cause, n := range after.stats.Dropped {
 		dropped += n - before.stats.Dropped[cause]
 	}
-	count := func(name string, n uint64) { s.r.add(name, Count, float64(n)) }
-	count("messages", report.Relays.Sent-already.Relays.Sent)
-	count("relayed", relayed)
-	count("above_the_limit", after.stats.Limited-before.stats.Limited)
-	count("dropped_by_the_server", dropped)
+	s.r.count("messages", report.Relays.Sent-already.Relays.Sent)
+	s.r.count("relayed", relayed)
+	s.r.count("above_the_limit", after.stats.Limited-before.stats.Limited)
+	s.r.count("dropped_by_the_server", dropped)
 	switch { // presence may be lost, but not without the server counting that
 	case trouble != nil:
 		return trouble
@@ -174,8 +173,8 @@ func (s *session) leave(ctx context.Context) error {
 	s.seen(&report)
 	l := report.Relays
 	s.r.add("left", Count, float64(s.Leave))
-	s.r.add("leave_messages_least", Count, float64(l.FewestLeaves))
-	s.r.add("leave_messages_most", Count, float64(l.MostLeaves))
+	s.r.count("leave_messages_least", l.FewestLeaves)
+	s.r.count("leave_messages_most", l.MostLeaves)
 	s.r.add("leave_message_size", Bytes, float64(l.LeaveBytes)/float64(max(l.Leaves, 1)))
 	s.r.add("cpu_per_leave", Nanoseconds, float64(after.cpu.Minus(before.cpu).Server())/float64(s.Leave))
 	if l.FewestLeaves == 0 && ctx.Err() == nil {

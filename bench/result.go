@@ -70,6 +70,8 @@ func (r *Result) add(name, unit string, value float64) {
 	}
 }
 
+func (r *Result) count(name string, n uint64) { r.add(name, Count, float64(n)) }
+
 func (r *Result) addLatency(name string, l loadgen.Latency) {
 	if l.Count == 0 {
 		return

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -81,6 +82,31 @@ func TestLoopsWanted(t *testing.T) {
 		}
 		if got := loopsWanted(loops, test.clients); got < test.want-1e-9 || got > test.want+1e-9 {
 			t.Errorf("%d clients on loops with %v: %v, want %v", test.clients, test.loops, got, test.want)
+		}
+	}
+}
+
+const begin, end = BeginMarker, EndMarker
+
+func TestMarkersAreReplacedTheSameHoweverOften(t *testing.T) {
+	for _, old := range []string{begin + end, begin + "\n" + end, begin + "\nold\n\n" + end} {
+		once, err := Between("# Title\n\n"+old+"\n\nThe rest.\n", "new\nlines\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "# Title\n\n" + begin + "\n\nnew\nlines\n\n" + end + "\n\nThe rest.\n"; once != want {
+			t.Errorf("of %q:\n%s", old, once)
+		}
+		if twice, err := Between(once, "new\nlines\n"); err != nil || twice != once {
+			t.Errorf("the second time: %v\n%s", err, twice)
+		}
+	}
+}
+
+func TestTextsWithoutMarkers(t *testing.T) {
+	for _, text := range []string{"", "nothing", begin, end, end + begin, begin + begin + end, begin + end + end} {
+		if got, err := Between(text, "new"); !errors.Is(err, ErrMarkers) || got != "" {
+			t.Errorf("of %q: %q, error %v", text, got, err)
 		}
 	}
 }

@@ -140,17 +140,7 @@ func (run *rowsRun) measurePhase(ctx context.Context, ph rowsPhase) error {
 		return err
 	}
 	p := ph.publisher()
-	trouble := run.warmUp(ctx, p)
-	first := p.Next
-	before, err := run.measure(run.due + first*ph.each)
-	if err != nil {
-		return errors.Join(trouble, err)
-	}
-	if trouble == nil {
-		p.Late.Reset()
-		trouble = run.phase(ctx, p, ph.until, ph.name)
-	}
-	after, err := run.measure(run.due + p.Next*ph.each)
+	sp, trouble, err := run.measured(ctx, p, run.due, ph.each, func() error { return run.phase(ctx, p, ph.until, ph.name) })
 	if err != nil {
 		return errors.Join(trouble, err)
 	}
@@ -163,33 +153,33 @@ func (run *rowsRun) measurePhase(ctx context.Context, ph rowsPhase) error {
 		run.have += p.Next * ph.each
 	}
 	run.seen(&report)
-	run.figures(ph, before, after, p.Next-first, uint64(deliveries.TotalCount()))
+	run.figures(ph, sp, uint64(deliveries.TotalCount()))
 	run.r.addLatency("to_"+ph.name, loadgen.LatencyOf(deliveries))
 	if run.Rate > 0 {
 		run.r.addLatency("to_"+ph.name+"_publisher_late", loadgen.LatencyOf(p.Late))
 	}
-	if due := (p.Next - first) * ph.each; trouble == nil && uint64(deliveries.TotalCount()) != due {
+	if due := sp.messages * ph.each; trouble == nil && uint64(deliveries.TotalCount()) != due {
 		trouble = fmt.Errorf("%d deliveries were recorded where %d were due", deliveries.TotalCount(), due)
 	}
 	return trouble
 }
 
 // figures notes what a phase cost, and what that is divided by each phase before.
-func (run *rowsRun) figures(ph rowsPhase, before, after moment, messages, deliveries uint64) {
-	if messages == 0 || deliveries == 0 {
+func (run *rowsRun) figures(ph rowsPhase, sp interval, deliveries uint64) {
+	if sp.messages == 0 || deliveries == 0 {
 		return
 	}
 	r, prefix := run.r, "to_"+ph.name+"_"
-	r.add(prefix+"messages", Count, float64(messages))
-	r.cost(prefix, before, after, deliveries)
+	r.count(prefix+"messages", sp.messages)
+	r.cost(prefix, sp, deliveries)
 	each := func(name string) float64 { return r.Figure("to_" + name + "_cpu_per_delivery").Median }
 	r.add(prefix+"cpu_per_publish", Nanoseconds, each(ph.name)*float64(ph.each))
 	wakes, unwanted := uint64(0), uint64(0)
-	for i, l := range after.stats.Loops {
-		wakes += l.Wakes - before.stats.Loops[i].Wakes
-		unwanted += l.Unwanted - before.stats.Loops[i].Unwanted
+	for i, l := range sp.after.stats.Loops {
+		wakes += l.Wakes - sp.before.stats.Loops[i].Wakes
+		unwanted += l.Unwanted - sp.before.stats.Loops[i].Unwanted
 	}
-	r.add(prefix+"wakes_per_publish", PerOne, float64(wakes)/float64(messages))
+	r.add(prefix+"wakes_per_publish", PerOne, float64(wakes)/float64(sp.messages))
 	if unwanted > 0 {
 		r.fail(fmt.Sprintf("to %s: loops were given %d messages of which they had no subscriber", ph.name, unwanted))
 	}

@@ -36,9 +36,6 @@ func Run(ctx context.Context, p Profile) (*Result, error) {
 		return nil, err
 	}
 	err = s.run(ctx)
-	if err == nil && p.Measured != nil {
-		p.Measured(s.r)
-	}
 	if closing := s.close(); closing != nil && err == nil && len(s.r.Failures) == 0 {
 		s.r.fail(closing.Error())
 	}
@@ -239,12 +236,13 @@ func (s *session) measure(due uint64) (moment, error) {
 	}
 }
 
-// cost notes what deliveries between two moments took.
-func (r *Result) cost(prefix string, before, after moment, deliveries uint64) {
+// cost notes what the deliveries of a phase took.
+func (r *Result) cost(prefix string, sp interval, deliveries uint64) {
 	if deliveries == 0 {
 		return
 	}
-	cpu, n := after.cpu.Minus(before.cpu), float64(deliveries)
+	before, after, n := sp.before, sp.after, float64(deliveries)
+	cpu := after.cpu.Minus(before.cpu)
 	each := func(name string, ns float64) { r.add(prefix+name+"cpu_per_delivery", Nanoseconds, ns/n) }
 	each("", float64(cpu.Server()))
 	if coarse := float64(cpu.User + cpu.System); coarse > 0 { // in hundredths of a second: good for a share
@@ -258,7 +256,33 @@ func (r *Result) cost(prefix string, before, after moment, deliveries uint64) {
 		r.add(prefix+"sends_per_delivery", PerOne, float64(after.stats.Sends-before.stats.Sends)/n)
 	}
 	r.add(prefix+"deliveries_per_second", PerSecond, n/(float64(after.at-before.at)/1e9))
-	r.add(prefix+"deliveries", Count, n)
+	r.count(prefix+"deliveries", deliveries)
+}
+
+// interval is a measured phase: the server before and after, and how many messages were published.
+type interval struct {
+	before, after moment
+	messages      uint64
+}
+
+// measured warms up, and looks at the server before and after publish. due is what the server has
+// delivered so far, and each message goes to so many clients.
+func (s *session) measured(ctx context.Context, p *loadgen.Publisher, due, each uint64, publish func() error) (sp interval, trouble, err error) {
+	trouble = s.warmUp(ctx, p)
+	s.unblock(trouble)
+	first := p.Next
+	if sp.before, err = s.measure(due + first*each); err != nil {
+		return sp, trouble, err
+	}
+	if trouble == nil {
+		p.Late.Reset()
+		trouble = publish()
+		s.unblock(trouble)
+	}
+	s.counts = s.counts && s.Churn == 0
+	sp.after, err = s.measure(due + p.Next*each)
+	sp.messages = p.Next - first
+	return sp, trouble, err
 }
 
 // warmUp publishes messages that aren't measured, and has the clients record from there on.

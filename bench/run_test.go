@@ -119,14 +119,9 @@ func TestMemoryOfIdleConnections(t *testing.T) {
 	t.Parallel()
 	p := load(t, 400)
 	p.Settle, p.Messages = time.Millisecond, 1
-	measured := 0
-	p.Measured = func(*bench.Result) { measured++ }
 	expect(t, mustRun(t, p), map[string]float64{
 		"deliveries": 400, "user_memory_per_connection": 0, "user_memory_per_connection_after_messages": 0, "connects_per_second": 0,
 	})
-	if measured != 1 {
-		t.Errorf("the result was told %d times", measured)
-	}
 }
 
 // Ctrl-C ends a run early, wherever it is, and what there is is complete.
@@ -188,7 +183,7 @@ func TestRunsThatCantBe(t *testing.T) {
 		"31 subscribers":          func(p *bench.Profile) { p.Rows, p.Subscribers = 1, 31 },
 		"senders: 150%":           func(p *bench.Profile) { p.Senders, p.Rate, p.Messages, p.Duration = 1.5, 1, 0, 1 },
 		"leave: 30 of 30":         func(p *bench.Profile) { p.Senders, p.Rate, p.Messages, p.Duration, p.Leave = 0.1, 1, 0, 1, 30 },
-		"too many to check":       func(p *bench.Profile) { p.Senders, p.Rate, p.Messages, p.Duration, p.Clients = 1, 1, 0, 1, 100_000 },
+		"senders can be checked":  func(p *bench.Profile) { p.Senders, p.Rate, p.Messages, p.Duration, p.Clients = 1, 1, 0, 1, 100_000 },
 		"busbar doesn't take row": func(p *bench.Profile) { p.Rows, p.Subscribers, p.Target.Command = 1, 1, process(t, "faulty") },
 	} {
 		p := load(t, 30)

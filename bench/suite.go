@@ -178,3 +178,22 @@ func (s *Section) cell(r *Result) string {
 	}
 	return cell
 }
+
+// The lines between which a Markdown file has what was measured.
+const (
+	BeginMarker = "<!-- begin: written by make bench -->"
+	EndMarker   = "<!-- end: written by make bench -->"
+)
+
+// ErrMarkers: a text hasn't each of the markers once, in order.
+var ErrMarkers = errors.New("markers")
+
+// Between puts a fragment between the markers of a text, in place of what was there.
+func Between(text, fragment string) (string, error) {
+	before, rest, begun := strings.Cut(text, BeginMarker)
+	_, after, ended := strings.Cut(rest, EndMarker)
+	if !begun || !ended || strings.Count(text, BeginMarker) != 1 || strings.Count(text, EndMarker) != 1 {
+		return "", fmt.Errorf("%w: %q and %q must be there once each, in this order", ErrMarkers, BeginMarker, EndMarker)
+	}
+	return before + BeginMarker + "\n\n" + strings.TrimSpace(fragment) + "\n\n" + EndMarker + after, nil
+}

@@ -3,10 +3,13 @@ package bench
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/dustin/go-humanize"
 )
 
 // Table is cells for people; with a head its cells are figures.
@@ -62,35 +65,25 @@ func digits(v float64) string {
 	case v >= 99.95 || v == 0:
 		return thousands(v)
 	case v >= 9.995:
-		return strconv.FormatFloat(v, 'f', 1, 64)
+		return fmt.Sprintf("%.1f", v)
 	case v < 0.0995:
-		return strconv.FormatFloat(v, 'f', 3, 64)
+		return fmt.Sprintf("%.3f", v)
 	}
-	return strconv.FormatFloat(v, 'f', 2, 64)
+	return fmt.Sprintf("%.2f", v)
 }
 
 func size(bytes float64) string {
-	switch {
-	case bytes >= 10<<20 || bytes <= -10<<20:
+	switch n := math.Abs(bytes); {
+	case n >= 10<<20:
 		return fmt.Sprintf("%.1f MiB", bytes/(1<<20))
-	case bytes >= 10<<10 || bytes <= -10<<10:
+	case n >= 10<<10:
 		return fmt.Sprintf("%.1f KiB", bytes/(1<<10))
 	}
 	return thousands(bytes) + " B"
 }
 
 // thousands is a whole number with separators.
-func thousands(v float64) string {
-	s := strconv.FormatFloat(v, 'f', 0, 64)
-	sign := ""
-	if s[0] == '-' {
-		sign, s = "-", s[1:]
-	}
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return sign + s
-}
+func thousands(v float64) string { return humanize.Comma(int64(math.Round(v))) }
 
 const none = "–"
 

@@ -14,7 +14,6 @@ type bar struct {
 	out   io.Writer // nil: not a terminal
 	shown *progressbar.ProgressBar
 	phase string
-	last  time.Time
 }
 
 func newBar(w io.Writer) *bar {
@@ -26,15 +25,11 @@ func newBar(w io.Writer) *bar {
 	return &bar{}
 }
 
-// pause between two pictures: the bar must not be what is measured.
-const pause = 200 * time.Millisecond
-
 // show draws how far a phase is; of is 0 when nobody knows.
 func (b *bar) show(phase string, done, of int64) {
-	if b.out == nil || phase == b.phase && time.Since(b.last) < pause {
+	if b.out == nil {
 		return
 	}
-	b.last = time.Now()
 	if phase != b.phase {
 		b.clear()
 		if of == 0 {
@@ -43,7 +38,7 @@ func (b *bar) show(phase string, done, of int64) {
 		b.phase = phase
 		b.shown = progressbar.NewOptions64(of, progressbar.OptionSetWriter(b.out), progressbar.OptionSetDescription(phase),
 			progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(of > 0),
-			progressbar.OptionSetElapsedTime(false))
+			progressbar.OptionSetElapsedTime(false), progressbar.OptionThrottle(200*time.Millisecond)) // it must not be what is measured
 	}
 	_ = b.shown.Set64(done)
 }

@@ -77,25 +77,32 @@ func (f *flags) crowd() {
 	f.set.IntVar(&p.Leave, "leave", p.Leave, "clients that leave at once in the end, with -senders")
 }
 
+// read reads a command line. A mistake is told in one line.
+func (f *flags) read(args []string) error {
+	f.line = strings.Join(append([]string{f.set.Name()}, args...), " ")
+	out := f.set.Output()
+	f.set.SetOutput(io.Discard)
+	err := f.set.Parse(args)
+	f.set.SetOutput(out)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		f.set.Usage()
+		return err
+	case err != nil:
+		return usagef("%v; %s -help lists the flags", err, f.set.Name())
+	case f.set.NArg() > 0:
+		return usagef("%q: unexpected argument", f.set.Arg(0))
+	}
+	return nil
+}
+
 // parse reads the command line and pins this process to the cores of the load.
 func (f *flags) parse(args []string) error {
-	if len(args) > 0 && (args[0] == "-help" || args[0] == "--help" || args[0] == "-h") {
-		f.set.Usage()
-		return flag.ErrHelp
-	}
-	f.line = strings.Join(append([]string{f.set.Name()}, args...), " ")
-	f.set.SetOutput(io.Discard) // mistakes are told in one line
-	if err := f.set.Parse(args); err != nil {
-		return usagef("%v; %s -help lists the flags", err, f.set.Name())
-	}
-	if f.set.NArg() > 0 {
-		return usagef("%q: unexpected argument", f.set.Arg(0))
+	if err := f.read(args); err != nil {
+		return err
 	}
 	if err := errors.Join(writable("json", f.json), writable("html", f.html)); err != nil {
 		return err
-	}
-	if f.json != "" && filepath.Clean(f.json) == filepath.Clean(f.html) {
-		return usagef("-json and -html are both %s; the second would replace the first", f.json)
 	}
 	p := &f.profile
 	given := map[string]bool{}
@@ -114,29 +121,24 @@ func (f *flags) parse(args []string) error {
 }
 
 // writable looks at where a result is to go before it has been measured.
-func writable(flag, path string) error {
-	if path == "" {
+func writable(name, path string) error {
+	switch path {
+	case "":
 		return nil
+	case "-":
+		return usagef("-%s -: a file, standard output has the table", name)
 	}
-	if path == "-" {
-		return usagef("-%s -: a file, standard output has the table", flag)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return usagef("-%s %s: %v", name, path, err)
 	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return usagef("-%s %s: that is a folder", flag, path)
-	}
-	if _, err := os.Stat(filepath.Dir(path)); err != nil {
-		return usagef("-%s %s: %v", flag, path, err)
-	}
-	return nil
+	return file.Close()
 }
 
 // self is this program, which is also Busbar's target.
 func self(args ...string) ([]string, error) {
 	path, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("finding this program: %w", err)
-	}
-	return append([]string{path}, args...), nil
+	return append([]string{path}, args...), err
 }
 
 // targets turns a list of names into commands.
@@ -153,12 +155,12 @@ func (f *flags) targets(ctx context.Context, names string) (targets []runner.Tar
 	busbar := false
 	for name := range strings.SplitSeq(names, ",") {
 		name = strings.TrimSpace(name)
-		busbar = busbar || name == "busbar"
 		t, err := f.target(name, own)
 		if err != nil {
 			remove()
 			return nil, nil, err
 		}
+		busbar = busbar || name == "busbar"
 		targets = append(targets, t)
 	}
 	if f.server.Address != "" {
@@ -173,37 +175,30 @@ func (f *flags) targets(ctx context.Context, names string) (targets []runner.Tar
 }
 
 // target turns a name into a command; own are Busbar's arguments.
-func (f *flags) target(name string, own []string) (runner.Target, error) {
-	if label, program, ok := strings.Cut(name, "="); ok {
-		if label == "" || len(strings.Fields(program)) == 0 {
-			return runner.Target{}, usagef("%q: NAME=COMMAND needs both", name)
-		}
-		return runner.Target{Name: label, Command: strings.Fields(program)}, nil
+func (f *flags) target(name string, own []string) (t runner.Target, err error) {
+	label, program, given := strings.Cut(name, "=")
+	t.Name = label
+	switch {
+	case label == "" || given && len(strings.Fields(program)) == 0:
+		return t, usagef("%q: NAME, or NAME=COMMAND with both", name)
+	case given:
+		t.Command = strings.Fields(program)
+	case name == "busbar":
+		t.Command, err = self(append([]string{"target"}, own...)...)
+	default:
+		program, err = f.peerOf(name)
+		t.Command = []string{program, name}
 	}
-	if name == "" {
-		return runner.Target{}, usagef("a target without a name")
-	}
-	if name != "busbar" {
-		program, err := f.peerOf(name)
-		return runner.Target{Name: name, Command: []string{program, name}}, err
-	}
-	c, err := self(append([]string{"target"}, own...)...)
-	return runner.Target{Name: name, Command: c}, err
+	return t, err
 }
 
 // peerOf finds the program that has the server of a name, and asks it whether it does.
 func (f *flags) peerOf(name string) (program string, err error) {
 	program = f.peers
-	if program == "" {
-		program = "peers"
-		if me, err := os.Executable(); err == nil {
-			if beside, err := exec.LookPath(filepath.Join(filepath.Dir(me), program)); err == nil {
-				program = beside
-			}
+	if me, err := self(); program == "" && err == nil {
+		if program, err = exec.LookPath(filepath.Join(filepath.Dir(me[0]), "peers")); err != nil {
+			program = "peers"
 		}
-	}
-	if _, err := exec.LookPath(program); err != nil {
-		return "", usagef("%s: -peers %s: there is no such program; bench/peers/build makes bin/peers", name, program)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), listPatience)
 	defer cancel()
@@ -211,7 +206,7 @@ func (f *flags) peerOf(name string) (program string, err error) {
 	ask.WaitDelay = time.Second                      // for what the program has started, and left
 	list, err := ask.Output()
 	if err != nil {
-		return program, nil //nolint:nilerr // one that can't list its servers says so when they are started
+		return "", usagef("%s: -peers %s: %v; bench/peers/build makes bin/peers", name, program, err)
 	}
 	if names := strings.Fields(string(list)); !slices.Contains(names, name) {
 		return "", usagef("%s has no server %q, only %s", program, name, strings.Join(names, ", "))

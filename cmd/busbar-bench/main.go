@@ -1,13 +1,5 @@
-// Command busbar-bench measures Busbar and other WebSocket fan-out servers:
-//
-//	busbar-bench run [PRESET] …  one server under a load
-//	busbar-bench compare …       several servers in turn, and their ratios
-//	busbar-bench suite …         the comparison that README shows
-//	busbar-bench soak …          the daemon under clients that come and go: what is left of them
-//	busbar-bench chaos …         the daemon without what it stands on
-//	busbar-bench recovery …      clients that lose the daemon (kill -9) and come back with their cursors
-//	busbar-bench logs …          change logs in turn: what a delivery costs with each
-//	busbar-bench target …        Busbar as it is measured; the other commands start it
+// Command busbar-bench measures Busbar and other WebSocket fan-out servers, and proves that the
+// daemon holds. busbar-bench help lists its commands.
 package main
 
 import (
@@ -18,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -41,40 +32,31 @@ type streams struct {
 // command runs until its work is done or ctx ends; then it prints what there is.
 type command func(ctx context.Context, args []string, s streams) error
 
-var commands = map[string]command{
-	"run":      measure,
-	"compare":  compare,
-	"suite":    suite,
-	"soak":     soak,
-	"chaos":    chaos,
-	"logs":     logs,
-	"recovery": recovery,
-	"target":   func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) },
+var commands = []struct {
+	name, args, doc string
+	run             command
+}{
+	{"run", " [PRESET]", "one server under a load; flags change the preset's", measure},
+	{"compare", "", "several servers in turn, and their ratios", compare},
+	{"suite", "", "the comparison that README shows: fan-out, memory and handshakes of all", suite},
+	{"soak", "", "the daemon under clients of every manner for an hour: what is left of them", soak},
+	{"chaos", "", "the daemon killed, stopped, without power, disk, database or API port", chaos},
+	{"recovery", "", "clients that lose the daemon (kill -9) and come back: until all have everything", recovery},
+	{"logs", "", "change logs in turn: what a delivery costs with each", logs},
+	{"target", "", "Busbar as it is measured; the other commands start it",
+		func(_ context.Context, args []string, s streams) error { return target.Main(args, s.out, s.err) }},
 }
 
-const usageText = `usage: busbar-bench COMMAND [flags]
-
-  run [PRESET]  one server under a load; flags change the preset's
-  compare       several servers in turn, and their ratios
-  suite         the comparison that README shows: fan-out, memory and handshakes of all
-  soak          the daemon under clients of every manner for an hour: what is left of them
-  chaos         the daemon killed, stopped, without power, disk, database or API port
-  recovery      clients that lose the daemon (kill -9) and come back: until all have everything
-  logs          change logs in turn: what a delivery costs with each
-  target        Busbar as it is measured; the other commands start it
-
-presets of run:
-
-%s
-busbar-bench COMMAND -help lists a command's flags, busbar-bench run PRESET -help a preset's.
-`
-
-func usage() string {
-	var presets strings.Builder
-	for _, p := range bench.Presets() {
-		fmt.Fprintf(&presets, "  %-12s  %s\n", p.Name, p.Doc)
+func usage(w io.Writer) {
+	fmt.Fprint(w, "usage: busbar-bench COMMAND [flags]\n\n")
+	for _, c := range commands {
+		fmt.Fprintf(w, "  %-12s  %s\n", c.name+c.args, c.doc)
 	}
-	return fmt.Sprintf(usageText, presets.String())
+	fmt.Fprint(w, "\npresets of run:\n\n")
+	for _, p := range bench.Presets() {
+		fmt.Fprintf(w, "  %-12s  %s\n", p.Name, p.Doc)
+	}
+	fmt.Fprint(w, "\nbusbar-bench COMMAND -help lists a command's flags, busbar-bench run PRESET -help a preset's.\n")
 }
 
 func main() {
@@ -98,26 +80,31 @@ func afterOneSignal(ctx context.Context, stop func()) {
 
 func run(ctx context.Context, args []string, s streams) int {
 	if len(args) == 0 || args[0] == "-h" || args[0] == "-help" || args[0] == "--help" || args[0] == "help" {
-		fmt.Fprint(s.out, usage())
+		usage(s.out)
 		return exitOK
 	}
-	c := commands[args[0]]
-	if c == nil {
-		fmt.Fprintf(s.err, "busbar-bench: %q isn't a command; busbar-bench help lists them\n", args[0])
-		return exitUsage
+	for _, c := range commands {
+		if c.name == args[0] {
+			return exitCode(ctx, c.run(ctx, args[1:], s), s)
+		}
 	}
-	err := c(ctx, args[1:], s)
+	fmt.Fprintf(s.err, "busbar-bench: %q isn't a command; busbar-bench help lists them\n", args[0])
+	return exitUsage
+}
+
+// exitCode says what went wrong, if anything did.
+func exitCode(ctx context.Context, err error, s streams) int {
 	var wrong usageError
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return exitOK
-	case errors.As(err, &wrong) || errors.Is(err, bench.ErrOptions):
-		fmt.Fprintf(s.err, "busbar-bench: %v\n", err)
-		return exitUsage
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		fmt.Fprintln(s.err, "busbar-bench: interrupted before anything was measured")
 		return exitOK
 	}
 	fmt.Fprintf(s.err, "busbar-bench: %v\n", err)
+	if errors.As(err, &wrong) || errors.Is(err, bench.ErrOptions) {
+		return exitUsage
+	}
 	return exitFailure
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -45,17 +44,8 @@ func proofOf[T any](name string, run func(context.Context, proof.Options) (T, er
 }
 
 func (f *flags) parseProof(args []string, o *proof.Options) (err error) {
-	if len(args) > 0 && (args[0] == "-help" || args[0] == "--help" || args[0] == "-h") {
-		f.set.Usage()
-		return flag.ErrHelp
-	}
-	f.line = strings.Join(append([]string{f.set.Name()}, args...), " ")
-	f.set.SetOutput(io.Discard) // mistakes are told in one line
-	if err := f.set.Parse(args); err != nil {
-		return usagef("%v; %s -help lists the flags", err, f.set.Name())
-	}
-	if f.set.NArg() > 0 {
-		return usagef("%q: unexpected argument", f.set.Arg(0))
+	if err := f.read(args); err != nil {
+		return err
 	}
 	program, err := exec.LookPath(o.Program)
 	if err == nil {

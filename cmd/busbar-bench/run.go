@@ -36,42 +36,32 @@ func measure(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	defer remove()
-	p := f.profile
-	p.Target = targets[0]
-	b := newBar(s.err)
-	p.Progress = b.show
-	if *rounds == 1 && !*baseline {
-		return f.once(ctx, s, b, p, preset.Name)
-	}
-	with := bench.Contestant{Name: "with", Profile: p}
-	all, base := []bench.Contestant{with}, ""
+	f.profile.Target = targets[0]
+	all, base := []bench.Contestant{{Name: "with", Profile: f.profile}}, ""
 	if *baseline {
 		base = "without"
-		all = []bench.Contestant{{Name: base, Profile: p.Undisturbed()}, with}
+		all = append([]bench.Contestant{{Name: base, Profile: f.profile.Undisturbed()}}, all...)
+	} else if *rounds == 1 {
+		all[0].Name = targets[0].Name
 	}
-	section, err := bench.Compare(ctx, preset.Name, base, *rounds, all...)
+	return f.compare(ctx, s, preset.Name, base, *rounds, all)
+}
+
+// compare measures contestants, and publishes what was found.
+func (f *flags) compare(ctx context.Context, s streams, title, base string, rounds int, all []bench.Contestant) error {
+	b := newBar(s.err)
+	for i := range all {
+		all[i].Profile.Progress = b.show
+	}
+	section, err := bench.Compare(ctx, title, base, rounds, all...)
 	b.clear()
+	if err == nil && !slices.ContainsFunc(section.Results, func(r *bench.Result) bool { return len(r.Figures)+len(r.Failures) > 0 }) {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return err
 	}
 	return f.publish(s, bench.NewDocument(f.line, section))
-}
-
-// once makes one run, whose result is there before its connections are ended.
-func (f *flags) once(ctx context.Context, s streams, b *bar, p bench.Profile, title string) error {
-	var published error
-	known := 0
-	p.Measured = func(r *bench.Result) {
-		b.clear()
-		known = len(r.Failures)
-		published = f.publish(s, bench.NewDocument(f.line, &bench.Section{Title: title, Rounds: 1, Results: []*bench.Result{r}}))
-	}
-	r, err := bench.Run(ctx, p)
-	b.clear()
-	if err == nil && len(r.Failures) > known { // while the connections ended
-		return errors.New(r.Failures[known])
-	}
-	return errors.Join(err, published)
 }
 
 func compare(ctx context.Context, args []string, s streams) error {
@@ -94,18 +84,10 @@ func compare(ctx context.Context, args []string, s streams) error {
 		return err
 	}
 	defer remove()
-	b := newBar(s.err)
-	f.profile.Progress = b.show
 	if *base == "" {
 		*base = f.profile.Base(targets)
 	}
-	section, err := bench.Compare(ctx, "compare", *base, *rounds, f.profile.Against(targets)...)
-	b.clear()
-	if err != nil {
-		return err
-	}
-	section.Title = f.profile.String()
-	return f.publish(s, bench.NewDocument(f.line, section))
+	return f.compare(ctx, s, f.profile.String(), *base, *rounds, f.profile.Against(targets))
 }
 
 // publish prints what was found and writes it to the files of -json and -html. Its error is that a

@@ -26,9 +26,16 @@ func suite(ctx context.Context, args []string, s streams) error {
 	if err := f.parse(args); err != nil {
 		return err
 	}
+	withSummary := func(summary string) (string, error) {
+		page, err := os.ReadFile(*readme)
+		if err != nil {
+			return "", err
+		}
+		return bench.Between(string(page), summary)
+	}
 	if *readme != "" { // what would come to light after the measuring
-		if err := bench.CheckMarkers(*readme); err != nil {
-			return usagef("-readme: %v", err)
+		if _, err := withSummary(""); err != nil {
+			return usagef("-readme: %s: %v", *readme, err)
 		}
 	}
 	var err error
@@ -63,7 +70,11 @@ func suite(ctx context.Context, args []string, s streams) error {
 		}
 	}
 	if *readme != "" {
-		if err := bench.UpdateMarkers(*readme, d.Markdown()); err != nil {
+		text, err := withSummary(d.Markdown())
+		if err == nil {
+			err = os.WriteFile(*readme, []byte(text), 0o644)
+		}
+		if err != nil {
 			return fmt.Errorf("-readme: %w", err)
 		}
 	}
