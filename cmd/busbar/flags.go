@@ -92,13 +92,13 @@ func (o *options) addNetwork(t *cli.Set) {
 		"between two requests; longer than a proxy in front keeps it, or a request may meet its end")
 	t.Add("loops", cli.Int(&l.Loops, 0, 128), "event loops, one per shard; 0 = one per core")
 	t.Add("max-connections", cli.Int(&l.Accept.MaxConnections, 0, maxConnections), "connections above this are refused; 0 = what descriptors allow")
-	t.Add("max-per-ip", cli.Int(&l.Accept.MaxPerAddress, 0, maxConnections).ZeroIsOff(),
+	t.Add("max-per-ip", cli.IntOrOff(&l.Accept.MaxPerAddress, maxConnections),
 		"concurrent connections per client address, of IPv6 per /64 network; 0 = no limit")
 	t.Add("proxy-protocol", cli.Choice(&l.Accept.ProxyProtocol, proxyUses), "take clients' addresses from PROXY protocol headers, "+
 		"version 1 or 2, of the -trusted-proxies; with required nobody else may connect, and a header must come first")
 	t.Add("trusted-proxies", cli.Prefixes(&l.Accept.TrustedProxies), "addresses and networks that proxies connect from, separated by commas: "+
 		"127.0.0.1, 10.0.0.0/8; what they say of a client's address is believed, so let nobody else connect from there")
-	t.Add("accept-rate", cli.Int(&l.Accept.Rate, 0, maxConnections).ZeroIsOff(), "connections a second that each loop accepts while it is "+
+	t.Add("accept-rate", cli.IntOrOff(&l.Accept.Rate, maxConnections), "connections a second that each loop accepts while it is "+
 		"behind with what it has to send (for 5ms); further ones wait in the kernel's queue; a loop that isn't behind accepts all; 0 = no limit")
 	t.Add("accept-burst", cli.Int(&l.Accept.Burst, 1, maxConnections),
 		"connections that a loop that is behind accepts at once before -accept-rate slows it down")
@@ -111,7 +111,7 @@ func (o *options) addNetwork(t *cli.Set) {
 	t.Add("flush-delay", cli.Duration(&l.FlushDelay, 0, time.Second), "least time between two flushes: messages that come sooner go out "+
 		"together, which saves CPU at high rates; 0 = none")
 	t.Add("send-buffer", cli.Size(&l.SendBuffer, 0, cli.GiB), "kernel's send buffer per connection (SO_SNDBUF); 0 = the kernel's default")
-	t.Add("notsent-lowat", cli.Size(&l.NotSentLowat, 0, cli.GiB).ZeroIsOff(), "unsent bytes that the kernel takes for a connection "+
+	t.Add("notsent-lowat", cli.SizeOrOff(&l.NotSentLowat, cli.GiB), "unsent bytes that the kernel takes for a connection "+
 		"(TCP_NOTSENT_LOWAT); what is more waits in the server, once for all who are owed it, and counts to -lag-bytes; 0 = off")
 	t.Add("reject", cli.Choice(&o.Hub.Reject, rejections),
 		"answer a bad token with an upgrade and close code 1008, which a page can read, or with status 401")
@@ -152,22 +152,22 @@ func (o *options) addMessages(t *cli.Set) {
 func (o *options) addRates(t *cli.Set) {
 	r := &o.Hub.Rates
 	t.Group("Rate limits: what is over one is dropped; who goes on at over twice the rate gets 1008")
-	t.Add("message-rate", cli.Int(&r.Messages.PerSecond, 0, maxRate).ZeroIsOff(),
+	t.Add("message-rate", cli.IntOrOff(&r.Messages.PerSecond, maxRate),
 		"messages per second that one connection may send, of all kinds and pings too; 0 = no limit")
 	t.Add("message-burst", cli.Int(&r.Messages.Burst, 1, maxCount),
 		"messages that a connection may send at once, as it does to subscribe again after a reconnect")
-	t.Add("byte-rate", cli.Size(&r.Bytes.PerSecond, 0, cli.GiB).ZeroIsOff(), "bytes per second that one connection may send; 0 = no limit")
+	t.Add("byte-rate", cli.SizeOrOff(&r.Bytes.PerSecond, cli.GiB), "bytes per second that one connection may send; 0 = no limit")
 	t.Add("byte-burst", cli.Size(&r.Bytes.Burst, 1, cli.GiB), "bytes that a connection may send at once, above -byte-rate")
-	t.Add("relay-rate", cli.Int(&r.Relays.PerSecond, 0, maxRate).ZeroIsOff(),
+	t.Add("relay-rate", cli.IntOrOff(&r.Relays.PerSecond, maxRate),
 		"presence and topic messages per second that one connection may have relayed; 0 = no limit")
 	t.Add("relay-burst", cli.Int(&r.Relays.Burst, 1, maxRate), "messages that a connection may have relayed at once, above -relay-rate")
-	t.Add("subscribe-rate", cli.Int(&r.Subscribes.PerSecond, 0, maxRate).ZeroIsOff(),
+	t.Add("subscribe-rate", cli.IntOrOff(&r.Subscribes.PerSecond, maxRate),
 		"subscriptions per second that one connection may begin or end; 0 = no limit")
 	t.Add("subscribe-burst", cli.Int(&r.Subscribes.Burst, 0, maxCount),
 		"subscriptions that a connection may begin or end at once; 0 = as many as it may hold, at least 1000")
-	t.Add("user-allowance", cli.Int(&r.PerUser, 0, maxCount).ZeroIsOff(),
+	t.Add("user-allowance", cli.IntOrOff(&r.PerUser, maxCount),
 		"how many connections' limits all connections of one user have together; 0 = as much as they have each")
-	t.Add("address-allowance", cli.Int(&r.PerAddress, 0, maxCount).ZeroIsOff(),
+	t.Add("address-allowance", cli.IntOrOff(&r.PerAddress, maxCount),
 		"the same for one client address (of IPv6, for a /64); counts only with -max-per-ip")
 }
 
@@ -177,10 +177,10 @@ func (o *options) addLog(t *cli.Set) {
 		"data directory, where a publisher's answer means that the event is stored; in memory, until the server ends; or on NATS, for several nodes")
 	t.Add("log-events", cli.Int(&o.Log.Events, 0, 1<<30), fmt.Sprintf(
 		"change events kept for clients that reconnect; 0 = %d on disk and NATS, %d in memory", disklog.DefaultEvents, hub.DefaultLogEvents))
-	t.Add("log-bytes", cli.Size(&o.Log.Bytes, cli.KiB, noLimit).OrZero(), fmt.Sprintf("bytes of change events kept for clients that reconnect, "+
+	t.Add("log-bytes", cli.OrZero(&o.Log.Bytes, cli.Size(&o.Log.Bytes, cli.KiB, noLimit)), fmt.Sprintf("bytes of change events kept for clients that reconnect, "+
 		"and as many of published rows on NATS; 0 = %s on disk and NATS, in memory %s or at most a 16th of it",
 		cli.FormatSize(disklog.DefaultBytes), cli.FormatSize(o.Log.Tail)))
-	t.Add("log-age", cli.Duration(&o.Log.Age, 100*time.Millisecond, 10*365*24*time.Hour).OrZero(), // the least that NATS takes
+	t.Add("log-age", cli.OrZero(&o.Log.Age, cli.Duration(&o.Log.Age, 100*time.Millisecond, 10*365*24*time.Hour)), // the least that NATS takes
 		"how long change events are kept on disk or NATS at most; 0 = until there are more than -log-events or -log-bytes")
 	t.Add("log-tail", cli.Size(&o.Log.Tail, cli.KiB, noLimit), "bytes of the newest change events that are in memory too, with -log disk or "+
 		"nats, to be read from there; by default at most a 16th of the memory")

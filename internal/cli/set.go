@@ -33,8 +33,6 @@ type Flag struct {
 	Default string // as the help shows it; empty for none
 	Value
 	Given string // how the value came in: "-loops", "BUSBAR_LOOPS", "busbar.conf:3: loops"; empty for the default
-
-	set *Set
 }
 
 // Set is the table of one command's flags.
@@ -63,12 +61,20 @@ func (s *Set) Group(name string) { s.group = name }
 
 // Add adds a flag. Its default is what v's target holds.
 func (s *Set) Add(name string, v Value, meaning string) *Flag {
-	f := &Flag{Name: name, Group: s.group, Meaning: meaning, Value: v, Default: v.Show(), set: s}
+	f := &Flag{Name: name, Group: s.group, Meaning: meaning, Value: v, Default: v.Show()}
 	if s.Env {
 		f.Env = EnvName(name)
 	}
 	s.Flags = append(s.Flags, f)
-	s.std.Var(flagValue{f}, name, meaning)
+	take := func(text string) error { // the flag package keeps an error's text only
+		s.rejected = f.Take(text, "-"+name)
+		return s.rejected
+	}
+	if v.Unit == "" {
+		s.std.BoolFunc(name, "", take)
+	} else {
+		s.std.Func(name, "", take)
+	}
 	return f
 }
 
@@ -236,19 +242,6 @@ func (f *Flag) masked(text string) string {
 	}
 	return text
 }
-
-// flagValue is the flag package's way in. That package keeps an error's text only, so the set remembers the error.
-type flagValue struct{ f *Flag }
-
-func (v flagValue) Set(text string) error {
-	v.f.set.rejected = v.f.Take(text, "-"+v.f.Name)
-	return v.f.set.rejected
-}
-
-func (v flagValue) String() string { return "" }
-
-// IsBoolFlag lets a switch stand without a value.
-func (v flagValue) IsBoolFlag() bool { return v.f.Unit == "" }
 
 // Nearest is the name that a misspelt one most likely meant, or empty. One that was broken off ("max-conn") counts as
 // near, else up to a third of it may differ.

@@ -12,8 +12,8 @@ func TestParseSize(t *testing.T) {
 		"1MiB": 1 << 20, "1MB": 1e6, "1GiB": 1 << 30, "1GB": 1e9, "2TiB": 2 << 40, "2TB": 2e12,
 		"9223372036854775807": 1<<63 - 1,
 	} {
-		if got, ok := ParseSize(text); !ok || got != want {
-			t.Errorf("ParseSize(%q) = %d, %v; want %d", text, got, ok, want)
+		if got, err := ParseSize(text); err != nil || got != want {
+			t.Errorf("ParseSize(%q) = %d, %v; want %d", text, got, err, want)
 		}
 	}
 }
@@ -23,7 +23,7 @@ func TestParseSizeRefuses(t *testing.T) {
 		"", " ", "KiB", "-1", "+1", "-1KiB", "1.5MiB", "64K", "64Ki", "1KiBB", "0x10", "1_000",
 		"9223372036854775808", "8589934592GiB", "99999999999999999999KiB", "1 2", "٣",
 	} {
-		if got, ok := ParseSize(text); ok {
+		if got, err := ParseSize(text); err == nil {
 			t.Errorf("ParseSize(%q) = %d, want a refusal", text, got)
 		}
 	}
@@ -47,15 +47,15 @@ func FuzzParseSize(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		n, ok := ParseSize(text)
-		if !ok {
+		n, err := ParseSize(text)
+		if err != nil {
 			return
 		}
 		if n < 0 {
 			t.Fatalf("ParseSize(%q) = %d", text, n)
 		}
-		if again, ok := ParseSize(FormatSize(n)); !ok || again != n {
-			t.Fatalf("ParseSize(FormatSize(%d)) = %d, %v", n, again, ok)
+		if again, err := ParseSize(FormatSize(n)); err != nil || again != n {
+			t.Fatalf("ParseSize(FormatSize(%d)) = %d, %v", n, again, err)
 		}
 	})
 }

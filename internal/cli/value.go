@@ -19,109 +19,92 @@ type Value struct {
 	Set     func(text string) bool // false: refused, and nothing is changed
 	Show    func() string          // as Set takes it
 	Mask    func(string) string    // what may be shown of a text; nil: all of it
-
-	span *span // of numbers
 }
 
 type number interface{ int | float64 | time.Duration }
 
-// span is the range of a number. Invariant: put is called with numbers within it alone, and -1 where that is off.
-type span struct {
-	low, high   int64
-	orZero, off bool
-	parse       func(string) (int64, bool)
-	format      func(int64) string
-	put         func(int64)
-	get         func() int64
+// ranged is a number from low to high.
+func ranged[N number](p *N, unit, accepts string, low, high int, parse func(string) (int, error), format func(int) string) Value {
+	return Value{Unit: unit, Accepts: accepts, Show: func() string { return format(int(*p)) }, Set: func(text string) bool {
+		n, err := parse(text)
+		if err != nil || n < low || n > high {
+			return false
+		}
+		*p = N(n)
+		return true
+	}}
 }
 
-func (s *span) set(text string) bool {
-	n, ok := s.parse(text)
-	if !ok || n > s.high || n < s.low && !(s.orZero && n == 0) {
-		return false
-	}
-	if s.off && n == 0 {
-		n = -1
-	}
-	s.put(n)
-	return true
-}
-
-func (s *span) show() string {
-	n := s.get()
-	if s.off && n == -1 {
-		n = 0
-	}
-	return s.format(n)
-}
-
-func numeric[N number](p *N, unit string, parse func(string) (int64, bool), format func(int64) string, low, high int64) Value {
-	s := &span{
-		low: low, high: high, parse: parse, format: format,
-		put: func(n int64) { *p = N(n) }, get: func() int64 { return int64(*p) },
-	}
-	return Value{Unit: unit, Set: s.set, Show: s.show, span: s}
-}
-
-// OrZero lets a number be 0 too, whatever its range.
-func (v Value) OrZero() Value {
-	v.span.orZero = true
+// OrZero is v, which is bound to p, or 0.
+func OrZero[N number](p *N, v Value) Value {
+	set := v.Set
 	v.Accepts = "0, or " + v.Accepts
+	v.Set = func(text string) bool {
+		if text != "0" && text != "0s" {
+			return set(text)
+		}
+		*p = 0
+		return true
+	}
 	return v
 }
 
-// ZeroIsOff has 0 stored as -1: what packages call off where their zero is the default.
-func (v Value) ZeroIsOff() Value {
-	v.span.off = true
+// zeroIsOff has 0 stored as -1: what packages call off where their zero is the default.
+func zeroIsOff[N number](p *N, v Value) Value {
+	set, show := v.Set, v.Show
+	v.Set = func(text string) bool {
+		ok := set(text)
+		if ok && *p == 0 {
+			*p = -1
+		}
+		return ok
+	}
+	v.Show = func() string {
+		if *p == -1 {
+			return "0"
+		}
+		return show()
+	}
 	return v
 }
 
 // Int is a whole number.
 func Int[N number](p *N, low, high int) Value {
-	parse := func(text string) (int64, bool) {
-		n, err := strconv.Atoi(text)
-		return int64(n), err == nil
-	}
-	v := numeric(p, "N", parse, func(n int64) string { return strconv.FormatInt(n, 10) }, int64(low), int64(high))
-	v.Accepts = fmt.Sprintf("a whole number from %d to %d", low, high)
-	return v
+	return ranged(p, "N", fmt.Sprintf("a whole number from %d to %d", low, high), low, high, strconv.Atoi, strconv.Itoa)
 }
+
+// IntOrOff is a whole number, 0 for off.
+func IntOrOff[N number](p *N, high int) Value { return zeroIsOff(p, Int(p, 0, high)) }
 
 // Size is a number of bytes; high may be math.MaxInt for no limit.
 func Size[N number](p *N, low, high int) Value {
-	parse := func(text string) (int64, bool) {
-		n, ok := ParseSize(text)
-		return int64(n), ok
-	}
-	v := numeric(p, "size", parse, func(n int64) string { return FormatSize(int(n)) }, int64(low), int64(high))
 	bounds := fmt.Sprintf("from %s to %s", FormatSize(low), FormatSize(high))
 	if high == math.MaxInt {
 		bounds = "of at least " + FormatSize(low)
 	}
-	v.Accepts = fmt.Sprintf("a size %s, in bytes or with a unit, such as 64KiB", bounds)
-	return v
+	return ranged(p, "size", fmt.Sprintf("a size %s, in bytes or with a unit, such as 64KiB", bounds), low, high, ParseSize, FormatSize)
 }
+
+// SizeOrOff is a number of bytes, 0 for off.
+func SizeOrOff[N number](p *N, high int) Value { return zeroIsOff(p, Size(p, 0, high)) }
 
 // Duration is a time of at least low, and at most high unless that is 0.
 func Duration(p *time.Duration, low, high time.Duration) Value {
-	parse := func(text string) (int64, bool) {
-		d, err := time.ParseDuration(text)
-		return int64(d), err == nil
-	}
-	format := func(n int64) string { return FormatDuration(time.Duration(n)) }
 	bounds, example := fmt.Sprintf("from %s to %s", FormatDuration(low), FormatDuration(high)), high/100
 	if high == 0 {
 		bounds, example, high = "of at least "+FormatDuration(low), *p, math.MaxInt64
 	}
-	v := numeric(p, "duration", parse, format, int64(low), int64(high))
-	v.Accepts = fmt.Sprintf("a duration %s, such as %s", bounds, FormatDuration(example))
-	return v
+	parse := func(text string) (int, error) {
+		d, err := time.ParseDuration(text)
+		return int(d), err
+	}
+	return ranged(p, "duration", fmt.Sprintf("a duration %s, such as %s", bounds, FormatDuration(example)), int(low), int(high),
+		parse, func(n int) string { return FormatDuration(time.Duration(n)) })
 }
 
 // Word is one of a few.
 func Word(p *string, words ...string) Value {
-	v := Checked(p, strings.Join(words, "|"), "one of "+strings.Join(words, ", "), func(text string) bool { return slices.Contains(words, text) })
-	return v
+	return Checked(p, strings.Join(words, "|"), "one of "+strings.Join(words, ", "), func(text string) bool { return slices.Contains(words, text) })
 }
 
 // Choice is one of a few words, which stand for their places among them.
@@ -309,9 +292,9 @@ var sizeUnits = []struct {
 	{"kib", KiB}, {"mib", MiB}, {"gib", GiB}, {"tib", 1 << 40}, {"kb", 1e3}, {"mb", 1e6}, {"gb", 1e9}, {"tb", 1e12}, {"b", 1},
 }
 
-// ParseSize reads "65536", "64KiB" or "64KB" as a number of bytes. ok is false for anything else: a sign, a fraction,
-// a unit without its B, or more bytes than an int holds.
-func ParseSize(text string) (bytes int, ok bool) {
+// ParseSize reads "65536", "64KiB" or "64KB" as a number of bytes, and nothing else: no sign, no fraction, no unit
+// without its B, and no more bytes than an int holds.
+func ParseSize(text string) (bytes int, err error) {
 	digits, unit := strings.ToLower(text), uint64(1)
 	for _, u := range sizeUnits {
 		if rest, found := strings.CutSuffix(digits, u.suffix); found {
@@ -320,10 +303,10 @@ func ParseSize(text string) (bytes int, ok bool) {
 		}
 	}
 	n, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil || n > math.MaxInt/unit {
-		return 0, false
+	if err == nil && n > math.MaxInt/unit {
+		err = strconv.ErrRange
 	}
-	return int(n * unit), true
+	return int(n * unit), err
 }
 
 // FormatSize is the shortest text without a fraction that ParseSize reads as bytes.
