@@ -207,7 +207,7 @@ func clientText(text string) []byte { return []byte(wstest.Frame(ws.OpText, text
 // messages that never end, upgrade requests that never end. There are ten thousand where each of them
 // costs something; else, enough for more than twice the ceiling. Resident memory stays bounded, and who
 // reads gets everything, in order. What -slow says of clients that are behind is tried with fewer, for what
-// each of them costs is the same, and without what ends before a client is one or has said anything.
+// each of them costs is the same, without what ends before a client is one or has said anything, and without a disk.
 func TestMemoryIsBounded(t *testing.T) {
 	for i, policy := range slowPolicies {
 		t.Run(policy, func(t *testing.T) { testMemory(t, policy, i == 0) })
@@ -216,13 +216,13 @@ func TestMemoryIsBounded(t *testing.T) {
 
 func testMemory(t *testing.T, policy string, all bool) {
 	const ceiling = 64 * cli.MiB
-	size := 2000
+	size, log := 2000, []string{"-log", "memory", "-log-bytes", strconv.Itoa(testLog)}
 	if all {
-		size = 10_000
+		size, log = 10_000, []string{"-log-tail", strconv.Itoa(testLog)}
 	}
-	d := startDaemon(t, "-auth", "none", "-max-per-ip", "0", "-slow", policy, "-lag-time", "1h", "-lag-bytes", strconv.Itoa(ceiling/4),
+	d := startDaemon(t, append(log, "-auth", "none", "-max-per-ip", "0", "-slow", policy, "-lag-time", "1h", "-lag-bytes", strconv.Itoa(ceiling/4),
 		"-buffer-memory", strconv.Itoa(ceiling), "-queue-bytes", "8MiB", "-max-message-out", "7MiB", "-send-buffer", "64KiB",
-		"-handshake-timeout", "1m", "-ping-interval", "1h", "-log-tail", strconv.Itoa(testLog), "-rows-bytes", strconv.Itoa(testRows))
+		"-handshake-timeout", "1m", "-ping-interval", "1h", "-rows-bytes", strconv.Itoa(testRows))...)
 	x := &crowd{d: d, http: &http.Client{Transport: new(http.Transport), Timeout: 2 * soon}}
 	defer x.http.CloseIdleConnections()
 	highest := int64(0)
