@@ -165,6 +165,8 @@ Usage: busbar publish change -entity E -row R -kind insert|update|delete [flags]
 It goes to every client, or to those that one of the -to- flags names.
 `
 
+var changeKinds = []string{"insert", "update", "delete"}
+
 // changeBody is the body of POST /v1/changes (docs/protocol.md section 5).
 type changeBody struct {
 	Entity    string          `json:"entity"`
@@ -173,25 +175,29 @@ type changeBody struct {
 	Data      json.RawMessage `json:"data,omitempty"`
 	Timestamp string          `json:"timestamp,omitempty"`
 	OpID      string          `json:"op_id,omitempty"`
-	Audience  map[string]any  `json:"audience,omitempty"`
+	Audience  struct {
+		Users  []string `json:"users,omitempty"`
+		Tenant string   `json:"tenant,omitempty"`
+		Topic  string   `json:"topic,omitempty"`
+	} `json:"audience,omitzero"` // zero: everyone
 }
 
 func publishChange(args []string, s streams) error {
 	var f apiFlags
 	var c changeBody
-	var data, tenant, topic string
-	var users []string
+	var data string
+	to := &c.Audience
 	t := cli.New("busbar publish change", publishChangeUsage)
 	t.Group("Change")
 	t.Add("entity", cli.Text(&c.Entity, "name"), "entity that the row belongs to; required")
 	t.Add("row", cli.Text(&c.RowID, "id"), "row that changed; required")
-	t.Add("kind", cli.Word(&c.Kind, "insert", "update", "delete"), "what happened to it; required")
+	t.Add("kind", cli.Word(&c.Kind, changeKinds...), "what happened to it; required")
 	t.Add("data-json", cli.Text(&data, "JSON"), "the row's data, any JSON value; - reads it from standard input")
 	t.Add("timestamp", cli.Text(&c.Timestamp, "text"), "passed on as it is; empty = the server's clock")
 	t.Add("op-id", cli.Text(&c.OpID, "id"), "a change with an op id that the server has seen isn't applied again")
-	t.Add("to-user", cli.Texts(&users, "id"), "only to this user; may be given several times")
-	t.Add("to-tenant", cli.Name(&tenant), "only to this tenant's clients")
-	t.Add("to-topic", cli.Name(&topic), "only to clients subscribed to this topic")
+	t.Add("to-user", cli.Texts(&to.Users, "id"), "only to this user; may be given several times")
+	t.Add("to-tenant", cli.Name(&to.Tenant), "only to this tenant's clients")
+	t.Add("to-topic", cli.Name(&to.Topic), "only to clients subscribed to this topic")
 	f.add(t)
 	if _, err := parseOrHelp(t, args, s); err != nil {
 		return err
@@ -199,11 +205,13 @@ func publishChange(args []string, s streams) error {
 	if strings.HasPrefix(f.data, "{") {
 		return cli.Usagef("-data: %q looks like JSON; -data is the data directory, the event's data is -data-json", f.data)
 	}
-	if c.Audience = changeAudience(users, tenant, topic); len(c.Audience) > 1 {
+	if len(to.Users) > 0 && to.Tenant+to.Topic != "" || to.Tenant != "" && to.Topic != "" {
 		return cli.Usagef("-to-user, -to-tenant, -to-topic: give one kind of them; a change has one audience")
 	}
-	if err := c.complete(); err != nil {
-		return err
+	for _, required := range [][3]string{{"-entity", c.Entity, "Todo"}, {"-row", c.RowID, "t_1"}, {"-kind", c.Kind, "insert"}} {
+		if required[1] == "" {
+			return cli.Usagef("%s: say which, such as %s %s", required[0], required[0], required[2])
+		}
 	}
 	if err := c.setData(data, s.in); err != nil {
 		return err
@@ -213,18 +221,6 @@ func publishChange(args []string, s streams) error {
 		return fmt.Errorf("encode change: %w", err)
 	}
 	return f.send(apiCall{method: http.MethodPost, path: []string{"v1", "changes"}, contentType: bodyJSON}, string(body), false, s)
-}
-
-func (c *changeBody) complete() error {
-	switch {
-	case c.Entity == "":
-		return cli.Usagef("-entity: say which, such as -entity Todo")
-	case c.RowID == "":
-		return cli.Usagef("-row: say which, such as -row t_1")
-	case c.Kind == "":
-		return cli.Usagef("-kind: say what happened: insert, update or delete")
-	}
-	return nil
 }
 
 // maxStdin bounds JSON read from standard input: the largest -max-message-out.
@@ -252,19 +248,4 @@ func (c *changeBody) setData(text string, in io.Reader) error {
 		return cli.Usagef("-data-json: %v", err)
 	}
 	return nil
-}
-
-// changeAudience is empty for everyone.
-func changeAudience(users []string, tenant, topic string) map[string]any {
-	a := make(map[string]any)
-	if len(users) > 0 {
-		a["users"] = users
-	}
-	if tenant != "" {
-		a["tenant"] = tenant
-	}
-	if topic != "" {
-		a["topic"] = topic
-	}
-	return a
 }

@@ -127,7 +127,7 @@ func (c *apiClient) createSession(user, tenant string, ttl time.Duration, device
 		Token string `json:"token"`
 	}
 	err = c.do(apiCall{
-		method: http.MethodPost, path: []string{"v1", "sessions"}, contentType: "application/json",
+		method: http.MethodPost, path: []string{"v1", "sessions"}, contentType: bodyJSON,
 		body: bytes.NewReader(body), size: int64(len(body)),
 	}, func(r io.Reader) error { return json.NewDecoder(io.LimitReader(r, maxAnswer)).Decode(&made) })
 	return made.Token, err
@@ -153,21 +153,7 @@ func createSession(data, user, tenant string, ttl time.Duration, device string, 
 	case errors.Is(missing, fs.ErrNotExist):
 		fmt.Fprintf(s.err, "busbar: made a new session store, %s; a server knows this session only if its -data is %s, and it isn't one of several nodes (-log nats), for which there is -api\n", dir.Database(), string(dir))
 	}
-	if err == nil {
-		warnOfOtherTokens(s)
-	}
 	return token, errors.Join(err, store.Close())
-}
-
-// warnOfOtherTokens says that the server may not know the session, as far as the environment
-// configures the server too.
-func warnOfOtherTokens(s streams) {
-	mode, database := cli.EnvName("auth"), cli.EnvName("sessions-db")
-	if set := s.getenv(mode); set != "" && set != authSessions {
-		fmt.Fprintf(s.err, "busbar: a server with %s=%s doesn't look up sessions: this one is of no use to it\n", mode, set)
-	} else if set := s.getenv(database); set != "" {
-		fmt.Fprintf(s.err, "busbar: a server with %s=%s looks sessions up there alone: this one is of no use to it\n", database, set)
-	}
 }
 
 const sessionListUsage = `Lists the sessions in no particular order: expired ones too, revoked ones not.
@@ -193,8 +179,8 @@ func sessionList(args []string, s streams) error {
 		return err
 	}
 	print := sessionTable(s.out, time.Now())
-	if asJSON {
-		print = sessionLines(s.out)
+	if lines := json.NewEncoder(s.out); asJSON {
+		print = func(x auth.Session) error { return lines.Encode(x) }
 	}
 	any := false
 	each := func(x auth.Session) error {
@@ -263,7 +249,7 @@ func sessionTable(w io.Writer, now time.Time) func(auth.Session) error {
 				return err
 			}
 		}
-		return row(x.ID, tableCell(x.UserID), tableCell(x.Tenant), timeCell(x.Created), expiryCell(x.Expires, now), tableCell(x.Device))
+		return row(x.ID, tableCell(x.UserID), tableCell(x.Tenant), x.Created.UTC().Format(time.RFC3339), expiryCell(x.Expires, now), tableCell(x.Device))
 	}
 }
 
@@ -275,21 +261,15 @@ func tableCell(text string) string {
 	return text
 }
 
-func timeCell(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
 func expiryCell(expires, now time.Time) string {
-	switch {
+	switch text := expires.UTC().Format(time.RFC3339); {
 	case expires.IsZero():
 		return "never"
 	case expires.After(now):
-		return timeCell(expires)
+		return text
+	default:
+		return text + " ended"
 	}
-	return timeCell(expires) + " ended"
-}
-
-func sessionLines(w io.Writer) func(auth.Session) error {
-	encoder := json.NewEncoder(w)
-	return func(x auth.Session) error { return encoder.Encode(x) }
 }
 
 const sessionRevokeUsage = `Ends a session. A server that runs on the data directory closes its connections with 1008 within

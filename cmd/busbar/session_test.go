@@ -38,23 +38,6 @@ func TestSessionCreateSaysThatItMadeAStore(t *testing.T) {
 	}
 }
 
-// A session that the server, configured by the same environment, will not know.
-func TestSessionCreateBesideOtherTokens(t *testing.T) {
-	data := t.TempDir()
-	for env, says := range map[string]string{
-		"BUSBAR_AUTH=jwt":                "BUSBAR_AUTH=jwt",
-		"BUSBAR_AUTH=none":               "BUSBAR_AUTH=none",
-		"BUSBAR_SESSIONS_DB=/p/pylon.db": "BUSBAR_SESSIONS_DB=/p/pylon.db",
-		"BUSBAR_AUTH=sessions":           "",
-	} {
-		o := runCommand("", []string{env}, "session", "create", "-user", "alice", "-data", data)
-		o.want(t, exitOK, says)
-		if strings.Contains(o.err, "no use") != (says != "") || strings.Count(o.out, "\n") != 1 {
-			t.Errorf("%s: %q, %q", env, o.out, o.err)
-		}
-	}
-}
-
 func TestSessionListOfAnEmptyStore(t *testing.T) {
 	data := t.TempDir()
 	newSessionIn(t, data, "-user", "alice")

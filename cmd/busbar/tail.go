@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,6 +53,7 @@ type tailer struct {
 	s       streams
 	cursor  cursor
 	printed int
+	final   bool // the error is one that another connection would meet again
 }
 
 // rowName names one row.
@@ -106,31 +108,27 @@ func parseRowName(text string) (rowName, bool) {
 	return rowName{entity, id}, entity != "" && id != ""
 }
 
-func tailToken(file, env, data, adminTokenFile string, s streams) (string, error) {
+func tailToken(file, env, data, adminTokenFile string, s streams) (token string, err error) {
 	switch {
 	case file == "-":
-		token, err := readLine(s.in)
-		if err != nil {
-			err = fmt.Errorf("reading the token from standard input: %w", err)
-		}
-		return token, err
+		token, err = readLine(s.in)
 	case file != "":
-		f, err := os.Open(file)
-		if err != nil {
-			return "", fmt.Errorf("-token-file: %w", err)
+		var f *os.File
+		if f, err = os.Open(file); err == nil {
+			defer f.Close()
+			token, err = readLine(f)
 		}
-		defer f.Close()
-		token, err := readLine(f)
-		if err != nil {
-			err = fmt.Errorf("-token-file %s: %w", file, err)
-		}
-		return token, err
 	case env == "":
 		return existingAdminToken(data, adminTokenFile, s)
 	case !isToken(env):
 		return "", cli.Usagef("BUSBAR_TOKEN: that isn't a token: it has to be visible ASCII without spaces")
+	default:
+		return env, nil
 	}
-	return env, nil
+	if err != nil {
+		err = fmt.Errorf("-token-file %s: %w (- is standard input)", file, err)
+	}
+	return token, err
 }
 
 // How long tail waits before it connects again: doubling from the first to the last.
@@ -149,9 +147,6 @@ func retryDelay(n int, chance float64) time.Duration {
 	return delay - time.Duration(float64(delay)*0.2*chance)
 }
 
-// finalError is an error that another connection would meet again.
-type finalError struct{ error }
-
 // run connects until it is done. Only a server that answered once is waited for: an address that was wrong from the
 // start won't get better.
 func (t *tailer) run(ctx context.Context) error {
@@ -161,13 +156,12 @@ func (t *tailer) run(ctx context.Context) error {
 		opened, err := t.connect(ctx)
 		connected = connected || opened
 		var end *tailEnd
-		var final *finalError
 		switch {
 		case ctx.Err() != nil || t.done():
 			return nil
 		case errors.As(err, &end) && (end.code == websocket.StatusNormalClosure || end.code == websocket.StatusGoingAway && t.once):
 			return nil // a server that drains has done nothing wrong
-		case errors.As(err, &end) && !end.retry(), errors.As(err, &final), t.once, !connected:
+		case errors.As(err, &end) && !end.retry(), t.final, t.once, !connected:
 			return fmt.Errorf("tail: %w", err)
 		}
 		// A server that accepts and closes at once, over capacity, say, must see the waits grow.
@@ -222,7 +216,8 @@ func (t *tailer) connect(ctx context.Context) (opened bool, err error) {
 		}
 		t.cursor.see(kind, message)
 		if err := t.print(kind, message); err != nil {
-			return true, &finalError{err}
+			t.final = true
+			return true, err
 		}
 		if t.printed++; t.done() {
 			_ = c.Close(websocket.StatusNormalClosure, "")
@@ -282,7 +277,8 @@ func (t *tailer) broken(c *websocket.Conn, err error) error {
 		return &tailEnd{closed.Code, closed.Reason}
 	case errors.Is(err, websocket.ErrMessageTooBig):
 		_ = c.Close(websocket.StatusMessageTooBig, "") // reads the rest: unread it would cost the server our Close
-		return &finalError{fmt.Errorf("a message is larger than -max-message %s", cli.FormatSize(t.max))}
+		t.final = true
+		return fmt.Errorf("a message is larger than -max-message %s", cli.FormatSize(t.max))
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the connection ended without a Close")
 	}
@@ -337,33 +333,26 @@ type cursor struct {
 	known bool
 }
 
-// told is what of a message may move a cursor. What is absent is nil; type and from aren't even when they are null.
-type told struct {
-	Type      json.RawMessage `json:"type"`
-	From      json.RawMessage `json:"from"`
-	Seq       *uint64         `json:"seq"`
-	OldestSeq *uint64         `json:"oldest_seq"`
-	Entity    string          `json:"entity"`
-	RowID     string          `json:"row_id"`
-	Kind      string          `json:"kind"`
-}
-
 // see takes a message into account, if it is one that only the server sends (docs/protocol.md section 3): a change event
-// has no type, and a relay, which has a from, is neither that nor a resync.
+// has no type, and a relay, which has a from, is neither that nor a resync. What is absent is nil; type and from aren't
+// even when they are null.
 func (c *cursor) see(kind websocket.MessageType, message []byte) {
-	var m told
+	var m struct {
+		Type      json.RawMessage `json:"type"`
+		From      json.RawMessage `json:"from"`
+		Seq       *uint64         `json:"seq"`
+		OldestSeq *uint64         `json:"oldest_seq"`
+		Entity    string          `json:"entity"`
+		RowID     string          `json:"row_id"`
+		Kind      string          `json:"kind"`
+	}
 	if kind != websocket.MessageText || strictjson.Unmarshal(message, &m) != nil || m.Seq == nil || m.From != nil {
 		return
 	}
-	switch {
-	case m.isEvent() && (!c.known || *m.Seq > c.seq):
-		*c = cursor{*m.Seq, true}
-	case string(m.Type) == `"resync"` && m.OldestSeq != nil:
-		// The log doesn't reach back, or has begun anew: what follows is live from here.
+	isEvent := m.Type == nil && m.Entity != "" && m.RowID != "" && slices.Contains(changeKinds, m.Kind)
+	// After a resync the log doesn't reach back, or has begun anew: what follows is live from here.
+	isResync := string(m.Type) == `"resync"` && m.OldestSeq != nil
+	if isResync || isEvent && (!c.known || *m.Seq > c.seq) {
 		*c = cursor{*m.Seq, true}
 	}
-}
-
-func (m *told) isEvent() bool {
-	return m.Type == nil && m.Entity != "" && m.RowID != "" && (m.Kind == "insert" || m.Kind == "update" || m.Kind == "delete")
 }

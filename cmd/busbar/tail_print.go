@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"github.com/coder/websocket"
 
@@ -71,22 +70,12 @@ func binaryLine(message []byte) string {
 // maxExcerpt is how many bytes of a binary message are shown.
 const maxExcerpt = 64
 
-// excerpt is the beginning of a payload: quoted where it is text, in hex where it isn't.
+// excerpt is the beginning of a payload, quoted.
 func excerpt(payload []byte) string {
-	cut, more := payload, ""
-	if len(cut) > maxExcerpt {
-		cut, more = cut[:maxExcerpt], "…"
-		// A character that straddles the cut doesn't make text binary.
-		for n := 1; n < utf8.UTFMax && !utf8.Valid(cut); n++ {
-			if head := payload[:maxExcerpt-n]; utf8.Valid(head) {
-				cut = head
-			}
-		}
+	if len(payload) > maxExcerpt {
+		return strconv.Quote(string(payload[:maxExcerpt])) + "…"
 	}
-	if utf8.Valid(cut) {
-		return strconv.Quote(string(cut) + more)
-	}
-	return fmt.Sprintf("hex %x%s", cut, more)
+	return strconv.Quote(string(payload))
 }
 
 // binaryJSON is a binary message as a JSON object whose type is "row" or "binary".

@@ -56,7 +56,7 @@ func TestBinaryMessages(t *testing.T) {
 			`{"type":"row","entity":"Todo","row_id":"t_1","kind":"snapshot","payload":"aGVsbG8="}`},
 		{frameFor(t, hub.Incremental, "Todo", "t_1", ""), `row Todo/t_1 update 0 bytes ""`,
 			`{"type":"row","entity":"Todo","row_id":"t_1","kind":"update","payload":""}`},
-		{frameFor(t, hub.Snapshot, "a b", "c\n", "\xff\x00"), `row "a b/c\n" snapshot 2 bytes hex ff00`,
+		{frameFor(t, hub.Snapshot, "a b", "c\n", "\xff\x00"), `row "a b/c\n" snapshot 2 bytes "\xff\x00"`,
 			`{"type":"row","entity":"a b","row_id":"c\n","kind":"snapshot","payload":"/wA="}`},
 		{[]byte("free form\n"), `binary 10 bytes "free form\n"`, `{"type":"binary","payload":"ZnJlZSBmb3JtCg=="}`},
 		{nil, `binary 0 bytes ""`, `{"type":"binary","payload":""}`},
@@ -73,11 +73,10 @@ func TestBinaryMessages(t *testing.T) {
 func TestExcerptIsShort(t *testing.T) {
 	text := strings.Repeat("x", maxExcerpt-1)
 	for payload, want := range map[string]string{
-		text + "x":            `"` + text + `x"`,
-		text + "xy":           `"` + text + `x…"`,
-		text + "€€":           `"` + text + `…"`,
-		"\xff" + text:         "hex ff" + strings.Repeat("78", maxExcerpt-1),
-		"\xff" + text + "xyz": "hex ff" + strings.Repeat("78", maxExcerpt-1) + "…",
+		text + "x":    `"` + text + `x"`,
+		text + "xy":   `"` + text + `x"…`,
+		"\xff" + text: `"\xff` + text + `"`,
+		text + "€":    `"` + text + `\xe2"…`,
 	} {
 		if got := excerpt([]byte(payload)); got != want {
 			t.Errorf("%q:\n got %s\nwant %s", payload, got, want)
