@@ -202,11 +202,9 @@ func (s *stage) cutPower(ctx context.Context, n *node) error {
 func (s *stage) crash(n *node, how func() error) error {
 	var there []*peer
 	for _, c := range s.clients {
-		c.look(func(a *account) {
-			if a != nil && s.nodes[c.at] == n {
-				there = append(there, c.peer)
-			}
-		})
+		if p := c.current(); p != nil && p.at == n {
+			there = append(there, p)
+		}
 	}
 	began := time.Now()
 	if err := how(); err != nil {

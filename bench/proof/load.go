@@ -128,26 +128,23 @@ func (s *stage) publishEach(ctx, soft context.Context, p *publisher, every time.
 
 // publish sends the stream's next messages: again and again if they have op ids, or are a row's.
 func (s *stage) publish(ctx context.Context, p *publisher) error {
-	st := p.stream
+	st, last := p.stream, error(nil)
 	n := st.begin(st.body)
-	insists := st.opIDs || st.kind == rows
-	for late := time.Now().Add(4 * patience); ; {
-		err := s.send(ctx, p, n)
-		if err == nil || errors.Is(err, errWronged) || !insists {
-			st.finish(n, st.body, err)
-			return err
+	err := poll(ctx, 4*patience, 20*time.Millisecond, func() (bool, error) {
+		last = s.send(ctx, p, n)
+		if last == nil || errors.Is(last, errWronged) || !st.opIDs && st.kind != rows {
+			return true, last
 		}
 		if st.kind == rows && st.late {
 			st.mark(n, repeated)
 		}
-		if time.Now().After(late) {
-			err = wronged("%s %d wasn't taken: %w", st.name, n, err)
-		}
-		if errors.Is(err, errWronged) || !pause(ctx, 20*time.Millisecond) {
-			st.finish(n, st.body, err)
-			return err
-		}
+		return false, nil
+	})
+	if errors.Is(err, errLate) {
+		err = wronged("%s %d wasn't taken: %w", st.name, n, last)
 	}
+	st.finish(n, st.body, err)
+	return err
 }
 
 // send tries once, and goes to the next node when that fails.

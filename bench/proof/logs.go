@@ -3,7 +3,6 @@ package proof
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,13 +14,13 @@ import (
 // audience is a server's clients that are given numbered changes, and the publisher of
 // these. Owned by one goroutine, but for publish, which may have its own.
 type audience struct {
-	node    *node
-	load    *loadgen.Load
-	profile bench.Profile
-	sent    atomic.Uint64 // changes that were acknowledged
+	node *node
+	load *loadgen.Load
+	r    *bench.Result
+	sent atomic.Uint64 // changes that were acknowledged
 }
 
-func (o *Options) newAudience(ctx context.Context, n *node, token string, clients int) (*audience, error) {
+func (o *Options) newAudience(ctx context.Context, n *node, token string, clients int, r *bench.Result) (*audience, error) {
 	p := bench.Default()
 	p.Clients, p.Rate, p.Duration, p.Sizes = clients, o.Rate, o.Load, loadgen.Size(o.Size)
 	p.Target.Name, p.ServerCores, p.LoadCores = "busbar", nil, nil
@@ -34,13 +33,14 @@ func (o *Options) newAudience(ctx context.Context, n *node, token string, client
 		return nil, err
 	}
 	p.Workers = load.Workers()
-	return &audience{node: n, load: load, profile: p}, nil
+	r.Profile = p
+	return &audience{node: n, load: load, r: r}, nil
 }
 
 // publish goes on until so many changes are acknowledged or ctx ends. Each is published until it is: its op id has it
 // applied once. What is late isn't made up for.
 func (a *audience) publish(ctx context.Context, until uint64) error {
-	tick := time.NewTicker(time.Duration(float64(time.Second) / a.profile.Rate))
+	tick := time.NewTicker(time.Duration(float64(time.Second) / a.r.Profile.Rate))
 	defer tick.Stop()
 	for n := a.sent.Load(); n < until; n++ {
 		select {
@@ -48,7 +48,7 @@ func (a *audience) publish(ctx context.Context, until uint64) error {
 		case <-ctx.Done():
 			return nil
 		}
-		body := loadgen.AppendChange(nil, n, loadgen.Now(), a.profile.Sizes.Of(n))
+		body := loadgen.AppendChange(nil, n, loadgen.Now(), a.r.Profile.Sizes.Of(n))
 		err := poll(ctx, 4*patience, 5*time.Millisecond, func() (bool, error) {
 			// What was begun is ended: it may be in the log already.
 			_, err := a.node.call(context.WithoutCancel(ctx), "POST", "/v1/changes", mimeJSON, body)
@@ -86,6 +86,7 @@ type logCost struct {
 	server          float64 // ns of the server's CPU for each delivery
 	others          float64 // of the other nodes and NATS servers, for each change
 	alone           float64 // ns of the server's CPU for each change, to one client
+	sent            uint64  // changes so far
 }
 
 var logLayouts = []struct {
@@ -145,32 +146,26 @@ func Logs(ctx context.Context, o Options) (sections []*bench.Section, err error)
 			for round, c := range costs[i] {
 				values = append(values, f.of(c, c.alone-costs[0][round].alone, float64(o.Clients)))
 			}
-			r.Figures = append(r.Figures, bench.Figure{Name: f.name, Unit: f.unit, Spread: spreadOf(values)})
+			measured(r, f.name, f.unit, values...)
 		}
 		sections = append(sections, &bench.Section{Title: "log: " + r.Name, Rounds: o.Rounds, Results: []*bench.Result{r}})
 	}
 	return sections, nil
 }
 
-func spreadOf(values []float64) bench.Spread {
-	return bench.Spread{Median: median(values), Low: slices.Min(values), High: slices.Max(values), Values: values}
-}
-
 // logCost starts what a log needs, and measures with one client and with all.
-func (o *Options) logCost(ctx context.Context, which int, r *bench.Result) (logCost, error) {
-	l := logLayouts[which]
-	s, err := o.newStage(ctx, &Run{}, l.layout, newBook(false), l.args...)
+func (o *Options) logCost(ctx context.Context, l int, r *bench.Result) (c logCost, err error) {
+	s, err := o.newStage(ctx, &Run{}, logLayouts[l].layout, newBook(false), logLayouts[l].args...)
 	if err != nil {
-		return logCost{}, err
+		return c, err
 	}
 	defer s.close()
 	alone, err := s.deliver(ctx, 1, 0, r)
-	if err != nil {
-		return logCost{}, err
+	if err == nil {
+		c, err = s.deliver(ctx, o.Clients, alone.sent, r)
 	}
-	cost, err := s.deliver(ctx, o.Clients, warmUp+uint64(o.Events), r)
-	cost.alone = alone.server
-	return cost, err
+	c.alone = alone.server
+	return c, err
 }
 
 // warmUp is how many changes come before the first that counts.
@@ -183,16 +178,15 @@ func (s *stage) deliver(ctx context.Context, clients int, before uint64, r *benc
 	if err != nil {
 		return c, err
 	}
-	a, err := s.o.newAudience(ctx, s.nodes[0], token, clients)
+	a, err := s.o.newAudience(ctx, s.nodes[0], token, clients, r)
 	if err != nil {
 		return c, err
 	}
 	defer a.load.Close()
-	r.Profile = a.profile
 	a.sent.Store(before)
 	var server, others [2]int64
-	for i, until := range []uint64{before + warmUp, before + warmUp + uint64(s.o.Events)} {
-		if err := a.publish(ctx, until); err != nil {
+	for i, more := range []uint64{warmUp, uint64(s.o.Events)} {
+		if err := a.publish(ctx, a.sent.Load()+more); err != nil {
 			return c, err
 		}
 		if err := a.exact(ctx); err != nil {
@@ -201,20 +195,22 @@ func (s *stage) deliver(ctx context.Context, clients int, before uint64, r *benc
 		if server[i], others[i], err = s.cpu(); err != nil {
 			return c, err
 		}
-		if i == 0 {
-			if err := a.load.Record(ctx, a.profile.Sizes, 0); err != nil {
-				return c, err
-			}
+		if i > 0 {
+			break
+		}
+		if err := a.load.Record(ctx, r.Profile.Sizes, 0); err != nil {
+			return c, err
 		}
 	}
 	report, deliveries, _, err := a.load.Finish(a.sent.Load())
 	if report.Faults.Any() {
 		err = wronged("%v; %s", report.Faults, report.Error)
 	}
-	c.Latency = loadgen.LatencyOf(deliveries)
-	c.server = float64(server[1]-server[0]) / float64(s.o.Events*clients)
-	c.others = float64(others[1]-others[0]) / float64(s.o.Events)
-	return c, err
+	changes := float64(s.o.Events)
+	return logCost{
+		Latency: loadgen.LatencyOf(deliveries), sent: a.sent.Load(),
+		server: float64(server[1]-server[0]) / (changes * float64(clients)), others: float64(others[1]-others[0]) / changes,
+	}, err
 }
 
 // cpu is what the first node's server has had, and all other processes together, in nanoseconds.

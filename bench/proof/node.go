@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -60,61 +61,60 @@ func newNode(program, dir string, args ...string) (*node, error) {
 	return n, nil
 }
 
-func (s *stage) addNodes(ctx context.Context, args []string) (err error) {
+func (s *stage) addNodes(ctx context.Context, args []string) error {
 	if s.external && s.o.NATSServer == "" {
 		return fmt.Errorf("%w: no program of a NATS server was given", errAbsent)
 	}
-	addresses, err := freeAddresses(2 * s.layout.nodes)
+	count := s.layout.nodes
+	addresses, err := freeAddresses(2 * count)
 	if err != nil {
 		return err
 	}
-	routes, servers := addresses[:s.layout.nodes], addresses[s.layout.nodes:]
+	routes, servers := addresses[:count], addresses[count:]
 	if s.cabled {
-		if s.cables, err = newCables(s.layout.nodes); err != nil {
+		if s.cables, err = newCables(count); err != nil {
 			return err
 		}
-		for i := range s.layout.nodes {
+		for i := range count {
 			routes[i], servers[i] = cableAddress(i)+":6222", cableAddress(i)+":4222"
 		}
 	}
-	for i := range s.layout.nodes {
-		if err := s.addNode(ctx, i, routes, servers, args); err != nil {
+	for i := range count {
+		more := args
+		if count > 1 {
+			if more, err = s.clusterArgs(i, routes, servers); err != nil {
+				return err
+			}
+		}
+		n, err := newNode(s.o.Program, filepath.Join(s.folder, fmt.Sprint("node", i)), slices.Concat(more, s.o.Args)...)
+		if err != nil {
+			return err
+		}
+		s.nodes = append(s.nodes, n)
+		n.starts, n.shared = &s.book.starts[0], count > 1
+		if n.shared {
+			n.starts = &s.book.starts[i+1]
+		}
+		if s.cabled {
+			n.network = s.cables.networks[i]
+		} else if i == 0 {
+			err = s.mountLog(ctx, n)
+		}
+		if err == nil && s.external {
+			err = n.addNATS(s.o.NATSServer, servers[i], routes[i], routes)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *stage) addNode(ctx context.Context, i int, routes, servers, args []string) (err error) {
-	if s.layout.nodes > 1 {
-		if args, err = s.clusterArgs(i, routes, servers); err != nil {
-			return err
-		}
-	}
-	n, err := newNode(s.o.Program, filepath.Join(s.folder, fmt.Sprint("node", i)), append(args, s.o.Args...)...)
-	if err != nil {
-		return err
-	}
-	s.nodes = append(s.nodes, n)
-	n.starts, n.shared = &s.book.starts[0], s.layout.nodes > 1
-	if n.shared {
-		n.starts = &s.book.starts[i+1]
-	}
-	switch {
-	case s.cabled:
-		n.network = s.cables.networks[i]
-	case i == 0 && (s.layout.size != "" || s.powered):
-		if err := s.mountLog(ctx, n); err != nil {
-			return err
-		}
-	}
-	if s.external {
-		return n.addNATS(s.o.NATSServer, servers[i], routes[i], routes)
-	}
-	return nil
-}
-
+// mountLog has a node's log on a file system of its own, where the layout says so.
 func (s *stage) mountLog(ctx context.Context, n *node) (err error) {
+	if s.layout.size == "" && !s.powered {
+		return nil
+	}
 	if s.room, err = newRoom(); err != nil {
 		return err
 	}
@@ -212,7 +212,8 @@ func (n *node) start(ctx context.Context) error {
 	}
 	if err != nil {
 		_ = n.kill()
-		return fmt.Errorf("starting busbar: %w%s", err, n.said())
+		text, _ := n.said()
+		return fmt.Errorf("starting busbar: %w%s", err, text)
 	}
 	return nil
 }
@@ -256,13 +257,12 @@ func (n *node) kill() error {
 func (n *node) stop() error {
 	n.http.CloseIdleConnections()
 	defer n.nats.end(syscall.SIGTERM)
-	if n.end(syscall.SIGTERM) {
-		return fmt.Errorf("%w: killed %v after SIGTERM%s", errUnorderly, patience, n.said())
+	forced := n.end(syscall.SIGTERM)
+	text, alarm := n.said()
+	if forced || n.ProcessState.ExitCode() != 0 {
+		return fmt.Errorf("%w: %v, at most %v after SIGTERM%s", errUnorderly, n.ProcessState, patience, text)
 	}
-	if code := n.ProcessState.ExitCode(); code != 0 {
-		return fmt.Errorf("%w: %v%s", errUnorderly, n.ProcessState, n.said())
-	}
-	return n.alarming()
+	return alarm
 }
 
 func (n *node) signal(s syscall.Signal) error {

@@ -16,6 +16,7 @@ import (
 
 // peer is a client's connection. One goroutine of its own reads; the other methods are for the one that lives its life.
 type peer struct {
+	at   *node
 	conn *websocket.Conn
 	tcp  *net.TCPConn
 	stop func() bool // keeps the context from closing the connection
@@ -74,7 +75,7 @@ func (n *node) connect(ctx context.Context, c caller, b *Book) (*peer, error) {
 		return nil, fmt.Errorf("connecting: %w", err)
 	}
 	conn.SetReadLimit(maxMessage)
-	p := &peer{conn: conn, tcp: tcp, account: newAccount(b, c.user), ended: make(chan struct{}), within: cmp.Or(c.within, patience)}
+	p := &peer{at: n, conn: conn, tcp: tcp, account: newAccount(b, c.user), ended: make(chan struct{}), within: cmp.Or(c.within, patience)}
 	p.account.seq, p.account.since = c.since, c.since > 0
 	p.stop = context.AfterFunc(ctx, func() { tcp.Close() })
 	go p.read()
@@ -192,15 +193,20 @@ func (p *peer) catchUp() error {
 	return err
 }
 
-// subscribe asks for a stream; the server has acted on it after settle. It asks once: a row's
-// snapshot would come again, somewhere among the row's updates.
-func (p *peer) subscribe(s *stream) error {
-	fresh := false
-	p.with(func(a *account) { fresh = a.subscribe(s) })
-	if !fresh {
-		return nil
+// subscribe asks for streams, and is over when the server has acted on that. It asks once: a row's snapshot would come
+// again, somewhere among the row's updates.
+func (p *peer) subscribe(wanted ...*stream) error {
+	for _, s := range wanted {
+		fresh := false
+		p.with(func(a *account) { fresh = a.subscribe(s) })
+		if !fresh {
+			continue
+		}
+		if err := p.say("%s", subscription(s, "")); err != nil {
+			return err
+		}
 	}
-	return p.say("%s", subscription(s, ""))
+	return p.settle()
 }
 
 func (p *peer) unsubscribe(s *stream) error {

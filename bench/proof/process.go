@@ -79,24 +79,20 @@ var (
 	errUnorderly = errors.New("busbar ended otherwise than it should")
 )
 
-// said is the end of what it has said, or all from the first alarm on.
-func (p *process) said() string {
-	text, _ := os.ReadFile(p.log)
-	from := max(0, len(text)-saidBytes)
-	if alarm := alarms.FindIndex(text); alarm != nil {
-		from = min(from, alarm[0])
+// said is the end of what it has said, or all from the first alarm on, which is an error.
+func (p *process) said() (text string, alarm error) {
+	all, err := os.ReadFile(p.log)
+	if err != nil || len(all) == 0 {
+		return "", err
 	}
-	if len(text) == 0 {
-		return ""
+	from := max(0, len(all)-saidBytes)
+	found := alarms.FindIndex(all)
+	if found != nil {
+		from = min(from, found[0])
 	}
-	return "; its log:\n" + string(text[from:])
-}
-
-// alarming is an error when it has said anything that no server should.
-func (p *process) alarming() error {
-	text, err := os.ReadFile(p.log)
-	if alarm := alarms.Find(text); alarm != nil {
-		return fmt.Errorf("%w: it said %q%s", errUnorderly, alarm, p.said())
+	text = "; its log:\n" + string(all[from:])
+	if found != nil {
+		alarm = fmt.Errorf("%w: it said %q%s", errUnorderly, all[found[0]:found[1]], text)
 	}
-	return err
+	return text, alarm
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/busbar-ws/busbar/bench"
@@ -36,13 +37,6 @@ func Recover(ctx context.Context, o Options) ([]*bench.Section, error) {
 	return []*bench.Section{s}, nil
 }
 
-// recovery is one run. Owned by one goroutine.
-type recovery struct {
-	*audience
-	o *Options
-	r *bench.Result
-}
-
 func (o *Options) recover(ctx context.Context, clients int) (*bench.Result, error) {
 	folder, err := os.MkdirTemp("", "busbar-recovery")
 	if err != nil {
@@ -61,86 +55,83 @@ func (o *Options) recover(ctx context.Context, clients int) (*bench.Result, erro
 	if err != nil {
 		return nil, err
 	}
-	name := fmt.Sprint(clients, " clients")
-	o.Progress(name+": connecting", 0, 0)
-	a, err := o.newAudience(ctx, n, token, clients)
+	r := &bench.Result{Name: fmt.Sprint(clients, " clients"), Rounds: 1}
+	o.Progress(r.Name+": connecting", 0, 0)
+	a, err := o.newAudience(ctx, n, token, clients, r)
 	if err != nil {
 		return nil, err
 	}
 	defer a.load.Close()
-	x := &recovery{a, o, &bench.Result{Name: name, Profile: a.profile, Rounds: 1}}
-	return x.r, x.run(ctx)
+	publishing, stop := context.WithCancel(ctx)
+	published := make(chan error, 1)
+	go func() { published <- a.publish(publishing, 1<<40) }()
+	err = a.recover(ctx, o)
+	stop()
+	if failed := <-published; err == nil {
+		err = failed
+	}
+	if err == nil {
+		err = a.exact(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	last, err := a.finish("", a.sent.Load())
+	measured(r, "changes", bench.Count, float64(a.sent.Load()))
+	if r.Faults = last.Faults; last.Faults.Any() {
+		r.Failures, r.Rounds = []string{fmt.Sprintf("%v; %s", last.Faults, last.Error)}, 0
+	}
+	return r, err
 }
 
-func (x *recovery) run(ctx context.Context) error {
-	publishing, stop := context.WithCancel(ctx)
-	ended, failed := make(chan struct{}), error(nil)
-	go func() {
-		defer close(ended)
-		failed = x.publish(publishing, 1<<40)
-	}()
-	defer func() { stop(); <-ended }()
-	x.o.Progress(x.r.Name+": before the kill", 0, 0)
-	pause(ctx, x.o.Load)
-	before, err := x.finish("before_delivery", 0)
+// recover kills the server while changes are published, and waits until all clients are back and have them.
+func (a *audience) recover(ctx context.Context, o *Options) error {
+	o.Progress(a.r.Name+": before the kill", 0, 0)
+	pause(ctx, o.Load)
+	before, err := a.finish("before_delivery", 0)
 	if err != nil {
 		return err
 	}
 	killed := time.Now()
-	_ = x.node.kill()
-	if err := x.node.start(ctx); err != nil {
+	since := func(name string) { measured(a.r, name, bench.Nanoseconds, float64(time.Since(killed))) }
+	_ = a.node.kill()
+	if err := a.node.start(ctx); err != nil {
 		return err
 	}
-	x.time("until_ready", time.Since(killed))
-	x.o.Progress(x.r.Name+": coming back", 0, 0)
-	if err := x.load.Return(ctx, x.o.Return); err != nil {
+	since("until_ready")
+	o.Progress(a.r.Name+": coming back", 0, 0)
+	if err := a.load.Return(ctx, o.Return); err != nil {
 		return err
 	}
-	x.time("until_all_are_back", time.Since(killed))
-	if err := x.exact(ctx); err != nil {
+	since("until_all_are_back")
+	if err := a.exact(ctx); err != nil {
 		return err
 	}
-	exact := time.Since(killed)
-	cpu, err := runner.ProcessTime(x.node.pid())
+	since("until_all_are_exact")
+	cpu, err := runner.ProcessTime(a.node.pid())
 	if err != nil {
 		return err
 	}
-	x.time("until_all_are_exact", exact)
-	x.time("server_cpu", time.Duration(cpu))
-	x.figure("server_cpu_share_of_a_core", bench.PerOne, float64(cpu)/float64(exact))
-	after, err := x.finish("live_delivery", 0)
-	if err != nil {
-		return err
-	}
-	x.figure("replayed_per_client", bench.PerOne, float64(after.Deliveries-before.Deliveries-(after.Measured-before.Measured))/float64(x.profile.Clients))
-	stop()
-	if <-ended; failed != nil {
-		return failed
-	}
-	if err := x.exact(ctx); err != nil {
-		return err
-	}
-	last, err := x.finish("", x.sent.Load())
-	x.figure("changes", bench.Count, float64(x.sent.Load()))
-	if x.r.Faults = last.Faults; last.Faults.Any() {
-		x.r.Failures, x.r.Rounds = []string{fmt.Sprintf("%v; %s", last.Faults, last.Error)}, 0
-	}
+	measured(a.r, "server_cpu", bench.Nanoseconds, float64(cpu))
+	measured(a.r, "server_cpu_share_of_a_core", bench.PerOne, float64(cpu)/a.r.Figure("until_all_are_exact").Median)
+	after, err := a.finish("live_delivery", 0)
+	measured(a.r, "replayed_per_client", bench.PerOne, float64(after.Deliveries-before.Deliveries-(after.Measured-before.Measured))/float64(a.r.Profile.Clients))
 	return err
 }
 
 // finish asks the clients what they have seen, and notes latencies by a name unless it is empty.
-func (x *recovery) finish(name string, end uint64) (loadgen.Report, error) {
-	report, deliveries, _, err := x.load.Finish(end)
+func (a *audience) finish(name string, end uint64) (loadgen.Report, error) {
+	report, deliveries, _, err := a.load.Finish(end)
 	if l := loadgen.LatencyOf(deliveries); err == nil && name != "" && l.Count > 0 {
-		x.time(name+"_p50", time.Duration(l.P50))
-		x.time(name+"_p99", time.Duration(l.P99))
-		x.r.Curves = append(x.r.Curves, bench.Curve{Name: name, Points: l.Curve})
+		measured(a.r, name+"_p50", bench.Nanoseconds, float64(l.P50))
+		measured(a.r, name+"_p99", bench.Nanoseconds, float64(l.P99))
+		a.r.Curves = append(a.r.Curves, bench.Curve{Name: name, Points: l.Curve})
 	}
 	return report, err
 }
 
-func (x *recovery) time(name string, d time.Duration) { x.figure(name, bench.Nanoseconds, float64(d)) }
-
-func (x *recovery) figure(name, unit string, v float64) {
-	x.r.Figures = append(x.r.Figures, bench.Figure{Name: name, Unit: unit, Spread: spreadOf([]float64{v})})
+// measured notes what the rounds of a result have shown.
+func measured(r *bench.Result, name, unit string, values ...float64) {
+	spread := bench.Spread{Median: median(values), Low: slices.Min(values), High: slices.Max(values), Values: values}
+	r.Figures = append(r.Figures, bench.Figure{Name: name, Unit: unit, Spread: spread})
 }

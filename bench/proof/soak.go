@@ -17,8 +17,8 @@ type soak struct {
 	disconnects bool // who stops reading
 	began       time.Time
 
-	mu    sync.Mutex
-	wrong context.CancelFunc
+	mu  sync.Mutex
+	cut context.CancelFunc // ends everything at once
 }
 
 // Soak runs a daemon for each policy, side by side. The error is about what kept one from running; what it found is in
@@ -31,7 +31,11 @@ func Soak(ctx context.Context, o Options) (*Result, error) {
 	errs := make([]error, len(o.Policies))
 	var wg sync.WaitGroup
 	for i, policy := range o.Policies {
-		wg.Go(func() { r.Runs[i], errs[i] = o.soak(ctx, policy) })
+		one := o
+		if i > 0 { // the first one's progress is that of all
+			one.Progress = func(string, int64, int64) {}
+		}
+		wg.Go(func() { r.Runs[i], errs[i] = one.soak(ctx, policy) })
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -73,7 +77,7 @@ func (o *Options) soak(ctx context.Context, policy string) (*Run, error) {
 		return nil, err
 	}
 	defer stage.close()
-	s := &soak{stage: stage, disconnects: policy == "disconnect", began: time.Now(), wrong: func() {}}
+	s := &soak{stage: stage, disconnects: policy == "disconnect", began: time.Now(), cut: func() {}}
 	if err := s.play(ctx); err != nil {
 		return nil, err
 	}
@@ -84,34 +88,29 @@ func (o *Options) soak(ctx context.Context, policy string) (*Run, error) {
 
 // play is the whole soak: everything is used once, looked at, churned, and looked at again when
 // the last client has left.
-func (s *soak) play(ctx context.Context) error {
-	groups := make([][]*client, 4)
-	at := 0
-	for i, count := range []int{s.o.Clients, max(1, s.o.Clients/3), max(1, s.o.Clients/10), s.o.Storm} {
-		for range count {
-			c, err := s.newClient(ctx, fmt.Sprint("client", at), at)
-			if err != nil {
-				return err
-			}
-			groups[i] = append(groups[i], c)
-			at++
+func (s *soak) play(ctx context.Context) (err error) {
+	for i := range s.o.Clients + max(1, s.o.Clients/3) + max(1, s.o.Clients/10) + s.o.Storm {
+		c, err := s.newClient(ctx, fmt.Sprint("client", i), i)
+		if err != nil {
+			return err
 		}
+		s.clients = append(s.clients, c)
 	}
-	if err := s.warmUp(ctx, groups[3]); err != nil {
+	if err := s.warmUp(ctx); err != nil {
 		return err
 	}
 	start, _, err := s.level(ctx, nil)
 	if err != nil {
 		return err
 	}
-	hard, cut := context.WithCancel(ctx)
-	defer cut()
-	s.wrong = cut
+	var hard context.Context
+	hard, s.cut = context.WithCancel(ctx)
+	defer s.cut()
 	soft, end := context.WithTimeout(hard, s.o.Duration)
 	defer end()
 	sampled := make(chan []Sample)
 	go func() { sampled <- s.samples(soft) }()
-	s.churnAll(soft, hard, groups)
+	s.churn(soft, hard)
 	end()
 	s.run.Samples = <-sampled
 	if ctx.Err() != nil {
@@ -131,17 +130,17 @@ func (s *soak) play(ctx context.Context) error {
 
 // warmUp has everything happen once: sessions exist, rows are stored, workers and connections
 // to the database are there.
-func (s *soak) warmUp(ctx context.Context, crowd []*client) error {
+func (s *soak) warmUp(ctx context.Context) error {
 	for _, size := range []int{1 << 20, 100} {
 		s.size = func(*stream, uint64) int { return size }
-		for _, st := range s.book.of(changes, topics, rows, presence, broadcasts) {
+		for _, st := range s.book.of(everything...) {
 			if err := s.publish(ctx, &publisher{stream: st}); err != nil {
 				return err
 			}
 		}
 	}
 	s.size = func(*stream, uint64) int { return soakSize(rand.IntN(100)) } //nolint:gosec // any will do
-	s.storm(ctx, crowd)
+	s.storm(ctx)
 	if len(s.run.Wrongs) > 0 {
 		return errors.New(s.run.Wrongs[0])
 	}
@@ -158,23 +157,26 @@ func soakSize(of100 int) int {
 	return 10
 }
 
-// churnAll is over when every client has come to its end: in an orderly way when soft ends, at once when hard does.
-func (s *soak) churnAll(soft, hard context.Context, groups [][]*client) {
+// churn is over when every client has come to its end: in an orderly way when soft ends, at once when hard does.
+func (s *soak) churn(soft, hard context.Context) {
 	var wg sync.WaitGroup
-	for i, life := range []func(soft, hard context.Context, c *client) error{s.brief, s.steady, s.stalling} {
-		for _, c := range groups[i] {
-			wg.Go(func() {
-				for soft.Err() == nil {
-					err := life(soft, hard, c)
-					s.blame(hard, c.name, err)
-					rest := time.Second // it comes again, but not in a hurry
-					if err == nil {
-						rest = rand.N(rest) //nolint:gosec // any will do
-					}
-					pause(soft, rest)
-				}
-			})
+	steady := s.o.Clients + max(1, s.o.Clients/3)
+	for i, c := range s.clients[:len(s.clients)-s.o.Storm] {
+		live := s.stalling
+		if i < steady {
+			live = func(soft, hard context.Context, c *client) error { return s.reading(soft, hard, c, i >= s.o.Clients) }
 		}
+		wg.Go(func() {
+			for soft.Err() == nil {
+				err := live(soft, hard, c)
+				s.blame(hard, c.name, err)
+				rest := time.Second // it comes again, but not in a hurry
+				if err == nil {
+					rest = rand.N(rest) //nolint:gosec // any will do
+				}
+				pause(soft, rest)
+			}
+		})
 	}
 	stop := s.load(hard, s.o.Rate, func(st *stream, err error) { s.blame(hard, "publishing "+st.name, err) })
 	wg.Go(func() {
@@ -182,8 +184,8 @@ func (s *soak) churnAll(soft, hard context.Context, groups [][]*client) {
 		s.blame(hard, "publishing", stop())
 	})
 	wg.Go(func() {
-		for len(groups[3]) > 0 && pause(soft, min(30*time.Second, s.o.Duration/3)) {
-			s.storm(hard, groups[3])
+		for s.o.Storm > 0 && pause(soft, min(30*time.Second, s.o.Duration/3)) {
+			s.storm(hard)
 		}
 	})
 	wg.Wait()
@@ -206,7 +208,7 @@ func (s *soak) blame(ctx context.Context, who string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.run.Wrongs) == maxWrongs {
-		s.wrong()
+		s.cut()
 		return
 	}
 	s.run.Wrongs = append(s.run.Wrongs, fmt.Sprintf("at %v, %s: %v", time.Since(s.began).Round(10*time.Millisecond), who, err))
@@ -230,40 +232,11 @@ func (s *soak) left(c *client, p *peer) {
 	})
 }
 
-// steady stays all the time, takes everything, and lacks nothing at the end.
-func (s *soak) steady(soft, hard context.Context, c *client) error {
-	p, err := s.connect(hard, c, 0, 0)
-	if err != nil {
-		return err
-	}
-	defer p.gone()
-	if err := s.subscribeAll(p); err != nil {
-		return err
-	}
-	select {
-	case <-soft.Done():
-	case <-p.ended:
-		return p.whyEnded()
-	}
-	if err := p.catchUp(); err != nil {
-		return err
-	}
-	return p.leaveClean()
-}
-
-func (s *soak) subscribeAll(p *peer) error {
-	for _, st := range s.book.of(topics, changes, rows) {
-		if err := p.subscribe(st); err != nil {
-			return err
-		}
-	}
-	return p.settle()
-}
-
-// brief stays for some seconds, does what clients do, and leaves in one of the ways there are.
-func (s *soak) brief(soft, hard context.Context, c *client) error {
+// reading takes everything, and lacks nothing at the end. Who is steady stays all the time; others stay for some
+// seconds, do what clients do, and leave in one of the ways there are.
+func (s *soak) reading(soft, hard context.Context, c *client, steady bool) error {
 	since := c.cursor
-	if c.random.IntN(2) == 0 {
+	if steady || c.random.IntN(2) == 0 {
 		since = 0
 	}
 	p, err := s.connect(hard, c, since, 0)
@@ -271,15 +244,22 @@ func (s *soak) brief(soft, hard context.Context, c *client) error {
 		return err
 	}
 	defer p.gone()
-	for range c.random.IntN(5) {
-		if err := p.subscribe(s.any(c)); err != nil {
-			return err
-		}
+	wanted := s.wanted()
+	if !steady {
+		c.random.Shuffle(len(wanted), func(i, j int) { wanted[i], wanted[j] = wanted[j], wanted[i] })
+		wanted = wanted[:c.random.IntN(5)]
 	}
-	if err := p.settle(); err != nil {
+	if err := p.subscribe(wanted...); err != nil {
 		return err
 	}
-	for end := time.Now().Add(time.Duration(c.random.IntN(8000)) * time.Millisecond); time.Now().Before(end) && soft.Err() == nil; {
+	if steady {
+		select {
+		case <-soft.Done():
+		case <-p.ended:
+			return p.whyEnded()
+		}
+	}
+	for end := time.Now().Add(time.Duration(c.random.IntN(8000)) * time.Millisecond); !steady && time.Now().Before(end) && soft.Err() == nil; {
 		pause(soft, time.Duration(c.random.IntN(1500))*time.Millisecond)
 		if err := s.act(p, c); err != nil {
 			return err
@@ -288,15 +268,15 @@ func (s *soak) brief(soft, hard context.Context, c *client) error {
 	if err := p.catchUp(); err != nil {
 		return err
 	}
+	if steady {
+		return p.leaveClean()
+	}
 	s.left(c, p)
 	return s.part(hard, p, c)
 }
 
-// any is a stream that clients subscribe to.
-func (s *soak) any(c *client) *stream {
-	wanted := s.book.of(topics, changes, rows)
-	return wanted[c.random.IntN(len(wanted))]
-}
+// wanted are the streams that clients subscribe to.
+func (s *soak) wanted() []*stream { return s.book.of(topics, changes, rows) }
 
 // act does one thing of those that clients do.
 func (s *soak) act(p *peer, c *client) error {
@@ -306,9 +286,8 @@ func (s *soak) act(p *peer, c *client) error {
 		return p.relay(c.relay, min(soakSize(c.random.IntN(100)), 40<<10))
 	case 1:
 		s.count("subscribed", 1)
-		if err := p.subscribe(s.any(c)); err != nil {
-			return err
-		}
+		wanted := s.wanted()
+		return p.subscribe(wanted[c.random.IntN(len(wanted))])
 	case 2:
 		var has []*stream
 		p.with(func(a *account) { has = a.subscriptions() })
@@ -365,7 +344,7 @@ func (s *soak) stalling(soft, hard context.Context, c *client) error {
 	}
 	defer p.gone()
 	p.with(func(a *account) { a.slow = true })
-	err = s.subscribeAll(p)
+	err = p.subscribe(s.wanted()...)
 	for err == nil && soft.Err() == nil {
 		if err = p.settle(); err != nil { // heard of just now, it isn't pinged before it reads on
 			break
@@ -391,14 +370,16 @@ func (s *soak) stalling(soft, hard context.Context, c *client) error {
 }
 
 // storm has a crowd come at once, and go at once.
-func (s *soak) storm(hard context.Context, crowd []*client) {
+func (s *soak) storm(hard context.Context) {
 	s.count("storms", 1)
+	crowd := s.clients[len(s.clients)-s.o.Storm:]
 	var there, wg sync.WaitGroup
 	there.Add(len(crowd))
 	for _, c := range crowd {
 		wg.Go(func() {
 			p, err := s.connect(hard, c, c.cursor, 0)
 			if err == nil {
+				defer p.gone()
 				if err = p.settle(); err == nil {
 					err = p.catchUp()
 				}
@@ -408,7 +389,6 @@ func (s *soak) storm(hard context.Context, crowd []*client) {
 			there.Wait()
 			if p != nil {
 				s.left(c, p)
-				p.gone()
 			}
 		})
 	}
@@ -436,16 +416,14 @@ const levels = 2 * time.Minute
 // level waits until nobody is there, and what was taken is given back. With a start it is over
 // when all is back there, or when that has taken too long: then it says what isn't.
 func (s *soak) level(ctx context.Context, start Sample) (now Sample, left []string, err error) {
-	for late := time.Now().Add(levels); ; {
+	err = poll(ctx, levels, 100*time.Millisecond, func() (_ bool, err error) {
 		s.nodes[0].http.CloseIdleConnections()
-		if now, err = s.nodes[0].sample(ctx, s.began); err != nil {
-			return now, nil, err
-		}
-		if left = leftBehind(now, start); len(left) == 0 || time.Now().After(late) {
-			return now, left, nil
-		}
-		if !pause(ctx, 100*time.Millisecond) {
-			return now, left, ctx.Err()
-		}
+		now, err = s.nodes[0].sample(ctx, s.began)
+		left = leftBehind(now, start)
+		return len(left) == 0, err
+	})
+	if errors.Is(err, errLate) {
+		err = nil
 	}
+	return now, left, err
 }

@@ -89,7 +89,8 @@ func (s *stage) close() {
 
 func (s *stage) logs() (text string) {
 	for i, n := range s.nodes {
-		text += fmt.Sprintf("\nnode %d%s", i+1, n.said())
+		said, _ := n.said()
+		text += fmt.Sprintf("\nnode %d%s", i+1, said)
 	}
 	return text
 }
@@ -111,7 +112,6 @@ type client struct {
 
 	mu          sync.Mutex
 	peer        *peer  // nil between two connections
-	at          int    // the peer's node
 	cursor      uint64 // seq of the newest change that was compared, or that a connection ended with
 	lives       []life // that haven't been compared
 	connections int
@@ -197,28 +197,20 @@ const homeAgain = 3 * time.Second
 
 // stay is over when the connection has ended, the server doesn't answer pings in time, or the client can go home.
 func (s *stage) stay(ctx context.Context, c *client, p *peer, at int) {
-	var err error
-	for _, row := range s.book.of(rows) {
-		err = errors.Join(err, p.subscribe(row))
-	}
-	if err = errors.Join(err, p.settle()); err == nil {
+	err := p.subscribe(s.book.of(rows)...)
+	if err == nil {
 		c.mu.Lock()
-		c.peer, c.at, c.connections = p, at, c.connections+1
+		c.peer, c.connections = p, c.connections+1
 		c.mu.Unlock()
 	}
-	for came := time.Now(); err == nil; err = p.settle() {
+	for came := time.Now(); err == nil && ctx.Err() == nil; err = p.settle() {
+		if at != c.home && !s.nodes[c.home].away.Load() && time.Since(came) > homeAgain {
+			break
+		}
 		select {
 		case <-p.ended:
-			err = errEnded
 		case <-ctx.Done():
-			err = ctx.Err()
 		case <-time.After(time.Second):
-			if at != c.home && !s.nodes[c.home].away.Load() && time.Since(came) > homeAgain {
-				err = errEnded
-			}
-		}
-		if err != nil {
-			break
 		}
 	}
 	p.gone()
