@@ -91,7 +91,7 @@ func (srv *server) openPublishing() error {
 		return err
 	}
 	if srv.publishing, err = natspublish.Open(natspublish.Options{
-		Servers: c.Servers, NATS: options, Subject: c.Stream + ".publish", Handler: srv.http.Handler, Logger: srv.log,
+		Servers: c.Servers, NATS: options, Stream: c.Stream, Handler: srv.http.Handler, Logger: srv.log,
 	}); err != nil {
 		return fmt.Errorf("-nats-publish: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,13 +25,14 @@ import (
 type Options struct {
 	Servers string        // NATS URLs, separated by commas
 	NATS    []nats.Option // credentials, TLS and the like
-	Subject string        // one node of those that take it gets a request
+	Stream  string        // requests come to its name and ".publish"; one node of those that take them gets each
 	Handler http.Handler  // of package httpapi
 	Logger  *slog.Logger
 }
 
-// Headers of requests and answers, besides HTTP's Content-Type and Retry-After.
+// Headers of requests and answers, besides HTTP's Content-Type and Retry-After. Their names may be in any case.
 const (
+	ours         = "Busbar-"
 	callHeader   = "Busbar-Call" // method and path with query; without it defaultCall
 	statusHeader = "Busbar-Status"
 
@@ -67,7 +69,8 @@ func Open(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to NATS: %w", err)
 	}
-	if s.sub, err = s.conn.QueueSubscribe(o.Subject, "busbar", s.take); err == nil {
+	subject := o.Stream + ".publish"
+	if s.sub, err = s.conn.QueueSubscribe(subject, "busbar", s.take); err == nil {
 		s.sub.SetClosedHandler(func(string) { close(s.ended) })
 		if err = s.conn.Flush(); err == nil {
 			err = s.conn.LastError() // it may not subscribe
@@ -75,7 +78,7 @@ func Open(o Options) (*Server, error) {
 	}
 	if err != nil {
 		s.conn.Close()
-		return nil, fmt.Errorf("subscribing to %s: %w", o.Subject, err)
+		return nil, fmt.Errorf("subscribing to %s: %w", subject, err)
 	}
 	return s, nil
 }
@@ -101,8 +104,17 @@ func (s *Server) Close(ctx context.Context) {
 	})
 }
 
+// reserved is whether a subject is NATS' own or Busbar's. To answer there would be to publish for somebody who may not.
+func (s *Server) reserved(subject string) bool {
+	return strings.HasPrefix(subject, "$") || strings.HasPrefix(subject, s.opts.Stream+".")
+}
+
 // take is called by the subscription, for one request at a time.
 func (s *Server) take(m *nats.Msg) {
+	if s.reserved(m.Reply) {
+		s.opts.Logger.Debug("a request wants its answer where none may go", "reply", m.Reply)
+		return
+	}
 	size := min(int64(len(m.Data))+overhead, maxBytes)
 	if !s.room.TryAcquire(size) {
 		var w answer
@@ -117,10 +129,10 @@ func (s *Server) take(m *nats.Msg) {
 				panic(thrown)
 			}
 		}()
-		r, err := request(m)
+		r, field, err := request(m)
 		var w answer
 		if err != nil {
-			httpapi.WriteInvalid(&w, callHeader, err.Error())
+			httpapi.WriteInvalid(&w, field, err.Error())
 		} else {
 			s.opts.Handler.ServeHTTP(&w, r)
 		}
@@ -128,25 +140,44 @@ func (s *Server) take(m *nats.Msg) {
 	})
 }
 
-func request(m *nats.Msg) (*http.Request, error) {
-	call := m.Header.Get(callHeader)
+func request(m *nats.Msg) (r *http.Request, field string, err error) {
+	call, contentType := "", ""
+	for name, values := range m.Header {
+		value := &contentType
+		switch {
+		case strings.EqualFold(name, callHeader):
+			value = &call
+		case strings.EqualFold(name, "Content-Type"):
+		case len(name) >= len(ours) && strings.EqualFold(name[:len(ours)], ours):
+			return nil, name, errors.New("isn't known")
+		default:
+			continue
+		}
+		if *value != "" || len(values) > 1 {
+			return nil, name, errors.New("is there more than once")
+		}
+		*value = values[0]
+	}
 	if call == "" {
 		call = defaultCall
 	}
 	method, target, _ := strings.Cut(call, " ")
 	if !strings.HasPrefix(target, calls) {
-		return nil, errors.New("must be a method and a path that begins with " + calls + ", as in " + defaultCall)
+		return nil, callHeader, errors.New("must be a method and a path that begins with " + calls + ", as in " + defaultCall)
 	}
 	ctx := httpapi.AsPublisher(context.Background())
-	r, err := http.NewRequestWithContext(ctx, method, target, io.NopCloser(bytes.NewReader(m.Data)))
+	r, err = http.NewRequestWithContext(ctx, method, "", io.NopCloser(bytes.NewReader(m.Data)))
+	if err == nil {
+		r.URL, err = url.ParseRequestURI(target) // where # is a part of the path, as over HTTP
+	}
 	if err != nil {
-		return nil, err
+		return nil, callHeader, err
 	}
 	r.ContentLength = int64(len(m.Data))
-	if t := m.Header.Get("Content-Type"); t != "" {
-		r.Header.Set("Content-Type", t)
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
 	}
-	return r, nil
+	return r, "", nil
 }
 
 func (s *Server) respond(m *nats.Msg, w *answer) {
