@@ -5,10 +5,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
+
+// soon bounds each wait for a client, the start of its interpreter included.
+const soon = time.Minute
 
 // maxClientLine bounds one line from a client, in bytes: a 16 MiB message in base64, and its JSON.
 const maxClientLine = 32 << 20
@@ -40,6 +47,58 @@ type clientProcess struct {
 	log    transcript
 }
 
+// startNodeClient connects with the ws package from npm. way is "header" or "subprotocol"; an empty token
+// means no authentication.
+func startNodeClient(t *testing.T, url, token, way string) *clientProcess {
+	t.Helper()
+	if err := nodeModules(); err != nil {
+		t.Fatalf("installing the Node client's packages: %v", err)
+	}
+	return startClient(t, "node", filepath.Join("testdata", "node", "client.mjs"), url, token, way)
+}
+
+// startPythonClient connects with Debian's python3-websockets, which only Debian's own interpreter finds.
+func startPythonClient(t *testing.T, url, token, way string) *clientProcess {
+	t.Helper()
+	return startClient(t, "/usr/bin/python3", filepath.Join("testdata", "python", "client.py"), url, token, way)
+}
+
+func startClient(t *testing.T, program string, args ...string) *clientProcess {
+	t.Helper()
+	p := &clientProcess{t: t, name: filepath.Base(program), cmd: exec.Command(program, args...)}
+	p.events = make(chan clientEvent, maxClientEvents)
+	stdin, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatalf("opening %s's standard input: %v", p.name, err)
+	}
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatalf("opening %s's standard output: %v", p.name, err)
+	}
+	p.stdin = stdin
+	p.cmd.Stderr = &p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("starting %s: %v", p.name, err)
+	}
+	go p.read(stdout)
+	t.Cleanup(p.stop)
+	return p
+}
+
+// nodeModules installs what package-lock.json pins, unless it is there already.
+var nodeModules = sync.OnceValue(func() error {
+	dir := filepath.Join("testdata", "node")
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", "ws", "package.json")); err == nil {
+		return nil
+	}
+	npm := exec.Command("npm", "ci", "--ignore-scripts")
+	npm.Dir = dir
+	if out, err := npm.CombinedOutput(); err != nil {
+		return fmt.Errorf("npm ci in %s: %w\n%s", dir, err, out)
+	}
+	return nil
+})
+
 // read runs until the child's standard output ends. It must not fail the test: it isn't the test's goroutine.
 func (p *clientProcess) read(stdout io.Reader) {
 	defer close(p.events)
@@ -68,21 +127,10 @@ func (p *clientProcess) stop() {
 	_ = p.cmd.Wait()
 }
 
-// send writes text as one text message, sendBinary data as one binary message.
+// send writes text as one text message.
 func (p *clientProcess) send(text string) {
 	p.t.Helper()
 	p.command(map[string]any{"cmd": "send", "data": text})
-}
-
-func (p *clientProcess) sendBinary(data []byte) {
-	p.t.Helper()
-	p.command(map[string]any{"cmd": "send_binary", "base64": data})
-}
-
-// ping asks for a "pong" event with data, which is text of at most 125 bytes (RFC 6455 section 5.5).
-func (p *clientProcess) ping(data string) {
-	p.t.Helper()
-	p.command(map[string]any{"cmd": "ping", "data": data})
 }
 
 // close starts a closing handshake; terminate drops the connection without one.
@@ -129,8 +177,43 @@ func (p *clientProcess) wait(within time.Duration, what string, match func(clien
 	}
 }
 
-// waitEvent waits for the next event of one name: "open", "text", "binary", "pong", "error" or "close".
+// waitEvent waits for the next event of one name: "open", "text", "binary", "error" or "close".
 func (p *clientProcess) waitEvent(within time.Duration, name string) clientEvent {
 	p.t.Helper()
 	return p.wait(within, name, func(e clientEvent) bool { return e.Event == name })
+}
+
+// transcript is what went to and fro. It is safe from any goroutine, and keeps the last lines only.
+type transcript struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+const (
+	maxTranscriptLines = 200
+	maxTranscriptLine  = 400 // bytes
+)
+
+func (l *transcript) add(line string) {
+	if len(line) > maxTranscriptLine {
+		line = line[:maxTranscriptLine] + "…"
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, line)
+	if len(l.lines) > maxTranscriptLines {
+		l.lines = l.lines[1:]
+	}
+}
+
+// Write takes what the child prints on standard error.
+func (l *transcript) Write(p []byte) (int, error) {
+	l.add("! " + strings.TrimRight(string(p), "\n"))
+	return len(p), nil
+}
+
+func (l *transcript) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return "transcript (> to the client, < from it, ! trouble):\n" + strings.Join(l.lines, "\n")
 }

@@ -328,6 +328,22 @@ func (o *output) changed() <-chan struct{} {
 	return o.grew
 }
 
+// waitFor returns when it holds text.
+func (o *output) waitFor(t *testing.T, text string) {
+	t.Helper()
+	for deadline := time.After(soon); ; {
+		grown := o.changed()
+		if strings.Contains(o.String(), text) {
+			return
+		}
+		select {
+		case <-grown:
+		case <-deadline:
+			t.Fatalf("%q never came; there was %q", text, o)
+		}
+	}
+}
+
 // eventually waits until ok says yes. It is for what can only be asked for, not waited for.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()

@@ -21,7 +21,7 @@ type script func(ctx context.Context, n int, c *websocket.Conn, r *http.Request)
 // failed fails the test when that ends.
 func startScripted(t *testing.T, do script) (url string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), tailPatience)
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
 	var connections atomic.Int32
 	var handlers sync.WaitGroup // httptest forgets connections that were upgraded
 	done := make(chan error, 100)

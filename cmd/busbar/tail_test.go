@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"net/netip"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,63 +14,15 @@ import (
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
-// tailPatience bounds waits for something that must happen.
-const tailPatience = time.Minute
-
-// liveOutput is what a command that still runs has written. Safe from any goroutine.
-type liveOutput struct {
-	mu      sync.Mutex
-	text    bytes.Buffer
-	changed chan struct{} // closed and made anew by each write
-}
-
-func newLiveOutput() *liveOutput { return &liveOutput{changed: make(chan struct{})} }
-
-func (o *liveOutput) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	close(o.changed)
-	o.changed = make(chan struct{})
-	return o.text.Write(b)
-}
-
-func (o *liveOutput) String() string {
-	text, _ := o.state()
-	return text
-}
-
-func (o *liveOutput) state() (text string, changed <-chan struct{}) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String(), o.changed
-}
-
-// waitFor returns when the output holds text.
-func (o *liveOutput) waitFor(t *testing.T, text string) {
-	t.Helper()
-	deadline := time.After(tailPatience)
-	for {
-		got, changed := o.state()
-		if strings.Contains(got, text) {
-			return
-		}
-		select {
-		case <-changed:
-		case <-deadline:
-			t.Fatalf("%q never came; there was %q", text, got)
-		}
-	}
-}
-
 // runningTail is busbar tail in this process.
 type runningTail struct {
-	out, err *liveOutput
+	out, err *output
 	code     chan int
 }
 
 func startTail(t *testing.T, env []string, args ...string) *runningTail {
 	t.Helper()
-	r := &runningTail{newLiveOutput(), newLiveOutput(), make(chan int, 1)}
+	r := &runningTail{newOutput(), newOutput(), make(chan int, 1)}
 	s := streams{strings.NewReader(""), r.out, r.err, getenvOf(env), func() []string { return env }}
 	go func() { r.code <- run(append([]string{"tail"}, args...), s) }()
 	return r
@@ -86,7 +36,7 @@ func (r *runningTail) want(t *testing.T, code int, words ...string) {
 		if got != code {
 			t.Fatalf("exit code %d, want %d; standard error: %s", got, code, r.err)
 		}
-	case <-time.After(tailPatience):
+	case <-time.After(soon):
 		t.Fatalf("tail still runs; standard error: %s", r.err)
 	}
 	for _, word := range words {

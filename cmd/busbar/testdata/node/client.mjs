@@ -2,11 +2,9 @@
 //
 // An empty TOKEN means no authentication. Commands come on standard input, happenings go to standard
 // output, one JSON object per line each; ../python/client.py keeps to the same contract:
-//   commands    {"cmd":"send","data":…} {"cmd":"send_binary","base64":…} {"cmd":"ping","data":…}
-//               {"cmd":"close","code":…,"reason":…} {"cmd":"terminate"}
+//   commands    {"cmd":"send","data":…} {"cmd":"close","code":…,"reason":…} {"cmd":"terminate"}
 //   happenings  {"event":"open","protocol":…} {"event":"text","data":…} {"event":"binary","base64":…}
-//               {"event":"pong","data":…} {"event":"error","message":…,"status":…}
-//               {"event":"close","code":…,"reason":…}
+//               {"event":"error","message":…,"status":…} {"event":"close","code":…,"reason":…}
 // "close" is always the last line. "status" is there when the server answered the upgrade with HTTP.
 import { createInterface } from "node:readline";
 import WebSocket from "ws";
@@ -15,8 +13,6 @@ const [url, token, way] = process.argv.slice(2);
 
 const commands = {
   send: ({ data }) => ws.send(data),
-  send_binary: ({ base64 }) => ws.send(Buffer.from(base64, "base64")),
-  ping: ({ data }) => ws.ping(data ?? ""),
   close: ({ code, reason }) => ws.close(code ?? 1000, reason ?? ""),
   terminate: () => ws.terminate(),
 };
@@ -26,7 +22,6 @@ ws.on("open", () => print({ event: "open", protocol: ws.protocol }));
 ws.on("message", (data, isBinary) => print(isBinary
   ? { event: "binary", base64: data.toString("base64") }
   : { event: "text", data: data.toString() }));
-ws.on("pong", (data) => print({ event: "pong", data: data.toString() }));
 ws.on("error", (error) => print({ event: "error", message: error.message }));
 ws.on("unexpected-response", (request, response) => {
   print({ event: "error", message: response.statusMessage, status: response.statusCode });

@@ -37,37 +37,20 @@ class Commands:
 
     def __init__(self, ws):
         self.ws = ws
-        self.tasks = set()
-
-    def spawn(self, coroutine):
-        # The event loop keeps weak references only.
-        task = asyncio.ensure_future(coroutine)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        self.closing = None
 
     async def obey(self, command):
         match command["cmd"]:
             case "send":
                 await self.ws.send(command["data"])
-            case "send_binary":
-                await self.ws.send(base64.b64decode(command["base64"]))
-            case "ping":
-                data = command.get("data", "")
-                self.spawn(self.report_pong(await self.ws.ping(data), data))
             case "close":
-                # It returns when the server has answered, so it must not hold up the next command.
-                self.spawn(self.ws.close(command.get("code", 1000), command.get("reason", "")))
+                # It returns when the server has answered, so it must not hold up the next command. The event loop keeps
+                # weak references only.
+                self.closing = asyncio.ensure_future(self.ws.close(command.get("code", 1000), command.get("reason", "")))
             case "terminate":
                 self.ws.transport.abort()
             case other:
                 raise ValueError(f"no such command: {other}")
-
-    async def report_pong(self, waiter, data):
-        try:
-            await waiter
-            emit("pong", data=data)
-        except websockets.ConnectionClosed:
-            pass  # the close itself is reported by receive
 
 
 async def read_commands(ws):
