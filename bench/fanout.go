@@ -64,15 +64,15 @@ func (s *session) books(p *loadgen.Publisher, trouble error, sp interval) error 
 	}
 	s.seen(&report)
 	s.r.cost("", sp, report.Measured)
-	s.r.addLatency("delivery", loadgen.LatencyOf(deliveries))
+	s.r.addLatency("delivery", deliveries)
 	if s.Rate > 0 {
-		s.r.addLatency("publisher_late", loadgen.LatencyOf(p.Late))
+		s.r.addLatency("publisher_late", p.Late)
 	}
 	switch {
 	case s.Churn > 0:
-		s.r.addLatency("arrival", loadgen.LatencyOf(upgrades))
+		s.r.addLatency("arrival", upgrades)
 	case s.Storm == 0:
-		s.r.addLatency("connect", loadgen.LatencyOf(upgrades))
+		s.r.addLatency("connect", upgrades)
 	}
 	if sp.messages > 0 {
 		s.r.count("messages", sp.messages)
@@ -191,6 +191,6 @@ func (s *session) rush(ctx context.Context, p *loadgen.Publisher) error {
 		return errors.Join(trouble, err)
 	}
 	s.r.add("storm_connects_per_second", PerSecond, float64(s.Storm)/took.Seconds())
-	s.r.addLatency("arrival", loadgen.LatencyOf(upgrades))
+	s.r.addLatency("arrival", upgrades)
 	return trouble
 }

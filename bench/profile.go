@@ -156,7 +156,7 @@ func (p *Profile) validate() error {
 		return wrong("leave: %d of %d clients, of which %d send: someone has to stay, and at most %d senders can be checked",
 			p.Leave, p.Clients, p.senders(), maxRelayCells/p.Clients)
 	case p.Rows > 0:
-		return p.plan().Prepare()
+		return p.plan().Validate()
 	case p.disturbed():
 		if stop, stay := p.roles().Count(p.Clients); stay == 0 || p.Stalled > 0 && stop == 0 {
 			return wrong("stalled: %s of %d clients are %d, and %d stay", p.Stalled.String(), p.Clients, stop, stay)

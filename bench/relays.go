@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/busbar-ws/busbar/bench/loadgen"
@@ -40,8 +41,8 @@ func (s *session) relays(ctx context.Context) error {
 	s.seen(&report)
 	have := report.Deliveries - already.Deliveries
 	s.r.cost("", interval{before: before, after: after}, have)
-	s.r.addLatency("delivery", loadgen.LatencyOf(deliveries))
-	s.r.addLatency("sender_late", loadgen.LatencyOf(late))
+	s.r.addLatency("delivery", deliveries)
+	s.r.addLatency("sender_late", late)
 	relayed := after.stats.Relayed - before.stats.Relayed
 	due, dropped := relayed*uint64(s.Clients), uint64(0)
 	for cause, n := range after.stats.Dropped {
@@ -171,13 +172,17 @@ func (s *session) leave(ctx context.Context) error {
 		return err
 	}
 	s.seen(&report)
-	l := report.Relays
+	all := uint64(0)
+	for _, n := range report.Leaves {
+		all += uint64(n)
+	}
+	fewest := slices.Min(report.Leaves)
 	s.r.add("left", Count, float64(s.Leave))
-	s.r.count("leave_messages_least", l.FewestLeaves)
-	s.r.count("leave_messages_most", l.MostLeaves)
-	s.r.add("leave_message_size", Bytes, float64(l.LeaveBytes)/float64(max(l.Leaves, 1)))
+	s.r.count("leave_messages_least", uint64(fewest))
+	s.r.count("leave_messages_most", uint64(slices.Max(report.Leaves)))
+	s.r.add("leave_message_size", Bytes, float64(report.Relays.LeaveBytes)/float64(max(all, 1)))
 	s.r.add("cpu_per_leave", Nanoseconds, float64(after.cpu.Minus(before.cpu).Server())/float64(s.Leave))
-	if l.FewestLeaves == 0 && ctx.Err() == nil {
+	if fewest == 0 && ctx.Err() == nil {
 		return errors.New("leaving: a client that stayed was told of nobody")
 	}
 	return ctx.Err()

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/busbar-ws/busbar/bench/loadgen"
 	"github.com/busbar-ws/busbar/bench/runner"
 )
@@ -72,15 +73,15 @@ func (r *Result) add(name, unit string, value float64) {
 
 func (r *Result) count(name string, n uint64) { r.add(name, Count, float64(n)) }
 
-func (r *Result) addLatency(name string, l loadgen.Latency) {
-	if l.Count == 0 {
+func (r *Result) addLatency(name string, h *hdrhistogram.Histogram) {
+	if h.TotalCount() == 0 {
 		return
 	}
-	r.add(name+"_p50", Nanoseconds, float64(l.P50))
-	r.add(name+"_p99", Nanoseconds, float64(l.P99))
-	r.add(name+"_p999", Nanoseconds, float64(l.P999))
-	r.add(name+"_max", Nanoseconds, float64(l.Max))
-	r.Curves = append(r.Curves, Curve{name, l.Curve})
+	r.add(name+"_p50", Nanoseconds, float64(h.ValueAtQuantile(50)))
+	r.add(name+"_p99", Nanoseconds, float64(h.ValueAtQuantile(99)))
+	r.add(name+"_p999", Nanoseconds, float64(h.ValueAtQuantile(99.9)))
+	r.add(name+"_max", Nanoseconds, float64(h.Max()))
+	r.Curves = append(r.Curves, Curve{name, loadgen.Curve(h)})
 }
 
 func (r *Result) fail(why string) { r.Failures = append(r.Failures, why) }

@@ -127,10 +127,8 @@ func (run *rowsRun) toRows() *loadgen.Publisher {
 // toSome sends to as many clients as a row has, and to clients as scattered.
 func (run *rowsRun) toSome() *loadgen.Publisher {
 	p := run.counting()
-	var clients []uint32
 	p.Add = func(seq uint64) []byte {
-		clients = run.plan.Members(clients[:0], run.plan.Target(seq))
-		return run.server.Control.AddTo(clients, p.Sizes.Of(seq))
+		return run.server.Control.AddTo(run.plan.Members(run.plan.Target(seq)), p.Sizes.Of(seq))
 	}
 	return p
 }
@@ -154,9 +152,9 @@ func (run *rowsRun) measurePhase(ctx context.Context, ph rowsPhase) error {
 	}
 	run.seen(&report)
 	run.figures(ph, sp, uint64(deliveries.TotalCount()))
-	run.r.addLatency("to_"+ph.name, loadgen.LatencyOf(deliveries))
+	run.r.addLatency("to_"+ph.name, deliveries)
 	if run.Rate > 0 {
-		run.r.addLatency("to_"+ph.name+"_publisher_late", loadgen.LatencyOf(p.Late))
+		run.r.addLatency("to_"+ph.name+"_publisher_late", p.Late)
 	}
 	if due := sp.messages * ph.each; trouble == nil && uint64(deliveries.TotalCount()) != due {
 		trouble = fmt.Errorf("%d deliveries were recorded where %d were due", deliveries.TotalCount(), due)

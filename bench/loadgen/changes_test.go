@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/gobwas/ws"
 )
 
 // event is what a server makes of a change of the bench.
@@ -33,9 +35,11 @@ func TestChangesAreChecked(t *testing.T) {
 		}
 		defer s.close()
 		m := &member{state: open, position: newPosition(0), began: 6}
-		s.tally.clients = 1
+		s.tally.clients, s.phase = 1, changes
 		for _, text := range test.texts {
-			s.deliverChange(m, frame{op: opText, payload: []byte(text)}, 10)
+			if _, err := s.take(m, ws.MustCompileFrame(ws.NewTextFrame([]byte(text))), 10); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if s.report.Faults != test.want {
 			t.Errorf("%s: %v, want %v", name, s.report.Faults, test.want)

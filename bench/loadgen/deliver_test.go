@@ -36,11 +36,11 @@ func TestLatencyOfKnownDelays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l := LatencyOf(s.latency)
-	if s.report.Deliveries != 1100 || l.Count != 1000 || s.report.Faults.Any() {
-		t.Fatalf("%d deliveries, %d recorded, %v", s.report.Deliveries, l.Count, s.report.Faults)
+	l := s.latency
+	if s.report.Deliveries != 1100 || l.TotalCount() != 1000 || s.report.Faults.Any() {
+		t.Fatalf("%d deliveries, %d recorded, %v", s.report.Deliveries, l.TotalCount(), s.report.Faults)
 	}
-	for want, got := range map[time.Duration]int64{500: l.P50, 900: l.P90, 990: l.P99, 999: l.P999, 1000: l.Max} {
+	for want, got := range map[time.Duration]int64{500: l.ValueAtQuantile(50), 900: l.ValueAtQuantile(90), 990: l.ValueAtQuantile(99), 1000: l.Max()} {
 		want *= time.Millisecond
 		if math.Abs(float64(got)/float64(want)-1) > 0.001 {
 			t.Errorf("%v, want %v", time.Duration(got), want)

@@ -27,7 +27,7 @@ func framesOf(t *testing.T, pieces ...[]byte) (frames []seenFrame, kept bool) {
 			if !ok {
 				break
 			}
-			frames = append(frames, seenFrame{f.op, string(f.payload)})
+			frames = append(frames, seenFrame{byte(f.op), string(f.payload)})
 			have = rest
 		}
 	}
@@ -127,7 +127,7 @@ func TestFramesThatNoServerMaySend(t *testing.T) {
 }
 
 func TestPongsCanBeReadByOthers(t *testing.T) {
-	wire := appendPong(nil, []byte("payload"))
+	wire := masked(ws.NewPongFrame([]byte("payload")))
 	f, err := ws.ReadFrame(bytes.NewReader(wire))
 	if err != nil {
 		t.Fatal(err)

@@ -47,19 +47,6 @@ func record(h *hdrhistogram.Histogram, ns int64) {
 	_ = h.RecordValue(min(max(ns, 0), longest)) // an error is a value out of the range
 }
 
-// Latency sums up a histogram; all in nanoseconds.
-type Latency struct {
-	Count uint64  `json:"count"`
-	Mean  float64 `json:"mean_ns"`
-	P50   int64   `json:"p50_ns"`
-	P90   int64   `json:"p90_ns"`
-	P99   int64   `json:"p99_ns"`
-	P999  int64   `json:"p999_ns"`
-	Max   int64   `json:"max_ns"`
-	// Curve has more of the distribution, by rising quantile; it ends with Max.
-	Curve []Quantile `json:"curve,omitempty"`
-}
-
 // Quantile says that so many percent took NS nanoseconds or less.
 type Quantile struct {
 	Percent float64 `json:"percent"`
@@ -73,24 +60,12 @@ var curvePercents = []float64{
 	99.3, 99.5, 99.7, 99.8, 99.9, 99.95, 99.97, 99.99, 99.995, 99.999, 99.9995, 99.9999,
 }
 
-func curveOf(h *hdrhistogram.Histogram) []Quantile {
-	var curve []Quantile
+// Curve is a distribution by rising quantile; it ends with the maximum.
+func Curve(h *hdrhistogram.Histogram) (curve []Quantile) {
 	for _, percent := range curvePercents {
 		if (1-percent/100)*float64(h.TotalCount()) >= 1 {
 			curve = append(curve, Quantile{percent, h.ValueAtQuantile(percent)})
 		}
 	}
 	return append(curve, Quantile{100, h.Max()})
-}
-
-// LatencyOf sums up a histogram.
-func LatencyOf(h *hdrhistogram.Histogram) Latency {
-	if h.TotalCount() == 0 {
-		return Latency{}
-	}
-	return Latency{
-		Count: uint64(h.TotalCount()), Mean: h.Mean(), Max: h.Max(),
-		P50: h.ValueAtQuantile(50), P90: h.ValueAtQuantile(90),
-		P99: h.ValueAtQuantile(99), P999: h.ValueAtQuantile(99.9), Curve: curveOf(h),
-	}
 }

@@ -4,7 +4,6 @@ package loadgen
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -63,7 +62,7 @@ func Start(o Options, apart *runner.Namespace) (*Load, error) {
 			return nil, err
 		}
 		l.swarms = append(l.swarms, s)
-		l.running.Go(func() { s.fail(apart.Do(s.run)) })
+		l.running.Go(func() { s.end(apart.Do(s.run)) })
 	}
 	return l, nil
 }
@@ -75,7 +74,7 @@ func (l *Load) Workers() int { return len(l.swarms) }
 func (l *Load) Done() uint64 {
 	done := ^uint64(0)
 	for _, s := range l.swarms {
-		done = min(done, s.told.done.Load())
+		done = min(done, s.done.Load())
 	}
 	return done
 }
@@ -83,7 +82,7 @@ func (l *Load) Done() uint64 {
 // Counted is how many deliveries all clients together have had, in runs that count them.
 func (l *Load) Counted() (n uint64) {
 	for _, s := range l.swarms {
-		n += s.told.counted.Load()
+		n += s.mailbox.told.Load()
 	}
 	return n
 }
@@ -91,7 +90,7 @@ func (l *Load) Counted() (n uint64) {
 // Connected is how many clients are connected.
 func (l *Load) Connected() (n int) {
 	for _, s := range l.swarms {
-		n += int(s.told.connected.Load())
+		n += int(s.mailbox.open.Load())
 	}
 	return n
 }
@@ -99,11 +98,15 @@ func (l *Load) Connected() (n int) {
 // Connect connects all clients and returns how long that took. progress is called with the
 // number of clients that are.
 func (l *Load) Connect(ctx context.Context, server string, progress func()) (time.Duration, error) {
+	address, err := serverAddress(server, l.opts.Clients)
+	if err != nil {
+		return 0, err
+	}
 	began, n := Now(), len(l.swarms)
 	for i, s := range l.swarms {
 		first := i*(l.opts.Clients/n) + min(i, l.opts.Clients%n)
 		next := (i+1)*(l.opts.Clients/n) + min(i+1, l.opts.Clients%n)
-		s.plan = connectPlan{Options: l.opts, server: server, apart: l.apart != nil, first: first}
+		s.plan = connectPlan{Options: l.opts, server: address, apart: l.apart != nil, first: first}
 		s.plan.Clients = next - first
 	}
 	if err := l.each(ctx, progress, (*swarm).connect); err != nil {
@@ -187,11 +190,7 @@ func (l *Load) Subscribe(ctx context.Context, plan *RowPlan, pending int, progre
 
 // Expect says what is published from here on. Latencies are recorded anew.
 func (l *Load) Expect(ctx context.Context, phase Phase) error {
-	return l.each(ctx, nil, func(s *swarm) error {
-		s.rows.phase = phase
-		s.latency.Reset()
-		return nil
-	})
+	return l.each(ctx, nil, func(s *swarm) error { return s.expect(phase) })
 }
 
 // Ready has everybody expect what senders of an order send, and record that anew.
@@ -261,5 +260,3 @@ func (l *Load) Alive() error {
 	}
 	return nil
 }
-
-var errClosing = errors.New("the load is closed")

@@ -1,31 +1,5 @@
 package loadgen
 
-import (
-	"encoding/binary"
-	"fmt"
-)
-
-// Faults are what must not happen in a run; a single one makes it fail.
-type Faults struct {
-	Lost       uint64 `json:"lost"`       // deliveries that never came
-	Repeated   uint64 `json:"repeated"`   // deliveries that had come before
-	Disordered uint64 `json:"disordered"` // deliveries that came behind a later message
-	Foreign    uint64 `json:"foreign"`    // binary messages that nobody published
-	Ended      uint64 `json:"ended"`      // connections that ended during the run
-}
-
-// Any is true when there was a fault.
-func (f Faults) Any() bool { return f != Faults{} }
-
-// Add adds those of others.
-func (f *Faults) Add(o Faults) {
-	f.Lost += o.Lost
-	f.Repeated += o.Repeated
-	f.Disordered += o.Disordered
-	f.Foreign += o.Foreign
-	f.Ended += o.Ended
-}
-
 // position is where one client stands in the sequence of messages. Owned by its swarm.
 type position struct {
 	next uint64 // the number that should come now
@@ -56,12 +30,6 @@ func (p *position) take(seq uint64, faults *Faults) (fresh bool) {
 	}
 	faults.Repeated++
 	return false
-}
-
-// String names what there is of each.
-func (f Faults) String() string {
-	return fmt.Sprintf("%d deliveries lost, %d repeated, %d out of order, %d foreign, %d connections ended",
-		f.Lost, f.Repeated, f.Disordered, f.Foreign, f.Ended)
 }
 
 // MaxOutstanding bounds the messages that may be published and not yet at every client.
@@ -126,14 +94,3 @@ const (
 
 // MaxSize is the largest payload in bytes that targets take.
 const MaxSize = 16 << 20
-
-// putStamp writes the head of a payload: its sequence number and when it was published,
-// or in runs at a rate when it should have been, in ns of now.
-func putStamp(payload []byte, seq uint64, published int64) {
-	binary.BigEndian.PutUint64(payload, seq)
-	binary.BigEndian.PutUint64(payload[8:], uint64(published))
-}
-
-func readStamp(payload []byte) (seq uint64, published int64) {
-	return binary.BigEndian.Uint64(payload), int64(binary.BigEndian.Uint64(payload[8:]))
-}

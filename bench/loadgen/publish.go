@@ -2,11 +2,9 @@ package loadgen
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -70,9 +68,8 @@ func (l Limit) reached(published uint64, at int64) bool {
 
 func (p *Publisher) stamp(published int64) {
 	payload := p.Add(p.Next)
-	putStamp(payload, p.Next, published)
-	if p.control.Text() {
-		hex.Encode(payload, slices.Clone(payload[:stampSize]))
+	if putStamp(payload, p.Next, published); p.control.Text() {
+		copy(payload, appendHexStamp(nil, p.Next, published))
 	}
 	p.Next++
 }

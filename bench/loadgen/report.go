@@ -1,53 +1,90 @@
 package loadgen
 
+import (
+	"fmt"
+	"reflect"
+)
+
+// Faults are what must not happen in a run; a single one makes it fail.
+type Faults struct {
+	Lost       uint64 `json:"lost"`       // deliveries that never came
+	Repeated   uint64 `json:"repeated"`   // deliveries that had come before
+	Disordered uint64 `json:"disordered"` // deliveries that came behind a later message
+	Foreign    uint64 `json:"foreign"`    // binary messages that nobody published
+	Ended      uint64 `json:"ended"`      // connections that ended during the run
+}
+
+// Any is true when there was a fault.
+func (f Faults) Any() bool { return f != Faults{} }
+
+// Add adds those of others.
+func (f *Faults) Add(o Faults) { addCounts(reflect.ValueOf(f).Elem(), reflect.ValueOf(o)) }
+
+// String names what there is of each.
+func (f Faults) String() string {
+	return fmt.Sprintf("%d deliveries lost, %d repeated, %d out of order, %d foreign, %d connections ended",
+		f.Lost, f.Repeated, f.Disordered, f.Foreign, f.Ended)
+}
+
 // Report is what the clients saw, of one worker or of all.
 type Report struct {
 	Faults
-	Deliveries uint64 // binary messages that came, each once
+	Deliveries uint64 // messages that came, each once
+	Measured   uint64 // of these, those of the measured phase
 	Texts      uint64 // text messages, which are none of ours
-	// Measured is deliveries of the measured phase, to all but those that had stopped
-	// reading.
-	Measured uint64
-	Error    string // what ended the first connection that ended
+	Stalled    Stalled
+	Churn      Turnover
+	Relays     RelayReport
+	Leaves     []uint32 // messages about others that had left, by client that stayed
+	Error      string   // what ended the first connection that ended
+}
 
-	Stalled Stalled  // who stopped reading
-	Churn   Turnover // who came and left
+// Stalled is what became of the clients that stopped reading, as they found it when they
+// read on at the end of the run. None of it is a fault: a server may give them up.
+type Stalled struct {
+	Clients      uint64 // that stopped reading
+	Disconnected uint64 // whose connection the server ended
+	Closed       uint64 // of these, with a Close frame that arrived
+	Told         uint64 // that were sent a notice of the loss
+	Gapped       uint64 // that stayed connected for a message behind one they lost
+	Lost         uint64 // messages that never came, to those that are connected
+	Deliveries   uint64 // that came after they read on
+	CaughtUp     uint64 // that have had the run's last message
+	Behind       uint64 // that are connected and haven't
+}
 
-	Relays *RelayReport // of the scenario presence
+// Turnover is who came and left during a run.
+type Turnover struct {
+	Left uint64 // half of them with Close, the others with RST
+	Came uint64 // whose upgrade was answered
+	// What must not happen: who couldn't connect, who was connected at the end and missed a
+	// message that was published when the server counted everyone, and who was still there
+	// calmPatience after having said Close.
+	Refused, Silent, Lingering uint64
+}
+
+// RelayReport is what clients sent to each other.
+type RelayReport struct {
+	Sent       uint64 // messages of clients to all
+	LeaveBytes uint64 // payloads of messages about others that had left, of all clients
 }
 
 func (r *Report) add(o Report) {
-	r.Faults.Add(o.Faults)
-	r.Deliveries += o.Deliveries
-	r.Measured += o.Measured
-	r.Stalled.add(o.Stalled)
-	r.Churn.add(o.Churn)
-	r.Texts += o.Texts
-	r.Relays = r.Relays.add(o.Relays)
+	addCounts(reflect.ValueOf(r).Elem(), reflect.ValueOf(o))
+	r.Leaves = append(r.Leaves, o.Leaves...)
 	if r.Error == "" {
 		r.Error = o.Error
 	}
 }
 
-// RelayReport is what the clients of one worker, or all together, sent to each other.
-type RelayReport struct {
-	Sent         uint64 // messages of clients to all
-	Stayed       uint64 // clients that are connected
-	Leaves       uint64 // messages about others that had left, of all clients that stayed
-	LeaveBytes   uint64 // their payloads, of all clients
-	FewestLeaves uint64 // of one client
-	MostLeaves   uint64 // of one client
-}
-
-func (r *RelayReport) add(o *RelayReport) *RelayReport {
-	if r == nil || o == nil {
-		if r == nil {
-			r = o
+// addCounts adds the counts of a struct, and of those in it, to the same ones of another.
+func addCounts(to, from reflect.Value) {
+	for i := range to.NumField() {
+		switch f := to.Field(i); f.Kind() { //nolint:exhaustive // others are no counts
+		case reflect.Uint64:
+			f.SetUint(f.Uint() + from.Field(i).Uint())
+		case reflect.Struct:
+			addCounts(f, from.Field(i))
 		}
-		return r
-	}
-	return &RelayReport{
-		Sent: r.Sent + o.Sent, Stayed: r.Stayed + o.Stayed, Leaves: r.Leaves + o.Leaves, LeaveBytes: r.LeaveBytes + o.LeaveBytes,
-		FewestLeaves: min(r.FewestLeaves, o.FewestLeaves), MostLeaves: max(r.MostLeaves, o.MostLeaves),
 	}
 }

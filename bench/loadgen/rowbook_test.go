@@ -19,14 +19,14 @@ func newBookTest(t *testing.T) *bookTest {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.close)
-	plan := RowPlan{Clients: 30, Rows: 4, Subscribers: 3}
+	const client, rows = 17, 4
+	plan := RowPlan{Clients: 30, Rows: rows, Subscribers: 3}
 	if err := plan.Prepare(); err != nil {
 		t.Fatal(err)
 	}
-	const client = 17
 	s.members = []member{{state: open, position: newPosition(0), fd: -1}}
 	s.tally.clients, s.sizes = 1, Mixture{{Size: RowHead + 64, Weight: 1}}
-	s.rows = newRowBook(&plan, client, 1)
+	s.rows, s.plan.first, s.answered = &plan, client, make([]uint64, 1)
 	return &bookTest{t, s, client}
 }
 
@@ -39,7 +39,7 @@ func (b *bookTest) send(payload []byte) {
 
 func (b *bookTest) update(seq uint64) []byte {
 	payload := make([]byte, b.s.sizes.Of(0))
-	appendRowHead(payload[:0], rowUpdate, b.s.rows.plan.Target(seq))
+	appendRowHead(payload[:0], rowUpdate, b.s.rows.Target(seq))
 	putStamp(payload[RowHead:], seq, 0)
 	return payload
 }
@@ -47,7 +47,7 @@ func (b *bookTest) update(seq uint64) []byte {
 // mine are the first n messages that go to rows of the client.
 func (b *bookTest) mine(n int) (seqs []uint64) {
 	for seq := uint64(0); len(seqs) < n; seq++ {
-		if _, ok := b.s.rows.plan.block(b.client, b.s.rows.plan.Target(seq)); ok {
+		if _, ok := b.s.rows.mine(b.client, b.s.rows.Target(seq)); ok {
 			seqs = append(seqs, seq)
 		}
 	}
@@ -77,7 +77,7 @@ func TestFaultsInUpdatesOfRows(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBookTest(t)
-			b.s.rows.phase = ToRows
+			b.s.phase = ToRows
 			mine := b.mine(6)
 			for _, i := range test.order {
 				b.send(b.update(mine[i]))
@@ -94,7 +94,7 @@ func TestFaultsInUpdatesOfRows(t *testing.T) {
 
 func TestUpdatesThatAreNobodysBusinessAreForeign(t *testing.T) {
 	b := newBookTest(t)
-	b.s.rows.phase = ToRows
+	b.s.phase = ToRows
 	mine := b.mine(2)
 	other := uint64(0)
 	for other == mine[0] || other == mine[1] {
@@ -113,17 +113,17 @@ func TestUpdatesThatAreNobodysBusinessAreForeign(t *testing.T) {
 
 func TestSnapshotsAnswerEachSubscriptionOnce(t *testing.T) {
 	b := newBookTest(t)
-	b.s.rows.phase, b.s.rows.pending = Subscribing, 4
+	b.s.phase, b.s.unanswered = subscribing, 4
 	for block := range 4 {
-		row, _ := b.s.rows.plan.row(b.client, block)
+		row, _ := b.s.rows.row(b.client, block)
 		b.send(appendRowHead(nil, rowSnapshot, row))
 	}
-	if b.s.rows.pending != 0 || b.s.report.Faults.Any() || b.s.counted != 4 {
-		t.Errorf("%d pending, %v, %d counted", b.s.rows.pending, b.s.report.Faults, b.s.counted)
+	if b.s.unanswered != 0 || b.s.report.Faults.Any() || b.s.counted != 4 {
+		t.Errorf("%d pending, %v, %d counted", b.s.unanswered, b.s.report.Faults, b.s.counted)
 	}
-	row, _ := b.s.rows.plan.row(b.client, 0)
+	row, _ := b.s.rows.row(b.client, 0)
 	b.send(appendRowHead(nil, rowSnapshot, row))
-	other, _ := b.s.rows.plan.row(b.client+1, 0)
+	other, _ := b.s.rows.row(b.client+1, 0)
 	b.send(appendRowHead(nil, rowSnapshot, other))
 	if want := (Faults{Repeated: 1, Foreign: 1}); b.s.report.Faults != want {
 		t.Errorf("%v, want %v", b.s.report.Faults, want)
@@ -132,7 +132,7 @@ func TestSnapshotsAnswerEachSubscriptionOnce(t *testing.T) {
 
 func TestFaultsInMessagesToSomeClients(t *testing.T) {
 	b := newBookTest(t)
-	b.s.rows.phase = ToClients
+	b.s.phase = ToClients
 	for _, seq := range []uint64{3, 9, 9, 4, 12} {
 		payload := make([]byte, b.s.sizes.Of(0))
 		putStamp(payload, seq, 0)

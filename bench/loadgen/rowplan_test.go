@@ -17,7 +17,7 @@ func rowsOf(t *testing.T, p *RowPlan) map[uint64][]uint32 {
 			if !ok {
 				continue
 			}
-			if b, mine := p.block(client, row); !mine || b != block {
+			if b, mine := p.mine(client, row); !mine || b != block {
 				t.Fatalf("client %d has row %d in block %d, and then in %d: %v", client, row, block, b, mine)
 			}
 			have[row] = append(have[row], uint32(client))
@@ -45,7 +45,7 @@ func TestEveryRowHasItsSubscribers(t *testing.T) {
 		for row, clients := range have {
 			total += len(clients)
 			named := map[uint32]bool{}
-			for _, c := range p.Members(nil, row) {
+			for _, c := range p.Members(row) {
 				named[c] = true
 			}
 			if len(named) != p.Subscribers || len(clients) != p.Subscribers {
@@ -80,7 +80,7 @@ func TestMessagesBeforeAreCounted(t *testing.T) {
 		}
 		row := p.Target(seq)
 		seen[row]++
-		for _, c := range p.Members(nil, row) {
+		for _, c := range p.Members(row) {
 			had[c]++
 		}
 		if seq == p.Total()-1 && len(seen) != int(p.Total()) {

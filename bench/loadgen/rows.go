@@ -1,131 +1,185 @@
 package loadgen
 
 import (
+	"bytes"
 	"fmt"
+	"math/rand/v2"
+	"strconv"
 	"time"
 
+	"github.com/gobwas/ws"
 	"golang.org/x/sys/unix"
+
+	"github.com/busbar-ws/busbar/bench/runner"
 )
 
-// Phase is what is published in the scenario rows.
-type Phase int
+// RowPlan says which client is subscribed to which row, and which row a message goes to, so that a client that gets a
+// message can tell whether it should have, and how many it should have had before. Immutable once prepared; safe from
+// any goroutine.
+//
+// Rows stand in as many blocks as a client has rows. In each block clients are shuffled anew, and so many in a row as a
+// row has subscribers have one together. The few that are left over at the end subscribe to nothing.
+type RowPlan struct {
+	Clients     int
+	Rows        int // of each client
+	Subscribers int // of each row
 
-// Phases, in their order.
-const (
-	Subscribing Phase = iota // nothing: every row's snapshot comes
-	ToRows                   // messages to rows
-	ToClients                // messages to some clients
-	ToAll                    // messages to everyone, as without rows
-)
-
-// rowBook is what a worker's clients should have and have had of rows. Owned by its swarm.
-type rowBook struct {
-	plan  *RowPlan
-	first int // number of the swarm's first client
-	phase Phase
-
-	answered  []uint64   // a bit for each client and block: the subscription's snapshot came
-	pending   int        // subscriptions without a snapshot
-	positions []position // of each client among the messages to its rows
-	direct    []uint64   // of each client: 1 + the number of its latest message of ToClients
+	block   int      // rows in a block
+	own     []uint32 // of each block and client: its row in the block, if it has any
+	members []uint32 // of each row: its clients
 }
 
-// wants is whether binary messages are the book's business.
-func (b *rowBook) wants() bool { return b != nil && b.phase != ToAll }
+// maxSubscriptions bounds a plan: rows' ids have eight digits.
+const maxSubscriptions = 100_000_000
 
-func newRowBook(plan *RowPlan, first, clients int) *rowBook {
-	b := &rowBook{
-		plan: plan, first: first, answered: make([]uint64, (clients*plan.Rows+63)/64),
-		positions: make([]position, clients), direct: make([]uint64, clients),
+// Validate is an error unless the plan is possible.
+func (p *RowPlan) Validate() error {
+	if p.Rows < 1 || p.Subscribers < 1 || p.Subscribers > p.Clients {
+		return fmt.Errorf("%w: rows: %d of each client, %d subscribers, %d clients: at least 1, and no more subscribers than clients",
+			runner.ErrOptions, p.Rows, p.Subscribers, p.Clients)
 	}
-	for i := range b.positions {
-		b.positions[i] = newPosition(0)
+	if p.Clients > maxSubscriptions/p.Rows {
+		return fmt.Errorf("%w: rows: %d clients with %d each; at most %d together", runner.ErrOptions, p.Clients, p.Rows, maxSubscriptions)
 	}
-	return b
+	return nil
 }
 
-// deliver checks a message of the phase that has arrived to its last byte.
-func (b *rowBook) deliver(s *swarm, f frame, at int64) {
-	if b.phase == ToClients {
-		b.deliverDirect(s, f, at)
-		return
+// Prepare draws who has what: the same each time.
+func (p *RowPlan) Prepare() error {
+	if err := p.Validate(); err != nil {
+		return err
 	}
-	kind, row, ok := readRowHead(f.payload)
-	block, mine := b.plan.block(b.first+int(s.reading), row)
-	switch {
-	case !ok || !mine:
-		s.report.Faults.Foreign++
-	case b.phase == Subscribing && kind == rowSnapshot && len(f.payload) == RowHead:
-		b.answer(s, block)
-	case b.phase == ToRows && kind == rowUpdate && len(f.payload) == s.sizes.Of(0) && len(f.payload) >= RowHead+MinSize:
-		b.update(s, row, f, at)
-	default:
-		s.report.Faults.Foreign++
-	}
-}
-
-// answer notes the snapshot of a subscription, which is to come once.
-func (b *rowBook) answer(s *swarm, block int) {
-	bit := int(s.reading)*b.plan.Rows + block
-	if b.answered[bit/64]>>(bit%64)&1 != 0 {
-		s.report.Faults.Repeated++
-		return
-	}
-	b.answered[bit/64] |= 1 << (bit % 64)
-	b.pending--
-	s.counted++
-}
-
-// update notes a message to a row. All that go to one client's rows have consecutive
-// numbers for it: which one this should be the plan knows.
-func (b *rowBook) update(s *swarm, row uint64, f frame, at int64) {
-	seq, published := readStamp(f.payload[RowHead:])
-	if b.plan.Target(seq) != row {
-		s.report.Faults.Foreign++
-		return
-	}
-	rank := b.plan.before(b.first+int(s.reading), seq)
-	if b.positions[s.reading].take(rank, &s.report.Faults) {
-		s.count(seq, published, at)
-	}
-}
-
-// deliverDirect takes a message to some clients. Which ones is the server's choice, so that
-// what a client is sent has to be in order, and how many get it is counted in the end.
-func (b *rowBook) deliverDirect(s *swarm, f frame, at int64) {
-	if len(f.payload) != s.sizes.Of(0) || len(f.payload) < MinSize {
-		s.report.Faults.Foreign++
-		return
-	}
-	seq, published := readStamp(f.payload)
-	switch latest := &b.direct[s.reading]; {
-	case seq+1 > *latest:
-		*latest = seq + 1
-		s.count(seq, published, at)
-	case seq+1 == *latest:
-		s.report.Faults.Repeated++
-	default:
-		s.report.Faults.Disordered++
-	}
-}
-
-// count is for a delivery that is right.
-func (s *swarm) count(seq uint64, published, at int64) {
-	s.counted++
-	s.report.Deliveries++
-	if seq >= s.recordFrom {
-		record(s.latency, at-published)
-	}
-}
-
-// lack counts what hasn't come of the messages to rows below end.
-func (b *rowBook) lack(end uint64, r *Report) {
-	for i := range b.positions {
-		due, have := b.plan.before(b.first+i, end), b.positions[i].next
-		if b.phase == ToRows && have < due {
-			r.Lost += due - have
+	p.block = p.Clients / p.Subscribers
+	with := p.block * p.Subscribers
+	p.own, p.members = make([]uint32, p.Rows*with), make([]uint32, p.Rows*with)
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	for b := range p.Rows {
+		own, members := p.own[b*with:][:with], p.members[b*with:][:with]
+		for i := range members {
+			members[i] = uint32(i)
+		}
+		random.Shuffle(with, func(i, j int) { members[i], members[j] = members[j], members[i] })
+		for i, client := range members {
+			own[client] = uint32(i / p.Subscribers)
 		}
 	}
+	return nil
+}
+
+// Total is how many rows there are.
+func (p *RowPlan) Total() uint64 { return uint64(p.block * p.Rows) }
+
+// Subscriptions is how many all clients have together.
+func (p *RowPlan) Subscriptions() int { return len(p.members) }
+
+// row is the one that a client has in a block; ok is false when it has none.
+func (p *RowPlan) row(client, block int) (row uint64, ok bool) {
+	if with := p.block * p.Subscribers; client < with {
+		return uint64(block*p.block) + uint64(p.own[block*with+client]), true
+	}
+	return 0, false
+}
+
+// mine is whether a row is one of a client's, and in which block.
+func (p *RowPlan) mine(client int, row uint64) (block int, ok bool) {
+	if row >= p.Total() {
+		return 0, false
+	}
+	block = int(row) / p.block
+	own, ok := p.row(client, block)
+	return block, ok && own == row
+}
+
+// Members are the clients of a row.
+func (p *RowPlan) Members(row uint64) []uint32 {
+	return p.members[int(row)*p.Subscribers:][:p.Subscribers]
+}
+
+// Target is the row that a message goes to: each row once, and then all of that again.
+func (p *RowPlan) Target(seq uint64) (row uint64) { return seq % p.Total() }
+
+// before is how many of the messages below seq go to rows of a client.
+func (p *RowPlan) before(client int, seq uint64) uint64 {
+	at := p.Target(seq)
+	block := int(at) / p.block
+	own, ok := p.row(client, block)
+	if !ok {
+		return 0
+	}
+	n := seq/p.Total()*uint64(p.Rows) + uint64(block)
+	if own < at {
+		n++
+	}
+	return n
+}
+
+// Row frames (docs/protocol.md section 3) as the bench uses them: one entity, and ids of eight digits.
+const (
+	rowSnapshot = 0x10
+	rowUpdate   = 0x11
+
+	rowName   = "\x00\x04Item\x00\x08"
+	rowDigits = 8
+	RowHead   = 1 + len(rowName) + rowDigits
+)
+
+// AppendUpdate appends the head of an update of a row.
+func AppendUpdate(b []byte, row uint64) []byte { return appendRowHead(b, rowUpdate, row) }
+
+func appendRowHead(b []byte, kind byte, row uint64) []byte {
+	return fmt.Appendf(append(b, kind), "%s%0*d", rowName, rowDigits, row)
+}
+
+// readRow finds out to which row of a client a frame of some kind is; ok is false when it is to none.
+func (s *swarm) readRow(frame []byte, kind byte) (row uint64, block int, ok bool) {
+	if len(frame) < RowHead || frame[0] != kind || !bytes.HasPrefix(frame[1:], []byte(rowName)) {
+		return 0, 0, false
+	}
+	row, err := strconv.ParseUint(string(frame[RowHead-rowDigits:RowHead]), 10, 64)
+	if err != nil {
+		return 0, 0, false
+	}
+	block, ok = s.rows.mine(s.plan.first+int(s.reading), row)
+	return row, block, ok
+}
+
+// readUpdate reads a message to a row. All that go to one client's rows have consecutive
+// numbers for it: which one this should be the plan knows.
+func (s *swarm) readUpdate(frame []byte) (a message, ok bool) {
+	row, _, ok := s.readRow(frame, rowUpdate)
+	if !ok || len(frame) != s.sizes.Of(0) || len(frame) < RowHead+MinSize {
+		return a, false
+	}
+	a.seq, a.published = readStamp(frame[RowHead:])
+	a.number = s.rows.before(s.plan.first+int(s.reading), a.seq)
+	return a, s.rows.Target(a.seq) == row
+}
+
+// answer notes the snapshot of a subscription, which is empty and comes once.
+func (s *swarm) answer(frame []byte) {
+	_, block, ok := s.readRow(frame, rowSnapshot)
+	bit := int(s.reading)*s.rows.Rows + block
+	switch {
+	case !ok || len(frame) != RowHead:
+		s.report.Faults.Foreign++
+	case s.answered[bit/64]>>(bit%64)&1 != 0:
+		s.report.Faults.Repeated++
+	default:
+		s.answered[bit/64] |= 1 << (bit % 64)
+		s.unanswered--
+		s.counted++
+		s.moves++
+	}
+}
+
+// expect has clients expect what a phase publishes, from its first message on.
+func (s *swarm) expect(phase Phase) error {
+	s.phase = phase
+	s.latency.Reset()
+	for i := range s.members {
+		s.members[i].position = newPosition(0)
+	}
+	return nil
 }
 
 // subscribeAtOnce is how many rows a client asks for with one write.
@@ -134,59 +188,43 @@ const subscribeAtOnce = 50
 // subscribe subscribes every client to its rows and waits for all snapshots; at most so many
 // as most are unanswered at a time, because servers bound the questions that may wait.
 func (s *swarm) subscribe(plan *RowPlan, most int) error {
-	s.rows = newRowBook(plan, s.plan.first, len(s.members))
-	b, most := s.rows, max(most, subscribeAtOnce)
-	last, left := Now(), -1
-	await := func(room int) error {
-		for b.pending > most-room {
-			if err := s.awaitSnapshots(&last, &left); err != nil {
-				return err
+	s.phase, s.rows, s.answered = subscribing, plan, make([]uint64, (len(s.members)*plan.Rows+63)/64)
+	most = max(most, subscribeAtOnce)
+	block, next := 0, 0
+	err := s.until(s.plan.Stall, func() bool {
+		for block < plan.Rows && s.unanswered <= most-subscribeAtOnce {
+			s.askForRows(int32(next), block, min(block+subscribeAtOnce, plan.Rows))
+			if next++; next == len(s.members) {
+				next, block = 0, block+subscribeAtOnce
 			}
 		}
-		return nil
-	}
-	for block := 0; block < plan.Rows; block += subscribeAtOnce {
-		for i := range s.members {
-			if err := await(subscribeAtOnce); err != nil {
-				return err
-			}
-			s.askForRows(int32(i), block, min(block+subscribeAtOnce, plan.Rows))
-		}
-	}
-	return await(most)
-}
-
-// awaitSnapshots takes what has come. last is when pending last changed, left what it was.
-func (s *swarm) awaitSnapshots(last *int64, left *int) error {
-	if err := s.poll(100); err != nil {
-		return err
-	}
-	if s.rows.pending != *left {
-		*left, *last = s.rows.pending, Now()
-	}
-	if s.report.Faults.Any() {
+		return s.report.Faults.Any() || s.unanswered == 0 && block >= plan.Rows
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("%d subscriptions without a snapshot: %w", s.unanswered, err)
+	case s.report.Faults.Any():
 		return fmt.Errorf("subscribing: %v; %s", s.report.Faults, s.report.Error)
-	}
-	if Now()-*last > int64(s.plan.Stall) {
-		return fmt.Errorf("subscribing: %w: %d subscriptions without a snapshot for %v", errStall, *left, s.plan.Stall)
 	}
 	return nil
 }
 
+// askForRows subscribes a client to its rows of some blocks (docs/protocol.md section 2).
 func (s *swarm) askForRows(index int32, from, to int) {
-	b, m := s.rows, &s.members[index]
+	m := &s.members[index]
 	if m.state != open {
 		return
 	}
 	var asked []byte
 	for block := from; block < to; block++ {
-		if row, ok := b.plan.row(b.first+int(index), block); ok {
-			asked = appendSubscribe(asked, row)
-			b.pending++
+		if row, ok := s.rows.row(s.plan.first+int(index), block); ok {
+			text := fmt.Appendf(nil, `{"type":"crdt-subscribe","entity":"Item","rowId":"%0*d"}`, rowDigits, row)
+			asked = append(asked, masked(ws.NewTextFrame(text))...)
+			s.unanswered++
 		}
 	}
 	if err := sendAll(int(m.fd), asked); err != nil {
-		s.end(index, m, err)
+		s.lose(index, m, err)
 	}
 }
 

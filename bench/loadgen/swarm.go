@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -29,104 +31,113 @@ type member struct {
 	state    uint8
 	role     role
 	position position
-	began    int64 // connecting, in ns of now
+	began    int64 // connecting, in ns of Now
 }
 
-// swarm is many clients on one epoll loop. Owned by the goroutine that runs it, but for what
-// is said to be for others.
+// swarm is many clients on one epoll loop. Owned by the goroutine that runs it, but for its mailbox.
 type swarm struct {
-	epoll, wake int
-	tasks       chan func()   // from others: what is to be done on the loop; interrupt has it looked for
-	ended       chan struct{} // for others: closed when the loop has, and failure says why
-	failure     error
-	closing     atomic.Bool // set by others: the loop is to end
-	told        progress    // for others
-	members     []member
-	events      []unix.EpollEvent
-	buffer      []byte           // every read goes here
-	pieces      map[int32][]byte // the start of a frame, or of an answer, whose rest hasn't come, by member
+	poller
+	mailbox
+	members []member
+	pieces  map[int32][]byte // the start of a frame, or of an answer, whose rest hasn't come, by member
+	reading int32            // the member that is being read
 
 	plan connectPlan
 	connections
-	sizes      Mixture // of payloads
-	recordFrom uint64  // the first message whose latency counts
-	turnover   turnover
-	returning  bool   // clients come back after they have lost their server
-	firstSeq   uint64 // of the first change event; 0 until one has come
-	tally      tally
-	latency    *hdrhistogram.Histogram
-	upgrades   *hdrhistogram.Histogram
-	report     Report
+	turnover turnover
 
-	reading int32      // the member that is being read
-	counted uint64     // deliveries, of the two below
-	rows    *rowBook   // nil but in the scenario rows
-	relays  *relayBook // nil but in the scenario presence
+	expectation
+	relays   relayBook
+	tally    tally
+	counted  uint64 // deliveries of phases in which messages don't come to everyone
+	moves    uint64 // grows with whatever until waits for
+	latency  *hdrhistogram.Histogram
+	upgrades *hdrhistogram.Histogram
+	report   Report
 }
 
-// progress is what a swarm tells others. Safe from any goroutine.
-type progress struct {
-	done, counted, connected atomic.Uint64
-	changed                  chan<- struct{}
+// poller is what a loop waits with.
+type poller struct {
+	epoll, wake, timer int
+	armed              int64 // when the timer wakes the loop
+	events             []unix.EpollEvent
+	buffer             []byte // every read goes here
 }
 
-// tell says how far all clients are.
-func (s *swarm) tell() {
-	p, done, counted, connected := &s.told, s.tally.low, s.counted, uint64(s.connected)
-	if p.done.Load() == done && p.counted.Load() == counted && p.connected.Load() == connected {
-		return
-	}
-	p.done.Store(done)
-	p.counted.Store(counted)
-	p.connected.Store(connected)
-	p.wake()
-}
+// mailbox is what others know of a swarm. Safe from any goroutine.
+type mailbox struct {
+	tasks   chan func()   // to be done on the loop; interrupt has it looked for
+	closing atomic.Bool   // the loop is to end
+	ended   chan struct{} // closed when the loop has, and failure says why
+	failure error
 
-func (p *progress) wake() {
-	select {
-	case p.changed <- struct{}{}:
-	default:
-	}
+	done, told, open atomic.Uint64 // messages that all clients have, counted deliveries, connected clients
+	changed          chan<- struct{}
 }
 
 // connections are how far connecting is. Owned by its swarm.
 type connections struct {
-	started, connected, failed int
-	pending                    int  // between idle and open
-	moved                      bool // pending or connected changed since it was last looked at
+	connected, failed int
+	pending           int  // between idle and open
+	returning         bool // clients come back after they have lost their server
 }
 
 // readBuffer is how much a client may take in one read, in bytes.
 const readBuffer = 256 << 10
 
-func newSwarm(changed chan<- struct{}) (*swarm, error) {
-	s := &swarm{
-		tasks: make(chan func(), 1), ended: make(chan struct{}), told: progress{changed: changed},
-		events: make([]unix.EpollEvent, 512), buffer: make([]byte, readBuffer), pieces: map[int32][]byte{},
-		tally: newTally(), latency: NewHistogram(), upgrades: NewHistogram(), recordFrom: ^uint64(0),
+func newSwarm(changed chan<- struct{}) (s *swarm, err error) {
+	s = &swarm{
+		mailbox: mailbox{tasks: make(chan func(), 1), ended: make(chan struct{}), changed: changed},
+		poller: poller{
+			epoll: -1, wake: -1, timer: -1, armed: never, events: make([]unix.EpollEvent, 512), buffer: make([]byte, readBuffer),
+		},
+		pieces: map[int32][]byte{}, expectation: expectation{recordFrom: math.MaxUint64},
+		tally: newTally(), latency: NewHistogram(), upgrades: NewHistogram(),
 	}
-	var err error
-	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("making an epoll set: %w", err)
+	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err == nil {
+		s.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	}
-	if s.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-		_ = unix.Close(s.epoll)
-		return nil, fmt.Errorf("making an eventfd: %w", err)
+	if err == nil {
+		s.timer, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	}
-	if err := s.watch(unix.EPOLL_CTL_ADD, s.wake, wakeIndex, unix.EPOLLIN); err != nil {
+	for _, fd := range []int{s.wake, s.timer} {
+		if err == nil {
+			err = s.watch(unix.EPOLL_CTL_ADD, fd, wakeIndex, unix.EPOLLIN)
+		}
+	}
+	if err != nil {
 		s.close()
-		return nil, err
+		return nil, fmt.Errorf("making an epoll loop: %w", err)
 	}
 	return s, nil
 }
 
-// wakeIndex stands for the eventfd among the members' indexes.
+// wakeIndex stands for the eventfd and the timer among the members' indexes.
 const wakeIndex = -1
 
-func (s *swarm) watch(op, fd int, index int32, events uint32) error {
-	err := unix.EpollCtl(s.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: index})
+func (p *poller) watch(op, fd int, index int32, events uint32) error {
+	err := unix.EpollCtl(p.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: index})
 	if err != nil {
 		return fmt.Errorf("watching a descriptor: %w", err)
+	}
+	return nil
+}
+
+// never is no time of Now.
+const never = math.MaxInt64
+
+// wakeAt has poll return at a time.
+func (p *poller) wakeAt(at int64) error {
+	if at == p.armed {
+		return nil
+	}
+	p.armed = at
+	var timer unix.ItimerSpec // off
+	if at != never {
+		timer.Value = unix.NsecToTimespec(max(at-Now(), 1))
+	}
+	if err := unix.TimerfdSettime(p.timer, 0, &timer, nil); err != nil {
+		return fmt.Errorf("setting a timer: %w", err)
 	}
 	return nil
 }
@@ -138,29 +149,28 @@ func (s *swarm) close() {
 			s.members[i].state = ended
 		}
 	}
-	if s.relays != nil {
-		_ = unix.Close(s.relays.timer)
+	for _, fd := range []int{s.epoll, s.wake, s.timer} {
+		_ = unix.Close(fd)
 	}
-	_ = unix.Close(s.wake)
-	_ = unix.Close(s.epoll)
 }
 
-// interrupt makes poll return; the one method for other goroutines.
+// interrupt makes poll return; it is for other goroutines.
 func (s *swarm) interrupt() { _, _ = unix.Write(s.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+
+var errClosing = errors.New("the load is closed")
 
 // run does what others ask for until closing is set. It has its thread for itself.
 func (s *swarm) run() error {
+	exactTimers()
 	for {
-		if err := s.poll(s.turnOver()); err != nil {
+		if err := s.wakeAt(min(s.turnOver(), s.send())); err != nil {
 			return err
 		}
-		if err := s.relays.send(s); err != nil {
+		if err := s.poll(-1); err != nil {
 			return err
 		}
-		select {
-		case do := <-s.tasks:
-			do()
-		default:
+		for len(s.tasks) > 0 {
+			(<-s.tasks)()
 		}
 	}
 }
@@ -175,11 +185,47 @@ func (s *swarm) do(f func(*swarm) error) error {
 	return err
 }
 
-// fail notes for others why the loop has ended.
-func (s *swarm) fail(why error) {
-	s.failure = fmt.Errorf("a worker ended: %w", why)
-	close(s.ended)
-	s.told.wake()
+// end notes for others why the loop has ended.
+func (b *mailbox) end(why error) {
+	b.failure = fmt.Errorf("a worker ended: %w", why)
+	close(b.ended)
+	b.tellChange()
+}
+
+func (b *mailbox) tellChange() {
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// tell says how far all clients are.
+func (s *swarm) tell() {
+	b, connected := &s.mailbox, uint64(s.connected)
+	if b.done.Load() != s.tally.low || b.told.Load() != s.counted || b.open.Load() != connected {
+		b.done.Store(s.tally.low)
+		b.told.Store(s.counted)
+		b.open.Store(connected)
+		b.tellChange()
+	}
+}
+
+var errStall = errors.New("nothing happened any more")
+
+// until polls until done is true, and fails with errStall when nothing moves for as long as patience.
+func (s *swarm) until(patience time.Duration, done func() bool) error {
+	for last, was := Now(), s.moves; !done(); {
+		if err := s.poll(1); err != nil {
+			return err
+		}
+		if s.moves != was {
+			last, was = Now(), s.moves
+		}
+		if Now()-last > int64(patience) {
+			return fmt.Errorf("%w for %v", errStall, patience)
+		}
+	}
+	return nil
 }
 
 // poll waits for at most so many milliseconds, -1 for ever, deals with what has come, and tells.
@@ -187,7 +233,6 @@ func (s *swarm) poll(milliseconds int) error {
 	if s.closing.Load() {
 		return errClosing
 	}
-	defer s.tell()
 	n, err := unix.EpollWait(s.epoll, s.events, milliseconds)
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("waiting for events: %w", err)
@@ -195,6 +240,9 @@ func (s *swarm) poll(milliseconds int) error {
 	for _, e := range s.events[:max(n, 0)] {
 		if e.Fd == wakeIndex {
 			_, _ = read(s.wake, s.buffer)
+			if _, err := read(s.timer, s.buffer); err == nil {
+				s.armed = 0
+			}
 			continue
 		}
 		m := &s.members[e.Fd]
@@ -206,9 +254,10 @@ func (s *swarm) poll(milliseconds int) error {
 		case leaving:
 			s.linger(e.Fd, m)
 		case deaf: // only an error or the connection's end is told of
-			s.end(e.Fd, m, errPeer)
+			s.lose(e.Fd, m, errPeer)
 		}
 	}
+	s.tell()
 	return nil
 }
 
@@ -232,10 +281,10 @@ func (s *swarm) readable(index int32, m *member) {
 	case err == unix.EAGAIN || err == unix.EINTR: //nolint:errorlint // errnos as they are
 		return
 	case err != nil:
-		s.end(index, m, fmt.Errorf("reading: %w", err))
+		s.lose(index, m, fmt.Errorf("reading: %w", err))
 		return
 	case n == 0:
-		s.end(index, m, errPeer)
+		s.lose(index, m, errPeer)
 		return
 	}
 	b := s.buffer[:n]
@@ -250,7 +299,7 @@ func (s *swarm) readable(index int32, m *member) {
 	if m.state == open || m.state == joining {
 		s.reading = index
 		if b, err = s.take(m, b, Now()); err != nil {
-			s.end(index, m, err)
+			s.lose(index, m, err)
 			return
 		}
 	}
@@ -262,32 +311,38 @@ func (s *swarm) readable(index int32, m *member) {
 	}
 }
 
-// end closes a member's connection and notes why.
-func (s *swarm) end(index int32, m *member, cause error) {
+// lose closes a member's connection, which has failed or ended, and notes why.
+func (s *swarm) lose(index int32, m *member, cause error) {
 	_ = unix.Close(int(m.fd))
 	delete(s.pieces, index)
-	s.moved = true
+	s.moves++
+	was := m.state
+	m.state = ended
+	if was == open || was == deaf {
+		s.connected--
+	} else {
+		s.pending--
+	}
 	switch {
 	case m.role.is(stalled): // its connection may end
 		s.report.Stalled.Disconnected++
-		s.connected--
-		m.state = ended
 		return
-	case m.state == open && s.plan.Changes && !s.returning: // it will come back to where it was
-		s.connected--
-		m.state = ended
+	case was == open && s.plan.Changes && !s.returning: // it will come back to where it was
 		return
-	case m.state == open:
+	case was == open:
 		s.report.Faults.Ended++
-		s.connected--
 		s.untally(m)
 	case s.turnover.started:
 		s.report.Churn.Refused++
-		s.pending--
 	default:
 		s.failed++
-		s.pending--
 	}
 	s.note(cause)
-	m.state = ended
+}
+
+// note keeps the first thing that went wrong.
+func (s *swarm) note(cause error) {
+	if s.report.Error == "" {
+		s.report.Error = cause.Error()
+	}
 }

@@ -20,7 +20,7 @@ func TestUpgradeWithAnotherLibrary(t *testing.T) {
 		_, err := ws.Upgrade(there)
 		done <- err
 	}()
-	if _, err := here.Write(upgradeRequest("127.0.0.1:1", withCursor, "t0ken")); err != nil {
+	if _, err := here.Write(upgradeRequest("127.0.0.1:1", "/?since=0", "t0ken")); err != nil {
 		t.Fatal(err)
 	}
 	var answer bytes.Buffer

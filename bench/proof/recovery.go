@@ -122,10 +122,10 @@ func (a *audience) recover(ctx context.Context, o *Options) error {
 // finish asks the clients what they have seen, and notes latencies by a name unless it is empty.
 func (a *audience) finish(name string, end uint64) (loadgen.Report, error) {
 	report, deliveries, _, err := a.load.Finish(end)
-	if l := loadgen.LatencyOf(deliveries); err == nil && name != "" && l.Count > 0 {
-		measured(a.r, name+"_p50", bench.Nanoseconds, float64(l.P50))
-		measured(a.r, name+"_p99", bench.Nanoseconds, float64(l.P99))
-		a.r.Curves = append(a.r.Curves, bench.Curve{Name: name, Points: l.Curve})
+	if err == nil && name != "" && deliveries.TotalCount() > 0 {
+		measured(a.r, name+"_p50", bench.Nanoseconds, float64(deliveries.ValueAtQuantile(50)))
+		measured(a.r, name+"_p99", bench.Nanoseconds, float64(deliveries.ValueAtQuantile(99)))
+		a.r.Curves = append(a.r.Curves, bench.Curve{Name: name, Points: loadgen.Curve(deliveries)})
 	}
 	return report, err
 }
