@@ -39,7 +39,7 @@ func clusterScenarios(prefix, where string, external bool) []scenario {
 		{name: "kill", what: "kill -9 of one node after the other", thirds: 1, strike: (*stage).kill, mend: (*stage).start},
 		{name: "cut", what: "one node after the other cut off from the others", layout: layout{cabled: true}, thirds: 2, strike: link("down"), mend: link("up")},
 		{name: "pause", what: "SIGSTOP of one node after the other", thirds: 3, strike: signal(syscall.SIGSTOP), mend: signal(syscall.SIGCONT)},
-		{name: "full", what: "no room on one node's disk", layout: layout{size: "512m"}, play: (*stage).fillNode},
+		{name: "full", what: "no room on one node's disk, and kill -9 of another one", layout: layout{size: "512m"}, thirds: 1, strike: (*stage).fillNode, mend: (*stage).emptyNode},
 		{name: "restart", what: "a rolling restart, twice", layout: layout{rolling: true}, strike: stop, mend: (*stage).start},
 	}
 	for i := range all {
@@ -130,7 +130,7 @@ func (o *Options) play(ctx context.Context, sc scenario, r *Run) error {
 var everything = []kind{changes, rows, presence, topics, broadcasts}
 
 // inTurn has each node fail under load, as often as there are rounds, and each of several once, or twice in a rolling
-// restart. A single one has to have its clients back after each round, and everything compared.
+// restart, or the first two. A single one has to have its clients back after each round, and everything compared.
 func (s *stage) inTurn(ctx context.Context, sc scenario) error {
 	alone, rounds, lasts := len(s.nodes) == 1, s.o.Rounds, s.o.Pause*sc.thirds/3
 	switch {
@@ -138,6 +138,8 @@ func (s *stage) inTurn(ctx context.Context, sc scenario) error {
 		rounds = max(1, rounds/5)
 	case s.rolling:
 		rounds = 2 * len(s.nodes)
+	case s.layout.size != "":
+		rounds = 2
 	case !alone:
 		rounds = min(rounds, len(s.nodes))
 	}

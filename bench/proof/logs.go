@@ -20,21 +20,25 @@ type audience struct {
 	sent atomic.Uint64 // changes that were acknowledged
 }
 
-func (o *Options) newAudience(ctx context.Context, n *node, token string, clients int, r *bench.Result) (*audience, error) {
+func (s *stage) newAudience(ctx context.Context, clients int, r *bench.Result) (*audience, error) {
+	token, err := s.token(ctx, "client")
+	if err != nil {
+		return nil, err
+	}
 	p := bench.Default()
-	p.Clients, p.Rate, p.Duration, p.Sizes = clients, o.Rate, o.Load, loadgen.Size(o.Size)
+	p.Clients, p.Rate, p.Duration, p.Sizes = clients, s.o.Rate, s.o.Load, loadgen.Size(s.o.Size)
 	p.Target.Name, p.ServerCores, p.LoadCores = "busbar", nil, nil
 	load, err := loadgen.Start(loadgen.Options{Clients: clients, Pace: p.Pace, Token: token, Stall: p.Stall, Changes: true}, nil)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := load.Connect(ctx, n.ws, nil); err != nil {
+	if _, err := load.Connect(ctx, s.nodes[0].ws, nil); err != nil {
 		load.Close()
 		return nil, err
 	}
 	p.Workers = load.Workers()
 	r.Profile = p
-	return &audience{node: n, load: load, r: r}, nil
+	return &audience{node: s.nodes[0], load: load, r: r}, nil
 }
 
 // publish goes on until so many changes are acknowledged or ctx ends. Each is published until it is: its op id has it
@@ -174,11 +178,7 @@ const warmUp = 20
 // deliver publishes to so many clients of the first node, each of which gets every change once and in order, those of
 // before as well.
 func (s *stage) deliver(ctx context.Context, clients int, before uint64, r *bench.Result) (c logCost, err error) {
-	token, err := s.token(ctx, "client")
-	if err != nil {
-		return c, err
-	}
-	a, err := s.o.newAudience(ctx, s.nodes[0], token, clients, r)
+	a, err := s.newAudience(ctx, clients, r)
 	if err != nil {
 		return c, err
 	}
@@ -218,21 +218,17 @@ func (s *stage) deliver(ctx context.Context, clients int, before uint64, r *benc
 
 // cpu is what the first node's server has had, and all other processes together, in nanoseconds.
 func (s *stage) cpu() (first, others int64, err error) {
-	for i, n := range s.nodes {
-		for _, p := range []*process{&n.process, n.nats} {
-			if p == nil {
-				continue
-			}
+	for _, n := range s.nodes {
+		for _, p := range n.processes() {
 			ns, err := runner.ProcessTime(p.pid())
 			if err != nil {
 				return 0, 0, err
 			}
-			if i == 0 && p != n.nats {
+			others += ns
+			if p == &s.nodes[0].process {
 				first = ns
-			} else {
-				others += ns
 			}
 		}
 	}
-	return first, others, nil
+	return first, others - first, nil
 }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/busbar-ws/busbar/bench/runner"
 	"github.com/nats-io/nats.go"
 )
 
@@ -49,7 +50,7 @@ type layout struct {
 
 // newNode finds ports and doesn't start anything.
 func newNode(program, dir string, args ...string) (*node, error) {
-	free, err := freeAddresses(2)
+	free, err := runner.FreePorts(runner.OwnLoopback(), runner.OwnLoopback())
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +67,7 @@ func (s *stage) addNodes(ctx context.Context, args []string) error {
 		return fmt.Errorf("%w: no program of a NATS server was given", errAbsent)
 	}
 	count := s.layout.nodes
-	addresses, err := freeAddresses(2 * count)
+	addresses, err := runner.FreePorts(slices.Repeat([]string{runner.OwnLoopback()}, 2*count)...)
 	if err != nil {
 		return err
 	}
@@ -242,14 +243,29 @@ func (n *node) awaitReady(ctx context.Context) error {
 	return nil
 }
 
+func (n *node) processes() []*process {
+	if n.nats == nil {
+		return []*process{&n.process}
+	}
+	return []*process{&n.process, n.nats}
+}
+
+func (n *node) signal(how syscall.Signal) (err error) {
+	for _, p := range n.processes() {
+		if p.Cmd != nil && p.Process != nil {
+			err = errors.Join(err, p.Process.Signal(how))
+		}
+	}
+	return err
+}
+
 // kill ends it as a power cut would.
 func (n *node) kill() error {
-	if n.nats != nil && n.nats.Cmd != nil {
-		_ = n.nats.Process.Kill()
+	_ = n.signal(syscall.SIGKILL)
+	for _, p := range n.processes() {
+		p.end(syscall.SIGKILL)
 	}
-	n.end(syscall.SIGKILL)
 	n.http.CloseIdleConnections()
-	n.nats.end(syscall.SIGKILL)
 	return nil
 }
 
@@ -263,14 +279,6 @@ func (n *node) stop() error {
 		return fmt.Errorf("%w: %v, at most %v after SIGTERM%s", errUnorderly, n.ProcessState, patience, text)
 	}
 	return alarm
-}
-
-func (n *node) signal(s syscall.Signal) error {
-	err := n.Process.Signal(s)
-	if n.nats != nil {
-		err = errors.Join(err, n.nats.Process.Signal(s))
-	}
-	return err
 }
 
 // close ends what runs.

@@ -159,22 +159,17 @@ func (p *peer) with(f func(*account)) {
 // until waits for a condition, which is looked at under the lock.
 func (p *peer) until(ok func(*account) bool) error {
 	return poll(context.Background(), patience, 10*time.Millisecond, func() (good bool, err error) {
-		ended := p.hasEnded()
-		p.with(func(a *account) { good = ok(a) })
-		if ended && !good {
+		ended := false
+		select {
+		case <-p.ended:
+			ended = true
+		default:
+		}
+		if p.with(func(a *account) { good = ok(a) }); ended && !good {
 			err = p.whyEnded()
 		}
 		return good, err
 	})
-}
-
-func (p *peer) hasEnded() bool {
-	select {
-	case <-p.ended:
-		return true
-	default:
-		return false
-	}
 }
 
 // catchUp waits until it has all that the server has taken so far.

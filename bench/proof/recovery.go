@@ -3,8 +3,6 @@ package proof
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -38,26 +36,14 @@ func Recover(ctx context.Context, o Options) ([]*bench.Section, error) {
 }
 
 func (o *Options) recover(ctx context.Context, clients int) (*bench.Result, error) {
-	folder, err := os.MkdirTemp("", "busbar-recovery")
+	s, err := o.newStage(ctx, &Run{}, layout{nodes: 1}, newBook(false), "-log", "disk", "-max-per-ip", "0")
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(folder)
-	n, err := newNode(o.Program, filepath.Join(folder, "data"), append([]string{"-log", "disk", "-max-per-ip", "0"}, o.Args...)...)
-	if err != nil {
-		return nil, err
-	}
-	if err := n.start(ctx); err != nil {
-		return nil, err
-	}
-	defer n.close()
-	token, err := n.session(ctx, "client")
-	if err != nil {
-		return nil, err
-	}
+	defer s.close()
 	r := &bench.Result{Name: fmt.Sprint(clients, " clients"), Rounds: 1}
 	o.Progress(r.Name+": connecting", 0, 0)
-	a, err := o.newAudience(ctx, n, token, clients, r)
+	a, err := s.newAudience(ctx, clients, r)
 	if err != nil {
 		return nil, err
 	}

@@ -144,16 +144,3 @@ func (c *cables) close() {
 		}
 	}
 }
-
-// freeAddresses are of this host, and nobody listens there.
-func freeAddresses(n int) (free []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", net.JoinHostPort(runner.OwnLoopback(), "0"))
-		if err != nil {
-			return nil, fmt.Errorf("finding a free port: %w", err)
-		}
-		defer l.Close()
-		free = append(free, l.Addr().String())
-	}
-	return free, nil
-}

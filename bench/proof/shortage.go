@@ -184,47 +184,36 @@ func (s *stage) recovers(ctx context.Context) error {
 	return nil
 }
 
-// fillNode leaves one node without a free byte. With room again it has to take part: then another is killed, and
-// the two that are left can only agree if it does.
-func (s *stage) fillNode(ctx context.Context) error {
-	small, other := s.nodes[0], s.nodes[1]
-	pause(ctx, s.o.Load)
-	filler := small.room.path(filepath.Join(s.logFolder(small), "filler"))
-	if err := s.fill(filler); err != nil {
+// fillNode leaves the first node without a free byte, and in the next round kills another one: with room again the first
+// has to take part, since the two that are left can only agree if it does.
+func (s *stage) fillNode(ctx context.Context, n *node) error {
+	if n == s.nodes[0] {
+		n.away.Store(false)
+		return s.fill(s.filler())
+	}
+	if err := n.kill(); err != nil {
 		return err
 	}
-	pause(ctx, s.o.Pause/3)
-	if err := os.Remove(filler); err != nil {
-		return err
-	}
-	room := time.Now()
-	if small.nats != nil { // a node looks after its own; once there was no room, this one stores nothing any more
-		small.nats.end(syscall.SIGTERM)
-		if err := small.nats.launch(); err != nil {
-			return err
-		}
-	}
-	if err := small.awaitReady(ctx); err != nil {
-		return err
-	}
-	ready := time.Since(room)
-	pause(ctx, s.o.Load)
-	other.away.Store(true)
-	if err := other.kill(); err != nil {
-		return err
-	}
-	probe := &publisher{stream: s.book.of(bulks)[0]}
-	if err := s.publish(ctx, probe); err != nil {
+	if err := s.publish(ctx, &publisher{stream: s.book.of(bulks)[0]}); err != nil {
 		return fmt.Errorf("with room again, and another node gone: %w", err)
 	}
-	pause(ctx, s.o.Load)
-	if err := other.start(ctx); err != nil {
-		return err
-	}
-	other.away.Store(false)
-	pause(ctx, s.o.Load)
-	s.run.fact("no room on node 1 for %v; ready %v after there was room, and one of the two that publishing needed while node 2 was gone", s.o.Pause/3, ready.Round(time.Millisecond))
 	return nil
+}
+
+func (s *stage) filler() string {
+	return s.nodes[0].room.path(filepath.Join(s.logFolder(s.nodes[0]), "filler"))
+}
+
+func (s *stage) emptyNode(ctx context.Context, n *node) error {
+	if n != s.nodes[0] {
+		return n.start(ctx)
+	}
+	err := os.Remove(s.filler())
+	if n.nats != nil { // a node looks after its own; once there was no room, this one stores nothing any more
+		n.nats.end(syscall.SIGTERM)
+		err = errors.Join(err, n.nats.launch())
+	}
+	return err
 }
 
 // fill takes all that is free.

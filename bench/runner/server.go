@@ -55,7 +55,7 @@ func Start(ctx context.Context, t Target, cores []int, host string) (*Server, er
 	if len(t.Command) == 0 {
 		return nil, fmt.Errorf("starting %s: no command", t.Name)
 	}
-	ports, err := freePorts(host, OwnLoopback())
+	ports, err := FreePorts(host, OwnLoopback())
 	if err != nil {
 		return nil, err
 	}
@@ -122,9 +122,9 @@ func OwnLoopback() string {
 	return fmt.Sprintf("127.%d.%d.%d", 64+rand.IntN(128), rand.IntN(256), 1+rand.IntN(254))
 }
 
-// freePorts finds a port of each address that nobody listens on. They might be taken before
+// FreePorts finds a port of each address that nobody listens on. They might be taken before
 // the target listens; then it says so.
-func freePorts(hosts ...string) ([]string, error) {
+func FreePorts(hosts ...string) ([]string, error) {
 	var free []string
 	for _, host := range hosts {
 		l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
