@@ -59,7 +59,6 @@ type Profile struct {
 	Subscribers int `json:"subscribers,omitempty"` // of each row
 
 	Senders Share `json:"senders,omitempty"` // of the clients, that send presence messages to all: Rate a second together
-	Leave   int   `json:"leave,omitempty"`   // clients that leave at once in the end
 }
 
 // Share is a part of all, from 0 to 1, that is written as 1% or 0.01.
@@ -136,8 +135,8 @@ func (p *Profile) validate() error {
 		return wrong("window: %d messages; 1 to %d", p.Window, loadgen.MaxOutstanding/2)
 	case !(p.Rate >= 0 && p.Rate <= 1e9 && p.Churn >= 0 && p.Churn <= 1e6):
 		return wrong("rate: %v messages a second, churn: %v clients; 0 to a billion and a million", p.Rate, p.Churn)
-	case min(int64(p.Messages), int64(p.Duration), int64(p.WarmUp), int64(p.Settle), int64(p.Rows), int64(p.Storm), int64(p.Leave)) < 0 || p.Stall <= 0:
-		return wrong("messages, duration, warm-up, settle, rows, storm and leave can't be negative; stall: %v; above 0", p.Stall)
+	case min(int64(p.Messages), int64(p.Duration), int64(p.WarmUp), int64(p.Settle), int64(p.Rows), int64(p.Storm)) < 0 || p.Stall <= 0:
+		return wrong("messages, duration, warm-up, settle, rows and storm can't be negative; stall: %v; above 0", p.Stall)
 	case p.Target.Address != "" && (p.Netns || p.Target.Protocol != runner.Echo && p.Target.Protocol != runner.Centrifugo):
 		return wrong("address %s: its protocol is %q, not echo or centrifugo, or clients would be in a namespace", p.Target.Address, p.Target.Protocol)
 	case !(p.Stalled >= 0 && p.Stalled <= loadgen.MaxStalled && p.Senders >= 0 && p.Senders <= 1):
@@ -152,9 +151,8 @@ func (p *Profile) validate() error {
 	case (p.Storm > 0 || p.Senders > 0) && p.Rate == 0 || p.Senders > 0 && p.Messages > 0:
 		return wrong("storm: %d clients, senders: %s of them, at a rate of %v: that has to be above 0, and senders send for a duration",
 			p.Storm, p.Senders.String(), p.Rate)
-	case p.Leave >= p.Clients || p.senders()*p.Clients > maxRelayCells && p.Senders > 0:
-		return wrong("leave: %d of %d clients, of which %d send: someone has to stay, and at most %d senders can be checked",
-			p.Leave, p.Clients, p.senders(), maxRelayCells/p.Clients)
+	case p.Senders > 0 && p.senders()*p.Clients > maxRelayCells:
+		return wrong("senders: %d of %d clients; at most %d senders can be checked", p.senders(), p.Clients, maxRelayCells/p.Clients)
 	case p.Rows > 0:
 		return p.plan().Validate()
 	case p.disturbed():

@@ -4,22 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/busbar-ws/busbar/bench/loadgen"
 )
 
-// relays measures what it costs a server to pass messages of some clients on to all, and what
-// those that stay are told when many leave at once.
+// relays measures what it costs a server to pass messages of some clients on to all.
 func (s *session) relays(ctx context.Context) error {
 	if s.WarmUp > 0 {
 		if err := s.send(ctx, s.WarmUp, "warming up"); err != nil {
 			return err
 		}
-	}
-	if err := patiently(s.with(s.load.Ready, 0)); err != nil {
-		return err
 	}
 	already, _, _, err := s.load.Finish(0)
 	if err != nil {
@@ -48,7 +43,7 @@ func (s *session) relays(ctx context.Context) error {
 	for cause, n := range after.stats.Dropped {
 		dropped += n - before.stats.Dropped[cause]
 	}
-	s.r.count("messages", report.Relays.Sent-already.Relays.Sent)
+	s.r.count("messages", report.Sent-already.Sent)
 	s.r.count("relayed", relayed)
 	s.r.count("above_the_limit", after.stats.Limited-before.stats.Limited)
 	s.r.count("dropped_by_the_server", dropped)
@@ -59,19 +54,8 @@ func (s *session) relays(ctx context.Context) error {
 		return fmt.Errorf("%d deliveries where %d were due", have, due)
 	case have < due && dropped == 0:
 		return fmt.Errorf("%d of %d deliveries are missing, and the server counts none as dropped", due-have, due)
-	case s.Leave > 0 && len(s.r.Failures) == 0:
-		return s.leave(ctx)
 	}
 	return nil
-}
-
-// with has clients do something as this run's order says.
-func (s *session) with(f func(context.Context, loadgen.RelayOrder) error, d time.Duration) func(context.Context) error {
-	return func(ctx context.Context) error {
-		return f(ctx, loadgen.RelayOrder{
-			Clients: s.Clients, Senders: s.senders(), Size: s.Sizes.Of(0), Rate: s.Rate, For: d, Leave: s.Leave,
-		})
-	}
 }
 
 // at looks at the server as it is: what it has counted isn't known before.
@@ -83,11 +67,13 @@ func (s *session) at() (moment, error) {
 // send has the senders send for a while and waits until everything has arrived, or nothing comes
 // any more.
 func (s *session) send(ctx context.Context, d time.Duration, name string) error {
-	err := patiently(s.with(s.load.Ready, 0))
-	if err == nil {
-		err = patiently(s.with(s.load.Send, d))
-	}
-	if err != nil {
+	order := loadgen.RelayOrder{Clients: s.Clients, Senders: s.senders(), Size: s.Sizes.Of(0), Rate: s.Rate, For: d}
+	if err := patiently(func(ctx context.Context) error {
+		if err := s.load.Ready(ctx, order); err != nil {
+			return err
+		}
+		return s.load.Send(ctx, order)
+	}); err != nil {
 		return err
 	}
 	began := loadgen.Now()
@@ -115,7 +101,7 @@ func (s *session) arrive() error {
 	if err != nil {
 		return err
 	}
-	sent := report.Relays.Sent
+	sent := report.Sent
 	have, at := s.load.Counted(), loadgen.Now()
 	for {
 		stats, err := s.server.Control.Stats()
@@ -136,54 +122,4 @@ func (s *session) arrive() error {
 		}
 		loadgen.SleepUntil(loadgen.Now() + int64(time.Millisecond))
 	}
-}
-
-// leaveQuiet is how long no message may come before all are there: several of the times
-// for which a server collects leaves.
-const leaveQuiet = 500 * time.Millisecond
-
-// leave has clients leave at once, and counts what those that stay are told.
-func (s *session) leave(ctx context.Context) error {
-	before, err := s.at()
-	if err != nil {
-		return err
-	}
-	none := s.load.Counted()
-	if err := patiently(s.with(s.load.Leave, 0)); err != nil {
-		return err
-	}
-	if err := s.server.AwaitClients(ctx, s.Clients-s.Leave); err != nil {
-		return err
-	}
-	patience := s.Stall // until the first message as long as in any run
-	for last, moved := none, loadgen.Now(); loadgen.Now()-moved < int64(patience) && ctx.Err() == nil; {
-		s.Progress("leaving", 0, 0)
-		_ = loadgen.Pause(ctx, loadgen.Now()+int64(20*time.Millisecond))
-		if n := s.load.Counted(); n != last {
-			last, moved, patience = n, loadgen.Now(), leaveQuiet
-		}
-	}
-	after, err := s.at()
-	if err != nil {
-		return err
-	}
-	report, _, _, err := s.load.Finish(0)
-	if err != nil {
-		return err
-	}
-	s.seen(&report)
-	all := uint64(0)
-	for _, n := range report.Leaves {
-		all += uint64(n)
-	}
-	fewest := slices.Min(report.Leaves)
-	s.r.add("left", Count, float64(s.Leave))
-	s.r.count("leave_messages_least", uint64(fewest))
-	s.r.count("leave_messages_most", uint64(slices.Max(report.Leaves)))
-	s.r.add("leave_message_size", Bytes, float64(report.Relays.LeaveBytes)/float64(max(all, 1)))
-	s.r.add("cpu_per_leave", Nanoseconds, float64(after.cpu.Minus(before.cpu).Server())/float64(s.Leave))
-	if fewest == 0 && ctx.Err() == nil {
-		return errors.New("leaving: a client that stayed was told of nobody")
-	}
-	return ctx.Err()
 }

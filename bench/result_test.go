@@ -70,22 +70,6 @@ func TestBaseOfAComparison(t *testing.T) {
 	}
 }
 
-func TestLoopsWanted(t *testing.T) {
-	for _, test := range []struct {
-		loops   []int
-		clients int
-		want    float64
-	}{{[]int{9}, 3, 1}, {[]int{1, 1}, 2, 2}, {[]int{2, 2}, 2, 5.0 / 3}, {[]int{3, 0}, 3, 1}} {
-		var loops []runner.LoopCounts
-		for _, clients := range test.loops {
-			loops = append(loops, runner.LoopCounts{Clients: clients})
-		}
-		if got := loopsWanted(loops, test.clients); got < test.want-1e-9 || got > test.want+1e-9 {
-			t.Errorf("%d clients on loops with %v: %v, want %v", test.clients, test.loops, got, test.want)
-		}
-	}
-}
-
 const begin, end = BeginMarker, EndMarker
 
 func TestMarkersAreReplacedTheSameHoweverOften(t *testing.T) {

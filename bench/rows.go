@@ -86,7 +86,6 @@ func (run *rowsRun) subscribe(ctx context.Context) error {
 	}
 	run.r.add("cpu_per_subscription", Nanoseconds, float64(after.cpu.Minus(before.cpu).Server())/float64(of))
 	run.r.add("loops", Count, float64(len(after.stats.Loops)))
-	run.r.add("loops_with_a_subscriber", PerOne, loopsWanted(after.stats.Loops, run.Subscribers))
 	if run.Settle > 0 {
 		run.Progress("settling", 0, 0)
 		if err := loadgen.Pause(ctx, loadgen.Now()+int64(run.Settle)); err != nil {
@@ -184,20 +183,4 @@ func (run *rowsRun) figures(ph rowsPhase, sp interval, deliveries uint64) {
 	if ph.name != "rows" {
 		r.add("rows_cpu_over_"+ph.name, PerOne, each("rows")/each(ph.name))
 	}
-}
-
-// loopsWanted is on how many loops so many clients are, on average over all choices of them.
-func loopsWanted(loops []runner.LoopCounts, clients int) (wanted float64) {
-	all := 0
-	for _, l := range loops {
-		all += l.Clients
-	}
-	for _, l := range loops {
-		none := 1.0 // the probability that the loop has none of them
-		for i := range clients {
-			none *= max(float64(all-l.Clients-i), 0) / float64(max(all-i, 1))
-		}
-		wanted += 1 - none
-	}
-	return wanted
 }

@@ -137,7 +137,7 @@ func TestInterruptedRunsHaveAResult(t *testing.T) {
 		"mute":     {"measuring", func(p *bench.Profile) { p.Target.Command, p.Messages = process(t, "faulty", "-fault", "mute"), 1 }, "cpu_per_handshake"},
 		"mixed":    {"measuring", func(p *bench.Profile) { p.Stalled, p.Churn, p.Rate = 0.1, 50, 100 }, "cpu_per_delivery"},
 		"rows":     {"rows", func(p *bench.Profile) { p.Rows, p.Subscribers = 50, 3 }, "to_rows_cpu_per_delivery"},
-		"presence": {"measuring", func(p *bench.Profile) { p.Senders, p.Rate, p.Leave = 0.5, 200, 5 }, "cpu_per_delivery"},
+		"presence": {"measuring", func(p *bench.Profile) { p.Senders, p.Rate = 0.5, 200 }, "cpu_per_delivery"},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		p := load(t, 40)
@@ -182,7 +182,6 @@ func TestRunsThatCantBe(t *testing.T) {
 		"storm: 5":                func(p *bench.Profile) { p.Storm = 5 },
 		"31 subscribers":          func(p *bench.Profile) { p.Rows, p.Subscribers = 1, 31 },
 		"senders: 150%":           func(p *bench.Profile) { p.Senders, p.Rate, p.Messages, p.Duration = 1.5, 1, 0, 1 },
-		"leave: 30 of 30":         func(p *bench.Profile) { p.Senders, p.Rate, p.Messages, p.Duration, p.Leave = 0.1, 1, 0, 1, 30 },
 		"senders can be checked":  func(p *bench.Profile) { p.Senders, p.Rate, p.Messages, p.Duration, p.Clients = 1, 1, 0, 1, 100_000 },
 		"busbar doesn't take row": func(p *bench.Profile) { p.Rows, p.Subscribers, p.Target.Command = 1, 1, process(t, "faulty") },
 	} {

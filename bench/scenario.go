@@ -44,7 +44,7 @@ func Presets() []Preset {
 		{Name: "rows", Doc: "messages to rows with few subscribers, to as many clients, and to all", Rounds: 1, Profile: with(fanout, func(p *Profile) {
 			p.Rows, p.Subscribers, p.Settle = 100, 3, 3*time.Second
 		})},
-		{Name: "presence", Doc: "messages of clients to all clients, and many leaving at once", Rounds: 1, Profile: with(fanout, func(p *Profile) {
+		{Name: "presence", Doc: "messages of clients to all clients", Rounds: 1, Profile: with(fanout, func(p *Profile) {
 			p.Senders, p.Rate = 0.1, 100
 		})},
 	}

@@ -211,13 +211,11 @@ func (s *Section) figures() Table {
 		if s.Rounds > 1 {
 			t.Head = append(t.Head, "low – high of "+r.Name)
 		}
-		for i, f := range r.Figures { // where the ones before it of the same result stand
+	}
+	for _, r := range slices.Backward(s.Results) { // the last has most
+		for _, f := range r.Figures {
 			if !slices.Contains(names, f.Name) {
-				at := len(names)
-				if i > 0 {
-					at = slices.Index(names, r.Figures[i-1].Name) + 1
-				}
-				names = slices.Insert(names, at, f.Name)
+				names = append(names, f.Name)
 			}
 		}
 	}

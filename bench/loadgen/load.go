@@ -208,11 +208,6 @@ func (l *Load) Quiet(ctx context.Context) error {
 	return l.each(ctx, nil, func(s *swarm) error { s.relays.planned = s.relays.sent; return nil })
 }
 
-// Leave ends some connections, as an order says.
-func (l *Load) Leave(ctx context.Context, o RelayOrder) error {
-	return l.each(ctx, nil, func(s *swarm) error { return s.leaveAtOnce(o) })
-}
-
 // Finish ends a phase in which the messages below end were published, and returns what the
 // clients have seen, with the histograms of deliveries and of upgrades, or with relays of
 // how late they were sent.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/gobwas/ws"
-	"golang.org/x/sys/unix"
 )
 
 // RelayOrder is the same for all workers; each takes its share.
@@ -19,7 +18,6 @@ type RelayOrder struct {
 	Size    int           // of messages, in bytes
 	Rate    float64       // of all senders together, a second
 	For     time.Duration // how long they send
-	Leave   int           // clients that are to go, of all workers
 }
 
 // chosen is whether a client is one of some of all, evenly spread, and which of them.
@@ -40,8 +38,6 @@ type relayBook struct {
 	planned, sent int   // messages of this while
 	total         int   // messages of all whiles
 
-	leaves     []uint32 // of each client: messages about others that have left
-	leaveBytes uint64
 }
 
 type relaySender struct {
@@ -60,7 +56,7 @@ func (s *swarm) readyToSend(o RelayOrder) error {
 	}
 	s.phase, s.recordFrom = relaying, 0
 	clients := len(s.members)
-	*b = relayBook{order: o, next: make([]uint32, clients*o.Senders), leaves: make([]uint32, clients), late: NewHistogram()}
+	*b = relayBook{order: o, next: make([]uint32, clients*o.Senders), late: NewHistogram()}
 	for i := range clients {
 		if number, ok := chosen(s.plan.first+i, o.Senders, o.Clients); ok {
 			b.senders = append(b.senders, relaySender{member: int32(i), number: uint32(number)})
@@ -74,7 +70,6 @@ func (s *swarm) readyToSend(o RelayOrder) error {
 const (
 	relayStart   = `{"type":"presence","bench":"`
 	relayPadding = `","pad":"`
-	leaveStart   = `{"type":"presence","event":"disconnect"`
 
 	// MinRelay is the smallest presence message of the bench, in bytes.
 	MinRelay = len(relayStart) + hexStampSize + len(relayPadding) + 2
@@ -89,12 +84,6 @@ func relay(sender, number uint32, at int64, size int) []byte {
 // have come is counted in the end.
 func (s *swarm) readRelay(text []byte) (a message, ok bool) {
 	b := &s.relays
-	if bytes.HasPrefix(text, []byte(leaveStart)) {
-		b.leaves[s.reading]++
-		b.leaveBytes += uint64(len(text))
-		s.counted++
-		return a, false
-	}
 	stamp, ok := bytes.CutPrefix(text, []byte(relayStart))
 	number, published, stamped := readHexStamp(stamp)
 	a = message{seq: number >> 32, number: number & math.MaxUint32, published: published}
@@ -153,32 +142,4 @@ func (s *swarm) send() (next int64) {
 		}
 	}
 	return b.due()
-}
-
-// leaveAtOnce ends the swarm's share of connections, one right after the other.
-func (s *swarm) leaveAtOnce(o RelayOrder) error {
-	for i := range s.members {
-		m := &s.members[i]
-		if _, ok := chosen(s.plan.first+i, o.Leave, o.Clients); !ok || m.state != open {
-			continue
-		}
-		if err := unix.Close(int(m.fd)); err != nil {
-			return fmt.Errorf("leaving: %w", err)
-		}
-		delete(s.pieces, int32(i))
-		m.state = ended
-		s.connected--
-		s.untally(m)
-	}
-	return nil
-}
-
-// report adds what was sent, and what those that are there were told of others.
-func (b *relayBook) report(members []member, r *Report) {
-	r.Relays = RelayReport{Sent: uint64(b.total), LeaveBytes: b.leaveBytes}
-	for i := range members {
-		if members[i].state == open {
-			r.Leaves = append(r.Leaves, b.leaves[i])
-		}
-	}
 }

@@ -34,9 +34,8 @@ type Report struct {
 	Texts      uint64 // text messages, which are none of ours
 	Stalled    Stalled
 	Churn      Turnover
-	Relays     RelayReport
-	Leaves     []uint32 // messages about others that had left, by client that stayed
-	Error      string   // what ended the first connection that ended
+	Sent       uint64 // messages of clients to all, in the scenario presence
+	Error      string // what ended the first connection that ended
 }
 
 // Stalled is what became of the clients that stopped reading, as they found it when they
@@ -63,15 +62,8 @@ type Turnover struct {
 	Refused, Silent, Lingering uint64
 }
 
-// RelayReport is what clients sent to each other.
-type RelayReport struct {
-	Sent       uint64 // messages of clients to all
-	LeaveBytes uint64 // payloads of messages about others that had left, of all clients
-}
-
 func (r *Report) add(o Report) {
 	addCounts(reflect.ValueOf(r).Elem(), reflect.ValueOf(o))
-	r.Leaves = append(r.Leaves, o.Leaves...)
 	if r.Error == "" {
 		r.Error = o.Error
 	}

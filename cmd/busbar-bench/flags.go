@@ -74,7 +74,6 @@ func (f *flags) crowd() {
 	f.set.IntVar(&p.Rows, "rows", p.Rows, "rows that each client subscribes to; messages go to rows")
 	f.set.IntVar(&p.Subscribers, "subscribers", p.Subscribers, "clients that each row has")
 	f.set.Var(&p.Senders, "senders", "`share` of the clients that send presence messages to all, -rate a second together")
-	f.set.IntVar(&p.Leave, "leave", p.Leave, "clients that leave at once in the end, with -senders")
 }
 
 // read reads a command line. A mistake is told in one line.
