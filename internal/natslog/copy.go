@@ -89,7 +89,7 @@ func (l *Log) replace(ctx context.Context, config jetstream.StreamConfig) error 
 	}
 	// First, while the log's stream says that it is of no use either.
 	err = l.clear(ctx, natsconn.RowsOf(config.Name), func(has *jetstream.StreamInfo) bool {
-		return has.Config.Metadata[natsconn.Mark] != "" && (!alone || has.State.Msgs == 0)
+		return strings.HasPrefix(has.Config.Metadata[natsconn.Mark], "rows") && (!alone || has.State.Msgs == 0)
 	})
 	if err == nil {
 		err = l.clear(ctx, config.Name, useless)

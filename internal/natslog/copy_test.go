@@ -244,6 +244,13 @@ func testCopyBesideRows(t *testing.T, c *natstest.Cluster) {
 	if !errors.Is(err, broken) {
 		t.Fatal(err)
 	}
+	rows.Metadata[natsconn.Mark] = marked // another change log, called as this one's rows would be
+	put()
+	if err := toNATS(t, path, o); !errors.Is(err, errThere) {
+		t.Errorf("beside another log: %v", err)
+	}
+	rows.Metadata[natsconn.Mark] = "rows"
+	put()
 	if err := toNATS(t, path, o); err != nil {
 		t.Fatal(err)
 	}
