@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // chaosBook is what is published at each node: bodies and single changes, with and without op ids, for all and for one
@@ -80,21 +81,19 @@ func (s *stage) load(ctx context.Context, rate float64, failed func(*stream, err
 		each += st.body
 	}
 	every := time.Duration(float64(each) / rate * float64(time.Second))
-	errs := make([]error, len(all))
-	var wg sync.WaitGroup
+	var g errgroup.Group
 	for i, st := range all {
 		p := &publisher{stream: st, home: i % len(s.nodes), at: i % len(s.nodes)}
 		s.publishers = append(s.publishers, p)
-		wg.Go(func() {
+		g.Go(func() error {
 			pause(soft, rand.N(every)) //nolint:gosec // not all at once
-			errs[i] = s.publishEach(ctx, soft, p, every, failed)
+			return s.publishEach(ctx, soft, p, every, failed)
 		})
 	}
 	return func() error {
 		end()
-		wg.Wait()
-		cancel()
-		return errors.Join(errs...)
+		defer cancel()
+		return g.Wait()
 	}
 }
 

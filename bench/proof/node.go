@@ -116,17 +116,19 @@ func (s *stage) mountLog(ctx context.Context, n *node) (err error) {
 	if s.layout.size == "" && !s.powered {
 		return nil
 	}
+	if s.powered {
+		if s.disk, err = makeDisk(ctx, filepath.Join(s.folder, "image")); err != nil {
+			return err
+		}
+	}
 	if s.room, err = newRoom(); err != nil {
 		return err
 	}
 	n.room = s.room
-	if !s.powered {
-		return n.room.mount(ctx, "tmpfs", "tmpfs", "mode=0700,size="+s.layout.size, s.logFolder(n))
+	if s.powered {
+		return n.room.mount(ctx, "ext4", s.disk.Name(), "rw", n.dir)
 	}
-	if s.disk, err = makeDisk(ctx, filepath.Join(s.folder, "image")); err != nil {
-		return err
-	}
-	return n.room.mount(ctx, "ext4", s.disk.Name(), "rw", n.dir)
+	return n.room.mount(ctx, "tmpfs", "tmpfs", "mode=0700,size="+s.layout.size, s.logFolder(n))
 }
 
 // logFolder is where the node's copy of the change log is.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"golang.org/x/sync/errgroup"
 )
 
 // soak is one daemon and its clients. Its counts and wrongs are safe from any goroutine.
@@ -28,17 +29,18 @@ func Soak(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{Runs: make([]*Run, len(o.Policies))}
-	errs := make([]error, len(o.Policies))
-	var wg sync.WaitGroup
+	var g errgroup.Group
 	for i, policy := range o.Policies {
 		one := o
 		if i > 0 { // the first one's progress is that of all
 			one.Progress = func(string, int64, int64) {}
 		}
-		wg.Go(func() { r.Runs[i], errs[i] = one.soak(ctx, policy) })
+		g.Go(func() (err error) {
+			r.Runs[i], err = one.soak(ctx, policy)
+			return err
+		})
 	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
+	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	return r.verdict(), nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"golang.org/x/sync/errgroup"
 )
 
 // stage is a server or three on one change log, with clients and publishers at all of them. Its methods are for one
@@ -65,13 +66,11 @@ func (o *Options) newStage(ctx context.Context, r *Run, l layout, b *Book, args 
 
 // each has something done at all nodes at once.
 func (s *stage) each(do func(*node) error) error {
-	errs := make([]error, len(s.nodes))
-	var wg sync.WaitGroup
-	for i, n := range s.nodes {
-		wg.Go(func() { errs[i] = do(n) })
+	var g errgroup.Group
+	for _, n := range s.nodes {
+		g.Go(func() error { return do(n) })
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	return g.Wait()
 }
 
 // close ends what runs.
