@@ -1,11 +1,13 @@
 package disklog
 
 import (
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"testing"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/dedup"
 	"github.com/busbar-ws/busbar/internal/leaks"
 	"github.com/busbar-ws/busbar/internal/logtest"
 )
@@ -79,5 +81,24 @@ func TestTheNewestEntriesAreInMemoryAfterAStart(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// docs/protocol.md section 5: an op id that was forgotten, and comes again a day later, is remembered across restarts.
+func TestOpIDThatComesAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "changes.db")
+	append := func() hub.Appended {
+		t.Helper()
+		l := open(t, path, Options{})
+		defer l.Close()
+		c := someChange
+		c.OpID = "nightly"
+		return logtest.Append(t, l, c)[0]
+	}
+	first := append()
+	execute(t, beside(t, path), fmt.Sprintf("UPDATE op_ids SET at = at - %d", dedup.Age.Milliseconds()))
+	second := append()
+	if third := append(); second.Seq <= first.Seq || !third.Repeated || third.Seq != second.Seq {
+		t.Errorf("got %+v, %+v, %+v", first, second, third)
 	}
 }

@@ -132,10 +132,12 @@ const trimRows = 256
 // trim lets go of the oldest entries and op ids that are beyond the bounds.
 func (t *transaction) trim() error {
 	if len(t.opIDs) > 0 {
-		if oldest, ok := t.writer.opIDs.Oldest(); ok {
-			if _, err := t.dropOps.Exec(oldest); err != nil {
-				return err
-			}
+		oldest, ok := t.writer.opIDs.Oldest()
+		if !ok { // all before are forgotten, and may have come again
+			oldest = t.opIDs[0].seq
+		}
+		if _, err := t.dropOps.Exec(oldest); err != nil {
+			return err
 		}
 	}
 	if !t.opts.exceeded(&t.state, t.now) {
