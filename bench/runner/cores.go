@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -18,25 +17,16 @@ type CoreList []int
 // DefaultCores gives the first core that this process may use to the server, and the
 // others to the load. With a single core nothing is pinned.
 func DefaultCores() (server, load CoreList) {
-	allowed, err := allowedCores()
-	if err != nil || len(allowed) < 2 {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) != nil || set.Count() < 2 {
 		return nil, nil
 	}
-	return allowed[:1], allowed[1:]
-}
-
-func allowedCores() ([]int, error) {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return nil, fmt.Errorf("reading the CPU affinity: %w", err)
-	}
-	var cores []int
 	for i := range len(set) * 64 {
 		if set.IsSet(i) {
-			cores = append(cores, i)
+			load = append(load, i)
 		}
 	}
-	return cores, nil
+	return load[:1], load[1:]
 }
 
 // Set reads a list such as "0,2-3", or "none". Each core has to be there for this process.
@@ -73,18 +63,12 @@ func (c *CoreList) String() string {
 // checkCores fails when this process can't run on one of some cores: the kernel is content
 // with a list of which one is there.
 func checkCores(cores []int) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var before unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &before); err != nil {
-		return fmt.Errorf("reading the CPU affinity: %w", err)
-	}
 	for _, i := range cores {
-		err := unix.SchedSetaffinity(0, setOf([]int{i}))
+		err := onCores([]int{i}, func() error { return nil })
 		if errors.Is(err, unix.EINVAL) {
-			err = fmt.Errorf("core %d isn't there for this process", i)
+			return fmt.Errorf("core %d isn't there for this process", i)
 		}
-		if err = errors.Join(err, unix.SchedSetaffinity(0, &before)); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -99,22 +83,23 @@ func setOf(cores []int) *unix.CPUSet {
 	return &set
 }
 
-// startOn starts a process on some cores. A process inherits the affinity of the thread
-// that starts it, so that also its first threads are where they belong.
-func startOn(cores []int, cmd *exec.Cmd) error {
+// onCores calls f on some cores: a process that it starts inherits the affinity of the thread,
+// so that also its first threads are where they belong.
+func onCores(cores []int, f func() error) error {
 	if len(cores) == 0 {
-		return cmd.Start()
+		return f()
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var before unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &before); err != nil {
-		return fmt.Errorf("reading the CPU affinity: %w", err)
+	err := unix.SchedGetaffinity(0, &before)
+	if err == nil {
+		err = unix.SchedSetaffinity(0, setOf(cores))
 	}
-	if err := unix.SchedSetaffinity(0, setOf(cores)); err != nil {
+	if err != nil {
 		return fmt.Errorf("pinning to cores %v: %w", cores, err)
 	}
-	return errors.Join(cmd.Start(), unix.SchedSetaffinity(0, &before))
+	return errors.Join(f(), unix.SchedSetaffinity(0, &before))
 }
 
 // Pin moves every thread of this process to some cores; new ones inherit that.

@@ -58,7 +58,7 @@ func TestNamespaceHasItsOwnNetworkAndLeavesNothing(t *testing.T) {
 	if err := errors.Join(n.Do(cmd.Start), cmd.Wait()); err != nil {
 		t.Fatal(err)
 	}
-	address := n.link.server
+	address := n.server
 	for range 3 {
 		address = address.Next()
 		if !strings.Contains(out.String(), address.String()+"/24") {
@@ -79,8 +79,8 @@ func TestNamespaceHasItsOwnNetworkAndLeavesNothing(t *testing.T) {
 	if err := n.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := net.InterfaceByName(n.link.name); err == nil {
-		t.Errorf("%s is still there", n.link.name)
+	if _, err := net.InterfaceByName(n.name); err == nil {
+		t.Errorf("%s is still there", n.name)
 	}
 }
 

@@ -15,26 +15,67 @@ import (
 )
 
 // Namespace is a network namespace with a veth pair into this one, so that packets between
-// server and clients go through a device, its queue and both ends' whole stack. It has no
-// name: it lives as long as somebody has it open, so that a bench that is killed leaves
-// nothing behind. Its methods are for one goroutine.
+// server and clients go through a device, its queue and both ends' whole stack. Both ends have the
+// same name. The namespace has none: it lives as long as somebody has it open, so that a bench that is
+// killed leaves nothing behind. Its methods are for one goroutine.
 type Namespace struct {
-	file *os.File
-	link link
+	file   *os.File
+	name   string     // of the pair
+	server netip.Addr // first of a /24, of which the addresses behind it are the clients'
 }
 
+const (
+	maxLinks = 256 // benches that may run side by side: each has 10.254.N.0/24
+	maxApart = 253 // addresses of clients in a /24, behind that of the server
+)
+
+var errNoLink = errors.New("making a veth pair")
+
 // OpenNamespace makes a namespace that has so many addresses. It needs the right to
-// (CAP_SYS_ADMIN and CAP_NET_ADMIN).
+// (CAP_SYS_ADMIN and CAP_NET_ADMIN). The pair's name is what keeps benches apart that run
+// at the same time: only one of them can have it.
 func OpenNamespace(addresses int) (*Namespace, error) {
+	if addresses < 1 || addresses > maxApart {
+		return nil, fmt.Errorf("%w: %d addresses, and it has 1 to %d", errNoLink, addresses, maxApart)
+	}
 	file, err := NewNetwork()
 	if err != nil {
 		return nil, err
 	}
-	n := &Namespace{file: file}
-	if n.link, err = newLink(n, addresses); err != nil {
-		return nil, errors.Join(err, file.Close())
+	for i := range maxLinks {
+		n := &Namespace{file, fmt.Sprintf("busbar-bench%d", i), netip.AddrFrom4([4]byte{10, 254, byte(i), 1})}
+		if _, err := net.InterfaceByName(n.name); err == nil {
+			continue
+		}
+		cmd := ip("link", "add", n.name, "type", "veth", "peer", "name", n.name, "netns", "/proc/self/fd/3")
+		cmd.ExtraFiles = []*os.File{file}
+		if err := runIP(cmd); err != nil {
+			if _, taken := net.InterfaceByName(n.name); taken == nil {
+				continue // by another bench, just now
+			}
+			return nil, errors.Join(err, file.Close())
+		}
+		if err := n.configure(addresses); err != nil {
+			return nil, errors.Join(err, n.Close())
+		}
+		return n, nil
 	}
-	return n, nil
+	return nil, errors.Join(file.Close(),
+		fmt.Errorf("%w: busbar-bench0 to busbar-bench%d exist; ip link delete NAME removes one", errNoLink, maxLinks-1))
+}
+
+// configure gives both ends their addresses.
+func (n *Namespace) configure(addresses int) error {
+	up := fmt.Sprintf("link set %s up\n", n.name)
+	if err := BatchIP(fmt.Sprintf("address add %s/24 dev %s\n", n.server, n.name) + up); err != nil {
+		return err
+	}
+	there, address := "", n.server
+	for range addresses {
+		address = address.Next()
+		there += fmt.Sprintf("address add %s/24 dev %s\n", address, n.name)
+	}
+	return n.Do(func() error { return BatchIP(there + up) })
 }
 
 // networkOfThread is the calling thread's namespace, as a file.
@@ -103,7 +144,7 @@ func (n *Namespace) Host() string {
 	if n == nil {
 		return OwnLoopback()
 	}
-	return n.link.server.String()
+	return n.server.String()
 }
 
 // Close takes the pair down. The namespace goes when the last process in it has ended.
@@ -111,68 +152,8 @@ func (n *Namespace) Close() error {
 	if n == nil {
 		return nil
 	}
-	return errors.Join(n.link.remove(), n.file.Close())
+	return errors.Join(runIP(ip("link", "delete", n.name)), n.file.Close())
 }
-
-// link is a veth pair. Both ends have the same name: one is on the side of the server, the
-// other in a namespace.
-type link struct {
-	name   string
-	server netip.Addr // first of a /24, of which the addresses behind it are the clients'
-}
-
-const (
-	maxLinks = 256 // benches that may run side by side: each has 10.254.N.0/24
-	maxApart = 253 // addresses of clients in a /24, behind that of the server
-)
-
-var errNoLink = errors.New("making a veth pair")
-
-// newLink joins this namespace and n. The pair's name is what keeps benches apart that run
-// at the same time: only one of them can have it.
-func newLink(n *Namespace, addresses int) (link, error) {
-	if addresses < 1 || addresses > maxApart {
-		return link{}, fmt.Errorf("%w: %d addresses, and it has 1 to %d", errNoLink, addresses, maxApart)
-	}
-	for i := range maxLinks {
-		l := link{name: fmt.Sprintf("busbar-bench%d", i), server: netip.AddrFrom4([4]byte{10, 254, byte(i), 1})}
-		if _, err := net.InterfaceByName(l.name); err == nil {
-			continue
-		}
-		cmd := ip("link", "add", l.name, "type", "veth", "peer", "name", l.name, "netns", "/proc/self/fd/3")
-		cmd.ExtraFiles = []*os.File{n.file}
-		if err := runIP(cmd); err != nil {
-			if _, taken := net.InterfaceByName(l.name); taken == nil {
-				continue // by another bench, just now
-			}
-			return link{}, err
-		}
-		if err := l.configure(n, addresses); err != nil {
-			return link{}, errors.Join(err, l.remove())
-		}
-		return l, nil
-	}
-	return link{}, fmt.Errorf("%w: busbar-bench0 to busbar-bench%d exist; ip link delete NAME removes one", errNoLink, maxLinks-1)
-}
-
-// configure gives both ends their addresses.
-func (l link) configure(n *Namespace, addresses int) error {
-	up := fmt.Sprintf("link set %s up\n", l.name)
-	if err := BatchIP(fmt.Sprintf("address add %s/24 dev %s\n", l.server, l.name) + up); err != nil {
-		return err
-	}
-	var there strings.Builder
-	address := l.server
-	for range addresses {
-		address = address.Next()
-		fmt.Fprintf(&there, "address add %s/24 dev %s\n", address, l.name)
-	}
-	there.WriteString(up)
-	return n.Do(func() error { return BatchIP(there.String()) })
-}
-
-// remove takes both ends away.
-func (l link) remove() error { return runIP(ip("link", "delete", l.name)) }
 
 func ip(args ...string) *exec.Cmd { return exec.Command("ip", args...) } //nolint:gosec // our own arguments
 

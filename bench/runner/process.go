@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -65,7 +64,3 @@ func HoldsClients(clients int) error {
 	}
 	return err
 }
-
-// OwnGroup keeps a process out of the terminal's group: Ctrl-C is for the bench, which asks
-// its processes for what there is.
-func OwnGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

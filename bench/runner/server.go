@@ -71,11 +71,13 @@ func Start(ctx context.Context, t Target, cores []int, host string) (*Server, er
 	s := &Server{target: t, Address: ports[0], read: make(chan struct{}), errors: &Tail{}}
 	s.cmd = exec.Command(t.Command[0], args...) //nolint:gosec // what the user asked for
 	s.cmd.Stderr = s.errors
-	s.cmd.SysProcAttr = OwnGroup()
-	s.cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM // a bench that was killed leaves no server
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid:   true,            // Ctrl-C is for the bench, which asks the server for what there is
+		Pdeathsig: syscall.SIGTERM, // a bench that was killed leaves no server
+	}
 	stdout, err := s.cmd.StdoutPipe()
 	if err == nil {
-		err = startOn(cores, s.cmd)
+		err = onCores(cores, s.cmd.Start)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", t.Name, err)

@@ -46,13 +46,25 @@ func NewMeter(pid int, cores []int) *Meter {
 
 // Read is the times so far.
 func (m *Meter) Read() (c CPU, err error) {
-	var errs [5]error
+	const tick = int64(time.Second / 100) // USER_HZ, which is 100 on all of Go's Linuxes
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return c, fmt.Errorf("reading CPU times: %w", err)
+	}
+	p, err := fs.Proc(m.pid)
+	if err != nil {
+		return c, fmt.Errorf("reading CPU times: %w", err)
+	}
+	var errs [3]error
 	c.Process, errs[0] = ProcessTime(m.pid)
-	c.User, c.System, errs[1] = userAndSystem(m.pid)
-	c.Ksoftirqd, errs[2] = processTimes(m.ksoftirqd)
-	c.Load, errs[3] = processTimes(m.load)
-	c.Machine, errs[4] = machineTime()
-	return c, errors.Join(errs[:]...)
+	c.Ksoftirqd, errs[1] = sum(m.ksoftirqd)
+	c.Load, errs[2] = sum(m.load)
+	server, errServer := p.Stat()
+	machine, errMachine := fs.Stat()
+	c.User, c.System = int64(server.UTime)*tick, int64(server.STime)*tick
+	t := machine.CPUTotal
+	c.Machine = int64((t.User + t.Nice + t.System + t.IRQ + t.SoftIRQ) * 1e9)
+	return c, errors.Join(append(errs[:], errServer, errMachine)...)
 }
 
 // ProcessTime reads the CPU clock of a process, the sum of all its threads, those that
@@ -66,36 +78,13 @@ func ProcessTime(pid int) (int64, error) {
 	return ts.Nano(), nil
 }
 
-func processTimes(pids []int) (sum int64, err error) {
+// sum adds up the times of some processes.
+func sum(pids []int) (total int64, err error) {
 	for _, pid := range pids {
-		ns, err := ProcessTime(pid)
-		if err != nil {
-			return 0, err
-		}
-		sum += ns
+		ns, e := ProcessTime(pid)
+		total, err = total+ns, errors.Join(err, e)
 	}
-	return sum, nil
-}
-
-func userAndSystem(pid int) (user, system int64, err error) {
-	const tick = int64(time.Second / 100) // USER_HZ, which is 100 on all of Go's Linuxes
-	p, err := procfs.NewProc(pid)
-	if err != nil {
-		return 0, 0, fmt.Errorf("reading CPU times: %w", err)
-	}
-	stat, err := p.Stat()
-	return int64(stat.UTime) * tick, int64(stat.STime) * tick, err
-}
-
-// machineTime is the time that all cores weren't idle.
-func machineTime() (int64, error) {
-	fs, err := procfs.NewDefaultFS()
-	if err != nil {
-		return 0, fmt.Errorf("reading CPU times of the machine: %w", err)
-	}
-	stat, err := fs.Stat()
-	t := stat.CPUTotal
-	return int64((t.User + t.Nice + t.System + t.IRQ + t.SoftIRQ) * 1e9), err
+	return total, err
 }
 
 // findKsoftirqd returns the kernel threads that do softirqs for some cores, or for all

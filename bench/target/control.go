@@ -7,7 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"math/rand/v2"
 	"net"
+	"slices"
 
 	"github.com/busbar-ws/busbar/bench/runner"
 	"github.com/busbar-ws/busbar/hub"
@@ -21,10 +24,11 @@ type control struct {
 	conn net.Conn
 	in   *bufio.Reader
 	hub  *hub.Hub
-	// What has been read and not published: messages, and the bytes that they are in. A full
+	// What has been read and not published: messages to all, and the bytes that these and others are in. A full
 	// buffer is replaced, so that the messages in the old one stay.
 	messages [][]byte
 	buffer   []byte
+	ids      []uint64 // of the clients by the bench's numbers; nil until they are asked for
 }
 
 // readAhead is how many bytes of records are published in one go at most, and one record.
@@ -36,38 +40,46 @@ func obey(ctx context.Context, h *hub.Hub, conn net.Conn) error {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	c := &control{conn: conn, in: bufio.NewReaderSize(conn, readAhead), hub: h}
-	r := &records{control: c}
 	for {
-		size, err := c.head()
-		if err != nil {
-			return err
-		}
-		switch size {
-		case runner.ControlStats:
-			if err = c.publish(ctx); err == nil {
-				err = answer(h, conn)
-			}
-		case runner.ControlRow: // more is false before these: nothing waits
-			err = r.row(ctx)
-		case runner.ControlClients:
-			err = r.clients(ctx)
-		default:
-			if err = c.read(size); err == nil && (!c.more() || len(c.messages) == h.DrainedMessages()) {
-				err = c.publish(ctx)
-			}
-		}
-		if err != nil {
+		if err := c.record(ctx); err != nil {
 			return err
 		}
 	}
 }
 
-func (c *control) head() (uint32, error) {
-	var head [4]byte
-	if _, err := io.ReadFull(c.in, head[:]); err != nil {
+func (c *control) record(ctx context.Context) error {
+	size, err := c.number()
+	if err != nil {
+		return err
+	}
+	switch size {
+	case runner.ControlStats:
+		if err := c.publish(ctx); err != nil {
+			return err
+		}
+		return c.answer()
+	case runner.ControlRow: // more is false before these: nothing waits
+		return c.row(ctx)
+	case runner.ControlClients:
+		return c.clients(ctx)
+	}
+	message, err := c.read(size)
+	if err != nil {
+		return err
+	}
+	c.messages = append(c.messages, message)
+	if c.more() && len(c.messages) < c.hub.DrainedMessages() {
+		return nil
+	}
+	return c.publish(ctx)
+}
+
+func (c *control) number() (uint32, error) {
+	var b [4]byte
+	if _, err := io.ReadFull(c.in, b[:]); err != nil {
 		return 0, fmt.Errorf("reading a record: %w", err)
 	}
-	return binary.BigEndian.Uint32(head[:]), nil
+	return binary.BigEndian.Uint32(b[:]), nil
 }
 
 // more is whether another record, or a question, has come whole.
@@ -80,9 +92,10 @@ func (c *control) more() bool {
 	return size == runner.ControlStats || uint64(size)+4 <= uint64(c.in.Buffered())
 }
 
-func (c *control) read(size uint32) error {
+// read reads so many bytes, which are valid until something is published.
+func (c *control) read(size uint32) ([]byte, error) {
 	if size > maxRecord {
-		return fmt.Errorf("a record of %d bytes: at most %d", size, maxRecord)
+		return nil, fmt.Errorf("a record of %d bytes: at most %d", size, maxRecord)
 	}
 	if cap(c.buffer)-len(c.buffer) < int(size) {
 		c.buffer = make([]byte, 0, max(readAhead, int(size)))
@@ -90,31 +103,101 @@ func (c *control) read(size uint32) error {
 	from := len(c.buffer)
 	c.buffer = c.buffer[:from+int(size)]
 	if _, err := io.ReadFull(c.in, c.buffer[from:]); err != nil {
-		return fmt.Errorf("reading a record: %w", err)
+		return nil, fmt.Errorf("reading a record: %w", err)
 	}
-	c.messages = append(c.messages, c.buffer[from:])
+	return c.buffer[from:], nil
+}
+
+// sized reads a length and so many bytes.
+func (c *control) sized() ([]byte, error) {
+	size, err := c.number()
+	if err != nil {
+		return nil, err
+	}
+	return c.read(size)
+}
+
+// hand has the hub publish when there is room: a message that pushed another one out of a full
+// queue would be a loss that the bench asked for. The hub has copied what it needs.
+func (c *control) hand(ctx context.Context, publish func() error) error {
+	if err := c.hub.WaitDrained(ctx); err != nil {
+		return fmt.Errorf("waiting for room: %w", err)
+	}
+	if err := publish(); err != nil {
+		return fmt.Errorf("publishing: %w", err)
+	}
+	clear(c.messages)
+	c.messages, c.buffer = c.messages[:0], c.buffer[:0]
 	return nil
 }
 
-// publish waits for room first: a message that pushed another one out of a full queue
-// would be a loss that the bench asked for.
+// publish publishes messages to all that have been read.
 func (c *control) publish(ctx context.Context) error {
 	if len(c.messages) == 0 {
 		return nil
 	}
-	if err := c.hub.WaitDrained(ctx); err != nil {
-		return fmt.Errorf("waiting for room: %w", err)
-	}
-	if err := c.hub.BroadcastBinary(c.messages...); err != nil {
-		return fmt.Errorf("publishing: %w", err)
-	}
-	clear(c.messages)
-	c.messages, c.buffer = c.messages[:0], c.buffer[:0] // the hub has copied them
-	return nil
+	return c.hand(ctx, func() error { return c.hub.BroadcastBinary(c.messages...) })
 }
 
-func answer(h *hub.Hub, conn net.Conn) error {
-	s := h.Stats()
+// row publishes to a row's subscribers. The hub may keep the payload, so it gets its own.
+func (c *control) row(ctx context.Context) error {
+	record, err := c.sized()
+	if err != nil {
+		return err
+	}
+	f, err := hub.ParseRowFrame(record)
+	if err != nil {
+		return fmt.Errorf("a record for a row: %w", err)
+	}
+	return c.hand(ctx, func() error {
+		return c.hub.PublishRow(f.Kind, "", f.Entity, f.RowID, slices.Clone(f.Payload))
+	})
+}
+
+// clients publishes to some clients.
+func (c *control) clients(ctx context.Context) error {
+	var b [2]byte
+	if _, err := io.ReadFull(c.in, b[:]); err != nil {
+		return fmt.Errorf("reading a record: %w", err)
+	}
+	ids := make([]uint64, binary.BigEndian.Uint16(b[:]))
+	for i := range ids {
+		number, err := c.number()
+		if err != nil {
+			return err
+		}
+		if ids[i], err = c.id(ctx, number); err != nil {
+			return err
+		}
+	}
+	payload, err := c.sized()
+	if err != nil {
+		return err
+	}
+	return c.hand(ctx, func() error { return c.hub.SendBinary(payload, ids...) })
+}
+
+// id is that of the client with a number. Numbers are given out in no order: otherwise
+// neighbours would be neighbours in the server's memory as well.
+func (c *control) id(ctx context.Context, number uint32) (uint64, error) {
+	if c.ids == nil {
+		all, err := c.hub.Clients(ctx, 0, math.MaxInt)
+		if err != nil {
+			return 0, fmt.Errorf("numbering the clients: %w", err)
+		}
+		for _, client := range all {
+			c.ids = append(c.ids, client.ID)
+		}
+		rand.New(rand.NewPCG(1, 2)).Shuffle(len(c.ids), func(i, j int) { c.ids[i], c.ids[j] = c.ids[j], c.ids[i] }) //nolint:gosec // the same each time
+	}
+	if int(number) >= len(c.ids) {
+		return 0, fmt.Errorf("a record for client %d: there are %d", number, len(c.ids))
+	}
+	return c.ids[number], nil
+}
+
+func (c *control) answer() error {
+	s := c.hub.Stats()
 	stats := runner.ServerStats{
 		Clients: s.Clients, Sends: int64(s.Sends), Deliveries: int64(s.FramesDelivered),
 		Takes:         []string{runner.TakesRows, runner.TakesClients, runner.TakesPresence},
@@ -123,11 +206,7 @@ func answer(h *hub.Hub, conn net.Conn) error {
 	for _, l := range s.Loops {
 		stats.Loops = append(stats.Loops, runner.LoopCounts{Clients: l.Clients, Wakes: l.Wakes, Unwanted: l.Unwanted})
 	}
-	line, err := json.Marshal(stats)
-	if err == nil {
-		_, err = conn.Write(append(line, '\n'))
-	}
-	if err != nil {
+	if err := json.NewEncoder(c.conn).Encode(stats); err != nil {
 		return fmt.Errorf("answering: %w", err)
 	}
 	return nil
