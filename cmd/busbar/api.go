@@ -90,20 +90,13 @@ func directClient(timeout time.Duration) *http.Client {
 	}
 }
 
-// callable is the address of a listener as its neighbours call it: -api and BUSBAR_API
-// may hold what the server listens on, such as ":4321".
+// callable is the address of a listener as its neighbours call it, which may be every interface's, such as ":4321".
 func callable(address string) string {
 	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return "127.0.0.1:" + port
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-		if ip != nil && ip.To4() == nil {
-			host = "::1"
-		}
-	}
-	return net.JoinHostPort(host, port)
+	return address
 }
 
 // apiCall is one request. The path's segments are escaped here; query may be nil.

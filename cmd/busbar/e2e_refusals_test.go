@@ -126,6 +126,10 @@ var refusals = []refusal{
 		return launch{args: []string{"-admin-token-file", makeFile(t, filepath.Join(t.TempDir(), "token"), "one\ntwo\n", 0o600)}}
 	}, 1, `admin token file .*/token: bad admin token: it has to be one line of visible ASCII`},
 
+	{"admin token of two words", func(t *testing.T) launch {
+		return launch{env: []string{"BUSBAR_ADMIN_TOKEN=two words"}}
+	}, 1, `admin token from the environment: bad admin token: it has to be one line of visible ASCII`},
+
 	{"JWT secret too short", func(t *testing.T) launch {
 		return launch{args: []string{"-auth", "jwt", "-jwt-key", makeFile(t, filepath.Join(t.TempDir(), "key"), "short", 0o600)}}
 	}, 1, `-auth jwt: .*/key: the secret has 5 bytes; HS256 needs 32 or more .*`},

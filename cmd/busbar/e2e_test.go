@@ -21,7 +21,9 @@ import (
 )
 
 // The end-to-end tests (e2e_*_test.go) start the daemon as a process, as users do, and look at it
-// from outside. This file starts and stops it; e2e_api_test.go and e2e_client_test.go talk to it.
+// from outside. This file starts and stops it; e2e_http_test.go and e2e_client_test.go talk to it.
+// Each start takes a third of a second of processor time with the race detector: files whose tests aren't
+// about what is concurrent are built without it alone.
 
 // launch says how busbar is started. The zero value is "busbar" without arguments.
 type launch struct {
@@ -344,14 +346,15 @@ func (o *output) waitFor(t *testing.T, text string) {
 	}
 }
 
-// eventually waits until ok says yes. It is for what can only be asked for, not waited for.
+// eventually waits until ok says yes. It is for what can only be asked for, not waited for: ever less often, since asking
+// a server takes its time, and ours.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(soon); !ok(); <-tick.C {
+	pause := time.Millisecond
+	for deadline := time.Now().Add(soon); !ok(); <-time.After(pause) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not within %v", what, soon)
 		}
+		pause = min(2*pause, 64*time.Millisecond)
 	}
 }

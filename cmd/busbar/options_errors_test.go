@@ -128,11 +128,6 @@ func TestErrorsBetweenFlags(t *testing.T) {
 			args: "-admin-token-file f", variables: map[string]string{"BUSBAR_ADMIN_TOKEN": "s3cret"},
 			want: `-admin-token-file: "f" is given beside BUSBAR_ADMIN_TOKEN; give one of them`,
 		},
-		{
-			variables: map[string]string{"BUSBAR_ADMIN_TOKEN": "two words"},
-			want: `BUSBAR_ADMIN_TOKEN: holds a space or a character that can't be in a header; ` +
-				`use letters, digits and -._~+/=`,
-		},
 	} {
 		test.check(t)
 	}

@@ -231,7 +231,7 @@ func TestAdminTokenFromTheEnvironment(t *testing.T) {
 
 func TestCallable(t *testing.T) {
 	for listen, want := range map[string]string{
-		":4321": "127.0.0.1:4321", "0.0.0.0:4321": "127.0.0.1:4321", "[::]:4321": "[::1]:4321",
+		":4321": "127.0.0.1:4321", "0.0.0.0:4321": "127.0.0.1:4321", "[::]:4321": "127.0.0.1:4321",
 		"10.0.0.1:4321": "10.0.0.1:4321", "api.example.com:80": "api.example.com:80",
 	} {
 		if got := callable(listen); got != want {

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"strconv"
 	"syscall"
 	"time"
 
@@ -387,5 +386,3 @@ func (srv *server) close() error {
 	srv.closers = nil
 	return errors.Join(errs...)
 }
-
-func portOf(a net.Addr) string { return strconv.Itoa(a.(*net.TCPAddr).Port) }

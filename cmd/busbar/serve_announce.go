@@ -29,8 +29,8 @@ func (srv *server) announce(w io.Writer, terminal bool) {
 			"loops", srv.hub.Loops(), "capacity", capacity.Connections, "limited_by", capacity.LimitedBy)
 		return
 	}
-	api := reachable(srv.api.Addr())
-	ws := reachable(srv.hub.Addr())
+	api := callable(srv.api.Addr().String())
+	ws := callable(srv.hub.Addr().String())
 	fmt.Fprintf(w, "busbar %s\n\n", version)
 	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", ws, everywhere(srv.hub.Addr(), srv.cfg.Hub.Loops.Listen))
 	fmt.Fprintf(w, "  HTTP API     http://%s%s\n", api, everywhere(srv.api.Addr(), srv.cfg.API))
@@ -143,15 +143,6 @@ func shellWord(text string) string {
 		return text
 	}
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-}
-
-// reachable is an address that a client on this host can use.
-func reachable(a net.Addr) string {
-	tcp := a.(*net.TCPAddr)
-	if tcp.IP.IsUnspecified() {
-		return "127.0.0.1:" + portOf(a)
-	}
-	return tcp.String()
 }
 
 // everywhere says so when an address is every interface's. configured is what was asked for: an

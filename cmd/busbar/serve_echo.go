@@ -55,10 +55,10 @@ func announceEcho(w io.Writer, log *slog.Logger, cfg *options, srv *echoserver.S
 	}
 	fmt.Fprintf(w, "busbar %s\n\n", version)
 	fmt.Fprintf(w, "  ECHO MODE (-echo): for conformance suites only. Everybody is let in and gets back what they send.\n")
-	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", reachable(srv.Addr()), everywhere(srv.Addr(), cfg.Hub.Loops.Listen))
+	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", callable(srv.Addr().String()), everywhere(srv.Addr(), cfg.Hub.Loops.Listen))
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", srv.Capacity().Connections, srv.Capacity().LimitedBy)
 	fmt.Fprintf(w, "  Messages     up to %s (-max-message-in); who doesn't read may have %s waiting (-lag-bytes)\n\n",
 		cli.FormatSize(cfg.Hub.Loops.MaxMessageIn), cli.FormatSize(cfg.Hub.Loops.Slow.LagBytes))
-	fmt.Fprintf(w, "Point the suite at ws://%s, any path; it needs no token.\n\n", reachable(srv.Addr()))
+	fmt.Fprintf(w, "Point the suite at ws://%s, any path; it needs no token.\n\n", callable(srv.Addr().String()))
 }

@@ -282,9 +282,6 @@ Usage: busbar session revoke ID [flags]     the id in "busbar session list", or 
 A token on the command line can be read by everyone on this host while the command runs.
 `
 
-// maxTokenText bounds what is read as a token, in bytes.
-const maxTokenText = 4096
-
 func sessionRevoke(args []string, s streams) error {
 	var f sessionSource
 	t := cli.New("busbar session revoke", sessionRevokeUsage)
@@ -299,7 +296,7 @@ func sessionRevoke(args []string, s streams) error {
 	}
 	name := operands[0]
 	if name == "-" {
-		if name, err = readLine(s.in); err != nil {
+		if name, err = auth.ReadToken(s.in); err != nil {
 			return fmt.Errorf("reading the token to revoke from standard input: %w", err)
 		}
 	}
@@ -328,27 +325,4 @@ func revokeSession(data, name string, s streams) error {
 		err = fmt.Errorf("session revoke: %w in %s; busbar session list shows their ids", err, datadir.Dir(data).Database())
 	}
 	return errors.Join(err, store.Close())
-}
-
-// readLine reads one bounded line, which has to be all there is, without space around it.
-func readLine(r io.Reader) (string, error) {
-	b, err := io.ReadAll(io.LimitReader(r, maxTokenText+1))
-	if err != nil {
-		return "", err
-	}
-	line := strings.TrimSpace(string(b))
-	switch {
-	case line == "":
-		return "", errors.New("it is empty")
-	case len(b) > maxTokenText:
-		return "", fmt.Errorf("it is over %d bytes", maxTokenText)
-	case !isToken(line):
-		return "", errors.New("it has to be one line of visible ASCII")
-	}
-	return line, nil
-}
-
-// isToken is false for what no HTTP header could carry as a token (RFC 9110 section 5.5).
-func isToken(text string) bool {
-	return text != "" && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/internal/auth"
 	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/strictjson"
 	"github.com/busbar-ws/busbar/wsproto"
@@ -111,19 +112,20 @@ func parseRowName(text string) (rowName, bool) {
 func tailToken(file, env, data, adminTokenFile string, s streams) (token string, err error) {
 	switch {
 	case file == "-":
-		token, err = readLine(s.in)
+		token, err = auth.ReadToken(s.in)
 	case file != "":
 		var f *os.File
 		if f, err = os.Open(file); err == nil {
 			defer f.Close()
-			token, err = readLine(f)
+			token, err = auth.ReadToken(f)
 		}
 	case env == "":
 		return existingAdminToken(data, adminTokenFile, s)
-	case !isToken(env):
-		return "", cli.Usagef("BUSBAR_TOKEN: that isn't a token: it has to be visible ASCII without spaces")
 	default:
-		return env, nil
+		if token, err = auth.CheckToken(env); err != nil {
+			err = cli.Usagef("BUSBAR_TOKEN: %v", err)
+		}
+		return token, err
 	}
 	if err != nil {
 		err = fmt.Errorf("-token-file %s: %w (- is standard input)", file, err)

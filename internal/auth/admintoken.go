@@ -16,7 +16,7 @@ var ErrAdminToken = errors.New("bad admin token")
 const (
 	adminTokenName = "admin-token"
 	minAdminToken  = 16
-	maxAdminToken  = 4096
+	maxTokenLine   = 4096
 )
 
 // AdminToken returns the admin token: the line in tokenFile when that is named, else
@@ -29,9 +29,8 @@ func AdminToken(dataDir, tokenFile, env string) (token, warning string, err erro
 	case tokenFile != "":
 		return readAdminToken(tokenFile)
 	case env != "":
-		token, err = checkAdminToken(env)
-		if err != nil {
-			return "", "", fmt.Errorf("admin token from the environment: %w", err)
+		if token, err = CheckToken(env); err != nil {
+			return "", "", fmt.Errorf("admin token from the environment: %w: %w", ErrAdminToken, err)
 		}
 		return token, weakness("the admin token from the environment", token), nil
 	}
@@ -57,12 +56,8 @@ func readAdminToken(path string) (token, warning string, err error) {
 	if err != nil {
 		return "", "", fmt.Errorf("admin token file: %w", err)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxAdminToken+2))
-	if err != nil {
-		return "", "", fmt.Errorf("admin token file: %w", err)
-	}
-	if token, err = checkAdminToken(string(b)); err != nil {
-		return "", "", fmt.Errorf("admin token file %s: %w", path, err)
+	if token, err = ReadToken(f); err != nil {
+		return "", "", fmt.Errorf("admin token file %s: %w: %w", path, ErrAdminToken, err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return token, fmt.Sprintf("admin token file %s has mode %04o: others than its owner can use it; chmod 600 it", path, mode), nil
@@ -70,18 +65,28 @@ func readAdminToken(path string) (token, warning string, err error) {
 	return token, weakness("the admin token in "+path, token), nil
 }
 
-// checkAdminToken trims the line, of a byte order mark too, and refuses what no HTTP header could carry.
-func checkAdminToken(s string) (string, error) {
-	s = strings.TrimSpace(strings.TrimPrefix(s, byteOrderMark))
-	switch {
-	case s == "":
-		return "", fmt.Errorf("%w: it is empty", ErrAdminToken)
-	case len(s) > maxAdminToken:
-		return "", fmt.Errorf("%w: it is over %d bytes", ErrAdminToken, maxAdminToken)
-	case strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return "", fmt.Errorf("%w: it has to be one line of visible ASCII", ErrAdminToken)
+// ReadToken reads a token, which is all there is but for what CheckToken trims.
+func ReadToken(r io.Reader) (string, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxTokenLine+2))
+	if err != nil {
+		return "", err
 	}
-	return s, nil
+	return CheckToken(string(b))
+}
+
+// CheckToken trims a line with a token, of a byte order mark too, and refuses what no HTTP header could carry. The error
+// doesn't say what the token is.
+func CheckToken(line string) (string, error) {
+	line = strings.TrimSpace(strings.TrimPrefix(line, byteOrderMark))
+	switch {
+	case line == "":
+		return "", errors.New("it is empty")
+	case len(line) > maxTokenLine:
+		return "", fmt.Errorf("it is over %d bytes", maxTokenLine)
+	case strings.ContainsFunc(line, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return "", errors.New("it has to be one line of visible ASCII")
+	}
+	return line, nil
 }
 
 func weakness(what, token string) string {
