@@ -25,7 +25,7 @@ const (
 
 // CentrifugoJoin makes a connection a subscriber; the answer to it has CentrifugoJoined.
 const (
-	CentrifugoJoin   = `{"id":1,"connect":{}}` + "\n" + `{"id":2,"subscribe":{"channel":"bench"}}`
+	CentrifugoJoin   = centrifugoConnect + "\n" + `{"id":2,"subscribe":{"channel":"bench"}}`
 	CentrifugoJoined = `"id":2,`
 
 	centrifugoConnect = `{"id":1,"connect":{}}`
@@ -47,7 +47,7 @@ func (s *Server) awaitClient(ctx context.Context) error {
 			s.Control = &Control{conn: conn, reader: behind, protocol: s.target.Protocol, drained: make(chan struct{})}
 			go s.Control.drain(s.errors)
 			if s.target.Protocol == Centrifugo {
-				s.Control.addFrame(ws.OpText, centrifugoConnect)
+				s.Control.addFrame(ws.OpText, centrifugoConnect, 0)
 			}
 			return s.Control.Flush()
 		}
@@ -93,16 +93,12 @@ func (c *Control) drain(said io.Writer) {
 	}
 }
 
-// addFrame begins a client's frame. A key of zeros is a mask that costs nothing.
-func (c *Control) addFrame(op ws.OpCode, start string) {
-	c.addHeader(op, len(start))
-	c.buffer = append(c.buffer, start...)
-}
-
-func (c *Control) addHeader(op ws.OpCode, size int) {
+// addFrame begins a client's frame, of which so many bytes are to follow. A key of zeros is a mask that
+// costs nothing.
+func (c *Control) addFrame(op ws.OpCode, start string, rest int) {
 	var b bytes.Buffer
-	_ = ws.WriteHeader(&b, ws.Header{Fin: true, OpCode: op, Masked: true, Length: int64(size)}) // to memory
-	c.buffer = append(c.buffer, b.Bytes()...)
+	_ = ws.WriteHeader(&b, ws.Header{Fin: true, OpCode: op, Masked: true, Length: int64(len(start) + rest)}) // to memory
+	c.buffer = append(append(c.buffer, b.Bytes()...), start...)
 }
 
 // Text is whether payloads have to be text, so that stamps are written in hexadecimal digits.
@@ -110,10 +106,10 @@ func (c *Control) Text() bool { return c.protocol == Centrifugo }
 
 // Probe publishes a text message that isn't one of the bench's numbered ones.
 func (c *Control) Probe() error {
+	probe := "probe"
 	if c.protocol == Centrifugo {
-		c.addFrame(ws.OpText, centrifugoPublish+"probe"+centrifugoEnd)
-	} else {
-		c.addFrame(ws.OpText, "probe")
+		probe = centrifugoPublish + probe + centrifugoEnd
 	}
+	c.addFrame(ws.OpText, probe, 0)
 	return c.Flush()
 }

@@ -78,11 +78,10 @@ func (c *Control) Add(size int) []byte {
 	end := ""
 	switch c.protocol {
 	case Echo:
-		c.addHeader(ws.OpBinary, size)
+		c.addFrame(ws.OpBinary, "", size)
 	case Centrifugo:
 		end = centrifugoEnd
-		c.addHeader(ws.OpText, len(centrifugoPublish)+size+len(end))
-		c.buffer = append(c.buffer, centrifugoPublish...)
+		c.addFrame(ws.OpText, centrifugoPublish, size+len(end))
 	default:
 		c.buffer = binary.BigEndian.AppendUint32(c.buffer, uint32(size))
 	}
