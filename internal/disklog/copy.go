@@ -136,11 +136,15 @@ func (w *writer) importAll(b hub.Bounds, each func(func(*hub.Change, time.Time) 
 			}
 		}
 		t.now, t.entries, t.opIDs, t.seen = at, t.entries[:0], t.opIDs[:0], nil
-		e := hub.NewEntry(c.Seq, t.state.last, c)
-		if err := t.add(&e, c.OpID); err != nil {
+		e, id := hub.NewEntry(c.Seq, t.state.last, c), c.OpID
+		w.opIDs.Expire(at)
+		if _, repeated := w.opIDs.Seen(id); repeated { // nodes had forgotten it
+			id = ""
+		}
+		if err := t.add(&e, id); err != nil {
 			return explain("write", w.path, err)
 		}
-		w.opIDs.Add(c.OpID, c.Seq, at)
+		w.opIDs.Add(id, c.Seq, at)
 		return nil
 	})
 	if err != nil {

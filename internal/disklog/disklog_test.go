@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/dedup"
@@ -100,5 +102,38 @@ func TestOpIDThatComesAgain(t *testing.T) {
 	second := append()
 	if third := append(); second.Seq <= first.Seq || !third.Repeated || third.Seq != second.Seq {
 		t.Errorf("got %+v, %+v, %+v", first, second, third)
+	}
+}
+
+// Nodes may have applied an op id again that they had forgotten. The first is what a repeat is answered with, and alone is
+// one that the log can be moved with again.
+func TestImportOfAnOpIDTwice(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "changes.db")
+	each := func(f func(*hub.Change, time.Time) error) error {
+		for seq, ago := range []time.Duration{dedup.Age + time.Hour, 30 * time.Minute, 10 * time.Minute, 0} {
+			c := someChange
+			c.Seq, c.OpID = uint64(seq+5), "again"
+			if err := f(&c, time.Now().Add(-ago)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	none := func(func(*hub.StoredRow) error) error { return nil }
+	if err := Import(path, hub.Bounds{Oldest: 5, Last: 8, Before: 4}, each, none); err != nil {
+		t.Fatal(err)
+	}
+	l := open(t, path, Options{})
+	var got []string
+	if err := l.Export(func(c *hub.Change, _ time.Time) error { got = append(got, c.OpID); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"", "again", "", ""}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	c := someChange
+	c.OpID = "again"
+	if a := logtest.Append(t, l, c)[0]; !a.Repeated || a.Seq != 6 {
+		t.Errorf("got %+v", a)
 	}
 }
