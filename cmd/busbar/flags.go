@@ -5,7 +5,6 @@ import (
 	"math"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/busbar-ws/busbar/eventloop"
@@ -201,7 +200,7 @@ func (o *options) addLog(t *cli.Set) {
 func (o *options) addNodes(t *cli.Set) {
 	const file = "file"
 	n, c := &o.Log.NATS, &o.Log.Cluster
-	servers := cli.Checked(&n.Servers, "URLs", "a list of URLs such as nats://10.0.0.1:4222,tls://nats.example.com:4222", isNATSURLs)
+	servers := cli.Checked(&n.Servers, "URLs", "a list of URLs such as nats://10.0.0.1:4222,tls://nats.example.com:4222", areNATSURLs)
 	servers.Mask = cli.WithoutSecrets
 	t.Group("Several nodes (-log nats)")
 	t.Add("nats", servers, "servers of the NATS that has the change log, with commas between them; with a password only in BUSBAR_NATS or a file")
@@ -279,24 +278,13 @@ func origins(p *hub.Origins) cli.Value {
 	})
 }
 
-// splitAddresses are those of a list.
-func splitAddresses(text string) (addresses []string) {
-	for part := range strings.SplitSeq(text, ",") {
-		addresses = append(addresses, strings.TrimSpace(part))
-	}
-	return addresses
-}
-
 func areAddresses(text string) bool {
-	return text == "" || !slices.ContainsFunc(splitAddresses(text), func(part string) bool { return !cli.IsAddress(part) })
+	return !slices.ContainsFunc(cli.Entries(text), func(address string) bool { return !cli.IsAddress(address) })
 }
 
-func isNATSURLs(text string) bool {
-	for part := range strings.SplitSeq(text, ",") {
-		u, err := url.Parse(strings.TrimSpace(part))
-		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return text == ""
-		}
-	}
-	return true
+func areNATSURLs(text string) bool {
+	return !slices.ContainsFunc(cli.Entries(text), func(server string) bool {
+		u, err := url.Parse(server)
+		return err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme)
+	})
 }

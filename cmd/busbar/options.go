@@ -304,7 +304,7 @@ func (o *options) validateNodes() error {
 
 // isCluster is whether enough nodes are named for one to be lost, this one among them.
 func isCluster(listen, routes string) bool {
-	addresses := splitAddresses(routes)
+	addresses := cli.Entries(routes)
 	has := slices.Contains(addresses, listen)
 	slices.Sort(addresses)
 	return has && len(addresses) >= 3 && len(slices.Compact(addresses)) == len(addresses)

@@ -77,6 +77,7 @@ func serve(args []string, s streams) error {
 	signals := catchSignals(log)
 	warnOfMisspelt(log, s.environ())
 	cfg.warn(log)
+	eventloop.SaveMemory()
 	if cfg.Echo {
 		return serveEcho(cfg, log, out, signals)
 	}
@@ -133,7 +134,6 @@ func durationsInSeconds(_ []string, a slog.Attr) slog.Attr {
 
 // open starts everything. After an error nothing of it is left.
 func open(cfg *options, log *slog.Logger, logs *logqueue.Queue) (*server, error) {
-	eventloop.SaveMemory()
 	cfg.Hub.Loops.Loops = min(eventloop.RaiseProcs(cfg.Hub.Loops.Loops), subs.MaxLoops)
 	srv := &server{cfg: cfg, log: log, logs: logs}
 	if err := srv.open(); err != nil {
@@ -245,14 +245,19 @@ func (srv *server) openHub() error {
 	}
 	srv.closers = append(srv.closers, srv.api.Close)
 	if srv.hub, err = hub.New(o); err != nil {
-		var errno syscall.Errno
-		if errors.As(err, &errno) {
-			return fmt.Errorf("-listen: %w", err)
-		}
-		return err
+		return listening(err)
 	}
 	srv.ends.opened(srv.hub)
 	return nil
+}
+
+// listening names the flag where it is the system that refused.
+func listening(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return fmt.Errorf("-listen: %w", err)
+	}
+	return err
 }
 
 // openServices has rows and views asked for where flags say so.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/busbar-ws/busbar/eventloop"
@@ -17,17 +16,12 @@ import (
 
 // serveEcho is serve with -echo: the event loops without a hub.
 func serveEcho(cfg *options, log *slog.Logger, out io.Writer, signals <-chan os.Signal) error {
-	eventloop.SaveMemory()
 	cfg.Hub.Loops.Loops = min(eventloop.RaiseProcs(cfg.Hub.Loops.Loops), subs.MaxLoops)
 	o := cfg.Hub.Loops
 	o.Log = log
 	srv, err := echoserver.Start(o)
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return fmt.Errorf("-listen: %w", err)
-	}
 	if err != nil {
-		return err
+		return listening(err)
 	}
 	log.Warn("ECHO MODE (-echo): everybody is let in and gets back what they send; for conformance suites only")
 	announceEcho(out, log, cfg, srv)

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/natsconn"
 	"github.com/busbar-ws/busbar/internal/natslog"
 	"github.com/busbar-ws/busbar/internal/natsnode"
@@ -120,7 +121,7 @@ func (srv *server) openNode() ([]nats.Option, error) {
 		return nil, fmt.Errorf("-cluster-secret-file: %w", err)
 	}
 	o := natsnode.Options{
-		Cluster: c.Name, Listen: c.Listen, Routes: splitAddresses(c.Routes), Secret: strings.TrimSpace(string(secret)),
+		Cluster: c.Name, Listen: c.Listen, Routes: cli.Entries(c.Routes), Secret: strings.TrimSpace(string(secret)),
 		Dir: srv.dir.NATS(), MaxStore: 4*int64(srv.cfg.Log.Bytes) + natsStoreSlack, MaxMessage: srv.cfg.Hub.MaxMessageOut, Logger: srv.log,
 	}
 	if o.Secret == "" {
