@@ -173,14 +173,6 @@ type logCopier struct {
 	events, rows int
 }
 
-func (c *logCopier) lock() error {
-	lock, err := c.dir.Lock()
-	if err == nil {
-		c.closers = append(c.closers, lock.Close)
-	}
-	return err
-}
-
 // counted calls f too.
 func (c *logCopier) counted(f func(*hub.Change, time.Time) error) func(*hub.Change, time.Time) error {
 	return func(change *hub.Change, at time.Time) error {

@@ -173,14 +173,21 @@ func (srv *server) openData() error {
 		return err
 	}
 	srv.dir = dir
-	lock, err := dir.Lock()
-	if err != nil {
+	if err := srv.lock(); err != nil {
 		return err
 	}
-	srv.closers = append(srv.closers, lock.Close)
 	srv.admin, err = loadAdminToken(srv.cfg, dir)
 	if srv.admin.warning != "" {
 		srv.log.Warn(srv.admin.warning)
+	}
+	return err
+}
+
+// lock keeps other servers off the data directory.
+func (srv *server) lock() error {
+	lock, err := srv.dir.Lock()
+	if err == nil {
+		srv.closers = append(srv.closers, lock.Close)
 	}
 	return err
 }
