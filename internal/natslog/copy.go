@@ -155,8 +155,16 @@ func (im *importer) all(ctx context.Context, b hub.Bounds, each func(func(*hub.C
 	if err == nil {
 		err = im.flush(ctx)
 	}
+	if err != nil || len(im.fillers) == 0 {
+		return err
+	}
+	var info *jetstream.StreamInfo
+	err = natsconn.Patiently(ctx, im.opts.Logger, "asking for the oldest event", func(ctx context.Context) (err error) {
+		info, err = im.info(ctx)
+		return err
+	})
 	for _, seq := range im.fillers {
-		if err == nil {
+		if err == nil && seq >= info.State.FirstSeq { // else the stream's own limits let go of it
 			err = im.stream.DeleteMsg(ctx, seq)
 		}
 	}

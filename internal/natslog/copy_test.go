@@ -205,6 +205,25 @@ func testCopyStates(t *testing.T, c *natstest.Cluster) {
 	contentsOf(t, node).wantSame(t, contentsOf(t, onDisk(t, back, 10)))
 }
 
+// A stream with lower limits keeps the newest of a log that has let go of its oldest.
+func testCopyIntoLess(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "less")
+	o.MaxEvents = 3
+	path := filepath.Join(t.TempDir(), "changes.db")
+	disk := onDisk(t, path, 5)
+	for i := range 8 {
+		logtest.Append(t, disk, changeOf(fmt.Sprint(i)))
+	}
+	want := contentsOf(t, disk)
+	disk.Close()
+	if err := toNATS(t, path, o); err != nil {
+		t.Fatal(err)
+	}
+	want.entries = want.entries[2:]
+	want.bounds.Before, want.bounds.Oldest = want.bounds.Last-3, want.bounds.Last-2
+	want.wantSame(t, contentsOf(t, open(t, o)))
+}
+
 // Rows beside a log that isn't there are somebody's; beside one that is of no use they are of none either.
 func testCopyBesideRows(t *testing.T, c *natstest.Cluster) {
 	o := named(t, c, "beside")

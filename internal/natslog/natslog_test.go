@@ -97,6 +97,7 @@ func TestLog(t *testing.T) {
 	t.Run("narrowed", func(t *testing.T) { testNarrowed(t, c) })
 	t.Run("copy", func(t *testing.T) { testCopy(t, c) })
 	t.Run("copy states", func(t *testing.T) { testCopyStates(t, c) })
+	t.Run("copy into less", func(t *testing.T) { testCopyIntoLess(t, c) })
 	t.Run("copy beside rows", func(t *testing.T) { testCopyBesideRows(t, c) })
 	t.Run("pages", func(t *testing.T) { testPages(t, c) })
 	t.Run("cursors of nobody's", func(t *testing.T) { testCursorsAhead(t, c) })
