@@ -122,7 +122,18 @@ func (t *centrifugeTransport) PingPongConfig() centrifuge.PingPongConfig {
 }
 
 // Write sends the data of one push.
-func (t *centrifugeTransport) Write(push []byte) error { return t.WriteMany(push) }
+func (t *centrifugeTransport) Write(push []byte) error {
+	data, err := publishedData(push)
+	if err != nil {
+		return err
+	}
+	t.conn.SetWriteDeadline(time.Now().Add(centrifugeWriteTimeout))
+	if err := t.conn.WriteMessage(websocket.BinaryMessage, data); err != nil {
+		return err
+	}
+	t.deliveries.Add(1)
+	return nil
+}
 
 // WriteMany sends the data of each push as a message of its own, all in one write.
 func (t *centrifugeTransport) WriteMany(pushes ...[]byte) error {

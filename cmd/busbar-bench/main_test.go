@@ -214,8 +214,8 @@ func TestSessionFileIsGoneAfterCtrlC(t *testing.T) {
 	}
 }
 
-// suiteFiles is a folder for a suite, with a README that has the markers.
-func suiteFiles(t *testing.T) (folder, readme string, args []string) {
+// suiteIn is a folder for a suite, with a README that has the markers.
+func suiteIn(t *testing.T) (folder, readme string, args []string) {
 	t.Helper()
 	folder = t.TempDir()
 	readme = filepath.Join(folder, "README.md")
@@ -235,7 +235,7 @@ func suiteFiles(t *testing.T) (folder, readme string, args []string) {
 
 func TestSuiteWritesWhatREADMEShows(t *testing.T) {
 	t.Parallel()
-	folder, readme, args := suiteFiles(t)
+	folder, readme, args := suiteIn(t)
 	code, out, errs := try(t, args...)
 	if code != exitOK || errs != "" {
 		t.Fatalf("exit %d, %s\n%s", code, errs, out)
@@ -261,7 +261,7 @@ func TestSuiteWritesWhatREADMEShows(t *testing.T) {
 
 // What Ctrl-C ended is printed and kept, and isn't shown to others.
 func TestInterruptedSuiteLeavesREADMEAlone(t *testing.T) {
-	folder, readme, args := suiteFiles(t)
+	folder, readme, args := suiteIn(t)
 	before := read(t, readme)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
