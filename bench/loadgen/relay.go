@@ -37,7 +37,6 @@ type relayBook struct {
 	began         int64 // when sending did
 	planned, sent int   // messages of this while
 	total         int   // messages of all whiles
-
 }
 
 type relaySender struct {

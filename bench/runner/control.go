@@ -49,7 +49,6 @@ type ServerStats struct {
 
 // LoopCounts are of one of a target's event loops: totals since it started.
 type LoopCounts struct {
-	Clients  int    `json:"clients"`  // now
 	Wakes    uint64 `json:"wakes"`    // times that it was woken for messages
 	Unwanted uint64 `json:"unwanted"` // messages to a row that none of its clients had
 }

@@ -37,30 +37,21 @@ func (t *Tail) Suffix() string {
 	return ""
 }
 
-// ReservedDescriptors are kept of a process' limit for everything but clients.
-const ReservedDescriptors = 64
-
-// RaiseDescriptors lifts the soft limit of descriptors to the hard one and returns it.
-func RaiseDescriptors() (int, error) {
+// HoldsClients is an error when one process, such as the server's, can't have that many clients. It lifts the soft limit
+// of descriptors to the hard one.
+func HoldsClients(clients int) error {
+	const reserved = 64 // descriptors for everything but clients
 	var r unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil {
-		return 0, fmt.Errorf("reading the descriptor limit: %w", err)
+		return fmt.Errorf("reading the descriptor limit: %w", err)
 	}
-	if r.Cur < r.Max {
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: r.Max, Max: r.Max}); err == nil {
-			r.Cur = r.Max
-		}
+	raised := unix.Rlimit{Cur: r.Max, Max: r.Max}
+	if r.Cur < r.Max && unix.Setrlimit(unix.RLIMIT_NOFILE, &raised) == nil {
+		r = raised
 	}
-	const most = 1 << 30
-	return int(min(r.Cur, most)), nil
-}
-
-// HoldsClients is an error when one process, such as the server's, can't have that many clients.
-func HoldsClients(clients int) error {
-	limit, err := RaiseDescriptors()
-	if err == nil && clients+ReservedDescriptors > limit {
-		err = fmt.Errorf("%w: clients: %d need as many descriptors in one process, whose limit is %d (ulimit -Hn)",
-			ErrOptions, clients, limit)
+	if uint64(clients)+reserved > r.Cur {
+		return fmt.Errorf("%w: clients: %d need as many descriptors in one process, whose limit is %d (ulimit -Hn)",
+			ErrOptions, clients, r.Cur)
 	}
-	return err
+	return nil
 }

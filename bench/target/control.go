@@ -204,7 +204,7 @@ func (c *control) answer() error {
 		Subscriptions: s.Subscriptions, Relayed: s.Relayed, Limited: s.RateLimited["relays"], Dropped: s.Dropped,
 	}
 	for _, l := range s.Loops {
-		stats.Loops = append(stats.Loops, runner.LoopCounts{Clients: l.Clients, Wakes: l.Wakes, Unwanted: l.Unwanted})
+		stats.Loops = append(stats.Loops, runner.LoopCounts{Wakes: l.Wakes, Unwanted: l.Unwanted})
 	}
 	if err := json.NewEncoder(c.conn).Encode(stats); err != nil {
 		return fmt.Errorf("answering: %w", err)
