@@ -34,7 +34,7 @@ func TestProofsPrintATableAndWriteJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(read(t, path)), &soaked); err != nil || len(soaked.Result.Runs) != 2 || len(soaked.Result.Runs[0].Samples) < 2 { // at the start and the end, others as time allows
 		t.Errorf("the JSON: %+v, %v", soaked, err)
 	}
-	code, out, errs = try(t, "chaos", "-busbar", program, "-only", "port", "-clients", "3", "-load", "100ms", "-json", path)
+	code, out, errs = try(t, "chaos", "-busbar", program, "-only", "port", "-clients", "3", "-rate", "100", "-load", "100ms", "-json", path)
 	if code != exitOK || errs != "" || !strings.Contains(out, "port: held") {
 		t.Errorf("exit %d, %s\n%s", code, errs, out)
 	}
