@@ -158,6 +158,9 @@ func (s *Section) versus() bool {
 
 func (r *Result) where() string {
 	p := &r.Profile
+	if len(p.ServerCores) == 0 {
+		return p.Target.Name + " and clients on all cores"
+	}
 	return fmt.Sprintf("%s on cores %v, load on cores %v in %d workers", p.Target.Name, p.ServerCores.String(), p.LoadCores.String(), p.Workers)
 }
 

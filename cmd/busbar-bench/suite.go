@@ -59,7 +59,11 @@ func suite(ctx context.Context, args []string, s streams) error {
 
 // write writes everything to the folder for it, and when nothing is missing to where others see it.
 func (to *suiteFiles) write(s streams, d *bench.Document) error {
-	if err := writeSuite(to.out, d); err != nil {
+	err := writeSuite(to.out, d)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(to.out, "summary.md"), []byte(d.Markdown()), 0o644)
+	}
+	if err != nil {
 		return fmt.Errorf("-out: %w", err)
 	}
 	fmt.Fprintf(s.out, "\n%s has the report, the JSON and the summary.\n", to.out)
@@ -99,9 +103,6 @@ func writeSuite(folder string, d *bench.Document) error {
 	}
 	if err == nil {
 		err = savePage(filepath.Join(folder, "report.html"), d)
-	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(folder, "summary.md"), []byte(d.Markdown()), 0o644)
 	}
 	return err
 }
