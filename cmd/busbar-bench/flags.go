@@ -100,7 +100,7 @@ func (f *flags) parse(args []string) error {
 	if err := f.read(args); err != nil {
 		return err
 	}
-	if err := errors.Join(writable("json", f.json), writable("html", f.html)); err != nil {
+	if err := f.writable(); err != nil {
 		return err
 	}
 	p := &f.profile
@@ -119,7 +119,14 @@ func (f *flags) parse(args []string) error {
 	return runner.Pin(p.LoadCores)
 }
 
-// writable looks at where a result is to go before it has been measured.
+// writable looks at where results are to go before they have been measured.
+func (f *flags) writable() error {
+	if f.json != "" && f.json == f.html {
+		return usagef("-json and -html: each needs a file of its own")
+	}
+	return errors.Join(writable("json", f.json), writable("html", f.html))
+}
+
 func writable(name, path string) error {
 	switch path {
 	case "":

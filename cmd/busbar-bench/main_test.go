@@ -100,6 +100,7 @@ func TestMistakesOnTheCommandLine(t *testing.T) {
 		"-json /nowhere/x.json":          {"run", "-json", "/nowhere/x.json"},
 		"-json -: a file":                {"run", "-json", "-"},
 		"is a directory":                 {"run", "-html", os.TempDir()},
+		"a file of its own":              {"run", "-json", "x", "-html", "x"},
 		"doesn't get them":               {"run", "-target", "mine=true", "-args", "-loops 2"},
 		"-sessions and -token":           {"run", "storm", "-sessions", "-token", "x"},
 		"-rate is 50 here":               {"run", "mixed", "-window", "8"},

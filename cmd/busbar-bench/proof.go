@@ -59,7 +59,7 @@ func (f *flags) parseProof(args []string, o *proof.Options) (err error) {
 			return err
 		}
 	}
-	return errors.Join(writable("json", f.json), writable("html", f.html))
+	return f.writable()
 }
 
 // publishProof prints what a proof has found, and writes it to the file of -json. Its error is what didn't hold.
