@@ -230,7 +230,7 @@ func (s *stage) pauseOnly(ctx context.Context) error {
 		return err
 	}
 	pause(ctx, s.o.Load)
-	if err := s.nodes[0].signal(syscall.SIGSTOP); err != nil {
+	if err := errors.Join(s.nodes[0].signal(syscall.SIGSTOP), s.nodes[0].awaitStopped(ctx)); err != nil {
 		return err
 	}
 	const late = 10 // that come meanwhile

@@ -15,8 +15,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/busbar-ws/busbar/bench/runner"
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/procfs"
+
+	"github.com/busbar-ws/busbar/bench/runner"
 )
 
 const clusterNodes = 3
@@ -259,6 +261,20 @@ func (n *node) signal(how syscall.Signal) (err error) {
 		}
 	}
 	return err
+}
+
+// awaitStopped returns when none of its threads runs any more after SIGSTOP: what one of them has just begun, a token's
+// look-up for example, would have its time run out meanwhile.
+func (n *node) awaitStopped(ctx context.Context) error {
+	return poll(ctx, patience, time.Millisecond, func() (bool, error) {
+		threads, err := procfs.AllThreads(n.pid())
+		for _, t := range threads {
+			if stat, err := t.Stat(); err != nil || stat.State != "T" {
+				return false, err
+			}
+		}
+		return err == nil, err
+	})
 }
 
 // kill ends it as a power cut would.
