@@ -16,7 +16,7 @@ import (
 	"github.com/busbar-ws/busbar/bench/runner"
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
-	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/hub/auth"
 )
 
 // everyone lets all clients in from memory, which a token that was asked for before costs

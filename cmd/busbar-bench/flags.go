@@ -15,7 +15,7 @@ import (
 
 	"github.com/busbar-ws/busbar/bench"
 	"github.com/busbar-ws/busbar/bench/runner"
-	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/hub/auth"
 )
 
 // usageError is a mistake on the command line. The process exits with 2.

@@ -18,7 +18,7 @@ import (
 	nats "github.com/nats-io/nats-server/v2/server"
 	client "github.com/nats-io/nats.go"
 
-	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/hub/auth"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 

@@ -240,7 +240,7 @@ func TestSecretsOfJWTs(t *testing.T) {
 }
 
 // The admin token may come from the environment, where only the server's own user sees it. It is compared in one time
-// on both ports (internal/auth), so what is nearly it is as wrong as anything.
+// on both ports (hub/auth), so what is nearly it is as wrong as anything.
 func TestSecretAdminToken(t *testing.T) {
 	admin := marker + "-of-the-administrator"
 	s := startTalkativeWith(t, "BUSBAR_ADMIN_TOKEN="+admin)

@@ -37,7 +37,7 @@ func openSecurityPage(t *testing.T) *securityPage {
 	}
 	p := &securityPage{t: t, text: string(text), source: make(map[string]string)}
 	p.names = map[string]string{
-		"metric": p.read("../../internal/metrics/*.go") + p.read("../../internal/httpapi/*.go"),
+		"metric": p.read("../../hub/metrics/*.go") + p.read("../../hub/httpapi/*.go"),
 		"cause":  p.read("../../eventloop/cause.go"),
 	}
 	return p

@@ -17,16 +17,16 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
-	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/hub/auth"
+	"github.com/busbar-ws/busbar/hub/httpapi"
+	"github.com/busbar-ws/busbar/hub/metrics"
+	"github.com/busbar-ws/busbar/hub/rows"
 	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/datadir"
 	"github.com/busbar-ws/busbar/internal/demo"
 	"github.com/busbar-ws/busbar/internal/disklog"
-	"github.com/busbar-ws/busbar/internal/httpapi"
 	"github.com/busbar-ws/busbar/internal/logqueue"
-	"github.com/busbar-ws/busbar/internal/metrics"
 	"github.com/busbar-ws/busbar/internal/natspublish"
-	"github.com/busbar-ws/busbar/internal/rows"
 	"github.com/busbar-ws/busbar/subs"
 )
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
-	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/hub/auth"
 	"github.com/busbar-ws/busbar/internal/datadir"
 )
 

@@ -23,7 +23,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/gobwas/ws"
 
-	"github.com/busbar-ws/busbar/internal/auth"
+	"github.com/busbar-ws/busbar/hub/auth"
 	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/strictjson"
 	"github.com/busbar-ws/busbar/wsproto"

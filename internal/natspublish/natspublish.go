@@ -17,7 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/semaphore"
 
-	"github.com/busbar-ws/busbar/internal/httpapi"
+	"github.com/busbar-ws/busbar/hub/httpapi"
 	"github.com/busbar-ws/busbar/internal/natsconn"
 )
 

@@ -1,0 +1,172 @@
+// Package httpapi is Busbar's HTTP side: publishing, pulling, sessions, numbers and
+// probes. It turns requests into calls of a hub.Hub and their results into JSON,
+// and holds no state of its own besides counters.
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/time/rate"
+
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/hub/auth"
+	"github.com/busbar-ws/busbar/hub/metrics"
+	"github.com/busbar-ws/busbar/internal/memory"
+	"github.com/busbar-ws/busbar/internal/panics"
+)
+
+// Options says what the API offers besides the hub. New copies it.
+type Options struct {
+	// Sessions creates and revokes sessions. Nil when tokens aren't sessions (-auth
+	// other than "sessions"): the calls about sessions then answer 409 SESSIONS_DISABLED.
+	Sessions *auth.Sessions
+
+	// Guests lets anybody create a session for a new guest id. How long it lasts is the
+	// session store's option.
+	Guests bool
+	// GuestRate is how many guests a second are created at most, all callers together,
+	// since each is a row in the session store. Zero: 100. A burst may be ten times that.
+	GuestRate float64
+
+	// Origins are the web pages whose requests browsers may let through.
+	Origins hub.Origins
+
+	// MaxBody is the largest request body in bytes (-max-message-out). Zero: 16 MiB, or a 16th of the memory.
+	// A request holds up to three times its body while it is served, and all of them together
+	// up to three times the largest, beside what the hub counts as buffered.
+	MaxBody int64
+
+	// Listener is what the API is served on: how many requests are served at one time follows
+	// from how many connections it takes, and more are answered 503. Nil: no bound.
+	Listener *Listener
+	// SharedAddresses are those that many callers come from, such as a proxy's. What one
+	// address may have served at one time is no bound for them.
+	SharedAddresses []netip.Prefix
+
+	// Ready says why the server can't do all that it is there for, by what it depends on; nil: it always can.
+	Ready func() error
+
+	// Demo is served at /demo and below; nil: not found. It checks no token.
+	Demo http.Handler
+
+	// Registry is what /metrics shows; New adds the API's own counters to it. Nil: a
+	// new metrics.NewRegistry for the hub.
+	Registry *prometheus.Registry
+
+	// Logger gets panics of handlers and answers of status 500. Nil: slog.Default().
+	Logger *slog.Logger
+}
+
+const defaultGuestRate = 100
+
+func (o *Options) setDefaults(h *hub.Hub) {
+	if o.MaxBody <= 0 {
+		o.MaxBody = int64(memory.Defaults().Message)
+	}
+	if o.GuestRate <= 0 {
+		o.GuestRate = defaultGuestRate
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Registry == nil {
+		o.Registry = metrics.NewRegistry(h.Stats)
+	}
+}
+
+// api is what the handlers share. It is immutable after New, but for counters, so they may
+// use it from any goroutine.
+type api struct {
+	Options
+	hub    *hub.Hub
+	mux    *http.ServeMux
+	guests *rate.Limiter
+	places *places
+	large  *semaphore.Weighted // bytes of large bodies that messages are being made of
+	// originLog lets through one line a second about refused origins, which strangers make up.
+	originLog rate.Sometimes
+	counts    counts
+	panics    panics.Log
+}
+
+// New returns the handler of every call in docs/protocol.md section 5. The hub stays the
+// caller's; the handler must not be served any more once the hub was shut down.
+func New(h *hub.Hub, o Options) http.Handler {
+	o.setDefaults(h)
+	a := &api{
+		Options: o,
+		hub:     h,
+		large:   semaphore.NewWeighted(o.MaxBody),
+		mux:     http.NewServeMux(),
+		guests:  rate.NewLimiter(rate.Limit(o.GuestRate), int(10*o.GuestRate)+1),
+		counts:  newCounts(o.Registry),
+
+		originLog: rate.Sometimes{Interval: time.Second},
+	}
+	if o.Listener != nil {
+		a.places = newPlaces(o.Listener.most, o.SharedAddresses)
+		countEvictions(o.Registry, o.Listener)
+	}
+	a.route()
+	return a
+}
+
+// route is the table of all calls. Path wildcards arrive decoded, so they may contain
+// slashes that were sent as %2F.
+func (a *api) route() {
+	call := func(pattern string, h http.Handler, parameters ...string) {
+		a.mux.Handle(pattern, withParameters(h, parameters...))
+	}
+	call("POST /v1/changes", a.publisher(a.postChanges))
+	call("POST /v1/presence", a.publisher(a.postPresence), "tenant")
+	call("POST /v1/topics/{topic}", a.publisher(a.postTopic), "tenant")
+	call("PUT /v1/rows/{entity}/{row}", a.publisher(a.putRow), "tenant", "update")
+	call("DELETE /v1/rows/{entity}/{row}/subscribers/{user}", a.admin(a.endRowSubscriptions), "tenant")
+	call("POST /v1/broadcast", a.publisher(a.postBroadcast))
+
+	call("GET /api/sync/pull", a.open(a.pull), "since", "limit")
+	call("GET /api/auth/me", a.open(a.me))
+	call("POST /api/auth/guest", a.visitor(a.createGuest))
+	call("POST /v1/sessions", a.admin(a.createSession))
+	call("GET /v1/sessions", a.admin(a.listSessions))
+	call("DELETE /v1/sessions/{token}", a.admin(a.revokeSession))
+
+	call("GET /v1/clients", a.admin(a.listClients), "after", "limit")
+	call("DELETE /v1/clients/{id}", a.admin(a.disconnectClient))
+	call("GET /v1/stats", a.admin(a.stats))
+
+	// A query says nothing to these, whoever sends one: probes, Prometheus and pages.
+	a.mux.Handle("GET /api/sync/ws", a.open(a.webSocketIsElsewhere))
+	a.mux.Handle("GET /metrics", a.scrape())
+	a.mux.Handle("GET /healthz", a.open(a.healthz))
+	a.mux.Handle("GET /readyz", a.open(a.readyz))
+	if a.Demo != nil {
+		a.mux.Handle("GET /{$}", http.RedirectHandler("/demo", http.StatusFound))
+		a.mux.Handle("/demo", a.visitor(a.demo))
+		a.mux.Handle("/demo/", a.visitor(a.demo))
+	}
+}
+
+// demo gives the pages a request of their own: a ServeMux in there would overwrite the
+// pattern by which this one is counted.
+func (a *api) demo(w http.ResponseWriter, r *http.Request) error {
+	a.Demo.ServeHTTP(w, r.WithContext(r.Context()))
+	return nil
+}
+
+func (a *api) scrape() http.Handler {
+	h := promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError,
+		ErrorLog:      slog.NewLogLogger(a.Logger.Handler(), slog.LevelWarn),
+	})
+	return a.adminOnly(scraping, func(w http.ResponseWriter, r *http.Request) error {
+		h.ServeHTTP(w, r)
+		return nil
+	})
+}
