@@ -55,6 +55,8 @@ func infoOf(c *eventloop.Client) ClientInfo {
 	}
 }
 
+const byAdministrator = "disconnected by an administrator"
+
 // Disconnect ends one connection, at whichever node it is, with close code 1008; false when there is none of that id.
 func (h *Hub) Disconnect(ctx context.Context, id uint64) (bool, error) {
 	if node := eventloop.NodeOf(id); node != h.opts.Loops.Node && h.opts.Peers != nil {
@@ -67,11 +69,37 @@ func (h *Hub) disconnect(ctx context.Context, id uint64) bool {
 	found := make(chan bool, 1)
 	err := h.engine.Each(ctx, func(l *eventloop.Loop) {
 		if c := l.Find(id); c != nil && c.Open() {
-			c.Close(ws.StatusPolicyViolation, "disconnected by an administrator", eventloop.CauseServerClosed)
+			c.Close(ws.StatusPolicyViolation, byAdministrator, eventloop.CauseServerClosed)
 			found <- true
 		}
 	})
 	return err == nil && len(found) == 1
+}
+
+// DisconnectUser ends all connections of a user, at all nodes, with close code 1008; of one tenant's user unless tenant
+// is empty. Those whose token is being looked up right now are ended too. Whoever has a token that is still good may
+// connect again.
+func (h *Hub) DisconnectUser(ctx context.Context, tenant, user string) error {
+	c := &PeerCall{DisconnectUser: true, Tenant: tenant, User: user}
+	err := h.disconnectUser(ctx, c)
+	if h.opts.Peers != nil {
+		_, elsewhere := h.opts.Peers.Call(ctx, AllNodes, c)
+		err = errors.Join(err, elsewhere)
+	}
+	return err
+}
+
+func (h *Hub) disconnectUser(ctx context.Context, call *PeerCall) error {
+	match := func(id *Identity) bool {
+		return id.UserID == call.User && (call.Tenant == "" || id.Tenant == call.Tenant)
+	}
+	h.revoked.Add(match, time.Now())
+	theirs := &eventloop.Audience{Label: eventloop.LabelUser, Names: []string{call.User}}
+	return h.engine.Visit(ctx, theirs, func(c *eventloop.Client) {
+		if match(identityOf(c)) {
+			c.Close(ws.StatusPolicyViolation, byAdministrator, eventloop.CauseServerClosed)
+		}
+	})
 }
 
 // EndRowSubscriptions ends the subscriptions to a row of all of a user's connections, also those that

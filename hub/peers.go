@@ -38,9 +38,10 @@ var ErrPeers = errors.New("another node can't be reached")
 
 // PeerCall is something that a node does with its clients.
 type PeerCall struct {
-	Disconnect uint64 // the client of this id; when it is 0, EndRowSubscriptions:
+	Disconnect     uint64 // the client of this id
+	DisconnectUser bool   // all clients of User
 
-	Tenant, Entity, RowID, User string
+	Tenant, Entity, RowID, User string // with neither of the above: EndRowSubscriptions
 }
 
 // PeerMessage is a message for clients of any node. It is immutable.
@@ -98,8 +99,11 @@ func (h *Hub) toPeers(f *eventloop.Frame, to *eventloop.Audience) {
 // forPeer does what another node asks.
 func (h *Hub) forPeer(ctx context.Context, c *PeerCall) (done bool) {
 	defer h.survive("doing what another node asks")
-	if c.Disconnect != 0 {
+	switch {
+	case c.Disconnect != 0:
 		return h.disconnect(ctx, c.Disconnect)
+	case c.DisconnectUser:
+		return h.disconnectUser(ctx, c) == nil
 	}
 	return h.endRowSubscriptions(ctx, c) == nil
 }

@@ -121,6 +121,17 @@ func TestPeers(t *testing.T) {
 	if !slices.Equal(left.calls, []int{2}) || right.calls != nil {
 		t.Errorf("calls to %v, %v", left.calls, right.calls)
 	}
+	again := connect(t, far, "bob@acme")
+	if err := h.DisconnectUser(t.Context(), "", "bob"); err != nil {
+		t.Errorf("disconnecting a user of another node: %v", err)
+	}
+	if _, _, err := again.Conn.Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+		t.Errorf("bob's second connection: %v", err)
+	}
+	left.cut = ErrPeers
+	if err := h.DisconnectUser(t.Context(), "", "bob"); !errors.Is(err, ErrPeers) {
+		t.Errorf("disconnecting a user without the other node: %v", err)
+	}
 }
 
 // With a service for rows, frames of rows reach subscribers on every node.

@@ -121,7 +121,9 @@ func TestRevocationDuringLookup(t *testing.T) {
 		a := <-lookups
 		begun[a.token] = a
 	}
-	h.CloseIdentity(isUser("alice"), "session revoked")
+	if err := h.DisconnectUser(t.Context(), "", "alice"); err != nil { // by CloseIdentity in TestRevocationRace
+		t.Fatal(err)
+	}
 	begun["alice"].answer <- &Identity{UserID: "alice"}
 	begun["bob"].answer <- &Identity{UserID: "bob"}
 	if code, _ := (<-early).Closed(); code != 1008 {

@@ -41,6 +41,7 @@ type request struct {
 // call is a hub.PeerCall, whose names JSON's strings would change where they aren't UTF-8.
 type call struct {
 	Disconnect                  uint64 `json:",omitempty"`
+	DisconnectUser              bool   `json:",omitempty"`
 	Tenant, Entity, RowID, User []byte `json:",omitempty"`
 }
 
@@ -131,7 +132,8 @@ func (p *Peers) answer(m *nats.Msg) {
 	if carryOut := p.carry.Load(); carryOut != nil {
 		c := r.Call
 		done = (*carryOut)(ctx, &hub.PeerCall{
-			Disconnect: c.Disconnect, Tenant: string(c.Tenant), Entity: string(c.Entity), RowID: string(c.RowID), User: string(c.User),
+			Disconnect: c.Disconnect, DisconnectUser: c.DisconnectUser,
+			Tenant: string(c.Tenant), Entity: string(c.Entity), RowID: string(c.RowID), User: string(c.User),
 		})
 	}
 	_ = m.Respond(strconv.AppendBool(nil, done))
@@ -142,7 +144,8 @@ func (p *Peers) Call(ctx context.Context, node int, c *hub.PeerCall) (done bool,
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	data, _ := json.Marshal(request{Call: &call{
-		Disconnect: c.Disconnect, Tenant: []byte(c.Tenant), Entity: []byte(c.Entity), RowID: []byte(c.RowID), User: []byte(c.User),
+		Disconnect: c.Disconnect, DisconnectUser: c.DisconnectUser,
+		Tenant: []byte(c.Tenant), Entity: []byte(c.Entity), RowID: []byte(c.RowID), User: []byte(c.User),
 	}})
 	inbox := p.conn.NewInbox()
 	answers, err := p.conn.SubscribeSync(inbox)

@@ -63,7 +63,7 @@ func join(t *testing.T, servers string, node int) (*Peers, received) {
 	got := make(received, 1<<17)
 	p.Follow(func(m *hub.PeerMessage) { got <- m }, func(_ context.Context, c *hub.PeerCall) bool {
 		got <- &hub.PeerMessage{Names: []string{c.Tenant, c.Entity, c.RowID, c.User}, Clients: []uint64{c.Disconnect}}
-		return c.Disconnect%2 == 1
+		return c.Disconnect%2 == 1 || c.DisconnectUser
 	})
 	return p, got
 }
@@ -281,6 +281,7 @@ func TestCalls(t *testing.T) {
 		{3, &hub.PeerCall{Disconnect: 17}, false, nil}, // there is none
 		{1 << 11, &hub.PeerCall{Disconnect: 17}, false, nil},
 		{hub.AllNodes, end, false, []received{toB, toC}},
+		{hub.AllNodes, &hub.PeerCall{DisconnectUser: true, Tenant: "t", User: "u"}, true, []received{toB, toC}},
 		{hub.AllNodes, &hub.PeerCall{Disconnect: 17}, true, []received{toB, toC}},
 	} {
 		done, err := a.Call(t.Context(), test.node, test.call)
