@@ -397,7 +397,7 @@ func TestTrustOfEverybodyIsWarnedOf(t *testing.T) {
 	} {
 		var log bytes.Buffer
 		cfg := parsed(t, strings.Fields(test.args), nil)
-		cfg.warn(newLogger(cfg, &log))
+		cfg.warn(newLogger(cfg, &log, new(slog.LevelVar)))
 		if n := strings.Count(log.String(), warning); n != test.want {
 			t.Errorf("%s: warned %d times, want %d:\n%s", test.args, n, test.want, &log)
 		}

@@ -35,6 +35,7 @@ import (
 type server struct {
 	cfg      *options
 	log      *slog.Logger
+	level    *slog.LevelVar  // of log; may be set while the server runs
 	logs     *logqueue.Queue // what log is written to
 	dir      datadir.Dir
 	hub      *hub.Hub
@@ -69,7 +70,8 @@ func serve(args []string, s streams) error {
 		logs.Close(time.Until(late))
 		out.Close(time.Until(late))
 	}()
-	log := newLogger(cfg, logs)
+	level := new(slog.LevelVar)
+	log := newLogger(cfg, logs, level)
 	logs.OnRoom(func(dropped uint64) {
 		log.Warn("log records were dropped: nobody took them in time", "records", dropped)
 	})
@@ -85,7 +87,7 @@ func serve(args []string, s streams) error {
 	opened := make(chan error, 1)
 	go func() {
 		var err error
-		srv, err = open(cfg, log, logs)
+		srv, err = open(cfg, log, level, logs)
 		opened <- err
 	}()
 	select {
@@ -113,8 +115,8 @@ func serve(args []string, s streams) error {
 	return errors.Join(err, srv.shutdown(signalled, signals))
 }
 
-func newLogger(cfg *options, w io.Writer) *slog.Logger {
-	var level slog.Level
+// newLogger sets the level to what the flag says.
+func newLogger(cfg *options, w io.Writer, level *slog.LevelVar) *slog.Logger {
 	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // one of the four that parseConfig lets through
 	o := &slog.HandlerOptions{Level: level}
 	if cfg.LogFormat == "json" {
@@ -133,9 +135,9 @@ func durationsInSeconds(_ []string, a slog.Attr) slog.Attr {
 }
 
 // open starts everything. After an error nothing of it is left.
-func open(cfg *options, log *slog.Logger, logs *logqueue.Queue) (*server, error) {
+func open(cfg *options, log *slog.Logger, level *slog.LevelVar, logs *logqueue.Queue) (*server, error) {
 	cfg.Hub.Loops.Loops = min(eventloop.RaiseProcs(cfg.Hub.Loops.Loops), subs.MaxLoops)
-	srv := &server{cfg: cfg, log: log, logs: logs}
+	srv := &server{cfg: cfg, log: log, level: level, logs: logs}
 	if err := srv.open(); err != nil {
 		_ = srv.close()
 		return nil, err
@@ -319,6 +321,7 @@ func (srv *server) openAPI() {
 		Registry: registry, Ready: srv.ready,
 		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Hub.Origins,
 		MaxBody: int64(srv.cfg.Hub.MaxMessageOut), Logger: srv.log,
+		LogLevel: srv.level, Profiles: profiles(),
 		Listener: listener, SharedAddresses: srv.cfg.sharedAddresses(),
 		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -81,7 +82,8 @@ func openInProcess(data string, flags ...string) (r *runningServer, stop func() 
 		return nil, nil, err
 	}
 	logs := logqueue.New(io.Discard)
-	srv, err := open(cfg, newLogger(cfg, logs), logs)
+	level := new(slog.LevelVar)
+	srv, err := open(cfg, newLogger(cfg, logs, level), level, logs)
 	if err != nil {
 		return nil, nil, err
 	}

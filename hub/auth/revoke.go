@@ -54,6 +54,14 @@ func (s *Sessions) end(key string) bool {
 	return len(ids) > 0
 }
 
+// SessionName is a name for what Revoke was given that may be logged: a session's id.
+func SessionName(tokenOrID string) string {
+	if looksLikeID(tokenOrID) {
+		return tokenOrID
+	}
+	return SessionID(tokenOrID)
+}
+
 func looksLikeID(s string) bool {
 	if len(s) < minIDLen || len(s) > idLen {
 		return false

@@ -55,11 +55,19 @@ type Options struct {
 	// Demo is served at /demo and below; nil: not found. It checks no token.
 	Demo http.Handler
 
+	// LogLevel can be read and set over the API; nil: those calls aren't there.
+	LogLevel *slog.LevelVar
+
+	// Profiles is served below /debug/pprof/, to admins alone; nil: not found. It is net/http/pprof's, which isn't imported
+	// here because it puts itself into http.DefaultServeMux, where a program that embeds the API may show it to everybody.
+	Profiles http.Handler
+
 	// Registry is what /metrics shows; New adds the API's own counters to it. Nil: a
 	// new metrics.NewRegistry for the hub.
 	Registry *prometheus.Registry
 
-	// Logger gets panics of handlers and answers of status 500. Nil: slog.Default().
+	// Logger gets panics of handlers, answers of status 500 and, whatever its level is, a line for each call of an
+	// admin that changes something. Nil: slog.Default().
 	Logger *slog.Logger
 }
 
@@ -139,25 +147,35 @@ func (a *api) route() {
 
 	call("GET /v1/clients", a.admin(a.listClients), "after", "limit")
 	call("DELETE /v1/clients/{id}", a.admin(a.disconnectClient))
+	call("DELETE /v1/users/{user}/clients", a.admin(a.disconnectUser), "tenant")
 	call("GET /v1/stats", a.admin(a.stats))
+	if a.LogLevel != nil {
+		call("GET /v1/log-level", a.admin(a.getLogLevel))
+		call("PUT /v1/log-level", a.admin(a.putLogLevel))
+	}
 
 	// A query says nothing to these, whoever sends one: probes, Prometheus and pages.
 	a.mux.Handle("GET /api/sync/ws", a.open(a.webSocketIsElsewhere))
 	a.mux.Handle("GET /metrics", a.scrape())
 	a.mux.Handle("GET /healthz", a.open(a.healthz))
 	a.mux.Handle("GET /readyz", a.open(a.readyz))
+	if a.Profiles != nil {
+		a.mux.Handle("GET /debug/pprof/", a.admin(apart(a.Profiles)))
+	}
 	if a.Demo != nil {
 		a.mux.Handle("GET /{$}", http.RedirectHandler("/demo", http.StatusFound))
-		a.mux.Handle("/demo", a.visitor(a.demo))
-		a.mux.Handle("/demo/", a.visitor(a.demo))
+		a.mux.Handle("/demo", a.visitor(apart(a.Demo)))
+		a.mux.Handle("/demo/", a.visitor(apart(a.Demo)))
 	}
 }
 
-// demo gives the pages a request of their own: a ServeMux in there would overwrite the
+// apart gives a handler a request of its own: a ServeMux in there would overwrite the
 // pattern by which this one is counted.
-func (a *api) demo(w http.ResponseWriter, r *http.Request) error {
-	a.Demo.ServeHTTP(w, r.WithContext(r.Context()))
-	return nil
+func apart(h http.Handler) call {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		h.ServeHTTP(w, r.WithContext(r.Context()))
+		return nil
+	}
 }
 
 func (a *api) scrape() http.Handler {

@@ -57,6 +57,9 @@ func (a *api) adminOnly(k kind, c call) http.Handler {
 		case !id.Admin:
 			return newFailure(http.StatusForbidden, "FORBIDDEN", "this call needs the admin token")
 		}
+		if k == administering {
+			audited(w, r, id)
+		}
 		return a.in(k, id, c, w, r)
 	})
 }

@@ -51,12 +51,27 @@ func (a *api) disconnectClient(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return invalidField("id", "must be a client's number")
 	}
+	auditTarget(w, "client", id)
 	found, err := a.hub.Disconnect(r.Context(), id)
 	if err != nil {
 		return err
 	}
 	if !found {
 		return newFailure(http.StatusNotFound, "NOT_FOUND", "there is no such client")
+	}
+	return noContent(w)
+}
+
+// disconnectUser is DELETE /v1/users/{user}/clients.
+func (a *api) disconnectUser(w http.ResponseWriter, r *http.Request) error {
+	user, err := pathText(r, "user")
+	if err != nil {
+		return err
+	}
+	tenant := r.URL.Query().Get("tenant")
+	auditTarget(w, "user", user, "tenant", tenant)
+	if err := a.hub.DisconnectUser(r.Context(), tenant, user); err != nil {
+		return err
 	}
 	return noContent(w)
 }
@@ -70,7 +85,9 @@ func (a *api) endRowSubscriptions(w http.ResponseWriter, r *http.Request) error 
 			return err
 		}
 	}
-	if err := a.hub.EndRowSubscriptions(r.Context(), r.URL.Query().Get("tenant"), names[0], names[1], names[2]); err != nil {
+	tenant := r.URL.Query().Get("tenant")
+	auditTarget(w, "entity", names[0], "row", names[1], "user", names[2], "tenant", tenant)
+	if err := a.hub.EndRowSubscriptions(r.Context(), tenant, names[0], names[1], names[2]); err != nil {
 		return err
 	}
 	return noContent(w)

@@ -70,6 +70,24 @@ func TestDisconnectClient(t *testing.T) {
 	}
 }
 
+// docs/protocol.md section 5: DELETE /v1/users/{user}/clients disconnects a user, or one tenant's, and nobody else.
+func TestDisconnectUser(t *testing.T) {
+	s := start(t, nil)
+	plain, acme, other := s.connect(s.session("a/b", "")), s.connect(s.session("a/b", "acme")), s.connect(s.session("c", ""))
+	s.want(s.admin("DELETE", "/v1/users/nobody/clients", ""), 204, nil)
+	s.want(s.admin("DELETE", "/v1/users/a%2Fb/clients?tenant=acme", ""), 204, nil)
+	acme.ExpectClose(websocket.StatusPolicyViolation)
+	s.publish(1)
+	plain.Text()
+	s.want(s.admin("DELETE", "/v1/users/a%2Fb/clients", ""), 204, nil)
+	plain.ExpectClose(websocket.StatusPolicyViolation)
+	s.publish(1)
+	other.Text()
+	other.Text()
+	s.wantError(s.admin("DELETE", "/v1/users/c/clients?tenant=", ""), 400, "INVALID_FIELD")
+	s.wantError(s.admin("DELETE", "/v1/users/%ff/clients", ""), 400, "INVALID_FIELD")
+}
+
 // docs/protocol.md section 5: DELETE /v1/rows/{entity}/{row}/subscribers/{user} ends a user's subscriptions to a
 // row, and nobody else's.
 func TestEndRowSubscriptions(t *testing.T) {

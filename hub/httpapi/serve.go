@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"path"
@@ -92,6 +93,9 @@ func (a *api) finish(rec *recorder) {
 	if thrown != nil {
 		class = "5xx"
 	}
+	if rec.audit != nil {
+		a.writeAudit(rec)
+	}
 	a.counts.requests.WithLabelValues(routeOf(rec.request), class).Inc()
 	if thrown != nil { // part of an answer is out: only cutting the connection tells the client that it is incomplete
 		panic(http.ErrAbortHandler)
@@ -142,6 +146,7 @@ type recorder struct {
 	request  *http.Request
 	status   int // 0 until the header is written
 	replaced bool
+	audit    *audit // nil: none is due
 }
 
 // WriteHeader is http.ResponseWriter's.
@@ -186,13 +191,16 @@ func (rec *recorder) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController reach the connection.
 func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
+// answered is the answer's status: net/http's is 200 for a handler that wrote nothing.
+func (rec *recorder) answered() int { return cmp.Or(rec.status, http.StatusOK) }
+
 func (rec *recorder) class() string {
-	switch {
-	case rec.status == 0 || rec.status/100 == 2:
-		return "2xx" // net/http answers 200 for a handler that wrote nothing
-	case rec.status/100 == 3:
+	switch rec.answered() / 100 {
+	case 2:
+		return "2xx"
+	case 3:
 		return "3xx"
-	case rec.status/100 == 4:
+	case 4:
 		return "4xx"
 	}
 	return "5xx"

@@ -108,10 +108,14 @@ func TestNoSuchCall(t *testing.T) {
 
 // docs/protocol.md section 5: every call except health and pull needs the admin token.
 func TestCallsWithoutAToken(t *testing.T) {
-	a := start(t, nil)
+	a := start(t, func(_ *hub.Options, o *Options) {
+		o.LogLevel = new(slog.LevelVar)
+		o.Profiles = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("somebody without a token got a profile") })
+	})
 	for _, call := range []string{
 		"POST /v1/changes", "POST /v1/presence", "POST /v1/topics/x", "PUT /v1/rows/a/b", "DELETE /v1/rows/a/b/subscribers/u", "POST /v1/broadcast",
-		"POST /v1/sessions", "DELETE /v1/sessions/x", "GET /v1/clients", "DELETE /v1/clients/1", "GET /v1/stats", "GET /metrics",
+		"POST /v1/sessions", "DELETE /v1/sessions/x", "GET /v1/clients", "DELETE /v1/clients/1", "DELETE /v1/users/u/clients", "GET /v1/stats",
+		"GET /v1/log-level", "PUT /v1/log-level", "GET /debug/pprof/", "GET /debug/pprof/heap", "GET /metrics",
 	} {
 		method, target, _ := strings.Cut(call, " ")
 		for _, header := range []string{"", "Basic YTpi", "Bearer", "Bearer  "} {

@@ -108,10 +108,12 @@ func (a *api) createSession(w http.ResponseWriter, r *http.Request) error {
 			return invalidField("tenant_id", "must be a non-empty string; leave it out for none")
 		}
 	}
+	auditTarget(w, "user", s.UserID, "tenant", tenant)
 	token, expires, err := a.Sessions.Create(r.Context(), s.UserID, tenant, ttl, s.Device)
 	if err != nil {
 		return a.sessionFailure(err)
 	}
+	auditTarget(w, "user", s.UserID, "tenant", tenant, "session", auth.SessionID(token))
 	return writeJSON(w, createdSession{
 		Token: token, UserID: s.UserID, TenantID: s.TenantID, ExpiresAt: unixOrZero(expires),
 	})
@@ -172,6 +174,7 @@ func (a *api) revokeSession(w http.ResponseWriter, r *http.Request) error {
 	if a.Sessions == nil {
 		return sessionsDisabled()
 	}
+	auditTarget(w, "session", auth.SessionName(r.PathValue("token")))
 	if err := a.Sessions.Revoke(r.Context(), r.PathValue("token")); err != nil {
 		return a.sessionFailure(err)
 	}
