@@ -73,6 +73,10 @@ func (cb *callbacks) Message(c *eventloop.Client, op ws.OpCode, payload []byte) 
 		h.relay(c, m, payload)
 	case "crdt-subscribe", "crdt-unsubscribe", "subscribe", "unsubscribe":
 		h.subscription(c, m)
+	case "ping":
+		pong := eventloop.NewFrame(ws.OpText, []byte(`{"type":"pong"}`))
+		pong.Lossy = true
+		c.Send(pong)
 	default:
 		h.counters.ignored[ignoredType].Add(1)
 	}
