@@ -51,9 +51,7 @@ type clientProcess struct {
 // means no authentication.
 func startNodeClient(t *testing.T, url, token, way string) *clientProcess {
 	t.Helper()
-	if err := nodeModules(); err != nil {
-		t.Fatalf("installing the Node client's packages: %v", err)
-	}
+	nodeModules(t, filepath.Join("testdata", "node"))
 	return startClient(t, "node", filepath.Join("testdata", "node", "client.mjs"), url, token, way)
 }
 
@@ -85,19 +83,22 @@ func startClient(t *testing.T, program string, args ...string) *clientProcess {
 	return p
 }
 
-// nodeModules installs what package-lock.json pins, unless it is there already.
-var nodeModules = sync.OnceValue(func() error {
-	dir := filepath.Join("testdata", "node")
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", "ws", "package.json")); err == nil {
-		return nil
+// nodeModules installs in a folder what its package-lock.json pins, unless it is there already (scripts/install-test-tools).
+func nodeModules(t *testing.T, dir string) {
+	t.Helper()
+	npmLock.Lock()
+	defer npmLock.Unlock()
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", ".package-lock.json")); err == nil {
+		return
 	}
-	npm := exec.Command("npm", "ci", "--ignore-scripts")
+	npm := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
 	npm.Dir = dir
 	if out, err := npm.CombinedOutput(); err != nil {
-		return fmt.Errorf("npm ci in %s: %w\n%s", dir, err, out)
+		t.Fatalf("npm ci in %s: %v\n%s", dir, err, out)
 	}
-	return nil
-})
+}
+
+var npmLock sync.Mutex
 
 // read runs until the child's standard output ends. It must not fail the test: it isn't the test's goroutine.
 func (p *clientProcess) read(stdout io.Reader) {
