@@ -46,38 +46,66 @@ func printConfig(args []string, s streams) error {
 	return o.flags.WriteValues(s.out, o.flags.Flag("config"))
 }
 
-const doctorUsage = `Looks at this host and says what limits a busbar on it, and what would change that.
+const doctorUsage = `Looks at this host and says how many connections a busbar here holds, what runs out first, and what
+would change that.
 
-Usage: busbar doctor [-connections N] [the server's flags]
+Usage: busbar doctor [-connections N] [-json | -fix-print] [the server's flags]
 
 Give it what the server is given: it takes all flags of "busbar serve", and their variables. It
-changes nothing. It exits with 1 if there is something that keeps a server from starting here
-(FAIL), and with 0 otherwise: what is marked WARN costs connections, speed, or safety.
+changes nothing. Its exit codes:
+
+  0  a server can start here; what is marked WARN costs connections, speed, or safety
+  1  something keeps a server from starting (FAIL)
+  2  a flag or a value is wrong
 `
+
+// doctorFlags are those that the server doesn't have.
+type doctorFlags struct {
+	connections    int
+	json, fixPrint bool
+}
+
+func (d *doctorFlags) add(t *cli.Set) {
+	t.Group("Flags")
+	t.Env = false
+	t.Add("connections", cli.Int(&d.connections, 0, maxConnections),
+		"connections that this host is meant to hold; 0 = as many as it can, and no warnings for their number")
+	t.Add("json", cli.Bool(&d.json), "prints the report as one JSON object")
+	t.Add("fix-print", cli.Bool(&d.fixPrint),
+		"prints only the sysctl and systemd lines with which this host holds -connections, and in comments what no such line changes")
+}
 
 // examineHost is the command doctor.
 func examineHost(args []string, s streams) error {
-	connections := 0
-	add := func(t *cli.Set) {
-		t.Group("Flags")
-		t.Env = false
-		t.Add("connections", cli.Int(&connections, 0, maxConnections),
-			"connections that this host is meant to hold; 0 = as many as it can, and no warnings for their number")
-	}
+	var d doctorFlags
 	shares := memory.Defaults()
 	o := defaultOptions(shares)
 	o.flags.Command = "busbar doctor"
-	add(o.flags)
+	d.add(o.flags)
 	err := o.parse(args, s.getenv, shares)
-	if errors.Is(err, flag.ErrHelp) {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
 		help := cli.New("busbar doctor", doctorUsage)
-		add(help)
+		d.add(help)
 		return errors.Join(err, help.WriteHelp(s.out))
-	}
-	if err != nil {
+	case err != nil:
 		return err
+	case d.fixPrint && (d.json || d.connections == 0):
+		return cli.Usagef("-fix-print: it goes with -connections N, and without -json")
 	}
-	return doctor.Examine(s.out, o.doctorServer(), connections)
+	r := doctor.Examine(o.doctorServer(), d.connections)
+	switch {
+	case d.json:
+		err = r.WriteJSON(s.out)
+	case d.fixPrint:
+		err = r.WriteFix(s.out)
+	default:
+		err = r.WriteText(s.out)
+	}
+	if err == nil && r.Failures > 0 {
+		err = fmt.Errorf("doctor: a server can't start here: %s", cli.Plural(r.Failures, "FAIL", "FAILs"))
+	}
+	return err
 }
 
 func (o *options) doctorServer() *doctor.Server {

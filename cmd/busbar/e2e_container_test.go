@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,35 +20,50 @@ import (
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
-// limitedGroup makes a control group below this process's own with a memory limit, and returns the
-// command that runs another one in it. It needs root, as containers do.
-func limitedGroup(t *testing.T, limit int) (inside []string) {
+// groupFile is a file that bounds a control group, by the version, and what goes into it.
+type groupFile struct{ controller, v1, v2, text string }
+
+// controlGroup makes control groups below this process's own, and returns the command that runs another one in them.
+// It needs root, as containers do.
+func controlGroup(t *testing.T, files ...groupFile) (inside []string) {
 	t.Helper()
 	groups, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, file := "", "memory.max"
-	for line := range strings.Lines(string(groups)) {
-		switch parts := strings.SplitN(strings.TrimSpace(line), ":", 3); {
-		case parts[1] == "memory":
-			dir, file = filepath.Join("/sys/fs/cgroup/memory", parts[2]), "memory.limit_in_bytes"
-		case parts[0] == "0" && dir == "":
-			dir = filepath.Join("/sys/fs/cgroup", parts[2])
+	made := make(map[string]string)
+	for _, f := range files {
+		parent, name := "", f.v2
+		for line := range strings.Lines(string(groups)) {
+			switch parts := strings.SplitN(strings.TrimSpace(line), ":", 3); {
+			case slices.Contains(strings.Split(parts[1], ","), f.controller):
+				parent, name = filepath.Join("/sys/fs/cgroup", f.controller, parts[2]), f.v1
+			case parts[0] == "0" && parent == "":
+				parent = filepath.Join("/sys/fs/cgroup", parts[2])
+			}
+		}
+		if made[parent] == "" {
+			if made[parent], err = os.MkdirTemp(parent, "busbar-test-"); err != nil {
+				t.Fatalf("making a control group, which takes root and a cgroup file system that is mounted for writing: %v", err)
+			}
+			t.Cleanup(func() {
+				if err := os.Remove(made[parent]); err != nil {
+					t.Error(err)
+				}
+			})
+			inside = append(inside, "sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(made[parent], "cgroup.procs"))
+		}
+		if err := os.WriteFile(filepath.Join(made[parent], name), []byte(f.text), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if dir, err = os.MkdirTemp(dir, "busbar-test-"); err != nil {
-		t.Fatalf("making a control group, which takes root and a cgroup file system that is mounted for writing: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := os.Remove(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.WriteFile(filepath.Join(dir, file), fmt.Append(nil, limit), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return []string{"sh", "-c", `echo $$ > "$0" && exec "$@"`, filepath.Join(dir, "cgroup.procs")}
+	return inside
+}
+
+// limitedGroup is a control group with a memory limit.
+func limitedGroup(t *testing.T, limit int) (inside []string) {
+	t.Helper()
+	return controlGroup(t, groupFile{"memory", "memory.limit_in_bytes", "memory.max", fmt.Sprint(limit)})
 }
 
 // In a container of 256 MiB a server without flags lives, whatever is published: rows, events and
@@ -58,6 +74,9 @@ func TestDefaultsFitAContainer(t *testing.T) {
 	d := launch{inside: limitedGroup(t, limit), args: []string{"-max-per-ip", "0"}}.start(t)
 	if n := d.metric("busbar_buffered_max_bytes"); n != limit/4 {
 		t.Errorf("-buffer-memory is %v, want a quarter of the memory", n)
+	}
+	if n := d.metric("go_gc_gomemlimit_bytes"); n != limit/4*3 {
+		t.Errorf("Go's memory limit is %v, want three quarters of the memory", n)
 	}
 	x := &crowd{d: d, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
 	defer x.http.CloseIdleConnections()

@@ -2,13 +2,10 @@
 package doctor
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"os"
+	"runtime"
 
 	"github.com/busbar-ws/busbar/hub"
-	"github.com/busbar-ws/busbar/internal/cli"
 )
 
 // Server is what is to be known of the server that is meant to run.
@@ -22,97 +19,52 @@ type Server struct {
 	Reserve func(open, descriptors int) int
 }
 
-// Examine writes what it finds about the host and so many connections to a server there; 0 is as many as it can hold, and
-// no warnings for their number. It changes nothing. The error says that a server can't start.
-func Examine(w io.Writer, s *Server, connections int) error {
+// Examine looks at this host for a server with so many connections; 0 is as many as it can hold, and no warnings for
+// their number. It changes nothing.
+func Examine(s *Server, connections int) *Report {
 	h := readHost(os.DirFS("/"))
-	e := estimate(h, s)
-	n := int64(connections)
-	if n == 0 {
-		n = e.connections()
-	}
+	h.cores = int64(runtime.GOMAXPROCS(0)) // which Go takes from affinity and control group, for a server too
+	r := report(h, s, int64(connections))
 	listen, trusted := s.Hub.Loops.Listen, s.Hub.Loops.Accept.TrustedProxies
-	findings := append(examine(h, s, n), examineDataDir(s.Data, h.locks),
-		examinePort("-listen", listen, s.Data, h.locks), examinePort("-api", s.API, s.Data, h.locks))
+	r.add(examineDataDir(s.Data, h.locks), examinePort("-listen", listen, s.Data, h.locks),
+		examinePort("-api", s.API, s.Data, h.locks))
 	if len(trusted) > 0 {
-		findings = append(findings, examineProxies(trusted, listen, n))
+		r.add(examineProxies(trusted, listen, r.judgedBy()))
 	}
-	if connections == 0 {
-		withoutNumber(findings)
-	}
-	if err := writeFindings(w, findings, e.sentence(int64(connections))); err != nil {
-		return err
-	}
-	if failed := count(findings, fail); failed > 0 {
-		return fmt.Errorf("doctor: a server can't start here: %s above", cli.Plural(failed, "FAIL", "FAILs"))
-	}
-	return nil
+	return r
 }
 
-// verdict is how a finding turned out.
-type verdict string
-
-const (
-	fine verdict = "OK"
-	warn verdict = "WARN"
-	fail verdict = "FAIL" // a server can't start
-)
-
-// finding is what doctor says about one thing: its name and value, what that means for
-// a busbar, and the commands that would change it.
-type finding struct {
-	verdict verdict
-	what    string
-	meaning string
-	fix     []string // none for what is fine
-	// byNumber is set where it is the number of connections that makes it a warning.
-	byNumber bool
+// report is what the host's limits come to.
+func report(h host, s *Server, connections int64) *Report {
+	e := estimate(h, s)
+	r := &Report{Asked: connections, Bytes: h.connectionBytes(), Limits: e.limits, capacity: e.capacity}
+	if len(e.limits) > 0 {
+		r.Connections, r.RunsOutFirst = e.limits[0].Connections, e.limits[0].Name
+	}
+	r.add(examine(h, s, r.judgedBy())...)
+	return r
 }
 
-// withoutNumber takes back the warnings for a number of connections, when nobody has named one.
-func withoutNumber(findings []finding) {
-	for i := range findings {
-		if f := &findings[i]; f.byNumber && f.verdict == warn {
-			f.verdict, f.fix = fine, nil
-		}
+// judgedBy is the number of connections that findings are about.
+func (r *Report) judgedBy() int64 {
+	if r.Asked > 0 {
+		return r.Asked
 	}
+	return r.Connections
 }
 
-// writeFindings prints the findings and what they come to.
-func writeFindings(w io.Writer, findings []finding, conclusion string) error {
-	var errs []error
-	line := func(format string, args ...any) {
-		_, err := fmt.Fprintf(w, format+"\n", args...)
-		errs = append(errs, err)
-	}
-	sysctl := false
+// add takes back the warnings for a number of connections when nobody has named one.
+func (r *Report) add(findings ...finding) {
 	for _, f := range findings {
-		line("%-5s %s", f.verdict, f.what)
-		for _, text := range cli.Wrap(f.meaning, cli.HelpWidth-6) {
-			line("      %s", text)
+		if r.Asked == 0 && f.byNumber && f.Verdict == warn {
+			f = finding{Verdict: fine, Name: f.Name, Value: f.Value, Meaning: f.Meaning}
 		}
-		for _, command := range f.fix {
-			line("        $ %s", command)
-			sysctl = sysctl || isSysctl(command)
+		switch f.Verdict {
+		case warn:
+			r.Warnings++
+		case fail:
+			r.Failures++
 		}
+		r.Findings = append(r.Findings, f)
 	}
-	line("")
-	if sysctl {
-		line("sysctl -w lasts until the next boot: put the settings into /etc/sysctl.d/90-busbar.conf too.")
-	}
-	line("%s, %s.", cli.Plural(count(findings, warn), "warning", "warnings"), cli.Plural(count(findings, fail), "failure", "failures"))
-	for _, text := range cli.Wrap(conclusion, cli.HelpWidth) {
-		line("%s", text)
-	}
-	return errors.Join(errs...)
-}
-
-func count(findings []finding, v verdict) int {
-	n := 0
-	for _, f := range findings {
-		if f.verdict == v {
-			n++
-		}
-	}
-	return n
 }

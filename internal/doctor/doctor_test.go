@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -72,11 +73,11 @@ func serverOn(h host) *Server {
 	return s
 }
 
-// verdicts are the findings' by the first word of what they are about.
+// verdicts are the findings' by name.
 func verdicts(findings []finding) map[string]verdict {
 	m := make(map[string]verdict)
 	for _, f := range findings {
-		m[strings.TrimSuffix(strings.Fields(f.what)[0], ":")] = f.verdict
+		m[f.Name] = f.Verdict
 	}
 	return m
 }
@@ -95,10 +96,10 @@ func TestExamineJudgesByTheConnections(t *testing.T) {
 	} {
 		var warnings []string
 		for _, f := range examine(h, serverOn(h), c.connections) {
-			if f.verdict != fine {
-				warnings = append(warnings, strings.TrimSuffix(strings.Fields(f.what)[0], ":"))
-				if len(f.fix) == 0 {
-					t.Errorf("%s: no command that would change it", f.what)
+			if f.Verdict != fine {
+				warnings = append(warnings, f.Name)
+				if len(f.Fix) == 0 {
+					t.Errorf("%s: no command that would change it", f.title())
 				}
 			}
 		}
@@ -108,30 +109,45 @@ func TestExamineJudgesByTheConnections(t *testing.T) {
 	}
 }
 
-// The commands that doctor prints are the ones after which it is content.
-func TestExamineIsContentAfterItsOwnAdvice(t *testing.T) {
+// What -fix-print prints is what makes a host hold that many connections, in the form that sysctl and systemd take.
+func TestFixReachesTheNumber(t *testing.T) {
+	const n = 150_000
 	files := aHost()
+	files["proc/meminfo"] = &fstest.MapFile{Data: []byte("MemTotal: 16028440 kB\nMemAvailable: 15145728 kB\n")}
+	files["proc/sys/net/netfilter/nf_conntrack_max"] = &fstest.MapFile{Data: []byte("65536\n")}
+	files["proc/sys/net/ipv4/tcp_rmem"] = &fstest.MapFile{Data: []byte("65536 131072 6291456\n")}
+	files["proc/sys/net/ipv4/tcp_wmem"] = &fstest.MapFile{Data: []byte("4096 16384 65536\n")}
 	h := readHost(files)
-	h.cores, h.files = 2, 524_288
-	for _, f := range examine(h, serverOn(h), 150_000) {
-		for _, command := range f.fix {
-			setting, ok := strings.CutPrefix(command, "sysctl -w ")
-			if !ok {
-				continue
-			}
-			name, value, _ := strings.Cut(setting, "=")
-			path := "proc/sys/" + strings.ReplaceAll(name, ".", "/")
-			files[path] = &fstest.MapFile{Data: []byte(strings.Trim(value, `"`) + "\n")}
+	h.cores, h.files = 2, 4096
+	before := report(h, serverOn(h), n)
+	var text strings.Builder
+	if err := before.WriteFix(&text); err != nil || before.Connections >= n {
+		t.Fatalf("%v: there is nothing to mend: %+v", err, before)
+	}
+	for line := range strings.Lines(text.String()) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		number, _ := strconv.ParseInt(strings.TrimSuffix(value, "M"), 10, 64)
+		switch {
+		case !ok || strings.HasPrefix(line, "#"):
+		case name == "LimitNOFILE":
+			h.files = number
+		case name == "MemoryMax":
+			files["sys/fs/cgroup/system.slice/memory.max"].Data = fmt.Append(nil, number*cli.MiB)
+		default:
+			files["proc/sys/"+strings.ReplaceAll(name, ".", "/")] = &fstest.MapFile{Data: []byte(value + "\n")}
 		}
 	}
+	descriptors := h.files
 	h = readHost(files)
-	h.cores, h.files = 2, 524_288
-	for _, f := range examine(h, serverOn(h), 150_000) {
-		for _, command := range f.fix {
-			if isSysctl(command) {
-				t.Errorf("still advises %s", command)
-			}
-		}
+	h.cores, h.files = 2, descriptors
+	after := report(h, serverOn(h), n)
+	if after.Connections < n || after.Warnings > 0 {
+		t.Errorf("it now holds %d connections until %s runs out, with %d warnings, after\n%s", after.Connections, after.RunsOutFirst, after.Warnings, &text)
+	}
+	text.Reset()
+	if err := after.WriteFix(&text); err != nil || strings.Count(text.String(), "# nothing: what there is suffices\n") != 2 {
+		t.Errorf("%v: there is still to mend:\n%s", err, &text)
 	}
 }
 
@@ -139,12 +155,38 @@ func TestExamineIsContentAfterItsOwnAdvice(t *testing.T) {
 func TestExamineAHostThatShowsNothing(t *testing.T) {
 	h := readHost(fstest.MapFS{})
 	for what, v := range verdicts(examine(h, serverOn(h), 1000)) {
-		if v != warn && what != "RLIMIT_NOFILE" {
+		if v != warn && what != "RLIMIT_NOFILE" && what != "CPU" {
 			t.Errorf("%s is %s though it can't be known", what, v)
 		}
 	}
-	if s := estimate(h, serverOn(h)).sentence(0); strings.Contains(s, "memory") {
-		t.Errorf("an estimate from nothing: %s", s)
+	if e := estimate(h, serverOn(h)); e.memory != -1 || len(e.limits) != 1 || e.limits[0].Name != nofile {
+		t.Errorf("an estimate from nothing: %+v", e)
+	}
+}
+
+// Whatever is lowest is what runs out first, at the number that it is enough for.
+func TestWhatRunsOutFirst(t *testing.T) {
+	for name, c := range map[string]struct {
+		file, text string
+		want       int64
+	}{
+		tcpMem:    {sysctlFile(tcpMem), "10 20 3000", 1500},
+		fileMax:   {sysctlFile(fileMax), "12345", 2345},
+		conntrack: {sysctlFile(conntrack), "4321", 4321},
+		"memory":  {"sys/fs/cgroup/system.slice/memory.max", "104857600", 2461},
+	} {
+		files := aHost()
+		files[c.file] = &fstest.MapFile{Data: []byte(c.text)}
+		h := readHost(files)
+		h.cores, h.files = 2, 524_288
+		if r := report(h, serverOn(h), 0); r.RunsOutFirst != name || r.Connections != c.want {
+			t.Errorf("%s: %s at %d, want %d", name, r.RunsOutFirst, r.Connections, c.want)
+		}
+	}
+	h := readHost(aHost())
+	h.cores, h.files = 2, 1000
+	if r := report(h, serverOn(h), 0); r.RunsOutFirst != nofile || r.Connections >= 1000 || r.Connections < 900 {
+		t.Errorf("descriptors: %s at %d", r.RunsOutFirst, r.Connections)
 	}
 }
 
@@ -162,12 +204,12 @@ func TestEstimate(t *testing.T) {
 	if n := fetching.Kept(); n != kept {
 		t.Errorf("with -rows-url %d bytes are kept, want %d", n, kept)
 	}
-	if f := h.examineMemory(&fetching, 1); strings.Contains(f.meaning, "-rows-bytes") {
-		t.Errorf("-rows-bytes has no effect with -rows-url: %s", f.meaning)
+	if f := h.examineMemory(&fetching, 1); strings.Contains(f.Meaning, "-rows-bytes") {
+		t.Errorf("-rows-bytes has no effect with -rows-url: %s", f.Meaning)
 	}
-	for asked, want := range map[int64]string{0: fmt.Sprintf("memory for about %d. ", e.memory), 100_000: "That is enough for 100000 (-connections).",
-		200_000: "That is less than 200000 (-connections)."} {
-		if s := e.sentence(asked); !strings.HasSuffix(s, want) {
+	for asked, want := range map[int64]string{0: fmt.Sprintf("holds about %d. What runs out first is memory; RLIMIT_NOFILE at ", e.memory),
+		100_000: "That is enough for 100000 (-connections).", 200_000: "That is less than 200000 (-connections)."} {
+		if s := report(h, s, asked).conclusion(); !strings.Contains(s, want) {
 			t.Errorf("%d: %s", asked, s)
 		}
 	}
@@ -181,7 +223,6 @@ func TestEstimate(t *testing.T) {
 	}
 }
 
-// Whoever names no number is told what fits, and is not warned of what a larger number would take.
 func TestExamineDataDir(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
@@ -196,8 +237,8 @@ func TestExamineDataDir(t *testing.T) {
 		file: {fail, "not a directory"}, filepath.Join(file, "in"): {fail, "not a directory"}, "": {fail, "invalid"},
 	} {
 		f := examineDataDir(path, nil)
-		if f.verdict != want.verdict || !strings.Contains(f.meaning, want.meaning) {
-			t.Errorf("%q: %s %s, want %s and %q", path, f.verdict, f.meaning, want.verdict, want.meaning)
+		if f.Verdict != want.verdict || !strings.Contains(f.Meaning, want.meaning) {
+			t.Errorf("%q: %s %s, want %s and %q", path, f.Verdict, f.Meaning, want.verdict, want.meaning)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, "new")); err == nil {
@@ -216,8 +257,8 @@ func TestExamineDataDirWithoutPermission(t *testing.T) {
 	}
 	for _, path := range []string{dir, filepath.Join(dir, "new")} {
 		err := wstest.Unprivileged(t, func() error {
-			if f := examineDataDir(path, nil); f.verdict != fail {
-				return fmt.Errorf("%s: %s %s", path, f.verdict, f.meaning)
+			if f := examineDataDir(path, nil); f.Verdict != fail {
+				return fmt.Errorf("%s: %s %s", path, f.Verdict, f.Meaning)
 			}
 			return nil
 		})
@@ -234,8 +275,8 @@ func TestExaminePort(t *testing.T) {
 	}
 	defer l.Close()
 	for address, want := range map[string]verdict{l.Addr().String(): fail, wstest.FreeAddress(t): fine, "192.0.2.1:4322": fail} {
-		if f := examinePort("-listen", address, t.TempDir(), nil); f.verdict != want {
-			t.Errorf("%s: %s %s, want %s", address, f.verdict, f.meaning, want)
+		if f := examinePort("-listen", address, t.TempDir(), nil); f.Verdict != want {
+			t.Errorf("%s: %s %s, want %s", address, f.Verdict, f.Meaning, want)
 		}
 	}
 }
@@ -278,7 +319,7 @@ func TestExamineProxies(t *testing.T) {
 			t.Fatal(c.trusted)
 		}
 		f := examineProxies(trusted, c.listen, c.connections)
-		if f.verdict != c.verdict || !strings.Contains(f.meaning, c.meaning) || (f.verdict == fine) != (len(f.fix) == 0) {
+		if f.Verdict != c.verdict || !strings.Contains(f.Meaning, c.meaning) || (f.Verdict == fine) != (len(f.Fix) == 0) {
 			t.Errorf("%+v: got %+v", c, f)
 		}
 	}
@@ -289,14 +330,16 @@ func TestExamineWithoutANumber(t *testing.T) {
 	h := readHost(aHost())
 	h.cores, h.files = 2, 524_288
 	s := serverOn(h)
-	findings := examine(h, s, estimate(h, s).connections())
-	if verdicts(findings)["net.ipv4.tcp_max_syn_backlog"] != warn {
+	all := report(h, s, 0)
+	if verdicts(report(h, s, all.Connections).Findings)[synMax] != warn {
 		t.Fatal("nothing to take back")
 	}
-	withoutNumber(findings)
-	for _, f := range findings {
-		if f.verdict != fine || len(f.fix) > 0 {
-			t.Errorf("%s %s: %s", f.verdict, f.what, f.meaning)
+	for _, f := range all.Findings {
+		if f.Verdict != fine || len(f.Fix) > 0 {
+			t.Errorf("%s %s: %s", f.Verdict, f.title(), f.Meaning)
 		}
+	}
+	if all.Warnings != 0 || all.RunsOutFirst != tcpMem || all.Connections != 45_000 {
+		t.Errorf("%+v", all)
 	}
 }

@@ -22,12 +22,12 @@ type host struct {
 	cores   int64
 	locks   []byte // /proc/locks
 	page    int64  // bytes
+	processing
 }
 
 // read are the settings that are looked at, all of one to three numbers.
 var read = []string{
-	"fs.nr_open", "fs.file-max", "net.core.somaxconn", "net.ipv4.tcp_max_syn_backlog",
-	"net.ipv4.tcp_mem", "net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem", "net.netfilter.nf_conntrack_max",
+	"fs.nr_open", fileMax, somaxconn, synMax, tcpMem, tcpRmem, tcpWmem, conntrack,
 }
 
 func sysctlFile(name string) string { return "proc/sys/" + strings.ReplaceAll(name, ".", "/") }
@@ -36,7 +36,7 @@ func sysctlFile(name string) string { return "proc/sys/" + strings.ReplaceAll(na
 func readHost(root fs.FS) host {
 	h := host{
 		sysctls: make(map[string][]int64), memory: memory.ReadHost(root),
-		cores: int64(runtime.NumCPU()), page: int64(os.Getpagesize()),
+		cores: int64(runtime.NumCPU()), page: int64(os.Getpagesize()), processing: readProcessing(root),
 	}
 	h.locks, _ = fs.ReadFile(root, "proc/locks")
 	for _, name := range read {

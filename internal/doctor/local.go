@@ -17,22 +17,22 @@ import (
 // examineDataDir says whether a server could keep its files at path. Nothing is made
 // there: access(2) is asked, which knows of access lists and read-only mounts.
 func examineDataDir(path string, locks []byte) finding {
-	f := finding{verdict: fine, what: fmt.Sprintf("data directory %s", path), meaning: "It can be written to."}
+	f := finding{Verdict: fine, Name: "data directory", Value: path, Meaning: "It can be written to."}
 	at, err := existingPart(path)
 	if err == nil {
 		err = mayWrite(at)
 	}
 	switch {
 	case err != nil:
-		f.verdict = fail
-		f.meaning = datadir.Unusable(path, "write to", err).Error()
+		f.Verdict = fail
+		f.Meaning = datadir.Unusable(path, "write to", err).Error()
 		if errors.Is(err, fs.ErrPermission) {
-			f.fix = []string{fmt.Sprintf("install -d -m 700 -o %d %s", os.Geteuid(), path)}
+			f.Fix = []string{fmt.Sprintf("install -d -m 700 -o %d %s", os.Geteuid(), path)}
 		}
 	case at != filepath.Clean(path):
-		f.meaning = fmt.Sprintf("It doesn't exist, and can be made in %s.", at)
+		f.Meaning = fmt.Sprintf("It doesn't exist, and can be made in %s.", at)
 	case serving(path, locks):
-		f.meaning = "A busbar serves from it."
+		f.Meaning = "A busbar serves from it."
 	}
 	return f
 }
@@ -74,7 +74,7 @@ func serving(data string, locks []byte) bool {
 // examinePort listens at the address for a moment: only that shows all that can be
 // wrong with it, also a port below 1024 or an address that isn't this host's.
 func examinePort(flagName, address, data string, locks []byte) finding {
-	f := finding{verdict: fine, what: fmt.Sprintf("%s %s", flagName, address), meaning: "The port is free."}
+	f := finding{Verdict: fine, Name: flagName, Value: address, Meaning: "The port is free."}
 	listener, err := net.Listen("tcp", address)
 	if err == nil {
 		listener.Close()
@@ -83,15 +83,15 @@ func examinePort(flagName, address, data string, locks []byte) finding {
 	cause := cli.Errno(err)
 	inUse := errors.Is(cause, syscall.EADDRINUSE)
 	if inUse && serving(data, locks) {
-		f.meaning = "The port is in use; by the busbar that serves from the data directory, it seems."
+		f.Meaning = "The port is in use; by the busbar that serves from the data directory, it seems."
 		return f
 	}
-	f.verdict, f.meaning = fail, fmt.Sprintf("A server can't listen there: %v.", cause)
+	f.Verdict, f.Meaning = fail, fmt.Sprintf("A server can't listen there: %v.", cause)
 	switch {
 	case inUse:
-		f.fix = []string{fmt.Sprintf("ss -ltnp 'sport = :%s'   # shows who does", portIn(address))}
+		f.Fix = []string{fmt.Sprintf("ss -ltnp 'sport = :%s'   # shows who does", portIn(address))}
 	case errors.Is(cause, syscall.EACCES):
-		f.fix = []string{"sysctl -w net.ipv4.ip_unprivileged_port_start=" + portIn(address)}
+		f.Fix = []string{"sysctl -w net.ipv4.ip_unprivileged_port_start=" + portIn(address)}
 	}
 	return f
 }
@@ -104,14 +104,14 @@ func portIn(address string) string {
 // examineProxies judges whom -trusted-proxies trusts, and whether as many connections as
 // are meant can come from there.
 func examineProxies(trusted []netip.Prefix, listen string, connections int64) finding {
-	f := finding{verdict: fine, what: "-trusted-proxies " + cli.FormatPrefixes(trusted)}
+	f := finding{Verdict: fine, Name: "-trusted-proxies", Value: cli.FormatPrefixes(trusted)}
 	if p, ok := TrustsEverybody(trusted); ok {
-		f.verdict = warn
-		f.meaning = fmt.Sprintf("%s is everybody: whoever reaches the port can claim any address, and -max-per-ip bounds nobody.", p)
-		f.fix = []string{"busbar -trusted-proxies ADDRESS,ADDRESS   # the proxies' own"}
+		f.Verdict = warn
+		f.Meaning = fmt.Sprintf("%s is everybody: whoever reaches the port can claim any address, and -max-per-ip bounds nobody.", p)
+		f.Fix = []string{"busbar -trusted-proxies ADDRESS,ADDRESS   # the proxies' own"}
 		return f
 	}
-	f.meaning = "What they say of a client's address is believed."
+	f.Meaning = "What they say of a client's address is believed."
 	addresses, counted := proxyAddresses(trusted)
 	if !counted || everyAddress(listen) {
 		return f

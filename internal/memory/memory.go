@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path"
 	"strconv"
-	"strings"
 	"sync"
+
+	"github.com/busbar-ws/busbar/internal/cgroup"
 )
 
 // Host is what /proc and /sys say, in bytes; -1 for what they don't.
@@ -36,7 +36,7 @@ func ReadHost(root fs.FS) Host {
 			h.Available = kib * 1024
 		}
 	}
-	for _, name := range limitFiles(read(root, "proc/self/cgroup")) {
+	for _, name := range cgroup.Files(root, "memory", "memory.limit_in_bytes", "memory.max") {
 		// Version 1 writes the largest number of whole pages for "no limit", version 2 "max".
 		if n := number(read(root, name)); n >= 0 && n < noLimit && (h.Group < 0 || n < h.Group) {
 			h.Group = n
@@ -61,33 +61,6 @@ func number(text []byte) int64 {
 		return -1
 	}
 	return n
-}
-
-// limitFiles are the files that may hold a memory limit for the control groups in
-// /proc/self/cgroup (cgroups(7)) and for those above them. In a container the path is often the
-// host's, so that only the top exists.
-func limitFiles(groups []byte) (files []string) {
-	for line := range strings.Lines(string(groups)) {
-		// hierarchy:controllers:path; version 2 is "0::/path"
-		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
-		if len(parts) != 3 {
-			continue
-		}
-		mount, file := "sys/fs/cgroup", "memory.max"
-		if parts[1] != "" || parts[0] != "0" {
-			if !strings.Contains(","+parts[1]+",", ",memory,") {
-				continue
-			}
-			mount, file = "sys/fs/cgroup/memory", "memory.limit_in_bytes"
-		}
-		for dir := path.Clean("/" + parts[2]); ; dir = path.Dir(dir) {
-			files = append(files, path.Join(mount, dir, file))
-			if dir == "/" {
-				break
-			}
-		}
-	}
-	return files
 }
 
 // Limit is the memory that a process may come to use: the host's, or the control group's limit
