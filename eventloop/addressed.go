@@ -23,6 +23,9 @@ func (l *Loop) takeMail() {
 	l.mailbox.taken, l.mailbox.writable = l.mailbox.Take(shrink(l.mailbox.taken), l.mailbox.writable)
 	l.mailbox.handled = 0
 	for _, t := range l.mailbox.telling {
+		for _, to := range t.lost {
+			l.remember(Loss{Cause: to.cause, Messages: to.messages, Events: to.events})
+		}
 		l.mailbox.taken = t.place(l, l.mailbox.taken)
 	}
 	l.mailbox.telling = nil

@@ -43,6 +43,9 @@ const (
 // NodeOf is the node that a client is at (Options.Node).
 func NodeOf(id uint64) int { return int(id >> (generationBits + slotBits + loopBits)) }
 
+// LoopOf is the loop, of its node, that a client belongs to.
+func LoopOf(id uint64) int { return loopOf(id) }
+
 func loopOf(id uint64) int { return int(id & (1<<loopBits - 1)) }
 
 func slotOf(id uint64) uint32 { return uint32(id>>loopBits) & (maxSlots - 1) }

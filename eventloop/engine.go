@@ -101,6 +101,9 @@ func (e *Engine) Start() error {
 // Addr is the address that the loops listen on.
 func (e *Engine) Addr() net.Addr { return net.TCPAddrFromAddrPort(e.addr) }
 
+// Started is when the engine was made.
+func (e *Engine) Started() time.Time { return e.started }
+
 // Capacity is how many connections the engine can hold, and why.
 func (e *Engine) Capacity() Capacity { return e.places.Capacity }
 
@@ -265,10 +268,10 @@ func (e *Engine) noRoom(f *Frame) Dropped {
 
 // Lost is for change events that were refused, or never came here, and won't be published again, or with none
 // for another message: those whom they were for are told that they have missed something, ahead of what is published
-// from here on.
-func (e *Engine) Lost(events Gap, a *Audience) {
+// from here on. Why is what is remembered as the cause (Loop.Losses).
+func (e *Engine) Lost(events Gap, a *Audience, why LossCause) {
 	e.split(a, func(l *Loop, part *Audience) {
-		l.mailbox.lost.add(lostTo{part, events.Empty(), events.Empty(), events})
+		l.mailbox.lost.add(lostTo{Audience: part, own: events.Empty(), updates: events.Empty(), events: events, cause: why})
 		l.wake(l.mailbox.PutNothing())
 	})
 }

@@ -38,6 +38,7 @@ type Loop struct {
 	broadcasts delivery.BroadcastLog
 	fanout     fanout
 	behind     behind
+	history    history
 
 	accepting accepting
 	meters    rates.Meters

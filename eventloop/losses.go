@@ -29,22 +29,24 @@ type lostTo struct {
 	own     bool // not change events alone, which those who are catching up get from the log
 	updates bool // those of a row that no snapshot has before the next that is published
 	events  Gap  // the first and the last of the change events
+
+	cause    LossCause
+	messages int // as far as is known
 }
 
 func (to *lostTo) add(more lostTo) {
 	to.own, to.updates = to.own || more.own, to.updates || more.updates
-	switch {
-	case to.events.Empty():
-		to.events = more.events
-	case !more.events.Empty():
-		to.events = Gap{From: min(to.events.From, more.events.From), To: max(to.events.To, more.events.To)}
-	}
+	to.cause, to.messages = max(to.cause, more.cause), to.messages+more.messages
+	to.events = to.events.Around(more.events)
 }
 
 // note adds those whom a lost frame was for. Who misses a lossy one isn't told.
 func (s *losses) note(f *Frame, a *Audience) {
 	if !f.Lossy {
-		s.add(lostTo{a, f.Seq == 0, f.Row != nil && !f.Row.Snapshot, Gap{From: f.Seq, To: f.Seq}})
+		s.add(lostTo{
+			Audience: a, own: f.Seq == 0, updates: f.Row != nil && !f.Row.Snapshot, events: Gap{From: f.Seq, To: f.Seq},
+			cause: LossMailbox, messages: 1,
+		})
 	}
 }
 
@@ -72,6 +74,7 @@ type telling struct {
 	audience *Audience
 	events   Gap
 	tell     func(*Client)
+	lost     []lostTo
 }
 
 // place puts the task into what was taken from the mailbox: ahead of what came behind the first of the lost events.
@@ -137,7 +140,7 @@ func (s *losses) take(now uint32) (tasks []telling) {
 			}
 		}
 		s.some, s.bytes, s.more = nil, 0, false
-		return []telling{{nil, all.events, tell}}
+		return []telling{{nil, all.events, tell, some}}
 	}
 	for _, to := range some {
 		tell := func(c *Client) {
@@ -145,7 +148,7 @@ func (s *losses) take(now uint32) (tasks []telling) {
 				c.loop.tellOfLosses(c, []lostTo{to}, more)
 			}
 		}
-		tasks = append(tasks, telling{to.Audience, to.events, tell})
+		tasks = append(tasks, telling{to.Audience, to.events, tell, []lostTo{to}})
 	}
 	s.some, s.bytes, s.more = nil, 0, false
 	return tasks
@@ -227,6 +230,6 @@ func (l *Loop) lose(c *Client, events Gap) {
 		pos, dropped := o.Lose(&l.broadcasts, c.pos, l.broadcasts.End(), events)
 		c.pos = pos
 		c.set(flagLost)
-		l.counters.LagDropped.Add(uint64(dropped))
+		l.lost(c, dropped, o.LostEvents())
 	}
 }

@@ -113,7 +113,7 @@ func TestWhoMissesARefusedFrameIsTold(t *testing.T) {
 			t.Errorf("dropped %+v", got)
 		}
 		if !f.Lossy {
-			x.e.Lost(Gap{}, a)
+			x.e.Lost(Gap{}, a, LossMemory)
 		}
 	}
 	x.e.Publish(aFrame(), &Audience{Clients: []uint64{x.h.id("c")}}) // who is to be sent it again

@@ -225,7 +225,7 @@ func TestNewcomersAreRefused(t *testing.T) {
 	if d := e.Publish(event, nil); d != (Dropped{Reliable: 1, Refused: true}) {
 		t.Errorf("dropped %+v", d)
 	}
-	e.Lost(Gap{From: 1, To: 1}, nil)
+	e.Lost(Gap{From: 1, To: 1}, nil, LossMemory)
 	if s := e.Stats(); s.Dropped["memory_lossy"] != 1 || s.Dropped["memory_other"] != 1 || s.Overloaded != 1 {
 		t.Errorf("counted: %+v", s)
 	}

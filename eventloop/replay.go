@@ -110,7 +110,7 @@ func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
 		return
 	default:
 		d := m.DropOldest(l.opts.Slow.LagBytes / 2)
-		l.counters.LagDropped.Add(uint64(d.Frames))
+		l.lost(c, d.Frames, Gap{})
 		if d.Others {
 			c.set(flagLost)
 		}
@@ -156,7 +156,7 @@ func (l *Loop) skipTrimmed(c *Client) {
 	}
 	event, others := l.broadcasts.Gone(c.pos)
 	if others {
-		l.counters.LagDropped.Add(first - c.pos)
+		l.lost(c, int(first-c.pos), Gap{})
 		c.set(flagLost)
 	}
 	if event > 0 && c.is(flagPinned) {

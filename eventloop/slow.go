@@ -14,6 +14,7 @@ func (l *Loop) wait(c *Client) {
 	o := c.queue
 	if !o.Waiting {
 		o.Waiting = true
+		orDefault(&o.Began, l.now)
 		l.advanceLagClock()
 		o.Unacked, o.Looked, o.Progressed = 0, l.behind.lagNow, l.behind.lagNow
 		o.Index = len(l.behind.laggards)
@@ -102,6 +103,7 @@ func (l *Loop) overtaken(c *Client) {
 // leaveBehind has an open client go on where the broadcast log begins.
 func (l *Loop) leaveBehind(c *Client) {
 	first, dropped := l.broadcasts.First(), 0
+	var lost Gap
 	event, others := l.broadcasts.Gone(c.pos)
 	switch {
 	case event > 0 && l.opts.Slow.Policy == CatchUp:
@@ -112,8 +114,9 @@ func (l *Loop) leaveBehind(c *Client) {
 	default:
 		c.pos, dropped = c.queue.Lose(&l.broadcasts, c.pos, first, Gap{To: event})
 		c.set(flagLost)
+		lost = c.queue.LostEvents()
 	}
-	l.counters.LagDropped.Add(uint64(dropped))
+	l.lost(c, dropped, lost)
 }
 
 // catchUp has a client that is behind replay: it is owed the rest of what is in progress, and what it has asked for, and then
@@ -184,7 +187,7 @@ func (l *Loop) dropOldest(c *Client) {
 	if d.Others || c.queue.Untold() {
 		c.set(flagLost)
 	}
-	l.counters.LagDropped.Add(uint64(d.Frames))
+	l.lost(c, d.Frames, c.queue.LostEvents())
 }
 
 // checkLaggard ends or shortens one that has fallen too far behind. It is for each tick, from the last to the

@@ -40,6 +40,7 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 	if c.cause == CauseUnknown {
 		c.cause = cause
 	}
+	var end Closed
 	switch from {
 	case handshaking, authorising:
 		if from == handshaking {
@@ -50,9 +51,13 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 			l.endHandshake()
 		}
 	case open:
+		l.guard(nil, func() { end = l.closeOf(c, to) })
 		l.unpin(c)
 		l.dropReplayBuffer(c)
 		l.leaveSubscriptions(c)
+	}
+	if from == closing {
+		l.guard(nil, func() { l.noteUnsent(c) })
 	}
 	c.state = to
 	if to != authorising { // Timeouts.Handshake is for both states together
@@ -68,6 +73,7 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 		l.countOpen(c, 1)
 		l.broadcasts.PassEvent(l.mailbox.passed.Load())
 	case from == open:
+		l.history.closes.put(end, func(r *Closed) time.Time { return r.At })
 		l.left(c)
 	case from == authorising && !c.is(flagAnswered):
 		l.guard(nil, func() { l.engine.handler.Closed(c, c.cause) })

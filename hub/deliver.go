@@ -44,7 +44,7 @@ func (h *Hub) deliverPart(entries []Entry) (rest []Entry) {
 	for i := range entries[:n] {
 		e := &entries[i]
 		if e.Prev > last && last != 0 { // as on a node that was away for longer than the log retains
-			h.engine.Lost(eventloop.Gap{From: last + 1, To: e.Prev}, nil)
+			h.engine.Lost(eventloop.Gap{From: last + 1, To: e.Prev}, nil, eventloop.LossLog)
 		}
 		last = e.Seq
 		if e.JSON == nil {
@@ -53,7 +53,7 @@ func (h *Hub) deliverPart(entries []Entry) (rest []Entry) {
 		f, to := eventFrame(e), h.audienceOf(e)
 		h.engine.Count(f) // whether or not there is room to send it, the log keeps it
 		if h.engine.Queue(f, to).Refused {
-			h.engine.Lost(eventloop.Gap{From: f.Seq, To: f.Seq}, to) // the log has it, and its publisher is told so
+			h.engine.Lost(eventloop.Gap{From: f.Seq, To: f.Seq}, to, eventloop.LossMemory) // the log has it, and its publisher is told so
 		}
 	}
 	h.engine.Flush()

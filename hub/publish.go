@@ -237,7 +237,7 @@ func (h *Hub) sendRow(r *StoredRow) error {
 		if !r.stored {
 			return err
 		}
-		h.engine.Lost(eventloop.Gap{}, to) // its publisher is told that it is stored
+		h.engine.Lost(eventloop.Gap{}, to, eventloop.LossMemory) // its publisher is told that it is stored
 	}
 	if h.rows == nil {
 		h.toPeers(f, to)

@@ -200,7 +200,7 @@ func TestSnapshotComesFirst(t *testing.T) {
 						publish(Snapshot)
 					case n < 8:
 						newest.Add(1)
-						h.engine.Lost(eventloop.Gap{}, &eventloop.Audience{Key: keyOfRow("E", "r")})
+						h.engine.Lost(eventloop.Gap{}, &eventloop.Audience{Key: keyOfRow("E", "r")}, eventloop.LossMemory)
 					case n < 9 && fetched && len(answers) == 0:
 						answers <- struct{}{}
 					default:

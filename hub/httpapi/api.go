@@ -148,6 +148,9 @@ func (a *api) route() {
 	call("GET /v1/clients", a.admin(a.listClients), "after", "limit")
 	call("DELETE /v1/clients/{id}", a.admin(a.disconnectClient))
 	call("DELETE /v1/users/{user}/clients", a.admin(a.disconnectUser), "tenant")
+	call("GET /v1/laggards", a.admin(a.listLaggards), "limit")
+	call("GET /v1/closes", a.admin(a.listCloses), "client", "user", "limit")
+	call("GET /v1/losses", a.admin(a.listLosses), "client", "user", "limit")
 	call("GET /v1/stats", a.admin(a.stats))
 	if a.LogLevel != nil {
 		call("GET /v1/log-level", a.admin(a.getLogLevel))

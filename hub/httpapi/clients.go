@@ -34,13 +34,10 @@ func (a *api) listClients(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page := clientPage{Clients: found}
+	page := clientPage{Clients: emptyList(found)}
 	if len(found) > limit {
 		page.Clients = found[:limit]
 		page.Next = &found[limit-1].ID
-	}
-	if page.Clients == nil {
-		page.Clients = []hub.ClientInfo{}
 	}
 	return writeJSON(w, page)
 }

@@ -157,7 +157,7 @@ func fuzzedAPI(f *testing.F) (http.Handler, *hub.Hub) {
 var fuzzedCalls = []struct{ method, path string }{
 	{"POST", "/v1/changes"}, {"POST", "/v1/presence"}, {"POST", "/v1/topics/%s"}, {"PUT", "/v1/rows/%s/r"}, {"PUT", "/v1/rows/E/%s"},
 	{"POST", "/v1/broadcast"}, {"GET", "/api/sync/pull"}, {"POST", "/v1/sessions"}, {"DELETE", "/v1/sessions/%s"},
-	{"GET", "/v1/clients"}, {"DELETE", "/v1/clients/%s"}, {"GET", "/api/auth/me"},
+	{"GET", "/v1/clients"}, {"GET", "/v1/laggards"}, {"GET", "/v1/closes"}, {"GET", "/v1/losses"}, {"DELETE", "/v1/clients/%s"}, {"GET", "/api/auth/me"},
 	{"DELETE", "/v1/rows/E/r/subscribers/%s"},
 }
 

@@ -24,6 +24,7 @@ type SendQueue struct {
 	stop   uint64 // the broadcast log position that the client gets no further than
 	pinned bool   // nothing behind the part goes out
 	form   Form   // of what goes out; it never changes while something is owed
+	Began  uint32 // when the client fell behind; 0: it hasn't yet. By the caller's clock
 
 	// lost is what the client isn't sent and hasn't been told of; From is 0 when that is nothing. told tells
 	// of it: it is in the queue, or nil before it is made.
@@ -36,12 +37,49 @@ type SendQueue struct {
 	Lag
 }
 
+// Partial is whether a message is in progress.
+func (o *SendQueue) Partial() bool { return o.part != nil }
+
+// Owed is how many messages there are beside the broadcast log, one in progress included, and their bytes.
+func (o *SendQueue) Owed() (messages int, bytes int64) {
+	messages, bytes = o.Len(), int64(o.bytes+o.asked)
+	if o.part != nil {
+		messages, bytes = messages+1, bytes+int64(max(len(o.part.In(o.form))-o.sent, 0))
+	}
+	return messages, bytes
+}
+
+// StopsAt is the position in the broadcast log, up to its end, that the client gets no further than.
+func (o *SendQueue) StopsAt(end uint64) uint64 { return min(end, o.stop) }
+
+// UnsentWhole is Unsent with an event that is in progress.
+func (o *SendQueue) UnsentWhole(log *BroadcastLog, pos uint64) uint64 {
+	if o.part != nil && o.part.Seq > 0 {
+		return o.part.Seq
+	}
+	return o.Unsent(log, pos)
+}
+
+// LostEvents are the events that the client isn't sent and hasn't been told of.
+func (o *SendQueue) LostEvents() Gap { return o.lost }
+
 // Gap is a stretch of change events that a client isn't sent, both ends included. There is none in it when
 // To is below From: what it is about then stands behind the event To.
 type Gap struct{ From, To uint64 }
 
 // Empty is whether there are no events in it. The zero value is empty.
 func (g Gap) Empty() bool { return g.From == 0 || g.To < g.From }
+
+// Around is the least gap with all of both in it.
+func (g Gap) Around(o Gap) Gap {
+	switch {
+	case g.Empty():
+		return o
+	case o.Empty():
+		return g
+	}
+	return Gap{From: min(g.From, o.From), To: max(g.To, o.To)}
+}
 
 // sendQueueBytes is what a SendQueue takes beside its queue, with what the loop knows of the client's lag.
 const sendQueueBytes = 160
@@ -340,7 +378,9 @@ func (o *SendQueue) Shorten(most int) bool {
 	case len(rest) > most:
 		return false
 	default:
+		seq := o.part.Seq
 		o.part, o.sent = FrameOf(slices.Clone(rest)), 0
+		o.part.Seq = seq
 	}
 	return true
 }

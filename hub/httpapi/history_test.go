@@ -1,0 +1,70 @@
+package httpapi
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/wstest"
+)
+
+// docs/protocol.md section 5, GET /v1/laggards, /v1/closes and /v1/losses: who is behind, whose connection ended and who
+// lost what, with who they are, of all clients or of one.
+func TestLaggardsClosesAndLosses(t *testing.T) {
+	s := start(t, func(o *hub.Options, _ *Options) {
+		o.Loops.SendBuffer, o.Loops.Slow = 4096, eventloop.SlowOptions{Policy: eventloop.DropOldest, LagBytes: 50_000}
+	})
+	began := time.Now().Add(-time.Second)
+	stuck, err := wstest.DialRaw(t, "127.0.0.1", s.hub.Addr().String(), wstest.SmallWindow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stuck.Upgrade("/?since=0", "Authorization: Bearer "+s.session("bob", "acme")); err != nil {
+		t.Fatal(err)
+	}
+	s.connect(s.session("alice", ""))
+	var behind struct {
+		Laggards []hub.Laggard
+		Lagging  int
+	}
+	var losses struct {
+		Losses []hub.Lost
+		Since  time.Time
+	}
+	change := fmt.Sprintf(`{"entity":"E","row_id":"r","kind":"update","data":%q,"audience":{"users":["bob"]}}`, strings.Repeat("x", 5000))
+	for len(losses.Losses) == 0 {
+		s.want(s.admin("POST", "/v1/changes", change), 200, nil)
+		s.want(s.admin("GET", "/v1/laggards", ""), 200, &behind)
+		s.want(s.admin("GET", "/v1/losses?user=bob", ""), 200, &losses)
+	}
+	lost := losses.Losses[0]
+	if len(losses.Losses) != 1 || lost.Cause != "slow" || lost.UserID != "bob" || lost.Tenant != "acme" || lost.Messages == 0 ||
+		lost.Seqs == nil || lost.Address != "127.0.0.1" || lost.At.Before(began) || losses.Since.Before(began.Add(-time.Minute)) {
+		t.Errorf("lost: %+v, since %v", losses.Losses, losses.Since)
+	}
+	if len(behind.Laggards) != 1 || behind.Lagging != 1 {
+		t.Fatalf("behind: %+v", behind)
+	}
+	if g := behind.Laggards[0]; g.ID != lost.ID || g.UserID != "bob" || g.State != "lagging" || g.Bytes < 20_000 || g.Messages < 4 || g.Since.Before(began) {
+		t.Errorf("behind: %+v", g)
+	}
+	s.want(s.admin("DELETE", fmt.Sprint("/v1/clients/", lost.ID), ""), 204, nil)
+	var closes struct {
+		Closes []hub.Closed
+		Since  time.Time
+	}
+	for _, which := range []string{"", fmt.Sprint("?client=", lost.ID), "?user=bob&limit=5"} {
+		s.want(s.admin("GET", "/v1/closes"+which, ""), 200, &closes)
+		if len(closes.Closes) != 1 || closes.Closes[0].ID != lost.ID || closes.Closes[0].UserID != "bob" || closes.Closes[0].Cause != "server_closed" {
+			t.Errorf("closes %s: %+v", which, closes)
+		}
+	}
+	for _, none := range []string{"/v1/closes?user=alice", "/v1/closes?limit=0", "/v1/losses?user=alice"} {
+		if w := s.admin("GET", none, ""); !strings.Contains(w.Body.String(), `:[],"since":"`) {
+			t.Errorf("%s is %s", none, w.Body)
+		}
+	}
+}
