@@ -118,6 +118,10 @@ func (h *Hub) Loops() int { return h.engine.Loops() }
 // Failed is closed when the event loops have stopped, by Shutdown or by themselves.
 func (h *Hub) Failed() <-chan struct{} { return h.engine.Failed() }
 
+// Answers returns nil when each event loop has done a task that was left for it now; one that never had a connection
+// isn't asked. While a loop hangs it returns with ctx, and once the loops have stopped with eventloop.ErrStopped.
+func (h *Hub) Answers(ctx context.Context) error { return h.engine.Each(ctx, func(*eventloop.Loop) {}) }
+
 // Draining is true from the moment Drain or Shutdown was called.
 func (h *Hub) Draining() bool { return h.draining.Load() }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/busbar-ws/busbar/eventloop"
 )
 
 // docs/protocol.md section 3, 1001: draining tells everyone behind all that they are owed, and refuses
@@ -154,4 +156,38 @@ func TestPublishersOutliveTheHub(t *testing.T) {
 		}
 	}
 	_ = c.CloseNow()
+}
+
+// A loop that hangs doesn't answer, however long it is waited for; the others' answers don't stand in for its own.
+func TestAnswers(t *testing.T) {
+	h := start(t, roomy)
+	listen(t, h, "alice", "")
+	if err := h.Answers(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	hangs, goOn := make(chan struct{}), make(chan struct{})
+	hung := make(chan error, 1)
+	ctx := within(t)
+	go func() {
+		hung <- h.engine.Each(ctx, func(*eventloop.Loop) {
+			close(hangs)
+			<-goOn
+		})
+	}()
+	<-hangs
+	brief, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := h.Answers(brief); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while a loop hangs: %v", err)
+	}
+	close(goOn)
+	if err := errors.Join(<-hung, h.Answers(within(t))); err != nil {
+		t.Error(err)
+	}
+	if err := h.Shutdown(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Answers(within(t)); !errors.Is(err, eventloop.ErrStopped) {
+		t.Errorf("after the end: %v", err)
+	}
 }

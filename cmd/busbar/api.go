@@ -69,7 +69,7 @@ const maxAnswer = 1 << 20
 // apiClient calls one server's HTTP API. It belongs to one command's goroutine.
 type apiClient struct {
 	address string // as dialled
-	token   string
+	token   string // empty: none
 	timeout time.Duration
 	http    *http.Client
 }
@@ -129,7 +129,9 @@ func (c *apiClient) do(what apiCall, take func(io.Reader) error) error {
 	if what.size == 0 {
 		request.Body = http.NoBody // a reader and length 0 would mean an unknown length
 	}
-	request.Header.Set("Authorization", "Bearer "+c.token)
+	if c.token != "" {
+		request.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	if what.contentType != "" {
 		request.Header.Set("Content-Type", what.contentType)
 	}

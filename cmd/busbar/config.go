@@ -141,8 +141,8 @@ the file that ` + "`-config`" + ` names, which beats the default. ` + "`busbar c
 force and where it is from. Sizes are in bytes or have a unit (64KiB is 65536, 64KB is 64000), durations have one
 (500ms, 1m30s). Defaults in bytes are less where there is little memory.
 
-The commands serve, config, doctor, log copy and log bump nats take all of these flags and read the file of ` + "`-config`" + `.
-Other commands don't: they take those of ` + "`-data`, `-api`, `-url`" + ` and the like that their ` + "`-help`" + ` shows.
+The commands serve, config, doctor, health, log copy and log bump nats take all of these flags and read the file of
+` + "`-config`" + `. Other commands don't: they take those of ` + "`-data`, `-api`, `-url`" + ` and the like that their ` + "`-help`" + ` shows.
 
 A file has a flag a line, without the dash, and its value behind = or a space; # begins a comment. A name that no flag
 has is an error. The admin token is no flag: it is in the data directory, in the file that ` + "`-admin-token-file`" + `

@@ -16,15 +16,15 @@ import (
 const serveUsage = `Busbar hands one stream of events to every WebSocket.
 
 Usage: busbar [serve] [flags]
-       busbar session create|list|revoke, publish, tail, log, version, doctor (-help after any)
+       busbar session, publish, tail, log, version, doctor, health (-help after any)
        busbar config [flags]    prints what is in force, and from where
        busbar help -markdown    prints the flags as docs/flags.md has them
 
 A flag on the command line beats its environment variable, which beats the file of -config, which
 beats the default. A variable is named BUSBAR_ and the flag's name in capitals, with _ for -; an
 empty one counts as not set. A file has a flag's name a line, without -, and its value behind = or
-a space; # begins a comment. The commands serve, config, doctor, log copy and log bump nats read it;
-others take -data, -api or -url, as their -help says.
+a space; # begins a comment. The commands serve, config, doctor, health, log copy and log bump nats
+read it; others take -data, -api or -url, as their -help says.
 Sizes are in bytes or take a unit: 64KiB is 65536, 64KB is 64000. Durations: 500ms, 25s, 1m30s, 24h.
 BUSBAR_ADMIN_TOKEN may hold the admin token. No flag does: a process's arguments can be read by all.
 `

@@ -8,6 +8,7 @@
 //	busbar log copy           move the change log and rows from disk to NATS, or back
 //	busbar config             print what is in force, and from where
 //	busbar doctor             look at what limits this host
+//	busbar health             ask the server on this host how it is
 //	busbar version            print the version
 package main
 
@@ -58,6 +59,7 @@ var commands = map[string]command{
 	"config":  printConfig,
 	"help":    help,
 	"doctor":  examineHost,
+	"health":  health,
 	"version": printVersion,
 }
 
@@ -77,7 +79,7 @@ func run(args []string, s streams) int {
 	}
 	c := commands[name]
 	if c == nil {
-		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, log, config, doctor, help and version; -help says more\n", name)
+		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, log, config, doctor, health, help and version; -help says more\n", name)
 		return exitUsage
 	}
 	if name != "serve" { // which logs it as its flags say

@@ -102,6 +102,7 @@ func serve(args []string, s streams) error {
 	served := make(chan error, 1)
 	go func() { served <- srv.http.Serve(srv.api) }()
 	srv.announce(out, isTerminal(s.out))
+	defer supervisor{log}.serving(srv.hub.Capacity(), srv.hub.Answers)()
 	var signalled time.Time
 	select {
 	case <-signals:
@@ -342,6 +343,7 @@ func (cfg *options) sharedAddresses() []netip.Prefix {
 func (srv *server) shutdown(signalled time.Time, signals <-chan os.Signal) error {
 	ctx, cancel := drainContext(srv.cfg.Drain, signalled, signals)
 	defer cancel()
+	supervisor{srv.log}.stopping(srv.cfg.Drain)
 	srv.log.Info("draining", "clients", srv.hub.ClientCount(), "within", srv.cfg.Drain)
 	if srv.publishing != nil { // other nodes take it
 		srv.publishing.Close(ctx)

@@ -25,6 +25,7 @@ func serveEcho(cfg *options, log *slog.Logger, out io.Writer, signals <-chan os.
 	}
 	log.Warn("ECHO MODE (-echo): everybody is let in and gets back what they send; for conformance suites only")
 	announceEcho(out, log, cfg, srv)
+	defer supervisor{log}.serving(srv.Capacity(), srv.Answers)()
 	var signalled time.Time
 	select {
 	case <-signals:
@@ -32,6 +33,7 @@ func serveEcho(cfg *options, log *slog.Logger, out io.Writer, signals <-chan os.
 	case <-srv.Failed():
 		err = errors.New("the event loops have stopped; the log says why")
 	}
+	supervisor{log}.stopping(cfg.Drain)
 	ctx, cancel := drainContext(cfg.Drain, signalled, signals)
 	defer cancel()
 	if e := srv.Shutdown(ctx); e != nil && err == nil {

@@ -191,7 +191,7 @@ func TestCommandHelpIsGolden(t *testing.T) {
 	for _, name := range []string{
 		"session", "session create", "session list", "session revoke",
 		"publish", "publish change", "publish changes", "publish presence", "publish topic", "publish row", "publish binary",
-		"tail", "doctor",
+		"tail", "doctor", "health",
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := runCommand("", nil, append(strings.Fields(name), "-help")...)

@@ -43,6 +43,12 @@ func (s *Server) Loops() int { return s.engine.Loops() }
 // Failed is closed when the event loops have stopped.
 func (s *Server) Failed() <-chan struct{} { return s.engine.Failed() }
 
+// Answers returns nil when each event loop has done a task that was left for it now, or with ctx, or when they have
+// stopped.
+func (s *Server) Answers(ctx context.Context) error {
+	return s.engine.Each(ctx, func(*eventloop.Loop) {})
+}
+
 // Shutdown sends Close 1001 to every client, waits until all have gone or ctx has ended,
 // and stops. The error is ctx's.
 func (s *Server) Shutdown(ctx context.Context) error {
