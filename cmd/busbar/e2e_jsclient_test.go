@@ -37,7 +37,7 @@ func TestJSClientIsBuilt(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
-	for _, name := range []string{"busbar.js", "client.d.ts", "protocol.d.ts"} {
+	for _, name := range []string{"busbar.js", "client.d.ts", "options.d.ts", "protocol.d.ts"} {
 		made, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)

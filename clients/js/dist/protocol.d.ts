@@ -40,8 +40,8 @@ export interface Page {
 /** The subprotocol that carries a token. encodeURIComponent leaves five characters alone; of these RFC 9110 has no
  * parentheses in a token. */
 export declare const bearer: (token: string) => string;
-/** The milliseconds that a draining server suggests in the reason of its Close, such as reconnect-after=2.4s. */
-export declare function reconnectAfter(reason: string): number | undefined;
+/** The milliseconds that a draining server suggests by Close 1012 and the reason reconnect-after=2.4s. */
+export declare function reconnectAfter(code: number, reason: string): number | undefined;
 /** The milliseconds of a Retry-After, which is in seconds here. */
 export declare function retryAfter(header: string | null | undefined): number | undefined;
 /** Codes behind which a client doesn't come back by itself: normal, and what another try would meet again. */

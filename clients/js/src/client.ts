@@ -1,68 +1,10 @@
 // A client of Busbar that stays connected: it reconnects, goes on from where it was, and fetches what was lost.
+import type { Events, Handler, Options, State } from "./options.ts";
 import { bearer, isFinal, parseRow, reconnectAfter, retryAfter } from "./protocol.ts";
-import type { Change, Page, Presence, Row, Topic } from "./protocol.ts";
+import type { Change, Page } from "./protocol.ts";
 
+export type { Events, Handler, Lost, Options, State } from "./options.ts";
 export type { Change, Page, Presence, Row, Topic } from "./protocol.ts";
-
-/** What a client is doing. `waiting` says what ended the connection, and the milliseconds until the next. `closed` is
- * the end, by `close()` or by a code behind which nothing is to be had (1008: the token is no good). */
-export interface State {
-  name: "connecting" | "open" | "waiting" | "closed";
-  code?: number;
-  reason?: string;
-  delay?: number;
-}
-
-/** Change events behind `from` and up to `to`, or frames of rows, were lost; the client is about to fetch them. */
-export interface Lost {
-  from: number;
-  to: number;
-}
-
-export interface Events {
-  state: State;
-  change: Change;
-  row: Row;
-  topic: Topic;
-  presence: Presence;
-  /** The ids of clients that have left. */
-  left: number[];
-  /** A binary broadcast. */
-  binary: Uint8Array<ArrayBuffer>;
-  lost: Lost;
-  /** The cursor, each time it has moved: keep it, and give it as `since` the next time. */
-  cursor: number;
-  /** What a handler, the token's callback or fetching has thrown. Without a handler it goes to console.error. */
-  error: unknown;
-}
-
-/** May return a promise: what comes next is handed over when that is done, and the cursor moves then. */
-export type Handler<T> = (event: T) => unknown;
-
-export interface Options {
-  /** The WebSocket's address, such as wss://live.example.com. */
-  url: string | URL;
-  /** The token, or what gives one, asked before each connection. `refused` is the reason when the server has refused
-   * the last token or ended its session: give another then. Nothing, or the same one again, is the end. */
-  token: string | ((refused?: string) => string | null | undefined | Promise<string | null | undefined>);
-  /** The cursor, as `cursor` events gave it, to go on from. 0: all that there is. Absent: from now on. */
-  since?: number;
-  /** The HTTP API's address, to pull lost events from. Without it the client connects again to get them. */
-  api?: string | URL;
-  /** Fetches everything anew from your backend. Called when the server's log doesn't reach back to what was lost. What
-   * it returns, or else `seq`, is the new cursor. When it throws it is called again later. */
-  refetch?: (seq: number) => unknown;
-  /** Milliseconds without a message until the server is asked for a sign of life (25,000). */
-  quiet?: number;
-  /** Milliseconds that this may take (10,000); connecting may take three times that. */
-  patience?: number;
-  /** Milliseconds of the first wait (1,000) and of the longest (30,000): each is a random part of its limit, which
-   * doubles. */
-  minDelay?: number;
-  maxDelay?: number;
-  /** A class like the browser's WebSocket, where there is none (Node before 22: that of the package ws). */
-  WebSocket?: new (url: string, protocols: string[]) => any;
-}
 
 // A cursor ahead of every log: the answer is a resync whose seq is the newest event. A client that wants what is
 // new has a cursor that way before it has seen an event, so that it loses none when it has to connect again.
@@ -224,8 +166,11 @@ export class Client {
     socket.onclose = mine(({ code, reason }) => this.#lose(code, reason));
     socket.onerror = () => {}; // says nothing, and a close follows
     // Browsers hide the answer to an upgrade that failed; the package ws shows it.
-    socket.on?.("unexpected-response", (_: unknown, { statusCode: status, headers }: any) =>
-      mine(() => this.#lose(status === 401 || status === 403 ? 1008 : 1006, "status " + status, retryAfter(headers["retry-after"])))({}));
+    const refused = mine(({ statusCode: status, headers }) => {
+      const code = status === 401 || status === 403 ? 1008 : 1006;
+      this.#lose(code, "status " + status, retryAfter(headers["retry-after"]));
+    });
+    socket.on?.("unexpected-response", (_: unknown, answer: any) => refused(answer));
     this.#expect(3 * (this.#options.patience ?? 10_000));
   }
 
@@ -260,11 +205,12 @@ export class Client {
       this.#refused = reason || "refused";
       if (typeof this.#options.token !== "function") return this.#end({ name: "closed", code, reason });
     }
-    if (this.#openedAt && Date.now() - this.#openedAt > stable) this.#attempts = 0;
+    const spread = reconnectAfter(code, reason); // chosen for this client, so that all of them come back evenly
+    if (spread !== undefined || (this.#openedAt && Date.now() - this.#openedAt > stable)) this.#attempts = 0;
     const { minDelay = 1_000, maxDelay = 30_000 } = this.#options;
-    const chance = Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#attempts++);
-    const spread = reconnectAfter(reason); // chosen for this client, so that all of them come back evenly
-    const delay = Math.round(spread ?? (after === undefined ? chance : after + Math.random() * 1_000));
+    const jitter = () => Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#attempts++);
+    // Retry-After is in whole seconds: without a part of one, many clients would come at once.
+    const delay = Math.round(spread ?? (after === undefined ? jitter() : after + Math.random() * 1_000));
     this.#told = spread !== undefined || after !== undefined;
     this.#retry = setTimeout(() => this.#connect(), delay);
     this.#become({ name: "waiting", code, reason, delay });

@@ -47,10 +47,12 @@ export interface Page {
 export const bearer = (token: string) =>
   "bearer." + encodeURIComponent(token).replace(/[()]/g, (c) => (c === "(" ? "%28" : "%29"));
 
-/** The milliseconds that a draining server suggests in the reason of its Close, such as reconnect-after=2.4s. */
-export function reconnectAfter(reason: string): number | undefined {
-  const found = /\breconnect-after=(\d+(?:\.\d+)?)s/.exec(reason);
-  return found ? Number(found[1]) * 1000 : undefined;
+const longestSpread = 600_000; // ms
+
+/** The milliseconds that a draining server suggests by Close 1012 and the reason reconnect-after=2.4s. */
+export function reconnectAfter(code: number, reason: string): number | undefined {
+  const found = code === 1012 && /^reconnect-after=(\d+(\.\d{1,3})?)s$/.exec(reason);
+  return found ? Math.min(Number(found[1]) * 1000, longestSpread) : undefined;
 }
 
 /** The milliseconds of a Retry-After, which is in seconds here. */

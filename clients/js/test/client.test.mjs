@@ -50,7 +50,7 @@ async function scripted(t, script) {
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1", handleProtocols: ([first]) => first });
   await once(server, "listening");
   let n = 0;
-  server.on("connection", (socket, request) => script(socket, n++, new URL(request.url, "ws://server").searchParams.get("since")));
+  server.on("connection", (socket, { url }) => script(socket, n++, new URL(url, "ws://server").searchParams.get("since")));
   t.after(() => {
     for (const socket of server.clients) socket.terminate();
     server.close();
@@ -204,19 +204,20 @@ test("without the API's address lost events come by another connection", async (
 });
 
 test("the server's own wait is kept to, and others grow", async (t) => {
-  const url = await scripted(t, (socket, n) => {
-    if (n === 0) socket.close(1012, "server draining, reconnect-after=0.3s");
-    else if (n < 8) socket.close(1013, "");
-    else socket.close(1009, "too big");
-  });
+  const closes = [
+    ...[[1012, "reconnect-after=0.3s"], [1012, "reconnect-after=0.01s"], [1012, "reconnect-after=0.0s"]],
+    ...[[1013], [1012, "please reconnect-after=9s"], [1012], [1001, "reconnect-after=9s"], [1013], [1013], [1013]],
+    [1009, "too big"],
+  ];
+  const url = await scripted(t, (socket, n) => socket.close(...closes[n]));
   const seen = watched(t, { url, token: "x", minDelay: 1, maxDelay: 50 });
   const started = Date.now();
   await seen.becomes("closed");
   const delays = seen.states.filter(({ name }) => name === "waiting").map(({ delay }) => delay);
-  assert.equal(delays.shift(), 300);
-  assert.ok(Date.now() - started >= 299);
+  assert.deepEqual(delays.splice(0, 3), [300, 10, 0]);
+  assert.ok(Date.now() - started >= 309);
   assert.equal(delays.length, 7);
-  delays.forEach((delay, i) => assert.ok(delay <= Math.min(50, 2 ** (i + 1)), `wait ${i} is ${delay}`));
+  delays.forEach((delay, i) => assert.ok(delay <= Math.min(50, 2 ** i), `wait ${i} is ${delay}`));
   assert.equal(seen.client.state.code, 1009);
 });
 
