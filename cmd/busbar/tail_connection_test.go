@@ -189,57 +189,6 @@ func TestTailRefusesAHugeMessage(t *testing.T) {
 	}
 }
 
-func TestCursorSees(t *testing.T) {
-	c := cursor{}
-	for _, step := range []struct {
-		kind    websocket.MessageType
-		message string
-		want    cursor
-	}{
-		{websocket.MessageText, "not JSON", cursor{}},
-		{websocket.MessageText, `{"type":"presence","seq":5,"entity":"T","row_id":"1","kind":"delete"}`, cursor{}},
-		{websocket.MessageBinary, `{"seq":5,"entity":"T","row_id":"1","kind":"delete"}`, cursor{}},
-		{websocket.MessageText, `{"seq":5,"entity":"T","row_id":"1","kind":"insert","data":{"type":"resync","from":"u","seq":9,"t":"\ud83d"},"timestamp":"1Z"}`, cursor{5, true}},
-		{websocket.MessageText, `{"seq":4,"entity":"T","row_id":"1","kind":"update"}`, cursor{5, true}},
-		{websocket.MessageText, `{"Type":"resync","oldest_seq":1,"seq":6}`, cursor{5, true}},
-		{websocket.MessageText, `{"type":"topic","Type":"resync","oldest_seq":1,"seq":6,"from":"u"}`, cursor{5, true}},
-		{websocket.MessageText, `{"type":"presence","Type":null,"seq":6,"entity":"T","row_id":"1","kind":"delete","from":"u"}`, cursor{5, true}},
-		{websocket.MessageText, `{"type":"presence","type":"resync","oldest_seq":1,"seq":6}`, cursor{5, true}},
-		{websocket.MessageText, `{"type":"resync","oldest_seq":1,"seq":6,"from":"u"}`, cursor{5, true}},
-		{websocket.MessageText, `{"type":null,"seq":6,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{websocket.MessageText, `{"seq":6,"entity":"T","row_id":"1","kind":"delete","from":null}`, cursor{5, true}},
-		{websocket.MessageText, `{"seq":5,"seq":6,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{websocket.MessageText, `{"SEQ":6,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{websocket.MessageText, `{"seq":6,"Entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{websocket.MessageText, `{"seq":6,"entity":"T","row_id":"1","kind":"connect"}`, cursor{5, true}},
-		{websocket.MessageText, `{"seq":null,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{websocket.MessageText, `{"seq":6.0,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{websocket.MessageText, `{"seq":18446744073709551616,"entity":"T","row_id":"1","kind":"delete"}`, cursor{5, true}},
-		{websocket.MessageText, `{"seq":6,"entity":"T","row_id":"1","kind":"delete"}{}`, cursor{5, true}},
-		{websocket.MessageText, `{"type":"resync","seq":0}`, cursor{5, true}},
-		{websocket.MessageText, `{"type":"resync","oldest_seq":1,"seq":0}`, cursor{0, true}},
-	} {
-		if c.see(step.kind, []byte(step.message)); c != step.want {
-			t.Fatalf("after %s: %+v, want %+v", step.message, c, step.want)
-		}
-	}
-}
-
-func TestRetryDelayGrowsAndIsBounded(t *testing.T) {
-	for n := range 20 {
-		slow, quick := retryDelay(n, 0), retryDelay(n, 1)
-		if slow > lastRetry || slow < firstRetry || quick >= slow || quick < slow/2 {
-			t.Errorf("attempt %d: %s to %s", n, quick, slow)
-		}
-		if n > 0 && slow < retryDelay(n-1, 0) {
-			t.Errorf("attempt %d waits less than the one before", n)
-		}
-	}
-	if retryDelay(1_000_000, 0) != lastRetry {
-		t.Error("the last delay isn't reached")
-	}
-}
-
 // What an answer other than an upgrade means (docs/protocol.md section 1).
 func TestTailSaysWhatAStatusMeans(t *testing.T) {
 	for status, want := range map[int]string{

@@ -7,21 +7,20 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/coder/websocket"
-
+	"github.com/busbar-ws/busbar/client"
 	"github.com/busbar-ws/busbar/hub"
 )
 
 // print writes one message as one line.
-func (t *tailer) print(kind websocket.MessageType, message []byte) error {
+func (t *tailer) print(m client.Message) error {
 	line := ""
 	switch {
-	case kind == websocket.MessageText:
-		line = textLine(message)
+	case !m.Binary:
+		line = textLine(m.Data)
 	case t.json:
-		line = binaryJSON(message)
+		line = binaryJSON(m.Data)
 	default:
-		line = binaryLine(message)
+		line = binaryLine(m.Data)
 	}
 	_, err := fmt.Fprintln(t.s.out, line)
 	return err

@@ -1,0 +1,163 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// received hands over a message, and acts on it.
+func (c *Client) received(ctx context.Context, m Message) error {
+	if m.Change != nil {
+		return c.change(ctx, m)
+	}
+	if err := c.handle(ctx, m); err != nil {
+		return err
+	}
+	switch m.Type {
+	case "gap":
+		c.gap = true
+	case "resync":
+		return c.resync(ctx, m.seq, m.complete)
+	}
+	return nil
+}
+
+func (c *Client) handle(ctx context.Context, m Message) error {
+	if err := c.opts.Handle(ctx, m); err != nil {
+		return finalError{err}
+	}
+	return nil
+}
+
+// change hands over an event that is new: those behind one that was pulled or replayed may come once more.
+func (c *Client) change(ctx context.Context, m Message) error {
+	if c.cursor != nil && *c.cursor != Latest && m.Change.Seq <= *c.cursor {
+		return nil
+	}
+	if err := c.handle(ctx, m); err != nil {
+		return err
+	}
+	c.move(m.Change.Seq)
+	return nil
+}
+
+// resync fetches what was lost up to seq: by a pull, by connecting again, or all anew.
+func (c *Client) resync(ctx context.Context, seq uint64, complete bool) error {
+	if c.cursor == nil || *c.cursor == Latest {
+		c.move(seq)
+		c.sent = c.cursor
+		return nil
+	}
+	// Ahead of all events: the log doesn't reach back to where this connection began.
+	atOnce := c.sent != nil && *c.sent == *c.cursor && !c.gap
+	c.gap = false
+	if c.opts.API != "" && complete && !atOnce {
+		found, err := c.pull(ctx, seq)
+		if err != nil {
+			return err
+		}
+		if found {
+			return c.subscribeRows(ctx)
+		}
+	} else if !atOnce && c.retry(ErrLost) {
+		return ErrLost
+	}
+	if c.opts.Refetch != nil {
+		cursor, err := c.opts.Refetch(ctx, seq)
+		if err != nil {
+			return fmt.Errorf("fetching everything anew: %w", err) // the next connection is told the same
+		}
+		seq = cursor
+	}
+	c.move(seq)
+	if atOnce {
+		return nil // they have just been subscribed to
+	}
+	return c.subscribeRows(ctx)
+}
+
+// subscribeRows brings the snapshots of all rows.
+func (c *Client) subscribeRows(ctx context.Context) error {
+	c.mu.Lock()
+	subscriptions := append([]Subscription(nil), c.subscriptions...)
+	c.mu.Unlock()
+	for _, s := range subscriptions {
+		if s.Topic == "" && s.RowID != "" {
+			if err := c.Send(ctx, s.message("")); err != nil {
+				return fmt.Errorf("subscribing: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// pull hands over the events up to seq. False: the log doesn't have them any more.
+func (c *Client) pull(ctx context.Context, seq uint64) (found bool, err error) {
+	for more := true; more && *c.cursor < seq; {
+		page, err := c.page(ctx, *c.cursor)
+		if page == nil || err != nil {
+			return false, err
+		}
+		for _, event := range page.Changes {
+			var change Change
+			if err := json.Unmarshal(event, &change); err != nil {
+				return false, fmt.Errorf("pulling: %w", err)
+			}
+			if err := c.change(ctx, Message{Type: "change", Data: event, Change: &change}); err != nil {
+				return false, err
+			}
+		}
+		c.move(max(*c.cursor, page.Cursor.LastSeq))
+		more = page.HasMore
+	}
+	c.move(max(*c.cursor, seq))
+	return true, nil
+}
+
+type page struct {
+	Changes []json.RawMessage `json:"changes"`
+	Cursor  struct {
+		LastSeq uint64 `json:"last_seq"`
+	} `json:"cursor"`
+	HasMore  bool  `json:"has_more"`
+	Complete *bool `json:"complete"`
+}
+
+// page asks for the events behind a seq; nil when the log doesn't have them.
+func (c *Client) page(ctx context.Context, since uint64) (*page, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*c.opts.Patience)
+	defer cancel()
+	target := fmt.Sprintf("%s/api/sync/pull?%s", strings.TrimSuffix(c.opts.API, "/"),
+		url.Values{"since": {fmt.Sprint(since)}, "limit": {"1000"}}.Encode())
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return nil, finalError{err}
+	}
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	answer, err := c.opts.HTTPClient.Do(r)
+	if err != nil {
+		return nil, fmt.Errorf("pulling: %w", err)
+	}
+	defer answer.Body.Close()
+	switch answer.StatusCode {
+	case http.StatusOK:
+	case http.StatusGone:
+		return nil, nil
+	default:
+		_, _ = io.CopyN(io.Discard, answer.Body, 4096)
+		return nil, fmt.Errorf("pulling: %w", &StatusError{answer.StatusCode, retryAfter(answer.Header.Get("Retry-After"))})
+	}
+	var p page
+	if err := json.NewDecoder(answer.Body).Decode(&p); err != nil {
+		return nil, fmt.Errorf("pulling: %w", err)
+	}
+	if p.Complete != nil && !*p.Complete {
+		return nil, nil
+	}
+	return &p, nil
+}
