@@ -22,6 +22,7 @@ import (
 	"github.com/busbar-ws/busbar/hub/metrics"
 	"github.com/busbar-ws/busbar/hub/rows"
 	"github.com/busbar-ws/busbar/internal/cli"
+	"github.com/busbar-ws/busbar/internal/dashboard"
 	"github.com/busbar-ws/busbar/internal/datadir"
 	"github.com/busbar-ws/busbar/internal/demo"
 	"github.com/busbar-ws/busbar/internal/disklog"
@@ -322,7 +323,7 @@ func (srv *server) openAPI() {
 		Registry: registry, Ready: srv.ready,
 		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Hub.Origins,
 		MaxBody: int64(srv.cfg.Hub.MaxMessageOut), Logger: srv.log,
-		LogLevel: srv.level, Profiles: profiles(),
+		LogLevel: srv.level, Profiles: profiles(), About: srv.about, Dashboard: dashboard.Handler(),
 		Listener: listener, SharedAddresses: srv.cfg.sharedAddresses(),
 		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),
 	})

@@ -34,6 +34,7 @@ func (srv *server) announce(w io.Writer, terminal bool) {
 	fmt.Fprintf(w, "busbar %s\n\n", version)
 	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", ws, everywhere(srv.hub.Addr(), srv.cfg.Hub.Loops.Listen))
 	fmt.Fprintf(w, "  HTTP API     http://%s%s\n", api, everywhere(srv.api.Addr(), srv.cfg.API))
+	fmt.Fprintf(w, "  Dashboard    http://%s/  (asks for the admin token)\n", api)
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.hub.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", capacity.Connections, capacity.LimitedBy)
 	fmt.Fprintf(w, "  Data         %s\n", string(srv.dir))

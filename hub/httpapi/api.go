@@ -52,6 +52,13 @@ type Options struct {
 	// Ready says why the server can't do all that it is there for, by what it depends on; nil: it always can.
 	Ready func() error
 
+	// About is asked for each GET /v1/stats; nil: nothing is said of that.
+	About func() About
+
+	// Dashboard is served at / and below /dashboard/; nil: not found. It checks no token, and shows numbers only with the
+	// admin token that its visitor gives it.
+	Dashboard http.Handler
+
 	// Demo is served at /demo and below; nil: not found. It checks no token.
 	Demo http.Handler
 
@@ -100,7 +107,10 @@ type api struct {
 	// originLog lets through one line a second about refused origins, which strangers make up.
 	originLog rate.Sometimes
 	counts    counts
-	panics    panics.Log
+	started   time.Time
+
+	residentAtStart int
+	panics          panics.Log
 }
 
 // New returns the handler of every call in docs/protocol.md section 5. The hub stays the
@@ -116,6 +126,7 @@ func New(h *hub.Hub, o Options) http.Handler {
 		counts:  newCounts(o.Registry),
 
 		originLog: rate.Sometimes{Interval: time.Second},
+		started:   time.Now(), residentAtStart: readProcess().Resident,
 	}
 	if o.Listener != nil {
 		a.places = newPlaces(o.Listener.most, o.SharedAddresses)
@@ -165,8 +176,11 @@ func (a *api) route() {
 	if a.Profiles != nil {
 		a.mux.Handle("GET /debug/pprof/", a.admin(apart(a.Profiles)))
 	}
+	if a.Dashboard != nil {
+		a.mux.Handle("GET /{$}", a.visitor(apart(a.Dashboard)))
+		a.mux.Handle("/dashboard/", a.visitor(apart(a.Dashboard)))
+	}
 	if a.Demo != nil {
-		a.mux.Handle("GET /{$}", http.RedirectHandler("/demo", http.StatusFound))
 		a.mux.Handle("/demo", a.visitor(apart(a.Demo)))
 		a.mux.Handle("/demo/", a.visitor(apart(a.Demo)))
 	}

@@ -1,11 +1,25 @@
-// Package demo serves Busbar's demo page: a page without a build step that signs in with a session token,
-// shows what the WebSocket delivers, and publishes. It is for trying a server out, not for production use.
+// Package demo serves Busbar's demo page: a page that signs in with a session token, shows what the WebSocket
+// delivers, and publishes. It is for trying a server out, not for production use.
 package demo
 
 import (
+	"embed"
+	"io/fs"
 	"net/http"
 	"strconv"
+
+	"github.com/busbar-ws/busbar/internal/webpage"
 )
+
+//go:embed assets/*.html assets/*.css assets/*.js
+var assets embed.FS
+
+// page may connect to any WebSocket: a proxy in front of the server's may have any name, which its visitor types in.
+// No address of one is taken from a link, which could have a page with a kept token present it to somebody else.
+func page() *webpage.Page {
+	parts, _ := fs.Sub(assets, "assets") // the name is valid: no error
+	return &webpage.Page{Parts: parts, Prefix: "/demo/", Connect: " ws: wss:"}
+}
 
 // DefaultWebSocketPort is the WebSocket's port when the API is on its default port (docs/protocol.md, beginning).
 const DefaultWebSocketPort = 4322
@@ -17,28 +31,20 @@ type Options struct {
 	WebSocketPort int
 }
 
-// Handler serves the page at /demo and its parts below /demo/. It answers every other path with 404, takes
-// GET and HEAD only, needs no credentials and gives away nothing but the WebSocket's port. It is safe from
-// any goroutine.
+// Handler serves the page at /demo and its parts below /demo/. It gives away nothing but the WebSocket's port.
 func Handler(opts Options) http.Handler {
 	port := opts.WebSocketPort
 	if port == 0 {
 		port = DefaultWebSocketPort
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /demo", func(w http.ResponseWriter, r *http.Request) {
-		serveAsset(w, "index.html")
+	return page().Handler("/demo", func(mux *http.ServeMux) {
+		mux.HandleFunc("GET /demo/{$}", func(w http.ResponseWriter, r *http.Request) {
+			// Browsers carry the fragment, and so the token, across a redirect.
+			http.Redirect(w, r, "/demo", http.StatusMovedPermanently)
+		})
+		mux.HandleFunc("GET /demo/config.json", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(`{"ws_port":` + strconv.Itoa(port) + "}\n"))
+		})
 	})
-	mux.HandleFunc("GET /demo/{$}", func(w http.ResponseWriter, r *http.Request) {
-		// Browsers carry the fragment, and so the token, across a redirect.
-		http.Redirect(w, r, "/demo", http.StatusMovedPermanently)
-	})
-	mux.HandleFunc("GET /demo/config.json", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"ws_port":` + strconv.Itoa(port) + "}\n"))
-	})
-	mux.HandleFunc("GET /demo/{asset}", func(w http.ResponseWriter, r *http.Request) {
-		serveAsset(w, r.PathValue("asset"))
-	})
-	return withHeaders(mux, port)
 }

@@ -3,7 +3,23 @@ package main
 import (
 	"net/http"
 	"net/http/pprof"
+	"strings"
+
+	"github.com/busbar-ws/busbar/hub/httpapi"
 )
+
+// about is what GET /v1/stats says of this server.
+func (srv *server) about() httpapi.About {
+	a := httpapi.About{Version: version, ChangeLog: string(srv.cfg.Log.Kind)}
+	if srv.nats != nil {
+		a.NATS = &httpapi.NATSState{
+			State:      strings.ToLower(srv.nats.Status().String()),
+			Server:     srv.nats.ConnectedAddr(), // unlike the URL this has no password
+			Reconnects: srv.nats.Stats().Reconnects,
+		}
+	}
+	return a
+}
 
 // profiles are net/http/pprof's, as far as they are asked for by GET. The package also puts them into
 // http.DefaultServeMux, which this process serves nowhere.

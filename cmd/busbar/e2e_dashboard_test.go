@@ -1,0 +1,223 @@
+//go:build !race && !racedaemon
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// TestDashboard is the page at / in a real browser, under load: its figures are those of GET /v1/stats.
+func TestDashboard(t *testing.T) {
+	t.Parallel()
+	b := startBrowser(t)
+	d := startDaemon(t, "-max-per-ip", "0", "-lag-time", "1h")
+	page := b.open(t, "http://"+d.api+"/")
+	page.waitFor(`!document.getElementById("signin-card").hidden`)
+	_ = evaluate[bool](page, keepAnswers)
+	page.signIn(d.session("alice"))
+	page.waitFor(`document.getElementById("notice").textContent === "This token is no admin's."`)
+	page.signIn(d.admin)
+	page.waitState("serving")
+
+	const clients = 510
+	d.load(clients - 1)
+	d.laggard("slow")
+	gone := d.connect(d.session("gone"))
+	gone.terminate()
+	before := d.delivered()
+	page.waitFor(`document.querySelector("[data-stat=clients]").dataset.value === "510"`)
+	page.waitFor(`Number(document.querySelector("[data-rate=frames_delivered]").dataset.value) > 0`)
+	page.waitFor(`document.querySelector("#laggards tbody tr")?.innerText.includes("slow")`)
+	page.waitFor(`document.querySelector("#closes tbody tr")?.innerText.includes("gone")`)
+	shown := evaluate[dashboardFigures](page, readFigures)
+	shown.check(t)
+	if n, after := shown.stat("frames_delivered"), d.delivered(); n < before || n > after {
+		t.Errorf("%v deliveries are shown; there were %v before and %v behind", n, before, after)
+	}
+	if text := evaluate[string](page, `document.body.innerText`); strings.Contains(text, "NaN") || strings.Contains(text, "undefined") ||
+		!strings.Contains(text, "Memory per connection\n1") && !strings.Contains(text, "KiB") {
+		t.Errorf("the page shows\n%s", text)
+	}
+	page.looksRight()
+
+	page.click("sign-out")
+	page.waitState("idle")
+	if kept := evaluate[int](page, `sessionStorage.length`); kept != 0 {
+		t.Errorf("%d items are kept behind the end", kept)
+	}
+	page.signIn(d.admin)
+	page.waitState("serving")
+	d.stop()
+	page.waitState("away")
+}
+
+// load has clients that read, and changes published to them until the test ends.
+func (d *daemon) load(clients int) {
+	d.t.Helper()
+	token := d.session("alice")
+	for range clients {
+		c := d.rawClient("", token, "")
+		go func() { _, _ = io.Copy(io.Discard, c.R) }()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			line := `{"entity":"Todo","row_id":"t_1","kind":"update","data":{"title":"bread"}}` + "\n"
+			_, _ = d.tryCall("POST", "/v1/changes", d.admin, strings.Repeat(line, 10), "Content-Type", "application/x-ndjson")
+			select {
+			case <-ctx.Done():
+			case <-time.After(50 * time.Millisecond): // the pace of the load
+			}
+		}
+	}()
+	d.t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+}
+
+// laggard has a client of a user read nothing of a message that no kernel takes whole.
+func (d *daemon) laggard(user string) {
+	d.t.Helper()
+	_ = d.rawClient("", d.session(user), "")
+	body := `{"entity":"Todo","row_id":"t_1","kind":"update","data":"` + strings.Repeat("x", 12<<20) + `","audience":{"users":["` + user + `"]}}`
+	d.adminCall("POST", "/v1/changes", body, nil)
+}
+
+func (d *daemon) delivered() float64 {
+	d.t.Helper()
+	var stats struct {
+		Delivered float64 `json:"frames_delivered"`
+	}
+	d.adminCall("GET", "/v1/stats", "", &stats)
+	return stats.Delivered
+}
+
+func (p *tab) signIn(token string) {
+	p.t.Helper()
+	p.fill("token", token)
+	p.click("show")
+}
+
+// keepAnswers has the page's calls keep what they are answered, as it is.
+const keepAnswers = `(() => {
+	const ask = window.fetch;
+	window.answers = [];
+	window.fetch = async (...call) => {
+		const answer = await ask(...call);
+		if (answer.ok && call[0] === "/v1/stats") answers.push(await answer.clone().text());
+		return answer;
+	};
+	return true;
+})()`
+
+// readFigures reads all figures at one moment, and the last two answers that they are of.
+const readFigures = `(() => {
+	const figures = (name) => [...document.querySelectorAll("[data-" + name + "]")].map((e) => [e.dataset[name], Number(e.dataset.value)]);
+	const rows = (id) => [...document.querySelectorAll("#" + id + " tbody tr")].map((row) =>
+		({name: row.dataset.name, figures: [...row.querySelectorAll("[data-value]")].map((e) => Number(e.dataset.value))}));
+	const last = answers.findLastIndex((a) => JSON.parse(a).at === document.body.dataset.at);
+	return {stats: figures("stat"), rates: figures("rate"), loops: rows("loops"), causes: rows("causes"), losses: rows("losses"),
+		before: JSON.parse(answers[last - 1]), answer: JSON.parse(answers[last])};
+})()`
+
+// dashboardFigures are what the page shows, and what it was answered.
+type dashboardFigures struct {
+	Stats, Rates          [][2]any // of a path and a number
+	Loops, Causes, Losses []struct {
+		Name    string
+		Figures []float64
+	}
+	Before, Answer map[string]any
+}
+
+func (f *dashboardFigures) stat(path string) float64 { return numberAt(f.Answer, path) }
+
+// numberAt is a number in JSON, by the names on the way to it.
+func numberAt(value any, path string) float64 {
+	for name := range strings.SplitSeq(path, ".") {
+		object, _ := value.(map[string]any)
+		value = object[name]
+	}
+	n, _ := value.(float64)
+	return n
+}
+
+func (f *dashboardFigures) check(t *testing.T) {
+	t.Helper()
+	seconds := timeAt(t, f.Answer).Sub(timeAt(t, f.Before)).Seconds()
+	for _, s := range f.Stats {
+		if want := f.stat(s[0].(string)); s[1] != want {
+			t.Errorf("%s is shown as %v, and is %v", s[0], s[1], want)
+		}
+	}
+	for _, r := range f.Rates {
+		path := r[0].(string)
+		want := (f.stat(path) - numberAt(f.Before, path)) / seconds
+		if got, _ := r[1].(float64); got < want*0.999-0.001 || got > want*1.001+0.001 { // the page's clock has milliseconds
+			t.Errorf("%s grows by %v a second as shown, and by %v", path, got, want)
+		}
+	}
+	if len(f.Stats) < 10 || len(f.Rates) < 3 || f.stat("frames_delivered") == 0 {
+		t.Errorf("%d figures and %d rates are shown", len(f.Stats), len(f.Rates))
+	}
+	loops, _ := f.Answer["loops"].([]any)
+	for i, l := range loops {
+		if i >= len(f.Loops) || f.Loops[i].Figures[0] != numberAt(l, "clients") {
+			t.Errorf("loop %d has %v clients; shown are %+v", i, numberAt(l, "clients"), f.Loops)
+		}
+	}
+	for _, c := range f.Causes {
+		if n := c.Figures[1]; n != f.stat("closed."+c.Name) {
+			t.Errorf("%v are shown as closed by %s", n, c.Name)
+		}
+	}
+	for _, c := range f.Losses {
+		if n := c.Figures[1]; n != f.stat("dropped."+c.Name) {
+			t.Errorf("%v are shown as lost by %s", n, c.Name)
+		}
+	}
+}
+
+func timeAt(t *testing.T, answer map[string]any) (at time.Time) {
+	t.Helper()
+	text, _ := json.Marshal(answer["at"])
+	if err := json.Unmarshal(text, &at); err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
+// looksRight looks at the page in the dark, and on a phone: nothing is wider than it.
+func (p *tab) looksRight() {
+	p.t.Helper()
+	const background = `getComputedStyle(document.body).backgroundColor`
+	light := evaluate[string](p, background)
+	p.do("going dark", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		dark := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: dark})
+		return err
+	}))
+	if dark := evaluate[string](p, background); dark == light {
+		p.t.Errorf("in the dark the page is %s too", dark)
+	}
+	if n := p.colours(); n < 20 {
+		p.t.Errorf("a picture of the page has %d colours", n)
+	}
+	p.do("taking a phone", chromedp.EmulateViewport(375, 700))
+	p.waitFor(`document.querySelector(".uplot").clientWidth < 375`)
+	if wide := evaluate[int](p, `document.documentElement.scrollWidth`); wide > 375 {
+		p.t.Errorf("on a phone the page is %d pixels wide", wide)
+	}
+}
