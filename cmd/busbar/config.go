@@ -4,7 +4,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math"
 
 	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/doctor"
@@ -19,17 +18,11 @@ Each line is as -config takes it, but that passwords in URLs are left out. Wheth
 set is said, what it holds isn't.
 `
 
-const helpUsage = `Prints the server's flags.
-
-Usage: busbar help [-markdown]
-       busbar help COMMAND    prints what that command's -help does
-`
-
 // parseServer is parseOptions for a command that has a help of its own, which it writes when that is asked for.
 func parseServer(help *cli.Set, args []string, s streams) (*options, error) {
 	o, err := parseOptions(args, s.getenv)
 	if errors.Is(err, flag.ErrHelp) {
-		err = errors.Join(err, help.WriteHelp(s.out))
+		err = errors.Join(err, writeHelp(s.out, help))
 	}
 	return o, err
 }
@@ -87,7 +80,7 @@ func examineHost(args []string, s streams) error {
 	case errors.Is(err, flag.ErrHelp):
 		help := cli.New("busbar doctor", doctorUsage)
 		d.add(help)
-		return errors.Join(err, help.WriteHelp(s.out))
+		return errors.Join(err, writeHelp(s.out, help))
 	case err != nil:
 		return err
 	case d.fixPrint && (d.json || d.connections == 0):
@@ -114,25 +107,6 @@ func (o *options) doctorServer() *doctor.Server {
 		Hub: o.Hub, API: o.API, Data: o.Data, RowsFetched: o.RowsURL != "", LogBytes: log, LogFlag: flag, Reserve: o.reserve,
 	}
 }
-
-// help is the command of that name.
-func help(args []string, s streams) error {
-	var markdown bool
-	t := cli.New("busbar help", helpUsage)
-	t.Group("Flags")
-	t.Add("markdown", cli.Bool(&markdown), "as docs/flags.md has them")
-	if _, err := parseOrHelp(t, args, s); err != nil {
-		return err
-	}
-	if markdown {
-		fmt.Fprint(s.out, flagsPage)
-		return helpFlags().WriteMarkdown(s.out)
-	}
-	return helpFlags().WriteHelp(s.out)
-}
-
-// helpFlags are the server's flags with the defaults of a host that has memory enough.
-func helpFlags() *cli.Set { return defaultOptions(memory.Share(math.MaxInt64)).flags }
 
 // flagsPage opens docs/flags.md.
 const flagsPage = "# The server's flags\n" + `

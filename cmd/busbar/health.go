@@ -35,7 +35,7 @@ func health(args []string, s streams) error {
 	if errors.Is(err, flag.ErrHelp) {
 		help := cli.New("busbar health", healthUsage)
 		add(help)
-		return errors.Join(err, help.WriteHelp(s.out))
+		return errors.Join(err, writeHelp(s.out, help))
 	}
 	if err != nil {
 		return err

@@ -144,7 +144,7 @@ func isThere(changeLog string) error {
 func logCopy(args []string, s streams) error {
 	help := cli.New("busbar log copy", logCopyUsage)
 	if len(args) > 0 && asksForHelp(args[:1]) {
-		return errors.Join(flag.ErrHelp, help.WriteHelp(s.out))
+		return errors.Join(flag.ErrHelp, writeHelp(s.out, help))
 	}
 	if len(args) < 2 || !slices.Contains([]string{logDisk + logNATS, logNATS + logDisk}, args[0]+args[1]) {
 		return cli.Usagef("log copy: say from where and to where: busbar log copy disk nats, or nats disk; busbar log copy -help shows more")

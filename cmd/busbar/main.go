@@ -57,7 +57,6 @@ var commands = map[string]command{
 	"tail":    tail,
 	"log":     changeLog,
 	"config":  printConfig,
-	"help":    help,
 	"doctor":  examineHost,
 	"health":  health,
 	"version": printVersion,
@@ -116,8 +115,11 @@ func runVerb(name, usage string, verbs map[string]command, args []string, s stre
 		return verb(args[1:], s)
 	}
 	if asksForHelp(args[:1]) {
-		fmt.Fprint(s.out, usage)
-		return flag.ErrHelp
+		err := errors.Join(flag.ErrHelp, writeHelp(s.out, cli.New("busbar "+name, usage)))
+		if t, ok := s.out.(*tables); ok {
+			t.askEach(verbs, s)
+		}
+		return err
 	}
 	return cli.Usagef("%s: %q isn't one of %s; busbar %s -help shows more", name, args[0], known, name)
 }
@@ -126,7 +128,7 @@ func runVerb(name, usage string, verbs map[string]command, args []string, s stre
 func parseOrHelp(t *cli.Set, args []string, s streams) (operands []string, err error) {
 	operands, err = t.Parse(args, s.getenv)
 	if errors.Is(err, flag.ErrHelp) {
-		return nil, errors.Join(err, t.WriteHelp(s.out))
+		return nil, errors.Join(err, writeHelp(s.out, t))
 	}
 	return operands, err
 }
@@ -139,10 +141,14 @@ func asksForHelp(args []string) bool {
 // commandLog takes what the packages below a command have to say.
 func commandLog(s streams) *slog.Logger { return slog.New(slog.NewTextHandler(s.err, nil)) }
 
+const versionUsage = `Prints the version, and what it was built with.
+
+Usage: busbar version
+`
+
 func printVersion(args []string, s streams) error {
 	if asksForHelp(args) {
-		fmt.Fprint(s.out, "Prints the version, and what it was built with.\n\nUsage: busbar version\n")
-		return flag.ErrHelp
+		return errors.Join(flag.ErrHelp, writeHelp(s.out, cli.New("busbar version", versionUsage)))
 	}
 	if len(args) > 0 {
 		return cli.Usagef("version takes no arguments")
