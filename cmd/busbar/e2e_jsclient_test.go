@@ -70,10 +70,10 @@ func TestJSClientInNode(t *testing.T) {
 // clientPage has a client that keeps what arrives.
 const clientPage = `<!doctype html><meta charset="utf-8"><title>client</title><body>
 <script type="module">
-import { Client } from "/busbar.js";
-const [url, token] = location.hash.slice(1).split(",");
+const [url, api, token] = location.hash.slice(1).split(",");
+const { Client } = await import(api + "/busbar.js"); // as the server has it
 const seen = window.seen = { seqs: [], rows: 0, states: [], errors: [] };
-const client = window.client = new Client({ url, token, quiet: 400, patience: 400, minDelay: 50, maxDelay: 200 });
+const client = window.client = new Client({ url, api, token, quiet: 400, patience: 400, minDelay: 50, maxDelay: 200 });
 client.on("change", ({ seq }) => seen.seqs.push(seq));
 client.on("row", () => seen.rows++);
 client.on("error", (error) => seen.errors.push(String(error)));
@@ -82,22 +82,13 @@ client.subscribeRow("Doc", "d_1");
 client.connect();
 </script>`
 
-// serveFiles serves a page and the client on the daemon's host, where pages may connect from.
-func serveFiles(t *testing.T, d *daemon, html string) (url string) {
+// servePage serves a page on the daemon's host, whence pages may connect.
+func servePage(t *testing.T, d *daemon, html string) (url string) {
 	t.Helper()
-	client, err := os.ReadFile(filepath.Join(jsClient, "dist", "busbar.js"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := http.NewServeMux()
-	files.HandleFunc("GET /busbar.js", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/javascript")
-		_, _ = w.Write(client)
-	})
-	files.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(html)) })
-	s := httptest.NewUnstartedServer(files)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(html)) }))
 	s.Listener.Close()
 	host, _, _ := net.SplitHostPort(d.ws)
+	var err error
 	if s.Listener, err = net.Listen("tcp", net.JoinHostPort(host, "0")); err != nil {
 		t.Fatal(err)
 	}
@@ -111,8 +102,8 @@ func TestJSClientInChromium(t *testing.T) {
 	t.Parallel()
 	d := onOwnAddress(t)
 	d.adminCall("PUT", "/v1/rows/Doc/d_1", "milk", nil)
-	p := startBrowser(t).open(t, serveFiles(t, d, clientPage)+"#"+d.url("")+","+d.session("alice"))
-	is := func(state string) { t.Helper(); p.waitFor(fmt.Sprintf(`client.state.name === %q`, state)) }
+	p := startBrowser(t).open(t, servePage(t, d, clientPage)+"#"+d.url("")+",http://"+d.api+","+d.session("alice"))
+	is := func(state string) { t.Helper(); p.waitFor(fmt.Sprintf(`window.client?.state.name === %q`, state)) }
 	is("open")
 	var want []string
 	publish := func(n int) {

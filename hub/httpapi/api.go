@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
+	"github.com/busbar-ws/busbar/clients/js"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/hub/auth"
 	"github.com/busbar-ws/busbar/hub/metrics"
@@ -170,6 +171,7 @@ func (a *api) route() {
 
 	// A query says nothing to these, whoever sends one: probes, Prometheus and pages.
 	a.mux.Handle("GET /api/sync/ws", a.open(a.webSocketIsElsewhere))
+	a.mux.Handle("GET /busbar.js", a.visitor(apart(js.Handler())))
 	a.mux.Handle("GET /metrics", a.scrape())
 	a.mux.Handle("GET /healthz", a.open(a.healthz))
 	a.mux.Handle("GET /readyz", a.open(a.readyz))
