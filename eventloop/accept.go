@@ -37,6 +37,9 @@ func (l *Loop) readHead(c *Client) {
 	}
 	l.waitFor(c, 0, 0)
 	request, refusal := wsproto.ParseUpgrade(p[:end])
+	if refusal.Healthy() && l.engine.unready.Load() {
+		refusal = wsproto.RefuseDraining.AnswerTo(p)
+	}
 	if c.is(flagOverflow) {
 		l.refuseOverflow(c, refusal, p)
 		c.conn.Discard(end)

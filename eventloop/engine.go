@@ -41,6 +41,7 @@ type Engine struct {
 	refused   [2]atomic.Uint64 // messages that there was no room for: reliable, lossy
 
 	places    *admission.Places
+	unready   atomic.Bool // health checks are told so
 	addresses *admission.Addresses
 	proxies   admission.Proxies
 	poller    *poll.Engine

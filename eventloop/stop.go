@@ -12,6 +12,7 @@ import (
 // every client, behind all that it is owed, and returns when every connection has ended
 // or ctx has.
 func (e *Engine) Drain(ctx context.Context, code ws.StatusCode, reason string) error {
+	e.Unready()
 	e.places.Drain()
 	err := e.visit(ctx, nil, func(c *Client) {
 		switch {

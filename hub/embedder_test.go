@@ -56,7 +56,7 @@ func TestShutdownDoesNotWaitForDeafFunctions(t *testing.T) {
 	<-called
 	ended := make(chan error, 1)
 	go func() { ended <- h.Shutdown(within(t)) }()
-	if code, _ := alice.Closed(); code != 1001 {
+	if code, _ := alice.Closed(); code != 1012 {
 		t.Errorf("Close %d", code)
 	}
 	select {

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gobwas/ws"
-
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub/internal/revocations"
 	"github.com/busbar-ws/busbar/hub/internal/rowstore"
@@ -42,7 +40,8 @@ type Hub struct {
 
 	rowsPatience, viewPatience time.Duration // the constants, less in tests
 
-	draining atomic.Bool
+	unready  atomic.Bool // Unready was called, or what follows it
+	shutDown atomic.Bool // publishers are refused
 	revoked  revocations.Log[Identity]
 	counters counters
 	panics   panics.Log // off the loops
@@ -122,9 +121,6 @@ func (h *Hub) Failed() <-chan struct{} { return h.engine.Failed() }
 // isn't asked. While a loop hangs it returns with ctx, and once the loops have stopped with eventloop.ErrStopped.
 func (h *Hub) Answers(ctx context.Context) error { return h.engine.Each(ctx, func(*eventloop.Loop) {}) }
 
-// Draining is true from the moment Drain or Shutdown was called.
-func (h *Hub) Draining() bool { return h.draining.Load() }
-
 // Authenticate resolves a token as for a connection from an address, from memory where that will do,
 // and otherwise when it is that address's turn, within Options.AuthTimeout; ErrBusy when too many wait
 // for theirs. An invalid address is nobody's. What it refuses, or can't tell, is counted and logged as for a connection.
@@ -181,31 +177,6 @@ func (h *Hub) lookUpInTurn(ctx context.Context, token string, from netip.Addr) (
 		return nil, fmt.Errorf("waiting to look a token up: %w", failed)
 	}
 	return id, err
-}
-
-// Drain refuses new connections and publishers, sends Close 1001 to everyone behind all that they are owed,
-// and returns when all are gone or ctx has ended. Shutdown ends the hub.
-func (h *Hub) Drain(ctx context.Context) error {
-	h.draining.Store(true)
-	err := h.engine.Drain(ctx, ws.StatusGoingAway, "server is shutting down")
-	if err != nil && !(errors.Is(err, eventloop.ErrStopped) && h.engine.Err() == nil) { // shut down before
-		return fmt.Errorf("draining: %w", err)
-	}
-	return nil
-}
-
-// Shutdown is Drain, and ends whom ctx left no time to go. Nothing of the hub runs when it returns.
-// Publishers may go on all the while: they get ErrShutDown.
-func (h *Hub) Shutdown(ctx context.Context) error {
-	err := h.Drain(ctx)
-	h.stop.Do(func() {
-		h.cancel() // what runs in queues has nobody left to answer
-		h.engine.Stop()
-		grace, cancel := context.WithTimeout(context.Background(), queuesGrace)
-		defer cancel()
-		h.close(grace)
-	})
-	return err
 }
 
 // close ends what runs beside the loops. What an embedder's function does beyond ctx, which

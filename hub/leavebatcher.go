@@ -17,6 +17,10 @@ import (
 // at once would otherwise be as many messages to each of those that stay.
 const leaveInterval = 50 * time.Millisecond
 
+// leaveIntervalDraining is the same while a drain has clients leave all the time: there are as many messages
+// to all who stay as there are intervals in it.
+const leaveIntervalDraining = time.Second
+
 // leavesPerMessage bounds one message to some 40 KiB.
 const leavesPerMessage = 4096
 
@@ -59,7 +63,11 @@ func (l *leaveBatcher) add(client uint64, id *Identity) {
 	l.ids[to] = append(l.ids[to], client)
 	if len(l.ids) == 1 && len(l.ids[to]) == 1 {
 		l.flushing.Add(1)
-		l.timer = time.AfterFunc(leaveInterval, func() {
+		interval := leaveInterval
+		if l.hub.Draining() {
+			interval = leaveIntervalDraining
+		}
+		l.timer = time.AfterFunc(interval, func() {
 			defer l.flushing.Done()
 			l.flush()
 		})
@@ -92,7 +100,7 @@ func (l *leaveBatcher) tell(patience context.Context, left map[string][]uint64) 
 			l.hub.toPeers(f, audience)
 			full = full || l.hub.engine.WaitDrained(patience) != nil
 			switch {
-			case l.hub.Draining(): // everyone here is going
+			case l.hub.shutDown.Load(): // everyone here is going
 			case full:
 				l.dropped.Add(1)
 			default:

@@ -15,8 +15,8 @@ var ErrOverloaded = errors.New("too much is buffered for clients, try again late
 // Overloaded is true while newcomers are refused, and publishers get ErrOverloaded.
 func (h *Hub) Overloaded() bool { return h.engine.Overloaded() }
 
-// ErrShutDown is returned to publishers once Drain or Shutdown was called: each client's Close is behind
-// what was published before, and nobody is left for what comes after it.
+// ErrShutDown is returned to publishers once Drain or Shutdown was called, not during CloseOver: each client's Close
+// is behind what was published before, and nobody is left for what comes after it.
 var ErrShutDown = errors.New("the hub is shutting down, and nobody is left to publish to")
 
 // admit is asked before anything is published, about a message of so many bytes.
@@ -24,7 +24,7 @@ func (h *Hub) admit(size int) error {
 	switch {
 	case size > h.opts.MaxMessageOut:
 		return &SizeError{size, h.opts.MaxMessageOut}
-	case h.draining.Load():
+	case h.shutDown.Load():
 		return ErrShutDown
 	case h.engine.Overloaded():
 		return ErrOverloaded

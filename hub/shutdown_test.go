@@ -12,7 +12,7 @@ import (
 	"github.com/busbar-ws/busbar/eventloop"
 )
 
-// docs/protocol.md section 3, 1001: draining tells everyone behind all that they are owed, and refuses
+// docs/protocol.md section 3, 1012: draining tells everyone behind all that they are owed, and refuses
 // whoever comes. That no goroutine is left, TestMain checks.
 func TestShutdown(t *testing.T) {
 	h := start(t, roomy)
@@ -35,7 +35,7 @@ func TestShutdown(t *testing.T) {
 		}
 		_, err := c.receive()
 		var closed websocket.CloseError
-		if !errors.As(err, &closed) || closed.Code != websocket.StatusGoingAway {
+		if !errors.As(err, &closed) || closed.Code != websocket.StatusServiceRestart {
 			t.Errorf("ended with %v", err)
 		}
 		_ = c.CloseNow()
@@ -67,7 +67,7 @@ func TestShutdownDoesNotWaitForever(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	down := make(chan error, 1)
 	go func() { down <- h.Shutdown(ctx) }()
-	readRaw(t, raw, "server is shutting down")
+	readRaw(t, raw, "reconnect-after=")
 	if _, _, err := dial(t, h, "late", ""); err == nil {
 		t.Error("somebody could connect while draining")
 	}
@@ -101,7 +101,7 @@ func TestPublishingWhileShuttingDown(t *testing.T) {
 	if got := nextSeq(t, c); got != 1 {
 		t.Errorf("seq %d, want 1", got)
 	}
-	if _, err := c.receive(); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+	if _, err := c.receive(); websocket.CloseStatus(err) != websocket.StatusServiceRestart {
 		t.Errorf("ended with %v", err)
 	}
 	_ = c.CloseNow()

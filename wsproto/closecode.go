@@ -7,9 +7,11 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// StatusTryAgainLater is 1013 of IANA's WebSocket close code registry, which
-// gobwas/ws doesn't name.
-const StatusTryAgainLater ws.StatusCode = 1013
+// Codes of IANA's WebSocket close code registry which gobwas/ws doesn't name.
+const (
+	StatusServiceRestart ws.StatusCode = 1012
+	StatusTryAgainLater  ws.StatusCode = 1013
+)
 
 // CloseCode describes a code that the server sends in a Close frame. It is a
 // plain value.
@@ -22,12 +24,12 @@ type CloseCode struct {
 // closeCodes is docs/protocol.md section 3, in ascending order.
 var closeCodes = [...]CloseCode{
 	{ws.StatusNormalClosure, "normal", false},
-	{ws.StatusGoingAway, "server draining", true},
 	{ws.StatusProtocolError, "protocol error", false},
 	{ws.StatusInvalidFramePayloadData, "invalid UTF-8, or data that can't be inflated", false},
 	{ws.StatusPolicyViolation, "policy: unauthorised, session revoked or expired, rate abuse", false},
 	{ws.StatusMessageTooBig, "message too big", false},
 	{ws.StatusInternalServerError, "internal error", true},
+	{StatusServiceRestart, "server draining", true},
 	{StatusTryAgainLater, "too slow or over capacity: try again later", true},
 }
 

@@ -48,7 +48,7 @@ func TestParseClose(t *testing.T) {
 
 // docs/protocol.md section 3: Close codes sent.
 func TestCloseCodes(t *testing.T) {
-	want := []ws.StatusCode{1000, 1001, 1002, 1007, 1008, 1009, 1011, 1013}
+	want := []ws.StatusCode{1000, 1002, 1007, 1008, 1009, 1011, 1012, 1013}
 	table := CloseCodes()
 	if len(table) != len(want) {
 		t.Fatalf("%d codes, want %d", len(table), len(want))

@@ -73,8 +73,8 @@ func TestEchoMode(t *testing.T) {
 	}
 	d.waitOutput(d.log, "warning", func(text string) bool { return strings.Contains(text, "everybody is let in") })
 	d.cmd.Process.Signal(os.Interrupt)
-	sender.ExpectClose(websocket.StatusGoingAway)
-	other.ExpectClose(websocket.StatusGoingAway)
+	sender.ExpectClose(websocket.StatusServiceRestart)
+	other.ExpectClose(websocket.StatusServiceRestart)
 	d.waitExit()
 	if code := d.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit code %d", code)

@@ -106,7 +106,7 @@ func TestLogReaderThatStalls(t *testing.T) {
 				t.Errorf("%v records were dropped, though there is room for thousands", n)
 			}
 			d.stop() // -drain is ten minutes: this waits for nobody
-			waitClose(t, alice, 1001)
+			waitClose(t, alice, 1012)
 			_ = unread.Close()
 		})
 	}
@@ -143,7 +143,7 @@ func TestLogReaderThatComesBack(t *testing.T) {
 	}
 }
 
-// A reader that goes away ends nothing: clients are told by 1001, and the exit code is that of a good end.
+// A reader that goes away ends nothing: clients are told by 1012, and the exit code is that of a good end.
 func TestLogReaderThatHasGone(t *testing.T) {
 	service := lettingEverybodyIn(t)
 	d := launch{args: []string{"-drain", "10m", "-auth", "http", "-auth-url", service.URL, "-log-level", "debug"}}
@@ -170,7 +170,7 @@ func TestLogReaderThatHasGone(t *testing.T) {
 		t.Error("no record was counted that couldn't be written")
 	}
 	server.stop()
-	waitClose(t, alice, 1001)
+	waitClose(t, alice, 1012)
 }
 
 // A server that can't start says so as far as it can, and ends.

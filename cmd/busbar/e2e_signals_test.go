@@ -29,7 +29,7 @@ func TestSignalsThatEndNothing(t *testing.T) {
 		t.Error("a client missed an event")
 	}
 	d.stop()
-	waitClose(t, c, 1001)
+	waitClose(t, c, 1012)
 }
 
 // Clients that are behind and take what comes stay when the server was stopped for longer than they

@@ -224,7 +224,7 @@ func TestStartInJSON(t *testing.T) {
 		t.Errorf("the start is %v, want %v", got, want)
 	}
 	d.stop()
-	if !strings.Contains(d.log.String(), `"msg":"draining","clients":0,"within":1.5}`) {
+	if !strings.Contains(d.log.String(), `"msg":"draining","clients":0,"after":0,"within":1.5}`) {
 		t.Errorf("the end is %s", d.log)
 	}
 }
@@ -374,7 +374,7 @@ func TestFlagsWithoutEffectDontKeepItFromStarting(t *testing.T) {
 }
 
 // Every signal that ends a process, and that somebody outside sends, has the server drain: clients are told by
-// 1001, and the exit code is 0.
+// 1012, and the exit code is 0.
 func TestSignalsDrain(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []syscall.Signal{
@@ -388,7 +388,7 @@ func TestSignalsDrain(t *testing.T) {
 			if err := d.cmd.Process.Signal(sig); err != nil {
 				t.Fatal(err)
 			}
-			waitClose(t, c, 1001)
+			waitClose(t, c, 1012)
 			d.waitExit()
 			if code := d.cmd.ProcessState.ExitCode(); code != 0 {
 				t.Errorf("ended with %v", d.cmd.ProcessState)

@@ -30,7 +30,7 @@ func withinSlack(t *testing.T, stop func() time.Duration) {
 	t.Errorf("no stop took less than %v", slack)
 }
 
-// docs/protocol.md section 3: a server that ends tells its clients 1001, behind all that it owes them, and exits with 0.
+// docs/protocol.md section 3: a server that ends tells its clients 1012, behind all that it owes them, and exits with 0.
 func TestStopTellsTheClients(t *testing.T) {
 	withinSlack(t, func() time.Duration { return stopTellsTheClients(t) })
 }
@@ -52,7 +52,7 @@ func stopTellsTheClients(t *testing.T) (took time.Duration) {
 				t.Fatalf("before the end: seq %d, want %d", got, want)
 			}
 		}
-		if reason := waitClose(t, c, 1001); reason != "server is shutting down" {
+		if reason := waitClose(t, c, 1012); !strings.HasPrefix(reason, "reconnect-after=") {
 			t.Errorf("reason %q", reason)
 		}
 	}

@@ -256,7 +256,10 @@ func (o *options) addAuth(t *cli.Set) {
 
 func (o *options) addProcess(t *cli.Set) {
 	t.Group("Process")
-	t.Add("drain", cli.Duration(&o.Drain, 0, 0), "how long clients have to leave after SIGTERM; 0 = close every connection at once")
+	t.Add("drain", cli.Duration(&o.Drain, 0, 0), "how long clients have to leave after SIGTERM and -drain-delay: they are closed "+
+		"at a steady pace, 20 a second at least; by default "+cli.FormatDuration(nodesDrain)+" with -log nats; 0 = end every connection at once")
+	t.Add("drain-delay", cli.Duration(&o.DrainDelay, 0, time.Hour), "how long a server that was told to end, and answers health checks "+
+		"with 503, goes on as before, so that balancers send it nobody any more")
 	t.Add("echo", cli.Bool(&o.Echo), "for conformance suites only: send every message back to whoever sent it, and let everybody in; "+
 		"there is no hub, API or data, and flags about those are refused")
 	t.Add("log-level", cli.Word(&o.LogLevel, "debug", "info", "warn", "error"), "the least important lines that are logged")

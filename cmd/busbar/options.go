@@ -42,7 +42,7 @@ type options struct {
 	AdminTokenFile string
 	AdminToken     string // from BUSBAR_ADMIN_TOKEN alone: anyone on the host can read a process's arguments. Never log it
 
-	Drain               time.Duration
+	Drain, DrainDelay   time.Duration
 	Echo                bool // conformance test mode: no hub, no API
 	LogLevel, LogFormat string
 	File                string
@@ -104,7 +104,7 @@ func defaultOptions(s memory.Shares) *options {
 		Auth: authSessions, Data: defaultData, GuestTTL: 24 * time.Hour,
 		JWT:      auth.JWTOptions{UserClaim: "sub", TenantClaim: "tenant", Leeway: 30 * time.Second, RefreshInterval: 5 * time.Minute},
 		AuthHTTP: auth.HTTPOptions{CacheTTL: 30 * time.Second},
-		Drain:    30 * time.Second, LogLevel: "info", LogFormat: "text",
+		Drain:    5 * time.Second, LogLevel: "info", LogFormat: "text",
 	}
 	h := &o.Hub
 	h.MaxMessageOut, h.Rows.MaxBytes, h.Loops.Memory.QueueBytes, h.Loops.Slow.LagBytes = s.Message, s.Rows, s.Queue, s.Lag
@@ -112,6 +112,9 @@ func defaultOptions(s memory.Shares) *options {
 	o.flags = serverFlags(o)
 	return o
 }
+
+// nodesDrain is the default of -drain for one of several nodes: its clients have somewhere to go meanwhile.
+const nodesDrain = 30 * time.Second
 
 // Defaults of flags that other commands have too.
 const (
@@ -173,6 +176,9 @@ func (o *options) settle(s memory.Shares) {
 		events, bytes = hub.DefaultLogEvents, s.Log
 	}
 	o.Log.Events, o.Log.Bytes = cmp.Or(o.Log.Events, events), cmp.Or(o.Log.Bytes, bytes)
+	if o.flags.Flag("drain").Given == "" && o.Log.Kind == logNATS {
+		o.Drain = nodesDrain
+	}
 	l := &o.Hub.Loops
 	l.Memory.BufferBytes = cmp.Or(l.Memory.BufferBytes, s.Buffers)
 	if o.flags.Flag("max-message-in").Given == "" && !o.Echo {

@@ -63,10 +63,13 @@ func TestDefaults(t *testing.T) {
 		Auth: "sessions", Data: "./busbar-data", GuestTTL: 24 * time.Hour,
 		JWT:      auth.JWTOptions{UserClaim: "sub", TenantClaim: "tenant", Leeway: 30 * time.Second, RefreshInterval: 5 * time.Minute},
 		AuthHTTP: auth.HTTPOptions{CacheTTL: 30 * time.Second},
-		Drain:    30 * time.Second, LogLevel: "info", LogFormat: "text", flags: got.flags,
+		Drain:    5 * time.Second, LogLevel: "info", LogFormat: "text", flags: got.flags,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults:\n got %+v\nwant %+v", got, want)
+	}
+	if got := parsed(t, []string{"-log", "nats", "-nats", "nats://10.0.0.1:4222"}, nil).Drain; got != nodesDrain {
+		t.Errorf("one of several nodes drains for %v", got)
 	}
 }
 
@@ -84,7 +87,7 @@ var everyFlag = map[string]string{
 	"rows-url": "http://127.0.0.1:8000/rows", "rows-timeout": "2s", "rows-recheck": "10m", "rows-max": "5", "rows-bytes": "1MB",
 	"auth": "http", "data": "/srv/busbar", "admin-token-file": "/etc/busbar/token",
 	"auth-url": "https://auth.example/check", "auth-timeout": "1s", "auth-cache": "0",
-	"drain": "0s", "log-level": "debug", "log-format": "json",
+	"drain": "0s", "drain-delay": "2s", "log-level": "debug", "log-format": "json",
 }
 
 // sessionFlags and jwtFlags are those that everyFlag's -auth http has no place for.
@@ -97,12 +100,12 @@ var (
 	}
 	natsFlags = map[string]string{
 		"log": "nats", "nats": "nats://10.0.0.1:4222, tls://nats.example", "nats-creds": "busbar.creds", "nats-ca": "ca.pem", "nats-cert": "cert.pem",
-		"nats-key": "key.pem", "nats-stream": "changes", "nats-replicas": "1", "nats-timeout": "12s", "nats-publish": "true", "node": "7",
+		"nats-key": "key.pem", "nats-stream": "changes", "nats-replicas": "1", "nats-timeout": "12s", "nats-publish": "true", "node": "7", "drain": "7s",
 	}
-	nkeyFlags    = map[string]string{"log": "nats", "nats": "nats://10.0.0.1:4222", "nats-nkey": "nkey"}
+	nkeyFlags    = map[string]string{"log": "nats", "nats": "nats://10.0.0.1:4222", "nats-nkey": "nkey", "drain": "7s"}
 	clusterFlags = map[string]string{
 		"log": "nats", "cluster-name": "c", "cluster-listen": "10.0.0.1:6222", "cluster-routes": "10.0.0.1:6222,10.0.0.2:6222,10.0.0.3:6222",
-		"cluster-secret-file": "secret", "cluster-ca": "ca.pem", "cluster-cert": "cert.pem", "cluster-key": "key.pem",
+		"drain": "7s", "cluster-secret-file": "secret", "cluster-ca": "ca.pem", "cluster-cert": "cert.pem", "cluster-key": "key.pem",
 	}
 	jwksFlags = map[string]string{"auth": "jwt", "jwt-jwks": "https://keys.example/jwks.json", "jwt-refresh": "1m"}
 )

@@ -339,47 +339,6 @@ func (cfg *options) sharedAddresses() []netip.Prefix {
 	return cfg.Hub.Loops.Accept.TrustedProxies
 }
 
-// shutdown lets go of the clients in an orderly way, within -drain. A second signal, oneSignal
-// after the first, ends the wait.
-func (srv *server) shutdown(signalled time.Time, signals <-chan os.Signal) error {
-	ctx, cancel := drainContext(srv.cfg.Drain, signalled, signals)
-	defer cancel()
-	supervisor{srv.log}.stopping(srv.cfg.Drain)
-	srv.log.Info("draining", "clients", srv.hub.ClientCount(), "within", srv.cfg.Drain)
-	if srv.publishing != nil { // other nodes take it
-		srv.publishing.Close(ctx)
-	}
-	if err := srv.hub.Drain(ctx); err != nil {
-		srv.log.Warn("not every client has gone in time", "error", err)
-	}
-	err := srv.close()
-	srv.log.Info("stopped")
-	return err
-}
-
-// oneSignal is how close together signals are one and the same: timeout(1) and other
-// supervisors signal the process and its group, which mustn't cut the drain short.
-const oneSignal = 500 * time.Millisecond
-
-// drainContext ends after within, or with a signal that comes later than oneSignal after the
-// one that there was at signalled; its zero value is none.
-func drainContext(within time.Duration, signalled time.Time, signals <-chan os.Signal) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	go func() {
-		for {
-			select {
-			case <-signals:
-				if time.Since(signalled) >= oneSignal {
-					cancel()
-				}
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return ctx, cancel
-}
-
 // close ends the API before the hub: whoever publishes through it has an answer by then.
 func (srv *server) close() error {
 	var errs []error

@@ -94,7 +94,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 	if state := m.waitState("STOPPING=1"); !strings.Contains(state, "\nEXTEND_TIMEOUT_USEC=22000000") {
 		t.Errorf("told %q", state)
 	}
-	waitClose(t, c, 1001)
+	waitClose(t, c, 1012)
 	m.waitExit()
 }
 

@@ -78,10 +78,10 @@ func TestTailResumes(t *testing.T) {
 		if n == 2 {
 			return c.Close(websocket.StatusNormalClosure, "that's all")
 		}
-		return c.Close(websocket.StatusGoingAway, "")
+		return c.Close(websocket.StatusServiceRestart, "")
 	})
 	tail := startTail(t, []string{"BUSBAR_TOKEN=x"}, "-url", url+"/live?keep=1", "-topic", "a")
-	tail.want(t, exitOK, "1001", "server draining")
+	tail.want(t, exitOK, "1012", "server draining")
 	if n := strings.Count(tail.out.String(), "\n"); n != 4 {
 		t.Errorf("%d messages, want 4:\n%s", n, tail.out)
 	}
@@ -134,7 +134,7 @@ func TestTailAfterClose(t *testing.T) {
 }
 
 func TestTailOnce(t *testing.T) {
-	for code, want := range map[websocket.StatusCode]int{1001: exitOK, 1011: exitFailure, 1013: exitFailure, 0: exitFailure} {
+	for code, want := range map[websocket.StatusCode]int{1012: exitOK, 1001: exitOK, 1011: exitFailure, 1013: exitFailure, 0: exitFailure} {
 		url := startScripted(t, func(_ context.Context, n int, c *websocket.Conn, _ *http.Request) error {
 			if n > 0 {
 				return errors.New("it came back")

@@ -121,7 +121,7 @@ func TestTailOfARevokedSession(t *testing.T) {
 	}
 }
 
-// docs/protocol.md section 3: 1001 while the server drains. The next server at that address has tail back.
+// docs/protocol.md section 3: 1012 while the server drains. The next server at that address has tail back.
 func TestSessionsRevokedBeforeTheHubIsKnown(t *testing.T) {
 	srv := sharedServer(t)
 	token := newSessionIn(t, srv.data, "-user", "alice")
@@ -148,7 +148,7 @@ func TestTailComesBackAfterADrain(t *testing.T) {
 	if err := srv.close(); err != nil {
 		t.Fatal(err)
 	}
-	tail.err.waitFor(t, "1001")
+	tail.err.waitFor(t, "1012")
 	again := startInProcess(t, data, "-listen", strings.TrimPrefix(srv.url, "ws://"))
 	for {
 		// The first may be sent before tail is back.

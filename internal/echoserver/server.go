@@ -8,6 +8,7 @@ package echoserver
 import (
 	"context"
 	"net"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -49,11 +50,11 @@ func (s *Server) Answers(ctx context.Context) error {
 	return s.engine.Each(ctx, func(*eventloop.Loop) {})
 }
 
-// Shutdown sends Close 1001 to every client, waits until all have gone or ctx has ended,
+// Shutdown sends Close 1012 to every client, waits until all have gone or ctx has ended,
 // and stops. The error is ctx's.
 func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.engine.Stop()
-	return s.engine.Drain(ctx, ws.StatusGoingAway, "server draining")
+	return s.engine.Drain(ctx, wsproto.StatusServiceRestart, wsproto.ReconnectAfter(time.Second))
 }
 
 // handler is what the event loops call.

@@ -2,7 +2,7 @@
 
 const meanings = new Map([
   [1000, "closed normally"],
-  [1001, "the server is draining"],
+  [1001, "the other end is going away"],
   [1002, "protocol error"],
   [1005, "closed without a code"],
   [1006, "the connection broke or never came about"],
@@ -10,6 +10,7 @@ const meanings = new Map([
   [1008, "refused by policy"],
   [1009, "a message was too big"],
   [1011, "the server had an internal error"],
+  [1012, "the server restarts"],
   [1013, "too slow, or the server is over capacity"],
 ]);
 
