@@ -35,13 +35,39 @@ func demoLinkSignsIn(t *testing.T, b *browser) {
 	if n := d.metric("busbar_clients"); n != 1 {
 		t.Errorf("%v clients", n)
 	}
+	// Whoever reads the link at a terminal may publish, with nothing else from anywhere.
+	page.waitFor(`document.getElementById("admin-form").hidden`)
+	page.wantLoud("change-send")
+	page.click("change-send")
+	page.waitChanges(1)
+	page.waitFor(`document.getElementById("publish-result").dataset.ok === "true"`)
+	_, token, _ := strings.Cut(d.link, "#token=")
+	for call, status := range map[string]int{"GET /v1/clients": 403, "GET /v1/stats": 403, "POST /v1/sessions": 403} {
+		method, path, _ := strings.Cut(call, " ")
+		if r := d.call(method, path, token, "{}"); r.status != status {
+			t.Errorf("%s with the demo page's token: %d %s", call, r.status, r.body)
+		}
+	}
+}
+
+// wantLoud wants one button, and no other, in the accent's colour.
+func (p *tab) wantLoud(id string) {
+	p.t.Helper()
+	p.waitFor(`[...document.querySelectorAll("button")].filter((b) => {
+		const probe = document.createElement("i");
+		document.body.append(probe);
+		probe.style.backgroundColor = "var(--accent)";
+		const accent = getComputedStyle(probe).backgroundColor;
+		probe.remove();
+		return !b.hidden && getComputedStyle(b).backgroundColor === accent;
+	}).map((b) => b.id).join() === "` + id + `"`)
 }
 
 func demoShowsChanges(t *testing.T, b *browser) {
 	d := startDaemon(t)
+	d.publish("t_1") // before the page is there
 	page := b.open(t, d.page())
 	page.waitState("open")
-	d.publish("t_1")
 	page.waitChanges(1)
 	page.waitFor(`document.querySelector("#events li").textContent.includes("milk")`)
 	d.publishMany(20)
@@ -52,6 +78,11 @@ func demoShowsChanges(t *testing.T, b *browser) {
 	page.waitChanges(22)
 	page.waitFor(`document.getElementById("publish-result").dataset.ok === "true"`)
 	page.waitFor(`document.querySelector("#events li").textContent.includes("Note/n_1")`)
+	page.waitFor(`document.querySelector('#frames li[data-sent="false"]').textContent.includes('"entity":"Note"')`)
+	page.waitFor(`document.getElementById("page-snippet").textContent.includes("ws://` + d.ws + `/")`)
+	if text := evaluate[string](page, `document.getElementById("publish-snippet").textContent`); strings.Contains(text, d.admin) {
+		t.Errorf("the snippet holds the admin token: %s", text)
+	}
 }
 
 func demoFollowsARow(t *testing.T, b *browser) {
@@ -102,15 +133,20 @@ func demoIsRefused(t *testing.T, b *browser) {
 	d := startDaemon(t)
 	page := b.open(t, "http://"+d.api+"/demo#token=nobody's")
 	page.waitUnauthorised(refused)
+	page.wantLoud("connect")
 	closed := evaluate[string](page, `new Promise((resolve) => {
 		new WebSocket("ws://`+d.ws+`/", ["bearer.x"]).onclose = ({code, reason}) => resolve(`+"`${code} ${reason}`"+`);
 	})`)
 	if closed != "1008 "+refused {
 		t.Errorf("a page's script sees %s", closed)
 	}
-	page.fill("token", d.session("alice"))
+	page.fill("token", d.session("alice"), "address", "http://"+d.ws+"/")
+	page.click("connect")
+	page.waitFor(`document.getElementById("notice").textContent.includes("begins with ws:// or wss://")`)
+	page.fill("address", "ws://"+d.ws+"/as/a/proxy/has/it")
 	page.click("connect")
 	page.waitState("open")
+	page.waitFor(`document.querySelector('#frames li[data-sent="true"]').textContent.includes('"event":"join"')`)
 }
 
 // waitUnauthorised waits until the page shows 1008 and the reason.

@@ -43,6 +43,7 @@ type server struct {
 	sessions *auth.Sessions // nil unless -auth sessions
 	ends     sessionEnds
 	admin    adminToken
+	demo     demoToken
 	api      net.Listener
 	http     *http.Server
 	nats     *nats.Conn   // with -log nats: the change log's
@@ -323,7 +324,7 @@ func (srv *server) openAPI() {
 		Registry: registry, Ready: srv.ready,
 		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Hub.Origins,
 		MaxBody: int64(srv.cfg.Hub.MaxMessageOut), Logger: srv.log,
-		LogLevel: srv.level, Profiles: profiles(), About: srv.about, Dashboard: dashboard.Handler(),
+		MayPublish: srv.demo.is, LogLevel: srv.level, Profiles: profiles(), About: srv.about, Dashboard: dashboard.Handler(),
 		Listener: listener, SharedAddresses: srv.cfg.sharedAddresses(),
 		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),
 	})

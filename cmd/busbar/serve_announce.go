@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +22,26 @@ import (
 
 // demoTTL is how long the session lasts that the link to the demo page signs in with.
 const demoTTL = time.Hour
+
+// demoToken is the session that the printed link to the demo page signs in with. Whoever starts a server for this host
+// alone may publish with it, as with the admin token that the same person can read. Safe from any goroutine; the zero
+// value is nobody's.
+type demoToken struct {
+	sum atomic.Pointer[[sha256.Size]byte]
+}
+
+func (d *demoToken) set(token string, api net.Addr) {
+	if a, ok := api.(*net.TCPAddr); ok && a.IP.IsLoopback() {
+		sum := sha256.Sum256([]byte(token))
+		d.sum.Store(&sum)
+	}
+}
+
+// is compares sums, so that the time taken says nothing about the token.
+func (d *demoToken) is(token string) bool {
+	want, sum := d.sum.Load(), sha256.Sum256([]byte(token))
+	return want != nil && subtle.ConstantTimeCompare(sum[:], want[:]) == 1
+}
 
 // announce says that the server serves: one record of the log when that is JSON, else a text on
 // standard output that tells whoever started it how to use it. terminal is whether that is one.
@@ -112,6 +135,7 @@ func (srv *server) demoLink(api, ws string, terminal bool) string {
 			srv.log.Warn("no session for the demo page", "error", err)
 		} else {
 			note, token = " (signed in for "+cli.FormatDuration(demoTTL)+")", "#token="+made
+			srv.demo.set(made, srv.api.Addr())
 		}
 	}
 	if !srv.cfg.Hub.Origins.Allow("http://"+api, ws) {

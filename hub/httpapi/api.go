@@ -38,6 +38,10 @@ type Options struct {
 	// Origins are the web pages whose requests browsers may let through.
 	Origins hub.Origins
 
+	// MayPublish says which tokens may publish though they are no admin's. It is asked about tokens that are good for
+	// their user, in each call that publishes. Nil: none may.
+	MayPublish func(token string) bool
+
 	// MaxBody is the largest request body in bytes (-max-message-out). Zero: 16 MiB, or a 16th of the memory.
 	// A request holds up to three times its body while it is served, and all of them together
 	// up to three times the largest, beside what the hub counts as buffered.

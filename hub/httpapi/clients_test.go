@@ -129,6 +129,26 @@ func TestAdminCalls(t *testing.T) {
 	s.want(ask(s, "GET", "/v1/stats", "", "Authorization", "bearer "+adminToken), 200, nil)
 }
 
+// docs/protocol.md section 5: a session may be let publish, and nothing more, for as long as it is one.
+func TestWhoMayPublish(t *testing.T) {
+	var publisher string
+	s := start(t, func(_ *hub.Options, o *Options) { o.MayPublish = func(token string) bool { return token == publisher } })
+	publisher = s.session("u", "")
+	const change = `{"entity":"T","row_id":"1","kind":"delete"}`
+	s.want(s.as(publisher, "POST", "/v1/changes", change), 200, nil)
+	s.want(s.as(publisher, "PUT", "/v1/rows/a/b", "x"), 204, nil)
+	for _, call := range []string{"GET /v1/clients", "DELETE /v1/clients/1", "GET /v1/stats", "GET /metrics", "POST /v1/sessions"} {
+		method, target, _ := strings.Cut(call, " ")
+		s.wantError(s.as(publisher, method, target, ""), 403, "FORBIDDEN")
+	}
+	s.wantError(s.as(s.session("u", ""), "POST", "/v1/changes", change), 403, "FORBIDDEN")
+	if w := s.as(publisher, "GET", "/api/auth/me", ""); !strings.Contains(w.Body.String(), `"roles":["publisher"]`) {
+		t.Errorf("got %s", w.Body)
+	}
+	s.want(s.admin("DELETE", "/v1/sessions/"+publisher, ""), 204, nil)
+	s.wantError(s.as(publisher, "POST", "/v1/changes", change), 401, "UNAUTHORIZED")
+}
+
 // docs/protocol.md section 5: /v1/stats and /metrics have numbers for people and for Prometheus.
 func TestNumbers(t *testing.T) {
 	s := start(t, func(_ *hub.Options, o *Options) { o.Registry = nil })

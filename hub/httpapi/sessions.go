@@ -36,6 +36,9 @@ func (a *api) me(w http.ResponseWriter, r *http.Request) error {
 		switch {
 		case err == nil:
 			answer.UserID, answer.TenantID, answer.IsAdmin = orNull(id.UserID), orNull(id.Tenant), id.Admin
+			if a.mayPublish(token) {
+				answer.Roles = []string{"publisher"}
+			}
 		case !errors.As(err, &f) || f.status != http.StatusUnauthorized:
 			return err
 		}

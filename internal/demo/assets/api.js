@@ -10,6 +10,12 @@ export async function websocketPort() {
   return answer.ws_port;
 }
 
+// mayPublish asks whether a token opens the calls that publish.
+export async function mayPublish(token) {
+  const { is_admin: admin, roles } = await call("GET", "/api/auth/me", token);
+  return admin || roles.includes("publisher");
+}
+
 // pullChanges gets the page of changes that follows since: {changes, last, more}.
 // It throws ResyncRequired when the server doesn't know that cursor.
 export async function pullChanges(token, since) {

@@ -10,3 +10,11 @@ export function retryDelay(failures, random) {
   const ceiling = Math.min(maxDelay, firstDelay * 2 ** failures);
   return Math.round(ceiling / 2 + random * ceiling / 2);
 }
+
+const serviceRestart = 1012;
+
+// suggestedDelay gives the milliseconds that a server that drains asks for in its Close, or null.
+export function suggestedDelay(code, reason) {
+  const match = code === serviceRestart ? /^reconnect-after=(\d+(?:\.\d{1,3})?)s$/.exec(reason) : null;
+  return match === null ? null : Math.min(Number(match[1]) * 1000, 600_000);
+}

@@ -45,6 +45,7 @@ function decodeText(bytes) {
   }
 }
 
-function hex(bytes) {
+// hex is bytes as text.
+export function hex(bytes) {
   return Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join(" ");
 }

@@ -5,6 +5,8 @@
 //                   unauthorised or closed; data-code is the last close code
 // #notice           a line of warning, hidden when there is none
 // #seq, #event-count, #row-count, #message-count   numbers
+// #address          the WebSocket's address; #frames raw frames, newest first: li[data-sent]
+// #page-snippet, #publish-snippet   the same for one's own page and backend
 // #events           change events, newest first, at most 200: li[data-seq]
 // #presence         who is here: li[data-from]; #presence-count; #presence-log: li[data-event],
 //                   without the pages' "here" heartbeats
@@ -15,21 +17,26 @@
 // #admin-token, #publish-result (data-ok true or false), and
 // #change-entity, #change-row-id, #change-kind, #change-data, #change-send,
 // #put-entity, #put-row-id, #put-mode, #put-payload, #put-send   publishing over HTTP
+import * as address from "./address.js";
 import { pullChanges, websocketPort } from "./api.js";
 import { ChangeFeed } from "./changes.js";
 import { bearerProtocol, forgetToken, keepToken, takeToken } from "./credentials.js";
 import { decodeRowFrame } from "./frames.js";
 import { Presence } from "./presence.js";
-import { wirePublishing } from "./publish.js";
+import { changeOfForm, publishAs, wirePublishing } from "./publish.js";
 import { Row } from "./row.js";
-import { Socket, socketURL } from "./socket.js";
+import { pageSnippet, publishSnippet } from "./snippet.js";
+import { Socket } from "./socket.js";
 import * as view from "./view.js";
 
 const { element } = view;
-let port = 0;
 let token = "";
 
-const socket = new Socket({ onState, onText, onBinary, address: () => socketURL(location, port, feed.highest) });
+const socket = new Socket({
+  onState, onText, onBinary,
+  onSent: (text) => view.showFrame(true, text),
+  address: () => address.socketURL(element("address").value, feed.highest),
+});
 const send = (message) => socket.send(message);
 const feed = new ChangeFeed(view.showChange, (since) => pullChanges(token, since));
 const presence = new Presence(send, view.showPeople, () => element("name").value.trim());
@@ -47,6 +54,7 @@ function onState(state) {
 }
 
 function onText(text) {
+  view.showFrame(false, text);
   const message = parseObject(text);
   if (message === null) return;
   if (message.type === "presence") {
@@ -62,6 +70,7 @@ function onText(text) {
 }
 
 function onBinary(buffer) {
+  view.showFrame(false, buffer);
   const frame = decodeRowFrame(buffer);
   if (frame === null) view.showBinary(buffer.byteLength);
   else {
@@ -83,7 +92,8 @@ async function resync(message) {
 async function signIn(newToken) {
   try {
     bearerProtocol(newToken);
-    if (port === 0) port = await websocketPort();
+    if (element("address").value.trim() === "") await fillAddress();
+    address.socketURL(element("address").value, 0);
   } catch (error) {
     view.showNotice(`Could not connect: ${error.message}`);
     return;
@@ -93,6 +103,21 @@ async function signIn(newToken) {
   token = newToken;
   keepToken(token);
   socket.open(token);
+  publishAs(token);
+}
+
+async function fillAddress() {
+  element("address").value = address.kept() || address.guess(location, await websocketPort());
+  showSnippets();
+}
+
+function showSnippets() {
+  element("page-snippet").textContent = pageSnippet(element("address").value);
+  try {
+    element("publish-snippet").textContent = publishSnippet(location.origin, changeOfForm());
+  } catch {
+    // the form's data is being typed
+  }
 }
 
 function signOut() {
@@ -100,6 +125,7 @@ function signOut() {
   socket.close();
   forgetToken();
   element("token").value = "";
+  publishAs("");
 }
 
 function parseObject(text) {
@@ -144,5 +170,15 @@ wirePublishing((entity, rowId) => row.published(entity, rowId));
 addEventListener("hashchange", signInFromPage);
 addEventListener("pagehide", () => presence.leave());
 
+element("address").addEventListener("change", () => {
+  address.keep(element("address").value.trim());
+  if (address.kept() === "") fillAddress(); // the guess again
+  else showSnippets();
+});
+element("change-form").addEventListener("input", showSnippets);
+
 element("name").value = `visitor-${Math.floor(Math.random() * 10_000)}`;
-signInFromPage();
+view.showState({ name: "idle" });
+fillAddress()
+  .then(signInFromPage)
+  .catch((error) => view.showNotice(`Could not ask for the WebSocket's address: ${error.message}`));

@@ -1,5 +1,5 @@
 // One WebSocket that stays: it reconnects with backoff until it is closed or the server says 1008.
-import { retryDelay } from "./backoff.js";
+import { retryDelay, suggestedDelay } from "./backoff.js";
 import { bearerProtocol } from "./credentials.js";
 
 const policyViolation = 1008;
@@ -8,16 +8,8 @@ const policyViolation = 1008;
 // page would hammer exactly the server that asks for quiet.
 const stableAfter = 5_000;
 
-// socketURL is the WebSocket address for a page at `page` (a Location or URL) and a port; since is
-// the highest seq seen, 0 when none was.
-export function socketURL(page, port, since) {
-  const scheme = page.protocol === "https:" ? "wss:" : "ws:";
-  const query = since > 0 ? `?since=${since}` : "";
-  return `${scheme}//${page.hostname}:${port}/${query}`;
-}
-
 // Socket calls its handlers: onState({name, code?, reason?, retryIn?}) with name one of connecting, open,
-// waiting, unauthorised, closed; onText(string); onBinary(ArrayBuffer); address() for each try's URL.
+// waiting, unauthorised, closed; onText(string); onBinary(ArrayBuffer); onSent(string); address() for each try's URL.
 export class Socket {
   #handlers;
   #token = "";
@@ -47,7 +39,9 @@ export class Socket {
   // send reports whether the message was handed to an open connection.
   send(message) {
     if (this.#ws?.readyState !== WebSocket.OPEN) return false;
-    this.#ws.send(JSON.stringify(message));
+    const text = JSON.stringify(message);
+    this.#ws.send(text);
+    this.#handlers.onSent(text);
     return true;
   }
 
@@ -87,8 +81,9 @@ export class Socket {
       this.#handlers.onState({ name: "unauthorised", code, reason });
       return;
     }
-    const retryIn = retryDelay(this.#failures, Math.random());
-    this.#failures += 1;
+    const suggested = suggestedDelay(code, reason); // a server that drains says when: that's no failure
+    const retryIn = suggested ?? retryDelay(this.#failures, Math.random());
+    this.#failures = suggested === null ? this.#failures + 1 : 0;
     this.#retryTimer = setTimeout(() => this.#connect(), retryIn);
     this.#handlers.onState({ name: "waiting", code, reason, retryIn });
   }

@@ -1,5 +1,5 @@
 // What the page shows. Everything that comes from outside goes in as text, never as markup.
-import { describePayload } from "./frames.js";
+import { describePayload, hex } from "./frames.js";
 import { NewestFirst } from "./list.js";
 import { stateInWords } from "./words.js";
 
@@ -10,6 +10,7 @@ export const element = (id) => document.getElementById(id);
 
 const events = new NewestFirst(element("events"), element("events-empty"));
 const presenceLog = new NewestFirst(element("presence-log"));
+const frames = new NewestFirst(element("frames"), element("frames-empty"));
 const messages = new NewestFirst(element("messages"), element("messages-empty"));
 
 // showState shows the connection's state in words and switches the buttons that depend on it.
@@ -18,8 +19,29 @@ export function showState(state) {
   line.dataset.state = state.name;
   line.dataset.code = state.code ?? "";
   line.textContent = stateInWords(state);
-  element("disconnect").disabled = state.name === "closed";
+  document.body.dataset.state = state.name; // which says what button is the loud one
+  const off = ["idle", "closed", "unauthorised"].includes(state.name);
+  element("connect").hidden = !off;
+  element("disconnect").hidden = off;
+  element("disconnect").textContent = state.name === "open" ? "Disconnect" : "Stop trying";
   element("topic-send").disabled = state.name !== "open";
+}
+
+// showFrame adds a raw frame; sent is whether this page has sent it. data is a string or an ArrayBuffer.
+export function showFrame(sent, data) {
+  const binary = typeof data !== "string";
+  const size = binary ? data.byteLength : new TextEncoder().encode(data).length;
+  const row = document.createElement("li");
+  row.dataset.sent = sent;
+  row.append(span("way", sent ? "sent" : "received"), span("meta", `${binary ? "binary" : "text"}, ${size} bytes`),
+    span("wide", binary ? bytesInHex(data) : short(data)));
+  frames.add(row);
+}
+
+// bytesInHex is the beginning of a binary frame.
+function bytesInHex(data) {
+  const shown = new Uint8Array(data).subarray(0, 64);
+  return hex(shown) + (data.byteLength > shown.length ? " …" : "");
 }
 
 // showNotice shows one line above the page; "" hides it.

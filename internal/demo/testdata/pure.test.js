@@ -1,12 +1,13 @@
 // What the page's modules do without a browser. Run by TestScripts, beside a copy of the modules.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { retryDelay } from "./backoff.js";
+import { guess, socketURL } from "./address.js";
+import { retryDelay, suggestedDelay } from "./backoff.js";
 import { ChangeFeed, ResyncRequired } from "./changes.js";
 import { bearerProtocol, tokenFromFragment } from "./credentials.js";
 import { decodeRowFrame, describePayload } from "./frames.js";
 import { People } from "./people.js";
-import { socketURL } from "./socket.js";
+import { pageSnippet, publishSnippet } from "./snippet.js";
 import { stateInWords } from "./words.js";
 
 const bytes = (...parts) => new Uint8Array(parts.flatMap((p) => typeof p === "string" ? [...new TextEncoder().encode(p)] : p)).buffer;
@@ -52,9 +53,30 @@ test("the token in the fragment", () => {
 });
 
 test("docs/protocol.md section 1: the socket's address, with ?since", () => {
-  assert.equal(socketURL(new URL("http://127.0.0.1:4321/demo"), 4322, 0), "ws://127.0.0.1:4322/");
-  assert.equal(socketURL(new URL("https://push.test/demo"), 4322, 42), "wss://push.test:4322/?since=42");
-  assert.equal(socketURL(new URL("http://[::1]:4321/demo"), 9, 1), "ws://[::1]:9/?since=1");
+  assert.equal(guess(new URL("http://127.0.0.1:4321/demo"), 4322), "ws://127.0.0.1:4322/");
+  assert.equal(guess(new URL("http://[::1]:4321/demo"), 9), "ws://[::1]:9/");
+  assert.equal(guess(new URL("https://push.test/demo"), 4322), "wss://push.test/"); // docs/proxies.md, one name for both
+  assert.equal(guess(new URL("https://push.test:8443/demo"), 4322), "wss://push.test:8443/");
+  assert.equal(socketURL("ws://127.0.0.1:4322/", 0), "ws://127.0.0.1:4322/?since=0");
+  assert.equal(socketURL(" wss://push.test/socket?x=1#y ", 42), "wss://push.test/socket?x=1&since=42");
+  for (const wrong of ["", "push.test", "https://push.test/", "javascript:alert(1)"]) {
+    assert.throws(() => socketURL(wrong, 0), TypeError, wrong);
+  }
+});
+
+test("docs/protocol.md section 3: a draining server says when to come back", () => {
+  assert.equal(suggestedDelay(1012, "reconnect-after=2.4s"), 2400);
+  assert.equal(suggestedDelay(1012, "reconnect-after=99999s"), 600_000);
+  for (const reason of ["", "reconnect-after=2.4", "reconnect-after=2.4s, please", "reconnect-after=-1s"]) {
+    assert.equal(suggestedDelay(1012, reason), null, reason);
+  }
+  assert.equal(suggestedDelay(1013, "reconnect-after=2.4s"), null);
+});
+
+test("snippets hold no token, and quote what they are given", () => {
+  new Function(pageSnippet('ws://x"/')); // it can be parsed
+  assert.match(pageSnippet("ws://x/"), /const url = "ws:\/\/x\/" \+/);
+  assert.match(publishSnippet("http://x", { data: "it's" }), /-d '\{"data":"it'\\''s"\}'$/);
 });
 
 test("backoff doubles up to its limit and is spread", () => {
