@@ -7,6 +7,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/busbar-ws/busbar/wsproto"
 )
 
@@ -117,12 +118,14 @@ func (c *Client) Accept(a Acceptance) {
 	for kind, name := range a.Labels { // at once: isEveryone takes every open client to have them
 		l.clients.label(c, Label(kind), name)
 	}
+	now := time.Now()
+	l.counters.handshake.Observe(delivery.MomentOf(now.Sub(l.engine.started)).Since(delivery.Moment(c.heard)))
 	c.heard, c.pos = l.now, l.broadcasts.End()
 	if a.Replay {
 		l.pin(c)
 	}
 	l.counters.Accepted.Add(1)
-	l.scratch = wsproto.AppendAnswer(l.scratch[:0], a.Answer, l.accepting.date.At(time.Now()))
+	l.scratch = wsproto.AppendAnswer(l.scratch[:0], a.Answer, l.accepting.date.At(now))
 	l.write(c, l.scratch)
 	l.readEarly(c)
 }

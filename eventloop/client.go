@@ -48,7 +48,7 @@ type Client struct {
 	slot     uint32
 	fd       int32
 	since    uint32 // tick of the last change of state; closing: or of the last look at which the peer had acknowledged more
-	heard    uint32 // tick of the last bytes from the peer; closing: what it hadn't acknowledged at the last look, in bytes
+	heard    uint32 // tick of the last bytes from the peer; until it is accepted: the delivery.Moment at which it came; closing: what it hadn't acknowledged at the last look, in bytes
 	deadline uint32 // of the loop's lifetime: when the client's identity expires, 0 = never; closing: when that is over in any case
 
 	state state

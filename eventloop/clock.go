@@ -56,6 +56,7 @@ func (l *Loop) onTick() {
 		return
 	}
 	l.behind.unchecked = len(l.behind.laggards)
+	l.behind.checked = furthestSoFar{}
 	l.ticker.next, l.ticker.end = 0, len(l.clients.slots)
 	if l.clients.count <= roundAtOnce {
 		l.ticker.phase = 0
@@ -78,7 +79,11 @@ func (l *Loop) lookAround() {
 		if c = nil; l.behind.unchecked > 0 {
 			if l.behind.unchecked--; l.behind.unchecked < len(l.behind.laggards) {
 				c = l.behind.laggards[l.behind.unchecked]
+				l.behind.checked.note(c)
 				l.checkLaggard(c)
+			}
+			if l.behind.unchecked == 0 {
+				l.counters.furthest.store(&l.behind.checked)
 			}
 		} else if l.ticker.next++; l.at(l.ticker.next-1) != nil {
 			c = l.at(l.ticker.next - 1)

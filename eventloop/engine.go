@@ -164,6 +164,7 @@ func (e *Engine) Flush() {
 
 func (e *Engine) route(f *Frame, a *Audience, more bool) (dropped Dropped) {
 	f.PlaceAmong(&e.newest)
+	f.Publish(delivery.MomentOf(time.Since(e.started)))
 	defer e.budget.Judge()
 	if !e.budget.Takes(f.Footprint()) {
 		return e.noRoom(f)

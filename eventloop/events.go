@@ -1,6 +1,9 @@
 package eventloop
 
-import "github.com/busbar-ws/busbar/eventloop/internal/poll"
+import (
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
+	"github.com/busbar-ws/busbar/eventloop/internal/poll"
+)
 
 // events is Engine as package poll sees it.
 type events Engine
@@ -10,7 +13,7 @@ func (ev *events) Opened(loop int, conn poll.Conn) (client any) {
 	e := (*Engine)(ev)
 	l, placed := e.loops[loop], false
 	now := l.readClock()
-	c := &Client{conn: conn, loop: l, fd: conn.FD(), since: l.now, heard: l.now}
+	c := &Client{conn: conn, loop: l, fd: conn.FD(), since: l.now, heard: uint32(delivery.MomentOf(now))}
 	defer func() {
 		if r := recover(); r != nil {
 			l.panicked(nil, r)
@@ -63,6 +66,7 @@ func (l *Loop) takeIn(c *Client) Cause {
 	if !l.clients.add(c) {
 		return CauseCapacity
 	}
+	l.counters.states[handshaking].Add(1)
 	l.fanout.opened++
 	l.dueBy(l.now + roundTicks)
 	l.startHandshake(c)

@@ -21,7 +21,10 @@ type fanout struct {
 	trimmedTo int    // bytes that were left in broadcasts when it was last trimmed
 	tried     uint32 // tick in which laggards had their last try before that
 
+	walkBegan delivery.Moment
+
 	sliceTime time.Duration // as the constant, less in tests
+	looked    time.Time     // the clock, as of the last look at it
 	sliceEnds time.Time     // the loop's share of time
 	steps     int           // of it until the clock is looked at
 	over      bool          // it is
@@ -93,6 +96,8 @@ func (l *Loop) startWalk() {
 	l.fanout.flushed = l.broadcasts.End()
 	l.fanout.walking, l.fanout.at = true, 0
 	l.counters.Flushes.Add(1)
+	l.fanout.walkBegan = delivery.MomentOf(l.fanout.looked.Sub(l.engine.started))
+	l.fanout.batch.Each(func(f *Frame) { l.counters.firstSend.Observe(l.fanout.walkBegan.Since(f.Published())) })
 }
 
 // walk writes the batch to the next of the slab's clients. A client whose connection breaks at
@@ -114,8 +119,16 @@ func (l *Loop) walk() {
 	l.counters.add(t)
 	if l.fanout.at >= len(l.clients.slots) {
 		l.fanout.walking = false
+		l.walkEnds()
 		l.fanout.batch.Forget()
 	}
+}
+
+// walkEnds looks at the clock, once for all clients and all messages of the walk.
+func (l *Loop) walkEnds() {
+	now := delivery.MomentOf(time.Since(l.engine.started))
+	l.counters.flush.Observe(now.Since(l.fanout.walkBegan))
+	l.fanout.batch.Each(func(f *Frame) { l.counters.lastSend.Observe(now.Since(f.Published())) })
 }
 
 // deliver writes one client's share of the batch. This is the fan-out's inner loop.

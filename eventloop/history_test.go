@@ -140,3 +140,54 @@ func TestHistoryIsBounded(t *testing.T) {
 		t.Errorf("a name of %d bytes is remembered", len(Remembered(long)))
 	}
 }
+
+// Distributions count what they say: each message for everyone once for each loop that sends it, each walk, each
+// upgrade. Connections are counted by state, and the laggards' furthest is seen and forgotten again.
+func TestTimesAndLagAreCounted(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.Slow.LagBytes = 1 << 20 })
+	waiting := connect(t, e)
+	stuck, healthy := dial(t, e, "name=stuck", wstest.SmallWindow), dial(t, e, "name=healthy")
+	upgrades := uint64(e.Clients())
+	messages := uint64(stall(t, e, h, healthy, nil))
+	eventually(t, "the laggard's lag is seen", func() bool {
+		s := e.Stats()
+		return s.Lag.Bytes > 0 && s.Lag.Messages > 0 && s.Lag.Seconds > 0
+	})
+	eventually(t, "all have been sent all", func() bool { return observed(e, "broadcast_last_send") == messages })
+	if n := observed(e, "broadcast_first_send"); n != messages {
+		t.Errorf("%d of %d messages were begun to be sent", n, messages)
+	}
+	if n, flushes := observed(e, "flush"), e.Stats().Flushes; n != flushes || n == 0 {
+		t.Errorf("%d walks took time, of %d", n, flushes)
+	}
+	if n := observed(e, "handshake"); n != upgrades {
+		t.Errorf("%d upgrades took time, of %d", n, upgrades)
+	}
+	took := e.Stats().Durations["broadcast_last_send"].Sum
+	if first := e.Stats().Durations["broadcast_first_send"].Sum; first > took || took > patience {
+		t.Errorf("until the first send it took %v, until the last %v", first, took)
+	}
+	if n := inState(e, "open"); n != int(upgrades) || inState(e, "handshaking") != 1 {
+		t.Errorf("%d clients are open, %d connections handshake, want %d and 1", n, inState(e, "handshaking"), upgrades)
+	}
+	stuck.Close()
+	waiting.Close()
+	eventually(t, "nobody is behind or half there", func() bool {
+		return e.Stats().Lag == Furthest{} && inState(e, "handshaking")+inState(e, "closing") == 0 && inState(e, "open") == int(upgrades)-1
+	})
+}
+
+func observed(e *Engine, what string) uint64 {
+	d := e.Stats().Durations[what]
+	n, _ := d.Cumulative()
+	return n
+}
+
+func inState(e *Engine, state string) (n int) {
+	for _, l := range e.Stats().Loops {
+		n += l.Connections[state]
+	}
+	return n
+}

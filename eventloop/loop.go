@@ -94,7 +94,8 @@ type subscriptions struct {
 // behind are a loop's clients that aren't at the end of its broadcast log.
 type behind struct {
 	laggards  []*Client
-	unchecked int    // how many of the first of them are to be looked at yet
+	unchecked int // how many of the first of them are to be looked at yet
+	checked   furthestSoFar
 	pinned    int    // clients for which the broadcast log is kept though they aren't lagging
 	lagNow    uint32 // the clock that laggards are judged by: ticks that the loop was there for
 	lagRead   uint32 // when it last went on

@@ -20,13 +20,14 @@ const (
 
 // beginSlice is a slice from now on. One shorter than nothing is over before it has begun.
 func (f *fanout) beginSlice(now time.Time, d time.Duration) {
-	f.sliceEnds, f.steps, f.over = now.Add(d), stepsPerLook, d < 0
+	f.looked, f.sliceEnds, f.steps, f.over = now, now.Add(d), stepsPerLook, d < 0
 }
 
 func (f *fanout) spend(steps int) {
 	if f.steps -= steps; f.steps <= 0 {
 		f.steps = stepsPerLook
-		f.over = f.over || !time.Now().Before(f.sliceEnds)
+		f.looked = time.Now()
+		f.over = f.over || !f.looked.Before(f.sliceEnds)
 	}
 }
 

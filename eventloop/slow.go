@@ -41,7 +41,9 @@ func (l *Loop) stopWaiting(o *delivery.SendQueue) {
 	moved.queue.Index = o.Index
 	l.behind.laggards[last] = nil
 	l.behind.laggards = l.behind.laggards[:last]
-	l.counters.Lagging.Add(-1)
+	if l.counters.Lagging.Add(-1) == 0 {
+		l.counters.furthest.store(&furthestSoFar{})
+	}
 }
 
 // resume goes on with a lagging client whose socket has room. The slot may have
@@ -215,4 +217,25 @@ func (l *Loop) advanceLagClock() {
 		l.behind.lagNow += until - l.behind.lagRead
 	}
 	l.behind.lagRead = l.now
+}
+
+// furthestSoFar is the most that the laggards that a tick has come to are behind by.
+type furthestSoFar struct {
+	bytes    int64
+	messages int
+	since    uint32
+}
+
+func (f *furthestSoFar) note(c *Client) {
+	messages, bytes := c.owed()
+	f.bytes, f.messages = max(f.bytes, bytes), max(f.messages, messages)
+	if f.since == 0 || c.queue.Began < f.since {
+		f.since = c.queue.Began
+	}
+}
+
+func (f *furthest) store(s *furthestSoFar) {
+	f.bytes.Store(s.bytes)
+	f.messages.Store(int64(s.messages))
+	f.since.Store(s.since)
 }

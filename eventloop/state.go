@@ -25,6 +25,9 @@ var successors = [states][]state{
 	closing:     {gone},
 }
 
+// stateNames are those of the states before gone, in metrics.
+var stateNames = [gone]string{"handshaking", "authorising", "open", "closing"}
+
 func (s state) leadsTo(to state) bool { return slices.Contains(successors[s], to) }
 
 // setState is the only place where a client's state changes. The first cause that is given
@@ -59,7 +62,7 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 	if from == closing {
 		l.guard(nil, func() { l.noteUnsent(c) })
 	}
-	c.state = to
+	l.changeState(c, to)
 	if to != authorising { // Timeouts.Handshake is for both states together
 		c.since = l.now
 	}
@@ -105,5 +108,13 @@ func (l *Loop) markGone(c *Client) {
 	if c.state == open {
 		l.countOpen(c, -1)
 	}
-	c.state = gone
+	if c.state != gone {
+		l.changeState(c, gone)
+	}
+}
+
+func (l *Loop) changeState(c *Client, to state) {
+	l.counters.states[c.state].Add(-1)
+	l.counters.states[to].Add(1)
+	c.state = to
 }

@@ -3,9 +3,11 @@ package eventloop
 import (
 	"reflect"
 	"sync/atomic"
+	"time"
 
 	"github.com/busbar-ws/busbar/eventloop/internal/budget"
 	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
+	"github.com/busbar-ws/busbar/internal/histogram"
 	"github.com/busbar-ws/busbar/internal/rates"
 )
 
@@ -51,6 +53,17 @@ type counters struct {
 	refused         [6]atomic.Uint64 // by the status' first digit
 	limited         [rates.Kinds]atomic.Uint64
 	limitedBy       [rates.Scopes]atomic.Uint64
+
+	states [states]atomic.Int64 // connections, those that are gone left out
+	// Of each broadcast, for each loop that sends it: until its walk begins, and is over. Of each walk. Of each upgrade.
+	firstSend, lastSend, flush, handshake histogram.Durations
+	furthest                              furthest
+}
+
+// furthest is how far the laggard that is furthest behind was when the loop last looked at them.
+type furthest struct {
+	bytes, messages atomic.Int64
+	since           atomic.Uint32 // tick at which the one fell behind that has been behind for longest
 }
 
 func (c *counters) add(t delivery.Tally) {
@@ -68,6 +81,8 @@ type LoopStats struct {
 	QueueFrames  int `json:"queue_frames"`  // in the mailbox, now
 	QueueBytes   int `json:"queue_bytes"`   // the same
 	AcceptPaused int `json:"accept_paused"` // 1 while newcomers wait in the kernel's queue
+
+	Connections map[string]int `json:"connections"` // now, by state: handshaking, authorising, open, closing
 }
 
 // Stats are an engine's counters: totals since the start unless said otherwise.
@@ -96,7 +111,21 @@ type Stats struct {
 	BufferCeiling int64            `json:"buffer_ceiling"` // the most there may be; 0: no bound
 	Overloaded    int              `json:"overloaded"`     // 1 while newcomers and publishers are refused for it
 
+	// Lag is how far the laggards are that are furthest behind, now, to a tick.
+	Lag Furthest `json:"lag"`
+	// Durations are distributions, by what took so long: broadcast_first_send and broadcast_last_send (from when a
+	// message for everyone was published until an event loop began to send it, and until all of the loop's clients had
+	// been sent it but for laggards; once for each loop), flush (of a loop), handshake (from accept to the upgrade's answer).
+	Durations map[string]histogram.Snapshot `json:"durations"`
+
 	Loops []LoopStats `json:"loops"`
+}
+
+// Furthest is the most that any laggard is behind by, each of the three for itself.
+type Furthest struct {
+	Bytes    int64   `json:"bytes"`
+	Messages int64   `json:"messages"`
+	Seconds  float64 `json:"seconds"` // since it fell behind
 }
 
 // addUp adds what is counted to the fields of the same places in sums.
@@ -117,6 +146,10 @@ func (l *Loop) stats() (s LoopStats) {
 	addUp(&s.LoopFigures, &l.counters.LoopFigures)
 	s.QueueFrames, s.QueueBytes = l.mailbox.Depth()
 	s.AcceptPaused = l.poller.AcceptPause().Paused()
+	s.Connections = make(map[string]int, states)
+	for state, name := range stateNames {
+		s.Connections[name] = int(l.counters.states[state].Load())
+	}
 	return s
 }
 
@@ -129,7 +162,7 @@ func (e *Engine) Stats() Stats {
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
 		RateLimited: make(map[string]uint64), RateLimitedBy: make(map[string]uint64),
 		Dropped:  map[string]uint64{"memory_other": e.refused[0].Load(), "memory_lossy": e.refused[1].Load()},
-		Buffered: make(map[string]int64), BufferCeiling: e.budget.Ceiling(),
+		Buffered: make(map[string]int64), BufferCeiling: e.budget.Ceiling(), Durations: make(map[string]histogram.Snapshot),
 	}
 	for k := range budget.Kinds {
 		s.Buffered[k.String()] = e.budget.UsedFor(k)
@@ -154,6 +187,14 @@ func (s *Stats) addLoop(l *Loop) {
 	s.Dropped["queue_other"] += own.DroppedOthers
 	s.Dropped["slow_client"] += own.LagDropped
 	s.OverflowAnswers += c.overflowAnswers.Load()
+	s.Lag.atLeast(&c.furthest, l.engine.started)
+	for name, d := range map[string]*histogram.Durations{
+		"broadcast_first_send": &c.firstSend, "broadcast_last_send": &c.lastSend, "flush": &c.flush, "handshake": &c.handshake,
+	} {
+		all := s.Durations[name]
+		all.Add(d.Read())
+		s.Durations[name] = all
+	}
 	for cause := range c.closed {
 		s.Closed[Cause(cause).String()] += c.closed[cause].Load()
 	}
@@ -167,5 +208,13 @@ func (s *Stats) addLoop(l *Loop) {
 		if n := c.refused[class].Load(); n > 0 {
 			s.Refused[string(rune('0'+class))+"xx"] += n
 		}
+	}
+}
+
+// atLeast takes in what a loop has.
+func (s *Furthest) atLeast(f *furthest, started time.Time) {
+	s.Bytes, s.Messages = max(s.Bytes, f.bytes.Load()), max(s.Messages, f.messages.Load())
+	if since := f.since.Load(); since > 0 {
+		s.Seconds = max(s.Seconds, (time.Since(started) - time.Duration(since)*tick).Seconds())
 	}
 }

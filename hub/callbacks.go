@@ -20,7 +20,8 @@ type state struct {
 	identity *Identity
 	cursor   uint64 // seq that catching up has come to
 	resyncs  bool   // it came with a cursor, and knows what a resync is
-	renewing bool   // its session has ended, and a look-up decides whether it stays
+	resume   resume
+	renewing bool // its session has ended, and a look-up decides whether it stays
 
 	reading, renewal *fairqueue.Task // what it waits for
 	taken            chan<- struct{} // is told that it has a page of its view; nil: there is none under way

@@ -46,7 +46,7 @@ func (h *Hub) readPage(ctx context.Context, id *Identity, since uint64, deflate 
 	defer h.recovered("reading the change log", &err) // also for what a log's entries cause here
 	ctx, cancel := context.WithTimeout(ctx, logTimeout)
 	defer cancel()
-	page, err := h.log.Range(ctx, since, pageEvents)
+	page, err := h.readRange(ctx, since, pageEvents)
 	last := page.Last
 	if resync := (*ResyncError)(nil); errors.As(err, &resync) {
 		last = resync.Seq
@@ -106,6 +106,7 @@ func (h *Hub) gotPage(c *eventloop.Client, s *state, p Pulled, err error) {
 	case (errors.As(err, &resync) || p.Partial) && !s.resyncs:
 		c.Close(wsproto.StatusTryAgainLater, "messages were lost", eventloop.CauseSlow)
 	case errors.As(err, &resync):
+		s.resume.ends(h, resumeResync)
 		s.cursor = resync.Seq
 		c.GoLive([]*eventloop.Frame{resyncFrame(resync.OldestSeq, resync.Seq)}, resync.Seq)
 	case err != nil:
@@ -113,11 +114,40 @@ func (h *Hub) gotPage(c *eventloop.Client, s *state, p Pulled, err error) {
 		c.Close(wsproto.StatusTryAgainLater, "the change log is unavailable, try again later", eventloop.CauseServerClosed)
 	case p.HasMore:
 		s.cursor = p.LastSeq
+		s.resume.goesOn()
 		c.SendPage(p.frames, p.LastSeq)
 	default:
 		s.cursor = p.LastSeq // it may have to be read on from there
+		s.resume.ends(h, resumeExact)
 		c.GoLive(p.frames, p.LastSeq)
 	}
+}
+
+// resume is how far a client has come that came with a cursor above 0.
+type resume uint8
+
+const (
+	notResuming resume = iota // nor has it ever, or it is over
+	resuming                  // nothing is read yet
+	resumed                   // it has had a page
+)
+
+func (r *resume) goesOn() {
+	if *r == resuming {
+		*r = resumed
+	}
+}
+
+// ends counts the outcome, once for each client.
+func (r *resume) ends(h *Hub, outcome int) {
+	if *r == notResuming {
+		return
+	}
+	if *r == resuming && outcome == resumeResync {
+		outcome = resumeTooOld
+	}
+	h.counters.resumes[outcome].Add(1)
+	*r = notResuming
 }
 
 // reaches is whether a client of that identity is sent the event while it is live, which is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // An embedder's functions (Authenticator, SnapshotFetcher, ViewFetcher, ChangeLog, what CloseIdentity is
@@ -37,11 +38,13 @@ func (h *Hub) lookUp(ctx context.Context, token string) (id *Identity, err error
 	defer h.recovered("looking up a token", &err)
 	ctx, cancel := context.WithTimeout(ctx, h.opts.AuthTimeout)
 	defer cancel()
+	defer h.counters.tokens.Since(time.Now())
 	return h.opts.Auth.Authenticate(ctx, token)
 }
 
 func (h *Hub) callSnapshots(ctx context.Context, asked rowQuestion) (payload []byte, ok bool, err error) {
 	defer h.recovered("fetching a snapshot", &err)
+	defer h.counters.rowFetches.Since(time.Now())
 	return h.opts.Rows.Fetch(context.WithValue(ctx, (*Hub)(nil), h), asked.identity, asked.entity, asked.rowID)
 }
 
@@ -52,6 +55,7 @@ func (h *Hub) callViews(ctx context.Context, id *Identity, to *ViewWriter) (err 
 
 func (h *Hub) appendToLog(changes []Change) (results []Appended, err error) {
 	defer h.recovered("appending to the change log", &err)
+	defer h.counters.logAppend.Since(time.Now())
 	results, err = h.log.Append(changes)
 	if n := len(results); n > len(changes) || n < len(changes) && err == nil {
 		results = results[:min(n, len(changes))]
@@ -62,6 +66,7 @@ func (h *Hub) appendToLog(changes []Change) (results []Appended, err error) {
 
 func (h *Hub) readRange(ctx context.Context, since uint64, limit int) (page Page, err error) {
 	defer h.recovered("reading the change log", &err)
+	defer h.counters.logRead.Since(time.Now())
 	return h.log.Range(ctx, since, limit)
 }
 

@@ -30,6 +30,10 @@ var stageLines = map[string]func(s *scenario, rest string) error{
 		reason, n, _ := strings.Cut(rest, " ")
 		return s.count(n, func() int { return int(s.hub.Stats().Ignored[reason]) })
 	},
+	"resumes": func(s *scenario, rest string) error {
+		outcome, n, _ := strings.Cut(rest, " ")
+		return s.count(n, func() int { return int(s.hub.Stats().Resumes[outcome]) })
+	},
 	"subscriptions": func(s *scenario, n string) error { return s.count(n, s.hub.SubscriptionCount) },
 	"clients":       func(s *scenario, n string) error { return s.count(n, s.hub.ClientCount) },
 }

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/busbar-ws/busbar/eventloop"
+	"github.com/busbar-ws/busbar/internal/histogram"
 )
 
 // Why a client's message was ignored.
@@ -30,7 +31,19 @@ const (
 
 var authNames = [authResults]string{"cached", "looked_up", "rejected", "failed"}
 
+// What became of clients that came with the cursor of an event (since above 0).
+const (
+	resumeExact  = iota // given all events behind it, and live
+	resumeResync        // told to resync on the way: the log had let go of events meanwhile, or here some were lost
+	resumeTooOld        // told to resync at once: its cursor isn't in the log
+	resumeOutcomes
+)
+
+var resumeNames = [resumeOutcomes]string{"exact", "resync", "too_old"}
+
 type counters struct {
+	resumes                                           [resumeOutcomes]atomic.Uint64
+	logAppend, logRead, tokens, rowFetches            histogram.Durations
 	ignored                                           [ignoredReasons]atomic.Uint64
 	auth                                              [authResults]atomic.Uint64
 	changes, repeated, presence, topics, rows, binary atomic.Uint64
@@ -55,6 +68,11 @@ type Stats struct {
 	RowsEvicted    uint64            `json:"rows_evicted"`    // snapshots let go of for newer ones
 	OpsRepeated    uint64            `json:"ops_repeated"`    // changes with an op_id that was there before
 	WorkersRefused uint64            `json:"workers_refused"` // lookups and fetches for which there was no room
+	Resumes        map[string]uint64 `json:"resumes"`         // clients that came with a cursor above 0 and went live, by outcome
+
+	// LookUps are distributions of how long the answers took, by what was looked up: token, row. Durations has
+	// log_append and log_read too.
+	LookUps map[string]histogram.Snapshot `json:"look_ups"`
 }
 
 // Stats reads all counters; they are not of one instant.
@@ -69,8 +87,10 @@ func (h *Hub) Stats() Stats {
 		Relayed: c.relayed.Load(), Ignored: named(ignoredNames[:], c.ignored[:]),
 		Auth: named(authNames[:], c.auth[:]), AuthRefused: h.authRefused(),
 		RowsDenied: c.denied.Load(), SnapshotErrors: c.snapshotErrors.Load(), OpsRepeated: c.repeated.Load(),
-		WorkersRefused: h.queues.refused(),
+		WorkersRefused: h.queues.refused(), Resumes: named(resumeNames[:], c.resumes[:]),
+		LookUps: map[string]histogram.Snapshot{"token": c.tokens.Read(), "row": c.rowFetches.Read()},
 	}
+	s.Durations["log_append"], s.Durations["log_read"] = c.logAppend.Read(), c.logRead.Read()
 	bounds := h.logBounds()
 	s.OldestSeq, s.LastSeq = bounds.Oldest, bounds.Last
 	if h.rows != nil {

@@ -192,6 +192,9 @@ func (h *Hub) decide(c *eventloop.Client, a *pendingUpgrade, id *Identity, err e
 	acceptance.Labels[eventloop.LabelTenant] = id.Tenant
 	if a.catchUp {
 		m := &state{identity: id, cursor: a.since, resyncs: true}
+		if a.since > 0 {
+			m.resume = resuming
+		}
 		acceptance.Data = m
 		c.Accept(acceptance)
 		switch {

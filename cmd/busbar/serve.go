@@ -319,7 +319,7 @@ func (srv *server) openLog() (hub.ChangeLog, error) {
 func (srv *server) openAPI() {
 	listener := httpapi.LimitListener(srv.api, apiConnections(srv.hub.Capacity().Descriptors))
 	registry := metrics.NewRegistry(srv.hub.Stats)
-	registry.MustRegister(metrics.LogRecordsDropped(srv.logs.Dropped)) // a new registry has no such name
+	registry.MustRegister(metrics.LogRecordsDropped(srv.logs.Dropped), metrics.BuildInfo(version)) // a new registry has no such names
 	handler := httpapi.New(srv.hub, httpapi.Options{
 		Registry: registry, Ready: srv.ready,
 		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Hub.Origins,

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/busbar-ws/busbar/hub/metrics"
 )
 
 // counts is the API's own share of /metrics.
@@ -20,26 +22,14 @@ type counts struct {
 
 func newCounts(reg prometheus.Registerer) counts {
 	return counts{
-		requests: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "busbar_http_requests_total",
-			Help: "HTTP requests answered by the API, by route and class of status.",
-		}, []string{"route", "class"})),
-		panics: register(reg, prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "busbar_http_panics_total",
-			Help: "API handlers that panicked.",
-		})),
-		busy: register(reg, prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "busbar_http_busy_total",
-			Help: "API requests answered 503 because too many were being served.",
-		})),
+		requests: register(reg, prometheus.NewCounterVec(metrics.HTTPRequests.Counter(), metrics.HTTPRequests.Labels)),
+		panics:   register(reg, prometheus.NewCounter(metrics.HTTPPanics.Counter())),
+		busy:     register(reg, prometheus.NewCounter(metrics.HTTPBusy.Counter())),
 	}
 }
 
 func countEvictions(reg prometheus.Registerer, l *Listener) {
-	register(reg, prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "busbar_http_connections_evicted_total",
-		Help: "Connections to the API, with no request being served, that made room for new ones.",
-	}, func() float64 { return float64(l.Evicted()) }))
+	register(reg, prometheus.NewCounterFunc(metrics.HTTPEvicted.Counter(), func() float64 { return float64(l.Evicted()) }))
 }
 
 // register adds c to reg, or finds what an earlier API on the same registry has added.

@@ -26,8 +26,6 @@ func (c *Collector) Describe(out chan<- *prometheus.Desc) {
 func (c *Collector) Collect(out chan<- prometheus.Metric) {
 	s := c.stats()
 	for _, f := range families {
-		f.read(&s, func(value float64, labels ...string) {
-			out <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
-		})
+		f.collect(&s, out)
 	}
 }

@@ -9,20 +9,27 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/histogram"
 )
 
 // family is one metric name: what it is, and how its samples are read from a snapshot.
 type family struct {
-	desc *prometheus.Desc
-	kind prometheus.ValueType
-	read func(s *hub.Stats, sample sampler)
+	Definition
+	desc    *prometheus.Desc
+	collect func(s *hub.Stats, out chan<- prometheus.Metric)
+}
+
+// Definition is what a metric is, as docs/metrics.md has it.
+type Definition struct {
+	Name, Help, Type string
+	Labels           []string
 }
 
 // sampler takes one sample with the values of the family's labels.
 type sampler func(value float64, labels ...string)
 
 type number interface {
-	~int | ~int64 | ~uint64
+	~int | ~int64 | ~uint64 | ~float64
 }
 
 // gauge is a figure of this moment.
@@ -67,6 +74,55 @@ func perLoop[N number](name, help string, kind prometheus.ValueType, read func(*
 	})
 }
 
+// perLoopAnd is a figure of each event loop per key of a map.
+func perLoopAnd(name, help, label string, kind prometheus.ValueType, read func(*eventloop.LoopStats) map[string]int) family {
+	return newFamily(name, help, kind, []string{"loop", label}, func(s *hub.Stats, sample sampler) {
+		for i := range s.Loops {
+			values := read(&s.Loops[i])
+			for _, key := range slices.Sorted(maps.Keys(values)) {
+				sample(float64(values[key]), strconv.Itoa(i), key)
+			}
+		}
+	})
+}
+
+// durations are how long something took.
+func durations(name, help, of string) family {
+	f := describe(name, help, "histogram", nil)
+	f.collect = func(s *hub.Stats, out chan<- prometheus.Metric) { out <- f.histogram(s.Durations[of]) }
+	return f
+}
+
+// durationsBy are how long something took, per key of a map.
+func durationsBy(name, help, label string, read func(*hub.Stats) map[string]histogram.Snapshot) family {
+	f := describe(name, help, "histogram", []string{label})
+	f.collect = func(s *hub.Stats, out chan<- prometheus.Metric) {
+		for key, took := range read(s) {
+			out <- f.histogram(took, key)
+		}
+	}
+	return f
+}
+
+func (f *family) histogram(took histogram.Snapshot, labels ...string) prometheus.Metric {
+	count, upTo := took.Cumulative()
+	return prometheus.MustNewConstHistogram(f.desc, count, took.Sum.Seconds(), upTo, labels...)
+}
+
+func describe(name, help, kind string, labels []string) family {
+	return family{Definition: Definition{name, help, kind, labels}, desc: prometheus.NewDesc(name, help, labels, nil)}
+}
+
 func newFamily(name, help string, kind prometheus.ValueType, labels []string, read func(*hub.Stats, sampler)) family {
-	return family{prometheus.NewDesc(name, help, labels, nil), kind, read}
+	typ := "gauge"
+	if kind == prometheus.CounterValue {
+		typ = "counter"
+	}
+	f := describe(name, help, typ, labels)
+	f.collect = func(s *hub.Stats, out chan<- prometheus.Metric) {
+		read(s, func(value float64, labels ...string) {
+			out <- prometheus.MustNewConstMetric(f.desc, kind, value, labels...)
+		})
+	}
+	return f
 }

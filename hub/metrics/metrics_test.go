@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"bytes"
+	"math"
 	"net/http/httptest"
 	"reflect"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/histogram"
 )
 
 // distinct is a snapshot in which every number is another one, starting at 1,000,001.
@@ -33,13 +35,17 @@ func fill(v reflect.Value, n *int) {
 		for i := range v.NumField() {
 			fill(v.Field(i), n)
 		}
-	case reflect.Slice:
+	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {
 			fill(v.Index(i), n)
 		}
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
-		for _, key := range []string{"one", "two"} {
+		keys := []string{"one", "two"}
+		if v.Type() == reflect.TypeFor[map[string]histogram.Snapshot]() {
+			keys = []string{"broadcast_first_send", "broadcast_last_send", "flush", "handshake", "log_append", "log_read"}
+		}
+		for _, key := range keys {
 			value := reflect.New(v.Type().Elem()).Elem()
 			fill(value, n)
 			v.SetMapIndex(reflect.ValueOf(key), value)
@@ -105,6 +111,12 @@ func TestEveryNumberOfStatsIsShown(t *testing.T) {
 	for name, f := range parse(t, scrape(t, s)) {
 		for _, m := range f.Metric {
 			shown[int(m.GetGauge().GetValue()+m.GetCounter().GetValue())] = name
+			before := uint64(0) // the last bucket of the text is +Inf
+			for _, b := range m.GetHistogram().GetBucket() {
+				shown[int(b.GetCumulativeCount()-before)] = name
+				before = b.GetCumulativeCount()
+			}
+			shown[int(math.Round(m.GetHistogram().GetSampleSum()*1e9))] = name
 		}
 	}
 	// Of a loop only what isn't in a total needs a name.

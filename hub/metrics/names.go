@@ -7,11 +7,12 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/histogram"
 )
 
 // Every figure of hub.Stats has a name below. Dashboards and alerts use the names, so they only
 // ever get more. They end in their base unit, and totals in _total.
-var families = slices.Concat(levels, traffic, losses, loops)
+var families = slices.Concat(levels, traffic, losses, times, loops)
 
 // levels are figures of this moment.
 var levels = []family{
@@ -29,6 +30,12 @@ var levels = []family{
 		func(s *hub.Stats) int { return s.Clients }),
 	gauge("busbar_clients_lagging", "Clients that haven't taken all that was sent to them.",
 		func(s *hub.Stats) int { return s.Lagging }),
+	gauge("busbar_lag_max_bytes", "Bytes that wait for the client that is furthest behind in bytes.",
+		func(s *hub.Stats) int64 { return s.Lag.Bytes }),
+	gauge("busbar_lag_max_messages", "Messages that wait for the client that is furthest behind in messages.",
+		func(s *hub.Stats) int64 { return s.Lag.Messages }),
+	gauge("busbar_lag_max_seconds", "How long ago the client fell behind that has been behind for longest.",
+		func(s *hub.Stats) float64 { return s.Lag.Seconds }),
 	gauge("busbar_clients_compressed", "Clients that compression was negotiated with.",
 		func(s *hub.Stats) int { return s.Deflating }),
 	gauge("busbar_subscriptions", "Pairs of a client and a topic, entity or row that it subscribed to.",
@@ -75,6 +82,8 @@ var traffic = []family{
 		func(s *hub.Stats) uint64 { return s.Flushes }),
 	counter("busbar_changes_repeated_total", "Changes that weren't applied because of an op_id that was there before.",
 		func(s *hub.Stats) uint64 { return s.OpsRepeated }),
+	counters("busbar_resumes_total", "Clients that came with the cursor of an event and went live: exact, told to resync on the way (resync), or at once (too_old).", "outcome",
+		func(s *hub.Stats) map[string]uint64 { return s.Resumes }),
 	counters("busbar_auth_decisions_total", "Upgrades by how their token was decided about.", "result",
 		func(s *hub.Stats) map[string]uint64 { return s.Auth }),
 }
@@ -119,10 +128,31 @@ var losses = []family{
 		func(s *hub.Stats) uint64 { return s.Panics }),
 }
 
+// times are how long things took.
+var times = []family{
+	durations("busbar_broadcast_first_send_seconds",
+		"From when a message for everyone went to the event loops (a change event is stored by then) until a loop began to send it; once for each loop.", "broadcast_first_send"),
+	durations("busbar_broadcast_last_send_seconds",
+		"From when a message for everyone went to the event loops until a loop had sent it to all of its clients but laggards; once for each loop.", "broadcast_last_send"),
+	durations("busbar_flush_duration_seconds",
+		"From when a loop began to send messages for everyone until all of its clients but laggards had been sent them, with what it did in between.", "flush"),
+	durations("busbar_handshake_duration_seconds",
+		"From when a connection was accepted until its client was let in, look-up of its token included.", "handshake"),
+	durationsBy("busbar_lookup_duration_seconds",
+		"How long whoever is asked about tokens, or supplies rows (-rows-url), took to answer; what is in memory isn't asked about.", "kind",
+		func(s *hub.Stats) map[string]histogram.Snapshot { return s.LookUps }),
+	durations("busbar_change_log_append_duration_seconds",
+		"How long publishers' calls waited for the change log to store what they published, and for it to go to the event loops.", "log_append"),
+	durations("busbar_change_log_read_duration_seconds",
+		"How long reading a page of the change log took, for clients that catch up and for pulls.", "log_read"),
+}
+
 // loops are figures whose spread over the event loops matters.
 var loops = []family{
 	perLoop("busbar_loop_clients", "Open clients of an event loop.", prometheus.GaugeValue,
 		func(l *eventloop.LoopStats) int { return l.Clients }),
+	perLoopAnd("busbar_loop_connections", "Connections of an event loop, by state.", "state", prometheus.GaugeValue,
+		func(l *eventloop.LoopStats) map[string]int { return l.Connections }),
 	perLoop("busbar_loop_queue_frames", "Messages waiting in a loop's mailbox.", prometheus.GaugeValue,
 		func(l *eventloop.LoopStats) int { return l.QueueFrames }),
 	perLoop("busbar_loop_queue_bytes", "Size of the messages waiting in a loop's mailbox.", prometheus.GaugeValue,

@@ -36,6 +36,13 @@ func (b *Batch[P]) Build(log *BroadcastLog, first uint64) {
 	}
 }
 
+// Each calls f for each of the batch's frames.
+func (b *Batch[P]) Each(f func(*Frame)) {
+	for pos := b.first; pos < b.end; pos++ {
+		f(b.log.At(pos))
+	}
+}
+
 // End is the position behind the batch.
 func (b *Batch[P]) End() uint64 { return b.end }
 

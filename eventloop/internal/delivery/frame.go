@@ -5,6 +5,7 @@ package delivery
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gobwas/ws"
 
@@ -18,7 +19,8 @@ type Frame struct {
 	wire []byte // header and payload
 	twin []byte // the same compressed, or nil: it is shorter, and for clients that negotiated it
 
-	decided sync.Once // whether there is a twin
+	decided   sync.Once     // whether there is a twin
+	published atomic.Uint32 // see Publish; here it fills a gap
 
 	// Seq is the sequence number of a change event, 0 for everything else. A client that is catching up
 	// from the change log uses it to take each event once.
@@ -79,6 +81,23 @@ func (f *Frame) Count(b *budget.Budget) {
 		budget.Track(b, f, f.Footprint())
 	}
 }
+
+// Publish notes when the frame was handed to its engine first. Moment is by the engine's clock.
+func (f *Frame) Publish(at Moment) { f.published.CompareAndSwap(0, uint32(max(at, 1))) }
+
+// Published is what Publish has noted.
+func (f *Frame) Published() Moment { return Moment(f.published.Load()) }
+
+// Moment is a time in units of ten microseconds since its clock began, which wraps after twelve hours.
+type Moment uint32
+
+const momentUnit = 10 * time.Microsecond
+
+// MomentOf is the moment so long after the clock began.
+func MomentOf(d time.Duration) Moment { return Moment(d / momentUnit) }
+
+// Since is how long a moment is behind another, which is at most six hours away.
+func (m Moment) Since(o Moment) time.Duration { return time.Duration(int32(m-o)) * momentUnit }
 
 // PlaceAmong notes behind which event a frame that isn't one is published, for clients that catch up, or
 // that this is the newest event.
