@@ -79,7 +79,8 @@ func demoShowsChanges(t *testing.T, b *browser) {
 	page.waitFor(`document.getElementById("publish-result").dataset.ok === "true"`)
 	page.waitFor(`document.querySelector("#events li").textContent.includes("Note/n_1")`)
 	page.waitFor(`document.querySelector('#frames li[data-sent="false"]').textContent.includes('"entity":"Note"')`)
-	page.waitFor(`document.getElementById("page-snippet").textContent.includes("ws://` + d.ws + `/")`)
+	page.waitFor(`document.getElementById("page-snippet").textContent.includes("http://` + d.api + `/busbar.js")`)
+	page.waitFor(`document.getElementById("socket-snippet").textContent.includes("ws://` + d.ws + `/")`)
 	if text := evaluate[string](page, `document.getElementById("publish-snippet").textContent`); strings.Contains(text, d.admin) {
 		t.Errorf("the snippet holds the admin token: %s", text)
 	}

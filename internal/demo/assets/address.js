@@ -8,13 +8,10 @@ export function guess(page, port) {
   return page.protocol === "https:" ? `wss://${page.host}/` : `ws://${page.hostname}:${port}/`;
 }
 
-// socketURL is an address with the cursor since, 0 for all that there is. It throws TypeError for what isn't one.
-export function socketURL(address, since) {
-  const url = new URL(address);
-  if (url.protocol !== "ws:" && url.protocol !== "wss:") throw new TypeError("an address begins with ws:// or wss://");
-  url.hash = "";
-  url.searchParams.set("since", since);
-  return url.href;
+// checked is an address as a URL. It throws TypeError for what isn't a WebSocket's.
+export function checked(address) {
+  if (!/^wss?:/i.test(address.trim())) throw new TypeError("the WebSocket's address begins with ws:// or wss://");
+  return new URL(address);
 }
 
 // kept is the address that was typed into this tab, or "". No link sets it: the page presents its token there.

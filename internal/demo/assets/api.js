@@ -1,8 +1,6 @@
 // The HTTP calls of docs/protocol.md section 5 that this page makes. All go to the page's own origin.
-import { ResyncRequired } from "./changes.js";
 
 const timeout = 10_000;
-const pageSize = 1000;
 
 // websocketPort asks the server on which port its WebSocket is.
 export async function websocketPort() {
@@ -14,13 +12,6 @@ export async function websocketPort() {
 export async function mayPublish(token) {
   const { is_admin: admin, roles } = await call("GET", "/api/auth/me", token);
   return admin || roles.includes("publisher");
-}
-
-// pullChanges gets the page of changes that follows since: {changes, last, more}.
-// It throws ResyncRequired when the server doesn't know that cursor.
-export async function pullChanges(token, since) {
-  const answer = await call("GET", `/api/sync/pull?since=${since}&limit=${pageSize}`, token);
-  return { changes: answer.changes, last: answer.cursor.last_seq, more: answer.has_more };
 }
 
 // publishChange gives the new event's seq.
@@ -44,7 +35,6 @@ async function call(method, path, token, body, contentType) {
   const answer = parse(await response.text());
   if (response.ok) return answer;
   const message = answer.error?.message ?? response.statusText;
-  if (answer.error?.code === "RESYNC_REQUIRED") throw new ResyncRequired(message);
   throw new Error(`${method} ${path.split("?")[0]}: ${response.status} ${message}`);
 }
 

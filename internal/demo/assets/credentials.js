@@ -1,4 +1,4 @@
-// The session token: where it comes from, where it is kept, how a browser presents it.
+// The session token: where it comes from, where it is kept.
 
 const storageKey = "busbar-demo-token";
 
@@ -15,13 +15,6 @@ export function tokenFromFragment(fragment) {
     }
   }
   return "";
-}
-
-// bearerProtocol is the subprotocol that carries token (docs/protocol.md section 1). RFC 6455 section 4.1 allows only
-// HTTP token characters in it, and encodeURIComponent lets parentheses through, which are none.
-// It throws URIError when token holds half a surrogate pair.
-export function bearerProtocol(token) {
-  return "bearer." + encodeURIComponent(token).replaceAll("(", "%28").replaceAll(")", "%29");
 }
 
 // takeToken gives the token of the address bar, and takes it out of there so that it gets into no

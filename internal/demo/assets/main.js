@@ -1,4 +1,4 @@
-// Busbar's demo page. What a browser test may rely on:
+// Busbar's demo page, with the client that the server has for everybody's pages. What a browser test may rely on:
 //
 // #token, #name, #connect, #disconnect   sign in and out ("/demo#token=…" signs in by itself)
 // #state            connection state in words; data-state is idle, connecting, open, waiting,
@@ -6,7 +6,7 @@
 // #notice           a line of warning, hidden when there is none
 // #seq, #event-count, #row-count, #message-count   numbers
 // #address          the WebSocket's address; #frames raw frames, newest first: li[data-sent]
-// #page-snippet, #publish-snippet   the same for one's own page and backend
+// #page-snippet, #socket-snippet, #publish-snippet   the same for one's own page and backend
 // #events           change events, newest first, at most 200: li[data-seq]
 // #presence         who is here: li[data-from]; #presence-count; #presence-log: li[data-event],
 //                   without the pages' "here" heartbeats
@@ -17,123 +17,111 @@
 // #admin-token, #publish-result (data-ok true or false), and
 // #change-entity, #change-row-id, #change-kind, #change-data, #change-send,
 // #put-entity, #put-row-id, #put-mode, #put-payload, #put-send   publishing over HTTP
+import { Client } from "/busbar.js";
 import * as address from "./address.js";
-import { pullChanges, websocketPort } from "./api.js";
-import { ChangeFeed } from "./changes.js";
-import { bearerProtocol, forgetToken, keepToken, takeToken } from "./credentials.js";
-import { decodeRowFrame } from "./frames.js";
+import { websocketPort } from "./api.js";
+import { forgetToken, keepToken, takeToken } from "./credentials.js";
 import { Presence } from "./presence.js";
 import { changeOfForm, publishAs, wirePublishing } from "./publish.js";
 import { Row } from "./row.js";
-import { pageSnippet, publishSnippet } from "./snippet.js";
-import { Socket } from "./socket.js";
+import { pageSnippet, publishSnippet, socketSnippet } from "./snippet.js";
 import * as view from "./view.js";
 
 const { element } = view;
-let token = "";
+const policyViolation = 1008;
+let client = null;
 
-const socket = new Socket({
-  onState, onText, onBinary,
-  onSent: (text) => view.showFrame(true, text),
-  address: () => address.socketURL(element("address").value, feed.highest),
-});
-const send = (message) => socket.send(message);
-const feed = new ChangeFeed(view.showChange, (since) => pullChanges(token, since));
-const presence = new Presence(send, view.showPeople, () => element("name").value.trim());
-const row = new Row(send);
+const presence = new Presence((message) => client?.send(message), view.showPeople, () => element("name").value.trim());
+const row = new Row();
 
-function onState(state) {
-  view.showState(state);
-  if (state.name === "open") {
-    presence.join();
-    row.resume();
-  } else if (state.name !== "connecting") {
+// Watched is the browser's WebSocket, and shows each message that goes over it.
+class Watched extends WebSocket {
+  constructor(...where) {
+    super(...where);
+    this.addEventListener("message", ({ data }) => view.showFrame(false, data));
+  }
+
+  send(data) {
+    super.send(data);
+    view.showFrame(true, data);
+  }
+}
+
+// connect replaces the connection, if there is one, and shows all that there is.
+function connect(token) {
+  client?.close();
+  const url = address.checked(element("address").value);
+  const mine = client = new Client({ url, token, since: 0, api: location.origin, WebSocket: Watched });
+  const handlers = {
+    state: onState,
+    change: view.showChange,
+    row: onRow,
+    topic: view.showTopic,
+    presence: onPresence,
+    left: (ids) => view.showPresence({ event: "disconnect", clientIds: ids }),
+    binary: (bytes) => view.showBinary(bytes.length),
+    lost: ({ from, to }) => view.showNotice(`Changes behind ${from} up to ${to} were lost on the way. What the server has of them is fetched.`),
+    error: (error) => view.showNotice(error.message),
+  };
+  for (const [type, handle] of Object.entries(handlers)) client.on(type, (event) => client === mine && handle(event));
+  row.on(client);
+  client.connect();
+}
+
+function onState({ name, code, reason, delay }) {
+  if (name === "closed" && code === policyViolation) name = "unauthorised";
+  view.showState({ name, code, reason, retryIn: delay });
+  if (name === "open") presence.join();
+  else if (name !== "connecting") {
     presence.lost();
     row.lost();
   }
 }
 
-function onText(text) {
-  view.showFrame(false, text);
-  const message = parseObject(text);
-  if (message === null) return;
-  if (message.type === "presence") {
-    presence.take(message);
-    if (message.event !== "here") view.showPresence(message); // or heartbeats would fill the log
-  } else if (message.type === "topic") {
-    view.showTopic(message);
-  } else if (message.type === "resync") {
-    resync(message);
-  } else if (Number.isSafeInteger(message.seq)) {
-    feed.live(message);
-  }
+function onRow(frame) {
+  view.showRowFrame(frame);
+  row.took(frame);
 }
 
-function onBinary(buffer) {
-  view.showFrame(false, buffer);
-  const frame = decodeRowFrame(buffer);
-  if (frame === null) view.showBinary(buffer.byteLength);
-  else {
-    view.showRowFrame(frame);
-    row.took(frame);
-  }
+function onPresence(message) {
+  presence.take(message);
+  if (message.event !== "here") view.showPresence(message); // or heartbeats would fill the log
 }
 
-async function resync(message) {
-  view.showNotice("The server no longer has some of the changes that this page missed. Pulling what it has…");
+function signIn(token) {
   try {
-    await feed.resync(message);
-    view.showNotice(`Some changes before ${message.oldest_seq} may be missing here. Caught up with ${feed.highest}.`);
-  } catch (error) {
-    view.showNotice(`Could not pull the changes that were missed: ${error.message}`);
-  }
-}
-
-async function signIn(newToken) {
-  try {
-    bearerProtocol(newToken);
-    if (element("address").value.trim() === "") await fillAddress();
-    address.socketURL(element("address").value, 0);
+    connect(token);
   } catch (error) {
     view.showNotice(`Could not connect: ${error.message}`);
     return;
   }
   view.showNotice("");
-  if (newToken !== token) feed.highest = 0; // another user may see other changes
-  token = newToken;
   keepToken(token);
-  socket.open(token);
   publishAs(token);
 }
 
+function signOut() {
+  presence.leave();
+  client?.close();
+  forgetToken();
+  element("token").value = "";
+  publishAs("");
+}
+
+// fillAddress fills in the address that this tab has kept, or else the page's guess.
 async function fillAddress() {
   element("address").value = address.kept() || address.guess(location, await websocketPort());
   showSnippets();
 }
 
 function showSnippets() {
-  element("page-snippet").textContent = pageSnippet(element("address").value);
+  const where = element("address").value.trim();
+  element("page-snippet").textContent = pageSnippet(location.origin, where);
+  element("socket-snippet").textContent = socketSnippet(where);
   try {
     element("publish-snippet").textContent = publishSnippet(location.origin, changeOfForm());
   } catch {
     // the form's data is being typed
-  }
-}
-
-function signOut() {
-  presence.leave();
-  socket.close();
-  forgetToken();
-  element("token").value = "";
-  publishAs("");
-}
-
-function parseObject(text) {
-  try {
-    const value = JSON.parse(text);
-    return typeof value === "object" ? value : null;
-  } catch {
-    return null;
   }
 }
 
@@ -163,19 +151,16 @@ on("signin", "submit", () => signIn(element("token").value.trim()));
 on("disconnect", "click", signOut);
 on("row-form", "submit", () => row.watch(element("row-entity").value, element("row-id").value));
 on("row-unsubscribe", "click", () => row.unwatch());
-on("topic-form", "submit", () => {
-  send({ type: "topic", topic: element("topic").value, data: topicData(element("topic-data").value) });
-});
-wirePublishing((entity, rowId) => row.published(entity, rowId));
-addEventListener("hashchange", signInFromPage);
-addEventListener("pagehide", () => presence.leave());
-
-element("address").addEventListener("change", () => {
+on("topic-form", "submit", () => client?.sendTopic(element("topic").value, topicData(element("topic-data").value)));
+on("address", "change", () => {
   address.keep(element("address").value.trim());
   if (address.kept() === "") fillAddress(); // the guess again
   else showSnippets();
 });
 element("change-form").addEventListener("input", showSnippets);
+wirePublishing();
+addEventListener("hashchange", signInFromPage);
+addEventListener("pagehide", () => presence.leave());
 
 element("name").value = `visitor-${Math.floor(Math.random() * 10_000)}`;
 view.showState({ name: "idle" });

@@ -28,10 +28,10 @@ export function changeOfForm() {
   return change;
 }
 
-// wirePublishing connects the two forms that publish. onRow is told of rows that were published.
-export function wirePublishing(onRow) {
+// wirePublishing connects the two forms that publish.
+export function wirePublishing() {
   onSubmit("change-form", sendChange);
-  onSubmit("put-form", (token) => sendRow(token, onRow));
+  onSubmit("put-form", sendRow);
   element("admin-form").addEventListener("submit", (event) => event.preventDefault());
 }
 
@@ -53,7 +53,7 @@ async function sendChange(token) {
   return `Published change ${seq}.`;
 }
 
-async function sendRow(token, onRow) {
+async function sendRow(token) {
   const row = {
     entity: value("put-entity"),
     rowId: value("put-row-id"),
@@ -61,7 +61,6 @@ async function sendRow(token, onRow) {
     update: value("put-mode") === "update",
   };
   await publishRow(token, row);
-  if (!row.update) onRow(row.entity, row.rowId);
   return `Published ${row.update ? "an update of" : "a snapshot of"} ${row.entity}/${row.rowId}.`;
 }
 

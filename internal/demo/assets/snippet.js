@@ -1,29 +1,26 @@
 // The same for one's own page and backend, as text to copy. Tokens aren't in it.
 
-// pageSnippet is a script that connects a page of one's own.
-export const pageSnippet = (address) => `// of a session: busbar session create -user alice
-const token = "…";
-// the last change event's: nothing is missed, nothing comes twice
-let seq = 0;
+// pageSnippet is a script of a page of one's own, with the client that this server has.
+export const pageSnippet = (origin, address) => `<script type="module">
+import { Client } from ${JSON.stringify(`${origin}/busbar.js`)};
 
-function connect() {
-  const url = ${JSON.stringify(address)} + "?since=" + seq;
-  const ws = new WebSocket(url,
-    ["bearer." + encodeURIComponent(token)]);
-  ws.binaryType = "arraybuffer"; // rows
-  ws.onmessage = ({ data }) => {
-    if (typeof data !== "string") return;
-    const message = JSON.parse(data);
-    if (message.seq > seq && message.entity) seq = message.seq;
-    console.log(message);
-  };
-  ws.onclose = ({ code, reason }) => {
-    console.log(code, reason);
-    if (code === 1008) return; // the token isn't good
-    setTimeout(connect, 500 + 1500 * Math.random());
-  };
-}
-connect();`;
+const client = new Client({
+  url: ${JSON.stringify(address)},
+  token: "…", // busbar session create -user alice
+  since: 0,   // all that there is
+});
+client.on("state", (state) => console.log(state));
+client.on("change", (change) => console.log(change));
+client.connect();
+</script>`;
+
+// socketSnippet is the same without the client: whoever reconnects does it with the last seq as since.
+export const socketSnippet = (address) => `const token = "…";
+const ws = new WebSocket(${JSON.stringify(address)} + "?since=0",
+  ["bearer." + encodeURIComponent(token)]);
+ws.binaryType = "arraybuffer"; // rows
+ws.onmessage = ({ data }) => console.log(data);
+ws.onclose = ({ code, reason }) => console.log(code, reason);`;
 
 // publishSnippet is how a backend publishes a change.
 export const publishSnippet = (origin, change) => `curl -H "Authorization: Bearer $(cat busbar-data/admin-token)" \\

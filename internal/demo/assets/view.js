@@ -1,5 +1,5 @@
 // What the page shows. Everything that comes from outside goes in as text, never as markup.
-import { describePayload, hex } from "./frames.js";
+import { describePayload, hex } from "./payload.js";
 import { NewestFirst } from "./list.js";
 import { stateInWords } from "./words.js";
 

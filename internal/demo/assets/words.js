@@ -14,7 +14,7 @@ const meanings = new Map([
   [1013, "too slow, or the server is over capacity"],
 ]);
 
-// stateInWords takes a state as Socket reports it.
+// stateInWords takes a state as showState gets it.
 export function stateInWords({ name, code, reason, retryIn }) {
   switch (name) {
     case "connecting": return "Connecting…";
