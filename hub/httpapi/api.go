@@ -177,6 +177,7 @@ func (a *api) route() {
 	a.mux.Handle("GET /api/sync/ws", a.open(a.webSocketIsElsewhere))
 	a.mux.Handle("GET /busbar.js", a.visitor(apart(js.Handler())))
 	a.mux.Handle("GET /metrics", a.scrape())
+	a.mux.Handle("GET /openapi.yaml", a.open(a.openAPI))
 	a.mux.Handle("GET /healthz", a.open(a.healthz))
 	a.mux.Handle("GET /readyz", a.open(a.readyz))
 	if a.Profiles != nil {

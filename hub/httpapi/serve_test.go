@@ -26,7 +26,7 @@ func deaf(t *testing.T, o Options) *api {
 	return New(&hub.Hub{}, o).(*api)
 }
 
-// ask sends one request; headers are pairs.
+// ask sends one request; headers are pairs. It and its answer must be as openapi.yaml describes them.
 func ask(h http.Handler, method, target, body string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	for i := 0; i+1 < len(headers); i += 2 {
@@ -34,6 +34,13 @@ func ask(h http.Handler, method, target, body string, headers ...string) *httpte
 	}
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
+	if err := checkDocumented(r, body, w); err != nil {
+		if t, ok := h.(testing.TB); ok {
+			t.Errorf("%s %.100s: %.500v: %.300s", method, target, err, w.Body)
+		} else {
+			panic(fmt.Sprintf("%s %.100s: %.500v: %.300s", method, target, err, w.Body))
+		}
+	}
 	return w
 }
 
