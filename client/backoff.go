@@ -2,19 +2,20 @@ package client
 
 import (
 	"errors"
-	"regexp"
 	"strconv"
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/busbar-ws/busbar/wsproto"
 )
 
 // stable is how long a connection has to last for the waits to begin anew: a server that accepts and closes at once,
 // over capacity, say, must see them grow.
 const stable = 10 * time.Second
 
-// longestSpread bounds what a server may suggest.
-const longestSpread = 10 * time.Minute
+// longestRetry bounds what a Retry-After may say.
+const longestRetry = 10 * time.Minute
 
 // backoff says how long to wait. It is a plain value, and its caller brings the chance, from 0 to 1.
 type backoff struct {
@@ -43,20 +44,13 @@ func (b *backoff) next(err error, lasted time.Duration, chance float64) time.Dur
 	return time.Duration(chance * float64(bound)) // full jitter, so that many clients spread over all of it
 }
 
-var spreadReason = regexp.MustCompile(`^reconnect-after=(\d{1,9}(?:\.\d{1,3})?)s$`)
-
 // reconnectAfter is what a draining server suggests, such as reconnect-after=2.4s.
 func reconnectAfter(err error) (time.Duration, bool) {
 	closed := (*CloseError)(nil)
 	if !errors.As(err, &closed) || closed.Code != websocket.StatusServiceRestart {
 		return 0, false
 	}
-	found := spreadReason.FindStringSubmatch(closed.Reason)
-	if found == nil {
-		return 0, false
-	}
-	seconds, _ := strconv.ParseFloat(found[1], 64)
-	return min(time.Duration(seconds*float64(time.Second)), longestSpread), true
+	return wsproto.ParseReconnectAfter(closed.Reason)
 }
 
 func retryAfter(header string) time.Duration {
@@ -64,5 +58,5 @@ func retryAfter(header string) time.Duration {
 	if err != nil || seconds < 0 {
 		return 0
 	}
-	return min(time.Duration(seconds)*time.Second, longestSpread)
+	return min(time.Duration(seconds)*time.Second, longestRetry)
 }

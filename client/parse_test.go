@@ -90,7 +90,7 @@ func TestBackoff(t *testing.T) {
 		b.next(broke, 0, 1)
 	}
 	for reason, want := range map[string]time.Duration{
-		"reconnect-after=2.4s": 2400 * time.Millisecond, "reconnect-after=0.0s": 0, "reconnect-after=999999s": longestSpread,
+		"reconnect-after=2.4s": 2400 * time.Millisecond, "reconnect-after=0.0s": 0, "reconnect-after=999999s": time.Hour,
 	} {
 		if got := b.next(&CloseError{websocket.StatusServiceRestart, reason}, 0, 1); got != want {
 			t.Errorf("%s: %s", reason, got)

@@ -73,7 +73,7 @@ func TestGoClient(t *testing.T) {
 		subscribed(i + 2)
 		eventually(t, "the events", func() bool { mu.Lock(); defer mu.Unlock(); return len(seqs) >= len(want) })
 	}
-	lost("the drain's Close", func(err error) bool { return strings.Contains(err.Error(), "closed the connection with 10") })
+	lost("the drain's Close", func(err error) bool { return strings.Contains(err.Error(), `with 1012, "reconnect-after=`) })
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Error(err)

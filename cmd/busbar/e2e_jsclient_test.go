@@ -82,10 +82,10 @@ client.subscribeRow("Doc", "d_1");
 client.connect();
 </script>`
 
-// servePage serves a page on the daemon's host, whence pages may connect.
-func servePage(t *testing.T, d *daemon, html string) (url string) {
+// serveHost serves on the daemon's host, whence pages may connect.
+func serveHost(t *testing.T, d *daemon, h http.Handler) (url string) {
 	t.Helper()
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(html)) }))
+	s := httptest.NewUnstartedServer(h)
 	s.Listener.Close()
 	host, _, _ := net.SplitHostPort(d.ws)
 	var err error
@@ -102,7 +102,8 @@ func TestJSClientInChromium(t *testing.T) {
 	t.Parallel()
 	d := onOwnAddress(t)
 	d.adminCall("PUT", "/v1/rows/Doc/d_1", "milk", nil)
-	p := startBrowser(t).open(t, servePage(t, d, clientPage)+"#"+d.url("")+",http://"+d.api+","+d.session("alice"))
+	served := serveHost(t, d, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(clientPage)) }))
+	p := startBrowser(t).open(t, served+"#"+d.url("")+",http://"+d.api+","+d.session("alice"))
 	is := func(state string) { t.Helper(); p.waitFor(fmt.Sprintf(`window.client?.state.name === %q`, state)) }
 	is("open")
 	var want []string

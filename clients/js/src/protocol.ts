@@ -47,11 +47,11 @@ export interface Page {
 export const bearer = (token: string) =>
   "bearer." + encodeURIComponent(token).replace(/[()]/g, (c) => (c === "(" ? "%28" : "%29"));
 
-const longestSpread = 600_000; // ms
+const longestSpread = 3_600_000; // ms
 
 /** The milliseconds that a draining server suggests by Close 1012 and the reason reconnect-after=2.4s. */
 export function reconnectAfter(code: number, reason: string): number | undefined {
-  const found = code === 1012 && /^reconnect-after=(\d+(\.\d{1,3})?)s$/.exec(reason);
+  const found = code === 1012 && /^reconnect-after=(\d{1,9}(\.\d{1,3})?)s$/.exec(reason);
   return found ? Math.min(Number(found[1]) * 1000, longestSpread) : undefined;
 }
 

@@ -115,7 +115,8 @@ test("kill -9, a drain and a server that hangs cost no event", async (t) => {
       daemon.signal("SIGCONT");
     } else {
       await daemon.end(end);
-      await seen.becomes("waiting");
+      const { code, reason, delay } = await seen.becomes("waiting");
+      if (end === "SIGTERM") assert.deepEqual([code, reason], [1012, `reconnect-after=${(delay / 1000).toFixed(1)}s`]);
       await daemon.start();
     }
     want.push(...(await daemon.publish(3)));
