@@ -12,22 +12,22 @@ import (
 	"testing"
 )
 
-// snippets are the blocks of docs/clients.md in a language, with the daemon's addresses.
-func (d *daemon) snippets(language string) (blocks []string) {
+// snippets are the blocks of a page in a language, with the daemon's addresses.
+func (d *daemon) snippets(page, language string) (blocks []string) {
 	d.t.Helper()
-	for _, b := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```\n").FindAllStringSubmatch(docsPage(d.t, "clients.md"), -1) {
+	for _, b := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```\n").FindAllStringSubmatch(docsPage(d.t, page), -1) {
 		at := strings.NewReplacer("127.0.0.1:4321", d.api, "127.0.0.1:4322", d.ws)
 		blocks = append(blocks, at.Replace(b[1]))
 	}
 	return blocks
 }
 
-// docs/clients.md, "In a browser": the page's client and its bare socket do what it says.
+// docs/clients.md, "In a browser", and README.md: the client and the bare socket do what they say there.
 func TestClientsPageInChromium(t *testing.T) {
 	t.Parallel()
 	d := onOwnAddress(t)
-	blocks := d.snippets("js")
-	if len(blocks) != 2 {
+	blocks := append(d.snippets("clients.md", "js"), d.snippets("../README.md", "js")...)
+	if len(blocks) != 4 {
 		t.Fatalf("%d snippets", len(blocks))
 	}
 	d.adminCall("PUT", "/v1/rows/Doc/d_1", "milk", nil)
@@ -35,7 +35,11 @@ func TestClientsPageInChromium(t *testing.T) {
 		console.log = (...all) => { document.body.append(all.map(String).join(" ") + "\n"); };
 		%s
 	</script>`
-	pages := map[string]string{"/client": fmt.Sprintf(page, blocks[0]), "/socket": fmt.Sprintf(page, blocks[1])}
+	token := fmt.Sprintf("const token = %q;\n", d.session("bob"))
+	pages := map[string]string{
+		"/client": fmt.Sprintf(page, blocks[0]), "/socket": fmt.Sprintf(page, blocks[1]),
+		"/readme": fmt.Sprintf(page, token+blocks[2]+blocks[3]),
+	}
 	url := serveHost(t, d, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/token" {
 			_, _ = w.Write([]byte(d.session("alice")))
@@ -57,6 +61,9 @@ func TestClientsPageInChromium(t *testing.T) {
 	socket := b.open(t, url+"/socket")
 	shows(socket, fmt.Sprintf(`{"seq":%d,`, seq)) // from since=0
 	shows(socket, `{"type":"presence","status":"here","from":"alice"}`)
+	readme := b.open(t, url+"/readme")
+	shows(readme, fmt.Sprintf("%d Todo [object Object]", seq))
+	shows(readme, fmt.Sprintf(`{"seq":%d,`, seq))
 	d.adminCall("POST", "/v1/topics/chat", `"hello"`, nil)
 	shows(client, "chat undefined hello")
 }
@@ -65,7 +72,7 @@ func TestClientsPageInChromium(t *testing.T) {
 func TestClientsPageInGo(t *testing.T) {
 	t.Parallel()
 	d := startDaemon(t)
-	blocks := d.snippets("go")
+	blocks := d.snippets("clients.md", "go")
 	if len(blocks) != 2 {
 		t.Fatalf("%d snippets", len(blocks))
 	}
