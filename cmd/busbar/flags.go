@@ -89,6 +89,9 @@ func (o *options) addNetwork(t *cli.Set) {
 	addAPI(t, &o.API)
 	t.Add("api-keep-alive", cli.Duration(&o.APIKeepAlive, time.Second, 0), "how long a connection to the API stays open "+
 		"between two requests; longer than a proxy in front keeps it, or a request may meet its end")
+	t.Add("metrics", cli.Checked(&o.Metrics, "address", "an address such as 127.0.0.1:9090, or nothing",
+		func(text string) bool { return text == "" || cli.IsAddress(text) }),
+		"address of a listener of its own for /metrics, /healthz and /readyz without a token, for Prometheus; empty = there is none")
 	t.Add("loops", cli.Int(&l.Loops, 0, 128), "event loops, one per shard; 0 = one per core")
 	t.Add("max-connections", cli.Int(&l.Accept.MaxConnections, 0, maxConnections), "connections above this are refused; 0 = what descriptors allow")
 	t.Add("max-per-ip", cli.IntOrOff(&l.Accept.MaxPerAddress, maxConnections),

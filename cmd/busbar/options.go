@@ -27,6 +27,7 @@ type options struct {
 
 	API          string
 	APIKeepAlive time.Duration
+	Metrics      string // address; empty: not served without a token
 	Log          logOptions
 	RowsURL      string
 	SnapshotURL  string
@@ -214,12 +215,13 @@ func (o *options) validate() error {
 func (o *options) source(flagName string) string { return o.flags.Source(flagName) }
 
 func (o *options) validateNetwork() error {
-	_, listen, _ := net.SplitHostPort(o.Hub.Loops.Listen)
-	_, api, _ := net.SplitHostPort(o.API)
-	// Port 0 is a free port of the kernel's choice, so never the same one.
-	if listen == api && strings.Trim(api, "0") != "" {
-		return cli.Usagef("%s: %q has the port of %s %q; give them different ports",
-			o.source("api"), o.API, o.source("listen"), o.Hub.Loops.Listen)
+	for _, pair := range [][2]string{{"api", "listen"}, {"metrics", "listen"}, {"metrics", "api"}} {
+		one, other := o.flags.Flag(pair[0]).Show(), o.flags.Flag(pair[1]).Show()
+		_, port, _ := net.SplitHostPort(one)
+		// Port 0 is a free port of the kernel's choice, so never the same one.
+		if _, taken, _ := net.SplitHostPort(other); port == taken && strings.Trim(port, "0") != "" {
+			return cli.Usagef("%s: %q has the port of %s %q; give them different ports", o.source(pair[0]), one, o.source(pair[1]), other)
+		}
 	}
 	if a := &o.Hub.Loops.Accept; a.ProxyProtocol != eventloop.ProxyOff && len(a.TrustedProxies) == 0 {
 		return cli.Usagef("%s: %q needs -trusted-proxies with the addresses that proxies connect from, such as 127.0.0.1 or 10.0.0.0/8",

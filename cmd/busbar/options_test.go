@@ -75,7 +75,7 @@ func TestDefaults(t *testing.T) {
 
 // everyFlag gives each flag of the daemon a value that isn't its default.
 var everyFlag = map[string]string{
-	"listen": "10.0.0.1:9002", "api": "[::1]:9001", "api-keep-alive": "65s", "loops": "128", "max-connections": "1000000",
+	"listen": "10.0.0.1:9002", "api": "[::1]:9001", "api-keep-alive": "65s", "metrics": "127.0.0.1:9003", "loops": "128", "max-connections": "1000000",
 	"max-per-ip": "9", "accept-rate": "0", "accept-burst": "9", "max-handshakes": "77", "proxy-protocol": "required", "trusted-proxies": "10.0.0.0/8, 127.0.0.1", "handshake-timeout": "3s", "ping-interval": "1m30s", "pong-timeout": "1s",
 	"flush-delay": "2ms", "send-buffer": "16KiB", "notsent-lowat": "8KB", "reject": "http", "origins": "https://a.example, *",
 	"max-message-in": "125", "max-message-out": "1GiB", "compression": "out", "compression-threshold": "1KiB", "queue-messages": "1", "queue-bytes": "2GiB",

@@ -46,6 +46,7 @@ type server struct {
 	demo     demoToken
 	api      net.Listener
 	http     *http.Server
+	metrics  *http.Server // nil without -metrics
 	nats     *nats.Conn   // with -log nats: the change log's
 	ready    func() error // nil: always
 	failed   <-chan error // another node has this one's number
@@ -160,7 +161,9 @@ func (srv *server) open() error {
 	if err := srv.openHub(); err != nil {
 		return err
 	}
-	srv.openAPI()
+	if err := srv.openAPI(); err != nil {
+		return err
+	}
 	return srv.openPublishing()
 }
 
@@ -212,6 +215,9 @@ func (cfg *options) reserve(open, descriptors int) int {
 	}
 	if cfg.Log.Cluster.Listen != "" {
 		n += natsDescriptors
+	}
+	if cfg.Metrics != "" {
+		n += metricsConnections
 	}
 	return n
 }
@@ -316,20 +322,21 @@ func (srv *server) openLog() (hub.ChangeLog, error) {
 	return log, nil
 }
 
-func (srv *server) openAPI() {
+func (srv *server) openAPI() error {
 	listener := httpapi.LimitListener(srv.api, apiConnections(srv.hub.Capacity().Descriptors))
 	registry := metrics.NewRegistry(srv.hub.Stats)
 	registry.MustRegister(metrics.LogRecordsDropped(srv.logs.Dropped), metrics.BuildInfo(version)) // a new registry has no such names
-	handler := httpapi.New(srv.hub, httpapi.Options{
+	o := httpapi.Options{
 		Registry: registry, Ready: srv.ready,
 		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Hub.Origins,
 		MaxBody: int64(srv.cfg.Hub.MaxMessageOut), Logger: srv.log,
 		MayPublish: srv.demo.is, LogLevel: srv.level, Profiles: profiles(), About: srv.about, Dashboard: dashboard.Handler(),
 		Listener: listener, SharedAddresses: srv.cfg.sharedAddresses(),
 		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),
-	})
-	srv.http = httpapi.NewServer(srv.cfg.API, handler, httpapi.ServerOptions{IdleTimeout: srv.cfg.APIKeepAlive, Logger: srv.log})
+	}
+	srv.http = httpapi.NewServer(srv.cfg.API, httpapi.New(srv.hub, o), httpapi.ServerOptions{IdleTimeout: srv.cfg.APIKeepAlive, Logger: srv.log})
 	srv.api = listener
+	return srv.openMetrics(o)
 }
 
 // sharedAddresses are those that many callers of the API come from.
@@ -350,6 +357,9 @@ func (srv *server) close() error {
 		if srv.http.Shutdown(ctx) != nil {
 			_ = srv.http.Close()
 		}
+	}
+	if srv.metrics != nil {
+		_ = srv.metrics.Close()
 	}
 	if srv.hub != nil {
 		now, cancel := context.WithCancel(context.Background())

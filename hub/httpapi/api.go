@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 
@@ -200,15 +199,4 @@ func apart(h http.Handler) call {
 		h.ServeHTTP(w, r.WithContext(r.Context()))
 		return nil
 	}
-}
-
-func (a *api) scrape() http.Handler {
-	h := promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{
-		ErrorHandling: promhttp.ContinueOnError,
-		ErrorLog:      slog.NewLogLogger(a.Logger.Handler(), slog.LevelWarn),
-	})
-	return a.adminOnly(scraping, func(w http.ResponseWriter, r *http.Request) error {
-		h.ServeHTTP(w, r)
-		return nil
-	})
 }

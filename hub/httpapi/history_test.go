@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -66,5 +67,26 @@ func TestLaggardsClosesAndLosses(t *testing.T) {
 		if w := s.admin("GET", none, ""); !strings.Contains(w.Body.String(), `:[],"since":"`) {
 			t.Errorf("%s is %s", none, w.Body)
 		}
+	}
+}
+
+// docs/protocol.md section 5: what -metrics serves asks for no token, and has nothing but numbers and probes. Its requests
+// are counted with the API's.
+func TestMetricsWithoutAToken(t *testing.T) {
+	var o Options
+	s := start(t, func(_ *hub.Options, given *Options) {
+		given.Registry = nil
+		given.setDefaults(nil)
+		o = *given
+	})
+	h := NewMetrics(s.hub, o)
+	for target, status := range map[string]int{
+		"GET /metrics": 200, "GET /healthz": 200, "GET /readyz": 200, "POST /metrics": 405,
+		"GET /v1/stats": 404, "GET /v1/clients": 404, "GET /": 404, "GET /demo": 404, "GET /api/sync/pull": 501,
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		w := httptest.NewRecorder() // openapi.yaml is about the API
+		h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+		s.want(w, status, nil)
 	}
 }

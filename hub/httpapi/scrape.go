@@ -1,0 +1,43 @@
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/busbar-ws/busbar/hub"
+)
+
+// scrapesAtOnce is how many scrapes are served at one time by NewMetrics; more get 503.
+const scrapesAtOnce = 4
+
+// NewMetrics returns a handler of /metrics, /healthz and /readyz alone, which asks nobody for a token: it is for a
+// listener of its own, which only Prometheus and those who look after the server can reach. Of the options
+// Registry, Ready, Origins and Logger count, and are to be those that New was given. As with New, the handler must not be
+// served any more once the hub was shut down.
+func NewMetrics(h *hub.Hub, o Options) http.Handler {
+	o.setDefaults(h)
+	a := &api{Options: o, hub: h, mux: http.NewServeMux(), counts: newCounts(o.Registry)}
+	a.mux.Handle("GET /metrics", a.scrapes(scrapesAtOnce))
+	a.mux.Handle("GET /healthz", a.open(a.healthz))
+	a.mux.Handle("GET /readyz", a.open(a.readyz))
+	return a
+}
+
+// scrape is GET /metrics for an admin. There are places for how many at a time.
+func (a *api) scrape() http.Handler {
+	h := a.scrapes(0)
+	return a.adminOnly(scraping, func(w http.ResponseWriter, r *http.Request) error {
+		h.ServeHTTP(w, r)
+		return nil
+	})
+}
+
+// scrapes shows the numbers to so many at a time; 0: to all.
+func (a *api) scrapes(most int) http.Handler {
+	return promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: most,
+		ErrorLog: slog.NewLogLogger(a.Logger.Handler(), slog.LevelWarn),
+	})
+}
