@@ -115,7 +115,7 @@ func (s *scenario) connect(rest string) error {
 	if err != nil {
 		return err
 	}
-	a := &actor{listener: listenOn(s.t, conn), name: words[0]}
+	a := &actor{listener: listenOn(s.t, conn), name: words[0], api: s.api}
 	all, err := s.hub.Clients(context.Background(), 0, 1000)
 	if err != nil {
 		return err

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/coder/websocket"
 )
 
 // TestScenarios plays testdata/scenarios/*.txt on a real hub with real clients; README
@@ -15,20 +17,30 @@ func TestScenarios(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scenarios: %v", err)
 	}
+	api := readAsyncAPI(t)
+	played := 0
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			played++
 			t.Parallel()
-			playScenario(t, file)
+			playScenario(t, file, api)
 		})
 	}
+	t.Cleanup(func() { // when all of them have ended
+		for name := range api.schemas {
+			if played == len(files) && !api.seen[name] {
+				t.Errorf("no scenario shows %s of docs/asyncapi.yaml", name)
+			}
+		}
+	})
 }
 
-func playScenario(t *testing.T, file string) {
+func playScenario(t *testing.T, file string, api *asyncAPI) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := scenario{t: t, clients: make(map[string]*actor), fetches: make(chan fetched, 16)}
+	s := scenario{t: t, api: api, clients: make(map[string]*actor), fetches: make(chan fetched, 16)}
 	lines := strings.Split(string(text), "\n")
 	for i, line := range lines {
 		line = strings.TrimSpace(line)
@@ -57,6 +69,7 @@ func transcript(lines []string, failed int) string {
 // scenario is the stage that a transcript is played on.
 type scenario struct {
 	t       *testing.T
+	api     *asyncAPI
 	hub     *Hub
 	clients map[string]*actor
 	fetches chan fetched
@@ -69,6 +82,16 @@ type actor struct {
 	*listener
 	name string
 	id   uint64
+	api  *asyncAPI
+}
+
+// receive fails for a text that docs/asyncapi.yaml doesn't have.
+func (a *actor) receive() (received, error) {
+	m, err := a.listener.receive()
+	if err == nil && m.kind == websocket.MessageText {
+		err = a.api.check(string(m.data))
+	}
+	return m, err
 }
 
 func (s *scenario) play(line string) error {
