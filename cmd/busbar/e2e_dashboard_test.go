@@ -128,7 +128,7 @@ const readFigures = `(() => {
 	const rows = (id) => [...document.querySelectorAll("#" + id + " tbody tr")].map((row) =>
 		({name: row.dataset.name, figures: [...row.querySelectorAll("[data-value]")].map((e) => Number(e.dataset.value))}));
 	const last = answers.findLastIndex((a) => JSON.parse(a).at === document.body.dataset.at);
-	return {stats: figures("stat"), rates: figures("rate"), loops: rows("loops"), causes: rows("causes"), losses: rows("losses"),
+	return {last: Number(document.getElementById("last-p99").dataset.value), first: JSON.parse(answers[0]), stats: figures("stat"), rates: figures("rate"), loops: rows("loops"), causes: rows("causes"), losses: rows("losses"),
 		before: JSON.parse(answers[last - 1]), answer: JSON.parse(answers[last])};
 })()`
 
@@ -139,7 +139,8 @@ type dashboardFigures struct {
 		Name    string
 		Figures []float64
 	}
-	Before, Answer map[string]any
+	First, Before, Answer map[string]any
+	Last                  float64 // how long 99 % took to the last subscriber, in the last minute
 }
 
 func (f *dashboardFigures) stat(path string) float64 { return numberAt(f.Answer, path) }
@@ -178,6 +179,7 @@ func (f *dashboardFigures) check(t *testing.T) {
 			t.Errorf("loop %d has %v clients; shown are %+v", i, numberAt(l, "clients"), f.Loops)
 		}
 	}
+	f.checkLast(t)
 	for _, c := range f.Causes {
 		if n := c.Figures[1]; n != f.stat("closed."+c.Name) {
 			t.Errorf("%v are shown as closed by %s", n, c.Name)
@@ -188,6 +190,28 @@ func (f *dashboardFigures) check(t *testing.T) {
 			t.Errorf("%v are shown as lost by %s", n, c.Name)
 		}
 	}
+}
+
+// checkLast wants 99 % of the broadcasts between the first answer and the last in the bucket of what is shown, or below.
+func (f *dashboardFigures) checkLast(t *testing.T) {
+	t.Helper()
+	const path = "durations.broadcast_last_send"
+	durations := func(answer map[string]any) map[string]any {
+		return answer["durations"].(map[string]any)["broadcast_last_send"].(map[string]any)
+	}
+	all := f.stat(path+".count") - numberAt(f.First, path+".count")
+	before, below := durations(f.First)["buckets"].([]any), 0.0
+	for i, bucket := range durations(f.Answer)["buckets"].([]any) {
+		n := numberAt(bucket, "count") - numberAt(before[i], "count")
+		if le := numberAt(bucket, "le"); f.Last <= le {
+			if all == 0 || n < 0.99*all || below >= 0.99*all {
+				t.Errorf("99 %% of %v took up to %v s, it says; %v were below that bucket, %v in it or below", all, f.Last, below, n)
+			}
+			return
+		}
+		below = n
+	}
+	t.Errorf("broadcasts take %v s, it says", f.Last)
 }
 
 func timeAt(t *testing.T, answer map[string]any) (at time.Time) {

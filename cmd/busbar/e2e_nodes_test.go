@@ -57,6 +57,16 @@ func (d *daemon) wantReady(status int, code string) {
 	})
 }
 
+func (d *daemon) wantStats(parts ...string) {
+	d.t.Helper()
+	stats := d.call("GET", "/v1/stats", d.admin, "").body
+	for _, part := range parts {
+		if !strings.Contains(stats, part) {
+			d.t.Errorf("/v1/stats has no %s:\n%.500s", part, stats)
+		}
+	}
+}
+
 // docs/cluster.md: nodes on one NATS are one server to clients and publishers. Losing a node costs its clients a
 // reconnect, and losing NATS costs nobody a connection.
 func TestNodesOnOneNATS(t *testing.T) {
@@ -97,8 +107,10 @@ func TestNodesOnOneNATS(t *testing.T) {
 		}
 	}
 	b.wantReady(200, "ready")
+	b.wantStats(`"change_log":"nats","nats":{"state":"connected","server":"`+address+`","reconnects":`, `"ready":true`)
 	stop()
 	b.wantReady(503, "DEGRADED")
+	b.wantStats(`"nats":{"state":"reconnecting"`, `"ready":false,"not_ready":"`)
 	const change = `{"entity":"Todo","row_id":"t_3","kind":"delete","op_id":"once"}`
 	if r := b.call("POST", "/v1/changes", b.admin, change); r.status != 503 || !strings.Contains(r.body, "LOG_UNAVAILABLE") {
 		t.Errorf("without NATS: %d %s", r.status, r.body)

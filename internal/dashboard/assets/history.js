@@ -74,19 +74,17 @@ export function rate(from, to, read) {
 }
 
 // quantile is the value that the part p of what came between two histograms is at or below, by the buckets' bounds,
-// in proportion within one; NaN when nothing came. from may be missing: then it is of all since the start.
+// in proportion within one; NaN when nothing came. A histogram's buckets count what is at or below each bound, and its
+// count is of all. from may be missing: then it is of all since the start.
 export function quantile(p, from, to) {
   if (!to) return NaN;
-  const counts = to.counts.map((n, i) => n - (from?.counts[i] ?? 0));
-  const all = counts.reduce((total, n) => total + n, 0);
-  if (all === 0) return NaN;
-  let wanted = p * all;
-  for (let i = 0; i < counts.length; i += 1) {
-    if (wanted <= counts[i] && counts[i] > 0) {
-      const low = i === 0 ? 0 : to.bounds[i - 1];
-      return i === to.bounds.length ? low : low + (to.bounds[i] - low) * wanted / counts[i];
-    }
-    wanted -= counts[i];
+  const wanted = p * (to.count - (from?.count ?? 0));
+  if (wanted === 0) return NaN;
+  let low = { le: 0, count: 0 };
+  for (const [i, { le, count }] of to.buckets.entries()) {
+    const bucket = { le, count: count - (from?.buckets[i].count ?? 0) };
+    if (bucket.count >= wanted) return low.le + (le - low.le) * (wanted - low.count) / (bucket.count - low.count);
+    low = bucket;
   }
-  return to.bounds.at(-1);
+  return low.le; // above the last bound nothing is known
 }

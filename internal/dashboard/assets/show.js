@@ -1,5 +1,5 @@
 // What the page shows of the answers. Everything that comes from outside goes in as text, never as markup.
-import { bytes, cause, count, formats, seconds, span } from "./format.js";
+import { cause, count, formats, seconds, span } from "./format.js";
 import { at, quantile, rate, sum } from "./history.js";
 
 const minute = 60;
@@ -10,8 +10,8 @@ const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "
 // element finds an element of the page by its id.
 export const element = (id) => document.getElementById(id);
 
-// lastSubscriber is the histogram of the time from taking a broadcast to having handed it to its last subscriber.
-export const lastSubscriber = (answer) => answer.histograms?.last_subscriber_seconds;
+// lastSubscriber is the histogram of the time from publishing to having handed a broadcast to a loop's last subscriber.
+export const lastSubscriber = (answer) => answer.durations.broadcast_last_send;
 
 // set shows a figure. Exactly what it is stands in data-value.
 function set(node, value, as) {
@@ -27,16 +27,17 @@ export function showFigures(history) {
   for (const node of document.querySelectorAll("[data-rate]")) {
     set(node, history.rate((a) => at(a, node.dataset.rate)), node.dataset.as);
   }
-  const [from, to] = [history.before(minute), history.last].map((entry) => entry && lastSubscriber(entry.answer));
-  set(element("last-p99"), quantile(0.99, from, to), "seconds");
-  element("last-p50").textContent = seconds(quantile(0.5, from, to));
+  const within = (p, read) => quantile(p, ...[history.before(minute), history.last].map((entry) => entry && read(entry.answer)));
+  set(element("last-p99"), within(0.99, lastSubscriber), "seconds");
+  element("last-p50").textContent = seconds(within(0.5, lastSubscriber));
+  set(element("append-p99"), within(0.99, (a) => a.durations.log_append), "seconds");
   set(element("lost"), sum(answer.dropped), "count");
   element("lost-minute").textContent = count(history.grown(minute, (a) => sum(a.dropped)));
   set(element("buffered"), sum(answer.buffered), "bytes");
   const { resident_bytes: resident, resident_at_start_bytes: before } = answer.process;
   const each = (resident - before) / answer.connections;
   set(element("per-connection"), answer.connections < enoughConnections ? NaN : each, "bytes");
-  element("per-connection").title = `resident memory beyond the ${bytes(before)} of the start, per connection; from ${enoughConnections} connections on`;
+  element("per-connection").title = `from ${enoughConnections} connections on`;
 }
 
 // showServer shows what the server says of itself.

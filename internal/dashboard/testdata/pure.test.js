@@ -52,13 +52,58 @@ test("ten minutes are remembered", () => {
   assert.deepEqual([times.length, times[0]], [601, 4399]);
 });
 
+// histogram has buckets up to 1, 2 and 4, and one above.
+function histogram(...counts) {
+  let count = 0;
+  const buckets = [1, 2, 4].map((le, i) => ({ le, count: count += counts[i] }));
+  return { buckets, count: count + counts[3] };
+}
+
 test("quantiles between two histograms", () => {
-  const bounds = [1, 2, 4];
-  assert.ok(Number.isNaN(quantile(0.5, { bounds, counts: [1, 2, 3, 4] }, { bounds, counts: [1, 2, 3, 4] })));
-  assert.equal(quantile(0.5, { bounds, counts: [9, 0, 0, 0] }, { bounds, counts: [9, 10, 0, 0] }), 1.5);
-  assert.equal(quantile(0.99, undefined, { bounds, counts: [0, 50, 50, 0] }), 2 + 2 * 49 / 50);
-  assert.equal(quantile(1, undefined, { bounds, counts: [1, 0, 0, 1] }), 4); // above the last bound nothing is known
+  const first = histogram(1, 2, 3, 4);
+  assert.ok(Number.isNaN(quantile(0.5, first, first)));
+  assert.equal(quantile(0.5, histogram(9, 0, 0, 0), histogram(9, 10, 0, 0)), 1.5);
+  assert.equal(quantile(0.99, undefined, histogram(0, 50, 50, 0)), 2 + 2 * 49 / 50);
+  assert.equal(quantile(0.5, undefined, histogram(10, 0, 0, 0)), 0.5);
+  assert.equal(quantile(1, undefined, histogram(1, 0, 0, 1)), 4);
   assert.ok(Number.isNaN(quantile(0.5, undefined, undefined)));
 });
 
 test("sums", () => assert.deepEqual([sum({ a: 1, b: 2 }), sum({}), sum(undefined)], [3, 0, 0]));
+
+test("a tab that nobody sees asks nothing, and a server that fails is asked more seldom", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let seen, status = 200, asked = 0, failures = 0;
+  globalThis.document = { hidden: false, addEventListener: (_, changed) => { seen = changed; } };
+  globalThis.fetch = async () => {
+    asked += 1;
+    return { ok: status === 200, status, json: async () => ({}) };
+  };
+  const { Poll, Refused } = await import("./poll.js");
+  const answered = () => new Promise(setImmediate);
+  const poll = new Poll(() => {}, (error) => { failures += error instanceof Refused ? 100 : 1; });
+  const after = async (ms, want) => {
+    t.mock.timers.tick(ms);
+    await answered();
+    assert.equal(asked, want);
+  };
+  poll.start("token");
+  await after(0, 3);
+  await after(1500, 6);
+  document.hidden = true;
+  seen();
+  await after(60_000, 6);
+  document.hidden = false;
+  seen();
+  await after(0, 9);
+  status = 503;
+  await after(1500, 12);
+  await after(1500, 12);
+  await after(1500, 15);
+  assert.equal(failures, 2);
+  status = 401;
+  await after(6000, 18);
+  assert.equal(failures, 102);
+  poll.stop();
+  await after(60_000, 18);
+});
