@@ -41,7 +41,7 @@ type server struct {
 	dir      datadir.Dir
 	hub      *hub.Hub
 	sessions *auth.Sessions // nil unless -auth sessions
-	ends     sessionEnds
+	ends     auth.Ends
 	admin    adminToken
 	demo     demoToken
 	api      net.Listener
@@ -265,7 +265,7 @@ func (srv *server) openHub() error {
 	if srv.hub, err = hub.New(o); err != nil {
 		return listening(err)
 	}
-	srv.ends.opened(srv.hub)
+	srv.ends.Opened(srv.hub)
 	return nil
 }
 

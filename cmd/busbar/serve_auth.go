@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -75,7 +74,7 @@ func (srv *server) openTokens() (hub.Authenticator, error) {
 const bucketPatience = time.Minute
 
 func (srv *server) openSessions() (s *auth.Sessions, err error) {
-	o := auth.SessionOptions{CopyDir: string(srv.dir), GuestTTL: srv.cfg.GuestTTL, Log: srv.log, OnRevoked: srv.ends.revoked}
+	o := auth.SessionOptions{CopyDir: string(srv.dir), GuestTTL: srv.cfg.GuestTTL, Log: srv.log, OnRevoked: srv.ends.Revoked}
 	switch nodes := &srv.cfg.Log.NATS; {
 	case srv.cfg.SessionsDB != "":
 		o.ReadOnly = true
@@ -93,44 +92,4 @@ func (srv *server) openSessions() (s *auth.Sessions, err error) {
 	srv.sessions = s
 	srv.closers = append(srv.closers, s.Close)
 	return s, nil
-}
-
-// sessionEnds ends the connections of sessions that are sessions no more. The store, which
-// calls revoked, is opened before the hub, and the hub lets clients in before anybody has it:
-// what was revoked until then waits for it. Safe from any goroutine.
-type sessionEnds struct {
-	mu      sync.Mutex
-	hub     *hub.Hub
-	waiting []*hub.Identity // until there is a hub
-}
-
-func (e *sessionEnds) revoked(ids []*hub.Identity) {
-	e.mu.Lock()
-	h := e.hub
-	if h == nil {
-		e.waiting = append(e.waiting, ids...)
-	}
-	e.mu.Unlock()
-	if h != nil {
-		endSessions(h, ids)
-	}
-}
-
-// opened gives it the hub, once.
-func (e *sessionEnds) opened(h *hub.Hub) {
-	e.mu.Lock()
-	ids := e.waiting
-	e.hub, e.waiting = h, nil
-	e.mu.Unlock()
-	if len(ids) > 0 {
-		endSessions(h, ids)
-	}
-}
-
-func endSessions(h *hub.Hub, ids []*hub.Identity) {
-	gone := make(map[*hub.Identity]bool, len(ids))
-	for _, id := range ids {
-		gone[id] = true
-	}
-	h.CloseIdentity(func(id *hub.Identity) bool { return gone[id] }, "session revoked")
 }

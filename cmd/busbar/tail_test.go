@@ -131,9 +131,9 @@ func TestSessionsRevokedBeforeTheHubIsKnown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var ends sessionEnds
-	ends.revoked([]*hub.Identity{id})
-	ends.opened(srv.hub)
+	var ends auth.Ends
+	ends.Revoked([]*hub.Identity{id})
+	ends.Opened(srv.hub)
 	tail.want(t, exitFailure, "1008", "session revoked")
 }
 
