@@ -1,9 +1,9 @@
 # Every target is a script in scripts/ that can be run by hand. Variables that they
 # read, from the environment or after make: FUZZTIME, FUZZ, TEST_TIMEOUT, STATICCHECK_VERSION,
 # BENCH, BENCHTIME, ROUNDS, DURATION, CLIENTS, DOCS, README, TAGS,
-# VERSION, CONNECTIONS, GUEST, PING_INTERVAL, TARGETS, MESSAGES, WINDOW, ARGS.
+# VERSION, NFPM_VERSION, CYCLONEDX_VERSION, CONNECTIONS, GUEST, PING_INTERVAL, TARGETS, MESSAGES, WINDOW, ARGS.
 
-.PHONY: help test lint vet race heavy fuzz soak chaos bench scale instructions microbench build run clean
+.PHONY: help test lint vet race heavy fuzz soak chaos bench scale instructions microbench build release release-check run clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -50,8 +50,14 @@ microbench: ## Go benchmarks that match BENCH (all)
 build: ## build bin/busbar
 	@scripts/build
 
+release: ## dist/: archives, .deb and .rpm for amd64 and arm64, what is in them (SBOM), checksums
+	@scripts/release
+
+release-check: ## the packages installed, upgraded and removed under a systemd of their own (as root)
+	@scripts/release-check
+
 run: build ## build and serve with ARGS
 	@bin/busbar $(ARGS)
 
 clean: ## remove what was built
-	@rm -rf bin
+	@rm -rf bin dist
