@@ -45,8 +45,8 @@ func TestSystemdUnit(t *testing.T) {
 		t.Fatal("the unit has no TimeoutStopSec")
 	}
 	patience, err := time.ParseDuration(stop[1])
-	if o := defaultOptions(memory.Defaults()); err != nil || patience < o.Drain+margin {
-		t.Errorf("TimeoutStopSec=%s (%v), but -drain is %v", stop[1], err, o.Drain)
+	if o := defaultOptions(memory.Defaults()); err != nil || patience < o.DrainDelay+o.Drain+margin {
+		t.Errorf("TimeoutStopSec=%s (%v), but -drain-delay and -drain are %v and %v", stop[1], err, o.DrainDelay, o.Drain)
 	}
 }
 
@@ -66,6 +66,38 @@ func TestDeployedSettings(t *testing.T) {
 	for _, s := range settings {
 		if _, err := os.Stat("/proc/sys/" + strings.ReplaceAll(s[1], ".", "/")); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// named are the metrics in an expression, and matched the values of their labels: one, or some that | divides.
+var (
+	named   = regexp.MustCompile(`\b(?:busbar|process|go)_[a-z_]+`)
+	matched = regexp.MustCompile(`\b([a-z_]+)\{[^}]*?\b(cause|outcome|result|class|kind)=~?\\?"([^"\\]+)`)
+)
+
+// Alert rules and the dashboard name metrics that the server shows, and values of labels that they can have.
+func TestDeployedMetricsExist(t *testing.T) {
+	d := commonDaemon(t)
+	d.call("GET", "/healthz", "", "") // requests are counted by route once there were some
+	shown := d.call("GET", "/metrics", d.admin, "").body
+	for file, least := range map[string]int{"prometheus/alerts.yml": 20, "prometheus/alerts_test.yml": 20, "grafana/busbar.json": 30} {
+		text := readDeployed(t, file)
+		names := named.FindAllString(text, -1)
+		if len(names) < least {
+			t.Errorf("%s names %d metrics", file, len(names))
+		}
+		for _, name := range names {
+			if family := strings.TrimSuffix(name, "_bucket"); !strings.Contains(shown, "\n# TYPE "+family+" ") {
+				t.Errorf("%s: there is no metric %s", file, name)
+			}
+		}
+		for _, m := range matched.FindAllStringSubmatch(text, -1) {
+			for value := range strings.SplitSeq(m[3], "|") {
+				if m[2] != "class" && !regexp.MustCompile(m[1]+`\{[^}]*`+m[2]+`="`+value+`"`).MatchString(shown) {
+					t.Errorf("%s: %s has no %s %s", file, m[1], m[2], value)
+				}
+			}
 		}
 	}
 }
