@@ -75,9 +75,7 @@ func (cb *callbacks) Message(c *eventloop.Client, op ws.OpCode, payload []byte) 
 	case "crdt-subscribe", "crdt-unsubscribe", "subscribe", "unsubscribe":
 		h.subscription(c, m)
 	case "ping":
-		pong := eventloop.NewFrame(ws.OpText, []byte(`{"type":"pong"}`))
-		pong.Lossy = true
-		c.Send(pong)
+		c.Send(h.pong)
 	default:
 		h.counters.ignored[ignoredType].Add(1)
 	}

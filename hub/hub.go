@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub/internal/revocations"
 	"github.com/busbar-ws/busbar/hub/internal/rowstore"
@@ -31,6 +33,8 @@ type Hub struct {
 	queues queues
 
 	delivered progress.Progress // of what the log has
+
+	pong *eventloop.Frame // the answer to each {"type":"ping"}
 
 	// storing is held from storing a row's snapshot until its frame is in the
 	// mailboxes, and while one is read: what was stored last is also sent last, and
@@ -64,6 +68,8 @@ func New(o Options) (*Hub, error) {
 		return nil, err
 	}
 	h := &Hub{opts: o, log: o.Log, refused: newRefused()}
+	h.pong = eventloop.NewFrame(ws.OpText, []byte(`{"type":"pong"}`))
+	h.pong.Lossy = true // whoever reads too slowly for it isn't told that it is lost
 	if h.log == nil {
 		log := NewMemoryLog(0, 0)
 		if o.Seqs == SeqGiven {

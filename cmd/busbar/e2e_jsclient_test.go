@@ -75,6 +75,8 @@ const { Client } = await import(api + "/busbar.js"); // as the server has it
 const seen = window.seen = { seqs: [], rows: 0, states: [], errors: [] };
 const client = window.client = new Client({ url, api, token, quiet: 400, patience: 400, minDelay: 50, maxDelay: 200 });
 client.on("change", ({ seq }) => seen.seqs.push(seq));
+document.addEventListener("freeze", () => { seen.frozenIn = client.state.name; });
+document.addEventListener("resume", () => { seen.resumedIn = client.state.name; });
 client.on("row", () => seen.rows++);
 client.on("error", (error) => seen.errors.push(String(error)));
 client.on("state", ({ name, reason }) => { seen.states.push(name + " " + reason); document.body.innerText = seen.states.join("\n"); });
@@ -154,6 +156,7 @@ func TestJSClientInChromium(t *testing.T) {
 	devtools(p, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: page.SetWebLifecycleStateStateActive})
 	rows++
 	caughtUp()
+	p.waitFor(`seen.frozenIn === "open" && seen.resumedIn === "open"`) // it has heard nothing of it
 
 	t.Log("offline")
 	conditions := network.EmulateNetworkConditionsByRuleParams{MatchedNetworkConditions: []*network.Conditions{{Offline: true}}}
