@@ -24,6 +24,8 @@ type Client struct {
 	cursor  *uint64
 	sent    *uint64 // with which cursor this connection began
 	gap     bool    // the next resync is about events that the log has
+	filling bool    // change events wait for the pull that comes first
+	newest  uint64  // the log's newest event when this began
 	backoff backoff
 
 	mu            sync.Mutex

@@ -179,6 +179,35 @@ func TestWithoutTheAPI(t *testing.T) {
 	}
 }
 
+// docs/protocol.md section 1: with -routing subscribed a client subscribes first and then pulls what it has missed.
+func TestSubscribesBeforeItPulls(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("since") != "1" {
+			t.Errorf("pulled with %s", r.URL)
+		}
+		fmt.Fprintf(w, `{"changes":[%s,%s],"cursor":{"last_seq":4},"has_more":false}`, event(3), event(4))
+	}))
+	defer api.Close()
+	defer api.Client().CloseIdleConnections()
+	url := scripted(t, func(ctx context.Context, _ int, c *websocket.Conn, r *http.Request) {
+		if since := r.URL.Query().Get("since"); since != fmt.Sprint(client.Latest) {
+			t.Errorf("connected with %s", since)
+		}
+		say(ctx, c, resync(3))
+		for _, want := range []string{`{"entity":"T","type":"subscribe"}`, `{"type":"ping"}`} {
+			if _, text, err := c.Read(ctx); string(text) != want {
+				t.Errorf("got %s, %v", text, err)
+			}
+		}
+		say(ctx, c, event(4), `{"type":"pong"}`, event(5))
+		_, _, _ = c.Read(ctx)
+	})
+	seqs := until(t, url, 5, client.Options{API: api.URL, HTTPClient: api.Client(), Since: new(uint64(1)), Subscribe: []client.Subscription{{Entity: "T"}}})
+	if want := []uint64{3, 4, 5}; !slices.Equal(seqs, want) {
+		t.Errorf("handled %v, want %v", seqs, want)
+	}
+}
+
 // A refused token is asked for anew, over the WebSocket and with -reject=http; the same again is the end.
 func TestTokens(t *testing.T) {
 	url := scripted(t, func(ctx context.Context, n int, c *websocket.Conn, r *http.Request) {

@@ -79,9 +79,15 @@ func (c *Client) dial(ctx context.Context, accepted func()) (*websocket.Conn, er
 	if err != nil {
 		return nil, finalError{err}
 	}
-	if c.sent != nil {
+	// With -routing subscribed, events between a replay and the subscriptions would be lost: there a client subscribes
+	// first and then pulls (docs/protocol.md section 1).
+	c.filling = c.opts.API != "" && c.sent != nil && *c.sent != Latest && c.hasEntities()
+	if since := c.sent; since != nil {
+		if c.filling {
+			since = new(uint64(Latest))
+		}
 		query := target.Query()
-		query.Set("since", strconv.FormatUint(*c.sent, 10))
+		query.Set("since", strconv.FormatUint(*since, 10))
 		target.RawQuery = query.Encode()
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*c.opts.Patience)
@@ -113,6 +119,9 @@ func (c *Client) begin(ctx context.Context, conn *websocket.Conn) error {
 	}
 	if presence != nil {
 		messages = append(messages, presence)
+	}
+	if c.filling {
+		messages = append(messages, []byte(`{"type":"ping"}`)) // its answer says that the subscriptions have been made
 	}
 	for _, text := range messages {
 		if err := conn.Write(context.Background(), websocket.MessageText, text); err != nil {

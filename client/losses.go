@@ -5,15 +5,24 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
 // received hands over a message, and acts on it.
 func (c *Client) received(ctx context.Context, m Message) error {
-	if m.Change != nil {
+	switch {
+	case m.Change != nil:
 		return c.change(ctx, m)
+	case c.filling && m.Type == "resync":
+		c.newest = m.seq
+		return nil
+	case c.filling && m.Type == "pong":
+		c.filling = false
+		return c.fill(ctx)
 	}
 	if err := c.handle(ctx, m); err != nil {
 		return err
@@ -27,6 +36,22 @@ func (c *Client) received(ctx context.Context, m Message) error {
 	return nil
 }
 
+// hasEntities is whether there are subscriptions to change events.
+func (c *Client) hasEntities() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.subscriptions, func(s Subscription) bool { return s.Topic == "" && s.RowID == "" })
+}
+
+// fill pulls what came before the subscriptions.
+func (c *Client) fill(ctx context.Context) error {
+	found, err := c.pull(ctx, math.MaxUint64)
+	if err != nil || found {
+		return err
+	}
+	return c.refetch(ctx, c.newest)
+}
+
 func (c *Client) handle(ctx context.Context, m Message) error {
 	if err := c.opts.Handle(ctx, m); err != nil {
 		return finalError{err}
@@ -36,7 +61,7 @@ func (c *Client) handle(ctx context.Context, m Message) error {
 
 // change hands over an event that is new: those behind one that was pulled or replayed may come once more.
 func (c *Client) change(ctx context.Context, m Message) error {
-	if c.cursor != nil && *c.cursor != Latest && m.Change.Seq <= *c.cursor {
+	if c.filling || c.cursor != nil && *c.cursor != Latest && m.Change.Seq <= *c.cursor {
 		return nil
 	}
 	if err := c.handle(ctx, m); err != nil {
@@ -67,6 +92,14 @@ func (c *Client) resync(ctx context.Context, seq uint64, complete bool) error {
 	} else if !atOnce && c.retry(ErrLost) {
 		return ErrLost
 	}
+	if err := c.refetch(ctx, seq); err != nil || atOnce {
+		return err // at once, rows have just been subscribed to
+	}
+	return c.subscribeRows(ctx)
+}
+
+// refetch has the application fetch everything anew.
+func (c *Client) refetch(ctx context.Context, seq uint64) error {
 	if c.opts.Refetch != nil {
 		cursor, err := c.opts.Refetch(ctx, seq)
 		if err != nil {
@@ -75,10 +108,7 @@ func (c *Client) resync(ctx context.Context, seq uint64, complete bool) error {
 		seq = cursor
 	}
 	c.move(seq)
-	if atOnce {
-		return nil // they have just been subscribed to
-	}
-	return c.subscribeRows(ctx)
+	return nil
 }
 
 // subscribeRows brings the snapshots of all rows.
@@ -96,7 +126,7 @@ func (c *Client) subscribeRows(ctx context.Context) error {
 	return nil
 }
 
-// pull hands over the events up to seq. False: the log doesn't have them any more.
+// pull hands over the events up to seq, or all with the highest there is. False: the log doesn't have them any more.
 func (c *Client) pull(ctx context.Context, seq uint64) (found bool, err error) {
 	for more := true; more && *c.cursor < seq; {
 		page, err := c.page(ctx, *c.cursor)
@@ -115,7 +145,9 @@ func (c *Client) pull(ctx context.Context, seq uint64) (found bool, err error) {
 		c.move(max(*c.cursor, page.Cursor.LastSeq))
 		more = page.HasMore
 	}
-	c.move(max(*c.cursor, seq))
+	if seq != math.MaxUint64 {
+		c.move(max(*c.cursor, seq))
+	}
 	return true, nil
 }
 

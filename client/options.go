@@ -29,7 +29,8 @@ type Options struct {
 	Subscribe []Subscription
 
 	// API is the HTTP API's address, such as http://127.0.0.1:4321, to pull from what was lost. Without it the client
-	// connects again to get that.
+	// connects again to get that. With the server's -routing subscribed it has to be there for entities' events: a
+	// connection doesn't bring those that it has missed.
 	API string
 
 	// Refetch fetches everything anew from your backend. It is called when the server's log doesn't reach back to what

@@ -35,7 +35,9 @@ export class Client {
   #watch: any;
   #heardAt = 0; // when the last message came
   #openedAt = 0;
-  #gap = false;
+  #gap = false; // the next resync is about events that the log has
+  #filling = false; // change events wait for the pull that comes first
+  #newest = 0; // the log's newest event when this began
   #listening?: AbortController;
 
   constructor(options: Options) {
@@ -144,7 +146,11 @@ export class Client {
       this.#token = token;
       const url = new URL(this.#options.url);
       this.#sentSince = this.#cursor;
-      url.searchParams.set("since", String(this.#cursor ?? fromNowOn));
+      // With -routing subscribed, events between a replay and the subscriptions would be lost: there a client
+      // subscribes first and then pulls (docs/protocol.md section 1).
+      const entities = [...this.#subscriptions.keys()].some((key) => key.includes('"subscribe","entity"'));
+      this.#filling = entities && this.#cursor !== undefined && this.#options.api !== undefined;
+      url.searchParams.set("since", String((this.#filling ? undefined : this.#cursor) ?? fromNowOn));
       this.#attach(new WebSocket(url.href, [bearer(token)]));
     } catch (error) {
       if (this.#socket !== socket) return;
@@ -312,7 +318,14 @@ export class Client {
         this.#gap = true;
         return;
       case "resync":
-        return stale ? undefined : this.#resync(message); // the next connection is told what it has to know
+        if (stale) return; // the next connection is told what it has to know
+        if (!this.#filling) return this.#resync(message.seq, message.complete !== false);
+        this.#newest = message.seq;
+        return;
+      case "pong":
+        if (stale || !this.#filling) return;
+        this.#filling = false; // the subscriptions have been made
+        return this.#resync(this.#newest, true, true);
       case "topic":
         return this.#emit("topic", message);
       case "presence":
@@ -323,7 +336,7 @@ export class Client {
 
   /** Hands over an event that is new. Those behind one that was pulled or replayed may come once more. */
   #change(change: Change): Promise<unknown> | void {
-    if (change.seq <= (this.#cursor ?? 0)) return;
+    if (this.#filling || change.seq <= (this.#cursor ?? 0)) return;
     const handling = this.#emit("change", change);
     if (handling) return handling.then(() => this.#move(change.seq));
     this.#move(change.seq);
@@ -335,24 +348,24 @@ export class Client {
   }
 
   /** Fetches what was lost up to seq: by a pull, by connecting again, or all anew. */
-  async #resync({ seq, complete }: { seq: number; complete?: false }): Promise<void> {
+  async #resync(seq: number, complete: boolean, filling = false): Promise<void> {
     const from = this.#cursor;
     if (from === undefined) return this.#move(seq);
     const socket = this.#socket;
     const { signal } = this.#listening!;
     // Ahead of all events: the log doesn't reach back to where this connection began.
-    const atOnce = from === this.#sentSince && !this.#gap;
+    const atOnce = from === this.#sentSince && !this.#gap && !filling;
     this.#gap = false;
-    void this.#emit("lost", { from, to: seq });
+    if (!filling) void this.#emit("lost", { from, to: seq });
     try {
-      const api = complete !== false && !atOnce && this.#options.api;
-      if (!(api && (await this.#pull(api, seq, signal)))) {
+      const api = complete && !atOnce && this.#options.api;
+      if (!(api && (await this.#pull(api, filling ? Infinity : seq, signal)))) {
         if (!api && !atOnce) return this.#lose(1006, "messages were lost");
         const refetched = await this.#options.refetch?.(seq);
         if (signal.aborted) return;
         this.#move(typeof refetched === "number" ? refetched : seq);
       }
-      if (atOnce || this.#socket !== socket) return;
+      if (atOnce || filling || this.#socket !== socket) return; // rows have just been subscribed to
       for (const key of this.#subscriptions.keys()) if (key.includes('"crdt-')) socket.send(key);
     } catch (error: any) {
       if (signal.aborted) return;
@@ -382,7 +395,7 @@ export class Client {
       if (page.cursor.last_seq > this.#cursor!) this.#move(page.cursor.last_seq);
       more = page.has_more;
     }
-    if (this.#cursor! < seq) this.#move(seq);
+    if (this.#cursor! < seq && seq < Infinity) this.#move(seq);
     return true;
   }
 

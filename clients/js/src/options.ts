@@ -44,7 +44,8 @@ export interface Options {
   token: string | ((refused?: string) => string | null | undefined | Promise<string | null | undefined>);
   /** The cursor, as `cursor` events gave it, to go on from. 0: all that there is. Absent: from now on. */
   since?: number;
-  /** The HTTP API's address, to pull lost events from. Without it the client connects again to get them. */
+  /** The HTTP API's address, to pull lost events from. Without it the client connects again to get them, which isn't
+   * enough for the events of entities that are subscribed to, where the server has -routing subscribed. */
   api?: string | URL;
   /** Fetches everything anew from your backend. Called when the server's log doesn't reach back to what was lost. What
    * it returns, or else `seq`, is the new cursor. When it throws it is called again later. */

@@ -11,7 +11,7 @@ before(() => shared.start());
 after(() => shared.remove());
 
 // watched is a client whose events the test can wait for; seqs are those of its changes, in order.
-function watched(t, options) {
+function watched(t, options, begin = () => {}) {
   const client = new Client({ WebSocket, minDelay: 20, maxDelay: 200, ...options });
   const come = new EventEmitter();
   const seen = { client, seqs: [], states: [], errors: [], cursors: [] };
@@ -41,6 +41,7 @@ function watched(t, options) {
   seen.becomes = (name) => seen.until("state", (state) => state.name === name);
   seen.caughtUp = (seq) => seen.until("cursor", (cursor) => cursor === seq);
   t.after(() => client.close());
+  begin(client);
   client.connect();
   return seen;
 }
@@ -50,7 +51,7 @@ async function scripted(t, script) {
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1", handleProtocols: ([first]) => first });
   await once(server, "listening");
   let n = 0;
-  server.on("connection", (socket, { url }) => script(socket, n++, new URL(url, "ws://server").searchParams.get("since")));
+  server.on("connection", (socket, { url }) => script(socket, n++, /since=(\d+)/.exec(url)?.[1]));
   t.after(() => {
     for (const socket of server.clients) socket.terminate();
     server.close();
@@ -190,6 +191,24 @@ test("events lost on the way are pulled, each comes once, and handlers are waite
   assert.deepEqual([...new Set(seen.cursors)], seqs);
   assert.deepEqual(seen.states.map(({ name }) => name), ["connecting", "open"]);
   assert.deepEqual(seen.errors, []);
+});
+
+test("a client of some entities subscribes before it pulls what it has missed", async (t) => {
+  const seqs = await shared.publish(5);
+  const url = await scripted(t, (socket, n, since) => {
+    assert.equal(since, String(Number.MAX_SAFE_INTEGER));
+    socket.send(resync(seqs[1]));
+    socket.on("message", (text) => {
+      if (JSON.parse(text).type !== "ping") return;
+      socket.send(event(seqs[3])); // live, after one that was published before the subscription
+      socket.send(JSON.stringify({ type: "pong" }));
+      socket.send(event(seqs[4]));
+    });
+  });
+  const options = { url, api: `http://${shared.api}`, token: shared.admin, since: seqs[0] };
+  const seen = watched(t, options, (client) => client.subscribeEntity("Todo"));
+  await seen.caughtUp(seqs[4]);
+  assert.deepEqual(seen.seqs, seqs.slice(1));
 });
 
 test("without the API's address lost events come by another connection", async (t) => {
