@@ -74,7 +74,7 @@ func (d *daemon) load(clients int) {
 		defer close(ended)
 		for ctx.Err() == nil {
 			line := `{"entity":"Todo","row_id":"t_1","kind":"update","data":{"title":"bread"}}` + "\n"
-			_, _ = d.tryCall("POST", "/v1/changes", d.admin, strings.Repeat(line, 10), "Content-Type", "application/x-ndjson")
+			_, _ = d.tryCall("POST", "/v1/changes", d.admin, strings.Repeat(line, 4), "Content-Type", "application/x-ndjson")
 			select {
 			case <-ctx.Done():
 			case <-time.After(50 * time.Millisecond): // the pace of the load
