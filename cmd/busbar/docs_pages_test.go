@@ -12,7 +12,7 @@ import (
 )
 
 // pages are those in docs/ whose names and commands are held against the program. security.md has tests of its own.
-var pages = []string{"clients.md", "embedding.md", "tuning.md"}
+var pages = []string{"clients.md", "embedding.md", "operations.md", "tuning.md"}
 
 // docsPage is the text of a page in docs/.
 func docsPage(t *testing.T, name string) string {
@@ -61,6 +61,24 @@ func TestPagesNameWhatExists(t *testing.T) {
 				t.Errorf("%s: %s has no heading %s", name, link[1], link[2])
 			}
 		}
+	}
+}
+
+// docs/operations.md says what to do for each alert, in the order of the rules.
+func TestEachAlertHasItsSection(t *testing.T) {
+	rules, err := os.ReadFile("../../deploy/prometheus/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := func(pattern, text string) (all []string) {
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			all = append(all, m[1])
+		}
+		return all
+	}
+	alerts := names(`(?m)^ +- alert: (\w+)$`, string(rules))
+	if sections := names(`(?m)^### (Busbar\w+)$`, docsPage(t, "operations.md")); len(alerts) == 0 || !slices.Equal(sections, alerts) {
+		t.Errorf("sections for %q, and alerts %q", sections, alerts)
 	}
 }
 
