@@ -211,6 +211,26 @@ test("a client of some entities subscribes before it pulls what it has missed", 
   assert.deepEqual(seen.seqs, seqs.slice(1));
 });
 
+test("with -routing subscribed, too, kill -9 costs no event", async (t) => {
+  const daemon = await new Daemon().start("-routing", "subscribed");
+  t.after(() => daemon.remove());
+  const options = { url: daemon.url, api: `http://${daemon.api}`, token: await daemon.session("alice") };
+  await daemon.call("PUT", "/v1/rows/Doc/d_1", "milk");
+  const seen = watched(t, options, (client) => {
+    client.subscribeEntity("Todo");
+    client.subscribeRow("Doc", "d_1");
+  });
+  await seen.until("row"); // so the subscription before it has been made
+  const want = await daemon.publish(3);
+  await daemon.end("SIGKILL");
+  await daemon.start("-routing", "subscribed");
+  want.push(...(await daemon.publish(3)));
+  await seen.caughtUp(want.at(-1));
+  want.push(...(await daemon.publish(3)));
+  await seen.caughtUp(want.at(-1));
+  assert.deepEqual(seen.seqs, want);
+});
+
 test("without the API's address lost events come by another connection", async (t) => {
   const since = [];
   const url = await scripted(t, (socket, n, from) => {
