@@ -73,7 +73,7 @@ func (s *said) upgrade(token string) {
 // the process.
 func (s *said) wantNothing(secrets ...string) {
 	s.t.Helper()
-	for path, token := range map[string]string{"/metrics": s.admin, "/v1/stats": s.admin, "/v1/clients": s.admin, "/api/sync/pull": s.admin, "/demo": ""} {
+	for path, token := range map[string]string{"/metrics": s.admin, "/v1/stats": s.admin, "/v1/clients": s.admin, "/api/sync/pull": s.admin, "/": "", "/demo": ""} {
 		s.ask("GET", path, token, "")
 	}
 	arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.cmd.Process.Pid))

@@ -113,8 +113,7 @@ type api struct {
 	counts    counts
 	started   time.Time
 
-	residentAtStart int
-	panics          panics.Log
+	panics panics.Log
 }
 
 // New returns the handler of every call in docs/protocol.md section 5. The hub stays the
@@ -130,7 +129,7 @@ func New(h *hub.Hub, o Options) http.Handler {
 		counts:  newCounts(o.Registry),
 
 		originLog: rate.Sometimes{Interval: time.Second},
-		started:   time.Now(), residentAtStart: readProcess().Resident,
+		started:   time.Now(),
 	}
 	if o.Listener != nil {
 		a.places = newPlaces(o.Listener.most, o.SharedAddresses)

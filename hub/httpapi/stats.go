@@ -43,17 +43,15 @@ type aboutNow struct {
 
 // process is what this process takes of its host.
 type process struct {
-	Resident        int     `json:"resident_bytes"`
-	ResidentAtStart int     `json:"resident_at_start_bytes"` // before there were clients
-	Heap            uint64  `json:"heap_bytes"`
-	Goroutines      int     `json:"goroutines"`
-	CPU             float64 `json:"cpu_seconds"`
+	Resident   int     `json:"resident_bytes"`
+	Heap       uint64  `json:"heap_bytes"`
+	Goroutines int     `json:"goroutines"`
+	CPU        float64 `json:"cpu_seconds"`
 }
 
 // stats is GET /v1/stats.
 func (a *api) stats(w http.ResponseWriter, _ *http.Request) error {
 	n := numbers{Server: aboutNow{StartedAt: a.started, Draining: a.hub.Draining()}, Process: readProcess()}
-	n.Process.ResidentAtStart = a.residentAtStart
 	if a.About != nil {
 		n.Server.About = a.About()
 	}

@@ -3,8 +3,6 @@ import { cause, count, formats, seconds, span } from "./format.js";
 import { at, quantile, rate, sum } from "./history.js";
 
 const minute = 60;
-// With few connections the process' own ups and downs would pass for theirs.
-const enoughConnections = 500;
 const day = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 
 // element finds an element of the page by its id.
@@ -34,10 +32,7 @@ export function showFigures(history) {
   set(element("lost"), sum(answer.dropped), "count");
   element("lost-minute").textContent = count(history.grown(minute, (a) => sum(a.dropped)));
   set(element("buffered"), sum(answer.buffered), "bytes");
-  const { resident_bytes: resident, resident_at_start_bytes: before } = answer.process;
-  const each = (resident - before) / answer.connections;
-  set(element("per-connection"), answer.connections < enoughConnections ? NaN : each, "bytes");
-  element("per-connection").title = `from ${enoughConnections} connections on`;
+  set(element("per-connection"), answer.connections > 0 ? answer.process.resident_bytes / answer.connections : NaN, "bytes");
 }
 
 // showServer shows what the server says of itself.
