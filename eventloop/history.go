@@ -15,6 +15,7 @@ const remembered = 256
 type history struct {
 	closes ring[Closed]
 	losses ring[Loss]
+	events timeline
 }
 
 // Closed is the end of a client that was open.
@@ -28,6 +29,10 @@ type Closed struct {
 	Messages     int    // that it was owed and the kernel didn't take whole
 	Events       Gap    // the change events that are among these lie in here
 	Replaying    bool   // it was being given events from the change log
+
+	Behind, Ahead   uint64 // as in Trace
+	Cursor          bool   // it came with one; see Client.RememberReplay
+	Since, Replayed uint64
 }
 
 // LossCause is why clients lost messages and stayed connected.
@@ -132,6 +137,7 @@ func (l *Loop) closeOf(c *Client, to state) Closed {
 		Opened: c.OpenedAt(), At: l.engine.timeOf(l.now), Cause: c.cause,
 		Newest: max(l.broadcasts.EventBefore(l.broadcasts.End()), l.mailbox.passed.Load()), Replaying: c.is(flagReplaying),
 	}
+	r.Behind, r.Ahead = l.history.events.at(c.since)
 	if m := l.behind.replays[c.slot]; m != nil {
 		r.Messages = m.Len()
 	}

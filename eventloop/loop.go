@@ -123,6 +123,7 @@ func newLoop(index int, e *Engine) *Loop {
 	l.mailbox.Drop = l.letGo
 	l.mailbox.Taken = func() { l.mailbox.telling = l.mailbox.lost.take(l.now) }
 	l.broadcasts.PassEvent(e.opts.LastSeq)
+	l.history.events.start = e.opts.LastSeq
 	l.ticker.lifetime = admission.NewLifetime(e.started)
 	l.ticker.timer = stoppedTimer(l.tickNow)
 	l.fanout.again = stoppedTimer(l.poller.Wake)
@@ -178,6 +179,7 @@ func (l *Loop) drain() {
 // rest ends a drain. What has come while it ran has a turn of its own.
 func (l *Loop) rest(began time.Duration) {
 	l.mailbox.draining.Store(false)
+	l.history.events.note(l.now, l.broadcasts.EventBefore(l.broadcasts.End()))
 	if l.mailbox.Told() {
 		l.yield()
 	}

@@ -75,6 +75,9 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 	case to == open:
 		l.countOpen(c, 1)
 		l.broadcasts.PassEvent(l.mailbox.passed.Load())
+		if l.counters.Clients.Load() == 1 {
+			l.history.events.pass(l.now, l.broadcasts.EventBefore(l.broadcasts.End()))
+		}
 	case from == open:
 		l.history.closes.put(end, func(r *Closed) time.Time { return r.At })
 		l.left(c)

@@ -18,6 +18,7 @@ type callbacks Hub
 // *state once there is more to remember about it.
 type state struct {
 	identity *Identity
+	since    uint64 // the cursor that it came with
 	cursor   uint64 // seq that catching up has come to
 	resyncs  bool   // it came with a cursor, and knows what a resync is
 	resume   resume
@@ -105,6 +106,9 @@ func (cb *callbacks) Closed(c *eventloop.Client, _ eventloop.Cause) {
 		return
 	case *state:
 		d.cancel()
+		if d.resyncs {
+			c.RememberReplay(d.since, d.cursor)
+		}
 	}
 	cb.leaves.add(c.ID(), identityOf(c))
 }

@@ -191,7 +191,7 @@ func (h *Hub) decide(c *eventloop.Client, a *pendingUpgrade, id *Identity, err e
 	acceptance.Labels[eventloop.LabelUser] = id.UserID
 	acceptance.Labels[eventloop.LabelTenant] = id.Tenant
 	if a.catchUp {
-		m := &state{identity: id, cursor: a.since, resyncs: true}
+		m := &state{identity: id, since: a.since, cursor: a.since, resyncs: true}
 		if a.since > 0 {
 			m.resume = resuming
 		}

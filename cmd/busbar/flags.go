@@ -16,7 +16,7 @@ import (
 const serveUsage = `Busbar hands one stream of events to every WebSocket.
 
 Usage: busbar [serve] [flags]
-       busbar session, publish, tail, log, version, doctor, health (-help after any)
+       busbar session, publish, tail, log, version, doctor, health, why (-help after any)
        busbar config [flags]    prints what is in force, and from where
        busbar help -markdown    prints the flags as docs/flags.md has them
 

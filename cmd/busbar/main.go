@@ -9,6 +9,7 @@
 //	busbar config             print what is in force, and from where
 //	busbar doctor             look at what limits this host
 //	busbar health             ask the server on this host how it is
+//	busbar why                say whether a client was sent an event, and if not why
 //	busbar version            print the version
 package main
 
@@ -60,6 +61,7 @@ var commands = map[string]command{
 	"doctor":  examineHost,
 	"health":  health,
 	"version": printVersion,
+	"why":     why,
 }
 
 func main() {
@@ -78,7 +80,7 @@ func run(args []string, s streams) int {
 	}
 	c := commands[name]
 	if c == nil {
-		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, log, config, doctor, health, help and version; -help says more\n", name)
+		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, log, config, doctor, health, why, help and version; -help says more\n", name)
 		return exitUsage
 	}
 	if name != "serve" { // which logs it as its flags say

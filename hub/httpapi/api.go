@@ -165,6 +165,7 @@ func (a *api) route() {
 	call("GET /v1/laggards", a.admin(a.listLaggards), "limit")
 	call("GET /v1/closes", a.admin(a.listCloses), "client", "user", "limit")
 	call("GET /v1/losses", a.admin(a.listLosses), "client", "user", "limit")
+	call("GET /v1/why", a.admin(a.why), "client", "seq")
 	call("GET /v1/stats", a.admin(a.stats))
 	if a.LogLevel != nil {
 		call("GET /v1/log-level", a.admin(a.getLogLevel))

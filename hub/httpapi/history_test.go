@@ -52,6 +52,13 @@ func TestLaggardsClosesAndLosses(t *testing.T) {
 	if g := behind.Laggards[0]; g.ID != lost.ID || g.UserID != "bob" || g.State != "lagging" || g.Bytes < 20_000 || g.Messages < 4 || g.Since.Before(began) {
 		t.Errorf("behind: %+v", g)
 	}
+	var answer hub.Answer
+	s.want(s.admin("GET", fmt.Sprintf("/v1/why?client=%d&seq=%d", lost.ID, lost.Seqs.To), ""), 200, &answer)
+	if answer.Verdict != hub.VerdictLost || answer.Cause != "slow" || answer.UserID != "bob" || answer.Tenant != "acme" {
+		t.Errorf("why: %+v", answer)
+	}
+	s.wantError(s.admin("GET", "/v1/why?client=99999999&seq=1", ""), 404, "NOT_FOUND")
+	s.wantError(s.admin("GET", fmt.Sprintf("/v1/why?client=%d&seq=1", 1<<50), ""), 409, "OTHER_NODE")
 	s.want(s.admin("DELETE", fmt.Sprint("/v1/clients/", lost.ID), ""), 204, nil)
 	var closes struct {
 		Closes []hub.Closed

@@ -40,6 +40,7 @@ func TestQueries(t *testing.T) {
 	for _, tt := range []struct{ method, target, field string }{
 		{"GET", "/v1/clients?After=1", "query"}, {"GET", "/v1/clients?after=1&after=2", "after"}, {"GET", "/v1/clients?since=1", "query"}, {"GET", "/v1/clients?after=x", "after"},
 		{"GET", "/v1/laggards?client=1", "query"}, {"GET", "/v1/closes?client=x", "client"}, {"GET", "/v1/losses?limit=-1", "limit"},
+		{"GET", "/v1/why?client=1&seq=x", "seq"},
 		{"PUT", "/v1/rows/E/1?Tenant=t", "query"}, {"PUT", "/v1/rows/E/1?tenant=", "tenant"}, {"PUT", "/v1/rows/E/1?tenant=a&tenant=b", "tenant"},
 		{"PUT", "/v1/rows/E/1?tenant=%ff", "tenant"}, {"PUT", "/v1/rows/E/1?update=", "update"}, {"PUT", "/v1/rows/E/1?update=2", "update"}, {"PUT", "/v1/rows/E/1?tenant=a;update=1", "query"},
 		{"POST", "/v1/changes?audience=u", "query"}, {"POST", "/v1/presence?x=t", "query"}, {"POST", "/v1/topics/t?x=t", "query"}, {"POST", "/v1/broadcast?x=1", "query"},

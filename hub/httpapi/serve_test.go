@@ -123,7 +123,7 @@ func TestCallsWithoutAToken(t *testing.T) {
 		"POST /v1/changes", "POST /v1/presence", "POST /v1/topics/x", "PUT /v1/rows/a/b", "DELETE /v1/rows/a/b/subscribers/u", "POST /v1/broadcast",
 		"POST /v1/sessions", "DELETE /v1/sessions/x", "GET /v1/clients", "DELETE /v1/clients/1", "DELETE /v1/users/u/clients", "GET /v1/stats",
 		"GET /v1/log-level", "PUT /v1/log-level", "GET /debug/pprof/", "GET /debug/pprof/heap", "GET /metrics",
-		"GET /v1/laggards", "GET /v1/closes", "GET /v1/losses",
+		"GET /v1/laggards", "GET /v1/closes", "GET /v1/losses", "GET /v1/why",
 	} {
 		method, target, _ := strings.Cut(call, " ")
 		for _, header := range []string{"", "Basic YTpi", "Bearer", "Bearer  "} {
