@@ -3,6 +3,7 @@ export type { Events, Handler, Lost, Options, State } from "./options.ts";
 export type { Change, Page, Presence, Row, Topic } from "./protocol.ts";
 export declare class Client {
     #private;
+    /** Throws when the URL isn't one, and where there is no WebSocket. */
     constructor(options: Options);
     get state(): State;
     /** The seq up to which all handlers have had everything; undefined before the first connection of a client that

@@ -40,7 +40,10 @@ export class Client {
   #newest = 0; // the log's newest event when this began
   #listening?: AbortController;
 
+  /** Throws when the URL isn't one, and where there is no WebSocket. */
   constructor(options: Options) {
+    new URL(options.url);
+    if (!(options.WebSocket ?? globalThis.WebSocket)) throw new Error("there is no WebSocket here: give one as an option");
     this.#options = options;
     this.#cursor = options.since;
   }

@@ -270,6 +270,14 @@ test("Retry-After is kept to where it can be seen", async (t) => {
   assert.ok(delay >= 5_000 && delay <= 11_000, String(delay));
 });
 
+test("mistakes are told at once", () => {
+  assert.throws(() => new Client({ url: "live.example.com", token: "x", WebSocket }), TypeError);
+  const { WebSocket: own } = globalThis;
+  globalThis.WebSocket = undefined; // as in Node before 22
+  assert.throws(() => new Client({ url: "ws://127.0.0.1:4322", token: "x" }), /give one as an option/);
+  globalThis.WebSocket = own;
+});
+
 test("a frozen or silent start is given up", async (t) => {
   const url = await scripted(t, () => {});
   const seen = watched(t, { url, token: "x", patience: 20 });
