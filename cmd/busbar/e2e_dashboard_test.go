@@ -22,7 +22,7 @@ func TestDashboard(t *testing.T) {
 	b := startBrowser(t)
 	d := startDaemon(t, "-max-per-ip", "0", "-lag-time", "1h")
 	page := b.open(t, "http://"+d.api+"/")
-	page.waitFor(`!document.getElementById("signin-card").hidden`)
+	page.waitFor(`!document.getElementById("signin-card").hidden && !document.getElementById("demo").hidden`)
 	_ = evaluate[bool](page, keepAnswers)
 	page.signIn(d.session("alice"))
 	page.waitFor(`document.getElementById("notice").textContent === "This token is no admin's."`)

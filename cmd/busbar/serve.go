@@ -22,7 +22,6 @@ import (
 	"github.com/busbar-ws/busbar/hub/metrics"
 	"github.com/busbar-ws/busbar/hub/rows"
 	"github.com/busbar-ws/busbar/internal/cli"
-	"github.com/busbar-ws/busbar/internal/dashboard"
 	"github.com/busbar-ws/busbar/internal/datadir"
 	"github.com/busbar-ws/busbar/internal/demo"
 	"github.com/busbar-ws/busbar/internal/disklog"
@@ -330,7 +329,7 @@ func (srv *server) openAPI() error {
 		Registry: registry, Ready: srv.ready,
 		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Hub.Origins,
 		MaxBody: int64(srv.cfg.Hub.MaxMessageOut), Logger: srv.log,
-		MayPublish: srv.demo.is, LogLevel: srv.level, Profiles: profiles(), About: srv.about, Dashboard: dashboard.Handler(),
+		MayPublish: srv.demo.is, LogLevel: srv.level, Profiles: profiles(), About: srv.about, Dashboard: true,
 		Listener: listener, SharedAddresses: srv.cfg.sharedAddresses(),
 		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/hub/auth"
 	"github.com/busbar-ws/busbar/hub/metrics"
+	"github.com/busbar-ws/busbar/internal/dashboard"
 	"github.com/busbar-ws/busbar/internal/memory"
 	"github.com/busbar-ws/busbar/internal/panics"
 )
@@ -59,9 +60,9 @@ type Options struct {
 	// About is asked for each GET /v1/stats; nil: nothing is said of that.
 	About func() About
 
-	// Dashboard is served at / and below /dashboard/; nil: not found. It checks no token, and shows numbers only with the
-	// admin token that its visitor gives it.
-	Dashboard http.Handler
+	// Dashboard has a page at /, and its parts below /dashboard/, that shows how the server is to whoever types the admin
+	// token in.
+	Dashboard bool
 
 	// Demo is served at /demo and below; nil: not found. It checks no token.
 	Demo http.Handler
@@ -182,9 +183,10 @@ func (a *api) route() {
 	if a.Profiles != nil {
 		a.mux.Handle("GET /debug/pprof/", a.admin(apart(a.Profiles)))
 	}
-	if a.Dashboard != nil {
-		a.mux.Handle("GET /{$}", a.visitor(apart(a.Dashboard)))
-		a.mux.Handle("/dashboard/", a.visitor(apart(a.Dashboard)))
+	if a.Dashboard {
+		page := a.visitor(apart(dashboard.Handler()))
+		a.mux.Handle("GET /{$}", page)
+		a.mux.Handle("/dashboard/", page)
 	}
 	if a.Demo != nil {
 		a.mux.Handle("/demo", a.visitor(apart(a.Demo)))

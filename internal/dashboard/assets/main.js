@@ -91,3 +91,6 @@ element("sign-out").addEventListener("click", () => {
 const kept = sessionStorage.getItem(storageKey);
 if (kept) signIn(kept);
 else element("signin-card").hidden = false;
+
+// A program that embeds the API may have no demo page.
+fetch("/demo", { method: "HEAD" }).then(({ ok }) => { element("demo").hidden = !ok; }, () => {});
