@@ -3,7 +3,7 @@
 # BENCH, BENCHTIME, ROUNDS, DURATION, CLIENTS, DOCS, README, TAGS,
 # VERSION, NFPM_VERSION, CYCLONEDX_VERSION, CONNECTIONS, GUEST, PING_INTERVAL, TARGETS, MESSAGES, WINDOW, ARGS.
 
-.PHONY: help test lint vet race heavy fuzz soak chaos bench scale instructions microbench build release release-check run clean
+.PHONY: help test lint vet race heavy fuzz soak chaos bench scale instructions microbench build release release-check deploy-check run clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ release: ## dist/: archives, .deb and .rpm for amd64 and arm64, what is in them 
 
 release-check: ## the packages installed, upgraded and removed under a systemd of their own (as root)
 	@scripts/release-check
+
+deploy-check: ## the chart, manifests, alerts and Dockerfile (as root; compiles Helm and Prometheus)
+	@scripts/deploy-check
 
 run: build ## build and serve with ARGS
 	@bin/busbar $(ARGS)
