@@ -211,6 +211,42 @@ test("a client of some entities subscribes before it pulls what it has missed", 
   assert.deepEqual(seen.seqs, seqs.slice(1));
 });
 
+test("a restart has many clients come back evenly, and costs none of them an event", async (t) => {
+  const flags = ["-drain", "2s", "-max-per-ip", "0", "-address-allowance", "0", "-user-allowance", "0"];
+  const daemon = await new Daemon().start(...flags);
+  t.after(() => daemon.remove());
+  const token = await daemon.session("alice");
+  const crowd = Array.from({ length: 100 }, () => watched(t, { url: daemon.url, token, minDelay: 500 }));
+  await Promise.all(crowd.map((seen) => seen.becomes("open")));
+  const want = await daemon.publish(1);
+  let publishing = true;
+  const published = (async () => { // as a publisher does: what wasn't answered is tried again
+    for (let n = 0; publishing; n++) {
+      const change = { entity: "Todo", row_id: "t", kind: "update", op_id: `op ${n}` };
+      for (let answer; !answer; await new Promise((resolve) => setTimeout(resolve, 20))) {
+        answer = await daemon.call("POST", "/v1/changes", JSON.stringify(change)).catch(() => undefined);
+        if (answer) want.push(answer.seq);
+      }
+    }
+  })();
+  const due = Promise.all(crowd.map(async (seen) => {
+    const { code, delay } = await seen.becomes("waiting");
+    assert.equal(code, 1012);
+    return Date.now() + delay;
+  }));
+  await daemon.end("SIGTERM");
+  await daemon.start(...flags);
+  const times = (await due).sort((a, b) => a - b);
+  await Promise.all(crowd.map((seen) => seen.becomes("open")));
+  publishing = false;
+  await published;
+  await Promise.all(crowd.map((seen) => seen.caughtUp(want.at(-1))));
+  for (const { seqs } of crowd) assert.deepEqual(seqs, want);
+  const span = times.at(-1) - times[0];
+  const quarters = [0, 1, 2, 3].map((i) => times.filter((at) => Math.min(3, Math.floor((4 * (at - times[0])) / span)) === i).length);
+  assert.ok(span > 1000 && quarters.every((n) => n > 10 && n < 50), `${span} ms, ${quarters}`);
+});
+
 test("with -routing subscribed, too, kill -9 costs no event", async (t) => {
   const daemon = await new Daemon().start("-routing", "subscribed");
   t.after(() => daemon.remove());
