@@ -149,7 +149,7 @@ func (e *Engine) admits(addr netip.Addr) bool {
 	if e.addresses.Acquire(addr) {
 		return true
 	}
-	e.trouble(CauseAddressCap, "a connection was closed: its address has as many as one may have", "from", addr, "most", e.opts.Accept.MaxPerAddress)
+	e.trouble(CauseAddressCap, "a connection was closed: its address has as many as one may have", "from", addr, "most", e.addresses.Most())
 	return false
 }
 

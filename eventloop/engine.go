@@ -33,7 +33,7 @@ type Engine struct {
 	loops   []*Loop
 
 	table     *subs.Table
-	limiter   *rates.Limiter
+	tuning    atomic.Pointer[tuning]
 	newest    atomic.Uint64 // Seq of the newest event
 	deflation delivery.Deflation
 	budget    *budget.Budget
@@ -74,9 +74,10 @@ func New(h Handler, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		opts: o, handler: h, table: subs.NewTable(o.Loops), limiter: rates.NewLimiter(o.Rates), started: time.Now(),
+		opts: o, handler: h, table: subs.NewTable(o.Loops), started: time.Now(),
 		places: admission.NewPlaces(capacity), addresses: admission.NewAddresses(o.Accept.MaxPerAddress), proxies: proxies,
 	}
+	e.tuning.Store(&tuning{opts: &e.opts, limiter: rates.NewLimiter(o.Rates)})
 	e.newest.Store(o.LastSeq)
 	e.shedder.engine = e
 	e.budget = budget.New(int64(max(o.Memory.BufferBytes, 0)), o.Memory.KeptElsewhere, e.shedder.begin)
@@ -106,7 +107,7 @@ func (e *Engine) Addr() net.Addr { return net.TCPAddrFromAddrPort(e.addr) }
 func (e *Engine) Started() time.Time { return e.started }
 
 // Capacity is how many connections the engine can hold, and why.
-func (e *Engine) Capacity() Capacity { return e.places.Capacity }
+func (e *Engine) Capacity() Capacity { return e.places.Capacity() }
 
 // Loops is how many loops there are.
 func (e *Engine) Loops() int { return len(e.loops) }

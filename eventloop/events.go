@@ -12,6 +12,7 @@ type events Engine
 func (ev *events) Opened(loop int, conn poll.Conn) (client any) {
 	e := (*Engine)(ev)
 	l, placed := e.loops[loop], false
+	l.adopt(e.tuning.Load())
 	now := l.readClock()
 	c := &Client{conn: conn, loop: l, fd: conn.FD(), since: l.now, heard: uint32(delivery.MomentOf(now))}
 	defer func() {

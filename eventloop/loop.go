@@ -118,7 +118,7 @@ func newLoop(index int, e *Engine) *Loop {
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[delivery.PendingKey]*delivery.Pending)},
 		fanout:    fanout{batch: delivery.Batch[poll.Piece]{Piece: poll.PieceOf}, sliceTime: sliceTime},
 		accepting: accepting{pace: admission.NewPacer(e.opts.Accept.Rate, e.opts.Accept.Burst)},
-		meters:    rates.NewMeters(e.limiter),
+		meters:    rates.NewMeters(e.tuning.Load().limiter),
 	}
 	l.mailbox.Drop = l.letGo
 	l.mailbox.Taken = func() { l.mailbox.telling = l.mailbox.lost.take(l.now) }

@@ -26,14 +26,14 @@ const maxPong = 2 + 4 + 125
 // limit is closed here with 1008.
 func (c *Client) Spend(k rates.Kind, n int) bool {
 	l := c.loop
-	if !l.engine.limiter.Limits(k) {
+	if !l.meters.Limiter().Limits(k) {
 		return true
 	}
 	m := l.meter(c)
 	if m == nil {
 		return true
 	}
-	verdict, scope := l.engine.limiter.Spend(m, l.meters.Now, k, n)
+	verdict, scope := l.meters.Limiter().Spend(m, l.meters.Now, k, n)
 	if verdict == rates.Passed {
 		return true
 	}
@@ -62,7 +62,7 @@ func (l *Loop) meter(c *Client) *rates.Meter {
 		user, metered = l.opts.RateKey(c)
 	}
 	if metered {
-		m = l.engine.limiter.Open(user, string(admission.Network(c.Addr()).AsSlice()), l.meters.Now)
+		m = l.meters.Limiter().Open(user, string(admission.Network(c.Addr()).AsSlice()), l.meters.Now)
 	}
 	l.meters.Keep(c.slot, m)
 	return m

@@ -157,7 +157,7 @@ func (l *Loop) stats() (s LoopStats) {
 func (e *Engine) Stats() Stats {
 	connections, overflow := e.places.Taken()
 	s := Stats{
-		Connections: connections, Capacity: e.places.Connections, Overflow: overflow,
+		Connections: connections, Capacity: e.places.Capacity().Connections, Overflow: overflow,
 		AcceptErrors: e.poller.AcceptErrors(), AcceptPauses: e.poller.AcceptPauses(),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
 		RateLimited: make(map[string]uint64), RateLimitedBy: make(map[string]uint64),

@@ -44,6 +44,9 @@ type Hub struct {
 
 	rowsPatience, viewPatience time.Duration // the constants, less in tests
 
+	origins          atomic.Pointer[Origins] // nil: those of opts
+	maxSubscriptions atomic.Int64
+
 	unready  atomic.Bool // Unready was called, or what follows it
 	shutDown atomic.Bool // publishers are refused
 	revoked  revocations.Log[Identity]
@@ -70,6 +73,7 @@ func New(o Options) (*Hub, error) {
 	h := &Hub{opts: o, log: o.Log, refused: newRefused()}
 	h.pong = eventloop.NewFrame(ws.OpText, []byte(`{"type":"pong"}`))
 	h.pong.Lossy = true // whoever reads too slowly for it isn't told that it is lost
+	h.maxSubscriptions.Store(int64(o.MaxSubscriptions))
 	if h.log == nil {
 		log := NewMemoryLog(0, 0)
 		if o.Seqs == SeqGiven {

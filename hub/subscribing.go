@@ -28,7 +28,7 @@ const subscriptionBytes = 512
 // roomFor is false when the client has as many subscriptions as one may have, or when their
 // names are too long together.
 func (h *Hub) roomFor(c *eventloop.Client, name int) bool {
-	most, has, bytes := h.opts.MaxSubscriptions, c.Subscriptions(), c.SubscriptionBytes()
+	most, has, bytes := int(h.maxSubscriptions.Load()), c.Subscriptions(), c.SubscriptionBytes()
 	if s, ok := c.Data.(*state); ok && s.rows != nil {
 		has, bytes = has+s.rows.fresh, bytes+s.rows.bytes
 	}

@@ -38,7 +38,7 @@ func (a *pendingUpgrade) bytes() int {
 // later when it isn't (docs/protocol.md section 1).
 func (cb *callbacks) Upgrade(c *eventloop.Client, r *wsproto.Request) {
 	h := (*Hub)(cb)
-	if !h.opts.Origins.Allow(r.Origin, r.Host) {
+	if !h.Origins().Allow(r.Origin, r.Host) {
 		h.noteForeignOrigin(r.Origin, time.Now())
 		c.Refuse(wsproto.RefuseForbiddenOrigin)
 		return
@@ -62,7 +62,7 @@ const foreignOrigin = "a page of another origin was refused"
 // noteForeignOrigin tells the operator what would allow a page that was refused.
 func (h *Hub) noteForeignOrigin(origin string, now time.Time) {
 	if leftOut, ok := h.trouble.Admit(foreignOrigin, now); ok {
-		trouble.Tell(h.opts.Logger, slog.LevelWarn, leftOut, foreignOrigin, h.opts.Origins.LogArgs(origin)...)
+		trouble.Tell(h.opts.Logger, slog.LevelWarn, leftOut, foreignOrigin, h.Origins().LogArgs(origin)...)
 	}
 }
 

@@ -21,22 +21,21 @@ const (
 // shutdown lets go of the clients in an orderly way: after -drain-delay one after the other, within -drain. A second
 // signal, oneSignal after the first, has all of those that are left closed at once.
 func (srv *server) shutdown(signalled time.Time, signals <-chan os.Signal) error {
-	cfg := srv.cfg
-	delay := cfg.DrainDelay
+	delay, within := srv.drainTimes()
 	if signalled.IsZero() { // something has failed: there is nothing to go on with
 		delay = 0
 	}
-	ctx, cancel := drainContext(delay+cfg.Drain, signalled, signals)
+	ctx, cancel := drainContext(delay+within, signalled, signals)
 	defer cancel()
-	supervisor{srv.log}.stopping(delay + cfg.Drain)
-	srv.log.Info("draining", "clients", srv.hub.ClientCount(), "after", delay, "within", cfg.Drain)
+	supervisor{srv.log}.stopping(delay + within)
+	srv.log.Info("draining", "clients", srv.hub.ClientCount(), "after", delay, "within", within)
 	srv.hub.Unready()
 	select {
 	case <-time.After(delay):
 	case <-ctx.Done():
 	case <-srv.hub.Failed():
 	}
-	_ = srv.hub.CloseOver(ctx, cfg.Drain-min(answerTime, cfg.Drain/4))
+	_ = srv.hub.CloseOver(ctx, within-min(answerTime, within/4))
 	if errors.Is(ctx.Err(), context.Canceled) {
 		srv.log.Info("hurrying: another signal came", "clients", srv.hub.ClientCount())
 		var end context.CancelFunc
@@ -52,6 +51,13 @@ func (srv *server) shutdown(signalled time.Time, signals <-chan os.Signal) error
 	err := srv.close()
 	srv.log.Info("stopped")
 	return err
+}
+
+// drainTimes are -drain-delay and -drain.
+func (srv *server) drainTimes() (delay, within time.Duration) {
+	srv.reloading.mu.Lock()
+	defer srv.reloading.mu.Unlock()
+	return srv.cfg.DrainDelay, srv.cfg.Drain
 }
 
 // drainContext ends after within, or with a signal that comes later than oneSignal after the

@@ -152,7 +152,7 @@ var refusals = []refusal{
 	{"wrong value", flags("-loops", "many"), 2, `-loops: "many" isn't a whole number from 0 to 128`},
 	{"value without its companion", flags("-auth", "http"), 2, `-auth: "http" needs -auth-url`},
 	{"unknown command", func(*testing.T) launch { return launch{args: []string{"server"}} }, 2,
-		`"server" isn't a command; there are serve, session, publish, tail, log, config, doctor, help and version; -help says more`},
+		`"server" isn't a command; there are serve, reload, session, publish, tail, log, config, doctor, health, why, help and version; -help says more`},
 }
 
 func flags(args ...string) func(*testing.T) launch {

@@ -15,7 +15,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
-// The others end nothing; SIGHUP is logged, also while the server drains.
+// The others end nothing; SIGHUP has the configuration read again, also when there is no file.
 func TestSignalsThatEndNothing(t *testing.T) {
 	d := startDaemon(t)
 	c := d.connect(d.session("alice"))
@@ -24,7 +24,7 @@ func TestSignalsThatEndNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d.waitOutput(d.log, "line about SIGHUP", func(text string) bool { return strings.Contains(text, "SIGHUP") })
+	d.waitOutput(d.log, "line about SIGHUP", func(text string) bool { return strings.Contains(text, "the configuration was read again") })
 	if seq := d.publish("t_1"); waitChange(c).Seq != seq {
 		t.Error("a client missed an event")
 	}

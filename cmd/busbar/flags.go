@@ -16,7 +16,7 @@ import (
 const serveUsage = `Busbar hands one stream of events to every WebSocket.
 
 Usage: busbar [serve] [flags]
-       busbar session, publish, tail, log, version, doctor, health, why (-help after any)
+       busbar reload, session, publish, tail, log, version, doctor, health, why (-help after any)
        busbar config [flags]    prints what is in force, and from where
        busbar help -markdown    prints the flags as docs/flags.md has them
 
@@ -26,6 +26,7 @@ empty one counts as not set. A file has a flag's name a line, without -, and its
 a space; # begins a comment. The commands serve, config, doctor, health, log copy and log bump nats
 read it; others take -data, -api or -url, as their -help says.
 Sizes are in bytes or take a unit: 64KiB is 65536, 64KB is 64000. Durations: 500ms, 25s, 1m30s, 24h.
+What is reloadable counts after busbar reload or SIGHUP too, when it is in the file.
 BUSBAR_ADMIN_TOKEN may hold the admin token. No flag does: a process's arguments can be read by all.
 `
 
@@ -58,8 +59,8 @@ func addAPI(t *cli.Set, p *string) {
 	t.AddShared("api", cli.Address(p), "address of the HTTP API and pages")
 }
 
-func addAdminTokenFile(t *cli.Set, p *string) {
-	t.AddShared("admin-token-file", cli.Text(p, "file"), "file whose one line is the admin token; empty = admin-token in the data directory")
+func addAdminTokenFile(t *cli.Set, p *string) *cli.Flag {
+	return t.AddShared("admin-token-file", cli.Text(p, "file"), "file whose one line is the admin token; empty = admin-token in the data directory")
 }
 
 // addServerData is for commands beside the server, which make nothing.
@@ -93,21 +94,21 @@ func (o *options) addNetwork(t *cli.Set) {
 		func(text string) bool { return text == "" || cli.IsAddress(text) }),
 		"address of a listener of its own for /metrics, /healthz and /readyz without a token, for Prometheus; empty = there is none")
 	t.Add("loops", cli.Int(&l.Loops, 0, 128), "event loops, one per shard; 0 = one per core")
-	t.Add("max-connections", cli.Int(&l.Accept.MaxConnections, 0, maxConnections), "connections above this are refused; 0 = what descriptors allow")
+	t.Add("max-connections", cli.Int(&l.Accept.MaxConnections, 0, maxConnections), "connections above this are refused; 0 = what descriptors allow").Reloads()
 	t.Add("max-per-ip", cli.IntOrOff(&l.Accept.MaxPerAddress, maxConnections),
-		"concurrent connections per client address, of IPv6 per /64 network; 0 = no limit")
+		"concurrent connections per client address, of IPv6 per /64 network; 0 = no limit").Reloads()
 	t.Add("proxy-protocol", cli.Choice(&l.Accept.ProxyProtocol, proxyUses), "take clients' addresses from PROXY protocol headers, "+
 		"version 1 or 2, of the -trusted-proxies; with required nobody else may connect, and a header must come first")
 	t.Add("trusted-proxies", cli.Prefixes(&l.Accept.TrustedProxies), "addresses and networks that proxies connect from, separated by commas: "+
 		"127.0.0.1, 10.0.0.0/8; what they say of a client's address is believed, so let nobody else connect from there")
 	t.Add("accept-rate", cli.IntOrOff(&l.Accept.Rate, maxConnections), "connections a second that each loop accepts while it is "+
-		"behind with what it has to send (for 5ms); further ones wait in the kernel's queue; a loop that isn't behind accepts all; 0 = no limit")
+		"behind with what it has to send (for 5ms); further ones wait in the kernel's queue; a loop that isn't behind accepts all; 0 = no limit").Reloads()
 	t.Add("accept-burst", cli.Int(&l.Accept.Burst, 1, maxConnections),
-		"connections that a loop that is behind accepts at once before -accept-rate slows it down")
+		"connections that a loop that is behind accepts at once before -accept-rate slows it down").Reloads()
 	t.Add("max-handshakes", cli.Int(&l.Accept.MaxHandshakes, 1, maxConnections), "connections of each loop that haven't been upgraded yet; at the "+
-		"limit further ones wait in the kernel's queue, and those that have sent no request for an eighth of -handshake-timeout are closed")
+		"limit further ones wait in the kernel's queue, and those that have sent no request for an eighth of -handshake-timeout are closed").Reloads()
 	t.Add("handshake-timeout", cli.Duration(&l.Timeouts.Handshake, time.Second, 0),
-		"how long a connection may take to be upgraded, authentication included")
+		"how long a connection may take to be upgraded, authentication included").Reloads()
 	t.Add("ping-interval", cli.Duration(&l.Timeouts.PingInterval, time.Second, 0), "ping a connection that was quiet for so long")
 	t.Add("pong-timeout", cli.Duration(&l.Timeouts.Pong, time.Second, 0), "close a connection that doesn't answer a ping for so long")
 	t.Add("flush-delay", cli.Duration(&l.FlushDelay, 0, time.Second), "least time between two flushes: messages that come sooner go out "+
@@ -118,13 +119,13 @@ func (o *options) addNetwork(t *cli.Set) {
 	t.Add("reject", cli.Choice(&o.Hub.Reject, rejections),
 		"answer a bad token with an upgrade and close code 1008, which a page can read, or with status 401")
 	t.Add("origins", origins(&o.Hub.Origins), "origins that browsers may connect from, separated by commas: https://app.example.com, "+
-		"https://*.example.com for every host below it, * for any; empty = the same host, or no Origin header")
+		"https://*.example.com for every host below it, * for any; empty = the same host, or no Origin header").Reloads()
 }
 
 func (o *options) addMessages(t *cli.Set) {
 	l := &o.Hub.Loops
 	t.Group("Messages")
-	t.Add("max-message-in", cli.Size(&l.MaxMessageIn, minMessage, cli.GiB), "a larger message from a client closes its connection with 1009")
+	t.Add("max-message-in", cli.Size(&l.MaxMessageIn, minMessage, cli.GiB), "a larger message from a client closes its connection with 1009").Reloads()
 	t.Add("max-message-out", cli.Size(&o.Hub.MaxMessageOut, minMessage, cli.GiB),
 		"a larger message is an error to its publisher; by default at most a 16th of the memory, or PYLON_WS_MAX_FRAME (bytes)")
 	t.Add("compression", cli.Choice(&l.Compression, compressions), "permessage-deflate for clients that offer it: none; of what is sent "+
@@ -138,9 +139,9 @@ func (o *options) addMessages(t *cli.Set) {
 		"is for those that connect with since and know resync: who doesn't is closed with 1013 before it misses anything; "+
 		"catch-up lets go of change events too, and gives them from the change log once the client reads")
 	t.Add("lag-time", cli.Duration(&l.Slow.LagTime, 100*time.Millisecond, 0),
-		"how long a client that is behind may acknowledge nothing of what it was sent, before -slow acts")
+		"how long a client that is behind may acknowledge nothing of what it was sent, before -slow acts").Reloads()
 	t.Add("lag-bytes", cli.Size(&l.Slow.LagBytes, 4*cli.KiB, noLimit),
-		"how many bytes may wait for a client beside the largest message among them, before -slow acts")
+		"how many bytes may wait for a client beside the largest message among them, before -slow acts").Reloads()
 	t.Add("buffer-memory", cli.Size(&l.Memory.BufferBytes, 0, noLimit), "memory for all that is buffered for clients and from them: near it "+
 		"those that are furthest behind go, then newcomers are refused; 0 = a quarter of the memory, which is the host's, or the control "+
 		"group's limit where that is less")
@@ -148,29 +149,29 @@ func (o *options) addMessages(t *cli.Set) {
 	t.Add("routing", cli.Choice(&o.Hub.Routing, routings), "who gets topic messages and change events: every client, or only those that subscribed")
 	t.Add("relays", cli.Choice(&o.Hub.Relays, relays), "whom presence and topic messages of clients reach, and the news that one has left: its "+
 		"tenant's clients (those without a tenant are a group too), every client, or nobody; an admin's reach every client unless off")
-	t.Add("max-subscriptions", cli.Int(&o.Hub.MaxSubscriptions, 1, maxCount), "subscriptions that one connection may hold")
+	t.Add("max-subscriptions", cli.Int(&o.Hub.MaxSubscriptions, 1, maxCount), "subscriptions that one connection may hold").Reloads()
 }
 
 func (o *options) addRates(t *cli.Set) {
 	r := &o.Hub.Rates
 	t.Group("Rate limits: what is over one is dropped; who goes on at over twice the rate gets 1008")
 	t.Add("message-rate", cli.IntOrOff(&r.Messages.PerSecond, maxRate),
-		"messages per second that one connection may send, of all kinds and pings too; 0 = no limit")
+		"messages per second that one connection may send, of all kinds and pings too; 0 = no limit").Reloads()
 	t.Add("message-burst", cli.Int(&r.Messages.Burst, 1, maxCount),
-		"messages that a connection may send at once, as it does to subscribe again after a reconnect")
-	t.Add("byte-rate", cli.SizeOrOff(&r.Bytes.PerSecond, cli.GiB), "bytes per second that one connection may send; 0 = no limit")
-	t.Add("byte-burst", cli.Size(&r.Bytes.Burst, 1, cli.GiB), "bytes that a connection may send at once, above -byte-rate")
+		"messages that a connection may send at once, as it does to subscribe again after a reconnect").Reloads()
+	t.Add("byte-rate", cli.SizeOrOff(&r.Bytes.PerSecond, cli.GiB), "bytes per second that one connection may send; 0 = no limit").Reloads()
+	t.Add("byte-burst", cli.Size(&r.Bytes.Burst, 1, cli.GiB), "bytes that a connection may send at once, above -byte-rate").Reloads()
 	t.Add("relay-rate", cli.IntOrOff(&r.Relays.PerSecond, maxRate),
-		"presence and topic messages per second that one connection may have relayed; 0 = no limit")
-	t.Add("relay-burst", cli.Int(&r.Relays.Burst, 1, maxRate), "messages that a connection may have relayed at once, above -relay-rate")
+		"presence and topic messages per second that one connection may have relayed; 0 = no limit").Reloads()
+	t.Add("relay-burst", cli.Int(&r.Relays.Burst, 1, maxRate), "messages that a connection may have relayed at once, above -relay-rate").Reloads()
 	t.Add("subscribe-rate", cli.IntOrOff(&r.Subscribes.PerSecond, maxRate),
-		"subscriptions per second that one connection may begin or end; 0 = no limit")
+		"subscriptions per second that one connection may begin or end; 0 = no limit").Reloads()
 	t.Add("subscribe-burst", cli.Int(&r.Subscribes.Burst, 0, maxCount),
-		"subscriptions that a connection may begin or end at once; 0 = as many as it may hold, at least 1000")
+		"subscriptions that a connection may begin or end at once; 0 = as many as it may hold, at least 1000").Reloads()
 	t.Add("user-allowance", cli.IntOrOff(&r.PerUser, maxCount),
-		"how many connections' limits all connections of one user have together; 0 = as much as they have each")
+		"how many connections' limits all connections of one user have together; 0 = as much as they have each").Reloads()
 	t.Add("address-allowance", cli.IntOrOff(&r.PerAddress, maxCount),
-		"the same for one client address (of IPv6, for a /64); counts only with -max-per-ip")
+		"the same for one client address (of IPv6, for a /64); counts only with -max-per-ip").Reloads()
 }
 
 func (o *options) addLog(t *cli.Set) {
@@ -178,12 +179,12 @@ func (o *options) addLog(t *cli.Set) {
 	t.Add("log", cli.Word(&o.Log.Kind, logDisk, logMemory, logNATS), "where change events are kept for clients that reconnect: on disk, in the "+
 		"data directory, where a publisher's answer means that the event is stored; in memory, until the server ends; or on NATS, for several nodes")
 	t.Add("log-events", cli.Int(&o.Log.Events, 0, 1<<30), fmt.Sprintf(
-		"change events kept for clients that reconnect; 0 = %d on disk and NATS, %d in memory", disklog.DefaultEvents, hub.DefaultLogEvents))
+		"change events kept for clients that reconnect; 0 = %d on disk and NATS, %d in memory", disklog.DefaultEvents, hub.DefaultLogEvents)).Reloads()
 	t.Add("log-bytes", cli.OrZero(&o.Log.Bytes, cli.Size(&o.Log.Bytes, cli.KiB, noLimit)), fmt.Sprintf("bytes of change events kept for clients that reconnect, "+
 		"and as many of published rows on NATS; 0 = %s on disk and NATS, in memory %s or at most a 16th of it",
-		cli.FormatSize(disklog.DefaultBytes), cli.FormatSize(o.Log.Tail)))
+		cli.FormatSize(disklog.DefaultBytes), cli.FormatSize(o.Log.Tail))).Reloads()
 	t.Add("log-age", cli.OrZero(&o.Log.Age, cli.Duration(&o.Log.Age, 100*time.Millisecond, 10*365*24*time.Hour)), // the least that NATS takes
-		"how long change events are kept on disk or NATS at most; 0 = until there are more than -log-events or -log-bytes")
+		"how long change events are kept on disk or NATS at most; 0 = until there are more than -log-events or -log-bytes").Reloads()
 	t.Add("log-tail", cli.Size(&o.Log.Tail, cli.KiB, noLimit), "bytes of the newest change events that are in memory too, with -log disk or "+
 		"nats, to be read from there; by default at most a 16th of the memory")
 	t.Add("snapshot-url", cli.URL(&o.SnapshotURL), "HTTP callback that supplies all that a client may see which begins with since=0; "+
@@ -237,10 +238,10 @@ func (o *options) addAuth(t *cli.Set) {
 	t.AddShared("data", cli.Text(&o.Data, "directory"), "data directory with changes.db, busbar.db and admin-token; made when absent")
 	t.Add("sessions-db", cli.Text(&o.SessionsDB, "file"), "Pylon's SQLite file, read only; one in WAL mode is copied to the data directory, "+
 		"whenever it has changed; empty = busbar.db there")
-	addAdminTokenFile(t, &o.AdminTokenFile)
+	addAdminTokenFile(t, &o.AdminTokenFile).Reloads()
 	t.Add("guests", cli.Bool(&o.Guests), "let POST /api/auth/guest make sessions for new guests")
 	t.Add("guest-ttl", cli.Duration(&o.GuestTTL, time.Minute, 0), "how long a guest's session lives")
-	t.Add("jwt-key", cli.Text(&j.KeyFile, "file"), "file with the key that tokens are signed with: an HMAC secret, or a public key in PEM")
+	t.Add("jwt-key", cli.Text(&j.KeyFile, "file"), "file with the key that tokens are signed with: an HMAC secret, or a public key in PEM").Reloads()
 	t.Add("jwt-jwks", cli.Text(&j.JWKSURL, "URL"), "URL of the JSON Web Key Set with the keys that tokens are signed with").Mask = cli.WithoutSecrets
 	t.Add("jwt-issuer", cli.Text(&j.Issuer, "name"), "what a token's iss has to be; empty = anything")
 	t.Add("jwt-audience", cli.Text(&j.Audience, "name"), "what a token's aud has to hold; empty = anything")
@@ -260,12 +261,12 @@ func (o *options) addAuth(t *cli.Set) {
 func (o *options) addProcess(t *cli.Set) {
 	t.Group("Process")
 	t.Add("drain", cli.Duration(&o.Drain, 0, 0), "how long clients have to leave after SIGTERM and -drain-delay: they are closed "+
-		"at a steady pace, 20 a second at least; by default "+cli.FormatDuration(nodesDrain)+" with -log nats; 0 = end every connection at once")
+		"at a steady pace, 20 a second at least; by default "+cli.FormatDuration(nodesDrain)+" with -log nats; 0 = end every connection at once").Reloads()
 	t.Add("drain-delay", cli.Duration(&o.DrainDelay, 0, time.Hour), "how long a server that was told to end, and answers health checks "+
-		"with 503, goes on as before, so that balancers send it nobody any more")
+		"with 503, goes on as before, so that balancers send it nobody any more").Reloads()
 	t.Add("echo", cli.Bool(&o.Echo), "for conformance suites only: send every message back to whoever sent it, and let everybody in; "+
 		"there is no hub, API or data, and flags about those are refused")
-	t.Add("log-level", cli.Word(&o.LogLevel, "debug", "info", "warn", "error"), "the least important lines that are logged")
+	t.Add("log-level", cli.Word(&o.LogLevel, "debug", "info", "warn", "error"), "the least important lines that are logged").Reloads()
 	t.Add("log-format", cli.Word(&o.LogFormat, "text", "json"), "form of a log line")
 	t.Add("config", cli.Text(&o.File, "file"), "file with values of flags; those on the command line and in the environment beat it")
 

@@ -1,6 +1,7 @@
 // Command busbar is a WebSocket fan-out server: one feed in, every socket out.
 //
 //	busbar [serve]            run the server
+//	busbar reload             have a running server read its configuration again
 //	busbar session …          create, list and revoke sessions
 //	busbar publish …          publish to a running server
 //	busbar tail               connect and print what arrives
@@ -54,6 +55,7 @@ type command func(args []string, s streams) error
 var commands = map[string]command{
 	"serve":   serve,
 	"session": session,
+	"reload":  reloadCommand,
 	"publish": publish,
 	"tail":    tail,
 	"log":     changeLog,
@@ -80,7 +82,7 @@ func run(args []string, s streams) int {
 	}
 	c := commands[name]
 	if c == nil {
-		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, session, publish, tail, log, config, doctor, health, why, help and version; -help says more\n", name)
+		fmt.Fprintf(s.err, "busbar: %q isn't a command; there are serve, reload, session, publish, tail, log, config, doctor, health, why, help and version; -help says more\n", name)
 		return exitUsage
 	}
 	if name != "serve" { // which logs it as its flags say

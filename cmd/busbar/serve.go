@@ -51,6 +51,7 @@ type server struct {
 	failed   <-chan error // another node has this one's number
 
 	publishing *natspublish.Server // nil without -nats-publish
+	reloading  reloading
 	closers    []func() error
 }
 
@@ -78,11 +79,11 @@ func serve(args []string, s streams) error {
 		log.Warn("log records were dropped: nobody took them in time", "records", dropped)
 	})
 	slog.SetDefault(log) // for packages that know no other
-	signals := catchSignals(log)
+	signals, hangups := catchSignals()
 	warnOfMisspelt(log, s.environ())
 	cfg.warn(log)
 	eventloop.SaveMemory()
-	if cfg.Echo {
+	if cfg.Echo { // SIGHUP does nothing there
 		return serveEcho(cfg, log, out, signals)
 	}
 	var srv *server
@@ -101,6 +102,8 @@ func serve(args []string, s streams) error {
 	if err != nil {
 		return err
 	}
+	srv.reloading.parse = func() (*options, error) { return parseOptions(args, s.getenv) }
+	go srv.reloadOnHangup(hangups)
 	served := make(chan error, 1)
 	go func() { served <- srv.http.Serve(srv.api) }()
 	srv.announce(out, isTerminal(s.out))
@@ -139,8 +142,9 @@ func durationsInSeconds(_ []string, a slog.Attr) slog.Attr {
 
 // open starts everything. After an error nothing of it is left.
 func open(cfg *options, log *slog.Logger, level *slog.LevelVar, logs *logqueue.Queue) (*server, error) {
+	shown := values(cfg.flags) // before what follows changes one
 	cfg.Hub.Loops.Loops = min(eventloop.RaiseProcs(cfg.Hub.Loops.Loops), subs.MaxLoops)
-	srv := &server{cfg: cfg, log: log, level: level, logs: logs}
+	srv := &server{cfg: cfg, log: log, level: level, logs: logs, reloading: reloading{shown: shown}}
 	if err := srv.open(); err != nil {
 		_ = srv.close()
 		return nil, err
@@ -318,6 +322,7 @@ func (srv *server) openLog() (hub.ChangeLog, error) {
 		return nil, err
 	}
 	srv.closers = append(srv.closers, log.Close)
+	srv.reloading.disk = log
 	return log, nil
 }
 
@@ -327,9 +332,9 @@ func (srv *server) openAPI() error {
 	registry.MustRegister(metrics.LogRecordsDropped(srv.logs.Dropped), metrics.BuildInfo(version)) // a new registry has no such names
 	o := httpapi.Options{
 		Registry: registry, Ready: srv.ready,
-		Sessions: srv.sessions, Guests: srv.cfg.Guests, Origins: srv.cfg.Hub.Origins,
+		Sessions: srv.sessions, Guests: srv.cfg.Guests,
 		MaxBody: int64(srv.cfg.Hub.MaxMessageOut), Logger: srv.log,
-		MayPublish: srv.demo.is, LogLevel: srv.level, Profiles: profiles(), About: srv.about, Dashboard: true,
+		MayPublish: srv.demo.is, LogLevel: srv.level, Reload: srv.reload, Profiles: profiles(), About: srv.about, Dashboard: true,
 		Listener: listener, SharedAddresses: srv.cfg.sharedAddresses(),
 		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),
 	}

@@ -36,7 +36,8 @@ func (srv *server) openAuth() (hub.Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
-	return auth.WithAdmin(a, srv.admin.token), nil
+	srv.reloading.admin = auth.WithAdmin(a, srv.admin.token)
+	return srv.reloading.admin, nil
 }
 
 func (srv *server) openTokens() (hub.Authenticator, error) {
@@ -49,6 +50,7 @@ func (srv *server) openTokens() (hub.Authenticator, error) {
 		if err != nil {
 			return nil, fmt.Errorf("-auth jwt: %w", err)
 		}
+		srv.reloading.jwt = a
 		srv.closers = append(srv.closers, a.Close)
 		return a, nil
 	case authHTTP:

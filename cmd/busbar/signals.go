@@ -1,7 +1,6 @@
 package main
 
 import (
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -28,19 +27,13 @@ func realTimeSignals() (all []os.Signal) {
 	return all
 }
 
-// catchSignals is called once, by a server: ends gets endSignals. SIGHUP, which a terminal sends when it
-// closes, and a log rotation to whoever may have to open files anew, is logged and ignored. SIGPIPE is
+// catchSignals is called once, by a server: ends gets endSignals, and hangups SIGHUP. SIGPIPE is
 // ignored until the process ends: a log that nobody reads any more is no reason to end, and supervisors take
 // an end by SIGPIPE for a good one (systemd.service(5), SuccessExitStatus).
-func catchSignals(log *slog.Logger) (ends <-chan os.Signal) {
-	caught, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
+func catchSignals() (ends, hangups <-chan os.Signal) {
+	caught, hung := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(caught, endSignals...)
-	signal.Notify(hangups, syscall.SIGHUP)
+	signal.Notify(hung, syscall.SIGHUP)
 	signal.Ignore(syscall.SIGPIPE)
-	go func() {
-		for range hangups {
-			log.Info("SIGHUP is ignored: there is nothing to reload")
-		}
-	}()
-	return caught
+	return caught, hung
 }

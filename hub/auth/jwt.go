@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -117,21 +118,48 @@ func (j *JWT) loadKeys() (err error) {
 		}
 		return err
 	}
-	k, err := readKey(j.opts.KeyFile)
+	ring, algs, err := j.readKeyFile(j.opts.KeyFile)
+	j.algs = algs
+	j.ring.Store(ring)
+	return err
+}
+
+func (j *JWT) readKeyFile(path string) (ring *keyRing, algs []string, err error) {
+	k, err := readKey(path)
 	if err != nil {
-		return fmt.Errorf("JWT key file %s: %w", j.opts.KeyFile, err)
+		return nil, nil, fmt.Errorf("JWT key file %s: %w", path, err)
 	}
-	if j.algs = both(k.algs, j.opts.Algorithms); len(j.algs) == 0 {
-		return fmt.Errorf("JWT key file %s: the key is for %v and the algorithms allowed are %v", j.opts.KeyFile, k.algs, j.opts.Algorithms)
+	if algs = both(k.algs, j.opts.Algorithms); len(algs) == 0 {
+		return nil, nil, fmt.Errorf("JWT key file %s: the key is for %v and the algorithms allowed are %v", path, k.algs, j.opts.Algorithms)
 	}
 	keys := []namedKey{{"", k}}
 	if k.bare != nil {
 		keys = append(keys, namedKey{"", key{key: k.bare, algs: k.algs}})
 		j.opts.Log.Warn("JWT key file: the secret begins or ends in white space or a byte order mark; "+
-			"tokens signed without that are taken too", "file", j.opts.KeyFile)
+			"tokens signed without that are taken too", "file", path)
 	}
-	j.ring.Store(&keyRing{keys})
-	return nil
+	return &keyRing{keys}, algs, nil
+}
+
+// Reload reads the key file anew, which may be another one by now. Nothing changes before apply is called, which says
+// whether the key is another one: tokens of the one before open no more connections then. A key set behind a URL is
+// fetched anew by apply. A key for other algorithms than the one before is an error.
+func (j *JWT) Reload(keyFile string) (apply func() (changed bool), err error) {
+	if j.set != nil {
+		return func() bool { j.set.refresh(); return false }, nil
+	}
+	ring, algs, err := j.readKeyFile(keyFile)
+	switch {
+	case err != nil:
+		return nil, err
+	case !slices.Equal(algs, j.algs):
+		return nil, fmt.Errorf("JWT key file %s: the key is for %v, and the one before for %v; that takes a restart", keyFile, algs, j.algs)
+	}
+	return func() bool {
+		old := j.ring.Load()
+		j.replace(ring)
+		return ring.lacks(old)
+	}, nil
 }
 
 // replace makes a ring the one that counts. Once a key has gone nothing that was verified before

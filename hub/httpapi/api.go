@@ -35,9 +35,6 @@ type Options struct {
 	// since each is a row in the session store. Zero: 100. A burst may be ten times that.
 	GuestRate float64
 
-	// Origins are the web pages whose requests browsers may let through.
-	Origins hub.Origins
-
 	// MayPublish says which tokens may publish though they are no admin's. It is asked about tokens that are good for
 	// their user, in each call that publishes. Nil: none may.
 	MayPublish func(token string) bool
@@ -69,6 +66,10 @@ type Options struct {
 
 	// LogLevel can be read and set over the API; nil: those calls aren't there.
 	LogLevel *slog.LevelVar
+
+	// Reload has the server read its configuration again; nil: that call isn't there. An error has changed nothing, and
+	// is the caller's answer.
+	Reload func() (Reloaded, error)
 
 	// Profiles is served below /debug/pprof/, to admins alone; nil: not found. It is net/http/pprof's, which isn't imported
 	// here because it puts itself into http.DefaultServeMux, where a program that embeds the API may show it to everybody.
@@ -168,6 +169,9 @@ func (a *api) route() {
 	call("GET /v1/losses", a.admin(a.listLosses), "client", "user", "limit")
 	call("GET /v1/why", a.admin(a.why), "client", "seq")
 	call("GET /v1/stats", a.admin(a.stats))
+	if a.Reload != nil {
+		call("POST /v1/reload", a.admin(a.reload))
+	}
 	if a.LogLevel != nil {
 		call("GET /v1/log-level", a.admin(a.getLogLevel))
 		call("PUT /v1/log-level", a.admin(a.putLogLevel))

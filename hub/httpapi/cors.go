@@ -15,7 +15,7 @@ func (a *api) allowOrigin(w http.ResponseWriter, r *http.Request) (answered bool
 		return true
 	}
 	origin := r.Header.Get("Origin")
-	allowed := origin != "" && a.Origins.Allow(origin, r.Host)
+	allowed := origin != "" && a.hub.Origins().Allow(origin, r.Host)
 	if allowed {
 		h.Set("Access-Control-Allow-Origin", origin)
 		// Pylon's client fetches with credentials "include", and a browser keeps such an answer from
@@ -41,7 +41,7 @@ func (a *api) allowOrigin(w http.ResponseWriter, r *http.Request) (answered bool
 // foreignOrigin is the answer to a page whose origin isn't allowed. The log says what would allow it.
 func (a *api) foreignOrigin(origin string) *failure {
 	a.originLog.Do(func() {
-		a.Logger.Warn("a call by a page of another origin was refused", a.Origins.LogArgs(origin)...)
+		a.Logger.Warn("a call by a page of another origin was refused", a.hub.Origins().LogArgs(origin)...)
 	})
 	return newFailure(http.StatusForbidden, "ORIGIN_NOT_ALLOWED", "pages of this origin may not call this server (-origins)")
 }

@@ -44,7 +44,8 @@ func TestCORS(t *testing.T) {
 				method = "OPTIONS"
 				headers = append(headers, "Access-Control-Request-Method", "GET", "Access-Control-Request-Headers", "authorization")
 			}
-			w := ask(deaf(t, Options{Origins: tt.origins}), method, "http://example.com/healthz", "", headers...)
+			s := start(t, func(o *hub.Options, _ *Options) { o.Origins = tt.origins })
+			w := ask(s, method, "http://example.com/healthz", "", headers...)
 			if w.Code != tt.status {
 				t.Errorf("status %d, want %d", w.Code, tt.status)
 			}

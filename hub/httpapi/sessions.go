@@ -61,7 +61,7 @@ func (a *api) createGuest(w http.ResponseWriter, r *http.Request) error {
 		return newFailure(http.StatusForbidden, "GUESTS_DISABLED", "this server has no guests (-guests)")
 	case a.Sessions == nil:
 		return sessionsDisabled()
-	case !a.Origins.Allow(r.Header.Get("Origin"), r.Host):
+	case !a.hub.Origins().Allow(r.Header.Get("Origin"), r.Host):
 		return a.foreignOrigin(r.Header.Get("Origin"))
 	case !a.guests.Allow():
 		return newFailure(http.StatusTooManyRequests, "RATE_LIMITED", "too many new guests, try again")

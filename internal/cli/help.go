@@ -30,7 +30,7 @@ func (s *Set) WriteHelp(w io.Writer) error {
 		line := fmt.Sprintf("  %-36s %-24s %s", strings.TrimSpace("-"+f.Name+" "+f.Unit), initial, f.Env)
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 		const indent = "        "
-		for _, line := range Wrap(f.Meaning, HelpWidth-len(indent)) {
+		for _, line := range Wrap(f.meaning(), HelpWidth-len(indent)) {
 			b.WriteString(indent + line + "\n")
 		}
 	}
@@ -55,7 +55,7 @@ func (s *Set) WriteMarkdown(w io.Writer) error {
 			fmt.Fprintf(&b, "\n## %s\n\n| flag | default | variable | meaning |\n| --- | --- | --- | --- |\n", group)
 		}
 		name := strings.TrimSpace("-" + f.Name + " " + f.Unit)
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", code(name), code(f.Default), code(f.Env), cell.Replace(f.Meaning))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", code(name), code(f.Default), code(f.Env), cell.Replace(f.meaning()))
 	}
 	_, err := w.Write(b.Bytes())
 	return err

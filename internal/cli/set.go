@@ -32,7 +32,8 @@ type Flag struct {
 	Env     string // variable that stands in for it; empty for none
 	Default string // as the help shows it; empty for none
 	Value
-	Given string // how the value came in: "-loops", "BUSBAR_LOOPS", "busbar.conf:3: loops"; empty for the default
+	Reload bool   // another value in the file counts once that is read again, without a restart
+	Given  string // how the value came in: "-loops", "BUSBAR_LOOPS", "busbar.conf:3: loops"; empty for the default
 }
 
 // Set is the table of one command's flags.
@@ -225,6 +226,17 @@ func (s *Set) unexpected(operand string) error {
 		return Usagef("%q: unexpected argument; a true/false flag takes its value after =, as in -name=%s", operand, operand)
 	}
 	return Usagef("%q: unexpected argument; %s -help shows what %s takes", operand, s.Command, s.Command)
+}
+
+// Reloads says that the flag is one of those whose values can change while the process runs.
+func (f *Flag) Reloads() { f.Reload = true }
+
+// meaning is what the help says of the flag.
+func (f *Flag) meaning() string {
+	if f.Reload {
+		return f.Meaning + " (reloadable)"
+	}
+	return f.Meaning
 }
 
 // Take sets the flag to text, which came from source.

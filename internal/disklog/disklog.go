@@ -68,6 +68,7 @@ type Log struct {
 
 	writer  *writer
 	jobs    chan *job
+	retain  chan Retention
 	closing chan struct{}
 	once    sync.Once
 	stopped chan struct{}
@@ -88,7 +89,7 @@ func Open(path string, o Options) (*Log, error) {
 	}
 	l := &Log{
 		path: path, opts: o, writer: w, bounds: w.state.bounds(), tail: hub.NewTail(math.MaxInt, o.TailBytes, w.state.last),
-		jobs: make(chan *job), closing: make(chan struct{}), stopped: make(chan struct{}),
+		jobs: make(chan *job), retain: make(chan Retention), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if l.readers, l.page, err = openReaders(path); err != nil {
 		w.close()
@@ -99,8 +100,25 @@ func Open(path string, o Options) (*Log, error) {
 	l.cancel = cancel
 	last := l.bounds.Last
 	l.preloading.Go(func() { l.preload(ctx, last) })
-	go w.run(l.jobs, l.closing, l.stopped)
+	go w.run(l.jobs, l.retain, l.closing, l.stopped)
 	return l, nil
+}
+
+// Retention is what the log keeps at most. Zero is as in Options.
+type Retention struct {
+	MaxEvents int
+	MaxBytes  int
+	MaxAge    time.Duration
+}
+
+// Retain changes that. What is too much goes within seconds.
+func (l *Log) Retain(r Retention) {
+	o := Options{MaxEvents: r.MaxEvents, MaxBytes: r.MaxBytes, MaxAge: r.MaxAge}
+	o.setDefaults()
+	select {
+	case l.retain <- Retention{o.MaxEvents, o.MaxBytes, o.MaxAge}:
+	case <-l.closing:
+	}
 }
 
 // Follow has deliver called by the log's writer.

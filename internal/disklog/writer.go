@@ -216,7 +216,7 @@ func (w *writer) disconnect() (err error) {
 }
 
 // run is the writer's goroutine.
-func (w *writer) run(jobs <-chan *job, closing, stopped chan struct{}) {
+func (w *writer) run(jobs <-chan *job, retain <-chan Retention, closing, stopped chan struct{}) {
 	defer close(stopped)
 	trim := time.NewTimer(0)
 	defer trim.Stop()
@@ -225,6 +225,8 @@ func (w *writer) run(jobs <-chan *job, closing, stopped chan struct{}) {
 		select {
 		case j := <-jobs:
 			group = gather(j, jobs)
+		case r := <-retain:
+			w.opts.MaxEvents, w.opts.MaxBytes, w.opts.MaxAge = r.MaxEvents, r.MaxBytes, r.MaxAge
 		case <-trim.C:
 		case <-closing:
 			return

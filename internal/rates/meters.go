@@ -17,6 +17,17 @@ func NewMeters(limiter *Limiter) Meters {
 	return Meters{limiter: limiter, open: make(map[uint32]*Meter)}
 }
 
+// Limiter is what the meters go by.
+func (m *Meters) Limiter() *Limiter { return m.limiter }
+
+// Restart has the clients go by another limiter, of which nothing has been used.
+func (m *Meters) Restart(limiter *Limiter, now time.Duration) {
+	for slot := range m.open {
+		m.Free(slot, now)
+	}
+	m.limiter = limiter
+}
+
 // Len is how many there are.
 func (m *Meters) Len() int { return len(m.open) }
 

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 )
 
 // Network is what limits for an address go by: of IPv6 the /64, for whoever has one of its
@@ -19,7 +20,7 @@ func Network(a netip.Addr) netip.Addr {
 // Addresses count connections by network. Safe from any goroutine; loops meet here once when a
 // connection opens and once when it closes.
 type Addresses struct {
-	most   int // negative: no cap, nothing is counted
+	most   atomic.Int64 // negative: no cap, nothing is counted
 	seed   maphash.Seed
 	shards [64]shard
 }
@@ -32,11 +33,24 @@ type shard struct {
 
 // NewAddresses lets each network have so many connections; a negative number is no bound.
 func NewAddresses(most int) *Addresses {
-	a := &Addresses{most: most, seed: maphash.MakeSeed()}
+	a := &Addresses{seed: maphash.MakeSeed()}
+	a.most.Store(int64(most))
 	for i := range a.shards {
 		a.shards[i].count = make(map[netip.Addr]int32)
 	}
 	return a
+}
+
+// Most is how many connections a network may have.
+func (a *Addresses) Most() int { return int(a.most.Load()) }
+
+// Limit is NewAddresses' number from here on. A bound can be neither given up nor begun: what wasn't counted can't be
+// given back.
+func (a *Addresses) Limit(most int) (ok bool) {
+	if ok = most < 0 == (a.Most() < 0); ok {
+		a.most.Store(int64(most))
+	}
+	return ok
 }
 
 func (a *Addresses) shard(network netip.Addr) *shard {
@@ -45,14 +59,14 @@ func (a *Addresses) shard(network netip.Addr) *shard {
 
 // Acquire takes a place for the address, false when it has all of its own.
 func (a *Addresses) Acquire(addr netip.Addr) bool {
-	if a.most < 0 {
+	if a.Most() < 0 {
 		return true
 	}
 	addr = Network(addr)
 	s := a.shard(addr)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if int(s.count[addr]) >= a.most {
+	if int(s.count[addr]) >= a.Most() {
 		return false
 	}
 	s.count[addr]++
@@ -61,7 +75,7 @@ func (a *Addresses) Acquire(addr netip.Addr) bool {
 
 // Release gives it back.
 func (a *Addresses) Release(addr netip.Addr) {
-	if a.most < 0 {
+	if a.Most() < 0 {
 		return
 	}
 	addr = Network(addr)

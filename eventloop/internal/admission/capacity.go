@@ -19,6 +19,9 @@ type Capacity struct {
 	Overflow    int    // connections beyond these that are told to come back later
 	Descriptors int    // RLIMIT_NOFILE as it is now
 	LimitedBy   string // what would have to change for more, in words
+
+	room       int    // that descriptors leave
+	descriptor string // LimitedBy where that is the limit
 }
 
 // CapacityOf is how many connections there can be with so many descriptors, of which the server
@@ -36,12 +39,17 @@ func CapacityOf(descriptors, own, most int) (Capacity, error) {
 	overflow := min(max(connections/64, 16), 1024, room/16)
 	room -= overflow
 	own += overflow
-	c := Capacity{Connections: room, Overflow: overflow, Descriptors: descriptors,
-		LimitedBy: fmt.Sprintf("the descriptor limit of %d (ulimit -n), %d of them reserved", descriptors, own)}
-	if most > 0 && most < room {
+	c := Capacity{Overflow: overflow, Descriptors: descriptors, room: room,
+		descriptor: fmt.Sprintf("the descriptor limit of %d (ulimit -n), %d of them reserved", descriptors, own)}
+	c.limit(most)
+	return c, nil
+}
+
+func (c *Capacity) limit(most int) {
+	c.Connections, c.LimitedBy = c.room, c.descriptor
+	if most > 0 && most < c.room {
 		c.Connections, c.LimitedBy = most, "-max-connections"
 	}
-	return c, nil
 }
 
 // Places are the connections that there are. Safe from any goroutine.
@@ -49,7 +57,7 @@ func CapacityOf(descriptors, own, most int) (Capacity, error) {
 // The overflow is for those beyond the capacity, and for all that come while the server drains:
 // they may ask, and are told when they may come back.
 type Places struct {
-	Capacity
+	capacity atomic.Pointer[Capacity]
 
 	taken     atomic.Int64
 	overflow  atomic.Int64
@@ -59,17 +67,33 @@ type Places struct {
 }
 
 // NewPlaces are all free.
-func NewPlaces(c Capacity) *Places { return &Places{Capacity: c, empty: make(chan struct{})} }
+func NewPlaces(c Capacity) *Places {
+	p := &Places{empty: make(chan struct{})}
+	p.capacity.Store(&c)
+	return p
+}
+
+// Capacity is how many there may be.
+func (p *Places) Capacity() Capacity { return *p.capacity.Load() }
+
+// Limit has at most so many connections from here on, 0 for as many as descriptors allow. Those that there are
+// stay, and the overflow remains what it was.
+func (p *Places) Limit(most int) {
+	c := p.Capacity()
+	c.limit(most)
+	p.capacity.Store(&c)
+}
 
 // Enter takes a place for a newcomer: among the connections, or else in the overflow. It is not ok
 // when that is full too. The place is given back by Leave.
 func (p *Places) Enter() (overflow, ok bool) {
 	// Counted before draining is looked at: a newcomer that Drain doesn't see sees that.
-	if n := p.taken.Add(1); n <= int64(p.Connections) && !p.draining.Load() {
+	c := p.capacity.Load()
+	if n := p.taken.Add(1); n <= int64(c.Connections) && !p.draining.Load() {
 		return false, true
 	}
 	p.Leave(false)
-	if p.overflow.Add(1) > int64(p.Overflow) {
+	if p.overflow.Add(1) > int64(c.Overflow) {
 		p.overflow.Add(-1)
 		return true, false
 	}

@@ -29,6 +29,12 @@ func NewPacer(rate, burst int) Pacer {
 	return Pacer{rate: float64(rate), burst: float64(burst), tokens: float64(burst)}
 }
 
+// Adjust changes the rate and the burst.
+func (p *Pacer) Adjust(rate, burst int) {
+	p.rate, p.burst = float64(rate), float64(burst)
+	p.tokens = min(p.tokens, p.burst)
+}
+
 // More says that the turn that runs won't get done.
 func (p *Pacer) More() { p.more = true }
 
