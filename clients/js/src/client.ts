@@ -43,7 +43,8 @@ export class Client {
   /** Throws when the URL isn't one, and where there is no WebSocket. */
   constructor(options: Options) {
     new URL(options.url);
-    if (!(options.WebSocket ?? globalThis.WebSocket)) throw new Error("there is no WebSocket here: give one as an option");
+    const { WebSocket = globalThis.WebSocket } = options;
+    if (!WebSocket) throw new Error("there is no WebSocket here: give one as an option");
     this.#options = options;
     this.#cursor = options.since;
   }
@@ -137,8 +138,8 @@ export class Client {
   // ---- The connection
 
   async #connect(): Promise<void> {
-    this.#become({ name: "connecting" });
     const socket: any = (this.#socket = {}); // stands for the attempt while the token is asked for
+    this.#become({ name: "connecting" });
     const { token: source, WebSocket = globalThis.WebSocket } = this.#options;
     try {
       const token = typeof source === "function" ? await source(this.#refused) : source;
@@ -196,8 +197,9 @@ export class Client {
     if (!this.#openedAt) {
       this.#openedAt = this.#heardAt;
       this.#refused = undefined;
-      this.#become({ name: "open" });
       this.#rest();
+      this.#become({ name: "open" });
+      if (!this.#socket) return; // a handler has closed it
     }
     if (this.#queue.push(data) > maxQueue) {
       this.#queue = [];
@@ -316,9 +318,9 @@ export class Client {
     }
     switch (message?.type) {
       case undefined:
-        return message?.seq && this.#change(message);
+        return message?.seq && !this.#filling && this.#change(message);
       case "gap":
-        this.#gap = true;
+        this.#gap ||= !stale;
         return;
       case "resync":
         if (stale) return; // the next connection is told what it has to know
@@ -339,7 +341,7 @@ export class Client {
 
   /** Hands over an event that is new. Those behind one that was pulled or replayed may come once more. */
   #change(change: Change): Promise<unknown> | void {
-    if (this.#filling || change.seq <= (this.#cursor ?? 0)) return;
+    if (change.seq <= (this.#cursor ?? 0)) return;
     const handling = this.#emit("change", change);
     if (handling) return handling.then(() => this.#move(change.seq));
     this.#move(change.seq);

@@ -243,7 +243,8 @@ test("a restart has many clients come back evenly, and costs none of them an eve
   await Promise.all(crowd.map((seen) => seen.caughtUp(want.at(-1))));
   for (const { seqs } of crowd) assert.deepEqual(seqs, want);
   const span = times.at(-1) - times[0];
-  const quarters = [0, 1, 2, 3].map((i) => times.filter((at) => Math.min(3, Math.floor((4 * (at - times[0])) / span)) === i).length);
+  const quarters = [0, 0, 0, 0];
+  for (const at of times) quarters[Math.min(3, Math.floor((4 * (at - times[0])) / span))]++;
   assert.ok(span > 1000 && quarters.every((n) => n > 10 && n < 50), `${span} ms, ${quarters}`);
 });
 
@@ -304,6 +305,21 @@ test("Retry-After is kept to where it can be seen", async (t) => {
   const { delay, reason } = await watched(t, { url: daemon.url, token: daemon.admin }).becomes("waiting");
   assert.equal(reason, "status 503");
   assert.ok(delay >= 5_000 && delay <= 11_000, String(delay));
+});
+
+test("close ends it in any state, from a handler too", async (t) => {
+  for (const name of ["connecting", "open", "waiting"]) {
+    const url = await scripted(t, (socket) => {
+      socket.send(event(1));
+      socket.on("message", () => socket.close(1013));
+    });
+    const closing = (client) => client.on("state", (state) => void (state.name === name && client.close()));
+    const seen = watched(t, { url, token: async () => "x", since: 0 }, closing);
+    assert.equal((await seen.becomes("closed")).code, 1000);
+    await new Promise((resolve) => setTimeout(resolve, 50)); // twice the first wait: nothing comes after
+    assert.equal(seen.states.at(-1).name, "closed");
+    assert.deepEqual(seen.seqs, name === "waiting" ? [1] : []);
+  }
 });
 
 test("mistakes are told at once", () => {
