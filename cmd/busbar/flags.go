@@ -9,8 +9,8 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/hub/disklog"
 	"github.com/busbar-ws/busbar/internal/cli"
-	"github.com/busbar-ws/busbar/internal/disklog"
 )
 
 const serveUsage = `Busbar hands one stream of events to every WebSocket.

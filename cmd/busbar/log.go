@@ -14,9 +14,9 @@ import (
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/hub/auth"
+	"github.com/busbar-ws/busbar/hub/disklog"
 	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/datadir"
-	"github.com/busbar-ws/busbar/internal/disklog"
 	"github.com/busbar-ws/busbar/internal/natsconn"
 	"github.com/busbar-ws/busbar/internal/natslog"
 	"github.com/busbar-ws/busbar/internal/natsrows"

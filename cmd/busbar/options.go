@@ -12,8 +12,8 @@ import (
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/hub/auth"
+	"github.com/busbar-ws/busbar/hub/disklog"
 	"github.com/busbar-ws/busbar/internal/cli"
-	"github.com/busbar-ws/busbar/internal/disklog"
 	"github.com/busbar-ws/busbar/internal/doctor"
 	"github.com/busbar-ws/busbar/internal/memory"
 )

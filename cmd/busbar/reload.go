@@ -11,9 +11,9 @@ import (
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/hub/auth"
+	"github.com/busbar-ws/busbar/hub/disklog"
 	"github.com/busbar-ws/busbar/hub/httpapi"
 	"github.com/busbar-ws/busbar/internal/cli"
-	"github.com/busbar-ws/busbar/internal/disklog"
 	"github.com/busbar-ws/busbar/internal/memory"
 )
 

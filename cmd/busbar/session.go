@@ -16,9 +16,9 @@ import (
 	"unicode"
 
 	"github.com/busbar-ws/busbar/hub/auth"
+	"github.com/busbar-ws/busbar/hub/disklog"
 	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/datadir"
-	"github.com/busbar-ws/busbar/internal/disklog"
 )
 
 const sessionUsage = `Creates, lists and revokes the sessions that clients sign in with.

@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/busbar-ws/busbar/hub/auth"
+	"github.com/busbar-ws/busbar/hub/disklog"
 	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/datadir"
-	"github.com/busbar-ws/busbar/internal/disklog"
 )
 
 // Who is in the wrong folder sees it: the token would be refused by the server, without a reason.

@@ -22,6 +22,7 @@ import (
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/hub/auth"
+	"github.com/busbar-ws/busbar/hub/disklog"
 	"github.com/busbar-ws/busbar/hub/httpapi"
 	"github.com/busbar-ws/busbar/hub/metrics"
 )
@@ -33,7 +34,7 @@ func main() {
 	var c config
 	flag.StringVar(&c.listen, "listen", "127.0.0.1:4322", "address of the WebSocket")
 	flag.StringVar(&c.api, "api", "127.0.0.1:4321", "address of the API and of this program's own pages")
-	flag.StringVar(&c.data, "data", "embed-data", "directory with sessions and the admin token")
+	flag.StringVar(&c.data, "data", "embed-data", "directory with sessions, the change log and the admin token")
 	flag.StringVar(&c.jwtKey, "jwt-key", "", "file with the key of JWT; empty = sessions")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -52,6 +53,9 @@ type program struct {
 // run serves until ctx ends. started is called once both addresses answer.
 func run(ctx context.Context, c config, started func(*program)) error {
 	eventloop.SaveMemory()
+	if err := os.MkdirAll(c.data, 0o700); err != nil {
+		return err
+	}
 	tokens, sessions, ends, err := openTokens(c)
 	if err != nil {
 		return err
@@ -62,7 +66,13 @@ func run(ctx context.Context, c config, started func(*program)) error {
 		return err
 	}
 
+	changes, err := disklog.Open(filepath.Join(c.data, "changes.db"), disklog.Options{})
+	if err != nil {
+		return err
+	}
+	defer changes.Close()
 	o := hub.DefaultOptions()
+	o.Log, o.Rows.Store = changes, changes.Rows()
 	o.Loops.Listen, o.Loops.Loops = c.listen, eventloop.RaiseProcs(0)
 	o.Auth = auth.WithAdmin(tokens, admin)
 	h, err := hub.New(o)
@@ -130,9 +140,6 @@ func openTokens(c config) (t tokens, sessions *auth.Sessions, ends *auth.Ends, e
 	if c.jwtKey != "" {
 		t, err = auth.NewJWT(auth.JWTOptions{KeyFile: c.jwtKey})
 		return t, nil, ends, err
-	}
-	if err = os.MkdirAll(c.data, 0o700); err != nil {
-		return nil, nil, nil, err
 	}
 	sessions, err = auth.OpenSessions(filepath.Join(c.data, "busbar.db"), auth.SessionOptions{OnRevoked: ends.Revoked})
 	return sessions, sessions, ends, err

@@ -109,6 +109,20 @@ func TestJWT(t *testing.T) {
 	}
 }
 
+func TestEventsOutliveTheProgram(t *testing.T) {
+	c := config{data: t.TempDir()}
+	t.Run("before", func(t *testing.T) {
+		_, api := begin(t, c)
+		call(t, "POST", api+"/v1/changes", adminToken, `{"entity":"Todo","row_id":"t_3","kind":"delete"}`)
+	})
+	t.Run("after", func(t *testing.T) {
+		ws, _ := begin(t, c)
+		if got := wstest.Connect(t, ws+"/?since=0", adminToken).Text(); !strings.Contains(got, `"row_id":"t_3"`) {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
 // docs/embedding.md shows the program as it is.
 func TestTheProgramOfTheDocs(t *testing.T) {
 	page, err := os.ReadFile("../../docs/embedding.md")

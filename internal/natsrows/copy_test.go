@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
-	"github.com/busbar-ws/busbar/internal/disklog"
+	"github.com/busbar-ws/busbar/hub/disklog"
 	"github.com/busbar-ws/busbar/internal/natstest"
 	"github.com/busbar-ws/busbar/internal/rowcopy"
 )
