@@ -30,6 +30,9 @@ func (srv *server) shutdown(signalled time.Time, signals <-chan os.Signal) error
 	supervisor{srv.log}.stopping(delay + within)
 	srv.log.Info("draining", "clients", srv.hub.ClientCount(), "after", delay, "within", within)
 	srv.hub.Unready()
+	if err := srv.locked.Drain(); err != nil {
+		srv.log.Warn("whoever waits for the data directory can't be told", "error", err)
+	}
 	select {
 	case <-time.After(delay):
 	case <-ctx.Done():

@@ -236,6 +236,8 @@ func (o *options) addAuth(t *cli.Set) {
 	t.Add("auth", cli.Word(&o.Auth, authSessions, authJWT, authHTTP, authNone), "who says what a token is worth: the session store, a signature, "+
 		"an HTTP service, or nobody (none: every client is let in)")
 	t.AddShared("data", cli.Text(&o.Data, "directory"), "data directory with changes.db, busbar.db and admin-token; made when absent")
+	t.Add("lock-wait", cli.Duration(&o.LockWait, 0, time.Hour), "how long to wait at the start while another server has the data directory; "+
+		"while that one drains it is waited for in any case; 0 = end with an error at once unless it drains")
 	t.Add("sessions-db", cli.Text(&o.SessionsDB, "file"), "Pylon's SQLite file, read only; one in WAL mode is copied to the data directory, "+
 		"whenever it has changed; empty = busbar.db there")
 	addAdminTokenFile(t, &o.AdminTokenFile).Reloads()

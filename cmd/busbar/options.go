@@ -40,6 +40,7 @@ type options struct {
 	AuthHTTP   auth.HTTPOptions // a CacheTTL of zero is none
 
 	Data           string
+	LockWait       time.Duration
 	AdminTokenFile string
 	AdminToken     string // from BUSBAR_ADMIN_TOKEN alone: anyone on the host can read a process's arguments. Never log it
 

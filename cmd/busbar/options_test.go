@@ -85,7 +85,7 @@ var everyFlag = map[string]string{
 	"seq": "given", "routing": "subscribed", "relays": "off", "max-subscriptions": "7", "log": "memory", "log-events": "1", "log-bytes": "1KiB", "log-age": "1h", "log-tail": "1MiB",
 	"snapshot-url": "http://127.0.0.1:8000/view", "snapshot-timeout": "3s",
 	"rows-url": "http://127.0.0.1:8000/rows", "rows-timeout": "2s", "rows-recheck": "10m", "rows-max": "5", "rows-bytes": "1MB",
-	"auth": "http", "data": "/srv/busbar", "admin-token-file": "/etc/busbar/token",
+	"auth": "http", "data": "/srv/busbar", "lock-wait": "9s", "admin-token-file": "/etc/busbar/token",
 	"auth-url": "https://auth.example/check", "auth-timeout": "1s", "auth-cache": "0",
 	"drain": "0s", "drain-delay": "2s", "log-level": "debug", "log-format": "json",
 }

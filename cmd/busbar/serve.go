@@ -38,6 +38,7 @@ type server struct {
 	level    *slog.LevelVar  // of log; may be set while the server runs
 	logs     *logqueue.Queue // what log is written to
 	dir      datadir.Dir
+	locked   datadir.Lock
 	hub      *hub.Hub
 	sessions *auth.Sessions // nil unless -auth sessions
 	ends     auth.Ends
@@ -194,10 +195,13 @@ func (srv *server) openData() error {
 	return err
 }
 
-// lock keeps other servers off the data directory.
+// lock keeps other servers off the data directory, once the one before this has ended.
 func (srv *server) lock() error {
-	lock, err := srv.dir.Lock()
+	lock, err := srv.dir.WaitLock(srv.cfg.LockWait, func() {
+		srv.log.Info("another server has the data directory: this one starts when that has ended", "data", string(srv.dir))
+	})
 	if err == nil {
+		srv.locked = lock
 		srv.closers = append(srv.closers, lock.Close)
 	}
 	return err

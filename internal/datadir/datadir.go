@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // Dir is the path of a data directory, which may not exist. Several processes may use it, one of which may serve from it.
@@ -82,11 +83,45 @@ func (d Dir) Lock() (Lock, error) {
 	// flock(2) locks go with the open file, so that a second server in the same process is kept off as well, and no
 	// child inherits this one (O_CLOEXEC).
 	if err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
-		return Lock{file}, nil
+		return Lock{file}, file.Truncate(0) // what the last holder left there
 	}
 	file.Close()
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return Lock{}, fmt.Errorf("%w %q; stop it, or name another directory with -data", ErrServing, string(d))
 	}
 	return Lock{}, fmt.Errorf("lock data directory %q: %w", string(d), err)
+}
+
+// lockPoll is how often a lock is tried for that somebody else has: flock(2) has no deadline.
+const lockPoll = 10 * time.Millisecond
+
+// WaitLock is Lock, and waits for so long while another process has the lock, and in any case while that one drains.
+// waiting is called once, before it does.
+func (d Dir) WaitLock(patience time.Duration, waiting func()) (Lock, error) {
+	began := time.Now()
+	for {
+		lock, err := d.Lock()
+		if !errors.Is(err, ErrServing) || time.Since(began) >= patience && !d.isDraining() {
+			return lock, err
+		}
+		if waiting != nil {
+			waiting()
+			waiting = nil
+		}
+		time.Sleep(lockPoll)
+	}
+}
+
+// draining is what the lock's file holds once its holder drains.
+const draining = "draining\n"
+
+// Drain tells whoever waits for the lock that it will be free soon.
+func (l Lock) Drain() error {
+	_, err := l.WriteAt([]byte(draining), 0)
+	return err
+}
+
+func (d Dir) isDraining() bool {
+	text, err := os.ReadFile(d.LockFile())
+	return err == nil && string(text) == draining
 }

@@ -121,3 +121,34 @@ func TestLockNamesItsFile(t *testing.T) {
 		t.Errorf("got %v, want an error that names %s", err, string(gone))
 	}
 }
+
+// Whoever waits for the lock gets it when its holder has ended, and is refused at once, or when its time is up, unless
+// the holder drains.
+func TestWaitLock(t *testing.T) {
+	dir, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := dir.WaitLock(0, func() { t.Error("it waits for nobody") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dir.WaitLock(0, func() { t.Error("it waits") }); !errors.Is(err, ErrServing) {
+		t.Errorf("got %v", err)
+	}
+	waited := 0
+	if _, err := dir.WaitLock(2*lockPoll, func() { waited++ }); !errors.Is(err, ErrServing) || waited != 1 {
+		t.Errorf("got %v, and was told %d times that it waits", err, waited)
+	}
+	if err := first.Drain(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := dir.WaitLock(0, func() { first.Close() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dir.WaitLock(0, nil); !errors.Is(err, ErrServing) { // the drain was the first one's
+		t.Errorf("got %v", err)
+	}
+	second.Close()
+}
