@@ -12,7 +12,7 @@ import (
 )
 
 // pages are those in docs/ whose names and commands are held against the program. security.md has tests of its own.
-var pages = []string{"clients.md", "concepts.md", "embedding.md", "migrating.md", "operations.md", "tuning.md"}
+var pages = []string{"clients.md", "concepts.md", "deploy.md", "embedding.md", "migrating.md", "operations.md", "tuning.md"}
 
 // docsPage is the text of a page in docs/.
 func docsPage(t *testing.T, name string) string {

@@ -183,7 +183,6 @@ func TestChartRefuses(t *testing.T) {
 		"webSocket: {port: x}": "port",
 		"replicas: 2\nnats: {existingSecret: nats}":                                                       "one admin token",
 		"replicas: 4\nadminToken: {existingSecret: t}\ncluster: {enabled: true, existingSecret: cluster}": "3 or 5",
-		"serviceMonitor: {enabled: true}":                                                                 "serviceMonitor needs",
 	} {
 		if _, err := rendered(t, values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", values, err)

@@ -17,6 +17,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 data = /var/lib/busbar
 listen = :{{ .Values.webSocket.port }}
 api = :{{ .Values.api.port }}
+metrics = :{{ .Values.metrics.port }}
 log-format = json
 drain-delay = {{ .Values.drain.delaySeconds }}s
 drain = {{ .Values.drain.overSeconds }}s
@@ -37,5 +38,4 @@ cluster-secret-file = /etc/busbar/cluster/secret
 {{- if and (gt (int .Values.replicas) 1) (not .Values.adminToken.existingSecret) }}{{ fail "several replicas need one admin token: adminToken.existingSecret" }}{{ end }}
 {{- if and .Values.cluster.enabled (not .Values.cluster.existingSecret) }}{{ fail "cluster needs a secret: cluster.existingSecret" }}{{ end }}
 {{- if and .Values.cluster.enabled (not (has (int .Values.replicas) (list 3 5))) }}{{ fail "cluster needs 3 or 5 replicas" }}{{ end }}
-{{- if and .Values.serviceMonitor.enabled (not .Values.adminToken.existingSecret) }}{{ fail "serviceMonitor needs adminToken.existingSecret" }}{{ end }}
 {{- end }}
