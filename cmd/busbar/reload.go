@@ -43,6 +43,7 @@ func (srv *server) reload() (done httpapi.Reloaded, err error) {
 	r := &srv.reloading
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer supervisor{srv.log}.reloading()()
 	next, err := r.parse()
 	if err != nil {
 		return done, err

@@ -8,6 +8,8 @@ import (
 
 	sdnotify "github.com/coreos/go-systemd/v22/daemon"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/busbar-ws/busbar/eventloop"
 )
 
@@ -29,6 +31,14 @@ func (s supervisor) serving(c eventloop.Capacity, answer func(context.Context) e
 	ctx, cancel := context.WithCancel(context.Background())
 	go s.watch(ctx, answer)
 	return cancel
+}
+
+// reloading is called when the configuration is read again, and what it returns once it counts, or doesn't.
+func (s supervisor) reloading() (done func()) {
+	var now unix.Timespec // for units of Type=notify-reload
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
+	s.tell(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", sdnotify.SdNotifyReloading, now.Nano()/1000))
+	return func() { s.tell(sdnotify.SdNotifyReady) }
 }
 
 // margin is what the end takes beside the drain: answers to the API's callers, and closing the stores.

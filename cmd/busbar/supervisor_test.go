@@ -65,7 +65,8 @@ func (m managed) waitState(want string) string {
 	}
 }
 
-// A unit with Type=notify: told when clients can connect, that the loops answer, and that the server drains, with the
+// A unit with Type=notify: told when clients can connect, that the loops answer, that the
+// configuration is read again, and that the server drains, with the
 // time that it takes at most. A process that doesn't run any more says nothing, and goes on when it runs again.
 func TestServiceManagerIsTold(t *testing.T) {
 	t.Parallel()
@@ -90,6 +91,9 @@ func TestServiceManagerIsTold(t *testing.T) {
 	}
 	_ = m.cmd.Process.Signal(syscall.SIGCONT)
 	m.waitState("WATCHDOG=1")
+	_ = m.cmd.Process.Signal(syscall.SIGHUP)
+	m.waitState("RELOADING=1")
+	m.waitState("READY=1")
 	_ = m.cmd.Process.Signal(syscall.SIGTERM)
 	if state := m.waitState("STOPPING=1"); !strings.Contains(state, "\nEXTEND_TIMEOUT_USEC=22000000") {
 		t.Errorf("told %q", state)

@@ -3,6 +3,7 @@ package checks
 import (
 	"bytes"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,7 +64,7 @@ func TestImage(t *testing.T) {
 			copyInto(t, out, root, c)
 		case *instructions.EnvCommand:
 			for _, pair := range c.Env {
-				env = append(env, strings.ReplaceAll(pair.String(), "BUSBAR_API=:4321", "BUSBAR_API=127.0.0.1:14321"))
+				env = append(env, strings.ReplaceAll(pair.String(), "BUSBAR_API=:4321", "BUSBAR_API="+freeAddress(t)))
 			}
 		case *instructions.EntrypointCommand:
 			entry = c.CmdLine
@@ -118,4 +119,15 @@ func copyInto(t *testing.T, out, root string, c *instructions.CopyCommand) {
 			t.Fatalf("chown: %v\n%s", err, text)
 		}
 	}
+}
+
+// freeAddress is one that nobody listened on a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
