@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -39,10 +40,11 @@ func TestCommandsOfThePages(t *testing.T) {
 			cmd.Dir, cmd.Stdout, cmd.Stderr = t.TempDir(), &out, &out
 			cmd.Env = []string{"PATH=" + built + ":" + os.Getenv("PATH"), "HOME=" + cmd.Dir}
 			cmd.WaitDelay = time.Second
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what it has started ends with it
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			kill := time.AfterFunc(soon, func() { _ = cmd.Process.Kill() })
+			kill := time.AfterFunc(soon, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 			defer kill.Stop()
 			err := cmd.Wait()
 			printed := strings.Split(out.String(), betweenBlocks)
