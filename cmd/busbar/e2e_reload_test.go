@@ -81,7 +81,7 @@ func TestReload(t *testing.T) {
 
 	file("busbar.conf", fmt.Sprintf(rest, key, token))
 	_ = d.cmd.Process.Signal(syscall.SIGHUP)
-	d.waitOutput(d.log, "line about SIGHUP", func(text string) bool { return strings.Contains(text, "changed=\"[max-per-ip origins") })
+	d.waitOutput(d.log, "line about SIGHUP", func(text string) bool { return strings.Count(text, "changed=\"[max-per-ip origins") == 2 })
 	if o := reload(newToken); o.out != "nothing has changed\n" {
 		t.Errorf("%+v", o)
 	}

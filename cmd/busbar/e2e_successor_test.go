@@ -32,6 +32,15 @@ func (d *daemon) beginLater() (serving func()) {
 	return d.readAnnouncement
 }
 
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // returner notes the change events that a client of package client is given, over as many connections as that takes.
 type returner struct {
 	mu   sync.Mutex
@@ -94,15 +103,17 @@ func TestSuccessorTakesOver(t *testing.T) {
 		serving := next.beginLater()
 		_ = d.cmd.Process.Signal(syscall.SIGTERM)
 		var last uint64
-		var refused, again time.Time
+		var refused, again time.Time          // zero: the gap is shorter than the time between two calls
 		for published := 0; published < 50; { // as a publisher does: what isn't answered with 200 is tried again
+			ended := isClosed(d.exited)
 			r, err := d.tryCall("POST", "/v1/changes", d.admin, fmt.Sprintf(`{"entity":"T","row_id":"%d","kind":"delete","op_id":"%d"}`, published, published))
 			var got struct{ Seq uint64 }
 			if err == nil && r.status == 200 && json.Unmarshal([]byte(r.body), &got) == nil {
-				if last = got.Seq; !refused.IsZero() {
-					if published++; again.IsZero() {
-						again = time.Now()
-					}
+				if last = got.Seq; !refused.IsZero() && again.IsZero() {
+					again = time.Now()
+				}
+				if ended {
+					published++
 				}
 			} else if refused.IsZero() {
 				refused = time.Now()
