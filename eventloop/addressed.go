@@ -52,6 +52,7 @@ func (l *Loop) handle(e *entry) {
 	switch {
 	case e.frame != nil && l.mailbox.end == 0 && l.isEveryone(e.audience):
 		l.broadcasts.Append(e.frame)
+		l.account.owed += uint64(l.counters.Clients.Load())
 		l.fanout.due += e.frame.Size()
 		l.done(l.mailbox.handled + 1)
 	case e.frame != nil || e.visit != nil:

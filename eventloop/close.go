@@ -7,6 +7,7 @@ import (
 
 	"github.com/gobwas/ws"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/busbar-ws/busbar/eventloop/internal/poll"
 	"github.com/busbar-ws/busbar/wsproto"
 )
@@ -38,7 +39,10 @@ func (l *Loop) close(c *Client, code ws.StatusCode, reason string, cause Cause) 
 func (l *Loop) sendClose(c *Client, code ws.StatusCode, reason string, cause Cause) {
 	owed := c.queue != nil || !c.is(flagReplaying) && c.pos < l.broadcasts.End()
 	if c.is(flagPinned) && c.queue != nil {
+		had := c.queue.Kinds()
 		c.queue.LeaveOutEvents()
+		had.Less(c.queue.Kinds())
+		l.account.replace(byChangeLog, had[delivery.KindChange])
 	}
 	l.setState(c, closing, cause)
 	l.scratch = wsproto.AppendClose(l.scratch[:0], code, reason)
@@ -47,6 +51,7 @@ func (l *Loop) sendClose(c *Client, code ws.StatusCode, reason string, cause Cau
 		return
 	}
 	o := c.ensureQueue()
+	l.account.owed++
 	if cause == CauseSlow || cause == CauseMemory {
 		o.Replace(l.control(l.scratch)) // behind the rest of the message in progress
 	} else {
@@ -85,6 +90,7 @@ func (l *Loop) ended(c *Client, err error) {
 	defer func() { // whatever panics on the way, also the second time: its descriptor will be somebody else's
 		l.counters.closed[c.cause].Add(1)
 		l.markGone(c)
+		l.account.show(&l.counters.accounts)
 	}()
 	l.setState(c, gone, c.cause)
 	l.freeSendQueue(c)

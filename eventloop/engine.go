@@ -274,7 +274,15 @@ func (e *Engine) noRoom(f *Frame) Dropped {
 // from here on. Why is what is remembered as the cause (Loop.Losses).
 func (e *Engine) Lost(events Gap, a *Audience, why LossCause) {
 	e.split(a, func(l *Loop, part *Audience) {
-		l.mailbox.lost.add(lostTo{Audience: part, own: events.Empty(), updates: events.Empty(), events: events, cause: why})
+		to := lostTo{Audience: part, own: events.Empty(), updates: events.Empty(), events: events, cause: why}
+		switch {
+		case why == LossLog: // how many there were isn't known
+		case events.Empty():
+			to.messages, to.kinds = 1, one(KindRow)
+		default:
+			to.messages, to.kinds = 1, one(delivery.KindChange)
+		}
+		l.mailbox.lost.add(to)
 		l.wake(l.mailbox.PutNothing())
 	})
 }

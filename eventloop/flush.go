@@ -249,15 +249,31 @@ func (l *Loop) caughtUp(c *Client) {
 // enqueue owes f to one client alone. What it has asked for isn't held against it: whoever answers goes by
 // MayAsk.
 func (l *Loop) enqueue(c *Client, f *Frame, asked bool) {
-	switch {
-	case c.state != open:
-	case c.is(flagReplaying) && !c.is(flagPinned):
-		if asked || f.Seq == 0 { // events are given to it from the log
-			l.bufferBroadcasts(c) // what was published before f comes before it
-			l.bufferForReplay(c, f, asked)
+	if c.state == open {
+		l.account.owed++
+		l.place(c, f, asked)
+	}
+}
+
+// place finds a place for what an open client is owed.
+func (l *Loop) place(c *Client, f *Frame, asked bool) {
+	if c.is(flagReplaying) && !c.is(flagPinned) {
+		if f.Seq > 0 && !asked { // events are given to it from the log
+			l.account.replace(byChangeLog, 1)
+			return
 		}
-	case !asked && c.queue != nil && !l.hasRoom(c, f):
-	default:
+		l.bufferBroadcasts(c) // what was published before f comes before it
+		l.bufferForReplay(c, f, asked)
+		return
+	}
+	has := roomFor
+	if !asked && c.queue != nil {
+		has = l.hasRoom(c, f)
+	}
+	switch has {
+	case roomNowhere:
+		l.account.loseFrame(LossClosed, f)
+	case roomFor:
 		c.ensureQueue().Push(f, l.broadcasts.End(), asked)
 		if !asked {
 			l.fanout.unsent++
@@ -301,7 +317,7 @@ func (l *Loop) trim() {
 		l.fanout.trimmedTo = 0
 		return
 	}
-	l.broadcasts.Trim(l.opts.Slow.LagBytes)
+	l.broadcasts.Trim(l.opts.Slow.LagBytes, l.trimmed)
 	if l.engine.budget.Pressed() {
 		l.broadcasts.DropBefore(l.slowest())
 	}

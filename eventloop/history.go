@@ -44,10 +44,11 @@ const (
 	LossMailbox                  // a loop's mailbox was full
 	LossMemory                   // there was no room for the message (MemoryOptions.BufferBytes)
 	LossLog                      // the change log had let go of them before they came here
+	LossClosed                   // the connection ended: see Closed. Nothing of it stands among the losses
 	lossCauses
 )
 
-var lossNames = [lossCauses]string{"slow", "mailbox", "memory", "log"}
+var lossNames = [lossCauses]string{"slow", "mailbox", "memory", "log", "closed"}
 
 // String is the cause's name in metrics.
 func (c LossCause) String() string { return lossNames[c] }

@@ -39,6 +39,7 @@ type Loop struct {
 	fanout     fanout
 	behind     behind
 	history    history
+	account    account
 
 	accepting accepting
 	meters    rates.Meters
@@ -52,10 +53,11 @@ type Loop struct {
 }
 
 // inbox is what is on its way into a loop, and what it has taken of that, in slices that are reused.
-// Box, lost, passed and draining are safe from any goroutine.
+// Box, lost, unseen, passed and draining are safe from any goroutine.
 type inbox struct {
 	mailbox.Box[entry]
 	lost     losses
+	unseen   unseen
 	passed   atomic.Uint64 // the newest event that came while the loop had no clients
 	draining atomic.Bool   // the loop is in drain, and looks for itself at its end
 
@@ -121,7 +123,7 @@ func newLoop(index int, e *Engine) *Loop {
 		meters:    rates.NewMeters(e.tuning.Load().limiter),
 	}
 	l.mailbox.Drop = l.letGo
-	l.mailbox.Taken = func() { l.mailbox.telling = l.mailbox.lost.take(l.now) }
+	l.mailbox.Taken = func() { l.mailbox.telling = append(l.mailbox.lost.take(l.now), l.mailbox.unseen.take(l.now)...) }
 	l.broadcasts.PassEvent(e.opts.LastSeq)
 	l.history.events.start = e.opts.LastSeq
 	l.ticker.lifetime = admission.NewLifetime(e.started)
@@ -179,6 +181,7 @@ func (l *Loop) drain() {
 // rest ends a drain. What has come while it ran has a turn of its own.
 func (l *Loop) rest(began time.Duration) {
 	l.mailbox.draining.Store(false)
+	l.account.show(&l.counters.accounts)
 	l.history.events.note(l.now, l.broadcasts.EventBefore(l.broadcasts.End()))
 	if l.mailbox.Told() {
 		l.yield()

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/busbar-ws/busbar/eventloop/internal/delivery"
 	"github.com/busbar-ws/busbar/eventloop/internal/mailbox"
 )
 
@@ -32,11 +33,18 @@ type lostTo struct {
 
 	cause    LossCause
 	messages int // as far as is known
+	kinds    delivery.ByKind
 }
 
 func (to *lostTo) add(more lostTo) {
 	to.own, to.updates = to.own || more.own, to.updates || more.updates
-	to.cause, to.messages = max(to.cause, more.cause), to.messages+more.messages
+	if to.messages == 0 { // whose number isn't known, or there were none yet
+		to.cause = more.cause
+	}
+	to.messages += more.messages
+	for kind, n := range more.kinds {
+		to.kinds[kind] += n
+	}
 	to.events = to.events.Around(more.events)
 }
 
@@ -45,9 +53,14 @@ func (s *losses) note(f *Frame, a *Audience) {
 	if !f.Lossy {
 		s.add(lostTo{
 			Audience: a, own: f.Seq == 0, updates: f.Row != nil && !f.Row.Snapshot, events: Gap{From: f.Seq, To: f.Seq},
-			cause: LossMailbox, messages: 1,
+			cause: LossMailbox, messages: 1, kinds: one(delivery.KindOf(f)),
 		})
 	}
+}
+
+func one(k Kind) (n delivery.ByKind) {
+	n[k] = 1
+	return n
 }
 
 func (s *losses) add(lost lostTo) {
@@ -66,6 +79,7 @@ func (s *losses) add(lost lostTo) {
 	for _, to := range s.some {
 		all.add(to)
 	}
+	all.kinds = delivery.ByKind{} // who has missed how many of them isn't known
 	s.some, s.more = []lostTo{all}, true
 }
 
@@ -136,7 +150,11 @@ func (s *losses) take(now uint32) (tasks []telling) {
 	if several > 1 {
 		tell := func(c *Client) {
 			if c.state == open && c.since <= now {
-				c.loop.tellOfLosses(c, slices.DeleteFunc(slices.Clone(some), func(to lostTo) bool { return !to.includes(c) }), more)
+				theirs := slices.DeleteFunc(slices.Clone(some), func(to lostTo) bool { return !to.includes(c) })
+				for i := range theirs {
+					c.loop.loseUnseen(c, &theirs[i])
+				}
+				c.loop.tellOfLosses(c, theirs, more)
 			}
 		}
 		s.some, s.bytes, s.more = nil, 0, false
@@ -145,6 +163,7 @@ func (s *losses) take(now uint32) (tasks []telling) {
 	for _, to := range some {
 		tell := func(c *Client) {
 			if c.state == open && c.since <= now && !to.excludes(c) {
+				c.loop.loseUnseen(c, &to)
 				c.loop.tellOfLosses(c, []lostTo{to}, more)
 			}
 		}
@@ -227,8 +246,10 @@ func (l *Loop) lose(c *Client, events Gap) {
 		}
 		l.notice(c, events, func(f *Frame, lost Gap) { o.TellBehind(f, l.broadcasts.End(), lost) })
 	case !events.Empty():
-		pos, dropped := o.Lose(&l.broadcasts, c.pos, l.broadcasts.End(), events)
-		c.pos = pos
+		dropped := 0
+		l.accountFor(c, LossSlow, func() {
+			c.pos, dropped = o.Lose(&l.broadcasts, c.pos, l.broadcasts.End(), events)
+		})
 		c.set(flagLost)
 		l.lost(c, dropped, o.LostEvents())
 	}

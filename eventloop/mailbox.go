@@ -27,7 +27,11 @@ func (d Dropped) Any() bool { return d.Lossy+d.Reliable > 0 }
 
 // letGo is called by the mailbox for what it has no place for.
 func (l *Loop) letGo(e entry) {
-	if e.frame != nil {
+	switch {
+	case e.frame == nil:
+	case e.frame.Lossy:
+		l.mailbox.unseen.note(e.frame, e.audience)
+	default:
 		l.mailbox.lost.note(e.frame, e.audience)
 	}
 }

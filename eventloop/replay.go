@@ -94,22 +94,28 @@ func (c *Client) GoLive(page []*Frame, upTo uint64) {
 // client for which more than LagBytes wait that it hasn't asked for is too slow, or loses the
 // oldest.
 func (l *Loop) bufferForReplay(c *Client, f *Frame, asked bool) {
-	if c.state != open {
-		return // it was too slow a moment ago
+	if c.state != open { // it was too slow a moment ago
+		l.account.loseFrame(LossClosed, f)
+		return
 	}
 	m := l.behind.replays[c.slot]
 	fits, superseded := true, 0
 	if !asked && m != nil {
 		fits, superseded = m.Fits(f, l.opts.Slow.LagBytes)
 		l.counters.LagSuperseded.Add(uint64(superseded))
+		l.account.replace(bySnapshot, superseded)
 	}
 	switch {
 	case fits:
 	case l.opts.Slow.Policy == Disconnect:
 		l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
+		l.account.loseFrame(LossClosed, f)
 		return
 	default:
+		had := m.Kinds()
 		d := m.DropOldest(l.opts.Slow.LagBytes / 2)
+		had.Less(m.Kinds())
+		l.account.lose(LossSlow, had)
 		l.lost(c, d.Frames, Gap{})
 		if d.Others {
 			c.set(flagLost)
@@ -183,12 +189,13 @@ func (l *Loop) takeOver(c *Client, own *delivery.SendQueue, upTo uint64) {
 	delivery.TakeOver(own, &l.broadcasts, from, func(f *Frame, asked bool) bool {
 		switch {
 		case f.Seq > 0 && f.Seq <= upTo:
+			l.account.replace(byChangeLog, 1)
 		case upTo < delivery.AllEvents:
 			l.replayBuffer(c).Keep(f, asked)
 		default:
 			l.bufferForReplay(c, f, asked)
 		}
-		return c.state == open
+		return true // what comes behind the one that was too much is lost too
 	})
 }
 
@@ -198,6 +205,7 @@ func (l *Loop) sendMerged(c *Client, page []*Frame, upTo uint64) {
 	for _, f := range page {
 		l.engine.Count(f)
 	}
+	l.account.owed += uint64(len(page))
 	m := l.replayBuffer(c)
 	m.Merge(c.ensureQueue(), l.broadcasts.End(), page, upTo)
 	if m.Len() == 0 {

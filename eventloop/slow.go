@@ -14,7 +14,7 @@ func (l *Loop) wait(c *Client) {
 	o := c.queue
 	if !o.Waiting {
 		o.Waiting = true
-		orDefault(&o.Began, l.now)
+		orDefault(&o.Began, max(l.now, 1)) // 0 is never
 		l.advanceLagClock()
 		o.Unacked, o.Looked, o.Progressed = 0, l.behind.lagNow, l.behind.lagNow
 		o.Index = len(l.behind.laggards)
@@ -83,6 +83,7 @@ func (l *Loop) notice(c *Client, lost Gap, tell func(*Frame, Gap)) {
 		case f == nil:
 			l.close(c, wsproto.StatusTryAgainLater, "messages were lost", CauseSlow) // ahead of what comes behind the gap
 		default:
+			l.account.owed++
 			tell(f, lost)
 		}
 	})
@@ -114,7 +115,9 @@ func (l *Loop) leaveBehind(c *Client) {
 	case event == 0 && !others:
 		dropped, c.pos = int(first-c.pos), first
 	default:
-		c.pos, dropped = c.queue.Lose(&l.broadcasts, c.pos, first, Gap{To: event})
+		l.accountFor(c, LossSlow, func() {
+			c.pos, dropped = c.queue.Lose(&l.broadcasts, c.pos, first, Gap{To: event})
+		})
 		c.set(flagLost)
 		lost = c.queue.LostEvents()
 	}
@@ -130,9 +133,11 @@ func (l *Loop) catchUp(c *Client, lost uint64) {
 	if lost > 0 {
 		next = min(next, lost)
 	}
-	if o.Untell() {
-		c.set(flagLost)
-	}
+	l.accountFor(c, LossSlow, func() {
+		if o.Untell() {
+			c.set(flagLost)
+		}
+	})
 	c.set(flagReplaying | flagDrained)
 	l.takeOver(c, o, delivery.AllEvents)
 	o.StopAt(0)
@@ -141,37 +146,55 @@ func (l *Loop) catchUp(c *Client, lost uint64) {
 	l.guard(c, func() { l.engine.handler.Behind(c, next-1) })
 }
 
-// hasRoom is asked before a client's own queue grows, and keeps it from growing over LagBytes. False: the
-// frame isn't to be queued, or was kept back.
-func (l *Loop) hasRoom(c *Client, f *Frame) bool {
+// room is what there is for another frame in a client's own queue.
+type room uint8
+
+const (
+	roomFor     room = iota // it is to be queued
+	roomTaken               // it has its place already
+	roomNowhere             // the client isn't open any more
+)
+
+func roomOf(c *Client) room {
+	if c.state == open {
+		return roomFor
+	}
+	return roomNowhere
+}
+
+// hasRoom is asked before a client's own queue grows, and keeps it from growing over LagBytes.
+func (l *Loop) hasRoom(c *Client, f *Frame) room {
 	if !c.queue.Waiting && !c.is(flagPinned) {
 		if !c.queue.TooMuch(f.Size(), l.opts.Slow.LagBytes) {
-			return true
+			return roomFor
 		}
 		l.pump(c)
-		if c.is(flagReplaying) {
-			l.enqueue(c, f, false)
-			return false
-		}
-		if c.state == gone || c.queue == nil {
-			return c.state == open
+		switch {
+		case c.state != open || c.queue == nil:
+			return roomOf(c)
+		case c.is(flagReplaying):
+			l.place(c, f, false)
+			return roomTaken
 		}
 	}
 	fits, superseded := c.queue.Fits(f, l.opts.Slow.LagBytes)
+	l.account.replace(bySnapshot, superseded)
 	if l.counters.LagSuperseded.Add(uint64(superseded)); fits {
-		return c.state == open
+		return roomOf(c)
 	}
 	switch {
 	case l.opts.Slow.Policy == Disconnect:
 		l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
-		return false
+		return roomNowhere
 	case l.opts.Slow.Policy == CatchUp && !c.is(flagReplaying) && (f.Seq > 0 || c.queue.HasEvents()):
-		l.catchUp(c, f.Seq)
-		l.enqueue(c, f, false)
-		return false
+		if l.catchUp(c, f.Seq); c.state != open {
+			return roomNowhere
+		}
+		l.place(c, f, false)
+		return roomTaken
 	}
 	l.dropOldest(c)
-	return true
+	return roomFor
 }
 
 // dropOldest has half of what a client's own queue may hold let go of, so that the queue isn't walked for each message of
@@ -180,11 +203,16 @@ func (l *Loop) dropOldest(c *Client) {
 	var d delivery.Dropped
 	keep := l.opts.Slow.LagBytes / 2
 	if c.is(flagPinned) || l.opts.Slow.Policy == CatchUp {
+		had := c.queue.Kinds()
 		if d = c.queue.DropOldest(keep); d.Event > 0 {
 			c.set(flagAgain)
 		}
+		had.Less(c.queue.Kinds())
+		l.account.replace(byChangeLog, had[delivery.KindChange])
+		had[delivery.KindChange] = 0
+		l.account.lose(LossSlow, had)
 	} else {
-		c.pos, d = c.queue.LoseOldest(&l.broadcasts, c.pos, keep)
+		l.accountFor(c, LossSlow, func() { c.pos, d = c.queue.LoseOldest(&l.broadcasts, c.pos, keep) })
 	}
 	if d.Others || c.queue.Untold() {
 		c.set(flagLost)

@@ -55,12 +55,14 @@ func (l *Loop) setState(c *Client, to state, cause Cause) bool {
 		}
 	case open:
 		l.guard(nil, func() { end = l.closeOf(c, to) })
+		l.guard(nil, func() { l.accountEnd(c, to) })
 		l.unpin(c)
 		l.dropReplayBuffer(c)
 		l.leaveSubscriptions(c)
 	}
 	if from == closing {
 		l.guard(nil, func() { l.noteUnsent(c) })
+		l.guard(nil, func() { l.accountEnd(c, to) })
 	}
 	l.changeState(c, to)
 	if to != authorising { // Timeouts.Handshake is for both states together

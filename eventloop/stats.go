@@ -58,6 +58,7 @@ type counters struct {
 	// Of each broadcast, for each loop that sends it: until its walk begins, and is over. Of each walk. Of each upgrade.
 	firstSend, lastSend, flush, handshake histogram.Durations
 	furthest                              furthest
+	accounts                              accounts
 }
 
 // furthest is how far the laggard that is furthest behind was when the loop last looked at them.
@@ -102,6 +103,12 @@ type Stats struct {
 	RateLimited     map[string]uint64 `json:"rate_limited"`     // messages dropped, by the limit they were over ("bytes": reads)
 	RateLimitedBy   map[string]uint64 `json:"rate_limited_by"`  // the same, by whose limit it was
 	Dropped         map[string]uint64 `json:"dropped"`          // messages, by cause
+
+	// Owed is messages, each counted for each client that it was for. They add up:
+	// Owed = FramesDelivered + Lost (by cause and kind) + Replaced (by what) + those that wait.
+	Owed     uint64                       `json:"owed"`
+	Lost     map[string]map[string]uint64 `json:"lost"`
+	Replaced map[string]uint64            `json:"replaced"`
 
 	delivery.Compressed[uint64]
 
@@ -163,6 +170,12 @@ func (e *Engine) Stats() Stats {
 		RateLimited: make(map[string]uint64), RateLimitedBy: make(map[string]uint64),
 		Dropped:  map[string]uint64{"memory_other": e.refused[0].Load(), "memory_lossy": e.refused[1].Load()},
 		Buffered: make(map[string]int64), BufferCeiling: e.budget.Ceiling(), Durations: make(map[string]histogram.Snapshot),
+		Lost: make(map[string]map[string]uint64), Replaced: make(map[string]uint64),
+	}
+	for cause := range lossCauses {
+		if cause != LossLog { // what never came here isn't counted
+			s.Lost[cause.String()] = make(map[string]uint64)
+		}
 	}
 	for k := range budget.Kinds {
 		s.Buffered[k.String()] = e.budget.UsedFor(k)
@@ -187,6 +200,18 @@ func (s *Stats) addLoop(l *Loop) {
 	s.Dropped["queue_other"] += own.DroppedOthers
 	s.Dropped["slow_client"] += own.LagDropped
 	s.OverflowAnswers += c.overflowAnswers.Load()
+	s.Owed += c.accounts.owed.Load()
+	for cause := range c.accounts.lost {
+		byKind := s.Lost[LossCause(cause).String()]
+		for kind := range c.accounts.lost[cause] {
+			if byKind != nil {
+				byKind[Kind(kind).String()] += c.accounts.lost[cause][kind].Load()
+			}
+		}
+	}
+	for by, name := range replacementNames {
+		s.Replaced[name] += c.accounts.replaced[by].Load()
+	}
 	s.Lag.atLeast(&c.furthest, l.engine.started)
 	for name, d := range map[string]*histogram.Durations{
 		"broadcast_first_send": &c.firstSend, "broadcast_last_send": &c.lastSend, "flush": &c.flush, "handshake": &c.handshake,

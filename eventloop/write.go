@@ -20,6 +20,7 @@ func (l *Loop) write(c *Client, p []byte) {
 	switch {
 	case n == len(p):
 	case ok:
+		l.account.owed++
 		c.ensureQueue().Continue(l.control(p), n)
 		l.wait(c)
 	default:
@@ -30,6 +31,7 @@ func (l *Loop) write(c *Client, p []byte) {
 // control is a frame of a copy of p, which is one already.
 func (l *Loop) control(p []byte) *Frame {
 	f := FrameOf(bytes.Clone(p))
+	f.Kind = delivery.KindControl
 	l.engine.Count(f)
 	return f
 }
@@ -42,6 +44,7 @@ func (l *Loop) queueBytes(c *Client, p []byte) {
 		l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
 		return
 	}
+	l.account.owed++
 	o.Push(l.control(p), l.broadcasts.End(), false)
 	if !o.Waiting {
 		l.markDirty(c)

@@ -138,6 +138,8 @@ func NewEntry(seq, prev uint64, c *Change) Entry {
 	entry := Entry{Seq: seq, Prev: prev, Entity: c.Entity, Audience: c.Audience, frame: eventloop.FrameOf(eventWire(&e))}
 	if c.Audience.Topic == "" {
 		entry.frame.Seq = seq
+	} else {
+		entry.frame.Kind = eventloop.KindTopic
 	}
 	entry.JSON = entry.frame.Payload() // the same bytes
 	return entry

@@ -70,6 +70,8 @@ func eventFrame(e *Entry) *eventloop.Frame {
 	f := eventloop.NewFrame(ws.OpText, e.JSON)
 	if e.Audience.Topic == "" {
 		f.Seq = e.Seq
+	} else {
+		f.Kind = eventloop.KindTopic
 	}
 	return f
 }

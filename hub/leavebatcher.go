@@ -96,7 +96,7 @@ func (l *leaveBatcher) tell(patience context.Context, left map[string][]uint64) 
 		}
 		for some := range slices.Chunk(ids, leavesPerMessage) {
 			f := eventloop.NewFrame(ws.OpText, disconnectMessage(some))
-			f.Lossy = true
+			f.Lossy, f.Kind = true, eventloop.KindPresence
 			l.hub.toPeers(f, audience)
 			full = full || l.hub.engine.WaitDrained(patience) != nil
 			switch {

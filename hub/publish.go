@@ -135,7 +135,7 @@ func (h *Hub) PublishPresence(tenant string, object json.RawMessage) error {
 		return err
 	}
 	f := eventloop.NewFrame(ws.OpText, object)
-	f.Lossy = true
+	f.Lossy, f.Kind = true, eventloop.KindPresence
 	return h.sendEverywhere(f, anyOfTenant(tenant), &h.counters.presence)
 }
 
@@ -172,7 +172,7 @@ func (h *Hub) PublishTopic(tenant, topic string, data json.RawMessage) error {
 	text := message.AppendString(append(message.Room(size), begin...), topic)
 	text = append(append(append(text, middle...), data...), end...)
 	f := message.Frame(text)
-	f.Lossy = true
+	f.Lossy, f.Kind = true, eventloop.KindTopic
 	return h.sendEverywhere(f, h.onTopic(topic, anyOfTenant(tenant)), &h.counters.topics)
 }
 
@@ -283,6 +283,7 @@ func (h *Hub) BroadcastBinary(messages ...[]byte) error {
 	defer h.engine.Flush()
 	for i, b := range messages {
 		f := eventloop.NewFrame(ws.OpBinary, b)
+		f.Kind = eventloop.KindBinary
 		if h.engine.Queue(f, nil).Refused {
 			return sentOnly(i, len(messages))
 		}
@@ -310,5 +311,7 @@ func (h *Hub) SendBinary(b []byte, ids ...uint64) error {
 		return err
 	}
 	to := &eventloop.Audience{Clients: distinct(slices.Clone(ids))}
-	return h.sendEverywhere(eventloop.NewFrame(ws.OpBinary, b), to, &h.counters.binary)
+	f := eventloop.NewFrame(ws.OpBinary, b)
+	f.Kind = eventloop.KindBinary
+	return h.sendEverywhere(f, to, &h.counters.binary)
 }

@@ -22,7 +22,10 @@ func (h *Hub) relay(c *eventloop.Client, m message.Message, payload []byte) {
 	id := identityOf(c)
 	from := id.From()
 	frame := message.Frame(m.Stamp.Apply(message.Room(len(payload)+len(`,"from":`)+message.QuotedSize(from)), payload, from))
-	frame.Lossy = true
+	frame.Lossy, frame.Kind = true, eventloop.KindPresence
+	if string(m.Kind) == "topic" {
+		frame.Kind = eventloop.KindTopic
+	}
 	h.counters.relayed.Add(1)
 	to := h.peers(id)
 	if string(m.Kind) == "topic" && m.Topic != nil {

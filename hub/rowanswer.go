@@ -126,5 +126,7 @@ func rowFrame(kind RowKind, entity, rowID string, payload []byte) (*eventloop.Fr
 	if err != nil {
 		return nil, err
 	}
-	return eventloop.NewFrame(ws.OpBinary, b), nil
+	f := eventloop.NewFrame(ws.OpBinary, b)
+	f.Kind = eventloop.KindRow
+	return f, nil
 }

@@ -74,6 +74,18 @@ func perLoop[N number](name, help string, kind prometheus.ValueType, read func(*
 	})
 }
 
+// counterTable is a total per key of a map of maps.
+func counterTable(name, help, outer, inner string, read func(*hub.Stats) map[string]map[string]uint64) family {
+	return newFamily(name, help, prometheus.CounterValue, []string{outer, inner}, func(s *hub.Stats, sample sampler) {
+		table := read(s)
+		for _, row := range slices.Sorted(maps.Keys(table)) {
+			for _, column := range slices.Sorted(maps.Keys(table[row])) {
+				sample(float64(table[row][column]), row, column)
+			}
+		}
+	})
+}
+
 // perLoopAnd is a figure of each event loop per key of a map.
 func perLoopAnd(name, help, label string, kind prometheus.ValueType, read func(*eventloop.LoopStats) map[string]int) family {
 	return newFamily(name, help, kind, []string{"loop", label}, func(s *hub.Stats, sample sampler) {

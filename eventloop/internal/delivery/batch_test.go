@@ -153,7 +153,7 @@ func TestBroadcastLogKeepsAtMostSoManyBytes(t *testing.T) {
 		keep, bytes int
 		first       uint64
 	}{{60, 110, 0}, {59, 100, 1}, {30, 80, 3}, {29, 30, 4}, {5, 20, 5}, {0, 20, 5}} {
-		if g.Trim(step.keep); g.first != step.first || g.bytes != step.bytes {
+		if g.Trim(step.keep, func(uint64, *Frame) {}); g.first != step.first || g.bytes != step.bytes {
 			t.Errorf("%d beside the largest: %d bytes from %d on, want %d from %d on", step.keep, g.bytes, g.first, step.bytes, step.first)
 		}
 	}

@@ -107,9 +107,11 @@ func (g *BroadcastLog) Excess() int {
 	return g.bytes - g.size(g.largest)
 }
 
-// Trim lets go of the oldest frames until at most keep bytes are left beside the largest.
-func (g *BroadcastLog) Trim(keep int) {
+// Trim lets go of the oldest frames until at most keep bytes are left beside the largest, and calls gone ahead of
+// each.
+func (g *BroadcastLog) Trim(keep int, gone func(pos uint64, f *Frame)) {
 	for g.Excess() > keep {
+		gone(g.first, g.At(g.first))
 		g.drop()
 	}
 }

@@ -30,6 +30,7 @@ type Frame struct {
 	Row *RowPlace
 	// Lossy frames are the first to go when a mailbox is full.
 	Lossy bool
+	Kind  Kind
 
 	counted atomic.Bool // the budget knows of it
 }

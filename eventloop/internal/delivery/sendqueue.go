@@ -378,9 +378,9 @@ func (o *SendQueue) Shorten(most int) bool {
 	case len(rest) > most:
 		return false
 	default:
-		seq := o.part.Seq
+		seq, kind := o.part.Seq, o.part.Kind
 		o.part, o.sent = FrameOf(slices.Clone(rest)), 0
-		o.part.Seq = seq
+		o.part.Seq, o.part.Kind = seq, kind
 	}
 	return true
 }

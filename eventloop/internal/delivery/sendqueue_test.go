@@ -237,7 +237,7 @@ func (x *sendQueueTest) trim(keep int) {
 		return
 	}
 	x.o.Mark(&x.log, x.pos)
-	x.log.Trim(keep)
+	x.log.Trim(keep, func(uint64, *Frame) {})
 	if x.pos < x.log.first {
 		x.lose(func() {
 			if keep%3 == 0 {
