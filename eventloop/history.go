@@ -61,8 +61,9 @@ type Loss struct {
 	ID           uint64 // 0: an audience lost it
 	User, Tenant string // of the client
 	Addr         netip.Addr
-	Messages     int // 0 when that isn't known
-	Events       Gap // the change events that are among these lie in here
+	Messages     int  // 0 when that isn't known
+	Events       Gap  // the change events that are among these lie in here
+	Several      bool // it lost the first and the last of these for certain, and perhaps not all in between
 }
 
 // ring is the newest of what was put into it. The zero value is empty; it grows up to remembered.
@@ -212,6 +213,7 @@ func (l *Loop) lost(c *Client, messages int, events Gap) {
 	for n := range l.history.losses.newest { // one that is stuck loses some again and again
 		if n.ID == c.id && now.Sub(n.At) < mergeLosses {
 			n.Messages += messages
+			n.Several = n.Several || events.From > n.Events.To+1 // it was sent some again
 			n.Events = n.Events.Around(events)
 			return
 		}

@@ -164,7 +164,7 @@ func (q *inquiry) decide() {
 		q.is(VerdictNotPublished, "the newest event is %d", q.last)
 	case q.outOfAudience():
 		q.is(VerdictNotInAudience, "the event is for %s", q.audience())
-	case seq <= q.trace.Behind:
+	case seq <= q.trace.Behind, seq <= q.trace.Ahead && q.replays():
 		q.beforeIt()
 	case q.key() != "" && q.answer.ClosedAt == nil && !q.subscribed:
 		q.is(VerdictNotSubscribed, "the event is for subscribers, and the client isn't subscribed now; what it was subscribed to then isn't kept")
@@ -223,6 +223,11 @@ func (q *inquiry) beforeIt() {
 	default:
 		q.is(VerdictSent, "the client came with since=%d, and was given the event from the change log, or told to resync behind it", q.since)
 	}
+}
+
+// replays is whether the client was given the event from the change log: it need not be subscribed to that.
+func (q *inquiry) replays() bool {
+	return q.cursor && q.since < q.answer.Seq && q.answer.Seq <= q.replayed && !q.ofTopic()
 }
 
 // ofTopic is whether the event is for a topic's subscribers: event loops don't know its seq, because it is never given
@@ -286,9 +291,13 @@ func (q *inquiry) wasLost(own bool) bool {
 		case eventloop.LossLog:
 			how = "the change log had let go of it before it came to this node"
 		}
-		if n.ID == 0 && n.Events.From < q.answer.Seq && q.answer.Seq < n.Events.To {
+		inside := n.Events.From < q.answer.Seq && q.answer.Seq < n.Events.To
+		switch {
+		case own && inside && n.Several:
+			q.is(VerdictUnknown, "%s: of the events from %d to %d it lost some and was sent others", how, n.Events.From, n.Events.To)
+		case !own && inside:
 			q.is(VerdictUnknown, "%s: events from %d to %d were lost to clients, this one perhaps not", how, n.Events.From, n.Events.To)
-		} else {
+		default:
 			q.is(VerdictLost, "%s%s", how, q.ifForIt())
 		}
 		return true

@@ -1,7 +1,9 @@
 package hub
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -128,4 +130,86 @@ func TestWhyOfALaggard(t *testing.T) {
 		t.Errorf("the newest: %s", got[0])
 	}
 	_ = c.Close()
+}
+
+// A client that loses some again and again within a second lost none of what it got in between.
+func TestWhyOfALaggardThatReadsOn(t *testing.T) {
+	h := start(t, func(o *Options) {
+		o.Loops.Loops, o.Loops.SendBuffer = 1, 4096
+		o.Loops.Slow = eventloop.SlowOptions{Policy: eventloop.DropOldest, LagBytes: 64 << 10}
+	})
+	c, err := wstest.DialRaw(t, "", h.Addr().String(), wstest.SmallWindow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Upgrade("/?since=0", "Authorization: Bearer alice"); err != nil {
+		t.Fatal(err)
+	}
+	clients, err := h.Clients(within(t), 0, 1)
+	if err != nil || len(clients) != 1 {
+		t.Fatalf("%v, %v", clients, err)
+	}
+	big := Change{Entity: "E", RowID: "r", Kind: Update, Data: []byte(`"` + strings.Repeat("x", 8<<10) + `"`)}
+	got := make(map[uint64]bool)
+	var seqs []uint64
+	for range 4 {
+		for range 30 {
+			seq := mustPublish(t, h, big)
+			seqs = append(seqs, seq)
+		}
+		for last := seqs[len(seqs)-1]; !got[last]; {
+			text, err := c.Text()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var event struct {
+				Seq  uint64 `json:"seq"`
+				Type string `json:"type"`
+			}
+			if err := json.Unmarshal([]byte(text), &event); err != nil {
+				t.Fatal(err)
+			}
+			if event.Type == "" {
+				got[event.Seq] = true
+			}
+		}
+	}
+	lost := 0
+	for i, v := range verdicts(t, h, clients[0].ID, seqs[0], len(seqs)) {
+		switch {
+		case got[seqs[i]] && v != VerdictSent && v != VerdictUnknown:
+			t.Errorf("event %d was sent, and Why says %s", i, v)
+		case !got[seqs[i]] && v != VerdictLost && v != VerdictUnknown:
+			t.Errorf("event %d was lost, and Why says %s", i, v)
+		case v == VerdictLost:
+			lost++
+		}
+	}
+	if lost == 0 || len(got) == len(seqs) {
+		t.Errorf("%d of %d events came, %d lost", len(got), len(seqs), lost)
+	}
+}
+
+// With -routing subscribed a replay isn't filtered: what a client was given by its cursor isn't said to have missed it,
+// also where it came right ahead of the client.
+func TestWhyOfAReplayWithoutSubscriptions(t *testing.T) {
+	h := start(t, func(o *Options) { o.Routing, o.Loops.Loops = RouteSubscribed, 1 })
+	listen(t, h, "bob", "") // the loop goes by the clock
+	first := mustPublish(t, h, someChange)
+	for range 3 {
+		mustPublish(t, h, someChange)
+	}
+	c := listen(t, h, "alice", fmt.Sprint("?since=", first))
+	for range 3 {
+		nextSeq(t, c)
+	}
+	clients, err := h.Clients(within(t), 0, 10)
+	if err != nil || len(clients) != 2 {
+		t.Fatalf("%v, %v", clients, err)
+	}
+	for _, v := range verdicts(t, h, max(clients[0].ID, clients[1].ID), first+1, 3) {
+		if v != VerdictSent {
+			t.Errorf("a replayed event: %s", v)
+		}
+	}
 }
