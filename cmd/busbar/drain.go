@@ -58,8 +58,8 @@ func (srv *server) shutdown(signalled time.Time, signals <-chan os.Signal) error
 
 // drainTimes are -drain-delay and -drain.
 func (srv *server) drainTimes() (delay, within time.Duration) {
-	srv.reloading.mu.Lock()
-	defer srv.reloading.mu.Unlock()
+	srv.reloading.drains.Lock()
+	defer srv.reloading.drains.Unlock()
 	return srv.cfg.DrainDelay, srv.cfg.Drain
 }
 

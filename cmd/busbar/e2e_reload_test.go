@@ -3,7 +3,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -104,4 +106,24 @@ func (d *daemon) checkReloaded(oldToken, newToken string) {
 	eventually(d.t, "the log has let go of events", func() bool {
 		return d.metric("busbar_change_log_last_seq")-d.metric("busbar_change_log_oldest_seq") == 4
 	})
+}
+
+// A file that hangs, as on a network's file system, keeps nobody from ending the server.
+func TestDrainDuringAReloadThatHangs(t *testing.T) {
+	t.Parallel()
+	conf := makeFile(t, filepath.Join(t.TempDir(), "busbar.conf"), "max-per-ip = 9\n", 0o600)
+	d := launch{args: []string{"-config", conf}}.prepare(t)
+	d.run()
+	if err := errors.Join(os.Remove(conf), syscall.Mkfifo(conf, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	_ = d.cmd.Process.Signal(syscall.SIGHUP)
+	eventually(t, "the server reads the file", func() bool { // until then there is nobody to write to
+		fd, err := syscall.Open(conf, syscall.O_WRONLY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
+		if err == nil {
+			t.Cleanup(func() { _ = syscall.Close(fd) })
+		}
+		return err == nil
+	})
+	d.stop()
 }

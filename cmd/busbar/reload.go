@@ -23,6 +23,10 @@ type reloading struct {
 	parse func() (*options, error) // as at the start; set before anything is served
 	shown map[string]string        // values of flags that are in force, as Flag.Show has them; guarded by mu
 
+	// drains guards the configuration's Drain and DrainDelay. It isn't mu, because a file may hang: who ends the server
+	// waits for none.
+	drains sync.Mutex
+
 	admin *auth.Admin
 	jwt   *auth.JWT    // nil without -auth jwt
 	disk  *disklog.Log // nil without -log disk
@@ -127,7 +131,9 @@ func (srv *server) readFiles(next *options) (apply func() (files []string), err 
 
 // adjust has values count that the hub doesn't know of.
 func (srv *server) adjust(next *options, changed []string) {
+	srv.reloading.drains.Lock()
 	srv.cfg.Drain, srv.cfg.DrainDelay = next.Drain, next.DrainDelay
+	srv.reloading.drains.Unlock()
 	for _, name := range changed {
 		switch name {
 		case "log-level": // not otherwise: the API may have set another one
