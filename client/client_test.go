@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -176,6 +177,28 @@ func TestWithoutTheAPI(t *testing.T) {
 	}})
 	if want := []uint64{4, 5, 6, 7}; !slices.Equal(seqs, want) {
 		t.Errorf("handled %v, want %v", seqs, want)
+	}
+}
+
+// An answer that says that there is more, and brings nothing, isn't asked for without a pause.
+func TestPullsThatBringNothing(t *testing.T) {
+	pulls := 0
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		pulls++
+		_, _ = io.WriteString(w, `{"changes":[],"cursor":{"last_seq":1},"has_more":true}`)
+	}))
+	defer api.Close()
+	url := scripted(t, func(ctx context.Context, n int, c *websocket.Conn, _ *http.Request) {
+		say(ctx, c, `{"type":"gap","from":2,"to":3}`, resync(3))
+		_, _, _ = c.Read(ctx)
+	})
+	var failed error
+	o := client.Options{Token: client.Token("x"), Since: new(uint64(1)), API: api.URL, Retry: func(err error) bool { failed = err; return false }}
+	o.Handle = func(context.Context, client.Message) error { return nil }
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	if err := client.New(url, o).Run(ctx); err == nil || err != failed || pulls != 1 {
+		t.Errorf("%v, retry after %v, %d pulls", err, failed, pulls)
 	}
 }
 

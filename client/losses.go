@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -129,6 +130,7 @@ func (c *Client) subscribeRows(ctx context.Context) error {
 // pull hands over the events up to seq, or all with the highest there is. False: the log doesn't have them any more.
 func (c *Client) pull(ctx context.Context, seq uint64) (found bool, err error) {
 	for more := true; more && *c.cursor < seq; {
+		from := *c.cursor
 		page, err := c.page(ctx, *c.cursor)
 		if page == nil || err != nil {
 			return false, err
@@ -143,7 +145,9 @@ func (c *Client) pull(ctx context.Context, seq uint64) (found bool, err error) {
 			}
 		}
 		c.move(max(*c.cursor, page.Cursor.LastSeq))
-		more = page.HasMore
+		if more = page.HasMore; more && *c.cursor == from {
+			return false, errors.New("pulling: there is more, and nothing came")
+		}
 	}
 	if seq != math.MaxUint64 {
 		c.move(max(*c.cursor, seq))

@@ -383,6 +383,7 @@ export class Client {
   /** Hands over the events up to seq. False: the log doesn't have them any more. */
   async #pull(api: string | URL, seq: number, signal: AbortSignal): Promise<boolean> {
     for (let more = true; more && this.#cursor! < seq; ) {
+      const from = this.#cursor!;
       const url = new URL("/api/sync/pull", api);
       url.search = `since=${this.#cursor}&limit=1000`;
       const answer = await fetch(url, { headers: { Authorization: "Bearer " + this.#token }, signal });
@@ -399,6 +400,7 @@ export class Client {
       }
       if (page.cursor.last_seq > this.#cursor!) this.#move(page.cursor.last_seq);
       more = page.has_more;
+      if (more && this.#cursor === from) throw new Error("pulling: there is more, and nothing came");
     }
     if (this.#cursor! < seq && seq < Infinity) this.#move(seq);
     return true;

@@ -48,6 +48,7 @@ export const bearer = (token: string) =>
   "bearer." + encodeURIComponent(token).replace(/[()]/g, (c) => (c === "(" ? "%28" : "%29"));
 
 const longestSpread = 3_600_000; // ms
+const longestRetry = 600_000; // ms; and a timer for more than 2^31 would fire at once
 
 /** The milliseconds that a draining server suggests by Close 1012 and the reason reconnect-after=2.4s. */
 export function reconnectAfter(code: number, reason: string): number | undefined {
@@ -57,7 +58,7 @@ export function reconnectAfter(code: number, reason: string): number | undefined
 
 /** The milliseconds of a Retry-After, which is in seconds here. */
 export function retryAfter(header: string | null | undefined): number | undefined {
-  return header && /^\d+$/.test(header) ? Number(header) * 1000 : undefined;
+  return header && /^\d+$/.test(header) ? Math.min(Number(header) * 1000, longestRetry) : undefined;
 }
 
 /** Codes behind which a client doesn't come back by itself: normal, and what another try would meet again. */

@@ -1,6 +1,7 @@
 // The client as it is shipped, against a real server, and against a scripted one for what a real one does rarely.
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
+import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import WebSocket, { WebSocketServer } from "ws";
 import { Client } from "../dist/busbar.js";
@@ -305,6 +306,30 @@ test("Retry-After is kept to where it can be seen", async (t) => {
   const { delay, reason } = await watched(t, { url: daemon.url, token: daemon.admin }).becomes("waiting");
   assert.equal(reason, "status 503");
   assert.ok(delay >= 5_000 && delay <= 11_000, String(delay));
+});
+
+test("odd answers don't make it ask without a pause", async (t) => {
+  let pulls = 0;
+  const server = createServer((_, answer) => {
+    pulls++;
+    answer.end(JSON.stringify({ changes: [], cursor: { last_seq: 1 }, has_more: true }));
+  });
+  const busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 9999999\r\nContent-Length: 0\r\n\r\n";
+  server.on("upgrade", (_, socket) => socket.end(busy)); // as milliseconds it is more than a timer takes
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  t.after(() => server.close());
+  const address = `127.0.0.1:${server.address().port}`;
+  const { delay } = await watched(t, { url: `ws://${address}`, token: "x" }).becomes("waiting");
+  assert.ok(delay >= 600_000 && delay <= 601_000, String(delay));
+
+  const url = await scripted(t, (socket) => {
+    socket.send(JSON.stringify({ type: "gap", from: 2, to: 5 }));
+    socket.send(resync(5));
+  });
+  const seen = watched(t, { url, api: `http://${address}`, token: "x", since: 1, minDelay: 5_000 });
+  assert.equal((await seen.becomes("waiting")).reason, "fetching what was lost failed");
+  assert.equal(pulls, 1);
+  assert.equal(seen.client.cursor, 1);
 });
 
 test("close ends it in any state, from a handler too", async (t) => {
