@@ -41,7 +41,7 @@ func TestErrorsOfValues(t *testing.T) {
 		{args: "-pong-timeout 10", want: `-pong-timeout: "10" isn't a duration of at least 1s, such as 10s`},
 		{args: "-flush-delay 2s", want: `-flush-delay: "2s" isn't a duration from 0s to 1s, such as 10ms`},
 		{args: "-flush-delay -1ms", want: `-flush-delay: "-1ms" isn't a duration from 0s to 1s, such as 10ms`},
-		{args: "-drain -1s", want: `-drain: "-1s" isn't a duration of at least 0s, such as 30s`},
+		{args: "-drain -1s", want: `-drain: "-1s" isn't a duration of at least 0s, such as 5s`},
 		{args: "-lag-bytes 4095", want: `-lag-bytes: "4095" isn't a size of at least 4KiB, in bytes or with a unit, such as 64KiB`},
 		{args: "-max-message-in 124", want: `-max-message-in: "124" isn't a size from 125 to 1GiB, in bytes or with a unit, such as 64KiB`},
 		{args: "-max-message-out 2GiB", want: `-max-message-out: "2GiB" isn't a size from 125 to 1GiB, in bytes or with a unit, such as 64KiB`},
