@@ -104,7 +104,7 @@ func examineHost(args []string, s streams) error {
 func (o *options) doctorServer() *doctor.Server {
 	log, flag := o.Log.inMemory()
 	return &doctor.Server{
-		Hub: o.Hub, API: o.API, Data: o.Data, RowsFetched: o.RowsURL != "", LogBytes: log, LogFlag: flag, Reserve: o.reserve,
+		Hub: o.Hub, API: o.API.Address, Data: o.Data, RowsFetched: o.RowsURL != "", LogBytes: log, LogFlag: flag, Reserve: o.reserve,
 	}
 }
 

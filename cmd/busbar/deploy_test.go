@@ -45,8 +45,8 @@ func TestSystemdUnit(t *testing.T) {
 		t.Fatal("the unit has no TimeoutStopSec")
 	}
 	patience, err := time.ParseDuration(stop[1])
-	if o := defaultOptions(memory.Defaults()); err != nil || patience < o.DrainDelay+o.Drain+margin {
-		t.Errorf("TimeoutStopSec=%s (%v), but -drain-delay and -drain are %v and %v", stop[1], err, o.DrainDelay, o.Drain)
+	if o := defaultOptions(memory.Defaults()); err != nil || patience < o.Drain.Delay+o.Drain.Within+margin {
+		t.Errorf("TimeoutStopSec=%s (%v), but -drain-delay and -drain are %v and %v", stop[1], err, o.Drain.Delay, o.Drain.Within)
 	}
 }
 

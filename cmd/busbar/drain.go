@@ -60,7 +60,7 @@ func (srv *server) shutdown(signalled time.Time, signals <-chan os.Signal) error
 func (srv *server) drainTimes() (delay, within time.Duration) {
 	srv.reloading.drains.Lock()
 	defer srv.reloading.drains.Unlock()
-	return srv.cfg.DrainDelay, srv.cfg.Drain
+	return srv.cfg.Drain.Delay, srv.cfg.Drain.Within
 }
 
 // drainContext ends after within, or with a signal that comes later than oneSignal after the

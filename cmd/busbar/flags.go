@@ -87,10 +87,10 @@ func (o *options) addNetwork(t *cli.Set) {
 	l := &o.Hub.Loops
 	t.Group("Network")
 	t.Add("listen", cli.Address(&l.Listen), "address of the WebSocket listener")
-	addAPI(t, &o.API)
-	t.Add("api-keep-alive", cli.Duration(&o.APIKeepAlive, time.Second, 0), "how long a connection to the API stays open "+
+	addAPI(t, &o.API.Address)
+	t.Add("api-keep-alive", cli.Duration(&o.API.KeepAlive, time.Second, 0), "how long a connection to the API stays open "+
 		"between two requests; longer than a proxy in front keeps it, or a request may meet its end")
-	t.Add("metrics", cli.Checked(&o.Metrics, "address", "an address such as 127.0.0.1:9090, or nothing",
+	t.Add("metrics", cli.Checked(&o.API.Metrics, "address", "an address such as 127.0.0.1:9090, or nothing",
 		func(text string) bool { return text == "" || cli.IsAddress(text) }),
 		"address of a listener of its own for /metrics, /healthz and /readyz without a token, for Prometheus; empty = there is none")
 	t.Add("loops", cli.Int(&l.Loops, 0, 128), "event loops, one per shard; 0 = one per core")
@@ -241,8 +241,8 @@ func (o *options) addAuth(t *cli.Set) {
 	t.Add("sessions-db", cli.Text(&o.SessionsDB, "file"), "Pylon's SQLite file, read only; one in WAL mode is copied to the data directory, "+
 		"whenever it has changed; empty = busbar.db there")
 	addAdminTokenFile(t, &o.AdminTokenFile).Reloads()
-	t.Add("guests", cli.Bool(&o.Guests), "let POST /api/auth/guest make sessions for new guests")
-	t.Add("guest-ttl", cli.Duration(&o.GuestTTL, time.Minute, 0), "how long a guest's session lives")
+	t.Add("guests", cli.Bool(&o.Guests.Allowed), "let POST /api/auth/guest make sessions for new guests")
+	t.Add("guest-ttl", cli.Duration(&o.Guests.TTL, time.Minute, 0), "how long a guest's session lives")
 	t.Add("jwt-key", cli.Text(&j.KeyFile, "file"), "file with the key that tokens are signed with: an HMAC secret, or a public key in PEM").Reloads()
 	t.Add("jwt-jwks", cli.Text(&j.JWKSURL, "URL"), "URL of the JSON Web Key Set with the keys that tokens are signed with").Mask = cli.WithoutSecrets
 	t.Add("jwt-issuer", cli.Text(&j.Issuer, "name"), "what a token's iss has to be; empty = anything")
@@ -262,14 +262,14 @@ func (o *options) addAuth(t *cli.Set) {
 
 func (o *options) addProcess(t *cli.Set) {
 	t.Group("Process")
-	t.Add("drain", cli.Duration(&o.Drain, 0, 0), "how long clients have to leave after SIGTERM and -drain-delay: they are closed "+
+	t.Add("drain", cli.Duration(&o.Drain.Within, 0, 0), "how long clients have to leave after SIGTERM and -drain-delay: they are closed "+
 		"at a steady pace, 20 a second at least; by default "+cli.FormatDuration(nodesDrain)+" with -log nats; 0 = end every connection at once").Reloads()
-	t.Add("drain-delay", cli.Duration(&o.DrainDelay, 0, time.Hour), "how long a server that was told to end, and answers health checks "+
+	t.Add("drain-delay", cli.Duration(&o.Drain.Delay, 0, time.Hour), "how long a server that was told to end, and answers health checks "+
 		"with 503, goes on as before, so that balancers send it nobody any more").Reloads()
 	t.Add("echo", cli.Bool(&o.Echo), "for conformance suites only: send every message back to whoever sent it, and let everybody in; "+
 		"there is no hub, API or data, and flags about those are refused")
-	t.Add("log-level", cli.Word(&o.LogLevel, "debug", "info", "warn", "error"), "the least important lines that are logged").Reloads()
-	t.Add("log-format", cli.Word(&o.LogFormat, "text", "json"), "form of a log line")
+	t.Add("log-level", cli.Word(&o.Logging.Level, "debug", "info", "warn", "error"), "the least important lines that are logged").Reloads()
+	t.Add("log-format", cli.Word(&o.Logging.Format, "text", "json"), "form of a log line")
 	t.Add("config", cli.Text(&o.File, "file"), "file with values of flags; those on the command line and in the environment beat it")
 
 	t.Env = false // images often set BUSBAR_VERSION to say what they hold

@@ -44,5 +44,5 @@ func health(args []string, s streams) error {
 	if ready {
 		probe = "readyz"
 	}
-	return newAPIClient(o.API, "", timeout).do(apiCall{method: http.MethodGet, path: []string{probe}}, copyTo(s.out))
+	return newAPIClient(o.API.Address, "", timeout).do(apiCall{method: http.MethodGet, path: []string{probe}}, copyTo(s.out))
 }

@@ -25,17 +25,14 @@ type options struct {
 	// negative.
 	Hub hub.Options
 
-	API          string
-	APIKeepAlive time.Duration
-	Metrics      string // address; empty: not served without a token
-	Log          logOptions
-	RowsURL      string
-	SnapshotURL  string
+	API         apiOptions
+	Log         logOptions
+	RowsURL     string
+	SnapshotURL string
 
 	Auth       string
 	SessionsDB string
-	Guests     bool
-	GuestTTL   time.Duration
+	Guests     guestOptions
 	JWT        auth.JWTOptions
 	AuthHTTP   auth.HTTPOptions // a CacheTTL of zero is none
 
@@ -44,14 +41,33 @@ type options struct {
 	AdminTokenFile string
 	AdminToken     string // from BUSBAR_ADMIN_TOKEN alone: anyone on the host can read a process's arguments. Never log it
 
-	Drain, DrainDelay   time.Duration
-	Echo                bool // conformance test mode: no hub, no API
-	LogLevel, LogFormat string
-	File                string
-	Version             bool // print the version and do nothing else
+	Drain   drainOptions
+	Echo    bool // conformance test mode: no hub, no API
+	Logging loggingOptions
+	File    string
+	Version bool // print the version and do nothing else
 
 	flags *cli.Set
 }
+
+// apiOptions are about the HTTP API.
+type apiOptions struct {
+	Address   string
+	KeepAlive time.Duration
+	Metrics   string // address; empty: not served without a token
+}
+
+// guestOptions are about sessions that anybody may make.
+type guestOptions struct {
+	Allowed bool
+	TTL     time.Duration
+}
+
+// drainOptions are about the end: clients are closed within so much time, which begins after the delay.
+type drainOptions struct{ Within, Delay time.Duration }
+
+// loggingOptions are about the records that the server writes of what it does.
+type loggingOptions struct{ Level, Format string }
 
 // logOptions are about the change log.
 type logOptions struct {
@@ -98,15 +114,15 @@ const (
 // What follows from the number of cores or from other flags isn't known yet: it is zero.
 func defaultOptions(s memory.Shares) *options {
 	o := &options{
-		Hub: hub.DefaultOptions(), API: defaultAPI, APIKeepAlive: 75 * time.Second,
+		Hub: hub.DefaultOptions(), API: apiOptions{Address: defaultAPI, KeepAlive: 75 * time.Second},
 		Log: logOptions{
 			Kind: logDisk, Tail: s.Log,
 			NATS: natsOptions{Stream: "busbar", Replicas: 3, Timeout: 10 * time.Second}, Cluster: clusterOptions{Name: "busbar"},
 		},
-		Auth: authSessions, Data: defaultData, GuestTTL: 24 * time.Hour,
+		Auth: authSessions, Data: defaultData, Guests: guestOptions{TTL: 24 * time.Hour},
 		JWT:      auth.JWTOptions{UserClaim: "sub", TenantClaim: "tenant", Leeway: 30 * time.Second, RefreshInterval: 5 * time.Minute},
 		AuthHTTP: auth.HTTPOptions{CacheTTL: 30 * time.Second},
-		Drain:    5 * time.Second, LogLevel: "info", LogFormat: "text",
+		Drain:    drainOptions{Within: 5 * time.Second}, Logging: loggingOptions{"info", "text"},
 	}
 	h := &o.Hub
 	h.MaxMessageOut, h.Rows.MaxBytes, h.Loops.Memory.QueueBytes, h.Loops.Slow.LagBytes = s.Message, s.Rows, s.Queue, s.Lag
@@ -179,7 +195,7 @@ func (o *options) settle(s memory.Shares) {
 	}
 	o.Log.Events, o.Log.Bytes = cmp.Or(o.Log.Events, events), cmp.Or(o.Log.Bytes, bytes)
 	if o.flags.Flag("drain").Given == "" && o.Log.Kind == logNATS {
-		o.Drain = nodesDrain
+		o.Drain.Within = nodesDrain
 	}
 	l := &o.Hub.Loops
 	l.Memory.BufferBytes = cmp.Or(l.Memory.BufferBytes, s.Buffers)
@@ -366,8 +382,8 @@ func (o *options) companions() []companion {
 		{"jwt-refresh", !jwt || o.JWT.JWKSURL != "", "without -jwt-jwks"},
 		{"auth-url auth-cache", http, "without -auth http"},
 		{"sessions-db", o.Auth == authSessions, "without -auth sessions"},
-		{"guests", !o.Guests || o.Auth == authSessions, "without -auth sessions"},
-		{"guest-ttl", o.Guests, "without -guests"},
+		{"guests", !o.Guests.Allowed || o.Auth == authSessions, "without -auth sessions"},
+		{"guest-ttl", o.Guests.Allowed, "without -guests"},
 		{"compression-threshold", o.Hub.Loops.Compression != eventloop.CompressOff, "without -compression out or on"},
 		{"rows-timeout rows-recheck", o.RowsURL != "", "without -rows-url"},
 		{"snapshot-timeout", o.SnapshotURL != "", "without -snapshot-url"},

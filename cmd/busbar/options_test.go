@@ -56,19 +56,19 @@ func TestDefaults(t *testing.T) {
 				Relays: hub.Limit{PerSecond: 20, Burst: 40}, Subscribes: hub.Limit{PerSecond: 100}, PerUser: 8, PerAddress: 32,
 			},
 		},
-		API: "127.0.0.1:4321", APIKeepAlive: 75 * time.Second, Log: logOptions{
+		API: apiOptions{Address: "127.0.0.1:4321", KeepAlive: 75 * time.Second}, Log: logOptions{
 			Kind: "disk", Events: 1_000_000, Bytes: 1 << 30, Tail: 64 << 20,
 			NATS: natsOptions{Stream: "busbar", Replicas: 3, Timeout: 10 * time.Second}, Cluster: clusterOptions{Name: "busbar"},
 		},
-		Auth: "sessions", Data: "./busbar-data", GuestTTL: 24 * time.Hour,
+		Auth: "sessions", Data: "./busbar-data", Guests: guestOptions{TTL: 24 * time.Hour},
 		JWT:      auth.JWTOptions{UserClaim: "sub", TenantClaim: "tenant", Leeway: 30 * time.Second, RefreshInterval: 5 * time.Minute},
 		AuthHTTP: auth.HTTPOptions{CacheTTL: 30 * time.Second},
-		Drain:    5 * time.Second, LogLevel: "info", LogFormat: "text", flags: got.flags,
+		Drain:    drainOptions{Within: 5 * time.Second}, Logging: loggingOptions{"info", "text"}, flags: got.flags,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults:\n got %+v\nwant %+v", got, want)
 	}
-	if got := parsed(t, []string{"-log", "nats", "-nats", "nats://10.0.0.1:4222"}, nil).Drain; got != nodesDrain {
+	if got := parsed(t, []string{"-log", "nats", "-nats", "nats://10.0.0.1:4222"}, nil).Drain.Within; got != nodesDrain {
 		t.Errorf("one of several nodes drains for %v", got)
 	}
 }
@@ -167,8 +167,8 @@ func TestFlagBeatsEnvironmentBeatsDefault(t *testing.T) {
 
 func TestLastOfRepeatedFlagsCounts(t *testing.T) {
 	cfg := parsed(t, []string{"-origins", "https://a.example", "-origins", "https://b.example", "-guests", "-guests=false"}, nil)
-	if allowed := cfg.Hub.Origins.Allow("https://a.example", ""); allowed || cfg.Guests {
-		t.Errorf("the earlier origin is allowed: %v, guests %v; want false, false", allowed, cfg.Guests)
+	if allowed := cfg.Hub.Origins.Allow("https://a.example", ""); allowed || cfg.Guests.Allowed {
+		t.Errorf("the earlier origin is allowed: %v, guests %v; want false, false", allowed, cfg.Guests.Allowed)
 	}
 }
 
@@ -352,81 +352,13 @@ func TestMisspeltVariables(t *testing.T) {
 	}
 }
 
-func TestTrustedProxies(t *testing.T) {
-	for text, want := range map[string]string{
-		"127.0.0.1": "127.0.0.1", "10.0.0.0/8,192.0.2.7": "10.0.0.0/8, 192.0.2.7", " ::1 , ,2001:db8::/32,": "::1, 2001:db8::/32",
-		"::ffff:192.0.2.7": "192.0.2.7", "::ffff:192.0.2.0/120": "192.0.2.0/24", "0.0.0.0/0": "0.0.0.0/0", "10.1.2.3/32": "10.1.2.3",
-	} {
-		cfg := parsed(t, []string{"-proxy-protocol", "optional", "-trusted-proxies", text}, nil)
-		if got := cli.FormatPrefixes(cfg.Hub.Loops.Accept.TrustedProxies); got != want {
-			t.Errorf("%q: %s, want %s", text, got, want)
-		}
-	}
-}
-
-func TestErrorsOfProxies(t *testing.T) {
-	for _, text := range []string{"localhost", "10.0.0.0/33", "10.1.2.3/8", "10.0.0.1:80", "fe80::1%eth0", "10.0.0", "::ffff:0:0/95", "10.0.0.1,x", "2001:db8::1/32"} {
-		badConfig{
-			args: "-proxy-protocol required -trusted-proxies " + text,
-			want: `-trusted-proxies: "` + text + `" isn't a list of addresses and networks such as 127.0.0.1,10.0.0.0/8,2001:db8::/32`,
-		}.check(t)
-	}
-	for _, test := range []badConfig{
-		{args: "-proxy-protocol on", want: `-proxy-protocol: "on" isn't one of off, optional, required`},
-		{
-			args: "-proxy-protocol required",
-			want: `-proxy-protocol: "required" needs -trusted-proxies with the addresses that proxies connect from, such as 127.0.0.1 or 10.0.0.0/8`,
-		},
-		{
-			args: "-trusted-proxies=,", variables: map[string]string{"BUSBAR_PROXY_PROTOCOL": "optional"},
-			want: `BUSBAR_PROXY_PROTOCOL: "optional" needs -trusted-proxies with the addresses that proxies connect from, such as 127.0.0.1 or 10.0.0.0/8`,
-		},
-	} {
-		test.check(t)
-	}
-}
-
-// The log says so in both of its forms.
-func TestTrustOfEverybodyIsWarnedOf(t *testing.T) {
-	const warning = "EVERYBODY IS TRUSTED (-trusted-proxies 0.0.0.0/0): whoever reaches the WebSocket can claim any address"
-	for _, test := range []struct {
-		args string
-		want int
-	}{
-		{"-proxy-protocol optional -trusted-proxies 10.0.0.1,0.0.0.0/0", 1},
-		{"-proxy-protocol required -trusted-proxies 0.0.0.0/0 -log-format json", 1},
-		{"-proxy-protocol required -trusted-proxies 0.0.0.0/1 -log-format json", 0},
-		{"-trusted-proxies 0.0.0.0/0", 0}, // nobody's header counts
-	} {
-		var log bytes.Buffer
-		cfg := parsed(t, strings.Fields(test.args), nil)
-		cfg.warn(newLogger(cfg, &log, new(slog.LevelVar)))
-		if n := strings.Count(log.String(), warning); n != test.want {
-			t.Errorf("%s: warned %d times, want %d:\n%s", test.args, n, test.want, &log)
-		}
-	}
-}
-
-// The announcement says whose headers count, and shouts when that is everybody.
-func TestAnnouncedProxies(t *testing.T) {
-	for trusted, want := range map[string]string{
-		"10.0.0.0/8,::1": "a PROXY protocol header counts when it comes from 10.0.0.0/8, ::1",
-		"10.0.0.1,::/0":  "EVERYBODY IS TRUSTED (::/0): whoever reaches the WebSocket can claim any address",
-	} {
-		srv := &server{cfg: parsed(t, []string{"-proxy-protocol", "optional", "-trusted-proxies", trusted}, nil)}
-		if got := srv.proxies(); got != want {
-			t.Errorf("%s: %q, want %q", trusted, got, want)
-		}
-	}
-}
-
 // A file has what flags and variables don't, by the flags' names.
 func TestConfigFile(t *testing.T) {
 	file := temporaryFile(t, "# ours\nloops = 3\nmax-per-ip\t= 9 # an office\n\n  log-level warn\nguests = true\n"+
 		"nats = nats://u:s3cret@a:4222\nlog = nats\norigins = https://a.example, https://b.example\r\n")
 	variables := map[string]string{"BUSBAR_CONFIG": file, "BUSBAR_LOG_LEVEL": "debug"}
 	o := parsed(t, []string{"-loops", "5"}, variables)
-	if l := &o.Hub.Loops; l.Loops != 5 || l.Accept.MaxPerAddress != 9 || o.LogLevel != "debug" || !o.Guests || !o.Hub.Origins.Allow("https://b.example", "") {
+	if l := &o.Hub.Loops; l.Loops != 5 || l.Accept.MaxPerAddress != 9 || o.Logging.Level != "debug" || !o.Guests.Allowed || !o.Hub.Origins.Allow("https://b.example", "") {
 		t.Errorf("%+v", o)
 	}
 	if given := o.source("max-per-ip"); given != file+":3: max-per-ip" {

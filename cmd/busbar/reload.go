@@ -132,12 +132,12 @@ func (srv *server) readFiles(next *options) (apply func() (files []string), err 
 // adjust has values count that the hub doesn't know of.
 func (srv *server) adjust(next *options, changed []string) {
 	srv.reloading.drains.Lock()
-	srv.cfg.Drain, srv.cfg.DrainDelay = next.Drain, next.DrainDelay
+	srv.cfg.Drain = next.Drain
 	srv.reloading.drains.Unlock()
 	for _, name := range changed {
 		switch name {
 		case "log-level": // not otherwise: the API may have set another one
-			_ = srv.level.UnmarshalText([]byte(next.LogLevel))
+			_ = srv.level.UnmarshalText([]byte(next.Logging.Level))
 		case "log-events", "log-bytes", "log-age":
 			srv.reloading.disk.Retain(disklog.Retention{MaxEvents: next.Log.Events, MaxBytes: next.Log.Bytes, MaxAge: next.Log.Age})
 		}

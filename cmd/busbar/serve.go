@@ -124,9 +124,9 @@ func serve(args []string, s streams) error {
 
 // newLogger sets the level to what the flag says.
 func newLogger(cfg *options, w io.Writer, level *slog.LevelVar) *slog.Logger {
-	_ = level.UnmarshalText([]byte(cfg.LogLevel)) // one of the four that parseConfig lets through
+	_ = level.UnmarshalText([]byte(cfg.Logging.Level)) // one of the four that parseConfig lets through
 	o := &slog.HandlerOptions{Level: level}
-	if cfg.LogFormat == "json" {
+	if cfg.Logging.Format == "json" {
 		o.ReplaceAttr = durationsInSeconds
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
@@ -172,9 +172,9 @@ func (srv *server) open() error {
 }
 
 func (srv *server) listenAPI() (net.Listener, error) {
-	l, err := net.Listen("tcp", srv.cfg.API)
+	l, err := net.Listen("tcp", srv.cfg.API.Address)
 	if err != nil {
-		return nil, fmt.Errorf("-api %s: %w", srv.cfg.API, cli.Errno(err))
+		return nil, fmt.Errorf("-api %s: %w", srv.cfg.API.Address, cli.Errno(err))
 	}
 	return l, nil
 }
@@ -223,7 +223,7 @@ func (cfg *options) reserve(open, descriptors int) int {
 	if cfg.Log.Cluster.Listen != "" {
 		n += natsDescriptors
 	}
-	if cfg.Metrics != "" {
+	if cfg.API.Metrics != "" {
 		n += metricsConnections
 	}
 	return n
@@ -336,13 +336,13 @@ func (srv *server) openAPI() error {
 	registry.MustRegister(metrics.LogRecordsDropped(srv.logs.Dropped), metrics.BuildInfo(version)) // a new registry has no such names
 	o := httpapi.Options{
 		Registry: registry, Ready: srv.ready,
-		Sessions: srv.sessions, Guests: srv.cfg.Guests,
+		Sessions: srv.sessions, Guests: srv.cfg.Guests.Allowed,
 		MaxBody: int64(srv.cfg.Hub.MaxMessageOut), Logger: srv.log,
 		MayPublish: srv.demo.is, LogLevel: srv.level, Reload: srv.reload, Profiles: profiles(), About: srv.about, Dashboard: true,
 		Listener: listener, SharedAddresses: srv.cfg.sharedAddresses(),
 		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),
 	}
-	srv.http = httpapi.NewServer(srv.cfg.API, httpapi.New(srv.hub, o), httpapi.ServerOptions{IdleTimeout: srv.cfg.APIKeepAlive, Logger: srv.log})
+	srv.http = httpapi.NewServer(srv.cfg.API.Address, httpapi.New(srv.hub, o), httpapi.ServerOptions{IdleTimeout: srv.cfg.API.KeepAlive, Logger: srv.log})
 	srv.api = listener
 	return srv.openMetrics(o)
 }

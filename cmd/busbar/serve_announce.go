@@ -47,7 +47,7 @@ func (d *demoToken) is(token string) bool {
 // standard output that tells whoever started it how to use it. terminal is whether that is one.
 func (srv *server) announce(w io.Writer, terminal bool) {
 	capacity := srv.hub.Capacity()
-	if srv.cfg.LogFormat == "json" {
+	if srv.cfg.Logging.Format == "json" {
 		srv.log.Info("serving", "version", version, "websocket", srv.hub.Addr().String(), "api", srv.api.Addr().String(),
 			"loops", srv.hub.Loops(), "capacity", capacity.Connections, "limited_by", capacity.LimitedBy)
 		return
@@ -56,7 +56,7 @@ func (srv *server) announce(w io.Writer, terminal bool) {
 	ws := callable(srv.hub.Addr().String())
 	fmt.Fprintf(w, "busbar %s\n\n", version)
 	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", ws, everywhere(srv.hub.Addr(), srv.cfg.Hub.Loops.Listen))
-	fmt.Fprintf(w, "  HTTP API     http://%s%s\n", api, everywhere(srv.api.Addr(), srv.cfg.API))
+	fmt.Fprintf(w, "  HTTP API     http://%s%s\n", api, everywhere(srv.api.Addr(), srv.cfg.API.Address))
 	fmt.Fprintf(w, "  Dashboard    http://%s/  (asks for the admin token)\n", api)
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.hub.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", capacity.Connections, capacity.LimitedBy)

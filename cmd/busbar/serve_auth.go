@@ -76,7 +76,7 @@ func (srv *server) openTokens() (hub.Authenticator, error) {
 const bucketPatience = time.Minute
 
 func (srv *server) openSessions() (s *auth.Sessions, err error) {
-	o := auth.SessionOptions{CopyDir: string(srv.dir), GuestTTL: srv.cfg.GuestTTL, Log: srv.log, OnRevoked: srv.ends.Revoked}
+	o := auth.SessionOptions{CopyDir: string(srv.dir), GuestTTL: srv.cfg.Guests.TTL, Log: srv.log, OnRevoked: srv.ends.Revoked}
 	switch nodes := &srv.cfg.Log.NATS; {
 	case srv.cfg.SessionsDB != "":
 		o.ReadOnly = true

@@ -33,8 +33,8 @@ func serveEcho(cfg *options, log *slog.Logger, out io.Writer, signals <-chan os.
 	case <-srv.Failed():
 		err = errors.New("the event loops have stopped; the log says why")
 	}
-	supervisor{log}.stopping(cfg.Drain)
-	ctx, cancel := drainContext(cfg.Drain, signalled, signals)
+	supervisor{log}.stopping(cfg.Drain.Within)
+	ctx, cancel := drainContext(cfg.Drain.Within, signalled, signals)
 	defer cancel()
 	if e := srv.Shutdown(ctx); e != nil && err == nil {
 		log.Warn("not every client has gone in time", "error", e)
@@ -44,7 +44,7 @@ func serveEcho(cfg *options, log *slog.Logger, out io.Writer, signals <-chan os.
 
 // announceEcho tells whoever started it how to use it.
 func announceEcho(w io.Writer, log *slog.Logger, cfg *options, srv *echoserver.Server) {
-	if cfg.LogFormat == "json" {
+	if cfg.Logging.Format == "json" {
 		log.Info("serving", "version", version, "websocket", srv.Addr().String(), "loops", srv.Loops(),
 			"capacity", srv.Capacity().Connections, "limited_by", srv.Capacity().LimitedBy)
 		return

@@ -15,15 +15,15 @@ const metricsConnections = 16
 
 // openMetrics serves /metrics and the probes without a token, where -metrics says. o is what the API was made of.
 func (srv *server) openMetrics(o httpapi.Options) error {
-	if srv.cfg.Metrics == "" {
+	if srv.cfg.API.Metrics == "" {
 		return nil
 	}
-	l, err := net.Listen("tcp", srv.cfg.Metrics)
+	l, err := net.Listen("tcp", srv.cfg.API.Metrics)
 	if err != nil {
-		return fmt.Errorf("-metrics %s: %w", srv.cfg.Metrics, cli.Errno(err))
+		return fmt.Errorf("-metrics %s: %w", srv.cfg.API.Metrics, cli.Errno(err))
 	}
-	srv.metrics = httpapi.NewServer(srv.cfg.Metrics, httpapi.NewMetrics(srv.hub, o),
-		httpapi.ServerOptions{IdleTimeout: srv.cfg.APIKeepAlive, Logger: srv.log})
+	srv.metrics = httpapi.NewServer(srv.cfg.API.Metrics, httpapi.NewMetrics(srv.hub, o),
+		httpapi.ServerOptions{IdleTimeout: srv.cfg.API.KeepAlive, Logger: srv.log})
 	go func() {
 		if err := srv.metrics.Serve(httpapi.LimitListener(l, metricsConnections)); !errors.Is(err, http.ErrServerClosed) {
 			srv.log.Error("metrics aren't served any more", "error", err)
