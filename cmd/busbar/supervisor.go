@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"time"
 
 	sdnotify "github.com/coreos/go-systemd/v22/daemon"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/busbar-ws/busbar/eventloop"
@@ -19,9 +20,29 @@ type supervisor struct{ log *slog.Logger }
 
 // tell sends a state. A manager that can't be told isn't worth an end: it ends a process that it hears nothing of itself.
 func (s supervisor) tell(state string) {
-	if _, err := sdnotify.SdNotify(false, state); err != nil {
+	if err := notify(state); err != nil {
 		s.log.Warn("the service manager can't be told", "state", state, "error", err)
 	}
+}
+
+// tellTime is how long a manager may take to have room for a state: systemd reads them at once. What waits longer would keep
+// the server from draining.
+const tellTime = time.Second
+
+// notify is sd_notify(3) with a deadline, which SdNotify hasn't.
+func notify(state string) error {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return nil
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_ = conn.SetWriteDeadline(time.Now().Add(tellTime))
+	_, err = conn.Write([]byte(state))
+	return err
 }
 
 // serving is called once clients and publishers can connect. From then on the manager is told that the process is alive

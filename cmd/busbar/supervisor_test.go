@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/busbar-ws/busbar/internal/memory"
 	"github.com/busbar-ws/busbar/internal/wstest"
@@ -174,4 +177,31 @@ func TestHealth(t *testing.T) {
 	runCommand("", []string{"BUSBAR_CONFIG=" + file}, "health").want(t, exitOK)
 	runCommand("", nil, "health", "-api", wstest.FreeAddress(t)).want(t, exitFailure, "nothing listens at")
 	runCommand("", nil, "health", "-readdy").want(t, exitUsage, "did you mean -ready?")
+}
+
+// A manager that reads nothing keeps the server from nothing: it serves, reads its configuration again, and drains.
+func TestServiceManagerThatReadsNothing(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for !errors.Is(err, unix.EAGAIN) { // until there is no more room
+		if err = unix.Sendto(fd, []byte("x"), 0, &unix.SockaddrUnix{Name: path}); err != nil && !errors.Is(err, unix.EAGAIN) {
+			t.Fatal(err)
+		}
+	}
+	d := launch{env: []string{"NOTIFY_SOCKET=" + path}}.start(t)
+	d.adminCall("POST", "/v1/reload", "", nil)
+	d.stop()
+	if text := d.log.String(); !strings.Contains(text, "the service manager can't be told") {
+		t.Errorf("the log doesn't say so:\n%s", text)
+	}
 }
