@@ -133,14 +133,14 @@ func (c *Client) Accept(a Acceptance) {
 // readEarly reads what came between the request and the answer to it. On the way
 // through OnTraffic that is done there.
 func (l *Loop) readEarly(c *Client) {
-	if l.reading == c || c.state == gone || c.conn.Buffered() == 0 {
+	if l.reading.client == c || c.state == gone || c.conn.Buffered() == 0 {
 		return
 	}
-	before, closeAfterRead := l.reading, l.closeAfter
-	l.reading, l.closeAfter = c, false
+	before := l.reading
+	l.reading = reading{client: c}
 	l.guard(c, func() { l.readFrames(c) })
-	ended := l.closeAfter
-	l.reading, l.closeAfter = before, closeAfterRead // whose own end may stand out
+	ended := l.reading.closeAfter
+	l.reading = before // whose own end may stand out
 	if ended {
 		c.conn.Close()
 	}

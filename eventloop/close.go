@@ -72,8 +72,8 @@ func (l *Loop) abort(c *Client, cause Cause) {
 	if !l.setState(c, gone, cause) {
 		return
 	}
-	if l.reading == c {
-		l.closeAfter = true
+	if l.reading.client == c {
+		l.reading.closeAfter = true
 		return
 	}
 	c.conn.Close()

@@ -81,13 +81,13 @@ func (ev *events) Readable(client any) (keep bool) {
 	c := client.(*Client)
 	l := c.loop
 	l.readClock()
-	l.reading, l.closeAfter = c, false
+	l.reading = reading{client: c}
 	defer func() {
 		if r := recover(); r != nil {
 			l.panicked(c, r)
 		}
-		l.reading = nil
-		keep = !l.closeAfter
+		l.reading.client = nil
+		keep = !l.reading.closeAfter
 	}()
 	l.read(c)
 	return true

@@ -23,12 +23,8 @@ type fanout struct {
 
 	walkBegan delivery.Moment
 
-	sliceTime time.Duration // as the constant, less in tests
-	looked    time.Time     // the clock, as of the last look at it
-	sliceEnds time.Time     // the loop's share of time
-	steps     int           // of it until the clock is looked at
-	over      bool          // it is
-	opened    int           // connections since the last turn
+	slice
+	opened int // connections since the last turn
 
 	dirty  []*Client
 	pumped int // of them

@@ -46,9 +46,12 @@ type Loop struct {
 	scratch   []byte // for control frames and answers
 	pools     pools
 
-	// reading is the client whose bytes are being read. It isn't closed before that is over: gnet
-	// still holds on to it.
-	reading    *Client
+	reading reading
+}
+
+// reading is the client whose bytes are being read. It isn't closed before that is over: gnet still holds on to it.
+type reading struct {
+	client     *Client
 	closeAfter bool
 }
 
@@ -118,7 +121,7 @@ func newLoop(index int, e *Engine) *Loop {
 		mailbox:   inbox{Box: mailbox.Box[entry]{MaxMessages: e.opts.Memory.QueueMessages, MaxBytes: e.opts.Memory.QueueBytes}},
 		clients:   newClientTable(e.opts.Node, index),
 		subs:      subscriptions{Index: subs.NewIndex(e.table, index), pending: make(map[delivery.PendingKey]*delivery.Pending)},
-		fanout:    fanout{batch: delivery.Batch[poll.Piece]{Piece: poll.PieceOf}, sliceTime: sliceTime},
+		fanout:    fanout{batch: delivery.Batch[poll.Piece]{Piece: poll.PieceOf}, slice: slice{sliceTime: sliceTime}},
 		accepting: accepting{pace: admission.NewPacer(e.opts.Accept.Rate, e.opts.Accept.Burst)},
 		meters:    rates.NewMeters(e.tuning.Load().limiter),
 	}

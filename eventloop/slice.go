@@ -18,16 +18,25 @@ const (
 	bytesPerStep = 32 << 10
 )
 
-// beginSlice is a slice from now on. One shorter than nothing is over before it has begun.
-func (f *fanout) beginSlice(now time.Time, d time.Duration) {
-	f.looked, f.sliceEnds, f.steps, f.over = now, now.Add(d), stepsPerLook, d < 0
+// slice is the loop's share of time.
+type slice struct {
+	sliceTime time.Duration // as the constant, less in tests
+	looked    time.Time     // the clock, as of the last look at it
+	sliceEnds time.Time
+	steps     int // until the clock is looked at
+	over      bool
 }
 
-func (f *fanout) spend(steps int) {
-	if f.steps -= steps; f.steps <= 0 {
-		f.steps = stepsPerLook
-		f.looked = time.Now()
-		f.over = f.over || !f.looked.Before(f.sliceEnds)
+// beginSlice is a slice from now on. One shorter than nothing is over before it has begun.
+func (s *slice) beginSlice(now time.Time, d time.Duration) {
+	s.looked, s.sliceEnds, s.steps, s.over = now, now.Add(d), stepsPerLook, d < 0
+}
+
+func (s *slice) spend(steps int) {
+	if s.steps -= steps; s.steps <= 0 {
+		s.steps = stepsPerLook
+		s.looked = time.Now()
+		s.over = s.over || !s.looked.Before(s.sliceEnds)
 	}
 }
 

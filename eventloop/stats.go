@@ -104,19 +104,10 @@ type Stats struct {
 	RateLimitedBy   map[string]uint64 `json:"rate_limited_by"`  // the same, by whose limit it was
 	Dropped         map[string]uint64 `json:"dropped"`          // messages, by cause
 
-	// Owed is messages, each counted for each client that it was for. They add up:
-	// Owed = FramesDelivered + Lost (by cause and kind) + Replaced (by what) + those that wait.
-	Owed     uint64                       `json:"owed"`
-	Lost     map[string]map[string]uint64 `json:"lost"`
-	Replaced map[string]uint64            `json:"replaced"`
-
+	Account
 	delivery.Compressed[uint64]
 
-	// Buffered is bytes for clients and from them, now, by kind: messages (until the collector has
-	// freed them), queues, inbound, upgrades, subscriptions, outside.
-	Buffered      map[string]int64 `json:"buffered"`
-	BufferCeiling int64            `json:"buffer_ceiling"` // the most there may be; 0: no bound
-	Overloaded    int              `json:"overloaded"`     // 1 while newcomers and publishers are refused for it
+	BufferStats
 
 	// Lag is how far the laggards are that are furthest behind, now, to a tick.
 	Lag Furthest `json:"lag"`
@@ -126,6 +117,21 @@ type Stats struct {
 	Durations map[string]histogram.Snapshot `json:"durations"`
 
 	Loops []LoopStats `json:"loops"`
+}
+
+// Account is messages, each counted for each client that it was for. They add up:
+// Owed = Stats.FramesDelivered + Lost (by cause and kind) + Replaced (by what) + those that wait.
+type Account struct {
+	Owed     uint64                       `json:"owed"`
+	Lost     map[string]map[string]uint64 `json:"lost"`
+	Replaced map[string]uint64            `json:"replaced"`
+}
+
+// BufferStats are about the bytes for clients and from them, now.
+type BufferStats struct {
+	Buffered      map[string]int64 `json:"buffered"`       // by kind: messages (until the collector has freed them), queues, inbound, upgrades, subscriptions, outside
+	BufferCeiling int64            `json:"buffer_ceiling"` // the most there may be; 0: no bound
+	Overloaded    int              `json:"overloaded"`     // 1 while newcomers and publishers are refused for it
 }
 
 // Furthest is the most that any laggard is behind by, each of the three for itself.
@@ -168,9 +174,9 @@ func (e *Engine) Stats() Stats {
 		AcceptErrors: e.poller.AcceptErrors(), AcceptPauses: e.poller.AcceptPauses(),
 		Closed: make(map[string]uint64), Refused: make(map[string]uint64),
 		RateLimited: make(map[string]uint64), RateLimitedBy: make(map[string]uint64),
-		Dropped:  map[string]uint64{"memory_other": e.refused[0].Load(), "memory_lossy": e.refused[1].Load()},
-		Buffered: make(map[string]int64), BufferCeiling: e.budget.Ceiling(), Durations: make(map[string]histogram.Snapshot),
-		Lost: make(map[string]map[string]uint64), Replaced: make(map[string]uint64),
+		Dropped:     map[string]uint64{"memory_other": e.refused[0].Load(), "memory_lossy": e.refused[1].Load()},
+		BufferStats: BufferStats{Buffered: make(map[string]int64), BufferCeiling: e.budget.Ceiling()}, Durations: make(map[string]histogram.Snapshot),
+		Account: Account{Lost: make(map[string]map[string]uint64), Replaced: make(map[string]uint64)},
 	}
 	for cause := range lossCauses {
 		if cause != LossLog { // what never came here isn't counted

@@ -56,7 +56,7 @@ func TestFlushIsCutIntoSlices(t *testing.T) {
 // While connections come a slice is short, so that more of them are accepted.
 func TestSliceIsShortWhileConnectionsCome(t *testing.T) {
 	t.Parallel()
-	l := &Loop{fanout: fanout{sliceTime: sliceTime, opened: 1}}
+	l := &Loop{fanout: fanout{slice: slice{sliceTime: sliceTime}, opened: 1}}
 	if short, long := l.nextSlice(), l.nextSlice(); short != sliceTime/arrivals || long != sliceTime {
 		t.Errorf("%v while connections come, and %v when they don't", short, long)
 	}

@@ -44,19 +44,27 @@ type Hub struct {
 
 	rowsPatience, viewPatience time.Duration // the constants, less in tests
 
-	origins          atomic.Pointer[Origins] // nil: those of opts
-	maxSubscriptions atomic.Int64
-
-	unready  atomic.Bool // Unready was called, or what follows it
-	shutDown atomic.Bool // publishers are refused
+	adjusted
+	ending
 	revoked  revocations.Log[Identity]
 	counters counters
 	panics   panics.Log // off the loops
 
 	refused map[Cause]*atomic.Uint64
 	trouble trouble.Log
+}
 
-	background context.Context
+// adjusted is what Adjust changes while the hub runs.
+type adjusted struct {
+	origins          atomic.Pointer[Origins] // nil: those of opts
+	maxSubscriptions atomic.Int64
+}
+
+// ending is how far the hub is with its end.
+type ending struct {
+	unready    atomic.Bool     // Unready was called, or what follows it
+	shutDown   atomic.Bool     // publishers are refused
+	background context.Context // ends with the hub
 	cancel     context.CancelFunc
 	stop       sync.Once
 }
