@@ -34,7 +34,7 @@ var replacementNames = [replacements]string{"snapshot", "change_log"}
 //	owed = delivered + lost + replaced + what waits
 //
 // A message is owed to a client once it is of the audience when the loop comes to the message, or would have come to it
-// had the mailbox not let it go; and when it is for this client alone. What is held back for a subscription that is being
+// had the mailbox not let it go; and when it is for this client alone. A Close is once it is out. What is held back for a subscription that is being
 // decided about isn't owed before that is decided.
 type account struct {
 	owed     uint64
@@ -87,7 +87,8 @@ func (a *account) loseFrame(cause LossCause, f *Frame) {
 
 // loseBroadcast is for a client that isn't sent what stands in the broadcast log.
 func (l *Loop) loseBroadcast(c *Client, cause LossCause, f *Frame) {
-	if f.Seq > 0 && (c.is(flagReplaying) || c.state == open && l.opts.Slow.Policy == CatchUp && cause == LossSlow) {
+	catchesUp := c.state == open && c.cause == CauseUnknown && l.opts.Slow.Policy == CatchUp
+	if f.Seq > 0 && (c.is(flagReplaying) || catchesUp && cause == LossSlow) {
 		l.account.replace(byChangeLog, 1)
 		return
 	}
@@ -141,19 +142,30 @@ func (l *Loop) trimmed(pos uint64, f *Frame) {
 
 // accountEnd is for a client that is about to leave a state in which it was owed messages.
 func (l *Loop) accountEnd(c *Client, to state) {
+	cause := LossClosed
+	switch c.cause {
+	case CauseSlow:
+		cause = LossSlow
+	case CauseMemory:
+		cause = LossMemory
+	}
 	if m := l.behind.replays[c.slot]; m != nil && c.state == open {
-		l.account.lose(LossClosed, m.Kinds())
+		l.account.lose(cause, m.Kinds())
 	}
 	ends := to == gone || c.cause == CauseSlow || c.cause == CauseMemory
 	if o := c.queue; o != nil && ends {
-		l.account.lose(LossClosed, o.Kinds())
+		left := o.Kinds()
 		if to == gone && o.Part() != nil { // else it goes out ahead of the Close
-			l.account.loseFrame(LossClosed, o.Part())
+			left[delivery.KindOf(o.Part())]++
 		}
+		if c.state == closing {
+			left[delivery.KindControl]-- // the Close, which isn't owed before it is out
+		}
+		l.account.lose(cause, left)
 	}
 	if ends || c.is(flagReplaying) {
 		if c.state == open || c.queue != nil {
-			l.loseBroadcasts(c, LossClosed, c.pos, c.stop())
+			l.loseBroadcasts(c, cause, c.pos, c.stop())
 		}
 	}
 }

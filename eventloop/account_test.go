@@ -155,7 +155,9 @@ func storm(t *testing.T, policy SlowPolicy) {
 		case 4:
 			e.Lost(Gap{From: seq, To: seq}, nil, LossLog)
 		case 5:
+			h.mu.Lock()
 			ids := slices.Collect(maps.Values(h.ids))
+			h.mu.Unlock()
 			e.Post(ids[random.IntN(len(ids))], func(c *Client) { c.Close(ws.StatusPolicyViolation, "bye", CauseServerClosed) })
 		}
 	}
@@ -237,5 +239,41 @@ func TestOwedIsPublishedTimesClients(t *testing.T) {
 	}
 	if lost := total(s.Lost["mailbox"]); lost != everyone*clients+some*ofUser-(s.FramesDelivered-told.Load()) || s.Lost["mailbox"]["topic"] == 0 || s.Lost["mailbox"]["change"] == 0 {
 		t.Errorf("%d of them were lost in the mailbox: %v", lost, s.Lost)
+	}
+}
+
+// What a client that is ended as too slow wasn't sent is lost by "slow", whatever let go of it first, and to the message
+// what its close is remembered with: its Close is no loss, read or not.
+func TestLossesOfASlowClientAgree(t *testing.T) {
+	t.Parallel()
+	h := &host{}
+	e := start(t, h, oneSmallLoop, func(o *Options) { o.Slow.LagBytes = 50_000 })
+	reads := dial(t, e, "name=reads", wstest.SmallWindow)
+	deaf := dial(t, e, "name=deaf", wstest.SmallWindow)
+	for seq := uint64(1); len(closesOf(t, e)) < 2; seq++ {
+		e.Publish(numberedEvent(seq, 5000), nil)
+	}
+	for {
+		f, err := reads.Next()
+		must(t, err)
+		if f.Header.OpCode == ws.OpClose {
+			break
+		}
+	}
+	reads.Close()
+	deaf.Close()
+	eventually(t, "both have gone", func() bool { return e.Connections() == 0 })
+	want := uint64(0)
+	for _, r := range closesOf(t, e) {
+		want += uint64(r.Messages)
+	}
+	var s Stats
+	eventually(t, "all is shown", func() bool {
+		everyLoop(t, e, func(*Loop) {})
+		s = e.Stats()
+		return balanceOf(s).missing() == 0
+	})
+	if got := s.Lost["slow"]["change"]; want == 0 || got != want || balanceOf(s).lost != want {
+		t.Errorf("lost are %v, and %d by the closes", s.Lost, want)
 	}
 }

@@ -51,7 +51,6 @@ func (l *Loop) sendClose(c *Client, code ws.StatusCode, reason string, cause Cau
 		return
 	}
 	o := c.ensureQueue()
-	l.account.owed++
 	if cause == CauseSlow || cause == CauseMemory {
 		o.Replace(l.control(l.scratch)) // behind the rest of the message in progress
 	} else {

@@ -232,6 +232,9 @@ func (l *Loop) pumpOut(c *Client) {
 }
 
 func (l *Loop) caughtUp(c *Client) {
+	if c.state == closing {
+		l.account.owed++ // its Close
+	}
 	l.freeSendQueue(c)
 	if c.is(flagDrained) {
 		c.unset(flagDrained)

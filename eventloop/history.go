@@ -44,7 +44,7 @@ const (
 	LossMailbox                  // a loop's mailbox was full
 	LossMemory                   // there was no room for the message (MemoryOptions.BufferBytes)
 	LossLog                      // the change log had let go of them before they came here
-	LossClosed                   // the connection ended: see Closed. Nothing of it stands among the losses
+	LossClosed                   // the connection ended, but by CauseSlow or CauseMemory: see Closed. Nothing of it stands among the losses
 	lossCauses
 )
 

@@ -20,7 +20,9 @@ func (l *Loop) write(c *Client, p []byte) {
 	switch {
 	case n == len(p):
 	case ok:
-		l.account.owed++
+		if c.state != closing { // see account
+			l.account.owed++
+		}
 		c.ensureQueue().Continue(l.control(p), n)
 		l.wait(c)
 	default:
@@ -44,7 +46,9 @@ func (l *Loop) queueBytes(c *Client, p []byte) {
 		l.close(c, wsproto.StatusTryAgainLater, "too slow", CauseSlow)
 		return
 	}
-	l.account.owed++
+	if c.state != closing {
+		l.account.owed++
+	}
 	o.Push(l.control(p), l.broadcasts.End(), false)
 	if !o.Waiting {
 		l.markDirty(c)

@@ -92,7 +92,7 @@ var traffic = []family{
 var losses = []family{
 	counter("busbar_deliveries_owed_total", "Messages, each counted for each client that it was for: the sum of busbar_frames_delivered_total, busbar_deliveries_lost_total, busbar_deliveries_replaced_total and of those that still wait.",
 		func(s *hub.Stats) uint64 { return s.Owed }),
-	counterTable("busbar_deliveries_lost_total", "Messages that clients were owed and weren't sent, by cause (slow: too far behind; mailbox: a full one of the loop; memory: -buffer-memory; closed: the connection ended) and kind.", "cause", "kind",
+	counterTable("busbar_deliveries_lost_total", "Messages that clients were owed and weren't sent, by cause (slow: too far behind; mailbox: a full one of the loop; memory: -buffer-memory; closed: the connection ended otherwise) and kind. With slow and memory it is also what a connection was owed that was ended for that; a Close that did not go out is none.", "cause", "kind",
 		func(s *hub.Stats) map[string]map[string]uint64 { return s.Lost }),
 	counters("busbar_deliveries_replaced_total", "Messages that clients were owed and need not be sent, by what they are given instead: a newer snapshot of the row, or the event from the change log, also when they come back with their cursors.", "by",
 		func(s *hub.Stats) map[string]uint64 { return s.Replaced }),
