@@ -32,13 +32,17 @@ func TestDashboard(t *testing.T) {
 	const clients = 300
 	d.load(clients - 1)
 	d.laggard("slow")
+	d.laggard("stuck")
+	d.flood("stuck")
+	d.flood("stuck") // which is more than may wait for it: -lag-bytes, beside the largest
 	gone := d.connect(d.session("gone"))
 	gone.terminate()
 	before := d.delivered()
 	page.waitFor(`document.querySelector("[data-stat=clients]").dataset.value === "300"`)
 	page.waitFor(`Number(document.querySelector("[data-rate=frames_delivered]").dataset.value) > 0`)
 	page.waitFor(`document.querySelector("#laggards tbody tr")?.innerText.includes("slow")`)
-	page.waitFor(`document.querySelector("#closes tbody tr")?.innerText.includes("gone")`)
+	page.waitFor(`document.querySelector("#closes tbody")?.innerText.includes("gone")`)
+	page.waitFor(`document.querySelector("#losses tbody tr[data-name=slow]") !== null`)
 	shown := evaluate[dashboardFigures](page, readFigures)
 	shown.check(t)
 	if n, after := shown.stat("frames_delivered"), d.delivered(); n < before || n > after {
@@ -91,6 +95,12 @@ func (d *daemon) load(clients int) {
 func (d *daemon) laggard(user string) {
 	d.t.Helper()
 	_ = d.rawClient("", d.session(user), "")
+	d.flood(user)
+}
+
+// flood publishes a message for a user that no kernel takes whole.
+func (d *daemon) flood(user string) {
+	d.t.Helper()
 	body := `{"entity":"Todo","row_id":"t_1","kind":"update","data":"` + strings.Repeat("x", 12<<20) + `","audience":{"users":["` + user + `"]}}`
 	d.adminCall("POST", "/v1/changes", body, nil)
 }
@@ -128,7 +138,12 @@ const readFigures = `(() => {
 	const rows = (id) => [...document.querySelectorAll("#" + id + " tbody tr")].map((row) =>
 		({name: row.dataset.name, figures: [...row.querySelectorAll("[data-value]")].map((e) => Number(e.dataset.value))}));
 	const last = answers.findLastIndex((a) => JSON.parse(a).at === document.body.dataset.at);
-	return {each: Number(document.getElementById("per-connection").dataset.value),
+	const closes = {};
+	for (const row of document.querySelectorAll("#closes tbody tr")) {
+		const end = row.cells[1].textContent;
+		closes[end] = (closes[end] ?? 0) + Number(row.querySelector("[data-value]").dataset.value);
+	}
+	return {closes, lost: Number(document.getElementById("lost").dataset.value), each: Number(document.getElementById("per-connection").dataset.value),
 		last: Number(document.getElementById("last-p99").dataset.value), first: JSON.parse(answers[0]), stats: figures("stat"), rates: figures("rate"), loops: rows("loops"), causes: rows("causes"), losses: rows("losses"),
 		before: JSON.parse(answers[last - 1]), answer: JSON.parse(answers[last])};
 })()`
@@ -141,11 +156,22 @@ type dashboardFigures struct {
 		Figures []float64
 	}
 	First, Before, Answer map[string]any
-	Each                  float64 // resident bytes per connection
-	Last                  float64 // how long 99 % took to the last subscriber, in the last minute
+	Lost                  float64            // by all causes
+	Closes                map[string]float64 // what ended clients have lost, by the cause of the end
+	Each                  float64            // resident bytes per connection
+	Last                  float64            // how long 99 % took to the last subscriber, in the last minute
 }
 
 func (f *dashboardFigures) stat(path string) float64 { return numberAt(f.Answer, path) }
+
+// lost is how many messages of all kinds were lost by cause, as busbar_deliveries_lost_total has it.
+func (f *dashboardFigures) lost(cause string) (n float64) {
+	kinds, _ := f.Answer["lost"].(map[string]any)[cause].(map[string]any)
+	for kind := range kinds {
+		n += numberAt(kinds, kind)
+	}
+	return n
+}
 
 // numberAt is a number in JSON, by the names on the way to it.
 func numberAt(value any, path string) float64 {
@@ -190,10 +216,15 @@ func (f *dashboardFigures) check(t *testing.T) {
 			t.Errorf("%v are shown as closed by %s", n, c.Name)
 		}
 	}
+	all := 0.0
 	for _, c := range f.Losses {
-		if n := c.Figures[1]; n != f.stat("dropped."+c.Name) {
+		if n := c.Figures[1]; n != f.lost(c.Name) {
 			t.Errorf("%v are shown as lost by %s", n, c.Name)
 		}
+		all += c.Figures[1]
+	}
+	if all == 0 || f.Lost != all || f.Closes["slow"] != f.lost("slow") {
+		t.Errorf("%v are shown as lost, and %v by cause; of ended clients %v", f.Lost, all, f.Closes)
 	}
 }
 

@@ -32,7 +32,7 @@ function took({ stats, laggards, closes }) {
   show.showFigures(history);
   show.showLoops(history);
   show.showCounts("causes", history, (a) => a.closed);
-  show.showCounts("losses", history, (a) => a.dropped);
+  show.showCounts("losses", history, show.lostOf);
   show.showLaggards(laggards, stats.at);
   show.showCloses(closes, stats.at);
   drawCharts();

@@ -11,6 +11,9 @@ export const element = (id) => document.getElementById(id);
 // lastSubscriber is the histogram of the time from publishing to having handed a broadcast to a loop's last subscriber.
 export const lastSubscriber = (answer) => answer.durations.broadcast_last_send;
 
+// lostOf is how many messages clients were owed and not sent, by cause.
+export const lostOf = ({ lost }) => Object.fromEntries(Object.entries(lost).map(([name, kinds]) => [name, sum(kinds)]));
+
 // set shows a figure. Exactly what it is stands in data-value.
 function set(node, value, as) {
   node.dataset.value = value;
@@ -29,8 +32,8 @@ export function showFigures(history) {
   set(element("last-p99"), within(0.99, lastSubscriber), "seconds");
   element("last-p50").textContent = seconds(within(0.5, lastSubscriber));
   set(element("append-p99"), within(0.99, (a) => a.durations.log_append), "seconds");
-  set(element("lost"), sum(answer.dropped), "count");
-  element("lost-minute").textContent = count(history.grown(minute, (a) => sum(a.dropped)));
+  set(element("lost"), sum(lostOf(answer)), "count");
+  element("lost-minute").textContent = count(history.grown(minute, (a) => sum(lostOf(a))));
   set(element("buffered"), sum(answer.buffered), "bytes");
   set(element("per-connection"), answer.connections > 0 ? answer.process.resident_bytes / answer.connections : NaN, "bytes");
 }
@@ -101,8 +104,8 @@ export function showCloses(answer, now) {
 
 // lostByCause are the names of the causes of losses and a curve for each.
 export function lostByCause(history) {
-  const causes = Object.keys(history.last.answer.dropped).filter((name) => history.last.answer.dropped[name] > 0);
-  const reads = causes.map((name) => (entry, previous) => rate(previous, entry, (a) => a.dropped[name]));
+  const causes = Object.entries(lostOf(history.last.answer)).filter(([, n]) => n > 0).map(([name]) => name);
+  const reads = causes.map((name) => (entry, previous) => rate(previous, entry, (a) => lostOf(a)[name]));
   return [causes.map(cause), history.curves(reads)];
 }
 
