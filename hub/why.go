@@ -164,7 +164,7 @@ func (q *inquiry) decide() {
 		q.is(VerdictNotPublished, "the newest event is %d", q.last)
 	case q.outOfAudience():
 		q.is(VerdictNotInAudience, "the event is for %s", q.audience())
-	case seq <= q.trace.Behind, seq <= q.trace.Ahead && q.replays():
+	case seq <= q.trace.Behind, q.replays():
 		q.beforeIt()
 	case q.key() != "" && q.answer.ClosedAt == nil && !q.subscribed:
 		q.is(VerdictNotSubscribed, "the event is for subscribers, and the client isn't subscribed now; what it was subscribed to then isn't kept")
@@ -220,6 +220,8 @@ func (q *inquiry) beforeIt() {
 		q.is(VerdictGone, "the client left when it had been given events up to %d from the change log", q.replayed)
 	case q.event == nil:
 		q.is(VerdictNotRetained, "the change log doesn't have the event any more, or never had one of this seq")
+	case q.trace.LossesSince.After(*q.answer.ConnectedAt):
+		q.is(VerdictUnknown, "nothing says that the client lost the event, but losses before %s are forgotten", q.trace.LossesSince.UTC().Format(time.RFC3339))
 	default:
 		q.is(VerdictSent, "the client came with since=%d, and was given the event from the change log, or told to resync behind it", q.since)
 	}
@@ -293,6 +295,8 @@ func (q *inquiry) wasLost(own bool) bool {
 		}
 		inside := n.Events.From < q.answer.Seq && q.answer.Seq < n.Events.To
 		switch {
+		case own && q.ofTopic():
+			q.is(VerdictUnknown, "%s: events from %d to %d were lost; those for a topic's subscribers among them perhaps not", how, n.Events.From, n.Events.To)
 		case own && inside && n.Several:
 			q.is(VerdictUnknown, "%s: of the events from %d to %d it lost some and was sent others", how, n.Events.From, n.Events.To)
 		case !own && inside:
