@@ -72,10 +72,11 @@ func (s *shedder) run() {
 
 // collect frees what nobody has any more, and returns when the budget knows of it.
 func (s *shedder) collect() {
+	short := s.engine.budget.Collecting()
 	_ = s.engine.Each(context.Background(), func(*Loop) {}) // they handle what waits in their mailboxes first
 	collect()
 	s.collected = time.Now()
-	s.short = s.engine.budget.Excess() > 0
+	s.short = short()
 }
 
 func collect() {

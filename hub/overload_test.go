@@ -183,6 +183,7 @@ func TestStoredRowsAreNotBuffered(t *testing.T) {
 		}
 	}
 	for i := range rows {
+		drained()
 		c.sendAndSettle(fmt.Sprintf(`{"type":"crdt-subscribe","entity":"E","rowId":"%d"}`, i))
 		c.gets(fmt.Sprintf("snapshot E/%d %q", i, strings.Repeat("x", large)))
 	}

@@ -47,6 +47,7 @@ type Budget struct {
 	collected func(int64)
 
 	used   [Kinds]atomic.Int64
+	freed  atomic.Int64 // by the collector, since the start
 	wanted atomic.Int64 // by what was refused; 0: by nothing
 	full   atomic.Bool
 
@@ -79,6 +80,7 @@ func Track[T any](b *Budget, v *T, n int64) {
 // free is called by the collector, for each value.
 func (b *Budget) free(n int64) {
 	b.used[Messages].Add(-n)
+	b.freed.Add(n)
 	if b.awaited.Load() || b.full.Load() {
 		b.Judge()
 	}
@@ -125,8 +127,18 @@ func (b *Budget) Full() bool { return b.full.Load() }
 func (b *Budget) Pressed() bool { return b.ceiling > 0 && b.above(b.Used()) }
 
 // Excess is how many bytes have to be freed, 0 or less when none.
-func (b *Budget) Excess() int64 {
-	return b.Used() - min(b.mark(shedTo), b.ceiling-b.wanted.Load())
+func (b *Budget) Excess() int64 { return b.excess(b.Used()) }
+
+func (b *Budget) excess(used int64) int64 {
+	return used - min(b.mark(shedTo), b.ceiling-b.wanted.Load())
+}
+
+// Collecting is called before the collector runs, and short afterwards: whether there is an excess in what is
+// left of what was there before. Of what has come meanwhile nobody knows yet whether it stays.
+func (b *Budget) Collecting() (short func() bool) {
+	freed := b.freed.Load() // first: what is freed between the two counts as neither
+	before := b.Used() + freed
+	return func() bool { return b.excess(min(b.Used(), before-b.freed.Load())) > 0 }
 }
 
 // Want has memory freed for n bytes that there was no room for: what is kept could stay below the

@@ -47,6 +47,27 @@ func TestMarks(t *testing.T) {
 	}
 }
 
+// The collector leaves what it was to look at and didn't free, and not what has come while it ran.
+func TestWhatTheCollectorLeaves(t *testing.T) {
+	b, _ := newBudget()
+	b.Add(Messages, 1500)
+	short := b.Collecting()
+	b.Add(Messages, 1300)
+	b.free(1500)
+	if b.Excess() != 100 || short() {
+		t.Errorf("excess %d, short %v of what came meanwhile", b.Excess(), short())
+	}
+	short = b.Collecting()
+	b.free(50)
+	if !short() {
+		t.Error("1250 are left, and it isn't short")
+	}
+	b.Add(Messages, -50) // not by the collector
+	if short() {
+		t.Error("short of 1200")
+	}
+}
+
 func TestWithoutCeiling(t *testing.T) {
 	b := New(0, nil, func() { t.Error("memory is freed") })
 	b.put(1 << 50)
