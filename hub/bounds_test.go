@@ -37,6 +37,7 @@ func TestPublishersErrors(t *testing.T) {
 		{"change for nobody", changed(Change{Entity: "E", RowID: "r", Kind: Insert, Audience: Audience{Users: []string{}}}), "audience.users"},
 		{"presence that is no object", h.PublishPresence("", []byte(`[1]`)), "body"},
 		{"presence with a name twice", h.PublishPresence("", []byte(`{"type":"presence","type":"topic"}`)), "body"},
+		{"presence with a seq", h.PublishPresence("", []byte(`{"type":"presence","S\u0065q":1}`)), "seq"},
 		{"topic with a name twice", h.PublishTopic("", "t", []byte(`{"a":1,"a":2}`)), "data"},
 		{"presence that is nothing", h.PublishPresence("", nil), "body"},
 		{"presence that isn't UTF-8", h.PublishPresence("", []byte("{\"x\":\"\xff\"}")), "body"},

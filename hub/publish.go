@@ -131,12 +131,27 @@ func (h *Hub) PublishPresence(tenant string, object json.RawMessage) error {
 		return &FieldError{Field: "body", Message: message, cause: &strictjson.Error{Message: message, Syntax: true}}
 	}
 	object = bytes.TrimSpace(object)
+	if hasSeq(object) {
+		return &FieldError{Field: "seq", Message: "a presence message must not have one: clients would take it for a change event"}
+	}
 	if err := h.admit(len(object)); err != nil {
 		return err
 	}
 	f := eventloop.NewFrame(ws.OpText, object)
 	f.Lossy, f.Kind = true, eventloop.KindPresence
 	return h.sendEverywhere(f, anyOfTenant(tenant), &h.counters.presence)
+}
+
+// hasSeq is whether some client finds a seq at the top of a valid object. The cursor of each client that took it for an
+// event's would be beyond those that follow.
+func hasSeq(object json.RawMessage) bool {
+	members := strictjson.LenientObject(object)
+	for m, more := members.Next(); more; m, more = members.Next() {
+		if bytes.EqualFold(m.Key(), []byte("seq")) {
+			return true
+		}
+	}
+	return false
 }
 
 // anyOfTenant is the audience that a publisher names: without a tenant everyone.
