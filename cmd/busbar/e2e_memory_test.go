@@ -31,6 +31,10 @@ const (
 	testRows       = 8 * cli.MiB
 	testLog        = cli.MiB
 	smallPulse     = 8 // bytes: a number
+
+	// What can pass the ceiling of -buffer-memory for a moment: what a loop has just read of a client that it closes for it.
+	memoryLoops = 2
+	oneRead     = 64 * cli.KiB
 )
 
 // crowd is clients that take nothing. Safe from any goroutine.
@@ -220,7 +224,7 @@ func testMemory(t *testing.T, policy string, all bool) {
 	if all {
 		size, log = 10_000, []string{"-log-tail", strconv.Itoa(testLog)}
 	}
-	d := startDaemon(t, append(log, "-auth", "none", "-max-per-ip", "0", "-slow", policy, "-lag-time", "1h", "-lag-bytes", strconv.Itoa(ceiling/4),
+	d := startDaemon(t, append(log, "-auth", "none", "-loops", strconv.Itoa(memoryLoops), "-max-per-ip", "0", "-slow", policy, "-lag-time", "1h", "-lag-bytes", strconv.Itoa(ceiling/4),
 		"-buffer-memory", strconv.Itoa(ceiling), "-queue-bytes", "8MiB", "-max-message-out", "7MiB", "-send-buffer", "64KiB",
 		"-handshake-timeout", "1m", "-ping-interval", "1h", "-rows-bytes", strconv.Itoa(testRows))...)
 	x := &crowd{d: d, http: &http.Client{Transport: new(http.Transport), Timeout: 2 * soon}}
@@ -299,8 +303,8 @@ func testMemory(t *testing.T, policy string, all bool) {
 	if peak > bound {
 		t.Errorf("resident memory was up to %d MiB, at most %d MiB are promised", peak/cli.MiB, bound/cli.MiB)
 	}
-	if highest > ceiling {
-		t.Errorf("%d bytes were buffered, the ceiling is %d", highest, ceiling)
+	if highest > ceiling+memoryLoops*oneRead {
+		t.Errorf("%d bytes were buffered, the ceiling is %d and a read for each loop", highest, ceiling)
 	}
 }
 
