@@ -122,8 +122,8 @@ A file has a flag a line, without the dash, and its value behind = or a space; #
 has is an error. The admin token is no flag: it is in the data directory, in the file that ` + "`-admin-token-file`" + `
 names, or in BUSBAR_ADMIN_TOKEN.
 
-Values of flags that are reloadable, and what is in the files that they name, count without a restart once the server has
-read the file of ` + "`-config`" + ` again: ` + "`busbar reload`" + `, or SIGHUP. Others keep their values, and are named.
+Values of flags that are reloadable, and what is in the files that they name, count without a restart once the server
+has read the file of ` + "`-config`" + ` again: ` + "`busbar reload`" + `, or SIGHUP. Others keep their values, and are named.
 
     listen = :4322
     origins = https://app.example.com
