@@ -95,7 +95,7 @@ type inquiry struct {
 	subscribed bool     // to what the event is for, now
 	cursor     bool     // it came with a cursor,
 	since      uint64   // this,
-	replayed   uint64   // and was given events up to that
+	replayed   uint64   // and was given events up to that; or it catches up, and has come to that
 }
 
 func (q *inquiry) readEvent(ctx context.Context) error {
@@ -125,8 +125,11 @@ func (q *inquiry) note(t eventloop.Trace) {
 		q.identity = Identity{UserID: id.UserID, Tenant: id.Tenant}
 		opened := c.OpenedAt()
 		q.answer.ConnectedAt = &opened
-		if s, ok := c.Data.(*state); ok && s.resyncs {
-			q.cursor, q.since, q.replayed = true, s.since, s.cursor
+		if s, ok := c.Data.(*state); ok {
+			q.replayed = s.cursor // of one without a cursor that is too slow: what it had been sent before
+			if s.resyncs {
+				q.cursor, q.since = true, s.since
+			}
 		}
 		if key := q.key(); key != "" {
 			q.subscribed = c.Subscribed(key)
@@ -266,7 +269,7 @@ func (q *inquiry) waits() bool {
 	case seq > q.trace.Newest:
 		q.is(VerdictWaiting, "the event is stored, and hasn't come to the client's event loop yet")
 	case q.trace.Replays && seq > q.replayed:
-		q.is(VerdictWaiting, "the client is being given events from the change log, and has come to %d%s", q.replayed, q.ifForIt())
+		q.is(VerdictWaiting, "the client is being given events from the change log, and has been given those up to %d%s", q.replayed, q.ifForIt())
 	case !q.trace.Replays && seq >= q.trace.Unsent && q.trace.Waiting > 0:
 		q.is(VerdictWaiting, "%d messages wait for the client, which reads too slowly%s", q.trace.Waiting, q.ifForIt())
 	default:

@@ -134,6 +134,53 @@ func TestWhyOfALaggard(t *testing.T) {
 	_ = c.Close()
 }
 
+// A client without a cursor that is too slow, and is given events from the log, waits for those behind what it was sent.
+func TestWhyOfAClientThatCatchesUp(t *testing.T) {
+	h := start(t, func(o *Options) {
+		o.Loops.Loops, o.Loops.SendBuffer = 1, 4096
+		o.Loops.Slow = eventloop.SlowOptions{Policy: eventloop.CatchUp, LagBytes: 64 << 10}
+	})
+	c, err := wstest.DialRaw(t, "", h.Addr().String(), wstest.SmallWindow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Upgrade("/", "Authorization: Bearer alice"); err != nil {
+		t.Fatal(err)
+	}
+	clients, err := h.Clients(within(t), 0, 1)
+	if err != nil || len(clients) != 1 {
+		t.Fatalf("%v, %v", clients, err)
+	}
+	id, first := clients[0].ID, uint64(0)
+	eventually(t, "an event comes behind the client", func() bool {
+		first = mustPublish(t, h, someChange)
+		a, err := h.Why(within(t), id, first)
+		return err == nil && a.Verdict == VerdictSent
+	})
+	big := Change{Entity: "E", RowID: "r", Kind: Update, Data: []byte(`"` + strings.Repeat("x", 8<<10) + `"`)}
+	var seq uint64
+	eventually(t, "it catches up", func() bool {
+		seq = mustPublish(t, h, big)
+		handled(t, h)
+		behind, _, err := h.Laggards(within(t), 1)
+		return err == nil && len(behind) == 1 && behind[0].State == "catching_up"
+	})
+	a, err := h.Why(within(t), id, seq)
+	if err != nil || a.Verdict != VerdictWaiting {
+		t.Fatalf("the newest: %+v, %v", a, err)
+	}
+	var upTo uint64
+	if _, words, ok := strings.Cut(a.Detail, "up to "); !ok {
+		t.Errorf("it says %q", a.Detail)
+	} else if _, err := fmt.Sscan(words, &upTo); err != nil || upTo < first || upTo >= seq {
+		t.Errorf("it says %q; the first was %d and the newest %d", a.Detail, first, seq)
+	}
+	if got := verdicts(t, h, id, first, 1); got[0] != VerdictSent {
+		t.Errorf("what it was sent before: %s", got[0])
+	}
+}
+
 // A client that loses some again and again within a second lost none of what it got in between.
 func TestWhyOfALaggardThatReadsOn(t *testing.T) {
 	h := start(t, func(o *Options) {
