@@ -14,8 +14,8 @@ const configUsage = `Prints what a server with these flags, variables and file w
 
 Usage: busbar config [the server's flags]
 
-Each line is as -config takes it, but that passwords in URLs are left out. Whether BUSBAR_ADMIN_TOKEN is
-set is said, what it holds isn't.
+It prints a file as -config takes it, in which defaults are comments, but that passwords in URLs are left
+out. Whether BUSBAR_ADMIN_TOKEN is set is said, what it holds isn't.
 `
 
 // parseServer is parseOptions for a command that has a help of its own, which it writes when that is asked for.

@@ -367,7 +367,7 @@ func TestConfigFile(t *testing.T) {
 	out := runCommand("", []string{"BUSBAR_CONFIG=" + file, "BUSBAR_LOG_LEVEL=debug", "BUSBAR_ADMIN_TOKEN=s3cret"}, "config", "-loops", "5")
 	out.want(t, exitOK)
 	for _, want := range []string{"loops = 5 # -loops\n", "max-per-ip = 9 # " + file + ":3: max-per-ip\n", "log-level = debug # BUSBAR_LOG_LEVEL\n",
-		"listen = :4322 # default\n", "nats = nats://…@a:4222 # " + file + ":7: nats\n", "# rows-url is empty\n", "# the admin token is from BUSBAR_ADMIN_TOKEN\n"} {
+		"\n# listen = :4322 # default\n", "nats = nats://…@a:4222 # " + file + ":7: nats\n", "# rows-url is empty\n", "# the admin token is from BUSBAR_ADMIN_TOKEN\n"} {
 		if !strings.Contains(regexp.MustCompile(" +#").ReplaceAllString(out.out, " #"), want) {
 			t.Errorf("%q isn't in\n%s", want, out.out)
 		}
@@ -377,7 +377,7 @@ func TestConfigFile(t *testing.T) {
 	}
 }
 
-// What config prints is a file that means the same.
+// What config prints is a file that means the same, and sets nothing but what was given.
 func TestConfigPrintsAFile(t *testing.T) {
 	first := runCommand("", nil, "config", "-loops", "2", "-max-per-ip", "0", "-rows-recheck", "1m", "-origins", "https://a.example", "-trusted-proxies", "10.0.0.0/8, ::1")
 	first.want(t, exitOK)
@@ -389,6 +389,9 @@ func TestConfigPrintsAFile(t *testing.T) {
 	}
 	if a, b := values(first.out), values(second.out); a != b || strings.Count(a, " = ") < 60 {
 		t.Errorf("of\n%s\nit made\n%s", a, b)
+	}
+	if set := regexp.MustCompile("(?m)^[^#]").FindAllString(second.out, -1); len(set) != 5 {
+		t.Errorf("five were given, and these are set:\n%s", second.out)
 	}
 }
 

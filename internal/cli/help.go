@@ -62,7 +62,8 @@ func (s *Set) WriteMarkdown(w io.Writer) error {
 }
 
 // WriteValues writes what is in force, as a file that ParseFile takes but for secrets, with where each value is from.
-// What named holds, the flag that names the file, is a comment.
+// Defaults are comments, so that the file gives nobody what he didn't set, and so is what named holds, the flag that names
+// the file.
 func (s *Set) WriteValues(w io.Writer, named *Flag) error {
 	var b bytes.Buffer
 	for _, f := range s.Flags {
@@ -79,7 +80,7 @@ func (s *Set) WriteValues(w io.Writer, named *Flag) error {
 			continue
 		}
 		line := f.Name + " = " + value
-		if f == named {
+		if f == named || f.Given == "" {
 			line = "# " + line
 		}
 		fmt.Fprintf(&b, "%-44s # %s\n", line, from)
