@@ -17,6 +17,7 @@ func TestDemoPage(t *testing.T) {
 	t.Run("a row is followed", func(t *testing.T) { demoFollowsARow(t, b) })
 	t.Run("topics and presence", func(t *testing.T) { demoTalksToOthers(t, b) })
 	t.Run("refused", func(t *testing.T) { demoIsRefused(t, b) })
+	t.Run("without sessions", func(t *testing.T) { demoSaysWhatToSignInWith(t, b) })
 	t.Run("revoked", func(t *testing.T) { demoIsRevoked(t, b) })
 	t.Run("the server restarts", func(t *testing.T) { demoOutlivesARestart(t, b) })
 }
@@ -48,6 +49,13 @@ func demoLinkSignsIn(t *testing.T, b *browser) {
 			t.Errorf("%s with the demo page's token: %d %s", call, r.status, r.body)
 		}
 	}
+}
+
+func demoSaysWhatToSignInWith(t *testing.T, b *browser) {
+	d := startDaemon(t, "-auth", "http", "-auth-url", "http://127.0.0.1:9/")
+	page := b.open(t, "http://"+d.api+"/demo")
+	page.waitFor(`[...document.querySelectorAll("[data-auth]")].filter((e) => !e.hidden).map((e) => e.dataset.auth).join() === "http"`)
+	page.waitFor(`!document.getElementById("signin").parentElement.innerText.includes("busbar session create")`)
 }
 
 // wantLoud wants one button, and no other, in the accent's colour.

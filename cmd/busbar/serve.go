@@ -200,11 +200,17 @@ func (srv *server) lock() error {
 	lock, err := srv.dir.WaitLock(srv.cfg.LockWait, func() {
 		srv.log.Info("another server has the data directory: this one starts when that has ended", "data", string(srv.dir))
 	})
-	if err == nil {
-		srv.locked = lock
-		srv.closers = append(srv.closers, lock.Close)
+	if err != nil {
+		return err
 	}
-	return err
+	srv.locked = lock
+	srv.closers = append(srv.closers, lock.Close)
+	if other := srv.cfg.otherAuth(); other != "" {
+		if err := lock.Note(other); err != nil {
+			srv.log.Warn("busbar session create won't say that nobody knows its sessions", "error", err)
+		}
+	}
+	return nil
 }
 
 // apiConnections is how many descriptors the API may use: few enough to leave a server
@@ -340,7 +346,7 @@ func (srv *server) openAPI() error {
 		MaxBody: int64(srv.cfg.Hub.MaxMessageOut), Logger: srv.log,
 		MayPublish: srv.demo.is, LogLevel: srv.level, Reload: srv.reload, Profiles: profiles(), About: srv.about, Dashboard: true,
 		Listener: listener, SharedAddresses: srv.cfg.sharedAddresses(),
-		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port}),
+		Demo: demo.Handler(demo.Options{WebSocketPort: srv.hub.Addr().(*net.TCPAddr).Port, Auth: srv.cfg.tokensFrom()}),
 	}
 	srv.http = httpapi.NewServer(srv.cfg.API.Address, httpapi.New(srv.hub, o), httpapi.ServerOptions{IdleTimeout: srv.cfg.API.KeepAlive, Logger: srv.log})
 	srv.api = listener

@@ -72,6 +72,26 @@ func (srv *server) openTokens() (hub.Authenticator, error) {
 	return nil, errors.New("no authenticator")
 }
 
+// tokensFrom is where clients' tokens are from, as the demo page is told it.
+func (o *options) tokensFrom() string {
+	if o.Auth == authSessions && o.SessionsDB != "" {
+		return "sessions-db"
+	}
+	return o.Auth
+}
+
+// otherAuth is the setting by which clients sign in otherwise than by sessions that Busbar makes; empty: there is none.
+func (o *options) otherAuth() string {
+	switch from := o.tokensFrom(); from {
+	case authSessions:
+		return ""
+	case "sessions-db":
+		return "-sessions-db"
+	default:
+		return "-auth " + from
+	}
+}
+
 // bucketPatience is how long the start waits for NATS to have a bucket, once it has the change log.
 const bucketPatience = time.Minute
 

@@ -138,6 +138,7 @@ func createSession(data, user, tenant string, ttl time.Duration, device string, 
 	if err != nil {
 		return "", err
 	}
+	noted := dir.Noted()
 	_, missing := os.Stat(dir.Database())
 	store, err := auth.OpenSessions(dir.Database(), auth.SessionOptions{Log: commandLog(s)})
 	if err != nil {
@@ -148,10 +149,12 @@ func createSession(data, user, tenant string, ttl time.Duration, device string, 
 	_, inside := os.Stat(dir.NATS())
 	switch {
 	case err != nil:
+	case noted != "":
+		fmt.Fprintf(s.err, "busbar: the server of %s was started with %s, and doesn't know this session\n", string(dir), noted)
 	case moved == nil || inside == nil:
 		fmt.Fprintf(s.err, "busbar: %s has been the data of one of several nodes (-log nats): they don't know this session; make one with -api\n", string(dir))
 	case errors.Is(missing, fs.ErrNotExist):
-		fmt.Fprintf(s.err, "busbar: made a new session store, %s; a server knows this session only if its -data is %s, and it isn't one of several nodes (-log nats), for which there is -api\n", dir.Database(), string(dir))
+		fmt.Fprintf(s.err, "busbar: made a new session store, %s; a server knows this session only if its -data is %s, its -auth is sessions, and it isn't one of several nodes (-log nats), for which there is -api\n", dir.Database(), string(dir))
 	}
 	return token, errors.Join(err, store.Close())
 }

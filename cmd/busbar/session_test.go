@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -36,6 +37,38 @@ func TestSessionCreateSaysThatItMadeAStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// A server that doesn't know sessions says so in its data directory, while it serves, while it drains and behind that.
+func TestSessionCreateSaysWhenNobodyKnowsIt(t *testing.T) {
+	data := t.TempDir()
+	create := func(want string) {
+		t.Helper()
+		o := runCommand("", nil, "session", "create", "-user", "alice", "-data", data)
+		if o.want(t, exitOK); strings.Contains(o.err, "doesn't know this session") != (want != "") || !strings.Contains(o.err, want) {
+			t.Errorf("it says %q, want %q", o.err, want)
+		}
+	}
+	serve := func(args ...string) {
+		t.Helper()
+		srv := &server{cfg: parsed(t, args, nil), dir: datadir.Dir(data), log: slog.New(slog.DiscardHandler)}
+		if err := srv.lock(); err != nil {
+			t.Fatal(err)
+		}
+		create(srv.cfg.otherAuth())
+		if err := srv.locked.Drain(); err != nil {
+			t.Fatal(err)
+		}
+		create(srv.cfg.otherAuth())
+		if err := srv.locked.Close(); err != nil {
+			t.Fatal(err)
+		}
+		create(srv.cfg.otherAuth())
+	}
+	create("")
+	serve("-auth", "jwt", "-jwt-key", "key")
+	serve("-sessions-db", "pylon.db")
+	serve()
 }
 
 func TestSessionListOfAnEmptyStore(t *testing.T) {

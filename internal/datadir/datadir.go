@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -123,5 +124,21 @@ func (l Lock) Drain() error {
 
 func (d Dir) isDraining() bool {
 	text, err := os.ReadFile(d.LockFile())
-	return err == nil && string(text) == draining
+	return err == nil && strings.HasPrefix(string(text), draining)
+}
+
+// serving stands where draining will.
+const serving = "serving \n"
+
+// Note has the lock's file say how clients sign in to the server, in a line. That stays until another has the lock.
+func (l Lock) Note(auth string) error {
+	_, err := l.WriteAt([]byte(serving+auth+"\n"), 0)
+	return err
+}
+
+// Noted is what the last server has noted; empty: nothing.
+func (d Dir) Noted() string {
+	text, _ := os.ReadFile(d.LockFile()) // where there is none nobody has noted anything
+	_, auth, _ := strings.Cut(string(text), "\n")
+	return strings.TrimSpace(auth)
 }

@@ -3,10 +3,11 @@
 package demo
 
 import (
+	"cmp"
 	"embed"
+	"encoding/json"
 	"io/fs"
 	"net/http"
-	"strconv"
 
 	"github.com/busbar-ws/busbar/internal/webpage"
 )
@@ -29,9 +30,13 @@ type Options struct {
 	// WebSocketPort is the TCP port of the WebSocket, on the host that the page was asked for.
 	// 0 means DefaultWebSocketPort.
 	WebSocketPort int
+	// Auth is where tokens are from: sessions, which is the default, jwt, http, none, or sessions-db for somebody else's
+	// sessions.
+	Auth string
 }
 
-// Handler serves the page at /demo and its parts below /demo/. It gives away nothing but the WebSocket's port.
+// Handler serves the page at /demo and its parts below /demo/. It gives away nothing but the WebSocket's port, and by
+// what clients sign in.
 func Handler(opts Options) http.Handler {
 	port := opts.WebSocketPort
 	if port == 0 {
@@ -44,7 +49,7 @@ func Handler(opts Options) http.Handler {
 		})
 		mux.HandleFunc("GET /demo/config.json", func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write([]byte(`{"ws_port":` + strconv.Itoa(port) + "}\n"))
+			_ = json.NewEncoder(w).Encode(map[string]any{"ws_port": port, "auth": cmp.Or(opts.Auth, "sessions")})
 		})
 	})
 }

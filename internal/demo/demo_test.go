@@ -43,13 +43,14 @@ func TestConfigNamesTheWebSocketPort(t *testing.T) {
 		w := httptest.NewRecorder()
 		Handler(Options{WebSocketPort: port}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/demo/config.json", nil))
 		var config struct {
-			Port int `json:"ws_port"`
+			Port int    `json:"ws_port"`
+			Auth string `json:"auth"`
 		}
 		if err := json.Unmarshal(w.Body.Bytes(), &config); err != nil {
 			t.Fatalf("reading config.json: %v", err)
 		}
-		if config.Port != want {
-			t.Errorf("port %d: ws_port is %d, want %d", port, config.Port, want)
+		if config.Port != want || config.Auth != "sessions" {
+			t.Errorf("port %d: %+v, want %d and sessions", port, config, want)
 		}
 	}
 }

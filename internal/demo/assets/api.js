@@ -2,10 +2,10 @@
 
 const timeout = 10_000;
 
-// websocketPort asks the server on which port its WebSocket is.
-export async function websocketPort() {
-  const answer = await call("GET", "/demo/config.json");
-  return answer.ws_port;
+// config asks the server on which port its WebSocket is, and by what clients sign in.
+export async function config() {
+  const { ws_port: port, auth } = await call("GET", "/demo/config.json");
+  return { port, auth };
 }
 
 // mayPublish asks whether a token opens the calls that publish.

@@ -19,7 +19,7 @@
 // #put-entity, #put-row-id, #put-mode, #put-payload, #put-send   publishing over HTTP
 import { Client } from "/busbar.js";
 import * as address from "./address.js";
-import { websocketPort } from "./api.js";
+import { config } from "./api.js";
 import { forgetToken, keepToken, takeToken } from "./credentials.js";
 import { Presence } from "./presence.js";
 import { changeOfForm, publishAs, wirePublishing } from "./publish.js";
@@ -108,9 +108,11 @@ function signOut() {
   publishAs("");
 }
 
-// fillAddress fills in the address that this tab has kept, or else the page's guess.
+// fillAddress fills in the address that this tab has kept, or else the page's guess, and says where tokens are from.
 async function fillAddress() {
-  element("address").value = address.kept() || address.guess(location, await websocketPort());
+  const { port, auth } = await config();
+  for (const words of document.querySelectorAll("[data-auth]")) words.hidden = words.dataset.auth !== auth;
+  element("address").value = address.kept() || address.guess(location, port);
   showSnippets();
 }
 

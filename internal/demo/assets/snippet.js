@@ -6,7 +6,7 @@ import { Client } from ${JSON.stringify(`${origin}/busbar.js`)};
 
 const client = new Client({
   url: ${JSON.stringify(address)},
-  token: "…", // busbar session create -user alice
+  token: "…", // the user's
   since: 0,   // all that there is
 });
 client.on("state", (state) => console.log(state));
