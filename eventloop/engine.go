@@ -74,7 +74,7 @@ func New(h Handler, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		opts: o, handler: h, table: subs.NewTable(o.Loops), started: time.Now(),
+		opts: o, handler: h, table: subs.NewTable(o.Loops), started: wholeTick(time.Now()),
 		places: admission.NewPlaces(capacity), addresses: admission.NewAddresses(o.Accept.MaxPerAddress), proxies: proxies,
 	}
 	e.tuning.Store(&tuning{opts: &e.opts, limiter: rates.NewLimiter(o.Rates)})

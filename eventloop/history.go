@@ -128,6 +128,13 @@ func (c *Client) labelled(kind Label) string {
 	return ""
 }
 
+// wholeTick is when the tick of the wall clock began, by both clocks: ticks that are counted from there are written in as
+// many digits as they are good for.
+func wholeTick(now time.Time) time.Time {
+	wall := now.Round(0)
+	return now.Add(wall.Truncate(tick).Sub(wall))
+}
+
 // timeOf is when a tick began.
 func (e *Engine) timeOf(t uint32) time.Time { return e.started.Add(time.Duration(t) * tick) }
 

@@ -64,6 +64,11 @@ func TestClosesAreRemembered(t *testing.T) {
 	if r.Opened.Before(began.Add(-tick)) || r.At.Before(r.Opened) || r.At.After(time.Now()) {
 		t.Errorf("opened %v, closed %v, not since %v", r.Opened, r.At, began)
 	}
+	for _, at := range []time.Time{r.Opened, r.At} {
+		if !at.Equal(at.Truncate(tick)) {
+			t.Errorf("%v is written as more than it is good for", at)
+		}
+	}
 	healthy.Close()
 	eventually(t, "the other has gone too", func() bool { return len(closesOf(t, e)) == 2 })
 	if r := closesOf(t, e)[0]; r.User != "alice" || r.Cause != CausePeerGone || r.Messages != 0 || !r.Events.Empty() {
