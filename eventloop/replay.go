@@ -186,7 +186,7 @@ func (l *Loop) takeOver(c *Client, own *delivery.SendQueue, upTo uint64) {
 	l.skipTrimmed(c)
 	from := c.pos
 	c.pos = l.broadcasts.End()
-	delivery.TakeOver(own, &l.broadcasts, from, func(f *Frame, asked bool) bool {
+	delivery.TakeOver(own, &l.broadcasts, from, func(f *Frame, asked bool) {
 		switch {
 		case f.Seq > 0 && f.Seq <= upTo:
 			l.account.replace(byChangeLog, 1)
@@ -195,7 +195,6 @@ func (l *Loop) takeOver(c *Client, own *delivery.SendQueue, upTo uint64) {
 		default:
 			l.bufferForReplay(c, f, asked)
 		}
-		return true // what comes behind the one that was too much is lost too
 	})
 }
 

@@ -53,9 +53,9 @@ func (m *ReplayBuffer) Merge(o *SendQueue, end uint64, page []*Frame, upTo uint6
 func (m *ReplayBuffer) End() { m.uncount() }
 
 // TakeOver empties the queue of a client at pos, which may be nil, and the broadcast log behind pos: it calls keep
-// for each frame, in the order in which they came, until that returns false. Events that the client has asked for
-// stay, with what is ahead of them.
-func TakeOver(o *SendQueue, log *BroadcastLog, pos uint64, keep func(f *Frame, asked bool) bool) {
+// for each frame, in the order in which they came. Events that the client has asked for stay, with what is ahead of
+// them.
+func TakeOver(o *SendQueue, log *BroadcastLog, pos uint64, keep func(f *Frame, asked bool)) {
 	var own []queued
 	if o != nil {
 		asked := o.head + o.askedEvents()
@@ -68,18 +68,14 @@ func TakeOver(o *SendQueue, log *BroadcastLog, pos uint64, keep func(f *Frame, a
 		}
 		o.countPlaces()
 	}
-	to := func(end uint64) bool {
+	to := func(end uint64) {
 		for ; pos < min(end, log.end); pos++ {
-			if !keep(log.At(pos), false) {
-				return false
-			}
+			keep(log.At(pos), false)
 		}
-		return true
 	}
 	for _, n := range own {
-		if !to(n.at) || !keep(n.frame, n.asked) {
-			return
-		}
+		to(n.at)
+		keep(n.frame, n.asked)
 	}
 	to(log.end)
 }
