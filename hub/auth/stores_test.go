@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -66,7 +67,7 @@ func openBucketOf(t *testing.T, s *server.Server, b auth.BucketOptions, o auth.S
 		o.Log = quiet
 	}
 	conn, err := nats.Connect(s.ClientURL(), nats.Timeout(wstest.Patience), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), nats.SetCustomDialer(newClosingDialer(t)))
 	must(t, err)
 	t.Cleanup(conn.Close)
 	b.Conn, b.Replicas = conn, 1
@@ -74,6 +75,43 @@ func openBucketOf(t *testing.T, s *server.Server, b auth.BucketOptions, o auth.S
 	must(t, err)
 	t.Cleanup(func() { sessions.Close() })
 	return sessions
+}
+
+// closingDialer closes at the test's end what nats.go leaves to the collector: connections that a server which is
+// stopping has accepted and ended before it said anything.
+type closingDialer struct {
+	net.Dialer
+	mu    sync.Mutex
+	ended bool
+	conns []net.Conn
+}
+
+func newClosingDialer(t *testing.T) *closingDialer {
+	d := new(closingDialer)
+	t.Cleanup(func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.ended = true
+		for _, conn := range d.conns {
+			conn.Close()
+		}
+	})
+	return d
+}
+
+func (d *closingDialer) Dial(network, address string) (net.Conn, error) {
+	conn, err := d.Dialer.Dial(network, address)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended {
+		conn.Close()
+		return nil, net.ErrClosed
+	}
+	d.conns = append(d.conns, conn)
+	return conn, nil
 }
 
 // startNATS runs a NATS server until stop is called or the test ends.
