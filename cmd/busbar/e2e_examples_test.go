@@ -42,7 +42,9 @@ func TestExamples(t *testing.T) {
 	shows(alice, "people", "with alice, bob")
 	say := func(p *tab, what string) {
 		t.Helper()
-		p.waitFor(`document.getElementById("state").textContent === "open"`)
+		for _, each := range []*tab{alice, bob} { // who isn't there doesn't get it later
+			each.waitFor(`document.getElementById("state").textContent === "open"`)
+		}
 		evaluate[bool](p, fmt.Sprintf(`(document.forms.say.elements.text.value = %q, document.forms.say.requestSubmit(), true)`, what))
 	}
 	say(alice, "<hello>")
