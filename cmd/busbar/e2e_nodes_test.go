@@ -41,10 +41,18 @@ const natsPassword = "nats-p4ssw0rd"
 
 func startOnNATS(t *testing.T, address string, node int, args ...string) *daemon {
 	t.Helper()
+	d := prepareOnNATS(t, address, node, args...)
+	d.run()
+	return d
+}
+
+// prepareOnNATS is startOnNATS without starting it.
+func prepareOnNATS(t *testing.T, address string, node int, args ...string) *daemon {
+	t.Helper()
 	d := launch{
 		args: append([]string{"-log", "nats", "-nats-replicas", "1", "-nats-timeout", "5s", "-node", fmt.Sprint(node)}, args...),
 		env:  []string{"BUSBAR_NATS=nats://busbar:" + natsPassword + "@" + address},
-	}.start(t)
+	}.prepare(t)
 	d.secret = append(d.secret, natsPassword)
 	return d
 }

@@ -46,6 +46,8 @@ type returner struct {
 	mu   sync.Mutex
 	seqs []uint64
 	wait []time.Duration // before each connection but the first
+	ends []error         // of each connection
+	left []uint64        // clients, as presence says
 }
 
 func (f *returner) run(ctx context.Context, url string, since uint64) {
@@ -57,16 +59,35 @@ func (f *returner) run(ctx context.Context, url string, since uint64) {
 			if m.Change != nil {
 				f.seqs = append(f.seqs, m.Change.Seq)
 			}
+			if m.Type == "presence" {
+				f.left = append(f.left, leftBy(m.Data)...)
+			}
 			return nil
 		},
 		State: func(s client.State) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			if s.Phase == client.Waiting {
-				f.wait = append(f.wait, s.Delay)
+				f.wait, f.ends = append(f.wait, s.Delay), append(f.ends, s.Err)
 			}
 		},
 	}).Run(ctx)
+}
+
+// leftBy are the clients that a presence message says have left.
+func leftBy(presence []byte) []uint64 {
+	var m struct {
+		Event     string
+		ClientID  uint64   `json:"clientId"`
+		ClientIDs []uint64 `json:"clientIds"`
+	}
+	if json.Unmarshal(presence, &m) != nil || m.Event != "disconnect" {
+		return nil
+	}
+	if len(m.ClientIDs) > 0 {
+		return m.ClientIDs // the first is ClientID
+	}
+	return []uint64{m.ClientID}
 }
 
 func (f *returner) last() uint64 {

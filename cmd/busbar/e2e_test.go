@@ -288,8 +288,13 @@ func (d *daemon) page() string { return "http://" + d.api + "/demo#token=" + d.s
 // ports stay free while it restarts, whatever is connected from 127.0.0.1 meanwhile.
 func onOwnAddress(t *testing.T) *daemon {
 	t.Helper()
-	host := fmt.Sprintf("127.%d.%d.%d:0", 64+rand.IntN(128), rand.IntN(256), 1+rand.IntN(254))
+	host := ownAddress()
 	return startDaemon(t, "-listen", host, "-api", host)
+}
+
+// ownAddress is such an address, with any port.
+func ownAddress() string {
+	return fmt.Sprintf("127.%d.%d.%d:0", 64+rand.IntN(128), rand.IntN(256), 1+rand.IntN(254))
 }
 
 // restart starts another server where this one, which has ended, was.
