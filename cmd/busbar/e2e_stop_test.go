@@ -178,7 +178,7 @@ func TestPublishingWhileDraining(t *testing.T) {
 	d := startDaemon(t, "-drain", "1m")
 	silent := d.rawClient("127.0.0.1", d.session("alice"), "") // it doesn't answer the server's Close
 	_ = d.cmd.Process.Signal(syscall.SIGTERM)
-	eventually(t, "draining", func() bool { return d.call("GET", "/readyz", "", "").status == 503 })
+	eventually(t, "everybody's Close is out", func() bool { return d.call("POST", "/v1/presence", d.admin, `{}`).status == 503 })
 	for call, body := range map[string]string{
 		"POST /v1/changes":   `{"entity":"T","row_id":"1","kind":"delete"}`,
 		"POST /v1/presence":  `{}`,
