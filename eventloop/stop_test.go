@@ -18,7 +18,7 @@ import (
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
-// docs/protocol.md section 3, close codes: draining is Close 1001 to everyone, behind what is owed.
+// docs/protocol.md section 3, close codes: draining is a Close to everyone, behind what is owed.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	h := newPendingHost()

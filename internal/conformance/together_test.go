@@ -57,7 +57,7 @@ func TestBothSidesCloseAtOnce(t *testing.T) {
 	}
 }
 
-// leftByBoth reads a Close of 1000 or 1001 and the end. A message may have come back before.
+// leftByBoth reads a Close of 1000 or 1012 and the end. A message may have come back before.
 func (c *client) leftByBoth(message bool) error {
 	f, err := readFrame(c.R, false)
 	if err == nil && message && f == gotText("unfinished") {
@@ -66,7 +66,7 @@ func (c *client) leftByBoth(message bool) error {
 	if err != nil {
 		return err
 	}
-	if f.op != opClose || f.code() != 1000 && f.code() != 1001 {
+	if f.op != opClose || f.code() != 1000 && f.code() != 1012 {
 		return fmt.Errorf("got %v", f)
 	}
 	if f, err := readFrame(c.R, false); err == nil {
