@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -33,8 +32,6 @@ func MainThen(m *testing.M, then func(), options ...goleak.Option) {
 	}
 	then()
 	if code == 0 {
-		// nats.go forgets, without closing it, a connection that a stopping server ended before its INFO.
-		runtime.GC()
 		if left := before.Left(patience); len(left) > 0 {
 			fmt.Fprintln(os.Stderr, "descriptors left open:", strings.Join(left, ", "))
 			code = 1

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,7 +39,9 @@ func Main(m *testing.M) {
 	if options := os.Getenv(serverVariable); options != "" {
 		os.Exit(serve(options))
 	}
-	leaks.Main(m)
+	// nats.go forgets, without closing it, a connection that a stopping server ended before its INFO: the collector does
+	// that. One that anybody still has is a leak all the same, and so are goroutines, which are looked at before.
+	leaks.MainThen(m, runtime.GC)
 }
 
 // serverOptions are what differs between servers.
