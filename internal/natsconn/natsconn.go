@@ -37,7 +37,9 @@ type Options struct {
 // Connect connects once, and from then on again for as long as that takes.
 func Connect(o Options) (*nats.Conn, jetstream.JetStream, error) {
 	log := o.Logger
+	dialing := &dialer{Dialer: net.Dialer{Timeout: RequestTimeout}}
 	options := append([]nats.Option{
+		nats.SetCustomDialer(dialing),
 		nats.Name("busbar"), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(250*time.Millisecond, 250*time.Millisecond),
 		// What was published while there is no connection would go out after its publisher was told that it can't.
@@ -63,10 +65,33 @@ func Connect(o Options) (*nats.Conn, jetstream.JetStream, error) {
 	}, o.NATS...)
 	conn, err := nats.Connect(o.Servers, options...)
 	if err != nil {
+		dialing.close() // nats.go hasn't when a WebSocket handshake failed
 		return nil, nil, refusal(err)
 	}
 	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(RequestTimeout))
 	return conn, js, err
+}
+
+// dialer dials for one connection, one call after the other. nats.go doesn't close a socket whose handshake was refused
+// or cut off when it connects again, and dials the next one several times a second: each would stay open until the
+// garbage collector finds it. A connection has one socket at a time, so the last one is closed first.
+type dialer struct {
+	net.Dialer
+	last net.Conn
+}
+
+// Dial is for nats.go.
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	d.close()
+	var err error
+	d.last, err = d.Dialer.Dial(network, address)
+	return d.last, err
+}
+
+func (d *dialer) close() {
+	if d.last != nil {
+		_ = d.last.Close() // as a rule it was closed before
+	}
 }
 
 // refusal marks errors about credentials and certificates.
