@@ -15,7 +15,6 @@ import (
 
 	"github.com/busbar-ws/busbar/hub/auth"
 	"github.com/busbar-ws/busbar/internal/cli"
-	"github.com/busbar-ws/busbar/internal/datadir"
 	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
@@ -50,10 +49,9 @@ func existingAdminToken(data, file string, s streams) (string, error) {
 	env := s.getenv("BUSBAR_ADMIN_TOKEN")
 	hint := ""
 	if file == "" && env == "" {
-		file = datadir.Dir(data).AdminToken()
 		hint = "; name the server's data directory with -data, or give the token by -admin-token-file or BUSBAR_ADMIN_TOKEN"
 	}
-	token, warning, err := auth.AdminToken(data, file, env)
+	token, warning, err := auth.ReadAdminToken(data, file, env)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("%w%s", err, hint)
 	}

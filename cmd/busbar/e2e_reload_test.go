@@ -108,6 +108,48 @@ func (d *daemon) checkReloaded(oldToken, newToken string) {
 	})
 }
 
+// A reload makes no admin token where the data directory's has gone: the one in force stays, whether the rest is good or not.
+func TestReloadWithoutTheAdminTokensFile(t *testing.T) {
+	t.Parallel()
+	const named = "a-token-in-a-file-of-its-own"
+	dir := t.TempDir()
+	file := func(name, text string) string { return makeFile(t, filepath.Join(dir, name), text, 0o600) }
+	rest := "auth = jwt\njwt-key = " + file("key", jwtSecret) + "\n"
+	d := launch{args: []string{"-config", file("busbar.conf", rest)}}.prepare(t)
+	d.run()
+	path := filepath.Join(d.dir, "admin-token")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	reload := func(text string, status int) {
+		t.Helper()
+		file("busbar.conf", text)
+		if r := d.call("POST", "/v1/reload", d.admin, ""); r.status != status || strings.Contains(r.body, "admin-token-file") {
+			t.Errorf("%q: %d %s", text, r.status, r.body)
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Fatalf("%q: a reload has made %s (%v)", text, path, err)
+		}
+	}
+	reload("auth = jwt\njwt-key = "+filepath.Join(dir, "gone")+"\n", 400)
+	if strings.Contains(d.log.String(), path) {
+		t.Error("a reload that fails says that it keeps the token")
+	}
+	reload(rest+"max-per-ip = 9\n", 200)
+	d.waitOutput(d.log, "line about the token", func(text string) bool {
+		return strings.Contains(text, path+" isn't there: the admin token stays as it is")
+	})
+	var done httpapi.Reloaded
+	file("busbar.conf", rest+"admin-token-file = "+file("token", named)+"\n")
+	d.adminCall("POST", "/v1/reload", "", &done)
+	if d.admin = named; !reflect.DeepEqual(done.Files, []string{"admin-token-file"}) {
+		t.Errorf("got %+v", done)
+	}
+	file("busbar.conf", rest) // and back, to a file that isn't there
+	d.adminCall("POST", "/v1/reload", "", nil)
+	d.adminCall("GET", "/v1/stats", "", nil)
+}
+
 // A file that hangs, as on a network's file system, keeps nobody from ending the server.
 func TestDrainDuringAReloadThatHangs(t *testing.T) {
 	t.Parallel()

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"strings"
@@ -98,8 +100,9 @@ func (srv *server) reloads(f *cli.Flag, next *options) bool {
 // something else than before.
 func (srv *server) readFiles(next *options) (apply func() (files []string), err error) {
 	r := &srv.reloading
-	admin, err := loadAdminToken(next, srv.dir)
-	if err != nil {
+	admin, warning, err := auth.ReadAdminToken(string(srv.dir), next.AdminTokenFile, next.AdminToken)
+	lost := next.AdminTokenFile == "" && errors.Is(err, fs.ErrNotExist) // one made here would lock out those who have the other
+	if err != nil && !lost {
 		return nil, err
 	}
 	useKey := func() bool { return false }
@@ -115,11 +118,13 @@ func (srv *server) readFiles(next *options) (apply func() (files []string), err 
 		}
 	}
 	return func() (files []string) {
-		if was := r.admin.Replace(admin.token); was != nil {
+		if lost {
+			srv.log.Warn(srv.dir.AdminToken() + " isn't there: the admin token stays as it is, until a restart makes another")
+		} else if was := r.admin.Replace(admin); was != nil {
 			files = append(files, "admin-token-file")
 			srv.hub.CloseIdentity(func(id *hub.Identity) bool { return id == was }, "admin token replaced")
-			if admin.warning != "" {
-				srv.log.Warn(admin.warning)
+			if warning != "" {
+				srv.log.Warn(warning)
 			}
 		}
 		if useKey() {

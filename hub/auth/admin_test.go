@@ -15,6 +15,9 @@ import (
 // docs/protocol.md section 7: admin-token is one line, mode 0600, made when absent.
 func TestAdminTokenIsMade(t *testing.T) {
 	dir := t.TempDir()
+	if token, _, err := auth.ReadAdminToken(dir, "", ""); token != "" || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%q, %v", token, err)
+	}
 	tokens := make([]string, 8)
 	var wg sync.WaitGroup
 	for i := range tokens {

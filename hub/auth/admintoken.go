@@ -19,12 +19,26 @@ const (
 	maxTokenLine   = 4096
 )
 
-// AdminToken returns the admin token: the line in tokenFile when that is named, else
-// env when that isn't empty, else the line in the file admin-token of dataDir, which is
-// made when absent (docs/protocol.md section 7). warning isn't empty when others than the owner may read
+// AdminToken is ReadAdminToken, but makes the file admin-token of dataDir when that is absent.
+func AdminToken(dataDir, tokenFile, env string) (token, warning string, err error) {
+	token, warning, err = ReadAdminToken(dataDir, tokenFile, env)
+	if tokenFile != "" || !errors.Is(err, fs.ErrNotExist) {
+		return token, warning, err
+	}
+	path := filepath.Join(dataDir, adminTokenName)
+	if err := writeAdminToken(dataDir, path); err != nil {
+		return "", "", fmt.Errorf("make admin token file %s: %w", path, err)
+	}
+	// Read back: of two processes that start together both use the token that won.
+	return readAdminToken(path)
+}
+
+// ReadAdminToken returns the admin token: the line in tokenFile when that is named, else
+// env when that isn't empty, else the line in the file admin-token of dataDir (docs/protocol.md section 7).
+// A file that is absent is fs.ErrNotExist. warning isn't empty when others than the owner may read
 // the file, or when a token is so short that it could be guessed. An error names the
 // file and never the token.
-func AdminToken(dataDir, tokenFile, env string) (token, warning string, err error) {
+func ReadAdminToken(dataDir, tokenFile, env string) (token, warning string, err error) {
 	switch {
 	case tokenFile != "":
 		return readAdminToken(tokenFile)
@@ -34,16 +48,7 @@ func AdminToken(dataDir, tokenFile, env string) (token, warning string, err erro
 		}
 		return token, weakness("the admin token from the environment", token), nil
 	}
-	path := filepath.Join(dataDir, adminTokenName)
-	token, warning, err = readAdminToken(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return token, warning, err
-	}
-	if err := writeAdminToken(dataDir, path); err != nil {
-		return "", "", fmt.Errorf("make admin token file %s: %w", path, err)
-	}
-	// Read back: of two processes that start together both use the token that won.
-	return readAdminToken(path)
+	return readAdminToken(filepath.Join(dataDir, adminTokenName))
 }
 
 func readAdminToken(path string) (token, warning string, err error) {
