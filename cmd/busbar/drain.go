@@ -27,7 +27,7 @@ func (srv *server) shutdown(signalled time.Time, signals <-chan os.Signal) error
 	}
 	ctx, cancel := drainContext(delay+within, signalled, signals)
 	defer cancel()
-	supervisor{srv.log}.stopping(delay + within)
+	srv.reloading.manager.stopping(delay + within)
 	srv.log.Info("draining", "clients", srv.hub.ClientCount(), "after", delay, "within", within)
 	srv.hub.Unready()
 	if err := srv.locked.Drain(); err != nil {

@@ -29,6 +29,8 @@ type reloading struct {
 	// waits for none.
 	drains sync.Mutex
 
+	manager *supervisor // is told of reloads, until the server drains
+
 	admin *auth.Admin
 	jwt   *auth.JWT    // nil without -auth jwt
 	disk  *disklog.Log // nil without -log disk
@@ -49,7 +51,7 @@ func (srv *server) reload() (done httpapi.Reloaded, err error) {
 	r := &srv.reloading
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	defer supervisor{srv.log}.reloading()()
+	defer srv.reloading.manager.reloading()()
 	next, err := r.parse()
 	if err != nil {
 		return done, err

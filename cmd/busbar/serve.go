@@ -108,7 +108,7 @@ func serve(args []string, s streams) error {
 	served := make(chan error, 1)
 	go func() { served <- srv.http.Serve(srv.api) }()
 	srv.announce(out, isTerminal(s.out))
-	defer supervisor{log}.serving(srv.hub.Capacity(), srv.hub.Answers)()
+	defer srv.reloading.manager.serving(srv.hub.Capacity(), srv.hub.Answers)()
 	var signalled time.Time
 	select {
 	case <-signals:
@@ -145,7 +145,7 @@ func durationsInSeconds(_ []string, a slog.Attr) slog.Attr {
 func open(cfg *options, log *slog.Logger, level *slog.LevelVar, logs *logqueue.Queue) (*server, error) {
 	shown := values(cfg.flags) // before what follows changes one
 	cfg.Hub.Loops.Loops = min(eventloop.RaiseProcs(cfg.Hub.Loops.Loops), subs.MaxLoops)
-	srv := &server{cfg: cfg, log: log, level: level, logs: logs, reloading: reloading{shown: shown}}
+	srv := &server{cfg: cfg, log: log, level: level, logs: logs, reloading: reloading{shown: shown, manager: &supervisor{log: log}}}
 	if err := srv.open(); err != nil {
 		_ = srv.close()
 		return nil, err

@@ -25,7 +25,8 @@ func serveEcho(cfg *options, log *slog.Logger, out io.Writer, signals <-chan os.
 	}
 	log.Warn("ECHO MODE (-echo): everybody is let in and gets back what they send; for conformance suites only")
 	announceEcho(out, log, cfg, srv)
-	defer supervisor{log}.serving(srv.Capacity(), srv.Answers)()
+	manager := &supervisor{log: log}
+	defer manager.serving(srv.Capacity(), srv.Answers)()
 	var signalled time.Time
 	select {
 	case <-signals:
@@ -33,7 +34,7 @@ func serveEcho(cfg *options, log *slog.Logger, out io.Writer, signals <-chan os.
 	case <-srv.Failed():
 		err = errors.New("the event loops have stopped; the log says why")
 	}
-	supervisor{log}.stopping(cfg.Drain.Within)
+	manager.stopping(cfg.Drain.Within)
 	ctx, cancel := drainContext(cfg.Drain.Within, signalled, signals)
 	defer cancel()
 	if e := srv.Shutdown(ctx); e != nil && err == nil {

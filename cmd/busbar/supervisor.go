@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	sdnotify "github.com/coreos/go-systemd/v22/daemon"
@@ -16,12 +17,26 @@ import (
 
 // supervisor is the service manager that started this process and wants to know what it does (sd_notify(3)): systemd,
 // for a unit with Type=notify. Without one the calls do nothing. Safe from any goroutine.
-type supervisor struct{ log *slog.Logger }
+type supervisor struct {
+	log *slog.Logger
+
+	mu       sync.Mutex // held while a state is sent that draining decides about
+	draining bool       // guarded by mu; a server that drains isn't ready any more
+}
 
 // tell sends a state. A manager that can't be told isn't worth an end: it ends a process that it hears nothing of itself.
-func (s supervisor) tell(state string) {
+func (s *supervisor) tell(state string) {
 	if err := notify(state); err != nil {
 		s.log.Warn("the service manager can't be told", "state", state, "error", err)
+	}
+}
+
+// tellServing sends a state of a server that serves.
+func (s *supervisor) tellServing(state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.draining {
+		s.tell(state)
 	}
 }
 
@@ -47,19 +62,19 @@ func notify(state string) error {
 
 // serving is called once clients and publishers can connect. From then on the manager is told that the process is alive
 // while answer returns nil, until what is returned is called.
-func (s supervisor) serving(c eventloop.Capacity, answer func(context.Context) error) (end func()) {
-	s.tell(fmt.Sprintf("%s\nSTATUS=serving up to %d connections", sdnotify.SdNotifyReady, c.Connections))
+func (s *supervisor) serving(c eventloop.Capacity, answer func(context.Context) error) (end func()) {
+	s.tellServing(fmt.Sprintf("%s\nSTATUS=serving up to %d connections", sdnotify.SdNotifyReady, c.Connections))
 	ctx, cancel := context.WithCancel(context.Background())
 	go s.watch(ctx, answer)
 	return cancel
 }
 
 // reloading is called when the configuration is read again, and what it returns once it counts, or doesn't.
-func (s supervisor) reloading() (done func()) {
+func (s *supervisor) reloading() (done func()) {
 	var now unix.Timespec // for units of Type=notify-reload
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
-	s.tell(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", sdnotify.SdNotifyReloading, now.Nano()/1000))
-	return func() { s.tell(sdnotify.SdNotifyReady) }
+	s.tellServing(fmt.Sprintf("%s\nMONOTONIC_USEC=%d", sdnotify.SdNotifyReloading, now.Nano()/1000))
+	return func() { s.tellServing(sdnotify.SdNotifyReady) }
 }
 
 // margin is what the end takes beside the drain: answers to the API's callers, and closing the stores.
@@ -67,7 +82,10 @@ const margin = 15 * time.Second
 
 // stopping is called when a drain begins that ends after within at the latest. The manager waits for it, also where
 // its unit's TimeoutStopSec is less.
-func (s supervisor) stopping(within time.Duration) {
+func (s *supervisor) stopping(within time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
 	s.tell(fmt.Sprintf("%s\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=%d", sdnotify.SdNotifyStopping, (within + margin).Microseconds()))
 }
 
@@ -76,7 +94,7 @@ func (s supervisor) stopping(within time.Duration) {
 //
 // A loop that hangs never answers, so the manager ends the process (WatchdogSec; SIGABRT, with which Go prints all
 // stacks) and starts it anew.
-func (s supervisor) watch(ctx context.Context, answer func(context.Context) error) {
+func (s *supervisor) watch(ctx context.Context, answer func(context.Context) error) {
 	patience, err := sdnotify.SdWatchdogEnabled(false)
 	if err != nil || patience == 0 {
 		if err != nil {

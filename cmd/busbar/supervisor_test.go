@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/busbar-ws/busbar/hub/httpapi"
 	"github.com/busbar-ws/busbar/internal/memory"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
@@ -25,6 +27,7 @@ import (
 type managed struct {
 	*daemon
 	states chan string
+	tell   func(state string) // as the server would
 }
 
 func startManaged(t *testing.T, watchdog time.Duration, args ...string) managed {
@@ -47,7 +50,17 @@ func startManaged(t *testing.T, watchdog time.Duration, args ...string) managed 
 		}
 	}()
 	env := []string{"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=" + strconv.FormatInt(watchdog.Microseconds(), 10)}
-	return managed{launch{args: args, env: env}.start(t), states}
+	tell := func(state string) {
+		conn, err := net.Dial("unixgram", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte(state)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return managed{launch{args: args, env: env}.start(t), states, tell}
 }
 
 // waitState is the next state that begins like that, past those of the watchdog.
@@ -105,6 +118,41 @@ func TestServiceManagerIsTold(t *testing.T) {
 	m.waitExit()
 }
 
+// A server that drains isn't ready any more, whether a reload had begun before that or begins later.
+func TestReloadDuringADrainIsNotToldTheManager(t *testing.T) {
+	t.Parallel()
+	conf := makeFile(t, filepath.Join(t.TempDir(), "busbar.conf"), "", 0o600)
+	m := startManaged(t, 0, "-config", conf, "-drain-delay", "1m")
+	m.waitState("READY=1")
+	if err := errors.Join(os.Remove(conf), unix.Mkfifo(conf, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	_ = m.cmd.Process.Signal(syscall.SIGHUP)
+	m.waitState("RELOADING=1")
+	_ = m.cmd.Process.Signal(syscall.SIGTERM)
+	m.waitState("STOPPING=1")
+	if err := errors.Join(os.WriteFile(conf, []byte("max-per-ip = 9\n"), 0), os.Remove(conf)); err != nil { // ends the first
+		t.Fatal(err)
+	}
+	m.log.waitFor(t, "the configuration was read again")
+	makeFile(t, conf, "max-per-ip = 8\n", 0o600)
+	var done httpapi.Reloaded
+	if m.adminCall("POST", "/v1/reload", "", &done); !slices.Equal(done.Changed, []string{"max-per-ip"}) {
+		t.Errorf("%+v", done)
+	}
+	wstest.Eventually(t, "another signal, later than oneSignal, ends the drain", func() bool {
+		_ = m.cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-m.exited:
+			return true
+		default:
+			return false
+		}
+	})
+	m.tell("the end") // behind all that the server said
+	m.waitState("the end")
+}
+
 // The watchdog is served while answers come, and not otherwise.
 func TestWatchdogWantsAnswers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
@@ -122,7 +170,7 @@ func TestWatchdogWantsAnswers(t *testing.T) {
 	go func() {
 		defer close(ended)
 		asked := 0
-		supervisor{newLogger(cfg, log, new(slog.LevelVar))}.watch(t.Context(), func(context.Context) error {
+		(&supervisor{log: newLogger(cfg, log, new(slog.LevelVar))}).watch(t.Context(), func(context.Context) error {
 			if asked++; asked == 3 {
 				close(hung)
 				<-hang
