@@ -26,11 +26,11 @@ type backoff struct {
 // next is the wait after a connection that ended with err and lasted so long.
 func (b *backoff) next(err error, lasted time.Duration, chance float64) time.Duration {
 	spread, told := reconnectAfter(err)
-	if told || lasted > stable {
+	if lasted > stable {
 		b.attempt = 0
-	}
-	if told {
-		return spread // chosen for this client, so that all of them come back evenly
+		if told {
+			return spread // chosen for this client, so that all of them come back evenly
+		}
 	}
 	// Retry-After is in whole seconds: without a part of one, many clients would come at once.
 	if status := (*StatusError)(nil); errors.As(err, &status) && status.RetryAfter > 0 {
@@ -41,7 +41,8 @@ func (b *backoff) next(err error, lasted time.Duration, chance float64) time.Dur
 		bound = min(b.min<<b.attempt, b.max)
 		b.attempt++
 	}
-	return time.Duration(chance * float64(bound)) // full jitter, so that many clients spread over all of it
+	own := time.Duration(chance * float64(bound)) // full jitter, so that many clients spread over all of it
+	return max(spread, own)                       // a server that names a short wait to every newcomer sees the waits grow, too
 }
 
 // reconnectAfter is what a draining server suggests, such as reconnect-after=2.4s.

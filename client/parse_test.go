@@ -92,12 +92,22 @@ func TestBackoff(t *testing.T) {
 	for reason, want := range map[string]time.Duration{
 		"reconnect-after=2.4s": 2400 * time.Millisecond, "reconnect-after=0.0s": 0, "reconnect-after=999999s": time.Hour,
 	} {
-		if got := b.next(&CloseError{websocket.StatusServiceRestart, reason}, 0, 1); got != want {
+		if got := b.next(&CloseError{websocket.StatusServiceRestart, reason}, time.Minute, 1); got != want {
 			t.Errorf("%s: %s", reason, got)
 		}
 	}
 	if got := b.next(broke, 0, 1); got != time.Second {
 		t.Errorf("after a drain: %s", got)
+	}
+	// A server that says it of each connection at once is a failing one, too.
+	b.attempt = 0
+	for n, want := range []time.Duration{500, 1000, 2000, 4000} {
+		if got := b.next(&CloseError{websocket.StatusServiceRestart, "reconnect-after=0.0s"}, time.Second, 0.5); got != want*time.Millisecond {
+			t.Errorf("told to come at once, wait %d is %s", n, got)
+		}
+	}
+	if got := b.next(&CloseError{websocket.StatusServiceRestart, "reconnect-after=9s"}, time.Second, 0.5); got != 9*time.Second {
+		t.Errorf("told more than its own wait: %s", got)
 	}
 	b.attempt = 0
 	for _, e := range []error{

@@ -216,13 +216,20 @@ export class Client {
       this.#refused = reason || "refused";
       if (typeof this.#options.token !== "function") return this.#end({ name: "closed", code, reason });
     }
-    const spread = reconnectAfter(code, reason); // chosen for this client, so that all of them come back evenly
-    if (spread !== undefined || (this.#openedAt && Date.now() - this.#openedAt > stable)) this.#attempts = 0;
+    const spread = reconnectAfter(code, reason);
+    const lasted = this.#openedAt > 0 && Date.now() - this.#openedAt > stable;
+    if (lasted) this.#attempts = 0;
     const { minDelay = 1_000, maxDelay = 30_000 } = this.#options;
-    const jitter = () => Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#attempts++);
+    const own = () => Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#attempts++);
+    let delay;
     // Retry-After is in whole seconds: without a part of one, many clients would come at once.
-    const delay = Math.round(spread ?? (after === undefined ? jitter() : after + Math.random() * 1_000));
-    this.#told = spread !== undefined || after !== undefined;
+    if (after) delay = after + Math.random() * 1_000;
+    // Chosen for this client, so that all of them come back evenly.
+    else if (spread !== undefined && lasted) delay = spread;
+    // A server that names a short wait to every newcomer sees the waits grow, too.
+    else delay = Math.max(spread ?? 0, own());
+    delay = Math.round(delay);
+    this.#told = spread !== undefined || !!after;
     this.#retry = setTimeout(() => this.#connect(), delay);
     this.#become({ name: "waiting", code, reason, delay });
   }

@@ -282,20 +282,31 @@ test("without the API's address lost events come by another connection", async (
 });
 
 test("the server's own wait is kept to, and others grow", async (t) => {
+  let now = 0; // added to the clock
+  const clock = Date.now;
+  t.mock.method(Date, "now", () => clock() + now);
+  t.mock.method(Math, "random", () => 1);
   const closes = [
     ...[[1012, "reconnect-after=0.3s"], [1012, "reconnect-after=0.01s"], [1012, "reconnect-after=0.0s"]],
-    ...[[1013], [1012, "please reconnect-after=9s"], [1012], [1001, "reconnect-after=9s"], [1013], [1013], [1013]],
-    [1009, "too big"],
+    ...[[1012, "reconnect-after=0.0s"], [1013], [1012, "please reconnect-after=9s"], [1012], [1001, "reconnect-after=9s"]],
+    ...[[1012, "reconnect-after=0.0s"], [1013], [1009, "too big"]],
   ];
-  const url = await scripted(t, (socket, n) => socket.close(...closes[n]));
+  const lasts = 8; // is open for long
+  let open;
+  const url = await scripted(t, (socket, n) => {
+    if (n !== lasts) return socket.close(...closes[n]);
+    open = socket;
+    socket.send(event(1));
+  });
   const seen = watched(t, { url, token: "x", minDelay: 1, maxDelay: 50 });
-  const started = Date.now();
+  const started = performance.now();
+  await seen.becomes("open");
+  assert.ok(performance.now() - started >= 310);
+  now = 10_001;
+  open.close(...closes[lasts]);
   await seen.becomes("closed");
   const delays = seen.states.filter(({ name }) => name === "waiting").map(({ delay }) => delay);
-  assert.deepEqual(delays.splice(0, 3), [300, 10, 0]);
-  assert.ok(Date.now() - started >= 309);
-  assert.equal(delays.length, 7);
-  delays.forEach((delay, i) => assert.ok(delay <= Math.min(50, 2 ** i), `wait ${i} is ${delay}`));
+  assert.deepEqual(delays, [300, 10, 4, 8, 16, 32, 50, 50, 0, 1]);
   assert.equal(seen.client.state.code, 1009);
 });
 
@@ -314,13 +325,17 @@ test("odd answers don't make it ask without a pause", async (t) => {
     pulls++;
     answer.end(JSON.stringify({ changes: [], cursor: { last_seq: 1 }, has_more: true }));
   });
-  const busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 9999999\r\nContent-Length: 0\r\n\r\n";
-  server.on("upgrade", (_, socket) => socket.end(busy)); // as milliseconds it is more than a timer takes
+  const busy = (after) => `HTTP/1.1 503 Service Unavailable\r\nRetry-After: ${after}\r\nContent-Length: 0\r\n\r\n`;
+  server.on("upgrade", ({ url }, socket) => socket.end(busy(/\d+/.exec(url)[0])));
   await once(server.listen(0, "127.0.0.1"), "listening");
   t.after(() => server.close());
   const address = `127.0.0.1:${server.address().port}`;
-  const { delay } = await watched(t, { url: `ws://${address}`, token: "x" }).becomes("waiting");
+  const waits = async (url) => (await watched(t, { url, token: "x", minDelay: 5_000, maxDelay: 5_000 }).becomes("waiting")).delay;
+  const delay = await waits(`ws://${address}/9999999`); // as milliseconds it is more than a timer takes
   assert.ok(delay >= 600_000 && delay <= 601_000, String(delay));
+  const { mock } = t.mock.method(Math, "random", () => 1);
+  assert.equal(await waits(`ws://${address}/0`), 5_000);
+  mock.restore();
 
   const url = await scripted(t, (socket) => {
     socket.send(JSON.stringify({ type: "gap", from: 2, to: 5 }));
