@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,5 +96,45 @@ func TestMetricsWithoutAToken(t *testing.T) {
 		w := httptest.NewRecorder() // openapi.yaml is about the API
 		h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
 		s.want(w, status, nil)
+	}
+}
+
+// unread is an answer that nobody takes before the test ends.
+type unread struct {
+	*httptest.ResponseRecorder
+	begun chan<- struct{}
+	ended <-chan struct{}
+}
+
+func (u unread) Write(b []byte) (int, error) {
+	select {
+	case u.begun <- struct{}{}:
+		<-u.ended
+	case <-u.ended:
+	}
+	return len(b), nil
+}
+
+// Those who don't read their scrapes keep nobody else from one.
+func TestMetricsThatNobodyReads(t *testing.T) {
+	var o Options
+	s := start(t, func(_ *hub.Options, given *Options) {
+		given.Registry = nil
+		given.setDefaults(nil)
+		o = *given
+	})
+	h := NewMetrics(s.hub, o)
+	begun, ended := make(chan struct{}), make(chan struct{})
+	var handlers sync.WaitGroup
+	defer handlers.Wait()
+	defer close(ended)
+	for range 2 * scrapesAtOnce {
+		handlers.Go(func() { h.ServeHTTP(unread{httptest.NewRecorder(), begun, ended}, httptest.NewRequest("GET", "/metrics", nil)) })
+		<-begun
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	if s.want(w, 200, nil); !strings.Contains(w.Body.String(), "\nbusbar_http_panics_total 0\n") {
+		t.Errorf("%s", w.Body)
 	}
 }

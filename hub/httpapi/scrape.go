@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"log/slog"
 	"net/http"
 
@@ -19,7 +20,7 @@ const scrapesAtOnce = 4
 func NewMetrics(h *hub.Hub, o Options) http.Handler {
 	o.setDefaults(h)
 	a := &api{Options: o, hub: h, mux: http.NewServeMux(), counts: newCounts(o.Registry)}
-	a.mux.Handle("GET /metrics", a.scrapes(scrapesAtOnce))
+	a.mux.Handle("GET /metrics", whole(a.scrapes(scrapesAtOnce)))
 	a.mux.Handle("GET /healthz", a.open(a.healthz))
 	a.mux.Handle("GET /readyz", a.open(a.readyz))
 	return a
@@ -41,3 +42,27 @@ func (a *api) scrapes(most int) http.Handler {
 		ErrorLog: slog.NewLogLogger(a.Logger.Handler(), slog.LevelWarn),
 	})
 }
+
+// whole hands h's answer over once h has ended: whoever doesn't read it keeps none of the places that h has. How many
+// answers there are at one time the listener bounds.
+func whole(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		kept := keptAnswer{header: w.Header(), status: http.StatusOK}
+		h.ServeHTTP(&kept, r)
+		w.WriteHeader(kept.status)
+		_, _ = w.Write(kept.body.Bytes()) // an error has ended the connection
+	})
+}
+
+// keptAnswer is an http.ResponseWriter. It belongs to one request.
+type keptAnswer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (k *keptAnswer) Header() http.Header { return k.header }
+
+func (k *keptAnswer) WriteHeader(status int) { k.status = status }
+
+func (k *keptAnswer) Write(b []byte) (int, error) { return k.body.Write(b) }
