@@ -202,6 +202,47 @@ func TestPullsThatBringNothing(t *testing.T) {
 	}
 }
 
+// What is pulled is read as strictly as what comes over the WebSocket: the cursor goes nowhere else.
+func TestPullsThatCanBeReadInTwoWays(t *testing.T) {
+	for _, answer := range []string{
+		`{"changes":[{"seq":2,"entity":"T","row_id":"1","kind":"update","SEQ":9}],"Cursor":{"last_seq":9},"cursor":{"last_seq":3,"LAST_SEQ":9},"has_more":false}`,
+		`{"changes":[{"seq":2,"seq":9,"entity":"T","row_id":"1","kind":"update"}],"cursor":{"last_seq":9},"has_more":false}`,
+		`{"changes":[{"SEQ":9,"entity":"T","row_id":"1","kind":"update"}],"cursor":{"last_seq":9},"has_more":false}`,
+		`{"changes":[` + event(9) + `],"changes":[],"cursor":{"last_seq":9},"has_more":false}`,
+		`{"changes":[` + event(9) + `],"cursor":{"last_seq":9},"has_more":false,"complete":null}`,
+		`{"changes":[{"type":"topic","seq":9,"entity":"T","row_id":"1","kind":"update"}],"cursor":{"last_seq":9},"has_more":false}`,
+	} {
+		api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, answer) }))
+		url := scripted(t, func(ctx context.Context, _ int, c *websocket.Conn, _ *http.Request) {
+			say(ctx, c, `{"type":"gap","from":2,"to":3}`, resync(3), `{"type":"topic","topic":"end"}`)
+			_, _, _ = c.Read(ctx)
+		})
+		ended := errors.New("ended")
+		o := client.Options{Token: client.Token("x"), Since: new(uint64(1)), API: api.URL, HTTPClient: api.Client(), Retry: func(error) bool { return false }}
+		o.Handle = func(_ context.Context, m client.Message) error {
+			if m.Change != nil && m.Change.Seq > 3 {
+				t.Errorf("%s: handled %d", answer, m.Change.Seq)
+			}
+			if m.Type == "topic" {
+				return ended
+			}
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), soon)
+		c := client.New(url, o)
+		_ = c.Run(ctx)
+		if ctx.Err() != nil {
+			t.Errorf("%s: it didn't end", answer)
+		}
+		if cursor, _ := c.Cursor(); cursor > 3 {
+			t.Errorf("%s: the cursor is at %d", answer, cursor)
+		}
+		cancel()
+		api.Client().CloseIdleConnections()
+		api.Close()
+	}
+}
+
 // docs/protocol.md section 1: with -routing subscribed a client subscribes first and then pulls what it has missed.
 func TestSubscribesBeforeItPulls(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -11,6 +11,10 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/coder/websocket"
+
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 // received hands over a message, and acts on it.
@@ -136,11 +140,11 @@ func (c *Client) pull(ctx context.Context, seq uint64) (found bool, err error) {
 			return false, err
 		}
 		for _, event := range page.Changes {
-			var change Change
-			if err := json.Unmarshal(event, &change); err != nil {
-				return false, fmt.Errorf("pulling: %w", err)
+			m := parse(websocket.MessageText, event)
+			if m.Change == nil {
+				return false, errNoChange
 			}
-			if err := c.change(ctx, Message{Type: "change", Data: event, Change: &change}); err != nil {
+			if err := c.change(ctx, m); err != nil {
 				return false, err
 			}
 		}
@@ -154,6 +158,8 @@ func (c *Client) pull(ctx context.Context, seq uint64) (found bool, err error) {
 	}
 	return true, nil
 }
+
+var errNoChange = errors.New("pulling: there is something else among the change events")
 
 type page struct {
 	Changes []json.RawMessage `json:"changes"`
@@ -188,8 +194,12 @@ func (c *Client) page(ctx context.Context, since uint64) (*page, error) {
 		_, _ = io.CopyN(io.Discard, answer.Body, 4096)
 		return nil, fmt.Errorf("pulling: %w", &StatusError{answer.StatusCode, retryAfter(answer.Header.Get("Retry-After"))})
 	}
+	text, err := io.ReadAll(answer.Body)
 	var p page
-	if err := json.NewDecoder(answer.Body).Decode(&p); err != nil {
+	if err == nil {
+		err = strictjson.Unmarshal(text, &p)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("pulling: %w", err)
 	}
 	if p.Complete != nil && !*p.Complete {

@@ -94,10 +94,15 @@ var (
 
 // ownType is a message's own word for what it is. Relays may say anything besides, so this isn't strict.
 func ownType(data []byte) string {
-	var members map[string]json.RawMessage
-	_ = json.Unmarshal(data, &members)
-	var name string
-	_ = json.Unmarshal(members["type"], &name)
+	members, name := strictjson.LenientObject(data), ""
+	for m, more := members.Next(); more; m, more = members.Next() {
+		if string(m.Key()) == "type" {
+			name, _ = m.Text()
+		}
+	}
+	if members.Err() != nil {
+		return ""
+	}
 	return name
 }
 
