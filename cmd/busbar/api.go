@@ -168,6 +168,17 @@ func copyTo(w io.Writer) func(io.Reader) error {
 	}
 }
 
+// decodeTo decodes an answer into what v points to.
+func decodeTo(v any) func(io.Reader) error {
+	return func(r io.Reader) error {
+		text, err := io.ReadAll(io.LimitReader(r, maxAnswer))
+		if err != nil {
+			return err
+		}
+		return strictjson.Unmarshal(text, v)
+	}
+}
+
 // refused is the one line that an answer other than success is told in.
 func (c *apiClient) refused(status int, body []byte) error {
 	var answer struct {

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -181,10 +179,7 @@ func reloadCommand(args []string, s streams) error {
 		return err
 	}
 	var done httpapi.Reloaded
-	err = client.do(apiCall{method: http.MethodPost, path: []string{"v1", "reload"}}, func(r io.Reader) error {
-		return json.NewDecoder(io.LimitReader(r, maxAnswer)).Decode(&done)
-	})
-	if err != nil {
+	if err := client.do(apiCall{method: http.MethodPost, path: []string{"v1", "reload"}}, decodeTo(&done)); err != nil {
 		return err
 	}
 	for _, part := range []struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"github.com/busbar-ws/busbar/hub/disklog"
 	"github.com/busbar-ws/busbar/internal/cli"
 	"github.com/busbar-ws/busbar/internal/datadir"
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 const sessionUsage = `Creates, lists and revokes the sessions that clients sign in with.
@@ -129,7 +131,7 @@ func (c *apiClient) createSession(user, tenant string, ttl time.Duration, device
 	err = c.do(apiCall{
 		method: http.MethodPost, path: []string{"v1", "sessions"}, contentType: bodyJSON,
 		body: bytes.NewReader(body), size: int64(len(body)),
-	}, func(r io.Reader) error { return json.NewDecoder(io.LimitReader(r, maxAnswer)).Decode(&made) })
+	}, decodeTo(&made))
 	return made.Token, err
 }
 
@@ -220,11 +222,14 @@ func eachSession(data string, s streams, print func(auth.Session) error) error {
 
 func (c *apiClient) eachSession(print func(auth.Session) error) error {
 	return c.do(apiCall{method: http.MethodGet, path: []string{"v1", "sessions"}}, func(r io.Reader) error {
-		for lines := json.NewDecoder(r); ; {
-			var one auth.Session
-			err := lines.Decode(&one)
-			if errors.Is(err, io.EOF) {
+		for lines := bufio.NewReader(r); ; {
+			line, err := lines.ReadBytes('\n')
+			if errors.Is(err, io.EOF) && len(line) == 0 {
 				return nil
+			}
+			var one auth.Session
+			if err == nil || errors.Is(err, io.EOF) {
+				err = strictjson.Unmarshal(line, &one)
 			}
 			if err == nil {
 				err = print(one)

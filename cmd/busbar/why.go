@@ -1,9 +1,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -51,14 +49,12 @@ func why(args []string, s streams) error {
 	if asJSON {
 		return api.do(call, copyTo(s.out))
 	}
-	return api.do(call, func(r io.Reader) error {
-		var a hub.Answer
-		if err := json.NewDecoder(io.LimitReader(r, maxAnswer)).Decode(&a); err != nil {
-			return err
-		}
-		_, err := fmt.Fprint(s.out, whyText(&a))
+	var a hub.Answer
+	if err := api.do(call, decodeTo(&a)); err != nil {
 		return err
-	})
+	}
+	_, err = fmt.Fprint(s.out, whyText(&a))
+	return err
 }
 
 // maxID is above all clients' ids.

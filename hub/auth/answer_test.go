@@ -1,9 +1,12 @@
 package auth
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/busbar-ws/busbar/hub"
 )
@@ -81,5 +84,40 @@ func TestAnswersThatAreNotTaken(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("%.80s: got %+v, %v, want an error about %s", body, id, err, field)
 		}
+	}
+}
+
+// kept is a value in the bucket of several nodes' sessions.
+type kept struct {
+	jetstream.KeyValueEntry
+	value string
+}
+
+func (kept) Key() string     { return "0123456789abcdef0123" }
+func (k kept) Value() []byte { return []byte(k.value) }
+
+// A session that other nodes have stored, or another program, is read in one way too, and so is one in a list.
+func TestSessionsThatAreKept(t *testing.T) {
+	const whole = `{"id":"0123456789abcdef","user_id":"u","tenant_id":"t","device":"d","created_at":1,"expires_at":2}`
+	want := Session{ID: "0123456789abcdef", UserID: "u", Tenant: "t", Device: "d", Created: time.Unix(1, 0), Expires: time.Unix(2, 0)}
+	for text, taken := range map[string]bool{
+		whole: true, `{"new":1,` + whole[1:]: true,
+		strings.Replace(whole, "user_id", "User_ID", 1): false, `{"USER_ID":"admin","EXPIRES_AT":0,` + whole[1:]: true,
+		`{"user_id":"v",` + whole[1:]: false, strings.Replace(whole, ":2}", ":2,\"expires_at\":0}", 1): false,
+		strings.Replace(whole, ":2}", ":null}", 1): false, strings.Replace(whole, `"u"`, "\"u\xff\"", 1): false, whole + whole: false,
+	} {
+		stored, err := listedOf(kept{value: text})
+		if (err == nil && stored.Session == want) != taken {
+			t.Errorf("stored %s: %+v, %v", text, stored, err)
+		}
+		var listed Session
+		if err := json.Unmarshal([]byte(text), &listed); (err == nil && listed == want) != taken {
+			t.Errorf("listed %s: %+v, %v", text, listed, err)
+		}
+	}
+	var listed Session
+	if err := json.Unmarshal([]byte(`{"id":"x","user_id":"u","tenant_id":null,"device":null,"created_at":1,"expires_at":0}`), &listed); err != nil ||
+		listed != (Session{ID: "x", UserID: "u", Created: time.Unix(1, 0)}) {
+		t.Errorf("without what may be absent: %+v, %v", listed, err)
 	}
 }

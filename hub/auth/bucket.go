@@ -18,6 +18,7 @@ import (
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/natsconn"
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 // BucketOptions say where the sessions of several nodes are.
@@ -219,7 +220,7 @@ func (b *bucket) findAll(ctx context.Context, keys []string) (map[string]*hub.Id
 
 func listedOf(entry jetstream.KeyValueEntry) (listed, error) {
 	var s stored
-	if err := json.Unmarshal(entry.Value(), &s); err != nil {
+	if err := strictjson.Unmarshal(entry.Value(), &s); err != nil {
 		return listed{}, err
 	}
 	one := listed{key: entry.Key(), Session: Session{

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"iter"
 	"time"
+
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 // Session describes a session without its token.
@@ -33,12 +35,18 @@ func (s Session) MarshalJSON() ([]byte, error) {
 }
 
 func (s *Session) UnmarshalJSON(text []byte) error {
-	var tenant, device string
-	j := sessionJSON{Tenant: &tenant, Device: &device}
-	if err := json.Unmarshal(text, &j); err != nil {
+	var j struct {
+		ID      string `json:"id"`
+		UserID  string `json:"user_id"`
+		Tenant  name   `json:"tenant_id"`
+		Device  name   `json:"device"`
+		Created int64  `json:"created_at"`
+		Expires int64  `json:"expires_at"`
+	}
+	if err := strictjson.Unmarshal(text, &j); err != nil {
 		return err
 	}
-	*s = Session{ID: j.ID, UserID: j.UserID, Tenant: tenant, Device: device, Created: time.Unix(j.Created, 0), Expires: expiry(j.Expires)}
+	*s = Session{ID: j.ID, UserID: j.UserID, Tenant: string(j.Tenant), Device: string(j.Device), Created: time.Unix(j.Created, 0), Expires: expiry(j.Expires)}
 	return nil
 }
 

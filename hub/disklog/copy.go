@@ -4,14 +4,12 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
@@ -64,8 +62,8 @@ func scanChange(rows *sql.Rows) (*hub.Change, time.Time, error) {
 		return nil, time.Time{}, err
 	}
 	c, err := hub.DecodeChange(text)
-	if err == nil && audience.Valid {
-		err = json.NewDecoder(strings.NewReader(audience.String)).Decode(&c.Audience)
+	if err == nil {
+		c.Audience, err = decodeAudience(audience)
 	}
 	if e := hub.NewEntry(seq, 0, &c); err != nil || !bytes.Equal(e.JSON, text) {
 		return nil, time.Time{}, fmt.Errorf("entry %d isn't as it was written: %w", seq, sqlitefile.ErrDamaged)

@@ -105,6 +105,34 @@ func TestOpIDThatComesAgain(t *testing.T) {
 	}
 }
 
+// An audience that can't be read in one way, or names nobody, is damage: it doesn't become everyone.
+func TestAudienceThatIsDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "changes.db")
+	l := open(t, path, Options{})
+	c := someChange
+	c.Audience.Users = []string{"alice"}
+	logtest.Append(t, l, c)
+	l.Close()
+	for text, want := range map[string]bool{
+		`{"users":["alice"]}`:              true,
+		`{"users":["alice"],"USERS":null}`: false, `{"users":["alice"],"users":[]}`: false, `{"Users":["alice"]}`: false,
+		`{"users":["alice"]} {}`: false, `{"users":null}`: false, `{}`: false, `null`: false, ``: false,
+	} {
+		db := beside(t, path)
+		execute(t, db, "UPDATE changes SET audience = '"+text+"'")
+		db.Close()
+		l := open(t, path, Options{TailBytes: 1})
+		entries, err := l.read(t.Context(), 0, l.Bounds().Last, 10)
+		if taken := err == nil && len(entries) == 1; taken != want {
+			t.Errorf("%s: %d entries, %v", text, len(entries), err)
+		}
+		if err := l.Export(func(*hub.Change, time.Time) error { return nil }); (err == nil) != want {
+			t.Errorf("%s: exported, %v", text, err)
+		}
+		l.Close()
+	}
+}
+
 // Nodes may have applied an op id again that they had forgotten. The first is what a repeat is answered with, and alone is
 // one that the log can be moved with again.
 func TestImportOfAnOpIDTwice(t *testing.T) {

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/dedup"
 	"github.com/busbar-ws/busbar/internal/sqlitefile"
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 // What is in the file. Sizes and what is read for trimming stand before what may fill pages of its own.
@@ -201,10 +201,8 @@ func scan(rows *sql.Rows) (entries []hub.Entry, err error) {
 		if err := rows.Scan(&e.Seq, &e.Prev, &e.Entity, &audience, &e.JSON); err != nil {
 			return entries, err
 		}
-		if audience.Valid {
-			if err := json.NewDecoder(strings.NewReader(audience.String)).Decode(&e.Audience); err != nil {
-				return entries, fmt.Errorf("the audience of entry %d: %w", e.Seq, sqlitefile.ErrDamaged)
-			}
+		if e.Audience, err = decodeAudience(audience); err != nil {
+			return entries, fmt.Errorf("the audience of entry %d: %w", e.Seq, err)
 		}
 		size += len(e.JSON)
 		entries = append(entries, e)
@@ -257,4 +255,16 @@ func encodeAudience(a *hub.Audience) (any, error) {
 	}
 	text, err := json.Marshal(a)
 	return string(text), err
+}
+
+// decodeAudience has a text that names nobody mean nobody knows: not everyone.
+func decodeAudience(text sql.NullString) (a hub.Audience, err error) {
+	if !text.Valid {
+		return a, nil
+	}
+	err = strictjson.UnmarshalKnown([]byte(text.String), &a)
+	if err != nil || len(a.Users) == 0 && a.Tenant == "" && a.Topic == "" {
+		return hub.Audience{}, sqlitefile.ErrDamaged
+	}
+	return a, nil
 }
