@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 const (
@@ -34,8 +35,8 @@ func (c claim) before(o claim) bool {
 
 // request is what a node is asked: for what it is, or to carry out a call.
 type request struct {
-	Claim *claim `json:",omitempty"`
-	Call  *call  `json:",omitempty"`
+	Claim *claim          `json:",omitempty"`
+	Call  json.RawMessage `json:",omitempty"`
 }
 
 // call is a hub.PeerCall, whose names JSON's strings would change where they aren't UTF-8.
@@ -80,7 +81,7 @@ func (p *Peers) ask(ctx context.Context, mine claim) (*claim, error) {
 		return nil, err
 	}
 	other := new(claim)
-	return other, json.Unmarshal(m.Data, other)
+	return other, strictjson.Unmarshal(m.Data, other)
 }
 
 // holdNumber goes on to ask: a node that can't reach NATS doesn't answer one that begins meanwhile.
@@ -115,7 +116,7 @@ func (p *Peers) Failed() <-chan error { return p.failed }
 // answer is called with what other nodes ask this one.
 func (p *Peers) answer(m *nats.Msg) {
 	var r request
-	if json.Unmarshal(m.Data, &r) != nil {
+	if strictjson.Unmarshal(m.Data, &r) != nil {
 		return
 	}
 	if r.Claim != nil {
@@ -123,14 +124,14 @@ func (p *Peers) answer(m *nats.Msg) {
 		_ = m.Respond(answer)
 		p.compare(*r.Claim)
 	}
-	if r.Call == nil {
+	var c call
+	if r.Call == nil || strictjson.UnmarshalKnown(r.Call, &c) != nil { // what a later version has added may narrow it
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	done := false // as long as there is no hub there are no clients
 	if carryOut := p.carry.Load(); carryOut != nil {
-		c := r.Call
 		done = (*carryOut)(ctx, &hub.PeerCall{
 			Disconnect: c.Disconnect, DisconnectUser: c.DisconnectUser,
 			Tenant: string(c.Tenant), Entity: string(c.Entity), RowID: string(c.RowID), User: string(c.User),
@@ -143,10 +144,11 @@ func (p *Peers) answer(m *nats.Msg) {
 func (p *Peers) Call(ctx context.Context, node int, c *hub.PeerCall) (done bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	data, _ := json.Marshal(request{Call: &call{
+	what, _ := json.Marshal(call{
 		Disconnect: c.Disconnect, DisconnectUser: c.DisconnectUser,
 		Tenant: []byte(c.Tenant), Entity: []byte(c.Entity), RowID: []byte(c.RowID), User: []byte(c.User),
-	}})
+	})
+	data, _ := json.Marshal(request{Call: what})
 	inbox := p.conn.NewInbox()
 	answers, err := p.conn.SubscribeSync(inbox)
 	if err != nil {
@@ -170,7 +172,7 @@ func (p *Peers) Call(ctx context.Context, node int, c *hub.PeerCall) (done bool,
 		}
 		var did bool
 		if err == nil {
-			err = json.Unmarshal(m.Data, &did)
+			err = strictjson.Unmarshal(m.Data, &did)
 		}
 		if err != nil {
 			return done, fmt.Errorf("%w: %w", hub.ErrPeers, err)

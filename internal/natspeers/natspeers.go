@@ -21,6 +21,7 @@ import (
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/natsconn"
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 // Options say how to reach the other nodes.
@@ -101,7 +102,7 @@ func (p *Peers) Follow(deliver func(*hub.PeerMessage), carryOut func(context.Con
 		message, at, err := decode(m.Data)
 		switch last := latest[m.Subject]; {
 		case err != nil:
-			p.opts.Logger.Warn("a message of another node can't be read", "subject", m.Subject, "error", err)
+			p.lose(fmt.Errorf("one of %s can't be read: %w", m.Subject, err))
 		case at.Since == last.Since && at.Number <= last.Number:
 			p.lose(errLate)
 		default:
@@ -243,7 +244,7 @@ func decode(b []byte) (*hub.PeerMessage, place, error) {
 		return nil, place{}, errShort
 	}
 	var h header
-	if err := json.Unmarshal(b[:size], &h); err != nil {
+	if err := strictjson.UnmarshalKnown(b[:size], &h); err != nil { // what a later version has added may be about whom it is for
 		return nil, place{}, err
 	}
 	m := &hub.PeerMessage{Wire: b[size:], Lossy: h.Lossy, Key: string(h.Key), Label: h.Label, Clients: h.Clients}

@@ -298,6 +298,20 @@ func TestCalls(t *testing.T) {
 			t.Errorf("%d: it was carried out elsewhere, or twice", test.node)
 		}
 	}
+	for _, odd := range []string{ // each would disconnect the user of more tenants than it says
+		`{"Call":{"DisconnectUser":true,"User":"dQ==","tenant":"dA=="}}`, `{"Call":{"DisconnectUser":true,"User":"dQ==","Tenant":null}}`,
+		`{"Call":{"DisconnectUser":true,"User":"dQ==","Tenant":"dA==","Tenant":""}}`, `{"Call":{"DisconnectUser":true,"User":"dQ==","Unless":"dA=="}}`,
+	} {
+		if err := a.conn.Publish("test.node.2", []byte(odd)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.Call(t.Context(), 2, &hub.PeerCall{Disconnect: 19}); err != nil {
+		t.Error(err)
+	}
+	if m := toB.next(t); m.Clients[0] != 19 {
+		t.Errorf("carried out: %v", *m)
+	}
 	silent, err := nats.Connect(s.ClientURL())
 	if err != nil {
 		t.Fatal(err)
@@ -378,8 +392,16 @@ func TestWithoutNATS(t *testing.T) {
 	})
 }
 
-// What another program puts on the subject is left out.
+// What another program puts on the subject is left out, and what can't be read in one way: it might be for others.
 func TestMessagesThatAreNone(t *testing.T) {
+	for _, head := range []string{
+		`{"names":null}`, `{"label":1,"Names":["dDE="]}`, `{"label":1,"names":["dDE="],"names":[]}`, `{"label":1,"names":["dDE="],"but":["dTE="]}`,
+		`{"label":null,"names":["dDE="]}`, `{"key":null}`, `{"clients":null}`, `{}{}`, "{\"key\":\"\xff\"}",
+	} {
+		if m, _, err := decode(slices.Concat([]byte{0, 0, 0, byte(len(head))}, []byte(head), message("x").Wire)); err == nil {
+			t.Errorf("%s: got %+v", head, m)
+		}
+	}
 	for _, b := range [][]byte{nil, {0}, {0, 0, 0, 9, '{'}, {0, 0, 0, 2, '{', '}'}, {0, 0, 0, 2, '{', '}', 1}, {0, 0, 0, 1, 'x', 1, 2, 3}, {255, 255, 255, 255, '{', '}', 1, 2}} {
 		if m, _, err := decode(b); err == nil {
 			t.Errorf("%v: got %+v", b, m)
