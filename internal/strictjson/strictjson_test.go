@@ -3,7 +3,11 @@ package strictjson_test
 import (
 	stdjson "encoding/json"
 	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -170,4 +174,46 @@ func FuzzUnmarshal(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whatever decodes JSON that comes from outside the process does it here. Elsewhere there is a reason.
+func TestNobodyElseDecodes(t *testing.T) {
+	const root = "../.."
+	reasons := map[string]string{
+		"internal/strictjson/strictjson.go": "is it",
+		"hub/auth/answer.go":                "within it, of one field",
+		"hub/auth/jwk.go":                   "exact names, once; what is odd in a key is that key's affair (RFC 7517 section 4)",
+		"internal/natsconn/stream.go":       "NATS' own words, and its own types for them",
+		"internal/natsnode/replace.go":      "NATS' own words, and its own types for them",
+		"internal/natstest/natstest.go":     "for tests",
+	}
+	decodes := regexp.MustCompile(`json\w*\.(Unmarshal\w*|NewDecoder)\(`)
+	strictly := regexp.MustCompile(`strictjson\.\w+\(`)
+	found := make(map[string]bool)
+	for _, dir := range []string{"client", "cmd/busbar", "eventloop", "hub", "internal", "subs", "wsproto"} {
+		err := filepath.WalkDir(filepath.Join(root, dir), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if decodes.Match(strictly.ReplaceAll(text, nil)) {
+				name, _ := filepath.Rel(root, path)
+				found[name] = true
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name := range found {
+		if reasons[name] == "" {
+			t.Errorf("%s decodes JSON without this package", name)
+		}
+	}
+	for name := range reasons {
+		if !found[name] {
+			t.Errorf("%s doesn't decode JSON by itself any more", name)
+		}
+	}
 }
