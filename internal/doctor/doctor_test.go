@@ -188,6 +188,21 @@ func TestWhatRunsOutFirst(t *testing.T) {
 	if r := report(h, serverOn(h), 0); r.RunsOutFirst != nofile || r.Connections >= 1000 || r.Connections < 900 {
 		t.Errorf("descriptors: %s at %d", r.RunsOutFirst, r.Connections)
 	}
+	// Where a server says that it has too few of them to start, none is held.
+	s := serverOn(h)
+	for h.files = 0; ; h.files++ {
+		_, err := s.capacity(h.cores, h.files)
+		if err == nil {
+			break
+		}
+		r := report(h, s, 0)
+		if f := r.Findings[0]; r.RunsOutFirst != nofile || r.Connections != 0 || r.Failures != 1 || f.Name != nofile || f.Verdict != fail {
+			t.Fatalf("%v: %d connections until %s runs out, %+v", err, r.Connections, r.RunsOutFirst, f)
+		}
+	}
+	if r := report(h, s, 0); r.RunsOutFirst != nofile || r.Connections != 1 || r.Failures != 0 {
+		t.Errorf("%d descriptors: %+v", h.files, r)
+	}
 }
 
 func TestEstimate(t *testing.T) {

@@ -127,14 +127,12 @@ func estimate(h host, s *Server) estimated {
 			e.limits = append(e.limits, limit{name, max(connections, 0)})
 		}
 	}
+	flag := "-max-connections"
 	var err error
-	if e.capacity, err = s.capacity(h.cores, h.files); err == nil { // else it is said of RLIMIT_NOFILE
-		flag := "-max-connections"
-		if e.capacity.LimitedBy != flag {
-			flag = nofile
-		}
-		add(flag, 0, int64(e.capacity.Connections))
+	if e.capacity, err = s.capacity(h.cores, h.files); err != nil || e.capacity.LimitedBy != flag {
+		flag = nofile // after an error, which is about descriptors alone, they are enough for none
 	}
+	add(flag, 0, int64(e.capacity.Connections))
 	if usable := h.usable(); usable >= 0 { // of which a quarter is left to the rest of the host
 		e.memory = max(usable/4*3-s.Kept(), 0) / h.connectionBytes().sum()
 	}

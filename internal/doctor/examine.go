@@ -22,13 +22,14 @@ const (
 
 // examine judges a host by n connections to a server.
 func examine(h host, s *Server, n int64) []finding {
-	need := h.neededFiles(s, n)
+	least := max(n, 1) // where the host holds none, so that the reader is told what it lacks
+	need := h.neededFiles(s, least)
 	// After a restart every client comes back within seconds; a tenth at once is what queues are judged by. Each loop has a
 	// listener, and so queues, of its own.
 	backlog := min(max(n/10/max(h.cores, 1), 1024), 65_535)
 	atOnce := fmt.Sprintf(" There is one listener per event loop, and %d clients may come at once after a restart.", max(n/10, 1))
 	findings := []finding{
-		h.examineFiles(n, need),
+		h.examineFiles(s, least, need),
 		h.atLeast("fs.nr_open", need, "The most that RLIMIT_NOFILE can be raised to."),
 		h.atLeast(fileMax, n+otherFiles, "Files and sockets that the whole host may have open."), // other processes have some too
 		h.examineMemory(s, n), h.examineTCPMem(n), h.examineRmem(n), h.examineWmem(s, n),
@@ -74,20 +75,17 @@ func (h host) atLeast(name string, need int64, meaning string) finding {
 	return f
 }
 
-// fewestFiles is what a server needs to start at all, about.
-const fewestFiles = 64
-
-func (h host) examineFiles(n, need int64) finding {
+func (h host) examineFiles(s *Server, n, need int64) finding {
 	f := finding{
 		Verdict: fine, Name: nofile, Value: fmt.Sprint(h.files),
 		Meaning: "The hard limit. A connection takes one descriptor, and a server keeps some for itself. It raises the soft limit to " +
 			"the hard one.",
 	}
 	if h.files < need {
-		f.tooFew(fmt.Sprintf(" %d connections need %d. Under systemd the unit says so; in a shell, root does:", n, need))
+		f.tooFew(fmt.Sprintf(" It takes %d for %s. Under systemd the unit says so; in a shell, root does:", need, cli.Plural(int(n), "connection", "connections")))
 		f.byUnit(fmt.Sprintf("LimitNOFILE=%d", need))
 		f.Fix = append(f.Fix, fmt.Sprintf("ulimit -n %d", need))
-		if h.files < fewestFiles {
+		if _, err := s.capacity(h.cores, h.files); err != nil {
 			f.Verdict = fail
 		}
 	}
