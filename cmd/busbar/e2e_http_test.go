@@ -31,7 +31,11 @@ func (d *daemon) call(method, path, token, body string, headers ...string) reply
 }
 
 func (d *daemon) tryCall(method, path, token, body string, headers ...string) (reply, error) {
-	r, err := http.NewRequest(method, "http://"+d.api+path, strings.NewReader(body))
+	return d.tryCallAt(d.api, method, path, token, body, headers...)
+}
+
+func (d *daemon) tryCallAt(address, method, path, token, body string, headers ...string) (reply, error) {
+	r, err := http.NewRequest(method, "http://"+address+path, strings.NewReader(body))
 	if err != nil {
 		return reply{}, err
 	}

@@ -209,7 +209,7 @@ func TestWithoutAuthenticationItSaysSo(t *testing.T) {
 
 // With -log-format json the start is one record, and durations are in seconds.
 func TestStartInJSON(t *testing.T) {
-	d := startDaemon(t, "-log-format", "json", "-loops", "3", "-max-connections", "77", "-drain", "1500ms")
+	d := startDaemon(t, "-log-format", "json", "-loops", "3", "-max-connections", "77", "-drain", "1500ms", "-metrics", "127.0.0.1:0")
 	if d.out.String() != "" {
 		t.Errorf("printed %s", d.out)
 	}
@@ -218,6 +218,10 @@ func TestStartInJSON(t *testing.T) {
 		t.Fatalf("the start isn't one record: %v\n%s", err, d.log)
 	}
 	delete(got, "time")
+	if r, err := d.tryCallAt(fmt.Sprint(got["metrics"]), "GET", "/metrics", "", ""); err != nil || r.status != 200 {
+		t.Errorf("metrics: %v, %v, %d", got["metrics"], err, r.status)
+	}
+	delete(got, "metrics")
 	want := map[string]any{"level": "INFO", "msg": "serving", "version": "dev", "websocket": d.ws, "api": d.api,
 		"loops": 3.0, "capacity": 77.0, "limited_by": "-max-connections"}
 	if !reflect.DeepEqual(got, want) {

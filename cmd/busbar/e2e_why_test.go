@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -111,17 +110,13 @@ func TestWhyAClientDidNotGetAnEvent(t *testing.T) {
 	}
 	healthy.CloseNow()
 
-	metrics := regexp.MustCompile(`serving metrics without a token" address=(\S+)`).FindStringSubmatch(d.log.String())
+	metrics := regexp.MustCompile(`Metrics +http://(\S+)/metrics  \(asks nobody for a token\)\n`).FindStringSubmatch(d.out.String())
 	if metrics == nil {
 		t.Fatalf("no address of -metrics\n%s", d.transcript())
 	}
 	for path, status := range map[string]int{"/metrics": 200, "/healthz": 200, "/readyz": 200, "/v1/stats": 404} {
-		r, err := http.Get("http://" + metrics[1] + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if r.Body.Close(); r.StatusCode != status {
-			t.Errorf("%s of -metrics: %d", path, r.StatusCode)
+		if r, err := d.tryCallAt(metrics[1], "GET", path, "", ""); err != nil || r.status != status {
+			t.Errorf("%s of -metrics: %v, %d", path, err, r.status)
 		}
 	}
 }

@@ -48,8 +48,12 @@ func (d *demoToken) is(token string) bool {
 func (srv *server) announce(w io.Writer, terminal bool) {
 	capacity := srv.hub.Capacity()
 	if srv.cfg.Logging.Format == "json" {
-		srv.log.Info("serving", "version", version, "websocket", srv.hub.Addr().String(), "api", srv.api.Addr().String(),
-			"loops", srv.hub.Loops(), "capacity", capacity.Connections, "limited_by", capacity.LimitedBy)
+		record := []any{"version", version, "websocket", srv.hub.Addr().String(), "api", srv.api.Addr().String(),
+			"loops", srv.hub.Loops(), "capacity", capacity.Connections, "limited_by", capacity.LimitedBy}
+		if srv.metrics != nil {
+			record = append(record, "metrics", srv.metrics.Addr)
+		}
+		srv.log.Info("serving", record...)
 		return
 	}
 	api := callable(srv.api.Addr().String())
@@ -58,6 +62,9 @@ func (srv *server) announce(w io.Writer, terminal bool) {
 	fmt.Fprintf(w, "  WebSocket    ws://%s%s\n", ws, everywhere(srv.hub.Addr(), srv.cfg.Hub.Loops.Listen))
 	fmt.Fprintf(w, "  HTTP API     http://%s%s\n", api, everywhere(srv.api.Addr(), srv.cfg.API.Address))
 	fmt.Fprintf(w, "  Dashboard    http://%s/  (asks for the admin token)\n", api)
+	if srv.metrics != nil {
+		fmt.Fprintf(w, "  Metrics      http://%s/metrics  (asks nobody for a token)\n", callable(srv.metrics.Addr))
+	}
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.hub.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", capacity.Connections, capacity.LimitedBy)
 	fmt.Fprintf(w, "  Data         %s\n", string(srv.dir))

@@ -22,13 +22,12 @@ func (srv *server) openMetrics(o httpapi.Options) error {
 	if err != nil {
 		return fmt.Errorf("-metrics %s: %w", srv.cfg.API.Metrics, cli.Errno(err))
 	}
-	srv.metrics = httpapi.NewServer(srv.cfg.API.Metrics, httpapi.NewMetrics(srv.hub, o),
+	srv.metrics = httpapi.NewServer(l.Addr().String(), httpapi.NewMetrics(srv.hub, o),
 		httpapi.ServerOptions{IdleTimeout: srv.cfg.API.KeepAlive, Logger: srv.log})
 	go func() {
 		if err := srv.metrics.Serve(httpapi.LimitListener(l, metricsConnections)); !errors.Is(err, http.ErrServerClosed) {
 			srv.log.Error("metrics aren't served any more", "error", err)
 		}
 	}()
-	srv.log.Info("serving metrics without a token", "address", l.Addr().String())
 	return nil
 }
