@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -114,6 +115,7 @@ type api struct {
 	originLog rate.Sometimes
 	counts    counts
 	started   time.Time
+	reloading sync.Mutex // is held by the call that reloads
 
 	panics panics.Log
 }
