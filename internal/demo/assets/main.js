@@ -58,7 +58,7 @@ function connect(token) {
     row: onRow,
     topic: view.showTopic,
     presence: onPresence,
-    left: (ids) => view.showPresence({ event: "disconnect", clientIds: ids }),
+    left: view.showLeft,
     binary: (bytes) => view.showBinary(bytes.length),
     lost: ({ from, to }) => view.showNotice(`Changes behind ${from} up to ${to} were lost on the way. What the server has of them is fetched.`),
     error: (error) => view.showNotice(error.message),

@@ -14,8 +14,8 @@ export class People {
   // take records one presence message. It reports whether the message is somebody's arrival.
   take(message, now) {
     const from = text(message.from);
-    const key = text(message.page) || from;
-    if (key === "") return false;
+    if (from === "") return false;
+    const key = JSON.stringify([from, text(message.page)]); // a page is what its sender says, from isn't
     this.#seen.delete(key); // so that the map's order is by last sign of life
     if (message.event === "leave") return false;
     this.#seen.set(key, { from, name: text(message.name) || from, at: now });

@@ -64,17 +64,21 @@ export function showChange(change) {
   count("event-count");
 }
 
-// showPresence adds one presence message to the log.
+// showPresence adds one presence message to the log, whatever it says of itself.
 export function showPresence(message) {
+  logPresence(message.event, bold(short(message.name ?? message.from)), span("meta", short(message.event)),
+    span("meta end", `from ${short(message.from)}`));
+}
+
+// showLeft adds who has left, which only the server says.
+export function showLeft(ids) {
+  logPresence("disconnect", bold(ids.length > 1 ? `${ids.length} clients` : `client ${short(ids[0])}`), span("meta", "disconnected"));
+}
+
+function logPresence(event, ...parts) {
   const row = document.createElement("li");
-  if (message.event === "disconnect") {
-    const ids = message.clientIds ?? [message.clientId];
-    row.append(bold(ids.length > 1 ? `${ids.length} clients` : `client ${short(ids[0])}`), span("meta", "disconnected"));
-  } else {
-    row.append(bold(short(message.name ?? message.from)), span("meta", short(message.event)),
-      span("meta end", `from ${short(message.from)}`));
-  }
-  row.dataset.event = short(message.event);
+  row.append(...parts);
+  row.dataset.event = short(event);
   presenceLog.add(row);
 }
 

@@ -57,6 +57,8 @@ test("who is here: joins, leaves, silence, and no more than 200", () => {
   assert.equal(people.take({ event: "here", from: "bob" }, 100_000), false);
   people.take({ event: "disconnect", clientId: 7 }, 100_000);
   assert.deepEqual(people.list(), [{ from: "alice", name: "Al" }, { from: "bob", name: "bob" }]);
+  for (const event of ["here", "leave"]) people.take({ event, from: "mallory", name: "Al", page: "1" }, 100_000);
+  assert.deepEqual(people.list(), [{ from: "alice", name: "Al" }, { from: "bob", name: "bob" }]); // as from says who it is
   people.expire(200_000);
   assert.deepEqual(people.list(), [{ from: "bob", name: "bob" }]);
   people.take({ event: "leave", from: "bob" }, 200_000);
