@@ -205,7 +205,8 @@ func (o *options) addNodes(t *cli.Set) {
 	const file = "file"
 	n, c := &o.Log.NATS, &o.Log.Cluster
 	servers := cli.Checked(&n.Servers, "URLs", "a list of URLs such as nats://10.0.0.1:4222,tls://nats.example.com:4222", areNATSURLs)
-	servers.Mask = cli.WithoutSecrets
+	routes := cli.Checked(&c.Routes, "addresses", "a list of addresses such as 10.0.0.1:6222,10.0.0.2:6222,10.0.0.3:6222", areAddresses)
+	servers.Mask, routes.Mask = cli.WithoutSecrets, cli.WithoutSecrets // NATS' own routes are URLs with passwords
 	t.Group("Several nodes (-log nats)")
 	t.Add("nats", servers, "servers of the NATS that has the change log, with commas between them; with a password only in BUSBAR_NATS or a file")
 	t.Add("nats-creds", cli.Text(&n.Creds, file), "credentials file (JWT and NKEY) to show to -nats")
@@ -222,8 +223,7 @@ func (o *options) addNodes(t *cli.Set) {
 	t.Add("node", cli.Int(&o.Hub.Loops.Node, 0, 255), "number of this node, which no other of the same stream has: its clients' ids begin with it")
 	t.Add("cluster-name", cli.Text(&c.Name, "name"), "of the nodes that are a NATS cluster themselves")
 	t.Add("cluster-listen", cli.Text(&c.Listen, "address"), "where the other nodes reach this one; given, NATS runs inside of this process")
-	t.Add("cluster-routes", cli.Checked(&c.Routes, "addresses", "a list of addresses such as 10.0.0.1:6222,10.0.0.2:6222,10.0.0.3:6222", areAddresses),
-		"-cluster-listen of all nodes, three or more, with commas between them")
+	t.Add("cluster-routes", routes, "-cluster-listen of all nodes, three or more, with commas between them")
 	t.Add("cluster-secret-file", cli.Text(&c.Secret, file), "file whose one line is what the nodes show each other")
 	t.Add("cluster-ca", cli.Text(&c.CA, file), "certificates (PEM) that other nodes' are checked with; empty = no TLS between nodes")
 	t.Add("cluster-cert", cli.Text(&c.Cert, file), "certificate (PEM) of this node, for its clients and servers alike")

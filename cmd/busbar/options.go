@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -410,6 +411,11 @@ func (o *options) warn(log *slog.Logger) {
 			if !rule.met && slices.ContainsFunc(strings.Fields(rule.prefixes), begins) {
 				log.Warn(o.source(name) + " has no effect " + rule.lacking)
 			}
+		}
+	}
+	for _, name := range []string{"auth-url", "rows-url", "snapshot-url", "jwt-jwks"} {
+		if u, err := url.Parse(o.flags.Flag(name).Show()); err == nil && u.User != nil && o.source(name) == "-"+name {
+			log.Warn("-" + name + " holds a user or password, which anyone on this host can read there; give it as " + cli.EnvName(name))
 		}
 	}
 	if a := &o.Hub.Loops.Accept; a.ProxyProtocol != eventloop.ProxyOff {

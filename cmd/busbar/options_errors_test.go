@@ -62,6 +62,11 @@ func TestErrorsOfValues(t *testing.T) {
 		{args: "-snapshot-url ftp://a/b", want: `-snapshot-url: "ftp://a/b" isn't a URL such as https://app.example.com/check`},
 		{args: "-snapshot-timeout 1ms", want: `-snapshot-timeout: "1ms" isn't a duration of at least 100ms, such as 10s`},
 		{args: "-rows-url bob:s3cret@a", want: `-rows-url: "…@a" isn't a URL such as https://app.example.com/check`},
+		{args: "-rows-url http://bob:s3?cret@a/b", want: `-rows-url: "http://…@a/b" isn't a URL such as https://app.example.com/check`},
+		{
+			args: "-log nats -cluster-routes nats://bob:s3cret@a:6222",
+			want: `-cluster-routes: "nats://…@a:6222" isn't a list of addresses such as 10.0.0.1:6222,10.0.0.2:6222,10.0.0.3:6222`,
+		},
 		{args: "-auth-url ftp://a/b", want: `-auth-url: "ftp://a/b" isn't a URL such as https://app.example.com/check`},
 		{
 			variables: map[string]string{"BUSBAR_LOOPS": "zero"},

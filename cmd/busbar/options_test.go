@@ -248,6 +248,10 @@ func TestFlagsWithoutEffectAreWarnings(t *testing.T) {
 		{args: "-rows-recheck 1m", want: []string{"-rows-recheck has no effect without -rows-url"}},
 		{args: "-snapshot-timeout 3s", want: []string{"-snapshot-timeout has no effect without -snapshot-url"}},
 		{args: "-snapshot-url http://a/b -snapshot-timeout 3s"},
+		{
+			args: "-snapshot-url http://u:s3cret@a/b", variables: map[string]string{"BUSBAR_ROWS_URL": "http://u:s3cret@a/b"},
+			want: []string{"-snapshot-url holds a user or password, which anyone on this host can read there; give it as BUSBAR_SNAPSHOT_URL"},
+		},
 		{variables: map[string]string{"BUSBAR_ROWS_TIMEOUT": "1s"}, want: []string{"BUSBAR_ROWS_TIMEOUT has no effect without -rows-url"}},
 		{args: "-auth http -auth-url http://a/b -auth-timeout 1s -guests=false -jwt-issuer i", want: []string{"-jwt-issuer has no effect without -auth jwt"}},
 		{args: "-rows-url http://a/b -rows-timeout 1s -rows-recheck 1m -guests -guest-ttl 1h -address-allowance 3"},
@@ -397,14 +401,15 @@ func TestConfigPrintsAFile(t *testing.T) {
 
 func TestErrorsOfConfigFiles(t *testing.T) {
 	for text, want := range map[string]string{
-		"lops = 3":           "F:1: lops: no such flag; did you mean loops?",
-		"\nqqqq 3":           "F:2: qqqq: no such flag; busbar -help lists them",
-		"loops = 3\nloops 4": "F:2: loops: is there twice",
-		"loops = many":       `F:1: loops: "many" isn't a whole number from 0 to 128`,
-		"config = other":     "F:1: config: isn't for a file",
-		"version = true":     "F:1: version: isn't for a file",
-		"auth = jwt":         `F:1: auth: "jwt" needs one of -jwt-key and -jwt-jwks`,
-		"listen":             `F:1: listen: "" isn't an address such as :4322, 127.0.0.1:4322 or [::1]:4322`,
+		"lops = 3":               "F:1: lops: no such flag; did you mean loops?",
+		"\nqqqq 3":               "F:2: qqqq: no such flag; busbar -help lists them",
+		"nats:nats://u:s3cret@a": "F:1: nats:nats://…@a: no such flag; busbar -help lists them",
+		"loops = 3\nloops 4":     "F:2: loops: is there twice",
+		"loops = many":           `F:1: loops: "many" isn't a whole number from 0 to 128`,
+		"config = other":         "F:1: config: isn't for a file",
+		"version = true":         "F:1: version: isn't for a file",
+		"auth = jwt":             `F:1: auth: "jwt" needs one of -jwt-key and -jwt-jwks`,
+		"listen":                 `F:1: listen: "" isn't an address such as :4322, 127.0.0.1:4322 or [::1]:4322`,
 	} {
 		file := temporaryFile(t, text)
 		badConfig{args: "-config " + file, want: strings.ReplaceAll(want, "F:", file+":")}.check(t)

@@ -155,7 +155,7 @@ func (s *Set) ParseFile(named *Flag) error {
 		if name == "" {
 			continue
 		}
-		where := fmt.Sprintf("%s:%d: %s", path, i+1, name)
+		where := fmt.Sprintf("%s:%d: %s", path, i+1, WithoutSecrets(name)) // "nats:nats://u:p@h" is one
 		f := s.Flag(name)
 		switch {
 		case f == named || f != nil && f.Env == "":

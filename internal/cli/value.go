@@ -261,8 +261,7 @@ func URL(p *string) Value {
 
 // WithoutSecrets is what may be shown of a URL, or of what was meant to be one: user, password and query can be secret.
 func WithoutSecrets(text string) string {
-	text, query, asked := strings.Cut(text, "?")
-	if at := strings.LastIndex(text, "@"); at >= 0 {
+	if at := strings.LastIndex(text, "@"); at >= 0 { // before the query is looked for, which a password's ? may not begin
 		scheme, _, found := strings.Cut(text[:at], "//")
 		if found {
 			scheme += "//"
@@ -271,7 +270,8 @@ func WithoutSecrets(text string) string {
 		}
 		text = scheme + "…" + text[at:]
 	}
-	if asked && query != "" {
+	text, query, _ := strings.Cut(text, "?")
+	if query != "" {
 		text += "?…"
 	}
 	return text
