@@ -61,6 +61,9 @@ type keySet struct {
 // errStaleKeySet: the token's key isn't known, and may be in the set that couldn't be fetched.
 var errStaleKeySet = errors.New("the JWT key set can't be fetched, and the one from before lacks the token's key")
 
+// errAwaited: so it may be for the same reason, and too many tokens wait to know.
+var errAwaited = errors.New("too many tokens wait for the JWT key set to be fetched")
+
 // openKeySet fetches the key set, and again every interval until close is called.
 func openKeySet(o *JWTOptions, replaced func(*keyRing)) (*keySet, error) {
 	name, err := ask.Name(o.JWKSURL)
@@ -153,7 +156,7 @@ func (s *keySet) newer(ctx context.Context, old *keyRing) (*keyRing, error) {
 		return s.current()
 	case s.awaiting >= maxAwaiting:
 		s.mu.Unlock()
-		return nil, ErrBusy
+		return nil, errAwaited
 	}
 	s.awaiting++
 	s.mu.Unlock()
