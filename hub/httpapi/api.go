@@ -106,11 +106,13 @@ func (o *Options) setDefaults(h *hub.Hub) {
 // use it from any goroutine.
 type api struct {
 	Options
-	hub    *hub.Hub
-	mux    *http.ServeMux
-	guests *rate.Limiter
-	places *places
-	large  *semaphore.Weighted // bytes of large bodies that messages are being made of
+	hub *hub.Hub
+	mux *http.ServeMux
+	// methods are what its calls have.
+	methods string
+	guests  *rate.Limiter
+	places  *places
+	large   *semaphore.Weighted // bytes of large bodies that messages are being made of
 	// originLog lets through one line a second about refused origins, which strangers make up.
 	originLog rate.Sometimes
 	counts    counts
@@ -129,6 +131,7 @@ func New(h *hub.Hub, o Options) http.Handler {
 		hub:     h,
 		large:   semaphore.NewWeighted(o.MaxBody),
 		mux:     http.NewServeMux(),
+		methods: methods,
 		guests:  rate.NewLimiter(rate.Limit(o.GuestRate), int(10*o.GuestRate)+1),
 		counts:  newCounts(o.Registry),
 

@@ -116,19 +116,6 @@ func TestEndRowSubscriptions(t *testing.T) {
 	}
 }
 
-// docs/protocol.md section 5: the admin token, and no other, opens what isn't for clients.
-func TestAdminCalls(t *testing.T) {
-	s := start(t, nil)
-	user := s.session("u", "")
-	for _, call := range []string{"POST /v1/changes", "PUT /v1/rows/a/b", "GET /v1/clients", "GET /v1/stats", "GET /metrics"} {
-		method, target, _ := strings.Cut(call, " ")
-		s.wantError(s.as(user, method, target, ""), 403, "FORBIDDEN")
-		s.wantError(s.as("unknown", method, target, ""), 401, "UNAUTHORIZED")
-		s.wantError(s.as("down", method, target, ""), 503, "AUTH_UNAVAILABLE")
-	}
-	s.want(ask(s, "GET", "/v1/stats", "", "Authorization", "bearer "+adminToken), 200, nil)
-}
-
 // docs/protocol.md section 5: a session may be let publish, and nothing more, for as long as it is one.
 func TestWhoMayPublish(t *testing.T) {
 	var publisher string

@@ -31,7 +31,7 @@ func (a *api) allowOrigin(w http.ResponseWriter, r *http.Request) (answered bool
 		return true
 	}
 	// PATCH for the sake of Pylon's pages, which then read 501 and not a network error.
-	h.Set("Access-Control-Allow-Methods", methods+", PATCH")
+	h.Set("Access-Control-Allow-Methods", a.methods+", PATCH")
 	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)

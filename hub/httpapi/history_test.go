@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/internal/wstest"
@@ -87,15 +89,33 @@ func TestMetricsWithoutAToken(t *testing.T) {
 		given.setDefaults(nil)
 		o = *given
 	})
+	alice := s.connect(s.session("alice-7", "tenant-7"))
+	alice.Send(`{"type":"subscribe","topic":"topic-7"}`)
+	alice.Send(`{"type":"crdt-subscribe","entity":"Entity7","rowId":"row-7"}`)
+	s.want(s.admin("PUT", "/v1/rows/Entity7/row-7", "x"), 204, nil)
+	wstest.Eventually(t, "the client has subscribed", func() bool { return s.hub.SubscriptionCount() == 2 })
 	h := NewMetrics(s.hub, o)
+	scrape := func(method, target string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder() // openapi.yaml is about the API
+		h.ServeHTTP(w, httptest.NewRequest(method, target, nil))
+		return w
+	}
 	for target, status := range map[string]int{
-		"GET /metrics": 200, "GET /healthz": 200, "GET /readyz": 200, "POST /metrics": 405,
-		"GET /v1/stats": 404, "GET /v1/clients": 404, "GET /": 404, "GET /demo": 404, "GET /api/sync/pull": 501,
+		"GET /metrics": 200, "HEAD /metrics": 200, "GET /healthz": 200, "GET /readyz": 200, "POST /metrics": 405,
+		"GET /v1/stats": 404, "GET /v1/clients": 404, "GET /v1/closes": 404, "GET /debug/pprof/": 404, "GET /openapi.yaml": 404, "POST /v1/changes": 404,
+		"GET /": 404, "GET /demo": 404, "GET /api/sync/pull": 501,
 	} {
 		method, path, _ := strings.Cut(target, " ")
-		w := httptest.NewRecorder() // openapi.yaml is about the API
-		h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
-		s.want(w, status, nil)
+		s.want(scrape(method, path), status, nil)
+	}
+	if w := scrape("OPTIONS", "*"); w.Code != 405 || w.Header().Get("Allow") != "GET, HEAD" {
+		t.Errorf("OPTIONS *: %d, Allow %q", w.Code, w.Header().Get("Allow"))
+	}
+	numbers := scrape("GET", "/metrics").Body.String()
+	for _, name := range []string{"alice-7", "tenant-7", "topic-7", "Entity7", "row-7", "127.0.0.1", `client="`, `user="`} {
+		if strings.Contains(numbers, name) {
+			t.Errorf("%s is in the numbers", name)
+		}
 	}
 }
 
@@ -129,7 +149,9 @@ func TestMetricsThatNobodyReads(t *testing.T) {
 	defer handlers.Wait()
 	defer close(ended)
 	for range 2 * scrapesAtOnce {
-		handlers.Go(func() { h.ServeHTTP(unread{httptest.NewRecorder(), begun, ended}, httptest.NewRequest("GET", "/metrics", nil)) })
+		handlers.Go(func() {
+			h.ServeHTTP(unread{httptest.NewRecorder(), begun, ended}, httptest.NewRequest("GET", "/metrics", nil))
+		})
 		<-begun
 	}
 	w := httptest.NewRecorder()
@@ -137,4 +159,44 @@ func TestMetricsThatNobodyReads(t *testing.T) {
 	if s.want(w, 200, nil); !strings.Contains(w.Body.String(), "\nbusbar_http_panics_total 0\n") {
 		t.Errorf("%s", w.Body)
 	}
+}
+
+// blocking keeps each scrape for as long as the test wants.
+type blocking struct{ begun, end chan struct{} }
+
+func (b blocking) Describe(chan<- *prometheus.Desc) {}
+func (b blocking) Collect(chan<- prometheus.Metric) {
+	b.begun <- struct{}{}
+	select {
+	case <-b.end:
+	case <-time.After(patience):
+	}
+}
+
+// Four scrapes without a token are served at a time, and probes beside them.
+func TestScrapesAtOnce(t *testing.T) {
+	var o Options
+	slow := blocking{make(chan struct{}, scrapesAtOnce+1), make(chan struct{})}
+	s := start(t, func(_ *hub.Options, given *Options) {
+		given.Registry.MustRegister(slow)
+		o = *given
+	})
+	h := NewMetrics(s.hub, o)
+	scrape := func(target string) int {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", target, nil))
+		return w.Code
+	}
+	var all sync.WaitGroup
+	for range scrapesAtOnce {
+		all.Go(func() { _ = scrape("/metrics") })
+	}
+	for range scrapesAtOnce {
+		<-slow.begun
+	}
+	if fifth, probe := scrape("/metrics"), scrape("/readyz"); fifth != 503 || probe != 200 {
+		t.Errorf("beside four scrapes another gets %d, and a probe %d", fifth, probe)
+	}
+	close(slow.end)
+	all.Wait()
 }

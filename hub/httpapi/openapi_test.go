@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +22,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+
+	"github.com/busbar-ws/busbar/hub"
 )
 
 // document is openapi.yaml as a test holds answers against it: strictly. What callers are told to expect more of, an
@@ -134,6 +137,39 @@ func hasToken(_ context.Context, in *openapi3filter.AuthenticationInput) error {
 		return errors.New("no token")
 	}
 	return nil
+}
+
+// describedCall is a call as openapi.yaml has it, with names put into its path.
+type describedCall struct {
+	method, target string
+	open           bool // for everybody, or for clients too
+	parameters     bool // a query that isn't known is an error
+}
+
+// describedCalls are all, the pages left out. So what is true of each call holds for those that are added.
+func describedCalls(t *testing.T) (calls []describedCall) {
+	t.Helper()
+	doc, err := document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`\{\w+\}`)
+	for path, item := range doc.Paths.Map() {
+		for method, o := range item.Operations() {
+			calls = append(calls, describedCall{
+				method: method, target: names.ReplaceAllString(path, "1"), open: o.Security != nil,
+				parameters: strings.HasPrefix(path, "/v1/") || strings.HasPrefix(path, "/api/") && path != "/api/sync/ws",
+			})
+		}
+	}
+	return calls
+}
+
+// everything lets an API have each call.
+func everything(_ *hub.Options, o *Options) {
+	o.LogLevel = new(slog.LevelVar)
+	o.Reload = func() (Reloaded, error) { return Reloaded{}, nil }
+	o.Profiles = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "a profile") })
 }
 
 var registered = regexp.MustCompile(`(?:call|mux\.Handle)\("([^"]+)", [^\n]*?((?:, "[^"]+")*)\)\n`)

@@ -9,7 +9,7 @@ import (
 
 // docs/protocol.md section 5: a parameter that is unknown, malformed, empty or repeated is an error on every call.
 func TestQueries(t *testing.T) {
-	s := start(t, nil)
+	s := start(t, everything)
 	s.publish(5)
 	since := []struct{ query, field string }{
 		{"since=2999;limit=1", "query"}, {"since=2999%", "query"}, {"since=%zz", "query"}, {"since=1&%", "query"}, {"=1", "query"},
@@ -50,6 +50,13 @@ func TestQueries(t *testing.T) {
 		e := s.wantError(s.admin(tt.method, tt.target, "{}"), 400, "INVALID_FIELD")
 		if e.Field != tt.field {
 			t.Errorf("%s %s: field %q, want %q", tt.method, tt.target, e.Field, tt.field)
+		}
+	}
+	for _, call := range describedCalls(t) {
+		for _, query := range []string{"surely_unknown=1", "a;b", "%zz"} {
+			if w := s.admin(call.method, call.target+"?"+query, ""); call.parameters != (w.Code == 400) {
+				t.Errorf("%s %s?%s: %d %s", call.method, call.target, query, w.Code, w.Body)
+			}
 		}
 	}
 	// Probes and scrapes read no query, whatever a load balancer or Prometheus adds.

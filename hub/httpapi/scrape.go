@@ -19,7 +19,7 @@ const scrapesAtOnce = 4
 // served any more once the hub was shut down.
 func NewMetrics(h *hub.Hub, o Options) http.Handler {
 	o.setDefaults(h)
-	a := &api{Options: o, hub: h, mux: http.NewServeMux(), counts: newCounts(o.Registry)}
+	a := &api{Options: o, hub: h, mux: http.NewServeMux(), methods: probes, counts: newCounts(o.Registry)}
 	a.mux.Handle("GET /metrics", whole(a.scrapes(scrapesAtOnce)))
 	a.mux.Handle("GET /healthz", a.open(a.healthz))
 	a.mux.Handle("GET /readyz", a.open(a.readyz))

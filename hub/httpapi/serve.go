@@ -57,9 +57,9 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if conn := connOf(r); conn != nil && r.ContentLength != 0 {
 		_ = conn.SetReadDeadline(time.Now().Add(unreadTimeout)) // readBody has its own
 	}
-	if f := badTarget(r); f != nil {
+	if f := a.badTarget(r); f != nil {
 		if f.status == http.StatusMethodNotAllowed {
-			rec.Header().Set("Allow", methods)
+			rec.Header().Set("Allow", a.methods)
 		}
 		writeFailure(rec, f)
 		return
@@ -105,12 +105,14 @@ func routeOf(r *http.Request) string {
 }
 
 // badTarget is the answer to a request whose target ServeMux can't judge; nil for all others.
-func badTarget(r *http.Request) *failure {
+func (a *api) badTarget(r *http.Request) *failure {
+	connect, authority := r.Method == http.MethodConnect, r.URL.Hostname() != "" && r.URL.User == nil
 	switch p := r.URL.EscapedPath(); {
-	case r.Method == http.MethodConnect && p == "" && r.URL.Port() != "", r.Method == http.MethodOptions && p == "*":
+	case connect && p == "" && authority && r.URL.Port() != "", r.Method == http.MethodOptions && p == "*":
 		// RFC 9110 9.3.6 and 9.3.7: well-formed, but about no call.
-		return newFailure(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "this server takes "+methods)
-	case r.Method == http.MethodConnect, !strings.HasPrefix(p, "/"): // RFC 9112 3.2
+		return newFailure(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED", "this server takes "+a.methods)
+	case connect, !strings.HasPrefix(p, "/"), // RFC 9112 3.2
+		r.URL.Scheme != "" && !authority: // RFC 9110 4.2.1 and 4.2.4
 		return newFailure(http.StatusBadRequest, "INVALID_TARGET", "the method can't have this request target")
 	case !isCanonical(p): // ServeMux would redirect, which turns a POST into a GET
 		return noSuchCall(r)
@@ -118,8 +120,11 @@ func badTarget(r *http.Request) *failure {
 	return nil
 }
 
-// methods are all that any call has.
-const methods = "GET, HEAD, POST, PUT, DELETE"
+// methods are all that any call of New has, and probes those of NewMetrics.
+const (
+	methods = "GET, HEAD, POST, PUT, DELETE"
+	probes  = "GET, HEAD"
+)
 
 func isCanonical(p string) bool {
 	clean := path.Clean(p)

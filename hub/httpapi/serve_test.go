@@ -115,23 +115,25 @@ func TestNoSuchCall(t *testing.T) {
 
 // docs/protocol.md section 5: every call except health and pull needs the admin token.
 func TestCallsWithoutAToken(t *testing.T) {
-	a := start(t, func(_ *hub.Options, o *Options) {
-		o.LogLevel = new(slog.LevelVar)
-		o.Profiles = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("somebody without a token got a profile") })
-	})
-	for _, call := range []string{
-		"POST /v1/changes", "POST /v1/presence", "POST /v1/topics/x", "PUT /v1/rows/a/b", "DELETE /v1/rows/a/b/subscribers/u", "POST /v1/broadcast",
-		"POST /v1/sessions", "DELETE /v1/sessions/x", "GET /v1/clients", "DELETE /v1/clients/1", "DELETE /v1/users/u/clients", "GET /v1/stats",
-		"GET /v1/log-level", "PUT /v1/log-level", "GET /debug/pprof/", "GET /debug/pprof/heap", "GET /metrics",
-		"GET /v1/laggards", "GET /v1/closes", "GET /v1/losses", "GET /v1/why",
-	} {
-		method, target, _ := strings.Cut(call, " ")
+	a := start(t, everything)
+	user, admins := a.session("u", ""), 0
+	for _, call := range describedCalls(t) {
+		if call.open {
+			continue
+		}
+		admins++
 		for _, header := range []string{"", "Basic YTpi", "Bearer", "Bearer  "} {
-			w := ask(a, method, target, "", "Authorization", header)
+			w := ask(a, call.method, call.target, "", "Authorization", header)
 			if e := errorOf(t, w); w.Code != 401 || e.Code != "UNAUTHORIZED" || w.Header().Get("WWW-Authenticate") != "Bearer" {
-				t.Errorf("%s with Authorization %q: got %d %s, want 401 with WWW-Authenticate", call, header, w.Code, e.Code)
+				t.Errorf("%s %s with Authorization %q: got %d %s, want 401 with WWW-Authenticate", call.method, call.target, header, w.Code, e.Code)
 			}
 		}
+		a.wantError(a.as(user, call.method, call.target, ""), 403, "FORBIDDEN")
+		a.wantError(a.as("unknown", call.method, call.target, ""), 401, "UNAUTHORIZED")
+		a.wantError(a.as("down", call.method, call.target, ""), 503, "AUTH_UNAVAILABLE")
+	}
+	if admins < 20 {
+		t.Errorf("%d calls are for admins", admins)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/busbar-ws/busbar/hub"
 )
 
 // exchange sends bytes, and reads the answer to a request of that method.
@@ -52,6 +54,7 @@ func TestTargets(t *testing.T) {
 	}{
 		{"OPTIONS *", 405, methods}, {"CONNECT example.com:443", 405, methods}, {"CONNECT [::1]:443", 405, methods},
 		{"OPTIONS /v1/changes", 405, "POST"}, {"OPTIONS /healthz", 405, "GET, HEAD"}, {"TRACE /healthz", 405, "GET, HEAD"}, {"get /healthz", 405, "GET, HEAD"},
+		{"CONNECT :443", 400, ""}, {"CONNECT a@example.com:443", 400, ""}, {"GET http:///healthz", 400, ""}, {"GET https://:80/healthz", 400, ""},
 		{"CONNECT example.com", 400, ""}, {"CONNECT /healthz", 400, ""}, {"GET *", 400, ""}, {"HEAD *", 400, ""}, {"GET example.com:80", 400, ""},
 		{"GET /%", 400, ""}, {"GET /%zz", 400, ""}, {"GET /%2", 400, ""}, {"GET wss://[:1]:3/", 400, ""}, {"GET http://[::1/", 400, ""},
 		{"GET http://a:x/", 400, ""}, {"GET /v1/stats?x=%", 400, ""},
@@ -67,11 +70,20 @@ func TestTargets(t *testing.T) {
 
 // RFC 9110 9.3.2: HEAD is answered wherever GET is, with the same status and header, and no body.
 func TestHead(t *testing.T) {
-	s := start(t, nil)
+	s := start(t, func(h *hub.Options, o *Options) {
+		everything(h, o)
+		o.Dashboard = true
+	})
 	s.publish(1)
+	s.session("u", "") // so that there is one to list
 	addr := s.listening(ServerOptions{})
-	for _, target := range []string{"/healthz", "/readyz", "/metrics", "/v1/stats", "/v1/clients", "/api/sync/pull", "/api/auth/me", "/api/sync/ws",
-		"/api/sync/pull?sinse=1", "/api/sync/pull?since=9", "/api/entities/Todo/t_1", "/v2", "/v1/changes"} {
+	targets := []string{"/", "/api/sync/pull?sinse=1", "/api/sync/pull?since=9", "/api/entities/Todo/t_1", "/v2", "/v1/changes"}
+	for _, call := range describedCalls(t) {
+		if call.method == "GET" {
+			targets = append(targets, call.target)
+		}
+	}
+	for _, target := range targets {
 		rest := " " + target + " HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + adminToken + "\r\nConnection: close\r\n\r\n"
 		get, body := exchange(t, addr, "GET", "GET"+rest)
 		head, none := exchange(t, addr, "HEAD", "HEAD"+rest)
