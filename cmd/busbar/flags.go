@@ -60,13 +60,13 @@ func addAPI(t *cli.Set, p *string) {
 }
 
 func addAdminTokenFile(t *cli.Set, p *string) *cli.Flag {
-	return t.AddShared("admin-token-file", cli.Text(p, "file"), "file whose one line is the admin token; empty = admin-token in the data directory")
+	return t.AddShared("admin-token-file", cli.Path(p, "file"), "file whose one line is the admin token; empty = admin-token in the data directory")
 }
 
 // addServerData is for commands beside the server, which make nothing.
 func addServerData(t *cli.Set, p *string) {
 	*p = defaultData
-	t.AddShared("data", cli.Text(p, "directory"), "the server's data directory, with busbar.db and admin-token")
+	t.AddShared("data", cli.Path(p, "directory"), "the server's data directory, with busbar.db and admin-token")
 }
 
 // serverFlags is the table of the daemon's flags, each bound to its field of o.
@@ -209,11 +209,11 @@ func (o *options) addNodes(t *cli.Set) {
 	servers.Mask, routes.Mask = cli.WithoutSecrets, cli.WithoutSecrets // NATS' own routes are URLs with passwords
 	t.Group("Several nodes (-log nats)")
 	t.Add("nats", servers, "servers of the NATS that has the change log, with commas between them; with a password only in BUSBAR_NATS or a file")
-	t.Add("nats-creds", cli.Text(&n.Creds, file), "credentials file (JWT and NKEY) to show to -nats")
-	t.Add("nats-nkey", cli.Text(&n.NKey, file), "file with the seed of an NKEY to show to -nats")
-	t.Add("nats-ca", cli.Text(&n.CA, file), "certificates (PEM) that -nats' own is checked with; empty = the system's")
-	t.Add("nats-cert", cli.Text(&n.Cert, file), "certificate (PEM) to show to -nats")
-	t.Add("nats-key", cli.Text(&n.Key, file), "key (PEM) of -nats-cert")
+	t.Add("nats-creds", cli.Path(&n.Creds, file), "credentials file (JWT and NKEY) to show to -nats")
+	t.Add("nats-nkey", cli.Path(&n.NKey, file), "file with the seed of an NKEY to show to -nats")
+	t.Add("nats-ca", cli.Path(&n.CA, file), "certificates (PEM) that -nats' own is checked with; empty = the system's")
+	t.Add("nats-cert", cli.Path(&n.Cert, file), "certificate (PEM) to show to -nats")
+	t.Add("nats-key", cli.Path(&n.Key, file), "key (PEM) of -nats-cert")
 	t.Add("nats-stream", cli.Text(&n.Stream, "name"), "of the stream, which its subjects begin with; made when absent")
 	t.Add("nats-replicas", cli.Int(&n.Replicas, 1, 5), "servers that each event is stored on; 1 where NATS is a single server")
 	t.Add("nats-timeout", cli.Duration(&n.Timeout, time.Second, 0),
@@ -224,10 +224,10 @@ func (o *options) addNodes(t *cli.Set) {
 	t.Add("cluster-name", cli.Text(&c.Name, "name"), "of the nodes that are a NATS cluster themselves")
 	t.Add("cluster-listen", cli.Text(&c.Listen, "address"), "where the other nodes reach this one; given, NATS runs inside of this process")
 	t.Add("cluster-routes", routes, "-cluster-listen of all nodes, three or more, with commas between them")
-	t.Add("cluster-secret-file", cli.Text(&c.Secret, file), "file whose one line is what the nodes show each other")
-	t.Add("cluster-ca", cli.Text(&c.CA, file), "certificates (PEM) that other nodes' are checked with; empty = no TLS between nodes")
-	t.Add("cluster-cert", cli.Text(&c.Cert, file), "certificate (PEM) of this node, for its clients and servers alike")
-	t.Add("cluster-key", cli.Text(&c.Key, file), "key (PEM) of -cluster-cert")
+	t.Add("cluster-secret-file", cli.Path(&c.Secret, file), "file whose one line is what the nodes show each other")
+	t.Add("cluster-ca", cli.Path(&c.CA, file), "certificates (PEM) that other nodes' are checked with; empty = no TLS between nodes")
+	t.Add("cluster-cert", cli.Path(&c.Cert, file), "certificate (PEM) of this node, for its clients and servers alike")
+	t.Add("cluster-key", cli.Path(&c.Key, file), "key (PEM) of -cluster-cert")
 }
 
 func (o *options) addAuth(t *cli.Set) {
@@ -235,15 +235,15 @@ func (o *options) addAuth(t *cli.Set) {
 	t.Group("Authentication")
 	t.Add("auth", cli.Word(&o.Auth, authSessions, authJWT, authHTTP, authNone), "who says what a token is worth: the session store, a signature, "+
 		"an HTTP service, or nobody (none: every client is let in)")
-	t.AddShared("data", cli.Text(&o.Data, "directory"), "data directory with changes.db, busbar.db and admin-token; made when absent")
+	t.AddShared("data", cli.Path(&o.Data, "directory"), "data directory with changes.db, busbar.db and admin-token; made when absent")
 	t.Add("lock-wait", cli.Duration(&o.LockWait, 0, time.Hour), "how long to wait at the start while another server has the data directory; "+
 		"while that one drains it is waited for in any case; 0 = end with an error at once unless it drains")
-	t.Add("sessions-db", cli.Text(&o.SessionsDB, "file"), "Pylon's SQLite file, read only; one in WAL mode is copied to the data directory, "+
+	t.Add("sessions-db", cli.Path(&o.SessionsDB, "file"), "Pylon's SQLite file, read only; one in WAL mode is copied to the data directory, "+
 		"whenever it has changed; empty = busbar.db there")
 	addAdminTokenFile(t, &o.AdminTokenFile).Reloads()
 	t.Add("guests", cli.Bool(&o.Guests.Allowed), "let POST /api/auth/guest make sessions for new guests")
 	t.Add("guest-ttl", cli.Duration(&o.Guests.TTL, time.Minute, 0), "how long a guest's session lives")
-	t.Add("jwt-key", cli.Text(&j.KeyFile, "file"), "file with the key that tokens are signed with: an HMAC secret, or a public key in PEM").Reloads()
+	t.Add("jwt-key", cli.Path(&j.KeyFile, "file"), "file with the key that tokens are signed with: an HMAC secret, or a public key in PEM").Reloads()
 	t.Add("jwt-jwks", cli.Text(&j.JWKSURL, "URL"), "URL of the JSON Web Key Set with the keys that tokens are signed with").Mask = cli.WithoutSecrets
 	t.Add("jwt-issuer", cli.Text(&j.Issuer, "name"), "what a token's iss has to be; empty = anything")
 	t.Add("jwt-audience", cli.Text(&j.Audience, "name"), "what a token's aud has to hold; empty = anything")
@@ -270,7 +270,7 @@ func (o *options) addProcess(t *cli.Set) {
 		"there is no hub, API or data, and flags about those are refused")
 	t.Add("log-level", cli.Word(&o.Logging.Level, "debug", "info", "warn", "error"), "the least important lines that are logged").Reloads()
 	t.Add("log-format", cli.Word(&o.Logging.Format, "text", "json"), "form of a log line")
-	t.Add("config", cli.Text(&o.File, "file"), "file with values of flags; those on the command line and in the environment beat it")
+	t.Add("config", cli.Path(&o.File, "file"), "file with values of flags; those on the command line and in the environment beat it")
 
 	t.Env = false // images often set BUSBAR_VERSION to say what they hold
 	t.Add("version", cli.Bool(&o.Version), "print the version and exit")

@@ -58,7 +58,7 @@ func tail(args []string, s streams) error {
 	t := cli.New("busbar tail", tailUsage)
 	t.Group("Server")
 	t.Add("url", cli.Checked(&c.url, "URL", "a WebSocket URL such as ws://127.0.0.1:4322 or wss://live.example.com", isWebSocketURL), "server to connect to")
-	t.Add("token-file", cli.Text(&tokenFile, "file"), "file whose one line is the token; - reads it from standard input")
+	t.Add("token-file", cli.Path(&tokenFile, "file"), "file whose one line is the token; - reads it from standard input")
 	addServerData(t, &data)
 	addAdminTokenFile(t, &adminTokenFile)
 	t.Add("once", cli.Bool(&c.once), "don't connect again: end when the connection ends")

@@ -20,7 +20,7 @@ func aTable(data, user *string) *Set {
 	t := New("busbar session revoke", "Usage: busbar session revoke [flags] TOKEN\n")
 	t.Operands = 1
 	*data = "./busbar-data"
-	t.AddShared("data", Text(data, "directory"), "data directory with changes.db, busbar.db and admin-token; made when absent")
+	t.AddShared("data", Path(data, "directory"), "data directory with changes.db, busbar.db and admin-token; made when absent")
 	t.Add("user", Text(user, "name"), "whose session")
 	return t
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Value is what a flag is bound to.
@@ -120,15 +121,22 @@ func Choice[N ~uint8](p *N, words []string) Value {
 	return v
 }
 
-// Text is any text; unit says in a word what it stands for, such as "file".
-func Text(p *string, unit string) Value {
+// Path is any bytes, as files' names are; unit says in a word what it stands for, such as "file".
+func Path(p *string, unit string) Value {
 	return Checked(p, unit, "a "+unit, func(string) bool { return true })
+}
+
+// Text is any text. In JSON what isn't UTF-8 would become another one.
+func Text(p *string, unit string) Value {
+	return Checked(p, unit, "a "+unit+" in UTF-8", utf8.ValidString)
 }
 
 // Name is a text that is absent or not empty: a name that a script's variable didn't hold mustn't pass for none.
 func Name(p *string) Value {
-	return Checked(p, "name", "a name", func(text string) bool { return text != "" })
+	return Checked(p, "name", "a name", isName)
 }
+
+func isName(text string) bool { return text != "" && utf8.ValidString(text) }
 
 // Checked is a text that check lets through.
 func Checked(p *string, unit, accepts string, check func(text string) bool) Value {
@@ -163,7 +171,7 @@ func Each[T any](p *[]T, unit, accepts string, parse func(text string) (T, bool)
 
 // Texts is a text that may be given several times, but isn't empty.
 func Texts(p *[]string, unit string) Value {
-	return Each(p, unit, "a "+unit, func(text string) (string, bool) { return text, text != "" })
+	return Each(p, unit, "a "+unit, func(text string) (string, bool) { return text, isName(text) })
 }
 
 // Bool is a switch.
