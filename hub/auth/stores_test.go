@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
-	"net"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/hub/auth"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 	"github.com/busbar-ws/busbar/internal/wstest"
 )
 
@@ -66,8 +66,10 @@ func openBucketOf(t *testing.T, s *server.Server, b auth.BucketOptions, o auth.S
 	if o.Log == nil {
 		o.Log = quiet
 	}
-	conn, err := nats.Connect(s.ClientURL(), nats.Timeout(wstest.Patience), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), nats.SetCustomDialer(newClosingDialer(t)))
+	conn, _, err := natsconn.Connect(natsconn.Options{
+		Servers: s.ClientURL(), Logger: quiet, Reconnected: func() {}, Slow: func(*nats.Subscription) bool { return false },
+		NATS: []nats.Option{nats.Timeout(wstest.Patience), nats.ReconnectWait(10 * time.Millisecond), nats.ReconnectJitter(0, 0)},
+	})
 	must(t, err)
 	t.Cleanup(conn.Close)
 	b.Conn, b.Replicas = conn, 1
@@ -75,43 +77,6 @@ func openBucketOf(t *testing.T, s *server.Server, b auth.BucketOptions, o auth.S
 	must(t, err)
 	t.Cleanup(func() { sessions.Close() })
 	return sessions
-}
-
-// closingDialer closes at the test's end what nats.go leaves to the collector: connections that a server which is
-// stopping has accepted and ended before it said anything.
-type closingDialer struct {
-	net.Dialer
-	mu    sync.Mutex
-	ended bool
-	conns []net.Conn
-}
-
-func newClosingDialer(t *testing.T) *closingDialer {
-	d := new(closingDialer)
-	t.Cleanup(func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.ended = true
-		for _, conn := range d.conns {
-			conn.Close()
-		}
-	})
-	return d
-}
-
-func (d *closingDialer) Dial(network, address string) (net.Conn, error) {
-	conn, err := d.Dialer.Dial(network, address)
-	if err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.ended {
-		conn.Close()
-		return nil, net.ErrClosed
-	}
-	d.conns = append(d.conns, conn)
-	return conn, nil
 }
 
 // startNATS runs a NATS server until stop is called or the test ends.

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,9 +38,7 @@ func Main(m *testing.M) {
 	if options := os.Getenv(serverVariable); options != "" {
 		os.Exit(serve(options))
 	}
-	// nats.go forgets, without closing it, a connection that a stopping server ended before its INFO: the collector does
-	// that. One that anybody still has is a leak all the same, and so are goroutines, which are looked at before.
-	leaks.MainThen(m, runtime.GC)
+	leaks.Main(m)
 }
 
 // serverOptions are what differs between servers.
