@@ -314,14 +314,14 @@ func TestStartWithoutIPv6(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	elsewhere := launch{inside: []string{self}, env: []string{withoutIPv6 + "=1"}, args: []string{"-listen", ":0", "-api", ":0"}}
+	elsewhere := launch{inside: []string{self}, env: []string{withoutIPv6 + "=1"}, args: []string{"-listen", ":0", "-api", "[::]:0", "-metrics", ":0"}}
 	d := elsewhere.start(t)
 	d.connect(d.session("alice"))
 	if status := d.call("GET", "/readyz", "", "").status; status != 200 {
 		t.Errorf("/readyz: %d", status)
 	}
-	if n := strings.Count(d.out.String(), "(listening on every IPv4 address: there is no IPv6 here)"); n != 2 {
-		t.Errorf("%d of 2 addresses are said to be IPv4's alone:\n%s", n, d.out.String())
+	if n := strings.Count(d.out.String(), "(listening on every IPv4 address: there is no IPv6 here)"); n != 3 {
+		t.Errorf("%d of 3 addresses are said to be IPv4's alone:\n%s", n, d.out.String())
 	}
 	// An address that is IPv6's is an error, not another one.
 	elsewhere.args = []string{"-data", t.TempDir(), "-api", "127.0.0.1:0", "-listen", "[::1]:0"}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,7 +64,8 @@ func (srv *server) announce(w io.Writer, terminal bool) {
 	fmt.Fprintf(w, "  HTTP API     http://%s%s\n", api, everywhere(srv.api.Addr(), srv.cfg.API.Address))
 	fmt.Fprintf(w, "  Dashboard    http://%s/  (asks for the admin token)\n", api)
 	if srv.metrics != nil {
-		fmt.Fprintf(w, "  Metrics      http://%s/metrics  (asks nobody for a token)\n", callable(srv.metrics.Addr))
+		fmt.Fprintf(w, "  Metrics      http://%s/metrics  (asks nobody for a token)%s\n",
+			callable(srv.metrics.Addr), everywhere(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(srv.metrics.Addr)), srv.cfg.API.Metrics))
 	}
 	fmt.Fprintf(w, "  Event loops  %d\n", srv.hub.Loops())
 	fmt.Fprintf(w, "  Connections  up to %d: limited by %s\n", capacity.Connections, capacity.LimitedBy)
@@ -177,14 +179,16 @@ func shellWord(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// everywhere says so when an address is every interface's. configured is what was asked for: an
-// address without a host is IPv4's where there is no IPv6.
+// everywhere says so when an address is every interface's. configured is what was asked for: package net takes IPv4's
+// for an address without a host, or with IPv6's, where there is no IPv6.
 func everywhere(a net.Addr, configured string) string {
 	ip := a.(*net.TCPAddr).IP
+	host, _, _ := net.SplitHostPort(configured)
+	wanted := net.ParseIP(host)
 	switch {
 	case !ip.IsUnspecified():
 		return ""
-	case strings.HasPrefix(configured, ":") && ip.To4() != nil:
+	case ip.To4() != nil && (host == "" || wanted != nil && wanted.To4() == nil):
 		return "  (listening on every IPv4 address: there is no IPv6 here)"
 	}
 	return "  (listening on every interface)"
