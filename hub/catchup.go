@@ -208,7 +208,7 @@ func (h *Hub) Pull(ctx context.Context, id *Identity, since uint64, limit int) (
 		if e.frame != nil {
 			p.frames = append(p.frames, e.frame)
 		} else {
-			p.bytes += len(e.JSON)
+			p.read = append(p.read, readChange{e.Seq, len(p.Changes) - 1})
 		}
 	}
 	p.HasMore = p.LastSeq < page.Last

@@ -41,6 +41,7 @@ type Hub struct {
 	// what a snapshot has that was read isn't sent behind it.
 	storing sync.Mutex
 	framing sync.Mutex // held while a fetched snapshot is encoded
+	held    heldChanges
 
 	rowsPatience, viewPatience time.Duration // the constants, less in tests
 

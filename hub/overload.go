@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"errors"
-	"runtime"
 )
 
 // ErrOverloaded is returned to publishers while so much is buffered for clients that letting
@@ -30,20 +29,6 @@ func (h *Hub) admit(size int) error {
 		return ErrOverloaded
 	}
 	return nil
-}
-
-// Hold counts a page's changes as buffered for clients until release is called, once: an
-// embedder calls it for pages that it keeps for peers of its own, who may be slow. What pages
-// share counts once. ErrOverloaded says that clients would have to go for it.
-func (h *Hub) Hold(p Pulled) (release func(), err error) {
-	giveBack, ok := h.engine.Hold(p.bytes)
-	if !ok {
-		return nil, ErrOverloaded
-	}
-	return func() {
-		giveBack()
-		runtime.KeepAlive(p.frames) // they count for as long as they are there
-	}, nil
 }
 
 // HoldFetched counts n bytes that a SnapshotFetcher or ViewFetcher is reading as buffered for clients until release is

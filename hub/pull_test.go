@@ -1,9 +1,12 @@
 package hub
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -132,4 +135,57 @@ func TestPulledPagesAreShared(t *testing.T) {
 	}
 	releases = nil
 	eventually(t, "nothing is left", func() bool { return buffered() == 0 })
+}
+
+// storedLog is a log that keeps nothing in memory: it gives each reader bytes of its own.
+type storedLog struct{ *MemoryLog }
+
+func (l storedLog) Range(ctx context.Context, since uint64, limit int) (Page, error) {
+	p, err := l.MemoryLog.Range(ctx, since, limit)
+	p.Entries = slices.Clone(p.Entries)
+	for i := range p.Entries {
+		p.Entries[i].JSON, p.Entries[i].frame = bytes.Clone(p.Entries[i].JSON), nil
+	}
+	return p, err
+}
+
+// What is read from a disk for many who pull is in memory once while they hold it, and counts once.
+func TestPulledPagesOfAStoreAreShared(t *testing.T) {
+	log := NewMemoryLog(0, 0)
+	log.Resume(0)
+	h := start(t, func(o *Options) { o.Log = storedLog{log} })
+	for range 3 {
+		mustPublish(t, h, Change{Entity: "T", RowID: "1", Kind: Insert, Data: []byte(`"` + strings.Repeat("x", 100_000) + `"`)})
+	}
+	outside := func() int64 { return h.Stats().Buffered["outside"] }
+	var releases []func()
+	var bytesOf []*byte
+	for i := range 10 {
+		p, err := h.Pull(within(t), &Identity{UserID: "u"}, uint64(i%2), 2+i%2) // 1 2, or 2 3
+		if err != nil {
+			t.Fatal(err)
+		}
+		release, err := h.Hold(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		releases, bytesOf = append(releases, release), append(bytesOf, &p.Changes[1-i%2][0])
+	}
+	for _, b := range bytesOf {
+		if b != bytesOf[0] {
+			t.Error("a change that all hold is in memory more than once")
+		}
+	}
+	if n := outside(); n < 300_000 || n > 303_000 {
+		t.Errorf("%d bytes count for three changes of 100,000", n)
+	}
+	for _, release := range releases[:9] {
+		release()
+	}
+	if n := outside(); n < 200_000 || n > 202_000 { // the last has 2 and 3
+		t.Errorf("%d bytes count while one page is held", n)
+	}
+	if releases[9](); outside() != 0 || len(h.held.bySeq) != 0 {
+		t.Errorf("%d bytes and %d changes are left", outside(), len(h.held.bySeq))
+	}
 }

@@ -125,7 +125,7 @@ type Pulled struct {
 	Partial bool
 
 	frames []*eventloop.Frame // whose payloads the Changes are, where the log keeps them so
-	bytes  int                // of the other Changes
+	read   []readChange       // the other Changes
 }
 
 // ClientInfo describes one open connection.

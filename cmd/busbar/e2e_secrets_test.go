@@ -73,9 +73,15 @@ func (s *said) upgrade(token string) {
 // the process.
 func (s *said) wantNothing(secrets ...string) {
 	s.t.Helper()
-	for path, token := range map[string]string{"/metrics": s.admin, "/v1/stats": s.admin, "/v1/clients": s.admin, "/api/sync/pull": s.admin, "/": "", "/demo": ""} {
-		s.ask("GET", path, token, "")
+	for _, path := range []string{"/metrics", "/v1/stats", "/v1/clients", "/v1/sessions", "/v1/laggards", "/v1/closes", "/v1/losses", "/v1/log-level",
+		"/api/sync/pull", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2", "/debug/pprof/heap?debug=1"} {
+		s.ask("GET", path, s.admin, "")
 	}
+	for _, path := range []string{"/", "/demo", "/openapi.yaml"} {
+		s.ask("GET", path, "", "")
+	}
+	s.ask("POST", "/v1/reload", s.admin, "")
+	s.ask("PUT", "/v1/log-level", s.admin, `{"level":"debug"}`)
 	arguments, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.cmd.Process.Pid))
 	if err != nil {
 		s.t.Fatal(err)

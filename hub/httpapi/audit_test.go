@@ -17,6 +17,7 @@ func TestAudit(t *testing.T) {
 	var log bytes.Buffer
 	level := new(slog.LevelVar)
 	s := start(t, func(_ *hub.Options, o *Options) {
+		o.Reload = func() (Reloaded, error) { level.Set(slog.LevelError); return Reloaded{}, nil }
 		o.LogLevel, o.Logger = level, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: level}))
 	})
 	level.Set(slog.LevelError)
@@ -28,7 +29,7 @@ func TestAudit(t *testing.T) {
 	}{
 		{"PUT", "/v1/log-level", `{"level":"warn"}`, 204}, {"PUT", "/v1/log-level", `{"level":"s3cret"}`, 400},
 		{"DELETE", "/v1/clients/17", "", 404}, {"DELETE", "/v1/users/u%0A2/clients?tenant=acme", "", 204},
-		{"DELETE", "/v1/rows/E/r/subscribers/u", "", 204},
+		{"DELETE", "/v1/rows/E/r/subscribers/u", "", 204}, {"POST", "/v1/reload", "", 200},
 		{"DELETE", "/v1/sessions/" + made.Token, "", 204}, {"DELETE", "/v1/sessions/0123abcd", "", 404},
 		{"GET", "/v1/stats", "", 200}, {"POST", "/v1/changes", `{"entity":"s3cret","row_id":"r","kind":"delete"}`, 200},
 	} {
@@ -47,6 +48,7 @@ func TestAudit(t *testing.T) {
 		line(`DELETE path=/v1/clients/{id} client=17 status=404`) +
 		line(`DELETE path=/v1/users/{user}/clients user="u\n2" tenant=acme status=204`) +
 		line(`DELETE path=/v1/rows/{entity}/{row}/subscribers/{user} entity=E row=r user=u tenant="" status=204`) +
+		line(`POST path=/v1/reload status=200`) +
 		line(`DELETE path=/v1/sessions/{token} session=`+id+` status=204`) +
 		line(`DELETE path=/v1/sessions/{token} session=0123abcd status=404`)
 	got := regexp.MustCompile(`(?m)^time=\S+ `).ReplaceAllString(log.String(), "")
