@@ -129,7 +129,7 @@ func TestPacedDrain(t *testing.T) {
 // to come back while the drain goes on.
 func TestSecondSignalHurriesTheDrain(t *testing.T) {
 	t.Parallel()
-	const clients = 200 // 20 a second: ten seconds
+	const clients = 500 // 20 a second: 25 seconds
 	d := startDaemon(t, "-auth", "none", "-max-per-ip", "0", "-drain", "10m")
 	wait := d.watch(clients)
 	began := time.Now()
@@ -154,7 +154,7 @@ func TestSecondSignalHurriesTheDrain(t *testing.T) {
 		}
 	}
 	d.waitExit()
-	if took := time.Since(began); took > 8*time.Second {
-		t.Errorf("it took %v", took)
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("it took %v, nearly as long as without hurry", took)
 	}
 }
