@@ -189,3 +189,30 @@ func TestPulledPagesOfAStoreAreShared(t *testing.T) {
 		t.Errorf("%d bytes and %d changes are left", outside(), len(h.held.bySeq))
 	}
 }
+
+// Without room for the rest of a page nothing of it stays held.
+func TestPulledPageWithoutRoom(t *testing.T) {
+	var held heldChanges
+	left := 2
+	spare := func(int) (release func(), ok bool) {
+		if left == 0 {
+			return nil, false
+		}
+		left--
+		return func() { left++ }, true
+	}
+	page := func(seqs ...uint64) *Pulled {
+		p := new(Pulled)
+		for i, seq := range seqs {
+			p.Changes, p.read = append(p.Changes, []byte("{}")), append(p.read, readChange{seq, i})
+		}
+		return p
+	}
+	first := page(1)
+	if !held.take(first, spare) || held.take(page(1, 2, 3), spare) || left != 1 || len(held.bySeq) != 1 {
+		t.Errorf("there is room for %d, and %d are held", left, len(held.bySeq))
+	}
+	if held.giveBack(first.read); left != 2 || len(held.bySeq) != 0 {
+		t.Errorf("there is room for %d, and %d are held", left, len(held.bySeq))
+	}
+}

@@ -5,7 +5,6 @@ package main
 import (
 	"crypto/x509"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,9 +19,9 @@ import (
 func TestNodesWithNATSInside(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	secret := filepath.Join(dir, "secret")
-	if err := os.WriteFile(secret, []byte("cluster-s3cret\n"), 0o600); err != nil {
-		t.Fatal(err)
+	var secrets []string // one, as three editors write it
+	for i, text := range []string{"cluster-s3cret\n", "\ufeffcluster-s3cret\r\n", "cluster-s3cret \n\n"} {
+		secrets = append(secrets, makeFile(t, filepath.Join(dir, fmt.Sprint("secret", i)), text, 0o600))
 	}
 	certificate := filepath.Join(dir, "node.pem") // and key
 	writeCertificate(t, certificate, x509.NewCertPool())
@@ -32,7 +31,7 @@ func TestNodesWithNATSInside(t *testing.T) {
 	}
 	flags := func(i int) []string {
 		return []string{"-data", filepath.Join(dir, fmt.Sprint(i)), "-log", "nats", "-node", fmt.Sprint(i), "-cluster-listen", routes[i],
-			"-cluster-routes", strings.Join(routes, ","), "-cluster-secret-file", secret,
+			"-cluster-routes", strings.Join(routes, ","), "-cluster-secret-file", secrets[i],
 			"-cluster-ca", certificate, "-cluster-cert", certificate, "-cluster-key", certificate, "-log-bytes", "64MiB"}
 	}
 	start := func(i int) *daemon {

@@ -121,7 +121,7 @@ func (srv *server) openNode() ([]nats.Option, error) {
 		return nil, fmt.Errorf("-cluster-secret-file: %w", err)
 	}
 	o := natsnode.Options{
-		Cluster: c.Name, Listen: c.Listen, Routes: cli.Entries(c.Routes), Secret: strings.TrimSpace(string(secret)),
+		Cluster: c.Name, Listen: c.Listen, Routes: cli.Entries(c.Routes), Secret: strings.TrimSpace(strings.TrimPrefix(string(secret), "\ufeff")), // as with the admin token
 		Dir: srv.dir.NATS(), MaxStore: 4*int64(srv.cfg.Log.Bytes) + natsStoreSlack, MaxMessage: srv.cfg.Hub.MaxMessageOut, Logger: srv.log,
 	}
 	if o.Secret == "" {
