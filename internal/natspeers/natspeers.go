@@ -3,6 +3,7 @@
 package natspeers
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -14,7 +15,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
+	"github.com/gobwas/ws"
 	"github.com/nats-io/nats.go"
 	"golang.org/x/time/rate"
 
@@ -233,7 +236,10 @@ func encode(m *hub.PeerMessage, at place) []byte {
 	return append(append(b, head...), m.Wire...)
 }
 
-var errShort = errors.New("it ends early")
+var (
+	errShort   = errors.New("it ends early")
+	errNoFrame = errors.New("what it has for clients isn't one whole message")
+)
 
 func decode(b []byte) (*hub.PeerMessage, place, error) {
 	if len(b) < 4 {
@@ -251,5 +257,17 @@ func decode(b []byte) (*hub.PeerMessage, place, error) {
 	for _, name := range h.Names {
 		m.Names = append(m.Names, string(name))
 	}
+	if !isMessage(m.Wire) {
+		return nil, place{}, errNoFrame
+	}
 	return m, h.place, nil
+}
+
+// isMessage is whether the bytes are a frame as eventloop.NewFrame makes one. Anything else would cost whoever is sent it
+// the connection.
+func isMessage(wire []byte) bool {
+	r := bytes.NewReader(wire)
+	h, err := ws.ReadHeader(r)
+	return err == nil && h.Fin && h.Rsv == 0 && !h.Masked && h.Length == int64(r.Len()) &&
+		(h.OpCode == ws.OpBinary || h.OpCode == ws.OpText && utf8.Valid(wire[len(wire)-r.Len():]))
 }

@@ -402,6 +402,11 @@ func TestMessagesThatAreNone(t *testing.T) {
 			t.Errorf("%s: got %+v", head, m)
 		}
 	}
+	for _, wire := range []string{"\x01\x01x", "\x81\x02x", "\x81\x00x", "\x81\x81\x00\x00\x00\x00x", "\xc1\x01x", "\x80\x01x", "\x88\x00", "\x89\x00", "\x81\x7e", "\x81\x01\xff"} {
+		if m, _, err := decode([]byte("\x00\x00\x00\x02{}" + wire)); err == nil {
+			t.Errorf("%q: got %+v", wire, m)
+		}
+	}
 	for _, b := range [][]byte{nil, {0}, {0, 0, 0, 9, '{'}, {0, 0, 0, 2, '{', '}'}, {0, 0, 0, 2, '{', '}', 1}, {0, 0, 0, 1, 'x', 1, 2, 3}, {255, 255, 255, 255, '{', '}', 1, 2}} {
 		if m, _, err := decode(b); err == nil {
 			t.Errorf("%v: got %+v", b, m)
