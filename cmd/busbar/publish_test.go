@@ -193,7 +193,7 @@ func TestPublishErrors(t *testing.T) {
 		{"empty tenant of a row", []string{"row", "T", "1", "-", "-tenant", ""}, exitUsage, []string{"-tenant"}},
 		{"empty tenant of presence", []string{"presence", "{}", "-tenant", ""}, exitUsage, []string{"-tenant"}},
 		{"empty tenant of a topic", []string{"topic", "t", "1", "-tenant="}, exitUsage, []string{"-tenant"}},
-		{"row that isn't UTF-8", []string{"change", "-entity", "T", "-row", "\xff", "-kind", "insert"}, exitUsage, []string{"-row", `"\xff"`, "UTF-8"}},
+		{"row that isn't UTF-8", []string{"change", "-entity", "T", "-row", "\xff", "-kind", "insert"}, exitUsage, []string{"-row", `"\xff"`}},
 		{"user that isn't UTF-8", []string{"change", "-entity", "T", "-row", "1", "-kind", "insert", "-to-user", "\xff"}, exitUsage, []string{"-to-user", `"\xff"`}},
 		{"presence isn't an object", []string{"presence", "[1]"}, exitFailure, []string{"INVALID_JSON", "object"}},
 		{"no such file", []string{"binary", "/no/such/file"}, exitFailure, []string{"/no/such/file"}},

@@ -184,7 +184,7 @@ func TestSessionMistakes(t *testing.T) {
 		{"", []string{"create", "-user", "admin", "-data", empty}, exitUsage, []string{`"admin"`, "reserved"}},
 		{"", []string{"create", "-user", "a", "-ttl", "-1h"}, exitUsage, []string{"-ttl"}},
 		{"", []string{"create", "-user", "a", "-tenant", ""}, exitUsage, []string{"-tenant"}},
-		{"", []string{"create", "-user", "\xff", "-api", "127.0.0.1:1"}, exitUsage, []string{"-user", `"\xff"`, "UTF-8"}},
+		{"", []string{"create", "-user", "\xff", "-api", "127.0.0.1:1"}, exitUsage, []string{"-user", `"\xff"`}},
 		{"", []string{"create", "-user", "a", "-tennant", "x"}, exitUsage, []string{"-tenant"}},
 		{"", []string{"create", "-user", strings.Repeat("a", 2000), "-data", empty}, exitUsage, []string{"1024 bytes"}},
 		{"", []string{"list", "-data", filepath.Join(empty, "none")}, exitFailure, []string{"doesn't exist", "-data"}},

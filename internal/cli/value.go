@@ -128,7 +128,7 @@ func Path(p *string, unit string) Value {
 
 // Text is any text. In JSON what isn't UTF-8 would become another one.
 func Text(p *string, unit string) Value {
-	return Checked(p, unit, "a "+unit+" in UTF-8", utf8.ValidString)
+	return Checked(p, unit, "a "+unit, utf8.ValidString)
 }
 
 // Name is a text that is absent or not empty: a name that a script's variable didn't hold mustn't pass for none.
