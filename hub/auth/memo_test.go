@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/busbar-ws/busbar/hub"
 )
@@ -58,5 +63,30 @@ func TestRevocationsWithoutEnd(t *testing.T) {
 	})
 	if _, ok := m.cached("tok"); ok || !errors.Is(err, ErrBusy) {
 		t.Errorf("%v, cached %v", err, ok)
+	}
+}
+
+// A token that is verified while its key is withdrawn is verified again, without that key, and not remembered.
+func TestKeyWithdrawnDuringVerification(t *testing.T) {
+	path, secret := filepath.Join(t.TempDir(), "key"), []byte(strings.Repeat("s", minSecret))
+	if err := os.WriteFile(path, secret, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, err := NewJWT(JWTOptions{KeyFile: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = j.Close() })
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "u", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = j.memo.authenticate(t.Context(), token, func(ctx context.Context) (*hub.Identity, error) {
+		id, err := j.verify(ctx, token)
+		j.replace(&keyRing{})
+		return id, err
+	})
+	if _, known := j.Cached(token); known || !errors.Is(err, hub.ErrUnauthorized) {
+		t.Errorf("%v, remembered: %v", err, known)
 	}
 }
