@@ -1,11 +1,24 @@
 package hub
 
-import "github.com/busbar-ws/busbar/internal/strictjson"
+import (
+	"cmp"
+	"errors"
 
-// DecodeChange reads a change as POST /v1/changes takes it (PROTOCOL 5), and checks it as JSON.
-// PublishChange checks its values, and doesn't go through Data again. Data is a part of text. What is wrong
-// with a field's value is a *FieldError, or an error that says where text can't be read.
+	"github.com/busbar-ws/busbar/internal/strictjson"
+)
+
+// DecodeChange reads a change as POST /v1/changes takes it (docs/protocol.md section 5), and checks it as JSON.
+// PublishChange checks its values, and doesn't go through Data again. Data is a part of text. What is wrong is a *FieldError.
 func DecodeChange(text []byte) (Change, error) {
+	c, err := decodeChange(text)
+	var wrong *strictjson.Error
+	if errors.As(err, &wrong) {
+		err = &FieldError{Field: cmp.Or(wrong.Field, "body"), Message: wrong.Message, cause: wrong}
+	}
+	return c, err
+}
+
+func decodeChange(text []byte) (Change, error) {
 	var c Change
 	members := strictjson.Object(text)
 	for m, more := members.Next(); more; m, more = members.Next() {

@@ -55,7 +55,7 @@ func failureOf(err error) *failure {
 	switch {
 	case errors.As(err, &known):
 		return known
-	case errors.As(err, &unread):
+	case errors.As(err, &field) && errors.As(field, &unread):
 		return unreadable(unread)
 	case errors.As(err, &field):
 		return invalidField(field.Field, field.Message)
@@ -90,6 +90,16 @@ func failureOf(err error) *failure {
 		return newFailure(http.StatusServiceUnavailable, "UNAVAILABLE", "the call took too long, try again")
 	}
 	return newFailure(http.StatusInternalServerError, "INTERNAL", "internal error; the server's log has more")
+}
+
+// decodeBody is strictjson.UnmarshalKnown for what a caller sent. What stores and other nodes send isn't the caller's fault.
+func decodeBody(body []byte, v any) error {
+	err := strictjson.UnmarshalKnown(body, v)
+	var wrong *strictjson.Error
+	if errors.As(err, &wrong) {
+		return unreadable(wrong)
+	}
+	return err
 }
 
 func unreadable(e *strictjson.Error) *failure {

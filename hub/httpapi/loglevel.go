@@ -4,8 +4,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-
-	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 // logLevel is the body of PUT /v1/log-level, and the answer of GET.
@@ -29,7 +27,7 @@ func (a *api) putLogLevel(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer done()
 	var asked logLevel
-	if err := strictjson.UnmarshalKnown(body, &asked); err != nil {
+	if err := decodeBody(body, &asked); err != nil {
 		return err
 	}
 	level, ok := logLevels[asked.Level]

@@ -16,6 +16,7 @@ import (
 
 	"github.com/busbar-ws/busbar/eventloop"
 	"github.com/busbar-ws/busbar/hub"
+	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 // deaf is an API for what is answered before any hub is asked.
@@ -138,6 +139,7 @@ func TestCallsWithoutAToken(t *testing.T) {
 }
 
 func TestFailureOf(t *testing.T) {
+	unread := strictjson.Unmarshal([]byte("{}"), new(bool)) // by something other than the caller
 	tests := []struct {
 		err    error
 		status int
@@ -150,6 +152,8 @@ func TestFailureOf(t *testing.T) {
 		{fmt.Errorf("listing clients: %w", context.Canceled), 503, "UNAVAILABLE"},
 		{fmt.Errorf("listing clients: %w", eventloop.ErrStopped), 503, "DRAINING"},
 		{errors.New("open /secret/path: denied"), 500, "INTERNAL"},
+		{fmt.Errorf("a stored session: %w", unread), 500, "INTERNAL"},
+		{fmt.Errorf("%w: an answer: %w", hub.ErrPeers, unread), 503, "NODES_UNREACHABLE"},
 	}
 	for _, tt := range tests {
 		f := failureOf(tt.err)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/busbar-ws/busbar/hub"
 	"github.com/busbar-ws/busbar/hub/auth"
-	"github.com/busbar-ws/busbar/internal/strictjson"
 )
 
 const (
@@ -92,7 +91,7 @@ func (a *api) createSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer done()
 	var s newSession
-	if err := strictjson.UnmarshalKnown(body, &s); err != nil {
+	if err := decodeBody(body, &s); err != nil {
 		return err
 	}
 	ttl, err := s.ttl()
