@@ -60,18 +60,22 @@ func (l *Loop) readHead(c *Client) {
 		return
 	}
 	if l.opts.Compression != CompressOff {
-		in, out := request.AcceptDeflate()
-		if in {
-			c.set(flagInflate)
-		}
-		if out {
-			c.set(flagDeflate)
-		}
+		c.acceptDeflate(request)
 	}
 	l.setState(c, authorising, CauseUnknown)
 	l.engine.handler.Upgrade(c, request)
 	if c.state == authorising { // it takes time
 		l.waitFor(c, end, c.conn.Buffered())
+	}
+}
+
+func (c *Client) acceptDeflate(request *wsproto.Request) {
+	in, out := request.AcceptDeflate()
+	if in {
+		c.set(flagInflate)
+	}
+	if out {
+		c.set(flagDeflate)
 	}
 }
 

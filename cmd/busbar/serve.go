@@ -87,21 +87,13 @@ func serve(args []string, s streams) error {
 	if cfg.Echo { // SIGHUP does nothing there
 		return serveEcho(cfg, log, out, signals)
 	}
-	var srv *server
-	opened := make(chan error, 1)
-	go func() {
-		var err error
-		srv, err = open(cfg, log, level, logs)
-		opened <- err
-	}()
-	select {
-	case <-signals:
-		log.Info("ended by a signal while it was starting")
-		return nil // nobody was told of an address yet
-	case err = <-opened:
-	}
+	srv, err := openUnless(signals, func() (*server, error) { return open(cfg, log, level, logs) })
 	if err != nil {
 		return err
+	}
+	if srv == nil {
+		log.Info("ended by a signal while it was starting")
+		return nil // nobody was told of an address yet
 	}
 	srv.reloading.parse = func() (*options, error) { return parseOptions(args, s.getenv) }
 	go srv.reloadOnHangup(hangups)
@@ -120,6 +112,23 @@ func serve(args []string, s streams) error {
 		err = fmt.Errorf("serving the API: %w", e)
 	}
 	return errors.Join(err, srv.shutdown(signalled, signals))
+}
+
+// openUnless has open run until it has ended or a signal comes; then there is no server and no error.
+func openUnless(signals <-chan os.Signal, open func() (*server, error)) (*server, error) {
+	var srv *server
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		srv, err = open()
+		opened <- err
+	}()
+	select {
+	case <-signals:
+		return nil, nil
+	case err := <-opened:
+		return srv, err
+	}
 }
 
 // newLogger sets the level to what the flag says.
