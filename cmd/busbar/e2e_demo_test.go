@@ -43,9 +43,9 @@ func demoLinkSignsIn(t *testing.T, b *browser) {
 	page.waitChanges(1)
 	page.waitFor(`document.getElementById("publish-result").dataset.ok === "true"`)
 	_, token, _ := strings.Cut(d.link, "#token=")
-	for call, status := range map[string]int{"GET /v1/clients": 403, "GET /v1/stats": 403, "POST /v1/sessions": 403} {
+	for _, call := range []string{"GET /v1/clients", "GET /v1/stats", "POST /v1/sessions"} {
 		method, path, _ := strings.Cut(call, " ")
-		if r := d.call(method, path, token, "{}"); r.status != status {
+		if r := d.call(method, path, token, ""); r.status != 403 {
 			t.Errorf("%s with the demo page's token: %d %s", call, r.status, r.body)
 		}
 	}

@@ -39,8 +39,8 @@ func TestPylonsSessionFile(t *testing.T) {
 				t.Errorf("presence from %q", m.From)
 			}
 			waitClose(t, startGoClient(t, d.url(""), "ended-token", "header"), 1008)
-			for _, call := range [][2]string{{"POST", "/v1/sessions"}, {"DELETE", "/v1/sessions/pylon-token"}} {
-				if r := d.call(call[0], call[1], d.admin, `{"user_id":"u"}`); r.status != http.StatusConflict {
+			for _, call := range [][3]string{{"POST", "/v1/sessions", `{"user_id":"u"}`}, {"DELETE", "/v1/sessions/pylon-token", ""}} {
+				if r := d.call(call[0], call[1], d.admin, call[2]); r.status != http.StatusConflict {
 					t.Errorf("%s %s: %d %s", call[0], call[1], r.status, r.body)
 				}
 			}

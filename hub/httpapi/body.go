@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/busbar-ws/busbar/hub"
 )
@@ -33,9 +34,44 @@ func (a *api) readBody(w http.ResponseWriter, r *http.Request) (body []byte, don
 	body, done, err = a.readHeld(r.Context(), http.MaxBytesReader(w, steady, a.MaxBody), r.ContentLength)
 	var tooLong *http.MaxBytesError
 	if err != nil && !errors.As(err, &tooLong) && !errors.Is(err, hub.ErrOverloaded) {
-		return nil, nil, newFailure(http.StatusBadRequest, "BODY_INCOMPLETE", "the body could not be read to its end")
+		return nil, nil, incomplete()
 	}
 	return body, done, err
+}
+
+func incomplete() *failure {
+	return newFailure(http.StatusBadRequest, "BODY_INCOMPLETE", "the body could not be read to its end")
+}
+
+// withoutBody is h for requests whose body is empty: whoever says in one what is to be done, as with {"tenant":"t"},
+// must not have all else done.
+func withoutBody(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f := checkNoBody(r); f != nil {
+			writeFailure(w, f)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// checkNoBody waits for chunks until the deadline for what nobody wants (ServeHTTP): only they tell whether there is any.
+func checkNoBody(r *http.Request) *failure {
+	n := 1
+	if r.ContentLength <= 0 {
+		var err error
+		n, err = io.ReadFull(r.Body, make([]byte, 1))
+		if n == 0 && err != io.EOF {
+			return incomplete()
+		}
+	}
+	if n > 0 {
+		return newFailure(http.StatusBadRequest, "UNEXPECTED_BODY", "this call takes no body, and nothing was done")
+	}
+	if conn := connOf(r); conn != nil && r.ContentLength != 0 {
+		_ = conn.SetReadDeadline(time.Time{}) // net/http would have the caller gone in the middle of the call
+	}
+	return nil
 }
 
 // believed is how many bytes of a body have to come before its Content-Length is believed.

@@ -51,13 +51,14 @@ func TestSlowCallersAreLetGoOf(t *testing.T) {
 		"body":            {ServerOptions{StallTimeout: short}, "POST /v1/changes HTTP/1.1\r\n" + asAdmin + "Content-Length: 100\r\n\r\n{", "BODY_INCOMPLETE"},
 		"chunks":          {ServerOptions{StallTimeout: short}, "POST /v1/broadcast HTTP/1.1\r\n" + asAdmin + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", "BODY_INCOMPLETE"},
 		"body of nobody":  {ServerOptions{}, "POST /v1/changes HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", "UNAUTHORIZED"},
+		"empty chunks":    {ServerOptions{}, "POST /v1/reload HTTP/1.1\r\n" + asAdmin + "Transfer-Encoding: chunked\r\n\r\n", "BODY_INCOMPLETE"},
 		"between two":     {ServerOptions{IdleTimeout: short}, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", `{"status":"ok"}`},
 		"header":          {ServerOptions{ReadHeaderTimeout: short}, "GET /healthz HTTP/1.1\r\nHost: x\r\n", ""},
 		"nothing at all":  {ServerOptions{ReadHeaderTimeout: short}, "", ""},
 		"second's header": {ServerOptions{ReadHeaderTimeout: short}, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /h", `{"status":"ok"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := start(t, nil)
+			s := start(t, everything)
 			if got := talk(t, s.listening(test.o), test.text); !strings.Contains(got, test.want) || test.want == "" && strings.Contains(got, "200 OK") {
 				t.Errorf("answered %q, want %q", got, test.want)
 			}

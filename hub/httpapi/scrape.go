@@ -20,9 +20,9 @@ const scrapesAtOnce = 4
 func NewMetrics(h *hub.Hub, o Options) http.Handler {
 	o.setDefaults(h)
 	a := &api{Options: o, hub: h, mux: http.NewServeMux(), methods: probes, counts: newCounts(o.Registry)}
-	a.mux.Handle("GET /metrics", whole(a.scrapes(scrapesAtOnce)))
-	a.mux.Handle("GET /healthz", a.open(a.healthz))
-	a.mux.Handle("GET /readyz", a.open(a.readyz))
+	a.mux.Handle("GET /metrics", withoutBody(whole(a.scrapes(scrapesAtOnce))))
+	a.mux.Handle("GET /healthz", withoutBody(a.open(a.healthz)))
+	a.mux.Handle("GET /readyz", withoutBody(a.open(a.readyz)))
 	return a
 }
 
