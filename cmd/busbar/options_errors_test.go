@@ -76,6 +76,10 @@ func TestErrorsOfValues(t *testing.T) {
 			variables: map[string]string{"BUSBAR_GUESTS": "on"},
 			want:      `BUSBAR_GUESTS: "on" isn't true or false`,
 		},
+		{
+			variables: map[string]string{"BUSBAR_ORIGINS": "http://\xff"},
+			want:      `BUSBAR_ORIGINS: "http://\xff" isn't UTF-8`,
+		},
 	} {
 		test.check(t)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // UsageError is a mistake on the command line, in the environment or in a file: one line that names the flag, the
@@ -241,6 +242,9 @@ func (f *Flag) meaning() string {
 
 // Take sets the flag to text, which came from source.
 func (f *Flag) Take(text, source string) error {
+	if !f.Bytes && !utf8.ValidString(text) {
+		return Usagef("%s: %q isn't UTF-8", source, f.masked(text))
+	}
 	if !f.Set(text) {
 		return Usagef("%s: %q isn't %s", source, f.masked(text), f.Accepts)
 	}

@@ -37,6 +37,7 @@ func TestCommandFlags(t *testing.T) {
 		{"tok", "/srv/b", "", "tok"},
 		{"-data d -user u tok", "d", "u", "tok"},
 		{"tok -data d", "d", "", "tok"},
+		{"-data \xff tok", "\xff", "", "tok"}, // files' names are bytes
 		{"-data d -- -tok", "d", "", "-tok"},
 	} {
 		var data, user string

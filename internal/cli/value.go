@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Value is what a flag is bound to.
@@ -20,6 +19,7 @@ type Value struct {
 	Set     func(text string) bool // false: refused, and nothing is changed
 	Show    func() string          // as Set takes it
 	Mask    func(string) string    // what may be shown of a text; nil: all of it
+	Bytes   bool                   // a text needn't be UTF-8, as files' names needn't; in JSON another would become a different one
 }
 
 type number interface{ int | float64 | time.Duration }
@@ -123,20 +123,27 @@ func Choice[N ~uint8](p *N, words []string) Value {
 
 // Path is any bytes, as files' names are; unit says in a word what it stands for, such as "file".
 func Path(p *string, unit string) Value {
-	return Checked(p, unit, "a "+unit, func(string) bool { return true })
+	v := Text(p, unit)
+	v.Bytes = true
+	return v
 }
 
-// Text is any text. In JSON what isn't UTF-8 would become another one.
+// Text is any text.
 func Text(p *string, unit string) Value {
-	return Checked(p, unit, "a "+unit, utf8.ValidString)
+	return Checked(p, unit, withArticle(unit), func(string) bool { return true })
 }
 
 // Name is a text that is absent or not empty: a name that a script's variable didn't hold mustn't pass for none.
 func Name(p *string) Value {
-	return Checked(p, "name", "a name", isName)
+	return Checked(p, "name", "a name", func(text string) bool { return text != "" })
 }
 
-func isName(text string) bool { return text != "" && utf8.ValidString(text) }
+func withArticle(noun string) string {
+	if strings.ContainsRune("aeio", rune(noun[0])) {
+		return "an " + noun
+	}
+	return "a " + noun
+}
 
 // Checked is a text that check lets through.
 func Checked(p *string, unit, accepts string, check func(text string) bool) Value {
@@ -171,7 +178,7 @@ func Each[T any](p *[]T, unit, accepts string, parse func(text string) (T, bool)
 
 // Texts is a text that may be given several times, but isn't empty.
 func Texts(p *[]string, unit string) Value {
-	return Each(p, unit, "a "+unit, func(text string) (string, bool) { return text, isName(text) })
+	return Each(p, unit, withArticle(unit), func(text string) (string, bool) { return text, text != "" })
 }
 
 // Bool is a switch.
