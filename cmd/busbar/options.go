@@ -310,7 +310,7 @@ func (o *options) validateNodes() error {
 	case n.Servers != "" && k.Listen != "":
 		return cli.Usagef("%s is given beside %s; give one of them", o.source("cluster-listen"), o.source("nats"))
 	case o.source("nats") == "-nats" && strings.Contains(n.Servers, "@"):
-		return cli.Usagef("-nats: holds a user or password, which anyone on this host can read there; give it as BUSBAR_NATS")
+		return cli.Usagef("-nats: holds a user or password, which anyone on this host can read on the command line; give it as BUSBAR_NATS")
 	case n.Creds != "" && n.NKey != "":
 		return cli.Usagef("%s is given beside %s; give one of them", o.source("nats-nkey"), o.source("nats-creds"))
 	case (n.Cert == "") != (n.Key == ""):
@@ -415,7 +415,7 @@ func (o *options) warn(log *slog.Logger) {
 	}
 	for _, name := range []string{"auth-url", "rows-url", "snapshot-url", "jwt-jwks"} {
 		if u, err := url.Parse(o.flags.Flag(name).Show()); err == nil && u.User != nil && o.source(name) == "-"+name {
-			log.Warn("-" + name + " holds a user or password, which anyone on this host can read there; give it as " + cli.EnvName(name))
+			log.Warn("-" + name + " holds a user or password, which anyone on this host can read on the command line; give it as " + cli.EnvName(name))
 		}
 	}
 	if a := &o.Hub.Loops.Accept; a.ProxyProtocol != eventloop.ProxyOff {

@@ -250,7 +250,7 @@ func TestFlagsWithoutEffectAreWarnings(t *testing.T) {
 		{args: "-snapshot-url http://a/b -snapshot-timeout 3s"},
 		{
 			args: "-snapshot-url http://u:s3cret@a/b", variables: map[string]string{"BUSBAR_ROWS_URL": "http://u:s3cret@a/b"},
-			want: []string{"-snapshot-url holds a user or password, which anyone on this host can read there; give it as BUSBAR_SNAPSHOT_URL"},
+			want: []string{"-snapshot-url holds a user or password, which anyone on this host can read on the command line; give it as BUSBAR_SNAPSHOT_URL"},
 		},
 		{variables: map[string]string{"BUSBAR_ROWS_TIMEOUT": "1s"}, want: []string{"BUSBAR_ROWS_TIMEOUT has no effect without -rows-url"}},
 		{args: "-auth http -auth-url http://a/b -auth-timeout 1s -guests=false -jwt-issuer i", want: []string{"-jwt-issuer has no effect without -auth jwt"}},
