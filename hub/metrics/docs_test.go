@@ -17,9 +17,10 @@ var update = flag.Bool("update", false, "write docs/metrics.md")
 
 const docsHead = `# Metrics
 
-What ` + "`/metrics`" + ` shows, beside Go's own (` + "`go_…`, `process_…`" + `). Names only ever get more. [protocol.md](protocol.md) says
-who may scrape it, and [delivery.md](delivery.md) what may be lost. A histogram has ` + "`_bucket`, `_sum` and `_count`" + ` behind
-its name. Everything is of one process: with several nodes add up what is to be added.
+What ` + "`/metrics`" + ` shows, beside Go's own (` + "`go_…`, `process_…`" + `). No name is ever taken away; with labels, one may be
+absent until it counts. [protocol.md](protocol.md) says who may scrape it, and [delivery.md](delivery.md) what may be
+lost. A histogram has ` + "`_bucket`, `_sum` and `_count`" + ` behind its name. Everything is of one process: with several nodes
+add up what is to be added.
 
 | metric | type | labels | what it is |
 | --- | --- | --- | --- |
