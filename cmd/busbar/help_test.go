@@ -42,6 +42,10 @@ func TestHelpIsGolden(t *testing.T) {
 	}
 }
 
+func TestHelpOfNoCommand(t *testing.T) {
+	runCommand("", nil, "help", "tial").want(t, exitUsage, `"tial" isn't a command; there are serve`, "tail")
+}
+
 func TestHelpNamesEveryFlagAndVariable(t *testing.T) {
 	help := serveHelp(t)
 	for _, s := range helpFlags().Flags {

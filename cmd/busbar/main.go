@@ -77,7 +77,7 @@ func run(args []string, s streams) int {
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		name, args = args[0], args[1:]
 	}
-	if name == "help" && len(args) > 0 && commands[args[0]] != nil {
+	if name == "help" && len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		name, args = args[0], append(args[1:], "-help")
 	}
 	c := commands[name]

@@ -26,7 +26,7 @@ func withParameters(h http.Handler, known ...string) http.Handler {
 func checkQuery(raw string, known []string) *failure {
 	parameters, err := url.ParseQuery(raw) // which takes neither "%zz" nor a semicolon
 	if err != nil {
-		return invalidField("query", "is malformed: write name=value, with & between, and %XX for what isn't a letter or digit")
+		return invalidField("query", "is malformed: write name=value, with an ampersand between, and %XX for what isn't a letter or digit")
 	}
 	for name, values := range parameters {
 		switch {
