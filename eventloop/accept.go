@@ -38,21 +38,21 @@ func (l *Loop) readHead(c *Client) {
 	}
 	l.waitFor(c, 0, 0)
 	request, refusal := wsproto.ParseUpgrade(p[:end])
-	if refusal.Healthy() && l.engine.unready.Load() {
-		refusal = wsproto.RefuseDraining.AnswerTo(p)
+	cause := CauseBadHandshake
+	if refusal.Healthy() {
+		cause = CauseProbe
+		if l.engine.unready.Load() {
+			refusal = wsproto.RefuseDraining.AnswerTo(p)
+		}
 	}
 	if c.is(flagOverflow) {
-		l.refuseOverflow(c, refusal, p)
+		l.refuseOverflow(c, refusal, cause, p)
 		c.conn.Discard(end)
 		return
 	}
 	c.conn.Discard(end) // and p with it
-	if refusal.Healthy() {
-		l.refuse(c, refusal, CauseProbe)
-		return
-	}
 	if refusal != nil {
-		l.refuse(c, refusal, CauseBadHandshake)
+		l.refuse(c, refusal, cause)
 		return
 	}
 	if l.engine.budget.Full() {

@@ -71,18 +71,18 @@ func (l *Loop) resumePaced() { l.poller.AcceptPause().Resume(poll.PausePace) }
 // must not keep everybody else from being told.
 const overflowTime = 2 * time.Second
 
-// refuseOverflow answers a client in the overflow whose request, head, is complete. A full server is a
-// healthy one: whoever restarts it for not saying so ends all its connections. One that
-// drains isn't to be sent anybody.
-func (l *Loop) refuseOverflow(c *Client, refusal *wsproto.Refusal, head []byte) {
+// refuseOverflow answers a client in the overflow whose request, head, is complete; what it would be refused by if there
+// were room counts as cause. A full server is a healthy one: whoever restarts it for not saying so ends all its
+// connections. One that drains isn't to be sent anybody.
+func (l *Loop) refuseOverflow(c *Client, refusal *wsproto.Refusal, cause Cause, head []byte) {
 	switch {
 	case c.cause == CauseDraining:
 		l.refuse(c, wsproto.RefuseDraining.AnswerTo(head), CauseDraining)
-	case refusal.Healthy():
-		c.cause = CauseUnknown
-		l.refuse(c, refusal, CauseProbe)
 	case refusal != nil:
-		l.refuse(c, refusal, CauseBadHandshake)
+		if cause == CauseProbe {
+			c.cause = CauseUnknown
+		}
+		l.refuse(c, refusal, cause)
 	default:
 		l.refuse(c, wsproto.RefuseOverloaded, CauseCapacity)
 	}

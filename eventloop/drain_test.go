@@ -119,4 +119,5 @@ func TestUnreadyServerServes(t *testing.T) {
 		p.Expect(ws.OpText, "hello")
 	}
 	probe(2, http.StatusServiceUnavailable)
+	eventually(t, "all four are counted as probes", func() bool { return closedBy(e, CauseProbe) == 4 })
 }
