@@ -62,7 +62,9 @@ func TestErrorsOfValues(t *testing.T) {
 		{args: "-snapshot-url ftp://a/b", want: `-snapshot-url: "ftp://a/b" isn't a URL such as https://app.example.com/check`},
 		{args: "-snapshot-timeout 1ms", want: `-snapshot-timeout: "1ms" isn't a duration of at least 100ms, such as 10s`},
 		{args: "-rows-url bob:s3cret@a", want: `-rows-url: "…@a" isn't a URL such as https://app.example.com/check`},
-		{args: "-rows-url http://bob:s3?cret@a/b", want: `-rows-url: "http://…@a/b" isn't a URL such as https://app.example.com/check`},
+		{args: "-rows-url http://bob:s3?cret@a/b", want: `-rows-url: "http://…" isn't a URL such as https://app.example.com/check`},
+		{args: "-auth jwt -jwt-key k -jwt-jwks https://h/k?key=k3@s3cret", want: `-jwt-jwks: "https://…" is given beside -jwt-key; give one of them`},
+		{args: "-rows-url h?key=k3@s3cret", want: `-rows-url: "…" isn't a URL such as https://app.example.com/check`},
 		{
 			args: "-log nats -cluster-routes nats://bob:s3cret@a:6222",
 			want: `-cluster-routes: "nats://…@a:6222" isn't a list of addresses such as 10.0.0.1:6222,10.0.0.2:6222,10.0.0.3:6222`,

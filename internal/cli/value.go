@@ -276,12 +276,15 @@ func URL(p *string) Value {
 
 // WithoutSecrets is what may be shown of a URL, or of what was meant to be one: user, password and query can be secret.
 func WithoutSecrets(text string) string {
-	if at := strings.LastIndex(text, "@"); at >= 0 { // before the query is looked for, which a password's ? may not begin
-		scheme, _, found := strings.Cut(text[:at], "//")
+	if at := strings.LastIndex(text, "@"); at >= 0 {
+		scheme, secret, found := strings.Cut(text[:at], "//")
 		if found {
 			scheme += "//"
 		} else {
-			scheme = ""
+			scheme, secret = "", text[:at]
+		}
+		if strings.Contains(secret, "?") { // a password's, or the query has the @: what is behind that may be secret too
+			return scheme + "…"
 		}
 		text = scheme + "…" + text[at:]
 	}
