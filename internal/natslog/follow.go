@@ -32,7 +32,7 @@ func (l *Log) start() {
 
 // takeFeed takes what the stream's leader republishes.
 func (l *Log) takeFeed() {
-	for {
+	for taken := uint64(0); ; {
 		m, err := l.feed.NextMsgWithContext(l.ctx)
 		switch {
 		case errors.Is(err, nats.ErrSlowConsumer): // what was dropped is a hole
@@ -51,6 +51,23 @@ func (l *Log) takeFeed() {
 			batch = append(batch, m)
 		}
 		l.takeRepublished(batch)
+		taken += uint64(len(batch))
+		l.feed.taken.Reach(taken)
+	}
+}
+
+// awaitFeed returns when all has been taken that had come by itself.
+func (l *Log) awaitFeed() error {
+	for {
+		before, err := l.feed.Delivered()
+		waiting, _, errWaiting := l.feed.Pending()
+		after, _ := l.feed.Delivered()
+		if errors.Join(err, errWaiting) != nil {
+			return nil // nothing comes any more
+		}
+		if before == after { // else waiting is of another moment
+			return l.feed.taken.Await(l.ctx, uint64(before)+uint64(waiting))
+		}
 	}
 }
 
@@ -76,7 +93,7 @@ func (l *Log) takeRepublished(batch []*nats.Msg) {
 		if prev := natsconn.Number(m.Header, natsconn.LastSequence); seq != end+1 && (prev == 0 || prev > end) {
 			l.take(run)
 			run = nil
-			err := l.fill(l.ctx, seq-1)
+			err := l.fill(l.ctx, seq-1, true)
 			if err == nil && l.at < prev {
 				err = fmt.Errorf("the stream's leader has no message %d: it is new, and has it in a moment", prev)
 			}
@@ -154,10 +171,24 @@ func (l *Log) follow(last uint64) error {
 	if l.reached.Await(grace, last) == nil {
 		return nil
 	}
-	l.taking.Lock()
-	defer l.taking.Unlock()
-	return l.fill(l.ctx, last)
+	fill := func(letGo bool) error {
+		l.taking.Lock()
+		defer l.taking.Unlock()
+		return l.fill(l.ctx, last, letGo)
+	}
+	err := fill(false)
+	if !errors.Is(err, errLetGo) {
+		return err
+	}
+	// A node that stood still may have them waiting: they were republished before the stream let go of them.
+	if err := l.awaitFeed(); err != nil {
+		return err
+	}
+	return fill(true)
 }
+
+// errLetGo says that what is missing can't be read, see fill.
+var errLetGo = errors.New("the stream has let go of what is missing")
 
 // note keeps what is wrong, and logs when that begins and ends.
 func (l *Log) note(err error) {
@@ -176,8 +207,9 @@ func (l *Log) note(err error) {
 	}
 }
 
-// fill reads what is missing up to seq. The caller holds taking.
-func (l *Log) fill(ctx context.Context, seq uint64) error {
+// fill reads what is missing up to seq. What the stream doesn't have any more is errLetGo, or lost to this node's clients
+// with letGo. The caller holds taking.
+func (l *Log) fill(ctx context.Context, seq uint64, letGo bool) error {
 	for l.at < seq {
 		batch, err := l.read(ctx, l.at+1, readMessages)
 		if err != nil {
@@ -193,6 +225,9 @@ func (l *Log) fill(ctx context.Context, seq uint64) error {
 			}
 			if gone == l.at { // the leader is new, and has them in a moment
 				return nil
+			}
+			if !letGo {
+				return errLetGo
 			}
 			l.pass(gone)
 		}

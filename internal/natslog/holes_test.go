@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -102,6 +103,43 @@ func testHoleInABatch(t *testing.T, c *natstest.Cluster) {
 	b.takeRepublished(waiting[2:])
 	if got := seqsOf(f.had()); !slices.Equal(got, []uint64{start + 1, start + 2, start + 3, start + 4}) {
 		t.Errorf("delivered %v, behind %d", got, start)
+	}
+}
+
+// What has come and waits to be delivered isn't lost when the stream has let go of it meanwhile.
+func testLetGoWhileWaiting(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "letgo")
+	o.MaxEvents = 10
+	a, b := open(t, o), open(t, o)
+	follow(a)
+	var f follower
+	stands, goesOn := make(chan struct{}, 1), make(chan struct{})
+	b.Follow(func(entries []hub.Entry) {
+		select {
+		case stands <- struct{}{}:
+		default:
+		}
+		<-goesOn
+		f.take(entries)
+	})
+	done := mustAppend(t, a, changeOf("r"))
+	<-stands
+	done = append(done, mustAppend(t, a, slices.Repeat([]hub.Change{changeOf("r")}, 3*readMessages)...)...)
+	wstest.Eventually(t, "all have come", func() bool {
+		taken, err := b.feed.Delivered()
+		waiting, _, errWaiting := b.feed.Pending()
+		return errors.Join(err, errWaiting) == nil && int(taken)+waiting >= len(done)
+	})
+	time.AfterFunc(3*pollGrace, func() { close(goesOn) }) // it stands still for longer than the poll waits
+	if err := b.follow(done[len(done)-1].Seq); err != nil {
+		t.Error(err)
+	}
+	var want []uint64
+	for _, d := range done {
+		want = append(want, d.Seq)
+	}
+	if got := seqsOf(f.had()); !slices.Equal(got, want) {
+		t.Errorf("delivered %d events of %d", len(got), len(want))
 	}
 }
 

@@ -63,7 +63,7 @@ type Log struct {
 	conn    *nats.Conn
 	js      jetstream.JetStream
 	stream  jetstream.Stream
-	feed    *nats.Subscription
+	feed    feed
 	atomic  bool // the stream takes batches
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -88,6 +88,12 @@ type Log struct {
 	deliver func([]hub.Entry) // nil before Follow
 
 	ids ids
+}
+
+// feed is what the stream's leader republishes.
+type feed struct {
+	*nats.Subscription
+	taken progress.Progress // of its messages, by their number
 }
 
 // known is what the stream's leader has said.
@@ -146,7 +152,7 @@ func (l *Log) open(ctx context.Context) error {
 	}
 	// Before the stream's end is looked up: what comes after that waits in the subscription.
 	var err error
-	if l.feed, err = l.conn.SubscribeSync(l.feedSubject()); err != nil {
+	if l.feed.Subscription, err = l.conn.SubscribeSync(l.feedSubject()); err != nil {
 		return fmt.Errorf("subscribing to what the stream republishes: %w", err)
 	}
 	if err := l.feed.SetPendingLimits(feedMessages, feedBytes); err != nil {

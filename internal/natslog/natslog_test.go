@@ -110,6 +110,7 @@ func TestLog(t *testing.T) {
 	t.Run("holes", func(t *testing.T) { testHoles(t, c) })
 	t.Run("read of the leader", func(t *testing.T) { testReadOfLeader(t, c) })
 	t.Run("hole in a batch", func(t *testing.T) { testHoleInABatch(t, c) })
+	t.Run("let go while waiting", func(t *testing.T) { testLetGoWhileWaiting(t, c) })
 	t.Run("hole at a new leader", func(t *testing.T) { testHoleAtANewLeader(t, c) })
 	t.Run("purged", func(t *testing.T) { testPurged(t, c) })
 	t.Run("newest deleted", func(t *testing.T) { testNewestDeleted(t, c) })

@@ -143,11 +143,11 @@ func (l *Log) readNewest(ctx context.Context) error {
 		from = known.LastSeq - keep
 	}
 	if l.tail != nil && l.at >= from {
-		return l.fill(ctx, known.LastSeq) // where an attempt before was broken off
+		return l.fill(ctx, known.LastSeq, true) // where an attempt before was broken off
 	}
 	l.tail = hub.NewTail(math.MaxInt, l.opts.TailBytes, from)
 	l.at, l.last = from, from
-	return l.fill(ctx, known.LastSeq)
+	return l.fill(ctx, known.LastSeq, true)
 }
 
 // stored is a message of the stream.
