@@ -20,6 +20,9 @@ type heldChange struct {
 	release func() // of the bytes
 }
 
+// heldBytes is what it takes to know who holds a change, about: as much as a small change itself.
+const heldBytes = 128
+
 // readChange is a change of a page that isn't the log's own bytes.
 type readChange struct {
 	seq   uint64
@@ -35,13 +38,13 @@ func (h *heldChanges) take(p *Pulled, spare func(n int) (release func(), ok bool
 		c := h.bySeq[read.seq]
 		if c == nil {
 			own := p.Changes[read.index]
-			release, ok := spare(len(own))
+			release, ok := spare(len(own) + heldBytes)
 			if !ok {
 				h.drop(p.read[:i])
 				return false
 			}
 			if h.bySeq == nil {
-				h.bySeq = make(map[uint64]*heldChange)
+				h.bySeq = make(map[uint64]*heldChange, len(p.read))
 			}
 			c = &heldChange{json: own, release: release}
 			h.bySeq[read.seq] = c
@@ -66,6 +69,9 @@ func (h *heldChanges) drop(read []readChange) {
 			delete(h.bySeq, r.seq)
 			c.release()
 		}
+	}
+	if len(h.bySeq) == 0 {
+		h.bySeq = nil // a map stays as large as it ever was
 	}
 }
 
