@@ -284,12 +284,13 @@ func (e *Export) shut(ctx context.Context, state string) (last uint64, err error
 // Each calls f with all changes, their seqs and op ids in them, and when they were stored.
 func (e *Export) Each(ctx context.Context, f func(*hub.Change, time.Time) error) error {
 	for from := e.Bounds.Oldest; from <= e.Bounds.Last; {
-		batch, err := e.log.read(ctx, from, readMessages)
-		if err != nil {
+		var batch []stored
+		err := natsconn.Patiently(ctx, e.log.opts.Logger, "reading events", func(ctx context.Context) (err error) {
+			batch, err = e.log.read(ctx, from, readMessages)
 			return err
-		}
-		if len(batch) == 0 {
-			return nil
+		})
+		if err != nil || len(batch) == 0 {
+			return err
 		}
 		for _, m := range batch {
 			from = m.seq + 1
@@ -313,11 +314,13 @@ func (e *Export) Each(ctx context.Context, f func(*hub.Change, time.Time) error)
 
 // Close has no node open the stream again if its events were moved elsewhere.
 func (e *Export) Close(ctx context.Context, elsewhere bool) error {
-	var err error
-	if elsewhere {
-		_, err = e.shut(ctx, moved)
-	} else {
-		_, err = e.log.js.UpdateStream(ctx, natsconn.MarkedAs(e.config, marked))
-	}
+	err := natsconn.Patiently(ctx, e.log.opts.Logger, "leaving the stream "+e.config.Name, func(ctx context.Context) (err error) {
+		if elsewhere {
+			_, err = e.shut(ctx, moved)
+		} else {
+			_, err = e.log.js.UpdateStream(ctx, natsconn.MarkedAs(e.config, marked))
+		}
+		return natsconn.ForGood(err)
+	})
 	return errors.Join(err, e.log.Close())
 }

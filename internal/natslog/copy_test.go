@@ -138,6 +138,39 @@ func testCopy(t *testing.T, c *natstest.Cluster) {
 	}
 }
 
+// NATS may be away for a moment at every step of a copy to the disk.
+func testCopyOutage(t *testing.T, c *natstest.Cluster) {
+	o := named(t, c, "copy-outage")
+	var want []uint64
+	for _, d := range mustAppend(t, open(t, o), slices.Repeat([]hub.Change{changeOf("r")}, 2*readMessages)...) {
+		want = append(want, d.Seq)
+	}
+	restart := func() {
+		c.Nodes[0].Kill()
+		c.Nodes[0].Start()
+	}
+	e, err := OpenExport(within(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []uint64
+	err = e.Each(within(t), func(change *hub.Change, _ time.Time) error {
+		if len(got) == 0 {
+			restart()
+		}
+		got = append(got, change.Seq)
+		return nil
+	})
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%d events of %d: %v", len(got), len(want), err)
+	}
+	restart()
+	if err := e.Close(within(t), false); err != nil {
+		t.Fatal(err)
+	}
+	mustAppend(t, open(t, o), changeOf("r"))
+}
+
 // What is half-done, or elsewhere, isn't opened, and what is there isn't overwritten.
 func testCopyStates(t *testing.T, c *natstest.Cluster) {
 	o := named(t, c, "states")

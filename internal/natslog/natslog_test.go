@@ -117,6 +117,7 @@ func TestLog(t *testing.T) {
 	t.Run("repeat behind a fresh one", func(t *testing.T) { testRepeatAmongFresh(t, c) })
 	t.Run("too large", func(t *testing.T) { testTooLarge(t, c) })
 	t.Run("suite", func(t *testing.T) { testSuite(t, c) })
+	t.Run("copy and an outage", func(t *testing.T) { testCopyOutage(t, c) })
 	t.Run("outage", func(t *testing.T) { testOutage(t, c) })
 }
 
