@@ -130,7 +130,7 @@ func ranges(t *testing.T, k Kind) {
 	l := k.Open(t, Options{MaxEvents: 10}).Log
 	empty := l.Bounds()
 	for since, resync := range map[uint64]bool{0: false, 1: empty.Before > 1, empty.Last: false, empty.Last + 1: true} {
-		p, err := l.Range(within(t), since, 10)
+		p, err := Range(t, l, since, 10)
 		if isResync(err) != resync || !resync && (err != nil || len(p.Entries) != 0 || p.Bounds != empty) {
 			t.Errorf("empty, since %d: %+v, %v; bounds are %+v", since, p, err, empty)
 		}
@@ -164,7 +164,7 @@ func ranges(t *testing.T, k Kind) {
 		{kept[4], -1, nil, false},
 	} {
 		what := fmt.Sprintf("since %d, limit %d", c.since, c.limit)
-		p, err := l.Range(within(t), c.since, c.limit)
+		p, err := Range(t, l, c.since, c.limit)
 		var resync *hub.ResyncError
 		if errors.As(err, &resync) != c.resync || !c.resync && err != nil {
 			t.Errorf("%s: %v", what, err)
@@ -190,7 +190,7 @@ func settled(t *testing.T, l hub.ChangeLog, events int) hub.Bounds {
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		b := l.Bounds()
-		p, err := l.Range(within(t), 0, events+1)
+		p, err := Range(t, l, 0, events+1)
 		if err == nil && len(p.Entries) <= events && p.Bounds == b {
 			return b
 		}
@@ -235,10 +235,10 @@ func age(t *testing.T, k Kind) {
 	if b, want := l.Bounds(), (hub.Bounds{Oldest: seq + 1, Last: seq, Before: seq, Trimmed: true}); b != want {
 		t.Errorf("%+v, want %+v", b, want)
 	}
-	if p, err := l.Range(within(t), seq, 10); err != nil || len(p.Entries) != 0 {
+	if p, err := Range(t, l, seq, 10); err != nil || len(p.Entries) != 0 {
 		t.Errorf("who has it all: %+v, %v", p, err)
 	}
-	if _, err := l.Range(within(t), seq-1, 10); !isResync(err) {
+	if _, err := Range(t, l, seq-1, 10); !isResync(err) {
 		t.Errorf("who lacks one: %v", err)
 	}
 	if next := Append(t, l, Change("3"))[0].Seq; next <= seq {
@@ -305,7 +305,7 @@ func manyGoroutines(t *testing.T, k Kind) {
 					return
 				}
 				last = done[0].Seq
-				p, err := l.Range(t.Context(), 0, 10)
+				p, err := Range(t, l, 0, 10)
 				if err != nil || len(p.Entries) == 0 || p.Entries[0].Seq < p.Oldest || p.Last < last {
 					t.Errorf("got %+v, %v", p, err)
 				}
@@ -341,7 +341,7 @@ func readingWhileTrimmed(t *testing.T, k Kind) {
 			end = true
 		default:
 		}
-		p, err := l.Range(within(t), cursor, 5)
+		p, err := Range(t, l, cursor, 5)
 		if resync := (*hub.ResyncError)(nil); errors.As(err, &resync) {
 			cursor, resyncs = 0, resyncs+1
 			continue
@@ -386,7 +386,7 @@ func givenSeqs(t *testing.T, k Kind) {
 	if want := []uint64{start, start + 5, start + 6}; !slices.Equal(f.Seqs(), want) || !slices.Equal(seqsOf(All(t, l, 0, 2)), want) {
 		t.Errorf("delivered %v, want %v", f.Seqs(), want)
 	}
-	if p, err := l.Range(within(t), start+2, 10); err != nil || !slices.Equal(seqsOf(p.Entries), []uint64{start + 5, start + 6}) {
+	if p, err := Range(t, l, start+2, 10); err != nil || !slices.Equal(seqsOf(p.Entries), []uint64{start + 5, start + 6}) {
 		t.Errorf("a cursor in a gap: %v, %v", seqsOf(p.Entries), err)
 	}
 }
@@ -401,7 +401,7 @@ func fresh(t *testing.T, k Kind) {
 			t.Errorf("%+v, opened at %d", b, before)
 		}
 		for _, since := range []uint64{1, 50, before - 1} {
-			if _, err := l.Range(within(t), since, 10); !isResync(err) {
+			if _, err := Range(t, l, since, 10); !isResync(err) {
 				t.Errorf("since %d: %v", since, err)
 			}
 		}

@@ -105,7 +105,7 @@ func All(t *testing.T, l hub.ChangeLog, since uint64, limit int) []hub.Entry {
 	t.Helper()
 	var all []hub.Entry
 	for {
-		p, err := l.Range(within(t), since, limit)
+		p, err := Range(t, l, since, limit)
 		if err != nil {
 			t.Fatalf("reading behind %d: %v", since, err)
 		}
@@ -124,6 +124,24 @@ func All(t *testing.T, l hub.ChangeLog, since uint64, limit int) []hub.Entry {
 		}
 		if since >= p.Last || len(p.Entries) == 0 {
 			return all
+		}
+	}
+}
+
+// Range is the log's. Where a log is on other servers, these may have taken their time, or the connection was lost, which
+// on a busy machine says nothing of the log: it is asked again until the test's patience ends. Others are never
+// unavailable for reading, unless they are closed.
+func Range(t *testing.T, l hub.ChangeLog, since uint64, limit int) (hub.Page, error) {
+	t.Helper()
+	for ctx := within(t); ; {
+		p, err := l.Range(ctx, since, limit)
+		if !errors.Is(err, hub.ErrLogUnavailable) {
+			return p, err
+		}
+		select {
+		case <-ctx.Done():
+			return p, err
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }

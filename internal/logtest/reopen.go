@@ -26,7 +26,7 @@ func reopened(t *testing.T, k Kind) {
 			t.Fatalf("%d entries of %d", len(got), len(seqs)-301)
 		}
 		for _, since := range []uint64{before.Before - 1, l.Bounds().Last + 1} {
-			if _, err := l.Range(within(t), since, 10); !isResync(err) {
+			if _, err := Range(t, l, since, 10); !isResync(err) {
 				t.Errorf("since %d: %v", since, err)
 			}
 		}
@@ -74,7 +74,7 @@ func reopenedRetention(t *testing.T, k Kind) {
 			t.Errorf("since %d: %v, want %v", since, got, want)
 		}
 	}
-	if _, err := l.Range(within(t), seqs[13], 4); !isResync(err) {
+	if _, err := Range(t, l, seqs[13], 4); !isResync(err) {
 		t.Errorf("since %d: %v", seqs[13], err)
 	}
 }
@@ -86,7 +86,7 @@ func reopenedSmaller(t *testing.T, k Kind) {
 	l := o.Reopen(Options{MaxEvents: 10})
 	last := uint64(0)
 	for l.Bounds().Oldest != seqs[1990] {
-		p, err := l.Range(within(t), 0, 5)
+		p, err := Range(t, l, 0, 5)
 		if err != nil || p.Oldest < last || len(p.Entries) == 0 || p.Entries[0].Prev > p.Before {
 			t.Fatalf("%+v, %v", p, err)
 		}
