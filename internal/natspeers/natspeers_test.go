@@ -181,7 +181,6 @@ func TestLateMessagesAreLost(t *testing.T) {
 	}
 }
 
-// Two nodes with one number would give their clients the same ids.
 // A server that stands still, with its connections open, is found out and left for another.
 func TestServerStandsStill(t *testing.T) {
 	c := natstest.Start(t, 2, t.TempDir())
@@ -210,6 +209,7 @@ func TestServerStandsStill(t *testing.T) {
 	reach("afterwards")
 }
 
+// Two nodes with one number would give their clients the same ids.
 func TestNumbersAreUnique(t *testing.T) {
 	s := serve(t, 0)
 	_, _ = join(t, s.ClientURL(), 7)
