@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/procfs"
 
 	"github.com/busbar-ws/busbar/bench/runner"
+	"github.com/busbar-ws/busbar/internal/natsconn"
 )
 
 const clusterNodes = 3
@@ -168,16 +169,14 @@ func (n *node) addNATS(program, listen, route string, routes []string) (err erro
 		return err
 	}
 	n.nats = &process{program: []string{program, "-c", store + ".conf"}, log: store + ".log", room: n.room, network: n.network}
-	n.conn, err = nats.Connect("nats://"+listen, nats.SetCustomDialer(n), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
+	dialer := &natsconn.Dialer{By: func(_, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), attempt)
+		defer cancel()
+		return dialIn(ctx, n.network, address)
+	}}
+	n.conn, err = nats.Connect("nats://"+listen, nats.SetCustomDialer(dialer), nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
 		nats.ReconnectWait(250*time.Millisecond), nats.ReconnectBufSize(-1), nats.PingInterval(2*time.Second), nats.MaxPingsOutstanding(2))
 	return err
-}
-
-// Dial is for nats.go.
-func (n *node) Dial(_, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), attempt)
-	defer cancel()
-	return dialIn(ctx, n.network, address)
 }
 
 // request has a node publish changes by NATS, whichever takes it.

@@ -37,7 +37,7 @@ type Options struct {
 // Connect connects once, and from then on again for as long as that takes.
 func Connect(o Options) (*nats.Conn, jetstream.JetStream, error) {
 	log := o.Logger
-	dialing := &dialer{Dialer: net.Dialer{Timeout: RequestTimeout}}
+	dialing := &Dialer{By: (&net.Dialer{Timeout: RequestTimeout}).Dial}
 	options := append([]nats.Option{
 		nats.SetCustomDialer(dialing),
 		nats.Name("busbar"), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(),
@@ -72,23 +72,23 @@ func Connect(o Options) (*nats.Conn, jetstream.JetStream, error) {
 	return conn, js, err
 }
 
-// dialer dials for one connection, one call after the other. nats.go doesn't close a socket whose handshake was refused
+// Dialer dials for one connection, one call after the other. nats.go doesn't close a socket whose handshake was refused
 // or cut off when it connects again, and dials the next one several times a second: each would stay open until the
 // garbage collector finds it. A connection has one socket at a time, so the last one is closed first.
-type dialer struct {
-	net.Dialer
+type Dialer struct {
+	By   func(network, address string) (net.Conn, error)
 	last net.Conn
 }
 
 // Dial is for nats.go.
-func (d *dialer) Dial(network, address string) (net.Conn, error) {
+func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 	d.close()
 	var err error
-	d.last, err = d.Dialer.Dial(network, address)
+	d.last, err = d.By(network, address)
 	return d.last, err
 }
 
-func (d *dialer) close() {
+func (d *Dialer) close() {
 	if d.last != nil {
 		_ = d.last.Close() // as a rule it was closed before
 	}
